@@ -1,0 +1,1 @@
+"""The encoders that come with zobench: local vision transformers, and the bundled weights."""

@@ -1,0 +1,88 @@
+"""The parts that exist only while learning: a decoder for hidden patches, heads for whole films."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..architecture import EMBEDDING, GRID, PATCH_SIZE, PIXEL_MEAN, PIXEL_STD, compact_vit
+from .films import UNKNOWN
+from .targets import (
+    DESCRIPTION,
+    ORIENTATIONS,
+    description,
+    normalised_patches,
+    patch_gradients,
+)
+
+DECODER = 64
+CLASSES = (2, 4, 2, 10)
+"""Sex, finding, bedside view, decade of age."""
+
+
+class Learner(nn.Module):
+    """The encoder with everything that teaches it.
+
+    Args:
+        description_mean: Mean of the film descriptions, ``(DESCRIPTION,)``.
+        description_std: Their standard deviation.
+    """
+
+    description_mean: Tensor
+    description_std: Tensor
+
+    def __init__(self, description_mean: Tensor, description_std: Tensor) -> None:
+        super().__init__()
+        self.encoder: VisionTransformer = compact_vit()
+        self.register_buffer("description_mean", description_mean)
+        self.register_buffer("description_std", description_std)
+        self.project = nn.Linear(EMBEDDING, DECODER)
+        self.hidden = nn.Parameter(torch.zeros(1, 1, DECODER))
+        self.position = nn.Parameter(0.02 * torch.randn(1, GRID * GRID, DECODER))
+        self.decoder = nn.Sequential(Block(DECODER, 4), nn.LayerNorm(DECODER))
+        self.restore = nn.Linear(DECODER, PATCH_SIZE**2 + ORIENTATIONS)
+        self.describe = nn.Linear(EMBEDDING, DESCRIPTION)
+        self.label_heads = nn.ModuleList(nn.Linear(EMBEDDING, classes) for classes in CLASSES)
+
+    def masked_loss(self, images: Tensor, order: Tensor, visible: int) -> Tensor:
+        """Mean squared error on the hidden patches, grey values and gradients alike.
+
+        Args:
+            images: ``(B, 1, 224, 224)`` in [0, 1].
+            order: ``(B, GRID**2)`` a random permutation a film; the first ``visible`` are shown.
+            visible: Number of patches shown.
+        """
+        tokens = self.encoder.patch_embed(standardised(images)) + self.encoder.pos_embed
+        shown = order[:, :visible, None]
+        seen = torch.gather(tokens, 1, shown.expand(-1, -1, tokens.shape[-1]))
+        seen = self.project(self.encoder.fc_norm(self.encoder.blocks(seen)))
+        board = self.hidden.expand(len(images), GRID * GRID, DECODER)
+        board = torch.scatter(board, 1, shown.expand(-1, -1, DECODER), seen)
+        restored = self.restore(self.decoder(board + self.position))
+        target = torch.cat([normalised_patches(images), 3.0 * patch_gradients(images)], dim=-1)
+        hidden = torch.ones_like(order, dtype=torch.bool)
+        hidden.scatter_(1, order[:, :visible], value=False)
+        error = (restored - target) ** 2
+        grey = error[..., : PATCH_SIZE**2].mean(-1)
+        gradients = error[..., PATCH_SIZE**2 :].mean(-1)
+        return (grey + gradients)[hidden].mean()
+
+    def described_losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Error of the film's description, and cross-entropy of the labels where they are known."""
+        embedding = self.encoder(standardised(images))
+        target = (description(images) - self.description_mean) / self.description_std
+        about_film = F.mse_loss(self.describe(embedding), target)
+        about_patient = images.new_zeros(())
+        for column, head in enumerate(self.label_heads):
+            known = labels[:, column] != UNKNOWN
+            if known.any():
+                answers = head(embedding[known])
+                about_patient = about_patient + F.cross_entropy(answers, labels[known, column])
+        return about_film, about_patient
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Films in [0, 1] as the encoder takes them in."""
+    return (images - PIXEL_MEAN[0]) / PIXEL_STD[0]

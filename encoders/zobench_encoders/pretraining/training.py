@@ -1,0 +1,161 @@
+"""Two stages of AdamW with a checkpoint every so often; a stopped training goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zobench.errors import ConfigError
+
+from .films import Bank, draw_batch
+from .networks import Learner
+from .recipe import Recipe
+from .targets import description
+from ..architecture import GRID
+
+Report = Callable[[int, int, dict[str, float]], None]
+"""Called with (step, steps, losses)."""
+
+CHECKPOINT_EVERY = 250
+CHECKPOINT = "checkpoint.safetensors"
+WEIGHTS = "vit-mae.safetensors"
+
+
+def train(recipe: Recipe, labelled: Bank, folder: Bank | None, out: Path, report: Report) -> Path:
+    """Trains, or goes on training, and writes the encoder's weights.
+
+    Every step draws its batch, masks and augmentation from ``(seed, step)``, so a resumed training
+    sees what an uninterrupted one would have.
+
+    Args:
+        recipe: All settings.
+        labelled: Phantom films with labels.
+        folder: Unlabelled films, or ``None``.
+        out: Folder for the checkpoint and the weights.
+        report: Told of progress after every step.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        ConfigError: ``out`` holds a checkpoint of another recipe.
+    """
+    torch.manual_seed(recipe.seed)
+    learner = Learner(*_description_moments(recipe, labelled, folder))
+    optimizer = torch.optim.AdamW(_groups(learner, recipe), lr=0.0, betas=(0.9, 0.95))
+    out.mkdir(parents=True, exist_ok=True)
+    start = _restore(out / CHECKPOINT, recipe, learner, optimizer)
+    steps = recipe.masked_steps + recipe.described_steps
+    for step in range(start, steps):
+        rng = np.random.default_rng([recipe.seed, step])
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
+        if step < recipe.masked_steps:
+            order = torch.from_numpy(rng.permuted(_patch_numbers(recipe.batch), axis=1))
+            visible = round(GRID * GRID * (1.0 - recipe.mask_ratio))
+            loss = learner.masked_loss(batch.images, order, visible)
+            losses = {"masked": loss}
+        else:
+            film, patient = learner.described_losses(batch.images, batch.labels)
+            loss = film + recipe.label_weight * patient
+            losses = {"film": film, "labels": patient}
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        optimizer.step()
+        report(step + 1, steps, {name: value.item() for name, value in losses.items()})
+        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
+            _save(out, recipe, learner, optimizer, step + 1)
+    return out / WEIGHTS
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Warm-up and cosine decay to zero, anew in each stage."""
+    if step < recipe.masked_steps:
+        done, length = step, recipe.masked_steps
+    else:
+        done, length = step - recipe.masked_steps, recipe.described_steps
+    warm = min(1.0, (done + 1) / recipe.warmup)
+    return recipe.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * done / length))
+
+
+def _patch_numbers(batch: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    return np.tile(np.arange(GRID * GRID, dtype=np.int64), (batch, 1))
+
+
+def _description_moments(
+    recipe: Recipe, labelled: Bank, folder: Bank | None
+) -> tuple[Tensor, Tensor]:
+    """Mean and spread of the descriptions over a fixed thousand of augmented films."""
+    rng = np.random.default_rng([recipe.seed, 2**31])
+    batches = [
+        description(draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng).images)
+        for _ in range(16)
+    ]
+    films = torch.cat(batches)
+    return films.mean(0), films.std(0) + 1e-3
+
+
+def _groups(learner: Learner, recipe: Recipe) -> list[dict[str, object]]:
+    matrices = [p for p in learner.parameters() if p.ndim > 1]
+    vectors = [p for p in learner.parameters() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _save(
+    out: Path, recipe: Recipe, learner: Learner, optimizer: torch.optim.AdamW, step: int
+) -> None:
+    tensors = {f"model.{name}": value for name, value in learner.state_dict().items()}
+    for name, parameter in learner.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"adam.{key}.{name}"] = value
+    notes = {"recipe": json.dumps(asdict(recipe)), "step": str(step)}
+    _replace(out / CHECKPOINT, tensors, notes)
+    encoder = {name: value.detach() for name, value in learner.encoder.state_dict().items()}
+    _replace(out / WEIGHTS, encoder, notes)
+
+
+def _replace(path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
+    draft = path.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, draft, notes)
+    draft.replace(path)
+
+
+def _restore(path: Path, recipe: Recipe, learner: Learner, optimizer: torch.optim.AdamW) -> int:
+    """Loads a checkpoint, if there is one, and says at which step to go on."""
+    if not path.exists():
+        return 0
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        notes = file.metadata()
+    if json.loads(notes["recipe"]) != asdict(recipe):
+        raise ConfigError(
+            f"{path} was written with another recipe ({notes['recipe']}); "
+            "name another --out, or pass the same settings to resume"
+        )
+    tensors = load_file(path)
+    learner.load_state_dict(
+        {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+    )
+    for name, parameter in learner.named_parameters():
+        state = {
+            key: tensors[f"adam.{key}.{name}"]
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"adam.{key}.{name}" in tensors
+        }
+        if state:
+            optimizer.state[parameter] = state
+    return int(notes["step"])

@@ -1,0 +1,1 @@
+"""The plugins that come with zobench: optimizers, datasets, methods and trackers."""

@@ -1,0 +1,148 @@
+"""A cohort of phantom patients as a dataset: sex as sensitive attribute, one finding as disease."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.errors import ConfigError
+
+from .anatomy import draw_patient, draw_study
+from .film_cache import FilmCache
+from .findings import FINDINGS
+from .generator import SIZE, SUBTLETY, VERSION, render, study_stream
+
+IMAGES_PER_PATIENT = (0.45, 0.35, 0.20)
+"""Probabilities of one, two and three films a patient."""
+
+POSITIVE_RATE_GAP = {"pleural_effusion": 0.8, "pneumonia": 0.8, "edema": 0.8}
+"""Training bias at which the ERM rows come near the paper's; see docs/explanation/calibration.md."""
+
+BATCH = 32
+
+
+class PhantomDataset:
+    """Phantom patients: every fourth cell of (sex, finding) equally large, films made on demand."""
+
+    def __init__(self, request: DatasetRequest) -> None:
+        """Lays out the cohort; no film is rendered yet.
+
+        Raises:
+            ConfigError: The disease is unknown, or the encoder wants another image size.
+        """
+        if request.disease not in FINDINGS:
+            raise ConfigError(
+                f"disease is {request.disease!r}, but the phantom draws only "
+                f"{', '.join(sorted(FINDINGS))}; name one of these"
+            )
+        self._disease = request.disease
+        self._seed = int(str(request.options.get("cohort", 0)))
+        patients = int(str(request.options.get("patients", 3600)))
+        self._patient, self._image = _cohort(self._seed, patients)
+        self._size = request.size
+        self._records = self._table()
+        tag = f"phantom-{VERSION}-{self._disease}-{SUBTLETY[self._disease]}-{self._seed}-{patients}"
+        digest = hashlib.blake2b(tag.encode(), digest_size=8).hexdigest()
+        self._spec = DatasetSpec(
+            name="phantom",
+            disease=self._disease,
+            shape=(1, self._size, self._size),
+            groups=("female", "male"),
+            digest=f"{VERSION}:{digest}",
+            positive_rate_gap=POSITIVE_RATE_GAP[self._disease],
+        )
+        self._folder = request.cache / f"phantom-{digest}"
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the manifest says of this cohort."""
+        return self._spec
+
+    @property
+    def records(self) -> Records:
+        """One row a film."""
+        return self._records
+
+    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        """Renders what the cache lacks, on all cores, and reads the rest from it."""
+        cache = FilmCache(self._folder, len(self._records), SIZE)
+        todo = cache.missing(rows)
+        progress(len(rows) - len(todo), len(rows))
+        done = len(rows) - len(todo)
+        for batch, films in self._rendered(todo):
+            cache.write(batch, films)
+            done += len(batch)
+            progress(done, len(rows))
+        films = cache.read(rows)[:, None]
+        return films if self._size == SIZE else _resized(films, self._size)
+
+    def _rendered(self, rows: Rows) -> Iterator[tuple[Rows, Pixels]]:
+        """Batches of films, in order; a handful is not worth starting workers for."""
+        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        jobs = min(len(os.sched_getaffinity(0)), len(batches)) if len(batches) > 2 else 1
+        work = (delayed(_render_rows)(*self._arguments(batch)) for batch in batches)
+        yield from zip(batches, Parallel(n_jobs=max(jobs, 1), return_as="generator")(work), strict=True)
+
+    def _arguments(self, rows: Rows) -> tuple[int, str, list[tuple[int, int, bool, bool]]]:
+        films = [
+            (
+                int(self._patient[row]),
+                int(self._image[row]),
+                bool(self._records.sensitive[row]),
+                bool(self._records.label[row]),
+            )
+            for row in rows
+        ]
+        return self._seed, self._disease, films
+
+    def _table(self) -> Records:
+        """Sex and finding follow from the patient's number; age and view from its anatomy."""
+        male = self._patient % 2
+        sick = (self._patient // 2) % 2
+        ages, views = [], []
+        for patient, image in zip(self._patient.tolist(), self._image.tolist(), strict=True):
+            who = draw_patient(np.random.default_rng([self._seed, patient]), male=bool(patient % 2))
+            study = draw_study(study_stream(self._seed, patient, image), who)
+            ages.append(who.age)
+            views.append("AP" if study.portable else "PA")
+        return Records(
+            patient=self._patient,
+            label=sick,
+            sensitive=male,
+            age=np.asarray(ages, dtype=np.int64),
+            view=np.asarray(views),
+        )
+
+
+def _cohort(seed: int, patients: int) -> tuple[Rows, Rows]:
+    """Patient number and image number of every film."""
+    rng = np.random.default_rng([seed, 0xC0])
+    counts = 1 + rng.choice(len(IMAGES_PER_PATIENT), size=patients, p=IMAGES_PER_PATIENT)
+    patient = np.repeat(np.arange(patients, dtype=np.int64), counts)
+    image = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
+    return patient, image
+
+
+def _render_rows(seed: int, disease: str, films: list[tuple[int, int, bool, bool]]) -> Pixels:
+    return np.stack(
+        [
+            render(seed, patient, image, male=male, finding=disease if sick else None).pixels
+            for patient, image, male, sick in films
+        ]
+    )
+
+
+def _resized(films: Pixels, size: int) -> Pixels:
+    from PIL import Image
+
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(film[0]).resize((size, size), Image.Resampling.LANCZOS))
+            for film in films
+        ]
+    )[:, None]

@@ -1,0 +1,1 @@
+"""Optimizers that come with zobench, one a file."""

@@ -1,0 +1,96 @@
+"""What a dataset is to zobench: a table of films, and their pixels on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while something long goes on."""
+
+
+def silent(done: int, total: int) -> None:
+    """The progress callback of whoever does not want to know."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """One row a film, as equally long columns.
+
+    Attributes:
+        patient: Patient numbers; all films of one patient share theirs.
+        label: Disease y, 0 or 1.
+        sensitive: Sensitive attribute a, 0 or 1, in the order of ``DatasetSpec.groups``.
+        age: Years, -1 where unknown.
+        view: Projection, such as ``"PA"`` or ``"AP"``; empty where unknown.
+    """
+
+    patient: NDArray[np.int64]
+    label: NDArray[np.int64]
+    sensitive: NDArray[np.int64]
+    age: NDArray[np.int64]
+    view: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.patient)
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What a dataset says of itself; it goes into the manifest of every run.
+
+    Attributes:
+        name: The registered name.
+        disease: The finding that y tells.
+        shape: ``(C, H, W)`` of every film.
+        groups: Names of the groups a=0 and a=1.
+        digest: Identifies the table and the pixels behind it.
+        positive_rate_gap: Default bias of a training split, see ``splitting.SplitConfig.gap``.
+    """
+
+    name: str
+    disease: str
+    shape: tuple[int, int, int]
+    groups: tuple[str, str]
+    digest: str
+    positive_rate_gap: float
+
+
+class Dataset(Protocol):
+    """A collection of films with labels."""
+
+    @property
+    def spec(self) -> DatasetSpec: ...
+
+    @property
+    def records(self) -> Records: ...
+
+    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        """The films of ``rows``, ``(n, C, H, W)``, 8-bit; may take long the first time."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """What the user asked of a dataset.
+
+    Attributes:
+        disease: Name of the finding, as typed.
+        root: Folder of the dataset; ``None`` where the dataset brings its own films.
+        size: Side length in pixels that the encoder wants.
+        cache: Folder for anything that can be made again.
+        options: Values of the dataset's declared parameters.
+    """
+
+    disease: str
+    root: Path | None
+    size: int
+    cache: Path
+    options: Mapping[str, object] = field(default_factory=dict)

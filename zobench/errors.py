@@ -1,0 +1,60 @@
+"""Everything that zobench raises on purpose.
+
+::
+
+    ZobenchError
+    ├── ConfigError          the request is wrong: names the field, its value, the rule and the fix
+    │   └── PluginError      a plugin is unknown, broken, registered twice or breaks its contract
+    ├── DatasetError         a file or a row of a dataset is wrong: names both
+    ├── EncoderError         the encoder failed or answered nonsense
+    ├── StoreError           a run folder cannot be read or written
+    ├── Interrupted          stopped on request; the state is saved
+    └── BudgetExhausted      control flow: the next batch would pass the budget
+
+The exit code of the command line belongs to the class: 2 for a wrong request, 3 for a fault of the
+environment, 130 for an interruption.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ZobenchError(Exception):
+    """Root of all errors of zobench."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class ConfigError(ZobenchError):
+    """A request that cannot be carried out as it stands."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class PluginError(ConfigError):
+    """A plugin that is unknown, broken, registered twice, or breaks its contract."""
+
+
+class DatasetError(ZobenchError):
+    """A dataset whose files do not hold what they must."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class EncoderError(ZobenchError):
+    """An encoder that failed, or answered something that cannot be an embedding."""
+
+
+class StoreError(ZobenchError):
+    """A run folder that cannot be read or written."""
+
+
+class Interrupted(ZobenchError):
+    """The user asked to stop; everything computed so far is saved."""
+
+    exit_code: ClassVar[int] = 130
+
+
+class BudgetExhausted(ZobenchError):
+    """The batch asked for would pass the budget; nothing of it was evaluated."""
