@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -86,11 +86,9 @@ class DatasetRequest:
         root: Folder of the dataset; ``None`` where the dataset brings its own films.
         size: Side length in pixels that the encoder wants.
         cache: Folder for anything that can be made again.
-        options: Values of the dataset's declared parameters.
     """
 
     disease: str
     root: Path | None
     size: int
     cache: Path
-    options: Mapping[str, object] = field(default_factory=dict)

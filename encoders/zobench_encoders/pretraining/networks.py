@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import torch
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..architecture import EMBEDDING, GRID, PATCH_SIZE, PIXEL_MEAN, PIXEL_STD, compact_vit
+from ..architecture import (
+    EMBEDDING,
+    GRID,
+    PATCH_SIZE,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    WIDTH,
+    CompactViT,
+)
 from .films import UNKNOWN
 from .targets import (
     DESCRIPTION,
@@ -35,10 +43,10 @@ class Learner(nn.Module):
 
     def __init__(self, description_mean: Tensor, description_std: Tensor) -> None:
         super().__init__()
-        self.encoder: VisionTransformer = compact_vit()
+        self.encoder = CompactViT()
         self.register_buffer("description_mean", description_mean)
         self.register_buffer("description_std", description_std)
-        self.project = nn.Linear(EMBEDDING, DECODER)
+        self.project = nn.Linear(WIDTH, DECODER)
         self.hidden = nn.Parameter(torch.zeros(1, 1, DECODER))
         self.position = nn.Parameter(0.02 * torch.randn(1, GRID * GRID, DECODER))
         self.decoder = nn.Sequential(Block(DECODER, 4), nn.LayerNorm(DECODER))
@@ -54,10 +62,11 @@ class Learner(nn.Module):
             order: ``(B, GRID**2)`` a random permutation a film; the first ``visible`` are shown.
             visible: Number of patches shown.
         """
-        tokens = self.encoder.patch_embed(standardised(images)) + self.encoder.pos_embed
+        trunk = self.encoder.trunk
+        tokens = trunk.patch_embed(standardised(images)) + trunk.pos_embed
         shown = order[:, :visible, None]
         seen = torch.gather(tokens, 1, shown.expand(-1, -1, tokens.shape[-1]))
-        seen = self.project(self.encoder.fc_norm(self.encoder.blocks(seen)))
+        seen = self.project(trunk.norm(trunk.blocks(seen)))
         board = self.hidden.expand(len(images), GRID * GRID, DECODER)
         board = torch.scatter(board, 1, shown.expand(-1, -1, DECODER), seen)
         restored = self.restore(self.decoder(board + self.position))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
 from zobench.errors import ConfigError
+from zobench.parameters import nearest, parameter
 
 from .anatomy import draw_patient, draw_study
 from .film_cache import FilmCache
@@ -26,10 +28,18 @@ POSITIVE_RATE_GAP = {"pleural_effusion": 0.8, "pneumonia": 0.8, "edema": 0.8}
 BATCH = 32
 
 
+@dataclass(frozen=True)
+class PhantomParameters:
+    """Which phantom patients there are."""
+
+    cohort: int = parameter(0, "number of the cohort; another number, other patients", low=0)
+    patients: int = parameter(3600, "patients in the cohort, with 1 to 3 films each", low=8)
+
+
 class PhantomDataset:
     """Phantom patients: every fourth cell of (sex, finding) equally large, films made on demand."""
 
-    def __init__(self, request: DatasetRequest) -> None:
+    def __init__(self, request: DatasetRequest, parameters: PhantomParameters) -> None:
         """Lays out the cohort; no film is rendered yet.
 
         Raises:
@@ -38,11 +48,10 @@ class PhantomDataset:
         if request.disease not in FINDINGS:
             raise ConfigError(
                 f"disease is {request.disease!r}, but the phantom draws only "
-                f"{', '.join(sorted(FINDINGS))}; name one of these"
+                f"{', '.join(sorted(FINDINGS))}{nearest(request.disease, FINDINGS)}"
             )
         self._disease = request.disease
-        self._seed = int(str(request.options.get("cohort", 0)))
-        patients = int(str(request.options.get("patients", 3600)))
+        self._seed, patients = parameters.cohort, parameters.patients
         self._patient, self._image = _cohort(self._seed, patients)
         self._size = request.size
         self._records = self._table()

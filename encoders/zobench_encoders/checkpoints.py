@@ -1,0 +1,88 @@
+"""Weights from a file: ``.safetensors``, or ``.pth`` read without running anything in it.
+
+Knows the layouts of plain state dicts, of ``{"model": ...}`` (MAE and Medical_MAE) and of
+``{"state_dict": ...}``; drops what belongs to pre-training only, and resizes position embeddings.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
+
+from zobench.errors import ConfigError
+
+WRAPPERS = ("model", "state_dict")
+PRETRAINING_ONLY = ("decoder", "mask_token", "head.", "fc.", "classifier.")
+HEADS = ("head.", "fc.", "classifier.")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, without wrappers, ``module.`` prefixes and pre-training parts.
+
+    Raises:
+        ConfigError: The file is missing, damaged, of another kind, or unsafe to read.
+    """
+    if not path.is_file():
+        raise ConfigError(f"encoder.weights is {str(path)!r}, which is not a file")
+    try:
+        if path.suffix == ".safetensors":
+            found: object = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ConfigError(
+            f"{path} holds more than tensors, and reading that could run foreign code; convert it to "
+            ".safetensors where you trust it"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise ConfigError(f"{path} is not a readable weights file: {error}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    if not isinstance(found, dict) or not any(isinstance(v, Tensor) for v in found.values()):
+        raise ConfigError(f"{path} holds no weights: expected tensors by name, or {WRAPPERS}")
+    state = {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
+    return {name: value for name, value in state.items() if not name.startswith(PRETRAINING_ONLY)}
+
+
+def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Puts weights into a module; every parameter of the module must be there in the right shape.
+
+    Raises:
+        ConfigError: Something is missing, left over, or of the wrong shape.
+    """
+    wanted = module.state_dict()
+    state = dict(state)
+    if "pos_embed" in state and "pos_embed" in wanted:
+        state["pos_embed"] = _resized_positions(module, state["pos_embed"], wanted["pos_embed"])
+    for name, value in wanted.items():
+        if name not in state:
+            raise ConfigError(
+                f"{source} has no {name!r}, which this model needs: the wrong architecture?"
+            )
+        if state[name].shape != value.shape:
+            raise ConfigError(
+                f"{source}: {name!r} has shape {tuple(state[name].shape)}, but this model needs "
+                f"{tuple(value.shape)}; choose the model, encoder.size and encoder.channels that the "
+                "weights were trained with"
+            )
+    extra = sorted(set(state) - set(wanted))
+    if extra:
+        raise ConfigError(f"{source} has weights that this model does not: {', '.join(extra[:3])}")
+    module.load_state_dict(state)
+
+
+def _resized_positions(module: nn.Module, found: Tensor, wanted: Tensor) -> Tensor:
+    """Interpolates position embeddings to the model's grid, class token apart."""
+    if found.ndim != 3 or found.shape[-1] != wanted.shape[-1] or found.shape == wanted.shape:
+        return found
+    prefix = int(getattr(module, "num_prefix_tokens", 0))
+    grid = list(getattr(module, "patch_embed").grid_size)  # noqa: B009 - not in nn.Module's type
+    resized: Tensor = resample_abs_pos_embed(found, new_size=grid, num_prefix_tokens=prefix)
+    return resized

@@ -1,0 +1,46 @@
+"""``zobench pretrain vit-mae``: from a request to weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zobench.pretraining import PretrainingRequest
+from zobench.progress import Listener
+
+from ..architecture import IMAGE_SIZE
+from .films import folder_bank, labelled_bank
+from .recipe import Recipe
+from .training import train
+
+FINDINGS = ("pleural_effusion", "pneumonia", "edema")
+
+
+class VitMaePretraining:
+    """Phantom cohorts, one a finding, and perhaps a folder of real films; then two stages."""
+
+    def __init__(self, request: PretrainingRequest, parameters: Recipe) -> None:
+        self._request = request
+        self._recipe = parameters
+
+    def run(self, listener: Listener) -> Path:
+        """Trains until the recipe's last step, or goes on from the last checkpoint."""
+        recipe = self._recipe
+        folder = self._request.images
+        unlabelled = folder_bank(folder, IMAGE_SIZE) if folder is not None else None
+        cohorts = [
+            self._request.dataset(
+                "phantom",
+                finding,
+                IMAGE_SIZE,
+                {"cohort": recipe.cohort + number, "patients": recipe.patients},
+            )
+            for number, finding in enumerate(FINDINGS)
+        ]
+        listener.phase("prepare films", sum(len(cohort.records) for cohort in cohorts))
+        labelled = labelled_bank(cohorts, lambda done, _: listener.update(done))
+        listener.phase("train", recipe.masked_steps + recipe.described_steps)
+
+        def report(step: int, _: int, losses: dict[str, float]) -> None:
+            listener.update(step, **losses)
+
+        return train(recipe, labelled, unlabelled, self._request.out, report)

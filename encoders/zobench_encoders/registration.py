@@ -1,0 +1,37 @@
+"""What this package registers, by hook; targets are imported only when used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zobench.hookspecs import hookimpl
+from zobench.registration import Plugin
+
+
+@hookimpl
+def zobench_register_encoders() -> Mapping[str, Plugin]:
+    """Encoders, with where they run."""
+    return {
+        "vit-mae": Plugin(
+            "zobench_encoders.vit_mae:vit_mae",
+            "compact ViT for chest X-rays, weights included",
+            label="local",
+        ),
+        "timm": Plugin(
+            "zobench_encoders.timm_models:timm_model",
+            "any timm model; weights random, from a file (MAE layouts too) or from timm's hub",
+            label="local",
+            argument="model",
+        ),
+    }
+
+
+@hookimpl
+def zobench_register_pretrainings() -> Mapping[str, Plugin]:
+    """Recipes that make bundled weights again."""
+    return {
+        "vit-mae": Plugin(
+            "zobench_encoders.pretraining.command:VitMaePretraining",
+            "the weights of vit-mae, from phantom films and an optional folder of X-rays",
+        )
+    }

@@ -1,0 +1,102 @@
+"""``timm:<model>``: any model of timm, at any input size and channel count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from zobench.encoders import EncoderRequest
+from zobench.errors import ConfigError, EncoderError
+from zobench.parameters import nearest, parameter
+
+from .checkpoints import load_weights, read_weights
+from .local import Backbone, LocalEncoder, standard_normalisation
+from .weights_digest import weights_digest
+
+RANDOM, HUB = "random", "hub"
+
+
+@dataclass(frozen=True)
+class TimmParameters:
+    """Which weights, and how films are fed to the model."""
+
+    weights: str = parameter(
+        RANDOM, "'random', 'hub' (timm's hub, needs a network), or a .safetensors or .pth file"
+    )
+    seed: int = parameter(0, "seed of random weights", low=0)
+    size: int = parameter(0, "input side in pixels; 0 takes the model's own", low=0)
+    channels: int = parameter(3, "input channels; films are repeated", low=1)
+    pool: str = parameter(
+        "auto",
+        "'auto' takes the model's own pooling; 'avg' the mean over patch tokens, no class token",
+        choices=("auto", "avg"),
+    )
+    chunk: int = parameter(0, "images a forward pass; 0 measures the best once", low=0)
+
+
+def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEncoder:
+    """A timm model without its classifier.
+
+    Raises:
+        ConfigError: No such model, or weights that do not fit it.
+        EncoderError: The hub cannot be reached.
+    """
+    model = _make(request.argument, parameters)
+    notes: tuple[str, ...] = ()
+    if parameters.weights == RANDOM:
+        notes = (
+            f"{request.name} has RANDOM weights (seed {parameters.seed}): results say nothing about "
+            "trained encoders; give --set encoder.weights=FILE or =hub",
+        )
+    elif parameters.weights != HUB:
+        path = Path(parameters.weights).expanduser()
+        load_weights(model, read_weights(path), str(path))
+    data: dict[str, Any] = timm.data.resolve_model_data_config(model)
+    size = parameters.size or int(data["input_size"][-1])
+    channels = parameters.channels
+    backbone = Backbone(
+        module=model,
+        image_shape=(channels, size, size),
+        mean=standard_normalisation(data["mean"], channels),
+        std=standard_normalisation(data["std"], channels),
+        digest=weights_digest(model.state_dict()),
+        notes=notes,
+    )
+    return LocalEncoder(backbone, request, parameters.chunk)
+
+
+def _make(name: str, parameters: TimmParameters) -> nn.Module:
+    if not timm.is_model(name.split(".")[0]):
+        known = timm.list_models()
+        raise ConfigError(f"timm has no model {name!r}{nearest(name, known)}")
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": parameters.channels}
+    if parameters.size:
+        options["img_size"] = parameters.size
+    if parameters.pool == "avg":
+        options |= {"global_pool": "avg", "fc_norm": False}
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(parameters.seed)
+    try:
+        model: nn.Module = timm.create_model(
+            name, pretrained=parameters.weights == HUB, **options
+        )
+    except TypeError:
+        # Convolutional models take any size and do not know img_size.
+        options.pop("img_size", None)
+        model = timm.create_model(name, pretrained=parameters.weights == HUB, **options)
+    except Exception as error:
+        if parameters.weights != HUB:
+            raise
+        raise EncoderError(
+            f"the weights of timm:{name} cannot be fetched from timm's hub "
+            f"({type(error).__name__}); without a network give --set encoder.weights=FILE, or "
+            "=random for random weights"
+        ) from error
+    finally:
+        torch.set_rng_state(generator_state)
+    return model

@@ -1,0 +1,19 @@
+"""A name for a set of weights: the same numbers, the same name, whatever file they came in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """Digest of names, shapes and values."""
+    hasher = hashlib.blake2b(digest_size=8)
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        hasher.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        hasher.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()

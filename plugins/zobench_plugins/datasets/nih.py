@@ -1,0 +1,246 @@
+"""NIH ChestX-ray14 in its published layout: ``Data_Entry_2017.csv`` beside folders of PNG films.
+
+Wang et al., "ChestX-ray8", CVPR 2017. A finding is compared with "No Finding"; films with neither
+are left out. Sex is the sensitive attribute.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.errors import ConfigError, DatasetError
+from zobench.parameters import nearest, parameter
+
+TABLE = "Data_Entry_2017.csv"
+IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
+    "Image Index",
+    "Finding Labels",
+    "Patient ID",
+    "Patient Age",
+    "Patient Gender",
+    "View Position",
+)
+NEGATIVE = "no finding"
+GROUPS = ("female", "male")
+BIAS = 0.8
+
+
+@dataclass(frozen=True)
+class NihParameters:
+    """Which films to use."""
+
+    view: str = parameter("any", "projection", choices=("any", "PA", "AP"))
+    min_age: int = parameter(0, "youngest patient, in years", low=0)
+    max_age: int = parameter(150, "oldest patient, in years", low=0)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One row of the table that was asked for."""
+
+    line: int
+    path: Path
+    patient: int
+    label: int
+    sensitive: int
+    age: int
+    view: str
+
+
+class NihDataset:
+    """Films of one finding and of none."""
+
+    def __init__(self, request: DatasetRequest, parameters: NihParameters) -> None:
+        """Reads and checks the table; no film is opened yet.
+
+        Raises:
+            ConfigError: No folder, or an unknown disease.
+            DatasetError: A file, column or row is wrong.
+        """
+        if request.root is None:
+            raise ConfigError("dataset nih needs --data-root: the folder that holds " + TABLE)
+        if not request.root.is_dir():
+            raise ConfigError(f"--data-root is {str(request.root)!r}, which is not a folder")
+        table = request.root / TABLE
+        if not table.is_file():
+            raise DatasetError(
+                f"{table} is missing; --data-root must be the folder that holds {TABLE} and the "
+                "images (ChestX-ray14's layout)"
+            )
+        self._size = request.size
+        self._entries = _select(_read(table, request.root, request.disease), parameters, table)
+        _check_sexes(self._entries, table)
+        sensitive = np.array([entry.sensitive for entry in self._entries], dtype=np.int64)
+        label = np.array([entry.label for entry in self._entries], dtype=np.int64)
+        self._records = Records(
+            patient=np.array([entry.patient for entry in self._entries], dtype=np.int64),
+            label=label,
+            sensitive=sensitive,
+            age=np.array([entry.age for entry in self._entries], dtype=np.int64),
+            view=np.array([entry.view for entry in self._entries]),
+        )
+        lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
+        self._spec = DatasetSpec(
+            name="nih",
+            disease=request.disease,
+            shape=(1, self._size, self._size),
+            groups=GROUPS,
+            digest=_digest(self._entries),
+            positive_rate_gap=BIAS if lean >= 0 else -BIAS,
+        )
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the manifest says; the default bias leans as the archive itself leans."""
+        return self._spec
+
+    @property
+    def records(self) -> Records:
+        """One row a film."""
+        return self._records
+
+    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        """Decodes and resizes films, several at a time.
+
+        Raises:
+            DatasetError: A file is missing, damaged, or not an 8-bit grey film.
+        """
+        films = np.empty((len(rows), 1, self._size, self._size), dtype=np.uint8)
+        with ThreadPoolExecutor() as pool:
+            work = pool.map(lambda row: _load(self._entries[row], self._size), rows.tolist())
+            for done, film in enumerate(work, start=1):
+                films[done - 1, 0] = film
+                progress(done, len(rows))
+        return films
+
+
+def _read(table: Path, root: Path, disease: str) -> Iterator[_Entry]:
+    """Rows with the finding or with none."""
+    wanted = _plain(disease)
+    folders = [root / "images", *sorted(root.glob("images_*/images")), root]
+    seen: set[str] = set()
+    found = False
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        for column in (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW):
+            if column not in (reader.fieldnames or ()):
+                raise DatasetError(
+                    f"{table} has no column {column!r}; it has {', '.join(reader.fieldnames or ())}"
+                )
+        for row in reader:
+            findings = {_plain(name) for name in (row[FINDINGS] or "").split("|")}
+            seen |= findings
+            if wanted not in findings and findings != {NEGATIVE}:
+                continue
+            found = found or wanted in findings
+            yield _entry(row, reader.line_num, table, folders, int(wanted in findings))
+    if not found:
+        known = sorted(name.replace(" ", "_") for name in seen - {NEGATIVE, ""})
+        raise ConfigError(
+            f"disease is {disease!r}, but {table} knows only {', '.join(known)}"
+            + nearest(disease, known)
+        )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip().lower())
+
+
+def _entry(
+    row: dict[str, str], line: int, table: Path, folders: list[Path], label: int
+) -> _Entry:
+    patient, age = row[PATIENT] or "", re.match(r"\d+", row[AGE] or "")
+    if not patient.isdigit():
+        raise DatasetError(f"{table} line {line}: {PATIENT} is {patient!r}, not a number")
+    if row[SEX] not in ("F", "M"):
+        raise DatasetError(f"{table} line {line}: {SEX} is {row[SEX]!r}, but must be F or M")
+    if age is None:
+        raise DatasetError(f"{table} line {line}: {AGE} is {row[AGE]!r}, not a number of years")
+    name = row[IMAGE]
+    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if path is None:
+        raise DatasetError(
+            f"{table} line {line}: the image {name!r} is in none of "
+            + ", ".join(str(folder) for folder in folders)
+        )
+    return _Entry(line, path, int(patient), label, int(row[SEX] == "M"), int(age[0]), row[VIEW])
+
+
+def _select(entries: Iterator[_Entry], parameters: NihParameters, table: Path) -> list[_Entry]:
+    chosen = [
+        entry
+        for entry in entries
+        if parameters.view in ("any", entry.view)
+        and parameters.min_age <= entry.age <= parameters.max_age
+    ]
+    cells = {(entry.label, entry.sensitive) for entry in chosen}
+    if len(cells) < 4:
+        raise DatasetError(
+            f"{table} leaves a cell of (finding, sex) empty with view={parameters.view} and ages "
+            f"{parameters.min_age} to {parameters.max_age}; widen the filters"
+        )
+    return chosen
+
+
+def _check_sexes(entries: list[_Entry], table: Path) -> None:
+    first: dict[int, _Entry] = {}
+    for entry in entries:
+        before = first.setdefault(entry.patient, entry)
+        if before.sensitive != entry.sensitive:
+            raise DatasetError(
+                f"{table}: patient {entry.patient} is {GROUPS[before.sensitive]} in line "
+                f"{before.line} and {GROUPS[entry.sensitive]} in line {entry.line}"
+            )
+
+
+def _digest(entries: list[_Entry]) -> str:
+    """Of the chosen rows and the sizes of their files."""
+    hasher = hashlib.blake2b(digest_size=8)
+    for entry in entries:
+        size = entry.path.stat().st_size
+        hasher.update(f"{entry.path.name},{entry.patient},{entry.label},{size}\n".encode())
+    return hasher.hexdigest()
+
+
+def _load(entry: _Entry, size: int) -> NDArray[np.uint8]:
+    where = f"{entry.path} (line {entry.line} of the table)"
+    try:
+        with Image.open(entry.path) as image:
+            image.load()
+            grey = _grey(image, where)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise DatasetError(f"{where} is not a readable image: {error}") from error
+    return np.asarray(grey.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _grey(image: Image.Image, where: str) -> Image.Image:
+    """The film as 8-bit grey; colour is accepted where it is grey in disguise, as some of NIH's are.
+
+    Raises:
+        DatasetError: The image has colour, transparency, or more than 8 bits.
+    """
+    if image.mode == "L":
+        return image
+    if image.mode in ("RGB", "RGBA"):
+        bands = [np.asarray(band) for band in image.split()]
+        same = np.array_equal(bands[0], bands[1]) and np.array_equal(bands[0], bands[2])
+        if same and (len(bands) == 3 or bool((bands[3] == 255).all())):
+            return image.getchannel(0)
+        raise DatasetError(
+            f"{where} is {image.mode} with colour or transparency; a film must be 8-bit grey"
+        )
+    raise DatasetError(
+        f"{where} has pixel mode {image.mode}; a film must be 8-bit grey: choose the window and "
+        "convert it first, for a rescaling by guess would change what the encoder sees"
+    )

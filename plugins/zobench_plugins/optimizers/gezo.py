@@ -1,0 +1,108 @@
+"""GeZO: greedy zeroth-order optimization, to the letter of Algorithm 1.
+
+Jin, Deng, Chen, Li, "Universal Debiased Editing on Foundation Models for Fair Medical Image
+Classification", 2024, Algorithm 1 (the preprint of "Debiased Noise Editing", MICCAI 2024).
+
+An epoch has R iterations. Each draws C perturbations ``delta`` of scale s and evaluates both
+``-delta`` and ``+delta`` on one minibatch. The signed perturbation with the lowest loss wins if it
+beats the best loss of the whole epoch so far, on whatever minibatch that was seen; then velocity and
+edit move by it, else s shrinks by k. Velocity, best loss and s start anew with each epoch.
+
+The algorithm's last line returns ``eps^R``, the edit before the last update; its comment says "the
+updated edit". This follows the comment: no update is thrown away.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext, State
+from zobench.parameters import parameter
+from zobench.streams import dump_state, load_state
+
+SIGNS = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class GezoParameters:
+    """Hyperparameters, named as in Algorithm 1."""
+
+    iterations: int = parameter(10, "R, local iterations an epoch", low=1)
+    samples: int = parameter(10, "C, perturbations an iteration", low=1)
+    step: float = parameter(0.01, "s, scale of a perturbation, in units of the pixel range", low=0)
+    momentum: float = parameter(0.9, "mu, weight of the old velocity", low=0, high=1)
+    decay: float = parameter(0.95, "k, factor on s after an iteration without a winner", low=0, high=1)
+
+
+class Gezo:
+    """Algorithm 1 as ask and tell: one ask is one iteration, 2C points on C minibatches."""
+
+    feedback: ClassVar[Feedback] = "value"
+    def __init__(self, context: OptimizerContext, parameters: GezoParameters) -> None:
+        self._rng = context.rng
+        self._shape = context.space.shape
+        self._p = parameters
+        self._minibatch = 0
+        self._edit = torch.zeros(self._shape)
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        """Line 2."""
+        self._iteration = 0
+        self._step = self._p.step
+        self._velocity = torch.zeros(self._shape)
+        self._best = math.inf
+
+    def ask(self) -> Ask:
+        """Lines 13 to 16: C perturbations in both directions."""
+        noise = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)
+        deltas = torch.from_numpy(noise) * self._step
+        points = torch.stack([self._edit + sign * delta for delta in deltas for sign in SIGNS])
+        numbers = self._minibatch + np.arange(self._p.samples, dtype=np.int64)
+        return Ask(points, np.repeat(numbers, len(SIGNS)))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """Lines 17 to 20 and 4 to 9: the winner, if any, moves velocity and edit."""
+        winner = int(answer.values.argmin())  # the first of equals, as a strict < would choose
+        if float(answer.values[winner]) < self._best:
+            self._best = float(answer.values[winner])
+            self._velocity = self._p.momentum * self._velocity + (ask.points[winner] - self._edit)
+            self._edit = self._edit + self._velocity
+        else:
+            self._step *= self._p.decay
+        self._minibatch += self._p.samples
+        self._iteration += 1
+        if self._iteration == self._p.iterations:
+            self._begin_epoch()
+
+    def recommend(self) -> Tensor:
+        """The current edit; the algorithm keeps no other."""
+        return self._edit
+
+    def state_dict(self) -> State:
+        """Edit, velocity, best loss, step, counters and random state."""
+        return {
+            "edit": self._edit,
+            "velocity": self._velocity,
+            "best": repr(self._best),
+            "step": self._step,
+            "iteration": self._iteration,
+            "minibatch": self._minibatch,
+            "rng": dump_state(self._rng),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of :meth:`state_dict`."""
+        self._edit = torch.as_tensor(state["edit"])
+        self._velocity = torch.as_tensor(state["velocity"])
+        self._best = float(str(state["best"]))
+        self._step = float(str(state["step"]))
+        self._iteration = int(str(state["iteration"]))
+        self._minibatch = int(str(state["minibatch"]))
+        load_state(self._rng, str(state["rng"]))

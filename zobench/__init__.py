@@ -1,0 +1,108 @@
+"""zobench: which black-box optimizer buys the most fairness per query?
+
+From Python::
+
+    import zobench
+
+    result = zobench.run(optimizer="gezo", encoder="vit-mae", budget=6400)
+    print(result.fpq.value, result.scores[-1].metrics["eo_p"])
+"""
+
+from __future__ import annotations
+
+import os
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import RunConfig
+from .errors import (
+    BudgetExhausted,
+    ConfigError,
+    DatasetError,
+    EncoderError,
+    Interrupted,
+    PluginError,
+    StoreError,
+    ZobenchError,
+)
+from .hookspecs import hookimpl
+from .parameters import parameter
+from .registration import Plugin
+
+if TYPE_CHECKING:
+    from .plugins import Registry
+    from .progress import Listener
+    from .results import RunResult
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BudgetExhausted",
+    "ConfigError",
+    "DatasetError",
+    "EncoderError",
+    "Interrupted",
+    "Plugin",
+    "PluginError",
+    "RunConfig",
+    "StoreError",
+    "ZobenchError",
+    "hookimpl",
+    "parameter",
+    "resume",
+    "run",
+    "show",
+]
+
+
+def run(
+    config: RunConfig | None = None,
+    *,
+    out: str | os.PathLike[str] = "runs",
+    registry: Registry | None = None,
+    listener: Listener | None = None,
+    **fields: Any,
+) -> RunResult:
+    """Carries out one run and returns what it found.
+
+    Args:
+        config: What to run; or give the fields of :class:`RunConfig` as keywords.
+        out: Folder for run folders.
+        registry: Plugins; those of the installed packages if ``None``.
+        listener: Told of progress.
+        **fields: Fields of :class:`RunConfig`, such as ``optimizer="gezo"``.
+
+    Raises:
+        ZobenchError: See :mod:`zobench.errors`.
+    """
+    from .execution import start_run
+
+    if config is not None and fields:
+        raise ConfigError("give zobench.run a config or keywords, not both")
+    try:
+        config = config or RunConfig(**fields)
+    except TypeError as error:
+        raise ConfigError(f"zobench.run: {error}") from error
+    return start_run(config, Path(out), registry=registry, listener=listener)
+
+
+def resume(
+    folder: str | os.PathLike[str],
+    *,
+    registry: Registry | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Goes on with an interrupted run; a finished one is only read."""
+    from .execution import resume_run
+
+    return resume_run(Path(folder), registry=registry, listener=listener)
+
+
+def show(folder: str | os.PathLike[str]) -> RunResult:
+    """Reads a run folder, finished or not."""
+    from .results import read_result
+
+    return read_result(Path(folder))
+
+

@@ -1,0 +1,5 @@
+"""``python -m zobench``."""
+
+from .cli import main
+
+main()

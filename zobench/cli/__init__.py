@@ -1,0 +1,28 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import sys
+
+from ..errors import ZobenchError
+
+
+def main() -> None:
+    """Runs a command; a user's mistake gets one clear message and the exit code of its class."""
+    from .app import app
+    from .console import error_console
+
+    try:
+        app(prog_name="zobench")
+    except ZobenchError as error:
+        error_console().print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        error_console().print("interrupted")
+        sys.exit(130)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

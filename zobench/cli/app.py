@@ -1,0 +1,212 @@
+"""The commands; each imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import RunConfig, parse_overrides
+
+DEFAULTS = RunConfig()
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Which black-box optimizer buys the most fairness per query?",
+)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="OWNER.NAME=VALUE", help="A parameter, e.g. optimizer.step=0.02."),
+]
+RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+@app.command()
+def run(
+    optimizer: Annotated[str, typer.Option(help="See: zobench list optimizers.")] = DEFAULTS.optimizer,
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    space: Annotated[str, typer.Option(help="Search space of the edit.")] = DEFAULTS.space,
+    seed: Annotated[int, typer.Option(help="Root of all random streams.")] = DEFAULTS.seed,
+    budget: Annotated[int, typer.Option(help="Queries to spend, in images.")] = DEFAULTS.budget,
+    batch_size: Annotated[
+        int, typer.Option(help="Images a minibatch of the objective.")
+    ] = DEFAULTS.batch_size,
+    penalty: Annotated[float, typer.Option(help="Lambda of the objective.")] = DEFAULTS.penalty,
+    backward_cost: Annotated[
+        int, typer.Option(help="Queries that one image's backward pass counts for.")
+    ] = DEFAULTS.backward_cost,
+    heads: Annotated[
+        str, typer.Option(help="Training of the linear heads: converged or paper.")
+    ] = DEFAULTS.heads,
+    snapshots: Annotated[
+        int, typer.Option(help="Log-spaced query counts to keep the edit at.")
+    ] = DEFAULTS.snapshots,
+    replicates: Annotated[
+        int, typer.Option(help="Bootstrap resamples behind every interval.")
+    ] = DEFAULTS.replicates,
+    tolerance: Annotated[
+        float, typer.Option(help="Points of accuracy that an edit may cost.")
+    ] = DEFAULTS.tolerance,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Run one optimizer against one encoder and score what it found."""
+    from ..execution import start_run
+    from .console import ConsoleListener
+
+    config = RunConfig(
+        optimizer=optimizer,
+        encoder=encoder,
+        dataset=dataset,
+        disease=disease,
+        data_root=str(data_root) if data_root is not None else None,
+        space=space,
+        seed=seed,
+        budget=budget,
+        batch_size=batch_size,
+        penalty=penalty,
+        backward_cost=backward_cost,
+        heads=heads,  # type: ignore[arg-type]
+        snapshots=snapshots,
+        replicates=replicates,
+        tolerance=tolerance,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or []),
+    )
+    with ConsoleListener() as listener:
+        result = start_run(config, out, listener=listener)
+    _print(result, as_json)
+
+
+@app.command()
+def resume(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+    """Go on with a run that was interrupted or killed."""
+    from ..execution import resume_run
+    from .console import ConsoleListener
+
+    with ConsoleListener() as listener:
+        result = resume_run(path, listener=listener)
+    _print(result, as_json)
+
+
+@app.command()
+def show(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+    """Show a stored run again, finished or not."""
+    from ..results import read_result
+
+    _print(read_result(path), as_json)
+
+
+def _print(result: object, as_json: bool) -> None:
+    from ..results import RunResult
+    from .console import output_console
+    from .tables import print_result
+
+    assert isinstance(result, RunResult)  # noqa: S101
+    if as_json:
+        print(json.dumps(result.as_dict(), allow_nan=False))
+    else:
+        print_result(result, output_console())
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="optimizers, encoders, datasets, methods, trackers")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One of them, with its parameters.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List what is installed: optimizers, encoders, datasets and what plugins bring."""
+    from .listing import list_plugins
+
+    list_plugins(kind, name, as_json)
+
+
+@app.command()
+def probe(
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    films: Annotated[int, typer.Option(help="Use at most so many films.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a linear head reads from an encoder, by patient-grouped cross-validation."""
+    from ..probing import probe_encoder
+    from .console import ConsoleListener, output_console
+
+    config = RunConfig(
+        encoder=encoder,
+        dataset=dataset,
+        disease=disease,
+        data_root=str(data_root) if data_root is not None else None,
+        seed=seed,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or []),
+    )
+    with ConsoleListener() as listener:
+        found = probe_encoder(config, films, listener)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    console = output_console()
+    console.print(
+        f"{found.films:,} films of {found.patients:,} patients, {found.folds} folds by patient"
+    )
+    for name, value in (("sensitive attribute", found.sensitive), (disease, found.disease)):
+        console.print(f"  {name:<22}{value.accuracy:6.1f} % accuracy   {value.auc:6.1f} % AUC")
+
+
+@app.command()
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="Weights to make.")] = "vit-mae",
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path("pretrained"),
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of unlabelled X-rays to learn from as well.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="recipe.NAME=VALUE", help="A number of the recipe."),
+    ] = None,
+) -> None:
+    """Make bundled weights again, or others; resumes where it was stopped."""
+    from ..plugins import load_registry
+    from ..pretraining import PretrainingRequest
+    from .console import ConsoleListener, output_console
+    from .making import dataset_maker
+
+    registry = load_registry()
+    offer, _ = registry.find("pretrainings", recipe)
+    request = PretrainingRequest(out, images, dataset_maker(registry))
+    overrides = parse_overrides(settings or [], owners=("recipe",)).get("recipe", {})
+    with ConsoleListener() as listener:
+        weights = offer.plugin.make(request, overrides, "recipe").run(listener)
+    output_console().print(f"weights: {weights}", soft_wrap=True)
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check this installation: versions, devices, caches, plugins, and what is missing."""
+    from .checkup import examine
+
+    examine(as_json)

@@ -1,0 +1,88 @@
+"""``zobench list``: names, what they are, and the parameters of one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import ConfigError
+from ..parameters import declarations, nearest
+from ..plugins import KINDS, Kind, Offer, Registry, load_registry
+from .console import output_console
+
+
+def list_plugins(kind: str | None, name: str | None, as_json: bool) -> None:
+    """Prints everything, one kind, or the parameters of one plugin."""
+    registry = load_registry()
+    kinds = [_kind(kind)] if kind is not None else [each for each in KINDS if registry.offers[each]]
+    if name is not None:
+        _print_one(registry, kinds[0], name, as_json)
+        return
+    if as_json:
+        found = {
+            each: {
+                offer.name: {
+                    "summary": offer.plugin.summary,
+                    "label": offer.plugin.label,
+                    "argument": offer.plugin.argument,
+                    "distribution": offer.distribution,
+                }
+                for offer in registry.offers[each].values()
+            }
+            for each in kinds
+        }
+        print(json.dumps(found))
+        return
+    console = output_console()
+    for each in kinds:
+        _print_kind(console, each, list(registry.offers[each].values()))
+    console.print("[dim]parameters of one: zobench list KIND NAME[/]")
+
+
+def _kind(text: str) -> Kind:
+    for kind in KINDS:
+        if text in (kind, kind[:-1]):
+            return kind
+    raise ConfigError(f"{text!r} is no kind of plugin{nearest(text, KINDS)}: {', '.join(KINDS)}")
+
+
+def _print_kind(console: Console, kind: Kind, offers: list[Offer]) -> None:
+    if not offers:
+        console.print(f"[bold]{kind}[/]: none\n")
+        return
+    table = Table(box=box.SIMPLE_HEAD, title=kind, title_justify="left", title_style="bold")
+    for heading in ("name", "", "what it is", "from"):
+        table.add_column(heading, overflow="fold")
+    for offer in sorted(offers, key=lambda each: each.name):
+        argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
+        row = (offer.name + argument, offer.plugin.label, offer.plugin.summary, offer.distribution)
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None:
+    base = name.partition(":")[0]
+    if base not in registry.offers[kind]:
+        registry.find(kind, name)
+    offer = registry.offers[kind][base]
+    declared = declarations(offer.plugin.parameters())
+    if as_json:
+        rows = {k: {**asdict(v), "type": v.type.__name__} for k, v in declared.items()}
+        print(json.dumps({"name": base, "summary": offer.plugin.summary, "parameters": rows}))
+        return
+    console = output_console()
+    console.print(f"[bold]{base}[/]: {offer.plugin.summary}")
+    if not declared:
+        console.print("no parameters")
+        return
+    owner = {"pretrainings": "recipe"}.get(kind, kind[:-1])
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("--set", "default", "must be", "what it does"):
+        table.add_column(heading, overflow="fold")
+    for each in declared.values():
+        table.add_row(f"{owner}.{each.name}", str(each.default), each.rule, each.help)
+    console.print(table)

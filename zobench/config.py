@@ -1,0 +1,152 @@
+"""What a run is: one frozen request, checked before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .heads import PROTOCOLS
+from .heads import Protocol as HeadProtocol
+from .parameters import nearest
+
+OWNERS = ("optimizer", "encoder", "dataset", "split")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: (dataset, disease, encoder, optimizer, space, seed, budget) and how it is measured.
+
+    Attributes:
+        optimizer: Registered name, ``family`` or ``family:argument``.
+        encoder: Likewise.
+        dataset: Likewise.
+        disease: The finding that the downstream classifier predicts.
+        data_root: Folder of the dataset, ``None`` where it brings its own films.
+        space: Search space of the optimizer.
+        seed: Root of all random streams.
+        budget: Queries that the optimizer may spend, in images.
+        batch_size: B, images a minibatch of the objective.
+        penalty: lambda of the objective.
+        backward_cost: Queries that one image's backward pass counts for.
+        heads: Training protocol of the linear heads.
+        snapshots: Log-spaced query counts at which the recommended edit is kept.
+        replicates: Bootstrap resamples behind every interval.
+        tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        overrides: Parameters by owner (optimizer, encoder, dataset, split) and name.
+    """
+
+    optimizer: str = "gezo"
+    encoder: str = "vit-mae"
+    dataset: str = "phantom"
+    disease: str = "pleural_effusion"
+    data_root: str | None = None
+    space: str = "pixel"
+    seed: int = 0
+    budget: int = 12_800
+    batch_size: int = 64
+    penalty: float = 0.01
+    backward_cost: int = 2
+    heads: HeadProtocol = "converged"
+    snapshots: int = 5
+    replicates: int = 2000
+    tolerance: float = 1.0
+    device: str = "auto"
+    precision: str = "auto"
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks every field that can be checked without looking outside.
+
+        Raises:
+            ConfigError: A field breaks its rule.
+        """
+        for name, low, rule in (
+            ("seed", 0, "a whole number of at least 0"),
+            ("batch_size", 1, "a whole number of at least 1"),
+            ("backward_cost", 0, "a whole number of at least 0"),
+            ("snapshots", 1, "a whole number of at least 1"),
+            ("replicates", 10, "a whole number of at least 10"),
+        ):
+            value = getattr(self, name)
+            _require(isinstance(value, int) and value >= low, name, value, rule)
+        for name in ("penalty", "tolerance"):
+            value = getattr(self, name)
+            _require(0 <= value < float("inf"), name, value, "a number of at least 0")
+        _require(
+            isinstance(self.budget, int) and self.budget >= self.batch_size,
+            "budget",
+            self.budget,
+            f"at least one evaluation, so {self.batch_size} queries (batch_size images)",
+        )
+        choices = {"heads": PROTOCOLS, "precision": ("auto", "fp32", "bf16")}
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            _require(value in allowed, name, value, "one of " + ", ".join(allowed))
+        for owner in self.overrides:
+            if owner not in OWNERS:
+                raise ConfigError(
+                    f"overrides go to {', '.join(OWNERS)}, not to {owner!r}{nearest(owner, OWNERS)}"
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+
+def _require(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {value!r}, but must be {rule}")
+
+
+def config_from_json(values: Mapping[str, Any]) -> RunConfig:
+    """A config as the store wrote it.
+
+    Raises:
+        ConfigError: It has a field that this version does not know.
+    """
+    known = {each.name for each in dataclasses.fields(RunConfig)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"the config has an unknown field {name!r}{nearest(name, known)}")
+    return RunConfig(**values)
+
+
+def parse_overrides(
+    settings: list[str], owners: tuple[str, ...] = OWNERS
+) -> dict[str, dict[str, str]]:
+    """``["optimizer.step=0.02"]`` as ``{"optimizer": {"step": "0.02"}}``.
+
+    Raises:
+        ConfigError: A setting is not of that form.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        owner, dot, name = path.strip().partition(".")
+        if not (equals and dot and name):
+            raise ConfigError(
+                f"--set {setting!r} is not of the form owner.name=value, e.g. optimizer.step=0.02 "
+                f"(owners: {', '.join(owners)})"
+            )
+        if owner not in owners:
+            raise ConfigError(
+                f"--set goes to {', '.join(owners)}, not to {owner!r}{nearest(owner, owners)}"
+            )
+        found.setdefault(owner, {})[name] = value.strip()
+    return found
+
+
+def cache_folder() -> Path:
+    """Where anything is kept that can be made again: ``ZOBENCH_CACHE`` or the user's cache folder."""
+    import os
+
+    import platformdirs
+
+    named = os.environ.get("ZOBENCH_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("zobench"))

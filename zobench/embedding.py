@@ -1,0 +1,81 @@
+"""The one place where images meet the encoder: every image is booked, every answer checked."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import Progress, silent
+from .encoders import Encoder, EncoderSpec, checked_embeddings
+from .images import Films
+from .ledger import Ledger, Purpose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class MeteredEncoder:
+    """An encoder whose use is charged to a ledger and timed.
+
+    Attributes:
+        seconds: Wall time spent inside the encoder.
+    """
+
+    def __init__(self, encoder: Encoder, ledger: Ledger) -> None:
+        self._encoder = encoder
+        self.ledger = ledger
+        self.seconds = 0.0
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What the encoder says of itself."""
+        return self._encoder.spec
+
+    def embed(self, images: Tensor, purpose: Purpose) -> Tensor:
+        """Embeddings ``(N, D)``, without gradients.
+
+        Raises:
+            EncoderError: The answer has the wrong shape or is not finite.
+        """
+        import torch
+
+        started = time.perf_counter()
+        with torch.inference_mode():
+            answer = self._encoder.embed(images)
+        self.seconds += time.perf_counter() - started
+        self.ledger.of(purpose).requests += 1
+        return checked_embeddings(self.spec, len(images), answer)
+
+    def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
+        """Embeddings through which a gradient flows back to ``images``.
+
+        Raises:
+            EncoderError: As :meth:`embed`.
+        """
+        started = time.perf_counter()
+        answer = self._encoder.embed(images)
+        self.seconds += time.perf_counter() - started
+        self.ledger.of(purpose).requests += 1
+        return checked_embeddings(self.spec, len(images), answer)
+
+
+def embed_films(
+    encoder: MeteredEncoder,
+    films: Films,
+    purpose: Purpose,
+    edit: Tensor | None = None,
+    progress: Progress = silent,
+) -> NDArray[np.float32]:
+    """Embeddings ``(n, D)`` of films, with an edit ``(1, H, W)`` added where given."""
+    parts = []
+    for block in films.blocks(encoder.spec.block):
+        images = films.batch(block)
+        if edit is not None:
+            images += edit
+        encoder.ledger.charge(purpose, len(images))
+        parts.append(encoder.embed(images, purpose).cpu().numpy())
+        progress(block.stop, len(films))
+    return np.concatenate(parts)

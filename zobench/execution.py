@@ -1,0 +1,277 @@
+"""Carries out one run, from a config to a scored folder; starts, resumes, survives."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import store
+from .assembly import Parts, make_parts
+from .config import RunConfig, config_from_json
+from .embedding import MeteredEncoder, embed_films
+from .errors import ConfigError, Interrupted, ZobenchError
+from .fairness import Predictions, metrics
+from .heads import fit_head
+from .images import Films, load_films
+from .ledger import Counts, Ledger
+from .loop import Loop, snapshot_schedule
+from .objective import Objective
+from .oracle import Oracle
+from .pictures import draw_pictures
+from .plugins import Registry, load_registry
+from .progress import Listener, Silence
+from .provenance import provenance
+from .recovery import recovery
+from .results import RunResult, read_result, read_scores
+from .scoring import Raw, Scorer
+from .signals import Stop, stop_on_signal
+from .streams import generator, seed_sequence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def start_run(
+    config: RunConfig,
+    out: Path,
+    *,
+    registry: Registry | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Carries out a new run in a new folder under ``out``.
+
+    Raises:
+        ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
+    """
+    listener = listener or Silence()
+    parts = make_parts(config, registry or load_registry(), listener)
+    folder = store.RunFolder(_new_folder(out, config))
+    folder.write_manifest(
+        run_id=folder.path.name,
+        status="running",
+        config=config.as_dict(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        resumed=0,
+        wall_seconds=0.0,
+        encoder_seconds=0.0,
+        ledger=Ledger(config.backward_cost).as_dict(),
+        **provenance(parts),
+    )
+    return _Session(config, parts, folder, listener).carry_out()
+
+
+def resume_run(
+    path: Path, *, registry: Registry | None = None, listener: Listener | None = None
+) -> RunResult:
+    """Goes on with a run that was interrupted, failed or killed; a finished one is only read.
+
+    Raises:
+        ZobenchError: See :mod:`zobench.errors`.
+        ConfigError: Encoder or dataset are not what they were when the run began.
+    """
+    listener = listener or Silence()
+    manifest = store.read_manifest(path)
+    if manifest["status"] == "done":
+        return read_result(path)
+    config = config_from_json(manifest["config"])
+    registry = registry or load_registry()
+    parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
+    for what, digest in (
+        ("encoder", parts.encoder.spec.digest),
+        ("dataset", parts.dataset.spec.digest),
+    ):
+        if manifest[what]["digest"] != digest:
+            raise ConfigError(
+                f"the {what} is not what it was when {path} began (digest {digest}, then "
+                f"{manifest[what]['digest']}); start a new run"
+            )
+    folder = store.RunFolder(path)
+    folder.write_manifest(status="running", resumed=manifest["resumed"] + 1)
+    return _Session(config, parts, folder, listener, manifest["wall_seconds"]).carry_out()
+
+
+@dataclass
+class _Session:
+    """One process's share of a run."""
+
+    config: RunConfig
+    parts: Parts
+    folder: store.RunFolder
+    listener: Listener
+    seconds_before: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.config.backward_cost)
+        self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
+
+    def carry_out(self) -> RunResult:
+        """All phases; whatever happens, the manifest says how it ended."""
+        try:
+            with stop_on_signal(self.listener) as stopped:
+                self._phases(stopped)
+        except (Interrupted, KeyboardInterrupt) as error:
+            self._end("interrupted")
+            raise Interrupted(
+                f"stopped; everything so far is saved. Go on with: zobench resume {self.folder.path}"
+            ) from error
+        except ZobenchError as error:
+            if not isinstance(error, store.StoreError):
+                self._end("failed", error=str(error))
+            raise
+        finally:
+            self.parts.encoder.close()
+            self.folder.close()
+        return read_result(self.folder.path)
+
+    def _end(self, status: str, **notes: str) -> None:
+        self.folder.write_manifest(
+            ledger=self.ledger.as_dict(),
+            encoder_seconds=self.encoder.seconds,
+            wall_seconds=self._clock(),
+            **notes,
+        )
+        self.folder.write_manifest(status=status)
+
+    def _clock(self) -> float:
+        """Seconds that the run took so far, in all its processes."""
+        return self.seconds_before + time.perf_counter() - self.began
+
+    def _phases(self, stopped: Stop) -> None:
+        config = self.config
+        checkpoint = self.folder.restore()
+        if checkpoint is not None:
+            self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
+        train, test = self._load()
+        clean = self._setup(train)
+        head = fit_head(
+            clean,
+            train.sensitive,
+            protocol=config.heads,
+            role="sensitive",
+            rng=generator(config.seed, "heads"),
+        )
+        objective = Objective(
+            films=train,
+            encoder=self.encoder,
+            head=head,
+            penalty=config.penalty,
+            batch_size=config.batch_size,
+            entropy=seed_sequence(config.seed, "minibatch"),
+        )
+        optimizer, space = self.parts.optimizer, self.parts.space
+        oracle = Oracle(objective, space, self.ledger, config.budget, optimizer.feedback)
+        due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
+        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, stopped).run(checkpoint)
+        scorer = Scorer(train, test, self.encoder, head, config.penalty, config.heads, config.seed)
+        self._score(scorer, clean, stopped)
+        draw_pictures(self.folder.path, test, self.parts.dataset.spec.groups)
+        self._end("done")
+        self.folder.drop_checkpoint()
+
+    def _load(self) -> tuple[Films, Films]:
+        """Reads or renders the films of the split."""
+        split = self.parts.split
+        rows = np.concatenate([split.train, split.test])
+        self.listener.phase("prepare films", len(rows))
+        films = load_films(
+            self.parts.dataset, rows, lambda done, _: self.listener.update(done)
+        )
+        cut = len(split.train)
+        return films.part(slice(0, cut)), films.part(slice(cut, len(rows)))
+
+    def _setup(self, train: Films) -> NDArray[np.float32]:
+        """Embeds the clean training films, once in a run's life."""
+        import torch
+
+        path = self.folder.path / store.SETUP
+        if path.exists():
+            tensors, notes = store.read_tensors(path)
+            self.ledger.setup = Counts(**notes["counts"])
+            self.encoder.seconds += notes["encoder_seconds"]
+            return np.asarray(tensors["clean"].numpy())
+        self.listener.phase("embed clean films", len(train))
+        clean = embed_films(
+            self.encoder, train, "setup", progress=lambda done, _: self.listener.update(done)
+        )
+        notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
+        store.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
+        return clean
+
+    def _score(self, scorer: Scorer, clean: NDArray[np.float32], stopped: Stop) -> None:
+        """Scores ERM and each snapshot, unless done before; stores each as soon as it is known."""
+        import torch
+
+        queries = store.snapshot_queries(self.folder.path)
+        raws, _ = read_scores(self.folder.path)
+        path = self.folder.path / store.SCORES
+        base_seconds = self.encoder.seconds
+        if raws:
+            before = store.read_json(path)
+            self.ledger.score = Counts(**before["counts"])
+            self.encoder.seconds += before["encoder_seconds"]
+        test, train = len(scorer.test), len(scorer.train)
+        scored = {raw.queries for raw in raws}
+        images = sum(test + (train if number else 0) for number in scored)
+        self.listener.phase("score", (test + train) * len(queries) + test)
+        for number in [0, *queries]:
+            if number in scored:
+                continue
+            if stopped():
+                raise Interrupted("stopped between two scores")
+            edit = torch.zeros(self._edit_shape())
+            if number:
+                edit = store.read_snapshot(self.folder.path, number)
+
+            def report(done: int, _: int, start: int = images) -> None:
+                self.listener.update(start + done)
+
+            raws.append(scorer.score(edit, number, None if number else clean, report))
+            images += test + (train if number else 0)
+            found = {
+                "edits": [asdict(raw) for raw in raws],
+                "test": {
+                    "patient": scorer.test.patient.tolist(),
+                    "label": scorer.test.label.tolist(),
+                    "sensitive": scorer.test.sensitive.tolist(),
+                },
+                "counts": asdict(self.ledger.score),
+                "encoder_seconds": self.encoder.seconds - base_seconds,
+            }
+            store.write_json(path, found)
+            self.listener.update(images, **self._figures(raws, scorer.test))
+
+    def _edit_shape(self) -> tuple[int, int, int]:
+        return (1, *self.parts.encoder.spec.image_shape[1:])
+
+    def _figures(self, raws: list[Raw], test: Films) -> dict[str, float]:
+        """What the progress line shows after each score."""
+        erm, last = (
+            metrics(Predictions(np.asarray(raw.score), test.label, test.sensitive))
+            for raw in (raws[0], raws[-1])
+        )
+        found = recovery(
+            erm["eodds_average"],
+            last["eodds_average"],
+            erm["accuracy"],
+            last["accuracy"],
+            self.config.tolerance,
+        )
+        return {"objective": raws[-1].objective, "recovery": float(found[0])}
+
+
+def _new_folder(out: Path, config: RunConfig) -> Path:
+    """A folder name that tells the run and is nobody else's."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    words = [now, config.optimizer, config.encoder, config.dataset, config.disease]
+    name = "-".join(words).replace(":", "_").replace("/", "_").replace(" ", "_")
+    path = out / f"{name}-s{config.seed}-{secrets.token_hex(2)}"
+    with store.disk_errors(out):
+        path.mkdir(parents=True)
+    return path

@@ -1,0 +1,142 @@
+"""Linear heads on embeddings, trained by one of two named protocols.
+
+``converged``: features standardised, L2-regularised logistic regression solved to its optimum with
+L-BFGS. The problem is convex, so there is one answer and no training noise. The default.
+
+``paper``: raw features, mini-batches, a fixed number of epochs: Adam with lr 1e-4 for the SA head g,
+AdamW with lr 1.25e-4 for the disease head f, 50 epochs each (Jin et al. 2024, section 3.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Protocol = Literal["converged", "paper"]
+Role = Literal["sensitive", "disease"]
+PROTOCOLS: tuple[Protocol, ...] = ("converged", "paper")
+
+L2 = 0.01
+"""Weight of ``0.5 * L2 * |w|^2`` beside the mean cross-entropy, on standardised features."""
+
+PAPER_EPOCHS = 50
+PAPER_BATCH = 64
+PAPER_RATES: dict[Role, float] = {"sensitive": 1e-4, "disease": 1.25e-4}
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Head:
+    """Two logits ``embedding @ weight.T + bias``, in float64.
+
+    Attributes:
+        weight: ``(2, D)``.
+        bias: ``(2,)``.
+    """
+
+    weight: Floats
+    bias: Floats
+
+    def logits(self, embeddings: NDArray[np.floating]) -> Floats:
+        """Logits ``(N, 2)`` of embeddings ``(N, D)``."""
+        return np.asarray(embeddings, dtype=np.float64) @ self.weight.T + self.bias
+
+    def score(self, embeddings: NDArray[np.floating]) -> Floats:
+        """Logit of class 1 minus that of class 0, ``(N,)``; class 1 is predicted where positive."""
+        logits = self.logits(embeddings)
+        return np.asarray(logits[:, 1] - logits[:, 0])
+
+    def predict(self, embeddings: NDArray[np.floating]) -> Labels:
+        """The more likely class, ``(N,)``; a tie is class 0."""
+        return (self.score(embeddings) > 0).astype(np.int64)
+
+    def cross_entropy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy ``(...)`` float64 of embeddings ``(..., D)`` and classes ``(...)``."""
+        import torch
+
+        weight = torch.from_numpy(self.weight).to(embeddings.device)
+        bias = torch.from_numpy(self.bias).to(embeddings.device)
+        logits = embeddings.double() @ weight.T + bias
+        chosen = torch.gather(logits, -1, labels[..., None])[..., 0]
+        return torch.logsumexp(logits, dim=-1) - chosen
+
+
+def fit_head(
+    embeddings: NDArray[np.floating],
+    labels: Labels,
+    *,
+    protocol: Protocol,
+    role: Role,
+    rng: np.random.Generator,
+) -> Head:
+    """Trains a linear head.
+
+    Args:
+        embeddings: ``(N, D)``.
+        labels: ``(N,)`` of 0 and 1.
+        protocol: See the module's own words.
+        role: What the head predicts; the paper trains the two roles differently.
+        rng: Initial weights and batches of the ``paper`` protocol; unused by ``converged``.
+    """
+    features = np.asarray(embeddings, dtype=np.float64)
+    if protocol == "converged":
+        return _converged(features, labels)
+    return _paper(features, labels, role, rng)
+
+
+def _converged(features: Floats, labels: Labels) -> Head:
+    """Binary logistic regression at its optimum; two logits -m/2 and m/2 give the same softmax."""
+    from scipy.optimize import minimize
+
+    mean, spread = features.mean(0), features.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    x = (features - mean) / spread
+    sign = 2.0 * labels - 1.0
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        w, b = parameters[:-1], parameters[-1]
+        margin = sign * (x @ w + b)
+        value = np.logaddexp(0.0, -margin).mean() + 0.5 * L2 * w @ w
+        pull = -sign * _sigmoid(-margin) / len(x)
+        return float(value), np.append(x.T @ pull + L2 * w, pull.sum())
+
+    start = np.zeros(features.shape[1] + 1)
+    options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    w = found[:-1] / spread
+    b = float(found[-1] - mean @ w)
+    return Head(weight=np.stack([-0.5 * w, 0.5 * w]), bias=np.array([-0.5 * b, 0.5 * b]))
+
+
+def _sigmoid(x: Floats) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))
+
+
+def _paper(features: Floats, labels: Labels, role: Role, rng: np.random.Generator) -> Head:
+    """A torch linear layer trained as the paper trains it."""
+    import torch
+
+    bound = 1.0 / np.sqrt(features.shape[1])
+    weight = torch.from_numpy(rng.uniform(-bound, bound, (2, features.shape[1]))).requires_grad_()
+    bias = torch.from_numpy(rng.uniform(-bound, bound, 2)).requires_grad_()
+    make = torch.optim.Adam if role == "sensitive" else torch.optim.AdamW
+    optimizer = make([weight, bias], lr=PAPER_RATES[role])
+    x, y = torch.from_numpy(features), torch.from_numpy(labels)
+    for _ in range(PAPER_EPOCHS):
+        order = torch.from_numpy(rng.permutation(len(x)))
+        for rows in order.split(PAPER_BATCH):
+            loss = torch.nn.functional.cross_entropy(x[rows] @ weight.T + bias, y[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return Head(weight=weight.detach().numpy(), bias=bias.detach().numpy())

@@ -1,0 +1,60 @@
+"""Films in memory, 8-bit as they came, handed out as float32 in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .datasets import Dataset, Pixels, Progress, Rows, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Films:
+    """The films of one part of a split, with their labels, all of equal length.
+
+    Attributes:
+        pixels: ``(n, C, H, W)``, 8-bit.
+        label: Disease y.
+        sensitive: Sensitive attribute a.
+        patient: Patient numbers.
+    """
+
+    pixels: Pixels
+    label: Rows
+    sensitive: Rows
+    patient: Rows
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def part(self, rows: slice) -> Films:
+        """A view on some of the films."""
+        return Films(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
+
+    def batch(self, rows: Rows | slice) -> Tensor:
+        """Films as float32 in [0, 1]."""
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).float().div_(255.0)
+
+    def blocks(self, size: int) -> Iterator[slice]:
+        """Consecutive slices of at most ``size`` films."""
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+
+def load_films(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Films:
+    """The films of ``rows`` in memory."""
+    records = dataset.records
+    return Films(
+        pixels=dataset.pixels(rows, progress),
+        label=records.label[rows],
+        sensitive=records.sensitive[rows],
+        patient=records.patient[rows],
+    )

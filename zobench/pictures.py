@@ -1,0 +1,96 @@
+"""Pictures of an edit: where it is strong, and what it does to a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .images import Films
+from .store import disk_errors, read_snapshot, snapshot_queries
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SMOOTHING = 8.0
+"""Standard deviation in pixels of the Gaussian that hides a transformer's patch grid."""
+
+STRONGEST = 0.2
+"""Share of the area that is highlighted, as in Jin et al. 2024, Fig. 4."""
+
+Grey = NDArray[np.float32]
+
+
+def strength_map(edit: Grey) -> Grey:
+    """Smoothed magnitude of an edit ``(H, W)``, scaled to [0, 1]."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(np.abs(edit), SMOOTHING)
+    spread = float(smooth.max() - smooth.min())
+    return np.asarray((smooth - smooth.min()) / (spread or 1.0), dtype=np.float32)
+
+
+def draw_pictures(folder: Path, films: Films, groups: tuple[str, str]) -> None:
+    """Writes ``edit.npy``, ``edit.png`` and ``films.png`` of the last snapshot, if there is one.
+
+    Args:
+        folder: A run folder.
+        films: Test films, of which one of each group without the finding is shown.
+        groups: Names of the groups.
+    """
+    queries = snapshot_queries(folder)
+    if not queries:
+        return
+    edit = read_snapshot(folder, queries[-1])[0].numpy()
+    rows = [int(np.flatnonzero((films.sensitive == a) & (films.label == 0))[0]) for a in (0, 1)]
+    pictures = films.batch(np.asarray(rows)).numpy().mean(axis=1)
+    with disk_errors(folder):
+        np.save(folder / "edit.npy", edit, allow_pickle=False)
+        _save(_edit_figure(edit, pictures[0], queries[-1]), folder / "edit.png")
+        _save(_film_figure(edit, pictures, groups), folder / "films.png")
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _edit_figure(edit: Grey, film: Grey, queries: int) -> Figure:
+    figure = _figure(11.5, 4.2)
+    raw, smooth, strongest = figure.subplots(1, 3)
+    limit = float(np.abs(edit).max()) or 1.0
+    shown = raw.imshow(edit, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure.colorbar(shown, ax=raw, shrink=0.8)
+    raw.set_title(f"edit after {queries:,} queries, norm {np.linalg.norm(edit):.2f}")
+    strength = strength_map(edit)
+    shown = smooth.imshow(strength, cmap="magma", vmin=0, vmax=1)
+    figure.colorbar(shown, ax=smooth, shrink=0.8)
+    smooth.set_title("smoothed strength")
+    strongest.imshow(film, cmap="gray", vmin=0, vmax=1)
+    above = np.where(strength >= np.quantile(strength, 1 - STRONGEST), strength, np.nan)
+    strongest.imshow(above, cmap="autumn", alpha=0.6, vmin=float(np.nanmin(above)), vmax=1)
+    strongest.set_title(f"strongest {STRONGEST:.0%} of the area")
+    for axes in (raw, smooth, strongest):
+        axes.set_axis_off()
+    return figure
+
+
+def _film_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
+    figure = _figure(6.4, 6.8)
+    axes = figure.subplots(2, 2)
+    for row, (film, group) in enumerate(zip(pictures, groups, strict=True)):
+        for column, (image, word) in enumerate(((film, "before"), (film + edit, "after"))):
+            axes[row, column].imshow(image, cmap="gray", vmin=0, vmax=1)
+            axes[row, column].set_title(f"{group}, {word}")
+            axes[row, column].set_axis_off()
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,0 +1,224 @@
+"""What an edit is worth downstream: heads refitted on edited films, metrics on edited test films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import Progress, silent
+from .embedding import MeteredEncoder, embed_films
+from .fairness import METRICS, Predictions, metrics, patient_weights
+from .heads import Head, Protocol, fit_head
+from .images import Films
+from .recovery import fairness_per_query, recovery
+from .streams import generator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % bootstrap interval over patients."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What scoring one edit found, before any statistics; this is what the store keeps.
+
+    Attributes:
+        queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
+        objective: L on all test films, lower is better for the optimizer.
+        norm: ||edit||_2.
+        sa_frozen: Accuracy in percent of the SA head g that was trained on clean embeddings.
+        sa_refitted: Accuracy in percent of an SA head trained anew on edited films.
+        score: Disease scores of the test films.
+    """
+
+    queries: int
+    objective: float
+    norm: float
+    sa_frozen: float
+    sa_refitted: float
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of the result table; metrics in percent."""
+
+    queries: int
+    objective: float
+    norm: float
+    sa_frozen: float
+    sa_refitted: float
+    metrics: Mapping[str, Estimate]
+    recovery: Estimate
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores edits of one run, all with the same films, heads' seeds and resamples.
+
+    Attributes:
+        train: Films that both heads learn from.
+        test: Films that metrics are computed on.
+        encoder: The metered encoder.
+        frozen: The SA head g of the objective.
+        penalty: lambda.
+        protocol: How heads are trained.
+        seed: Seed of the run.
+    """
+
+    train: Films
+    test: Films
+    encoder: MeteredEncoder
+    frozen: Head
+    penalty: float
+    protocol: Protocol
+    seed: int
+
+    def score(
+        self,
+        edit: Tensor,
+        queries: int,
+        clean_train: NDArray[np.float32] | None = None,
+        progress: Progress = silent,
+    ) -> Raw:
+        """Embeds edited films, refits the heads and predicts.
+
+        Args:
+            edit: ``(1, H, W)``.
+            queries: What the optimizer had spent.
+            clean_train: Embeddings of the training films where they are known already (ERM).
+            progress: Called with films done and films in all.
+        """
+        import torch
+
+        total = len(self.test) + (0 if clean_train is not None else len(self.train))
+        test = embed_films(
+            self.encoder, self.test, "score", edit, lambda done, _: progress(done, total)
+        )
+        train = clean_train
+        if train is None:
+            train = embed_films(
+                self.encoder,
+                self.train,
+                "score",
+                edit,
+                lambda done, _: progress(len(self.test) + done, total),
+            )
+        rng = generator(self.seed, "heads")
+        disease = fit_head(
+            train, self.train.label, protocol=self.protocol, role="disease", rng=rng
+        )
+        refitted = fit_head(
+            train, self.train.sensitive, protocol=self.protocol, role="sensitive", rng=rng
+        )
+        entropy = self.frozen.cross_entropy(
+            torch.from_numpy(test), torch.from_numpy(self.test.sensitive)
+        )
+        norm = float(edit.double().norm())
+        return Raw(
+            queries=queries,
+            objective=-float(entropy.mean()) + self.penalty * norm,
+            norm=norm,
+            sa_frozen=_accuracy(self.frozen, test, self.test.sensitive),
+            sa_refitted=_accuracy(refitted, test, self.test.sensitive),
+            score=tuple(disease.score(test).tolist()),
+        )
+
+
+def _accuracy(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    return float(100.0 * (head.predict(embeddings) == labels).mean())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All rows of a run and its headline."""
+
+    scores: tuple[Score, ...]
+    fpq: Estimate
+
+
+def summarise(
+    raws: Sequence[Raw],
+    patient: NDArray[np.int64],
+    label: NDArray[np.int64],
+    sensitive: NDArray[np.int64],
+    *,
+    seed: int,
+    replicates: int,
+    tolerance: float,
+    first: int,
+    budget: int,
+) -> Summary:
+    """Metrics, recovery and FPQ with intervals; the first of ``raws`` is ERM.
+
+    Every row sees the same resampled patients, so differences between rows are paired.
+
+    Args:
+        raws: ERM, then the snapshots by increasing queries.
+        patient: Patient numbers of the test films.
+        label: Disease of the test films.
+        sensitive: Sensitive attribute of the test films.
+        seed: Seed of the run.
+        replicates: Bootstrap resamples.
+        tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
+        first: Queries of one evaluation.
+        budget: Queries that the optimizer was given.
+    """
+    rng = generator(seed, "bootstrap")
+    weights = patient_weights(patient, label, sensitive, replicates, rng)
+    weights = np.concatenate([np.ones((1, len(patient))), weights])  # row 0 is the data itself
+    tables = [
+        metrics(Predictions(np.asarray(raw.score), label, sensitive), weights) for raw in raws
+    ]
+    erm = tables[0]
+    shares = [
+        recovery(
+            erm["eodds_average"], found["eodds_average"], erm["accuracy"], found["accuracy"], tolerance
+        )
+        for found in tables
+    ]
+    scores = tuple(
+        Score(
+            queries=raw.queries,
+            objective=raw.objective,
+            norm=raw.norm,
+            sa_frozen=raw.sa_frozen,
+            sa_refitted=raw.sa_refitted,
+            metrics={name: _estimate(found[name]) for name in METRICS},
+            recovery=_estimate(share),
+        )
+        for raw, found, share in zip(raws, tables, shares, strict=True)
+    )
+    curve = np.stack(shares[1:]) if len(shares) > 1 else np.zeros((0, len(weights)))
+    area = fairness_per_query([raw.queries for raw in raws[1:]], curve, first, budget)
+    return Summary(scores=scores, fpq=_estimate(np.broadcast_to(area, (len(weights),))))
+
+
+def _estimate(values: Floats) -> Estimate:
+    """The value on the data itself (row 0) with the percentile interval of the resamples."""
+    low, high = np.percentile(values[1:], INTERVAL) if len(values) > 1 else (values[0], values[0])
+    return Estimate(float(values[0]), float(low), float(high))
+
+
+def raw_from_json(row: Mapping[str, Any]) -> Raw:
+    """A :class:`Raw` as the store wrote it."""
+    return Raw(**{**row, "score": tuple(row["score"])})
+
+
+ScoreDone = Callable[[Raw], None]

@@ -1,0 +1,43 @@
+"""Ctrl-C, kindly: the first asks to stop between two batches, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .progress import Listener
+
+
+class Stop:
+    """Whether a signal asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        """True after the first signal."""
+        return self.asked
+
+
+@contextmanager
+def stop_on_signal(listener: Listener) -> Iterator[Stop]:
+    """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once."""
+    stop = Stop()
+
+    def handle(number: int, frame: object) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        listener.note("stopping after the current batch; press Ctrl-C again to stop at once")
+
+    try:
+        before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever runs us handles signals
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,126 @@
+"""Train and test: patient-disjoint, test balanced over (y, a), train biased on purpose.
+
+Jin et al. 2024, section 3.1, after Deng et al. 2023: subsets of the training data are drawn so that
+one group has more positive films than the other; the test set has equally many films in each cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .datasets import Dataset, Records, Rows
+from .errors import ConfigError, DatasetError
+from .parameters import parameter
+
+
+@dataclass(frozen=True)
+class SplitParameters:
+    """Sizes and bias of a split; the defaults of -1 leave the choice to the dataset's size."""
+
+    train: int = parameter(800, "films to train on", low=8)
+    test_per_cell: int = parameter(640, "test films in each of the four cells of (y, a)", low=2)
+    gap: float = parameter(
+        -2.0,
+        "P(y=1|a=0) - P(y=1|a=1) in the training films; -2 means the dataset's own default",
+        low=-2.0,
+        high=1.0,
+    )
+    shrink: bool = parameter(
+        True, "use fewer films, in proportion, where the dataset has too few for these sizes"
+    )
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of a dataset.
+
+    Attributes:
+        train: Rows to train on; both heads and the optimizer see only these.
+        test: Rows that only the scorer sees.
+    """
+
+    train: Rows
+    test: Rows
+
+
+def cell(label: int, sensitive: int) -> int:
+    """Number of the cell of (y, a): 2y + a."""
+    return 2 * label + sensitive
+
+
+def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Generator) -> Split:
+    """Draws a split.
+
+    Raises:
+        DatasetError: A cell has too few patients; the message prints the table of cells.
+        ConfigError: The gap cannot be.
+    """
+    records = dataset.records
+    gap = parameters.gap if parameters.gap != -2.0 else dataset.spec.positive_rate_gap
+    if not -1.0 <= gap <= 1.0:
+        raise ConfigError(f"split.gap is {gap:g}, but must be from -1 to 1 (or -2 for the default)")
+    order = _shuffled_by_patient(records, rng)
+    cells = cell(1, 0) * records.label + records.sensitive
+    scales = [1.0]
+    if parameters.shrink:
+        scales += [0.9**step for step in range(1, 45)]
+    for scale in scales:
+        test_size = int(parameters.test_per_cell * scale)
+        train_sizes = _train_sizes(int(parameters.train * scale), gap)
+        if test_size < 2 or min(train_sizes) < 0:
+            break
+        split = _draw(records, cells, order, test_size, train_sizes)
+        if split is not None:
+            return split
+    raise DatasetError(
+        "too few patients for a split with "
+        f"test_per_cell={parameters.test_per_cell}, train={parameters.train}, gap={gap:g} "
+        "(patients are never shared between train and test):\n"
+        + table_of_cells(dataset)
+        + "\nAsk for smaller sizes with --set split.test_per_cell=… --set split.train=…"
+    )
+
+
+def table_of_cells(dataset: Dataset) -> str:
+    """Films and patients in each cell, as text."""
+    records, spec = dataset.records, dataset.spec
+    lines = [f"  {'':<12}{'':<10}{'films':>8}{'patients':>10}"]
+    for label, finding in ((0, "negative"), (1, "positive")):
+        for sensitive, group in enumerate(spec.groups):
+            rows = (records.label == label) & (records.sensitive == sensitive)
+            patients = len(np.unique(records.patient[rows]))
+            lines.append(f"  {finding:<12}{group:<10}{int(rows.sum()):>8}{patients:>10}")
+    return "\n".join(lines)
+
+
+def _train_sizes(total: int, gap: float) -> list[int]:
+    """Training films in the cells (0,0), (0,1), (1,0), (1,1): groups equal, half of all positive."""
+    group = total // 2
+    positives = (round(group * (1 + gap) / 2), round(group * (1 - gap) / 2))
+    return [group - positives[0], group - positives[1], positives[0], positives[1]]
+
+
+def _shuffled_by_patient(records: Records, rng: np.random.Generator) -> Rows:
+    """Row numbers with patients in random order and the films of one patient together."""
+    patients, inverse = np.unique(records.patient, return_inverse=True)
+    rank = rng.permutation(len(patients))
+    return np.argsort(rank[inverse], kind="stable")
+
+
+def _draw(
+    records: Records, cells: Rows, order: Rows, test_size: int, train_sizes: list[int]
+) -> Split | None:
+    """Fills the test cells first, patient by patient, then the train cells; ``None`` if short."""
+    ordered_cells = cells[order]
+    test = [order[ordered_cells == number][:test_size] for number in range(4)]
+    if any(len(rows) < test_size for rows in test):
+        return None
+    chosen = np.concatenate(test)
+    free = order[~np.isin(records.patient[order], records.patient[chosen])]
+    free_cells = cells[free]
+    train = [free[free_cells == number][:size] for number, size in enumerate(train_sizes)]
+    if any(len(rows) < size for rows, size in zip(train, train_sizes, strict=True)):
+        return None
+    return Split(train=np.sort(np.concatenate(train)), test=np.sort(chosen))

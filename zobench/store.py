@@ -1,0 +1,286 @@
+"""A run on disk: one folder, one writer, nothing lost at a crash, no pickle.
+
+::
+
+    runs/<run-id>/
+      manifest.json        what ran, on what, and how it ended; ``status: done`` is written last
+      trace.jsonl          a row a tell; the same bytes for the same run
+      timing.jsonl         a row a tell; how long it took
+      setup.safetensors    embeddings of the clean training films
+      snapshots/           recommended edits, one file a query count
+      scores.json          what scoring each edit found
+      checkpoint/          where to go on; replaced atomically, removed when done
+
+Rows are appended in batches and synced; a torn last line is cut when the folder is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import StoreError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1
+
+MANIFEST = "manifest.json"
+TRACE = "trace.jsonl"
+TIMING = "timing.jsonl"
+SETUP = "setup.safetensors"
+SCORES = "scores.json"
+SNAPSHOTS = "snapshots"
+CHECKPOINT = Path("checkpoint") / "state.safetensors"
+
+Json = dict[str, Any]
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns a failed read or write into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read or written: {error.strerror or error}; what was stored before is "
+            "safe: free some space or mend the permissions, then zobench resume, or choose another "
+            "folder with --out"
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces a file so that a reader sees the old or the new content, whatever crashes."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(path.name + ".part")
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Atomically writes JSON, numbers in full precision; NaN and infinity are refused."""
+    text = json.dumps(value, indent=1, allow_nan=False)
+    write_atomically(path, text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        StoreError: The file is missing or is not JSON.
+    """
+    with disk_errors(path):
+        content = path.read_bytes()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise StoreError(f"{path} is not valid JSON: {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
+    """Atomically writes tensors and JSON notes as one safetensors file."""
+    from safetensors.torch import save
+
+    metadata = {"notes": json.dumps(notes or {}, sort_keys=True)}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, save(contiguous, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Json]:
+    """Reads what :func:`write_tensors` wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with disk_errors(path), safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
+    except SafetensorError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
+    return tensors, notes
+
+
+def read_rows(path: Path) -> list[Json]:
+    """Rows of a JSON-lines file, without a torn last line."""
+    if not path.exists():
+        return []
+    with disk_errors(path):
+        content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def read_manifest(folder: Path) -> Json:
+    """The manifest of a run folder.
+
+    Raises:
+        StoreError: It is no run folder, or was written by a newer zobench.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StoreError(f"{folder} is not a run folder: it has no {MANIFEST}")
+    manifest: Json = read_json(path)
+    schema = manifest.get("schema")
+    if not isinstance(schema, int):
+        raise StoreError(f"{path} has no schema version, so zobench did not write it")
+    if schema > SCHEMA:
+        raise StoreError(
+            f"{folder} was written by a newer zobench (schema {schema}; this one reads up to "
+            f"{SCHEMA}); upgrade zobench to read it"
+        )
+    return manifest
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stands between two asks.
+
+    Attributes:
+        asks: Rows of the trace that belong to it.
+        optimizer: The optimizer's state.
+        counts: The ledger's counts of ``optimize``.
+        encoder_seconds: Time spent in the encoder so far.
+        wall_seconds: Time spent in all.
+    """
+
+    asks: int
+    optimizer: Mapping[str, Tensor | int | float | str]
+    counts: Mapping[str, int]
+    encoder_seconds: float
+    wall_seconds: float
+
+
+class RunFolder:
+    """The one writer of a run folder.
+
+    Raises:
+        StoreError: Another process writes to it, or it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock, Timeout
+
+        self.path = path
+        with disk_errors(path):
+            (path / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(path / ".lock")
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                raise StoreError(f"another process is writing to {path}") from error
+        self._waiting: dict[str, list[bytes]] = {TRACE: [], TIMING: []}
+        self._manifest: Json = {}
+
+    def close(self) -> None:
+        """Lets another process write."""
+        self._lock.release()
+
+    def write_manifest(self, **changes: Any) -> None:
+        """Puts changes into the manifest."""
+        if not self._manifest and (self.path / MANIFEST).exists():
+            self._manifest = read_manifest(self.path)
+        self._manifest = {"schema": SCHEMA, **self._manifest, **changes}
+        write_json(self.path / MANIFEST, self._manifest)
+
+    def append(self, row: Json, timing: Json) -> None:
+        """Adds a row to trace and timing; on disk after the next :meth:`checkpoint`."""
+        for name, value in ((TRACE, row), (TIMING, timing)):
+            self._waiting[name].append(json.dumps(value, allow_nan=False).encode() + b"\n")
+
+    def checkpoint(self, state: Checkpoint) -> None:
+        """Appends the waiting rows, syncs them, then replaces the checkpoint."""
+        for name, lines in self._waiting.items():
+            if lines:
+                _append(self.path / name, b"".join(lines))
+                lines.clear()
+        from torch import Tensor
+
+        tensors = {k: v for k, v in state.optimizer.items() if isinstance(v, Tensor)}
+        plain = {k: v for k, v in state.optimizer.items() if not isinstance(v, Tensor)}
+        notes = {
+            "asks": state.asks,
+            "optimizer": plain,
+            "counts": dict(state.counts),
+            "encoder_seconds": state.encoder_seconds,
+            "wall_seconds": state.wall_seconds,
+        }
+        write_tensors(self.path / CHECKPOINT, tensors, notes)
+
+    def restore(self) -> Checkpoint | None:
+        """The last checkpoint, with trace and snapshots cut back to it; ``None`` if there is none."""
+        path = self.path / CHECKPOINT
+        if not path.exists():
+            for name in (TRACE, TIMING):
+                _keep_rows(self.path / name, 0)
+            self._drop_snapshots_after(-1)
+            return None
+        tensors, notes = read_tensors(path)
+        for name in (TRACE, TIMING):
+            _keep_rows(self.path / name, notes["asks"])
+        self._drop_snapshots_after(notes["counts"]["queries"])
+        return Checkpoint(
+            asks=notes["asks"],
+            optimizer={**tensors, **notes["optimizer"]},
+            counts=notes["counts"],
+            encoder_seconds=notes["encoder_seconds"],
+            wall_seconds=notes["wall_seconds"],
+        )
+
+    def drop_checkpoint(self) -> None:
+        """Removes the checkpoint of a finished run."""
+        (self.path / CHECKPOINT).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.path / CHECKPOINT).parent.rmdir()
+
+    def write_snapshot(self, queries: int, edit: Tensor) -> None:
+        """Keeps the edit ``(1, H, W)`` recommended after ``queries``."""
+        write_tensors(self.path / SNAPSHOTS / f"{queries:012d}.safetensors", {"edit": edit})
+
+    def _drop_snapshots_after(self, queries: int) -> None:
+        for path in (self.path / SNAPSHOTS).glob("*.safetensors"):
+            if int(path.stem) > queries:
+                path.unlink()
+
+
+def snapshot_queries(folder: Path) -> list[int]:
+    """Query counts of the snapshots, increasing."""
+    return sorted(int(path.stem) for path in (folder / SNAPSHOTS).glob("*.safetensors"))
+
+
+def read_snapshot(folder: Path, queries: int) -> Tensor:
+    """The edit ``(1, H, W)`` recommended after ``queries``."""
+    tensors, _ = read_tensors(folder / SNAPSHOTS / f"{queries:012d}.safetensors")
+    return tensors["edit"]
+
+
+def _append(path: Path, content: bytes) -> None:
+    with disk_errors(path), path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_rows(path: Path, rows: int) -> None:
+    """Cuts a JSON-lines file after its first ``rows`` rows."""
+    if not path.exists():
+        return
+    with disk_errors(path), path.open("r+b") as file:
+        for _ in range(rows):
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                raise StoreError(f"{path} has fewer rows than its checkpoint ({rows}): it was changed")
+        file.truncate(file.tell())
