@@ -11,7 +11,6 @@ From Python::
 from __future__ import annotations
 
 import os
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,5 +103,3 @@ def show(folder: str | os.PathLike[str]) -> RunResult:
     from .results import read_result
 
     return read_result(Path(folder))
-
-

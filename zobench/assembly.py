@@ -66,7 +66,9 @@ def make_parts(
         listener.note(note)
     space = make_space(config.space, encoder.spec.image_shape)
     optimizer: Optimizer = optimizers.plugin.make(
-        OptimizerContext(space, generator(config.seed, "optimizer"), config.budget, config.batch_size),
+        OptimizerContext(
+            space, generator(config.seed, "optimizer"), config.budget, config.batch_size
+        ),
         overrides.get("optimizer", {}),
         "optimizer",
     )
@@ -85,7 +87,8 @@ def make_parts(
     split = make_split(dataset, split_parameters, generator(config.seed, "split"))
     if config.batch_size > len(split.train):
         raise ConfigError(
-            f"batch_size is {config.batch_size}, but there are only {len(split.train)} training films"
+            f"batch_size is {config.batch_size}, but there are only {len(split.train)} films to "
+            "train on"
         )
     sources = {
         "optimizer": optimizers.distribution,

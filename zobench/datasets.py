@@ -67,10 +67,14 @@ class Dataset(Protocol):
     """A collection of films with labels."""
 
     @property
-    def spec(self) -> DatasetSpec: ...
+    def spec(self) -> DatasetSpec:
+        """What it says of itself."""
+        ...
 
     @property
-    def records(self) -> Records: ...
+    def records(self) -> Records:
+        """The table."""
+        ...
 
     def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
         """The films of ``rows``, ``(n, C, H, W)``, 8-bit; may take long the first time."""

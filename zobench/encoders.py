@@ -44,7 +44,9 @@ class Encoder(Protocol):
     """A frozen encoder."""
 
     @property
-    def spec(self) -> EncoderSpec: ...
+    def spec(self) -> EncoderSpec:
+        """What it says of itself."""
+        ...
 
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` float32 of ``(N, C, H, W)`` float32 images around [0, 1].
@@ -69,7 +71,8 @@ class EncoderRequest:
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         cache: Folder for anything that can be found again, such as chunk sizes.
-        settings: ``EncoderSpec.settings`` of the run that is resumed: what was measured then must be
+        settings: ``EncoderSpec.settings`` of the run that is resumed: what was measured then must
+        be
             repeated, or the last bit differs. Empty for a new run.
     """
 

@@ -15,7 +15,7 @@ from . import store
 from .assembly import Parts, make_parts
 from .config import RunConfig, config_from_json
 from .embedding import MeteredEncoder, embed_films
-from .errors import ConfigError, Interrupted, ZobenchError
+from .errors import ConfigError, Interrupted, StoreError, ZobenchError
 from .fairness import Predictions, metrics
 from .heads import fit_head
 from .images import Films, load_films
@@ -122,7 +122,7 @@ class _Session:
                 f"stopped; everything so far is saved. Go on with: zobench resume {self.folder.path}"
             ) from error
         except ZobenchError as error:
-            if not isinstance(error, store.StoreError):
+            if not isinstance(error, StoreError):
                 self._end("failed", error=str(error))
             raise
         finally:
@@ -168,7 +168,9 @@ class _Session:
         optimizer, space = self.parts.optimizer, self.parts.space
         oracle = Oracle(objective, space, self.ledger, config.budget, optimizer.feedback)
         due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
-        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, stopped).run(checkpoint)
+        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, stopped).run(
+            checkpoint
+        )
         scorer = Scorer(train, test, self.encoder, head, config.penalty, config.heads, config.seed)
         self._score(scorer, clean, stopped)
         draw_pictures(self.folder.path, test, self.parts.dataset.spec.groups)
@@ -180,9 +182,7 @@ class _Session:
         split = self.parts.split
         rows = np.concatenate([split.train, split.test])
         self.listener.phase("prepare films", len(rows))
-        films = load_films(
-            self.parts.dataset, rows, lambda done, _: self.listener.update(done)
-        )
+        films = load_films(self.parts.dataset, rows, lambda done, _: self.listener.update(done))
         cut = len(split.train)
         return films.part(slice(0, cut)), films.part(slice(cut, len(rows)))
 

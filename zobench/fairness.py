@@ -126,8 +126,8 @@ def patient_weights(
     """Bootstrap over patients, stratified by what is known of them.
 
     Patients are drawn with replacement among those with the same sensitive attribute and the same
-    set of disease labels on their films; where every patient has one label, as usual, that is within
-    the cells of (y, a). All films of a patient come and go together.
+    set of disease labels on their films; where every patient has one label, as usual, that is
+    within the cells of (y, a). All films of a patient come and go together.
 
     Returns:
         ``(replicates, n)`` how often each film counts.

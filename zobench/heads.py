@@ -3,8 +3,8 @@
 ``converged``: features standardised, L2-regularised logistic regression solved to its optimum with
 L-BFGS. The problem is convex, so there is one answer and no training noise. The default.
 
-``paper``: raw features, mini-batches, a fixed number of epochs: Adam with lr 1e-4 for the SA head g,
-AdamW with lr 1.25e-4 for the disease head f, 50 epochs each (Jin et al. 2024, section 3.2).
+``paper``: raw features, mini-batches, a fixed number of epochs: Adam with lr 1e-4 for the SA head
+g, AdamW with lr 1.25e-4 for the disease head f, 50 epochs each (Jin et al. 2024, section 3.2).
 """
 
 from __future__ import annotations
@@ -109,8 +109,13 @@ def _converged(features: Floats, labels: Labels) -> Head:
         return float(value), np.append(x.T @ pull + L2 * w, pull.sum())
 
     start = np.zeros(features.shape[1] + 1)
-    options = {"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30},
+    ).x
     w = found[:-1] / spread
     b = float(found[-1] - mean @ w)
     return Head(weight=np.stack([-0.5 * w, 0.5 * w]), bias=np.array([-0.5 * b, 0.5 * b]))
@@ -134,7 +139,7 @@ def _paper(features: Floats, labels: Labels, role: Role, rng: np.random.Generato
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
     for _ in range(PAPER_EPOCHS):
         order = torch.from_numpy(rng.permutation(len(x)))
-        for rows in order.split(PAPER_BATCH):
+        for rows in torch.split(order, PAPER_BATCH):
             loss = torch.nn.functional.cross_entropy(x[rows] @ weight.T + bias, y[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

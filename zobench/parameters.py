@@ -137,8 +137,7 @@ def _typed(type_: type, value: object) -> object | None:
         return None
     try:
         if type_ is int:
-            number = int(value) if isinstance(value, int) else int(str(value))
-            return number
+            return int(value) if isinstance(value, int) else int(str(value))
         if type_ is float:
             return float(value) if isinstance(value, int | float) else float(str(value))
     except ValueError:

@@ -18,7 +18,15 @@ from .assembly import Parts
 def provenance(parts: Parts) -> dict[str, Any]:
     """What could change the result: versions, revision, machine, plugins, digests, split."""
     versions = {"python": platform.python_version()}
-    for name in ("zobench", "torch", "timm", "nevergrad", "numpy", "scipy", *parts.plugins.values()):
+    for name in (
+        "zobench",
+        "torch",
+        "timm",
+        "nevergrad",
+        "numpy",
+        "scipy",
+        *parts.plugins.values(),
+    ):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -1,11 +1,11 @@
 """How much of the gap an edit removed, and fairness per query.
 
-Recovery at q queries is ``r(q) = (gap(ERM) - gap(edit_q)) / gap(ERM)`` of the snapshot recommended at
-or before q, with ``gap`` the mean of eo_p and eo_n. It is 0 before the first snapshot, and 0 for an
-edit that costs more accuracy than the tolerance; negative recovery is harm.
+Recovery at q queries is ``r(q) = (gap(ERM) - gap(edit_q)) / gap(ERM)`` of the snapshot recommended
+at or before q, with ``gap`` the mean of eo_p and eo_n. It is 0 before the first snapshot, and 0 for
+an edit that costs more accuracy than the tolerance; negative recovery is harm.
 
-Fairness per query (FPQ) is the area under r(q) over log q, from one evaluation to the budget, divided
-by the width: 1 is everything at once, 0 is nothing.
+Fairness per query (FPQ) is the area under r(q) over log q, from one evaluation to the budget,
+divided by the width: 1 is everything at once, 0 is nothing.
 """
 
 from __future__ import annotations

@@ -127,6 +127,3 @@ def _score_dict(score: Score) -> dict[str, Any]:
 def _estimate_dict(estimate: Estimate) -> dict[str, float | None]:
     values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-

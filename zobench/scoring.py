@@ -121,9 +121,7 @@ class Scorer:
                 lambda done, _: progress(len(self.test) + done, total),
             )
         rng = generator(self.seed, "heads")
-        disease = fit_head(
-            train, self.train.label, protocol=self.protocol, role="disease", rng=rng
-        )
+        disease = fit_head(train, self.train.label, protocol=self.protocol, role="disease", rng=rng)
         refitted = fit_head(
             train, self.train.sensitive, protocol=self.protocol, role="sensitive", rng=rng
         )
@@ -189,7 +187,11 @@ def summarise(
     erm = tables[0]
     shares = [
         recovery(
-            erm["eodds_average"], found["eodds_average"], erm["accuracy"], found["accuracy"], tolerance
+            erm["eodds_average"],
+            found["eodds_average"],
+            erm["accuracy"],
+            found["accuracy"],
+            tolerance,
         )
         for found in tables
     ]

@@ -17,7 +17,7 @@ from .parameters import parameter
 
 @dataclass(frozen=True)
 class SplitParameters:
-    """Sizes and bias of a split; the defaults of -1 leave the choice to the dataset's size."""
+    """Sizes and bias of a split."""
 
     train: int = parameter(800, "films to train on", low=8)
     test_per_cell: int = parameter(640, "test films in each of the four cells of (y, a)", low=2)
@@ -28,8 +28,12 @@ class SplitParameters:
         high=1.0,
     )
     shrink: bool = parameter(
-        True, "use fewer films, in proportion, where the dataset has too few for these sizes"
+        True, "use fewer films where the dataset has too few for these sizes"
     )
+
+
+SHRUNK_TEST_SHARE = 0.45
+"""Share of the smallest cell that becomes test films where the sizes asked for cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,15 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
         raise ConfigError(f"split.gap is {gap:g}, but must be from -1 to 1 (or -2 for the default)")
     order = _shuffled_by_patient(records, rng)
     cells = cell(1, 0) * records.label + records.sensitive
-    scales = [1.0]
+    test_size, train_sizes = parameters.test_per_cell, [parameters.train]
     if parameters.shrink:
-        scales += [0.9**step for step in range(1, 45)]
-    for scale in scales:
-        test_size = int(parameters.test_per_cell * scale)
-        train_sizes = _train_sizes(int(parameters.train * scale), gap)
-        if test_size < 2 or min(train_sizes) < 0:
+        smallest = int(np.bincount(cells, minlength=4).min())
+        test_size = min(test_size, int(SHRUNK_TEST_SHARE * smallest))
+        train_sizes = [int(parameters.train * 0.95**step) for step in range(90)]
+    for train_size in train_sizes:
+        if test_size < 2 or train_size < 8:
             break
-        split = _draw(records, cells, order, test_size, train_sizes)
+        split = _draw(records, cells, order, test_size, _train_sizes(train_size, gap))
         if split is not None:
             return split
     raise DatasetError(

@@ -282,5 +282,7 @@ def _keep_rows(path: Path, rows: int) -> None:
         for _ in range(rows):
             line = file.readline()
             if not line.endswith(b"\n"):
-                raise StoreError(f"{path} has fewer rows than its checkpoint ({rows}): it was changed")
+                raise StoreError(
+                    f"{path} has fewer rows than its checkpoint ({rows}): it was changed"
+                )
         file.truncate(file.tell())

@@ -1,11 +1,10 @@
-"""The compact vision transformer behind ``vit-mae``: 224x224, patch 16, one channel, built with timm."""
+"""The compact vision transformer behind ``vit-mae``: 224x224, patch 16, one channel."""
 
 from __future__ import annotations
 
 from typing import cast
 
-import torch
-from timm.layers import build_sincos2d_pos_embed
+from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -22,9 +21,9 @@ PIXEL_STD = (0.25,)
 class CompactViT(nn.Module):
     """Three blocks of width 128 with four heads, and a pooling that remembers where things are.
 
-    The mean over tokens, which is usual, mixes all places: a film described by it says what is there
-    but hardly where, and a transformer this small needs very long to learn its way round that. So
-    each token is squeezed to 16 numbers and all 196 x 16 are projected to the embedding.
+    The mean over tokens, which is usual, mixes all places: a film described by it says what is
+    there but hardly where, and a transformer this small needs very long to learn its way round
+    that. So each token is squeezed to 16 numbers and all 196 x 16 are projected to the embedding.
 
     Position embeddings start as sines and cosines (He et al. 2022) and stay learnable.
     """
@@ -42,9 +41,8 @@ class CompactViT(nn.Module):
             class_token=False,
             global_pool="",
         )
-        with torch.no_grad():
-            positions = build_sincos2d_pos_embed([GRID, GRID], dim=WIDTH, interleave_sin_cos=False)
-            self.trunk.pos_embed.copy_(positions[None])
+        positions = build_sincos2d_pos_embed([GRID, GRID], dim=WIDTH, interleave_sin_cos=False)
+        self.trunk.pos_embed = nn.Parameter(positions[None].clone())
         self.squeeze = nn.Linear(WIDTH, SQUEEZED)
         self.project = nn.Linear(GRID * GRID * SQUEEZED, EMBEDDING)
 

@@ -43,8 +43,8 @@ class LocalEncoder:
     """Runs a backbone in chunks on a CPU or a GPU; gradients flow back to the images.
 
     Any chunking gives the same embeddings up to the rounding of matrix products: a relative
-    difference of 1e-5 in fp32, 2e-2 in bf16. The chunk is found once for an encoder and device, kept
-    in the cache and recorded in the manifest, so that a resumed run repeats the last bit.
+    difference of 1e-5 in fp32, 2e-2 in bf16. The chunk is found once for an encoder and device,
+    kept in the cache and recorded in the manifest, so that a resumed run repeats the last bit.
     """
 
     def __init__(self, backbone: Backbone, request: EncoderRequest, chunk: int = 0) -> None:
@@ -63,12 +63,16 @@ class LocalEncoder:
         with torch.inference_mode():
             dimension = self._forward(torch.zeros(1, *self._shape)).shape[1]
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
-        self._chunk = chunk or int(request.settings.get("chunk", 0)) or chunk_size(
-            key=f"{backbone.digest}-{precision}",
-            device=self._device,
-            images=lambda count: torch.rand(count, *self._shape),
-            forward=self._forward,
-            cache=request.cache,
+        self._chunk = (
+            chunk
+            or int(request.settings.get("chunk", 0))
+            or chunk_size(
+                key=f"{backbone.digest}-{precision}",
+                device=self._device,
+                images=lambda count: torch.rand(count, *self._shape),
+                forward=self._forward,
+                cache=request.cache,
+            )
         )
         self._spec = EncoderSpec(
             name=request.name,

@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.config import resolve_model_data_config
 from torch import nn
 
 from zobench.encoders import EncoderRequest
@@ -56,7 +57,7 @@ def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEnco
     elif parameters.weights != HUB:
         path = Path(parameters.weights).expanduser()
         load_weights(model, read_weights(path), str(path))
-    data: dict[str, Any] = timm.data.resolve_model_data_config(model)
+    data: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
     size = parameters.size or int(data["input_size"][-1])
     channels = parameters.channels
     backbone = Backbone(
@@ -82,9 +83,7 @@ def _make(name: str, parameters: TimmParameters) -> nn.Module:
     generator_state = torch.get_rng_state()
     torch.manual_seed(parameters.seed)
     try:
-        model: nn.Module = timm.create_model(
-            name, pretrained=parameters.weights == HUB, **options
-        )
+        model: nn.Module = timm.create_model(name, pretrained=parameters.weights == HUB, **options)
     except TypeError:
         # Convolutional models take any size and do not know img_size.
         options.pop("img_size", None)

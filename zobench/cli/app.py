@@ -23,14 +23,18 @@ app = typer.Typer(
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="OWNER.NAME=VALUE", help="A parameter, e.g. optimizer.step=0.02."),
+    typer.Option(
+        "--set", metavar="OWNER.NAME=VALUE", help="A parameter, e.g. optimizer.step=0.02."
+    ),
 ]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 @app.command()
 def run(
-    optimizer: Annotated[str, typer.Option(help="See: zobench list optimizers.")] = DEFAULTS.optimizer,
+    optimizer: Annotated[
+        str, typer.Option(help="See: zobench list optimizers.")
+    ] = DEFAULTS.optimizer,
     encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
     dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
     disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
@@ -116,7 +120,7 @@ def _print(result: object, as_json: bool) -> None:
     from .console import output_console
     from .tables import print_result
 
-    assert isinstance(result, RunResult)  # noqa: S101
+    assert isinstance(result, RunResult)
     if as_json:
         print(json.dumps(result.as_dict(), allow_nan=False))
     else:
@@ -180,7 +184,9 @@ def probe(
 @app.command()
 def pretrain(
     recipe: Annotated[str, typer.Argument(help="Weights to make.")] = "vit-mae",
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path("pretrained"),
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path(
+        "pretrained"
+    ),
     images: Annotated[
         Path | None, typer.Option(help="Folder of unlabelled X-rays to learn from as well.")
     ] = None,

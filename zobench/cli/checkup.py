@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -61,7 +62,8 @@ def _devices(missing: list[str]) -> dict[str, Any]:
     devices: dict[str, Any] = {"cpu": f"{os.cpu_count()} cores"}
     try:
         import torch
-        import torchvision  # noqa: F401 - timm needs it, and mixed builds break here
+
+        importlib.import_module("torchvision")  # timm needs it, and mixed builds break here
     except (ImportError, RuntimeError, OSError) as error:
         missing.append(
             f"a working torch ({error}); reinstall torch and torchvision together from one index"

@@ -12,6 +12,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -59,7 +60,7 @@ class ConsoleListener:
             console=self._console,
             transient=False,
         )
-        self._task = None
+        self._task: TaskID | None = None
         self._name, self._total, self._first, self._began, self._said = "", 0, 0, 0.0, 0.0
         self._figures: dict[str, float] = {}
 

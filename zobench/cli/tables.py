@@ -38,7 +38,9 @@ def print_result(result: RunResult, console: Console) -> None:
     folder = escape(str(result.run_dir))
     console.print(f"run folder: {folder}", soft_wrap=True)
     if result.status == "done":
-        console.print("  edit.npy, edit.png, films.png: the noise, where it is strong, films with it")
+        console.print(
+            "  edit.npy, edit.png, films.png: the noise, where it is strong, films with it"
+        )
         console.print(f"look again: [bold]zobench show {folder}[/]", soft_wrap=True)
     else:
         console.print(f"go on with: [bold]zobench resume {folder}[/]", soft_wrap=True)

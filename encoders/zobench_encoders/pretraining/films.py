@@ -50,12 +50,16 @@ def labelled_bank(datasets: Sequence[Dataset], progress: Progress) -> Bank:
     for number, dataset in enumerate(datasets, start=1):
         records = dataset.records
         rows = np.arange(len(records), dtype=np.int64)
-        pixels.append(
-            dataset.pixels(rows, lambda done, _, before=before: progress(before + done, total))
-        )
+
+        def report(done: int, _: int, before: int = before) -> None:
+            progress(before + done, total)
+
+        pixels.append(dataset.pixels(rows, report))
         portable = (records.view == "AP").astype(np.int64)
         labels.append(
-            np.stack([records.sensitive, records.label * number, portable, records.age // 10], axis=1)
+            np.stack(
+                [records.sensitive, records.label * number, portable, records.age // 10], axis=1
+            )
         )
         before += len(records)
     return Bank(np.concatenate(pixels), np.concatenate(labels))
@@ -72,7 +76,9 @@ def folder_bank(folder: Path, size: int) -> Bank:
         raise ConfigError(f"--images is {str(folder)!r}, which is not a folder")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise ConfigError(f"--images is {str(folder)!r}, which holds no {', '.join(sorted(SUFFIXES))}")
+        raise ConfigError(
+            f"--images is {str(folder)!r}, which holds no {', '.join(sorted(SUFFIXES))}"
+        )
     films = []
     for path in paths:
         try:

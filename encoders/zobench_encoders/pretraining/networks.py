@@ -76,7 +76,8 @@ class Learner(nn.Module):
         error = (restored - target) ** 2
         grey = error[..., : PATCH_SIZE**2].mean(-1)
         gradients = error[..., PATCH_SIZE**2 :].mean(-1)
-        return (grey + gradients)[hidden].mean()
+        mean: Tensor = (grey + gradients)[hidden].mean()
+        return mean
 
     def described_losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Error of the film's description, and cross-entropy of the labels where they are known."""

@@ -45,12 +45,14 @@ def oriented_gradients(images: Tensor) -> Tensor:
 
 
 def _unit(cells: Tensor) -> Tensor:
-    return cells / (cells.norm(dim=1, keepdim=True) + 1e-3)
+    unit: Tensor = cells / (cells.norm(dim=1, keepdim=True) + 1e-3)
+    return unit
 
 
 def patch_gradients(images: Tensor) -> Tensor:
     """Histograms of unit length, ``(B, GRID**2, ORIENTATIONS)``."""
-    return _unit(oriented_gradients(images)).flatten(2).transpose(1, 2)
+    histograms: Tensor = _unit(oriented_gradients(images)).flatten(2).transpose(1, 2)
+    return histograms
 
 
 def description(images: Tensor) -> Tensor:

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from zobench.errors import ConfigError
 
+from ..architecture import GRID
 from .films import Bank, draw_batch
 from .networks import Learner
 from .recipe import Recipe
 from .targets import description
-from ..architecture import GRID
 
 Report = Callable[[int, int, dict[str, float]], None]
 """Called with (step, steps, losses)."""

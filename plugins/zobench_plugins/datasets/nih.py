@@ -157,9 +157,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
-def _entry(
-    row: dict[str, str], line: int, table: Path, folders: list[Path], label: int
-) -> _Entry:
+def _entry(row: dict[str, str], line: int, table: Path, folders: list[Path], label: int) -> _Entry:
     patient, age = row[PATIENT] or "", re.match(r"\d+", row[AGE] or "")
     if not patient.isdigit():
         raise DatasetError(f"{table} line {line}: {PATIENT} is {patient!r}, not a number")
@@ -225,7 +223,7 @@ def _load(entry: _Entry, size: int) -> NDArray[np.uint8]:
 
 
 def _grey(image: Image.Image, where: str) -> Image.Image:
-    """The film as 8-bit grey; colour is accepted where it is grey in disguise, as some of NIH's are.
+    """The film as 8-bit grey; colour is accepted where it is grey in disguise, as some of NIH's.
 
     Raises:
         DatasetError: The image has colour, transparency, or more than 8 bits.

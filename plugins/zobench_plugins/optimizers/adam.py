@@ -30,6 +30,7 @@ class Adam:
     """One gradient a step, starting from no edit."""
 
     feedback: ClassVar[Feedback] = "gradient"
+
     def __init__(self, context: OptimizerContext, parameters: AdamParameters) -> None:
         self._edit = torch.zeros(context.space.shape, requires_grad=True)
         betas = (parameters.beta1, parameters.beta2)

@@ -4,9 +4,9 @@ Jin, Deng, Chen, Li, "Universal Debiased Editing on Foundation Models for Fair M
 Classification", 2024, Algorithm 1 (the preprint of "Debiased Noise Editing", MICCAI 2024).
 
 An epoch has R iterations. Each draws C perturbations ``delta`` of scale s and evaluates both
-``-delta`` and ``+delta`` on one minibatch. The signed perturbation with the lowest loss wins if it
-beats the best loss of the whole epoch so far, on whatever minibatch that was seen; then velocity and
-edit move by it, else s shrinks by k. Velocity, best loss and s start anew with each epoch.
+``-delta`` and ``+delta`` on one minibatch. The signed perturbation with the lowest loss wins if
+it beats the best loss of the whole epoch so far, on whatever minibatch that was seen; then velocity
+and edit move by it, else s shrinks by k. Velocity, best loss and s start anew with each epoch.
 
 The algorithm's last line returns ``eps^R``, the edit before the last update; its comment says "the
 updated edit". This follows the comment: no update is thrown away.
@@ -37,13 +37,16 @@ class GezoParameters:
     samples: int = parameter(10, "C, perturbations an iteration", low=1)
     step: float = parameter(0.01, "s, scale of a perturbation, in units of the pixel range", low=0)
     momentum: float = parameter(0.9, "mu, weight of the old velocity", low=0, high=1)
-    decay: float = parameter(0.95, "k, factor on s after an iteration without a winner", low=0, high=1)
+    decay: float = parameter(
+        0.95, "k, factor on s after an iteration without a winner", low=0, high=1
+    )
 
 
 class Gezo:
     """Algorithm 1 as ask and tell: one ask is one iteration, 2C points on C minibatches."""
 
     feedback: ClassVar[Feedback] = "value"
+
     def __init__(self, context: OptimizerContext, parameters: GezoParameters) -> None:
         self._rng = context.rng
         self._shape = context.space.shape

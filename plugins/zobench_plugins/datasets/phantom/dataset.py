@@ -23,7 +23,7 @@ IMAGES_PER_PATIENT = (0.45, 0.35, 0.20)
 """Probabilities of one, two and three films a patient."""
 
 POSITIVE_RATE_GAP = {"pleural_effusion": 0.8, "pneumonia": 0.8, "edema": 0.8}
-"""Training bias at which the ERM rows come near the paper's; see docs/explanation/calibration.md."""
+"""Training bias at which the ERM rows come near the paper's: docs/explanation/calibration.md."""
 
 BATCH = 32
 
@@ -95,7 +95,9 @@ class PhantomDataset:
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         jobs = min(len(os.sched_getaffinity(0)), len(batches)) if len(batches) > 2 else 1
         work = (delayed(_render_rows)(*self._arguments(batch)) for batch in batches)
-        yield from zip(batches, Parallel(n_jobs=max(jobs, 1), return_as="generator")(work), strict=True)
+        yield from zip(
+            batches, Parallel(n_jobs=max(jobs, 1), return_as="generator")(work), strict=True
+        )
 
     def _arguments(self, rows: Rows) -> tuple[int, str, list[tuple[int, int, bool, bool]]]:
         films = [

@@ -1,4 +1,4 @@
-"""The drawing board: coordinates, soft edges, cloud noise and pen strokes on a square float32 film."""
+"""The drawing board: coordinates, soft edges, cloud noise and pen strokes on a square film."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 Points = NDArray[np.float64]
 
 
@@ -22,7 +22,7 @@ def axes(size: int) -> tuple[Field, Field]:
 
 @lru_cache(maxsize=4)
 def half_axes(size: int) -> tuple[Field, Field]:
-    """Distance from the midline ``(1, 1, size/2)`` and y ``(1, size, 1)``, for both sides at once."""
+    """Distance from the midline ``(1, 1, size/2)`` and y ``(1, size, 1)``, for both sides."""
     x, y = axes(size)
     return np.ascontiguousarray(x[None, :, size // 2 :]), y[None]
 
@@ -56,9 +56,7 @@ def blob(x: Field, y: Field, centre: tuple[float, float], radii: tuple[float, fl
     return np.asarray(along * down, dtype=np.float32)
 
 
-def clouds(
-    rng: np.random.Generator, size: int, grains: Iterable[int], persistence: float
-) -> Field:
+def clouds(rng: np.random.Generator, size: int, grains: Iterable[int], persistence: float) -> Field:
     """Cloud noise of about unit variance: random grids, finer and weaker, blown up and added."""
     total = np.zeros((size, size), dtype=np.float32)
     weight, power = 1.0, 0.0

@@ -1,4 +1,4 @@
-"""From absorption to film: devices and markers, projection, exposure, collimation, detector noise."""
+"""From absorption to film: devices, markers, projection, exposure, collimation, noise."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def _electrode_with_lead(pen: Pen, rng: np.random.Generator) -> None:
 def _bezier(*control: tuple[float, float]) -> list[tuple[float, float]]:
     t = np.linspace(0, 1, 18)[:, None]
     p = np.asarray(control)
-    curve = (1 - t) ** 3 * p[0] + 3 * (1 - t) ** 2 * t * p[1] + 3 * (1 - t) * t**2 * p[2] + t**3 * p[3]
+    curve = (
+        (1 - t) ** 3 * p[0] + 3 * (1 - t) ** 2 * t * p[1] + 3 * (1 - t) * t**2 * p[2] + t**3 * p[3]
+    )
     return [(float(a), float(b)) for a, b in curve]
 
 
@@ -129,7 +131,7 @@ def _project(absorption: Field, study: Study, size: int) -> Field:
 def _collimation(rng: np.random.Generator, size: int) -> Field:
     """Shutters: black borders on some sides of some films."""
     x, y = axes(size)
-    mask = np.ones((size, size), dtype=np.float32)
+    mask: Field = np.ones((size, size), dtype=np.float32)
     for coordinate in (x, -x, y, -y):
         if rng.random() < 0.16:
             limit = 1.0 - abs(rng.normal(0, 0.07))

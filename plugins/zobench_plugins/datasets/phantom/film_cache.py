@@ -39,7 +39,9 @@ class FilmCache:
 
     def missing(self, rows: Rows) -> Rows:
         """Those of ``rows`` that are absent or damaged."""
-        bad = [row for row in rows.tolist() if _digest(self._films[row]) != bytes(self._digests[row])]
+        bad = [
+            row for row in rows.tolist() if _digest(self._films[row]) != bytes(self._digests[row])
+        ]
         return np.asarray(bad, dtype=np.int64)
 
     def write(self, rows: Rows, films: Pixels) -> None:

@@ -15,9 +15,7 @@ from .thorax import Outline
 Drawing = Callable[[Outline, float, np.random.Generator, int], Field]
 
 
-def pleural_effusion(
-    where: Outline, severity: float, rng: np.random.Generator, size: int
-) -> Field:
+def pleural_effusion(where: Outline, severity: float, rng: np.random.Generator, size: int) -> Field:
     """Fluid in the costophrenic angle, a meniscus that climbs the chest wall; sometimes on both."""
     depth, y = half_axes(size)
     sides = (0, 1) if rng.random() < 0.4 else (int(rng.integers(2)),)

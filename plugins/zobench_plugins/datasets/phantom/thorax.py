@@ -1,7 +1,7 @@
 """What X-rays meet in the chest: absorption maps of soft tissue, bone, vessels and breasts.
 
-Both sides of the chest are drawn at once as half films ``(2, size, size/2)`` whose columns count the
-distance from the midline; :func:`~.fields.unfold` joins them.
+Both sides of the chest are drawn at once as half films ``(2, size, size/2)`` whose columns count
+the distance from the midline; :func:`~.fields.unfold` joins them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def absorption(
     depth, y = half_axes(size)
     body = _body(patient, size)
     below = edge(y - where.dome - 0.01, 0.04) * edge(where.wall + 0.06 - depth, 0.08)
-    tissue = body * (0.58 + 0.025 * patient.habitus + 0.05 * edge(y - 0.15, 0.5) - 0.08 * edge(-0.45 - y, 0.3))
+    tissue = body * (
+        0.58 + 0.025 * patient.habitus + 0.05 * edge(y - 0.15, 0.5) - 0.08 * edge(-0.45 - y, 0.3)
+    )
     sides = tissue - (0.29 - 0.012 * patient.habitus) * where.lungs
     sides += 0.25 * below * body * (1.0 - 0.25 * depth**2)
     sides += _bones(patient, where, size) * (1.0 - 0.75 * below) * body
@@ -93,7 +95,7 @@ def _body(patient: Patient, size: int) -> Field:
     thick = np.clip(depth / np.maximum(half, 0.1), 0, 1)
     cover = edge(half - depth, 0.025) * (1.0 - 0.40 * thick**3)
     arm = edge(depth - trunk - 0.07, 0.03) * edge(y + 0.35, 0.3) * 0.6
-    return np.maximum(cover, arm)
+    return np.asarray(np.maximum(cover, arm), dtype=np.float32)
 
 
 def _mediastinum(patient: Patient, study: Study, where: Outline, size: int) -> Field:

@@ -1,0 +1,150 @@
+"""What every registered optimizer must do, found through the registry itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyDataset, TinyEncoder
+
+from zobench.embedding import MeteredEncoder, embed_films
+from zobench.heads import fit_head
+from zobench.images import load_films
+from zobench.ledger import Ledger
+from zobench.objective import Objective
+from zobench.optimizers import FEEDBACK, Ask, Optimizer, OptimizerContext
+from zobench.oracle import Oracle
+from zobench.plugins import load_registry
+from zobench.spaces import PixelSpace
+
+NAMES = sorted(load_registry().offers["optimizers"])
+BATCH = 4
+SPACE = PixelSpace(8, 8)
+
+
+def make(name: str, seed: int = 0) -> Optimizer:
+    rng = np.random.default_rng(seed)
+    context = OptimizerContext(SPACE, rng, budget=4000, batch_size=BATCH)
+    optimizer: Optimizer = load_registry().offers["optimizers"][name].plugin.make(context, {}, name)
+    return optimizer
+
+
+@pytest.fixture
+def oracle() -> Oracle:
+    films = load_films(TinyDataset(), np.arange(100))
+    metered = MeteredEncoder(TinyEncoder(), Ledger())
+    clean = embed_films(metered, films, "setup")
+    head = fit_head(
+        clean,
+        films.sensitive,
+        protocol="converged",
+        role="sensitive",
+        rng=np.random.default_rng(0),
+    )
+    objective = Objective(films, metered, head, 0.01, BATCH, np.random.SeedSequence(5))
+    return Oracle(objective, SPACE, metered.ledger, 4000, "gradient")
+
+
+def rounds(optimizer: Optimizer, oracle: Oracle, count: int) -> list[Ask]:
+    asks = []
+    for _ in range(count):
+        ask = optimizer.ask()
+        optimizer.tell(ask, oracle.query(ask))
+        asks.append(ask)
+    return asks
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declares_the_feedback_that_the_list_shows(name: str) -> None:
+    optimizer = make(name)
+    assert optimizer.feedback in FEEDBACK
+    assert load_registry().offers["optimizers"][name].plugin.label == optimizer.feedback
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_never_asks_for_more_than_it_declares(name: str, oracle: Oracle) -> None:
+    optimizer = make(name)
+    for ask in rounds(optimizer, oracle, 3):
+        assert FEEDBACK.index(ask.want) <= FEEDBACK.index(optimizer.feedback)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recommends_a_finite_point_of_the_space_from_the_start(name: str, oracle: Oracle) -> None:
+    optimizer = make(name)
+    for _ in range(3):
+        point = optimizer.recommend()
+        assert tuple(point.shape) == SPACE.shape
+        assert torch.isfinite(point).all()
+        rounds(optimizer, oracle, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_asks_the_same_and_another_seed_or_answer_does_not(
+    name: str, oracle: Oracle
+) -> None:
+    asks = [[a.points for a in rounds(make(name, s), oracle, 4)] for s in (1, 1)]
+    assert all(torch.equal(a, b) for a, b in zip(*asks, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("before", [0, 1, 5, 13])
+def test_save_and_restore_equals_no_interruption(name: str, before: int, oracle: Oracle) -> None:
+    straight = make(name)
+    rounds(straight, oracle, before)
+    saved = {
+        k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in straight.state_dict().items()
+    }
+    restored = make(name, seed=99)
+    restored.load_state_dict(saved)
+    for one, two in zip(
+        rounds(straight, oracle, 3), rounds(restored, oracle, 3), strict=True
+    ):
+        assert torch.equal(one.points, two.points)
+        assert one.minibatch.tolist() == two.minibatch.tolist()
+    assert torch.equal(straight.recommend(), restored.recommend())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_state_is_tensors_and_plain_values(name: str, oracle: Oracle) -> None:
+    optimizer = make(name)
+    rounds(optimizer, oracle, 2)
+    for value in optimizer.state_dict().values():
+        assert isinstance(value, torch.Tensor | int | float | str)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_holds_no_way_to_encoder_images_or_labels(name: str, oracle: Oracle) -> None:
+    optimizer = make(name)
+    rounds(optimizer, oracle, 2)
+    objective = oracle.objective
+    forbidden = {
+        id(each)
+        for each in (
+            oracle,
+            objective,
+            objective.films,
+            objective.films.pixels,
+            objective.films.sensitive,
+            objective.encoder,
+            objective.head,
+        )
+    }
+    assert not forbidden & {id(each) for each in _reachable(optimizer)}
+
+
+def _reachable(root: object) -> list[object]:
+    """Everything that hangs on an object through attributes and containers."""
+    found: dict[int, object] = {}
+    waiting = [root]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in found or isinstance(each, type | str | int | float):
+            continue
+        found[id(each)] = each
+        if isinstance(each, dict):
+            waiting += list(each.values())
+        elif isinstance(each, list | tuple | set):
+            waiting += list(each)
+        else:
+            waiting += list(getattr(each, "__dict__", {}).values())
+    return list(found.values())
