@@ -27,9 +27,7 @@ class SplitParameters:
         low=-2.0,
         high=1.0,
     )
-    shrink: bool = parameter(
-        True, "use fewer films where the dataset has too few for these sizes"
-    )
+    shrink: bool = parameter(True, "use fewer films where the dataset has too few for these sizes")
 
 
 SHRUNK_TEST_SHARE = 0.45

@@ -7,6 +7,7 @@ from typing import cast
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 IMAGE_SIZE = 224
 PATCH_SIZE = 16
@@ -46,7 +47,15 @@ class CompactViT(nn.Module):
         self.squeeze = nn.Linear(WIDTH, SQUEEZED)
         self.project = nn.Linear(GRID * GRID * SQUEEZED, EMBEDDING)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Embeddings ``(B, 128)`` of standardised films ``(B, 1, 224, 224)``."""
+    def described(self, images: Tensor) -> Tensor:
+        """What training works on: ``(B, 128)`` of standardised films, before normalisation."""
         tokens = self.trunk.forward_features(images)
         return cast(Tensor, self.project(self.squeeze(tokens).flatten(1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings ``(B, 128)`` of standardised films ``(B, 1, 224, 224)``.
+
+        Each has mean 0 and variance 1, as vision transformers end with a layer norm and embedding
+        services answer vectors of one length: a head's logits stay bounded whatever is sent.
+        """
+        return F.layer_norm(self.described(images), (EMBEDDING,))

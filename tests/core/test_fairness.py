@@ -81,7 +81,9 @@ def test_the_papers_row_for_erm_on_pleural_effusion() -> None:
     assert found["di_gap"] == pytest.approx(69.2, abs=0.1)
 
 
-def test_a_ratio_of_nothing_to_nothing_is_no_disparity_and_something_to_nothing_is_infinite() -> None:
+def test_a_ratio_of_nothing_to_nothing_is_no_disparity_and_something_to_nothing_is_infinite() -> (
+    None
+):
     label, sensitive = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     nobody = metrics(Predictions(np.full(4, -1.0), label, sensitive))
     assert nobody["di_gap"][0] == nobody["di_gap_tpr"][0] == 0

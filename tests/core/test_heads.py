@@ -21,9 +21,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 def test_converged_is_the_optimum_that_scikit_learn_finds(data: tuple) -> None:
     x, y = data
-    head = fit_head(
-        x, y, protocol="converged", role="disease", rng=np.random.default_rng(0)
-    )
+    head = fit_head(x, y, protocol="converged", role="disease", rng=np.random.default_rng(0))
     scaled = StandardScaler().fit_transform(x)
     reference = LogisticRegression(C=1 / (L2 * len(x)), tol=1e-10, max_iter=10_000).fit(scaled, y)
     np.testing.assert_allclose(

@@ -96,9 +96,7 @@ def test_save_and_restore_equals_no_interruption(name: str, before: int, oracle:
     }
     restored = make(name, seed=99)
     restored.load_state_dict(saved)
-    for one, two in zip(
-        rounds(straight, oracle, 3), rounds(restored, oracle, 3), strict=True
-    ):
+    for one, two in zip(rounds(straight, oracle, 3), rounds(restored, oracle, 3), strict=True):
         assert torch.equal(one.points, two.points)
         assert one.minibatch.tolist() == two.minibatch.tolist()
     assert torch.equal(straight.recommend(), restored.recommend())

@@ -81,7 +81,7 @@ class Learner(nn.Module):
 
     def described_losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Error of the film's description, and cross-entropy of the labels where they are known."""
-        embedding = self.encoder(standardised(images))
+        embedding = self.encoder.described(standardised(images))
         target = (description(images) - self.description_mean) / self.description_std
         about_film = F.mse_loss(self.describe(embedding), target)
         about_patient = images.new_zeros(())

@@ -1,0 +1,251 @@
+"""Whole runs on a tiny encoder and dataset: the loop, the store, the scorer and their numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyDataset, TinyEncoder
+from torch import Tensor
+
+import zobench
+from zobench import store
+from zobench.errors import ConfigError, EncoderError, Interrupted, PluginError
+from zobench.fairness import Predictions, metrics
+from zobench.loop import snapshot_schedule
+from zobench.plugins import Offer, Registry, load_registry
+from zobench.progress import Silence
+from zobench.registration import Plugin
+
+SIZES = {"split": {"train": 120, "test_per_cell": 40}}
+
+
+def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
+    """The real registry with a tiny encoder and dataset beside the built-in ones."""
+    offers: dict[Any, Mapping[str, Offer]] = dict(load_registry().offers)
+
+    def add(kind: str, name: str, target: Any) -> None:
+        offers[kind] = {**offers[kind], name: Offer(name, Plugin(target, "test"), "tests")}
+
+    add("encoders", "tiny", encoder or (lambda request: TinyEncoder()))
+    add("datasets", "tiny", lambda request: TinyDataset())
+    if optimizer is not None:
+        add("optimizers", "mine", optimizer)
+    return Registry(offers)
+
+
+def run(
+    tmp_path: Path, registry: Registry | None = None, **fields: Any
+) -> zobench.results.RunResult:  # type: ignore[name-defined]
+    settings: dict[str, Any] = {
+        "encoder": "tiny",
+        "dataset": "tiny",
+        "disease": "spots",
+        "budget": 400,
+        "batch_size": 10,
+        "replicates": 50,
+        "overrides": {**SIZES, "optimizer": {"samples": 2}},
+        **fields,
+    }
+    return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)
+
+
+def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.status == "done"
+    assert [score.queries for score in result.scores][0] == 0
+    assert result.scores[-1].queries == 400
+    assert result.fpq is not None
+    assert result.ledger["optimize"]["queries"] == 400
+    assert result.ledger["setup"]["queries"] == 120
+    images = 160 + (len(result.scores) - 1) * (160 + 120)
+    assert result.ledger["score"]["forward"] == images
+    assert not (result.run_dir / "checkpoint").exists()
+    for name in ("edit.npy", "edit.png", "films.png"):
+        assert (result.run_dir / name).stat().st_size > 0
+
+
+def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    raw = json.loads((result.run_dir / store.SCORES).read_text())
+    for score, edit in zip(result.scores, raw["edits"], strict=True):
+        columns = {k: np.array(v) for k, v in raw["test"].items()}
+        found = metrics(
+            Predictions(np.array(edit["score"]), columns["label"], columns["sensitive"])
+        )
+        for name, estimate in score.metrics.items():
+            assert estimate.value == found[name][0]
+            assert estimate.low <= estimate.high
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    runs = [run(tmp_path, seed=seed).run_dir for seed in (3, 3, 4)]
+    traces = [(folder / store.TRACE).read_bytes() for folder in runs]
+    assert traces[0] == traces[1] != traces[2]
+    edits = [np.load(folder / "edit.npy") for folder in runs]
+    assert np.array_equal(edits[0], edits[1])
+
+
+def test_parts_draw_from_independent_streams(tmp_path: Path) -> None:
+    """An optimizer that draws more must not change the split, and so not ERM."""
+    results = [
+        run(tmp_path, overrides={**SIZES, "optimizer": {"samples": samples}}) for samples in (1, 5)
+    ]
+    assert results[0].scores[0].metrics == results[1].scores[0].metrics
+
+
+def test_snapshots_are_log_spaced_and_end_at_the_budget() -> None:
+    assert snapshot_schedule(10, 1000, 3) == [10, 100, 1000]
+    assert snapshot_schedule(64, 12_800, 1) == [12_800]
+    schedule = snapshot_schedule(64, 12_800, 7)
+    assert schedule == sorted(schedule)
+    assert schedule[-1] == 12_800
+
+
+def test_a_budget_below_the_first_batch_says_what_it_costs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"budget is 30.*costs 40 queries"):
+        run(tmp_path, budget=30)
+
+
+def test_a_batch_larger_than_the_training_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size is 200"):
+        run(tmp_path, batch_size=200, budget=4000)
+
+
+class Failing(TinyEncoder):
+    """Answers NaN from its n-th image on."""
+
+    after = 600
+
+    def embed(self, images: Tensor) -> Tensor:
+        answer = super().embed(images)
+        if sum(self.calls) > self.after:
+            answer[-1] = torch.nan
+        return answer
+
+
+def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    with pytest.raises(EncoderError, match="NaN"):
+        run(tmp_path / "broken", tiny_registry(encoder=lambda request: Failing()))
+    (folder,) = (tmp_path / "broken").iterdir()
+    assert zobench.show(folder).status == "failed"
+    assert "NaN" in store.read_manifest(folder)["error"]
+    result = zobench.resume(folder, registry=tiny_registry())
+    assert result.status == "done"
+    for name in (store.TRACE, "edit.npy"):
+        assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
+    assert result.scores == whole.scores
+
+
+class StopAfter(Silence):
+    """Presses Ctrl-C, so to speak, once enough queries are spent."""
+
+    def __init__(self, queries: int) -> None:
+        self._queries = queries
+        self._phase = ""
+
+    def phase(self, name: str, total: int) -> None:
+        self._phase = name
+
+    def update(self, done: int, **figures: float) -> None:
+        if self._phase == "optimize" and done >= self._queries:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+            self._queries = 10**9
+
+
+@pytest.mark.parametrize("queries", [40, 200])
+def test_ctrl_c_saves_and_resume_gives_the_same_bytes(tmp_path: Path, queries: int) -> None:
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Interrupted, match="zobench resume"):
+        run(tmp_path / "cut", listener=StopAfter(queries))
+    (folder,) = (tmp_path / "cut").iterdir()
+    partial = zobench.show(folder)
+    assert partial.status == "interrupted"
+    assert partial.ledger["optimize"]["queries"] == queries
+    result = zobench.resume(folder, registry=tiny_registry())
+    for name in (store.TRACE, "edit.npy"):
+        assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
+    assert result.scores == whole.scores
+    assert result.fpq == whole.fpq
+    assert result.ledger == whole.ledger
+
+
+def test_resuming_on_another_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, listener=StopAfter(40))
+    (folder,) = tmp_path.iterdir()
+
+    def changed(request: object) -> TinyEncoder:
+        encoder = TinyEncoder()
+        encoder.spec = replace(encoder.spec, digest="other")
+        return encoder
+
+    with pytest.raises(ConfigError, match="the encoder is not what it was"):
+        zobench.resume(folder, registry=tiny_registry(encoder=changed))
+
+
+def test_resuming_a_finished_run_only_reads_it(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert zobench.resume(result.run_dir, registry=tiny_registry()) == result
+
+
+def test_json_holds_what_it_promises(tmp_path: Path) -> None:
+    found = json.loads(json.dumps(run(tmp_path).as_dict(), allow_nan=False))
+    assert {
+        "run_id",
+        "run_dir",
+        "status",
+        "config",
+        "ledger",
+        "scores",
+        "recovery",
+        "fpq",
+        "wall_seconds",
+        "encoder_seconds",
+    } <= set(found)
+    assert set(found["ledger"]) == {"setup", "optimize", "score"}
+    for score in found["scores"]:
+        for name in ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "accuracy"):
+            assert set(score[name]) == {"value", "low", "high"}
+
+
+def test_a_gradient_optimizer_is_refused_before_anything_on_a_black_box(tmp_path: Path) -> None:
+    def black_box(request: object) -> TinyEncoder:
+        encoder = TinyEncoder()
+        encoder.spec = replace(encoder.spec, differentiable=False)
+        return encoder
+
+    with pytest.raises(ConfigError, match="needs gradients"):
+        run(tmp_path, tiny_registry(encoder=black_box), optimizer="adam", overrides=SIZES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_white_box_adam_pays_for_its_gradients(tmp_path: Path) -> None:
+    result = run(tmp_path, optimizer="adam", overrides=SIZES, budget=400, backward_cost=3)
+    counts = result.ledger["optimize"]
+    assert counts["forward"] == counts["backward"] == 100
+    assert counts["queries"] == 400
+
+
+def test_a_recommendation_of_the_wrong_shape_is_the_plugins_fault(tmp_path: Path) -> None:
+    from zobench_plugins.optimizers.gezo import Gezo, GezoParameters
+
+    class Wrong(Gezo):
+        def recommend(self) -> Tensor:
+            return torch.zeros(3)
+
+    def target(context: Any, parameters: GezoParameters) -> Wrong:
+        return Wrong(context, parameters)
+
+    target.__module__ = "zobench_plugins.optimizers.gezo"
+    with pytest.raises(PluginError, match="recommended a point of shape"):
+        run(tmp_path, tiny_registry(optimizer=target), optimizer="mine")
