@@ -59,7 +59,7 @@ def run(
 def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.status == "done"
-    assert [score.queries for score in result.scores][0] == 0
+    assert result.scores[0].queries == 0
     assert result.scores[-1].queries == 400
     assert result.fpq is not None
     assert result.ledger["optimize"]["queries"] == 400

@@ -74,7 +74,7 @@ def test_a_second_writer_is_refused_while_the_first_lives(tmp_path: Path) -> Non
 
 def test_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
     write_json(tmp_path / MANIFEST, {"schema": SCHEMA + 1})
-    with pytest.raises(StoreError, match="newer zobench .*upgrade"):
+    with pytest.raises(StoreError, match=r"newer zobench .*upgrade"):
         read_manifest(tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.checkpoint(state(0))
     (folder.path / CHECKPOINT).write_bytes(b"\x00" * 20)
-    with pytest.raises(StoreError, match="state.safetensors is damaged"):
+    with pytest.raises(StoreError, match=r"state\.safetensors is damaged"):
         folder.restore()
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from zobench_plugins.optimizers.adam import Adam, AdamParameters
 
 from zobench.optimizers import Answer, OptimizerContext
 from zobench.spaces import PixelSpace
-from zobench_plugins.optimizers.adam import Adam, AdamParameters
 
 
 def test_the_first_steps_follow_kingma_and_ba() -> None:

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from zobench_plugins.optimizers.gezo import Gezo, GezoParameters
 
 from zobench.optimizers import Answer, OptimizerContext
-from zobench_plugins.optimizers.gezo import Gezo, GezoParameters
 
 
 @dataclass(frozen=True)

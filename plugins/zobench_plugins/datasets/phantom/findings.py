@@ -21,10 +21,10 @@ def pleural_effusion(where: Outline, severity: float, rng: np.random.Generator, 
     sides = (0, 1) if rng.random() < 0.4 else (int(rng.integers(2)),)
     opacity = np.zeros_like(where.lungs)
     for side in sides:
-        height = (0.05 + 0.40 * severity) * rng.uniform(0.8, 1.2)
+        height = (0.10 + 0.45 * severity) * rng.uniform(0.8, 1.2)
         outward = np.clip(depth[0] / np.maximum(where.wall[side], 0.2), 0.0, 1.1)
         level = where.base[side] - height * (0.35 + 0.65 * outward**3) - 0.02
-        fluid = (0.11 + 0.13 * severity) * edge(y[0] - level, 0.05)
+        fluid = (0.15 + 0.13 * severity) * edge(y[0] - level, 0.05)
         fluid += 0.05 * severity * edge(y[0] - level + 0.2, 0.2)
         opacity[side] = fluid * where.lungs[side]
     return unfold(opacity)
@@ -39,7 +39,7 @@ def pneumonia(where: Outline, severity: float, rng: np.random.Generator, size: i
         centre = (sign * rng.uniform(0.26, 0.56), rng.uniform(-0.35, 0.36))
         patches += blob(x, y, centre, (rng.uniform(0.08, 0.16), rng.uniform(0.08, 0.17)))
     texture = 0.5 + 0.5 * np.clip(clouds(rng, size, (14, 28, 56), 0.7), -1, 1.5)
-    return (0.06 + 0.20 * severity) * patches * texture * unfold(where.lungs)
+    return (0.09 + 0.22 * severity) * patches * texture * unfold(where.lungs)
 
 
 def edema(where: Outline, severity: float, rng: np.random.Generator, size: int) -> Field:

@@ -42,6 +42,8 @@ def study_stream(seed: int, patient: int, image: int) -> np.random.Generator:
 def render(seed: int, patient: int, image: int, *, male: bool, finding: str | None) -> Film:
     """Renders one film, the same one for the same arguments.
 
+    The finding draws from a stream of its own: with and without it a film is otherwise the same.
+
     Args:
         seed: The cohort.
         patient: Number of the patient in the cohort, from 0.
@@ -60,7 +62,8 @@ def render(seed: int, patient: int, image: int, *, male: bool, finding: str | No
     map_ = absorption(who, study, where, rng, SIZE)
     severity = 0.0
     if finding is not None:
-        severity = float(rng.beta(*SUBTLETY[finding]))
-        map_ = map_ + FINDINGS[finding](where, severity, rng, SIZE)
+        sick = np.random.default_rng([seed, patient, image, 2])
+        severity = float(sick.beta(*SUBTLETY[finding]))
+        map_ = map_ + FINDINGS[finding](where, severity, sick, SIZE)
     map_ = map_ + lay_devices(who, study, rng, SIZE)
     return Film(develop(map_, who, study, rng, SIZE), who, study.portable, severity)

@@ -1,0 +1,144 @@
+"""The command line as a user meets it: real processes, exit codes, messages, no tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = [
+    *("--budget", "64", "--batch-size", "16", "--snapshots", "1", "--replicates", "20"),
+    *("--set", "split.train=40", "--set", "split.test_per_cell=10"),
+]
+GEZO = [*SMALL, "--set", "optimizer.samples=1", "--set", "encoder.chunk=16"]
+
+
+def zobench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zobench", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["list", "optimizers"], ["run", "--help"]]
+)
+def test_help_and_list_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys, contextlib\n"
+        f"sys.argv = ['zobench', *{arguments!r}]\n"
+        "from zobench.cli import main\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    main()\n"
+        "heavy = {'torch', 'timm', 'nevergrad', 'scipy', 'matplotlib', 'pandas', 'sklearn'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "LOADED []" in done.stdout
+
+
+def test_a_run_prints_one_json_object_and_show_prints_it_again(tmp_path: Path) -> None:
+    done = zobench("run", *GEZO, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == "done"
+    assert found["ledger"]["optimize"]["queries"] == 64
+    assert [score["queries"] for score in found["scores"]] == [0, 64]
+    again = zobench("show", found["run_dir"], "--json", cwd=tmp_path)
+    assert json.loads(again.stdout) == found
+    table = zobench("show", found["run_dir"], cwd=tmp_path)
+    for word in ("ERM", "FPQ", "ledger", "recovery", f"zobench show {found['run_dir']}"):
+        assert word in table.stdout
+    assert "\x1b" not in table.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--optimizer", "gezoo"], 2, "did you mean 'gezo'"),
+        (["--encoder", "vit-mea"], 2, "did you mean 'vit-mae'"),
+        (["--dataset", "fantom"], 2, "did you mean 'phantom'"),
+        (["--disease", "pnuemonia"], 2, "did you mean 'pneumonia'"),
+        (["--set", "optimizer.stepp=1"], 2, "did you mean 'step'"),
+        (["--set", "optimizer.step=-1"], 2, "a number of at least 0"),
+        (["--set", "split.gap=3"], 2, "split.gap is '3'"),
+        (["--budget", "10"], 2, "budget is 10"),
+        (["--space", "pixels"], 2, "space is 'pixels'"),
+        (["--device", "cuda:99"], 2, "CUDA device(s)"),
+        (["--device", "tpu"], 2, "auto, cpu or cuda:N"),
+        (["--dataset", "nih"], 2, "needs --data-root"),
+        (["--dataset", "nih", "--data-root", "nowhere"], 2, "not a folder"),
+        (["--encoder", "timm:resnet_18"], 2, "timm has no model"),
+        (["--out", "/proc/nowhere"], 3, "/proc/nowhere"),
+        (["--set", "split.shrink=no", "--set", "split.test_per_cell=99999"], 2, "patients"),
+    ],
+)
+def test_mistakes_get_one_message_the_right_code_and_no_traceback(
+    arguments: list[str], code: int, message: str, tmp_path: Path
+) -> None:
+    done = zobench("run", *arguments, cwd=tmp_path)
+    assert message in done.stderr
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unknown_flags_are_wrong_usage(tmp_path: Path) -> None:
+    done = zobench("run", "--bugdet", "3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_show_and_resume_want_a_run_folder(tmp_path: Path) -> None:
+    for command in ("show", "resume"):
+        done = zobench(command, "here", cwd=tmp_path)
+        assert done.returncode == 3
+        assert "is not a run folder" in done.stderr
+
+
+def test_a_newer_run_folder_asks_for_an_upgrade(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema": 99}')
+    done = zobench("show", ".", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "upgrade zobench" in done.stderr
+
+
+def test_list_shows_the_parameters_of_one(tmp_path: Path) -> None:
+    done = zobench("list", "optimizers", "gezo", cwd=tmp_path)
+    for word in ("optimizer.step", "0.01", "optimizer.samples", "at least 1"):
+        assert word in done.stdout
+    rows = json.loads(zobench("list", "optimizers", "gezo", "--json", cwd=tmp_path).stdout)
+    assert rows["parameters"]["momentum"]["default"] == 0.9
+
+
+def test_doctor_finds_this_installation_in_order(tmp_path: Path) -> None:
+    done = zobench("doctor", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    for word in ("torch", "timm", "gezo", "vit-mae", "caches", "everything is in place"):
+        assert word in done.stdout
+
+
+def test_from_python_the_same_run_comes_as_typed_objects(tmp_path: Path) -> None:
+    code = (
+        "import zobench\n"
+        "r = zobench.run(budget=64, batch_size=16, snapshots=1, replicates=20, overrides={\n"
+        " 'split': {'train': 40, 'test_per_cell': 10}, 'optimizer': {'samples': 1},\n"
+        " 'encoder': {'chunk': 16}})\n"
+        "print(r.scores[-1].metrics['eo_p'].value)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    shown = json.loads(zobench("show", str(folder), "--json", cwd=tmp_path).stdout)
+    assert float(done.stdout) == shown["scores"][-1]["eo_p"]["value"]

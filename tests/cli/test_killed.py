@@ -1,0 +1,106 @@
+"""A real process, really killed, several times; the finished run equals an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "zobench"]
+RUN = [
+    *("run", "--budget", "1200", "--batch-size", "8", "--snapshots", "4", "--replicates", "50"),
+    *("--set", "split.train=80", "--set", "split.test_per_cell=60"),
+    *("--set", "optimizer.samples=1", "--set", "encoder.chunk=8"),
+]
+COMPARED = ("trace.jsonl", "edit.npy", "setup.safetensors")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def run_folder(folder: Path) -> Path | None:
+    found = list((folder / "runs").glob("*/manifest.json"))
+    return found[0].parent if found else None
+
+
+def kill_when(
+    process: subprocess.Popen[bytes], folder: Path, reached: Callable[[Path], bool]
+) -> None:
+    """SIGKILL as soon as the run folder is in the wanted state."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        run = run_folder(folder)
+        if run is not None and reached(run):
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            return
+        if process.poll() is not None:
+            _, errors = process.communicate()
+            pytest.fail(f"the run ended before it could be killed: {errors.decode()[-2000:]}")
+    process.kill()
+    pytest.fail("the wanted state was never reached")
+
+
+def rows(run: Path) -> int:
+    path = run / "trace.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def scored(run: Path) -> int:
+    path = run / "scores.json"
+    return len(json.loads(path.read_text())["edits"]) if path.exists() else 0
+
+
+def writing(run: Path) -> bool:
+    """In the middle of replacing a checkpoint that follows at least one other."""
+    return rows(run) >= 12 and any((run / "checkpoint").glob("*.part"))
+
+
+def test_after_kill_9_at_several_moments_a_run_ends_bit_for_bit_the_same(tmp_path: Path) -> None:
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    whole.mkdir()
+    torn.mkdir()
+    undisturbed = start(whole, *RUN)
+    _, errors = undisturbed.communicate(timeout=200)
+    assert undisturbed.returncode == 0, errors.decode()
+
+    kill_when(
+        start(torn, *RUN),
+        torn,
+        lambda run: (
+            (run / "setup.safetensors.part").exists() or (run / "setup.safetensors").exists()
+        ),
+    )
+    folder = run_folder(torn)
+    assert folder is not None
+    kill_when(start(torn, "resume", str(folder)), torn, lambda run: rows(run) >= 1)
+    kill_when(start(torn, "resume", str(folder)), torn, writing)
+    kill_when(start(torn, "resume", str(folder)), torn, lambda run: scored(run) >= 2)
+    last = start(torn, "resume", str(folder))
+    _, errors = last.communicate(timeout=200)
+    assert last.returncode == 0, errors.decode()
+
+    reference = run_folder(whole)
+    assert reference is not None
+    for name in COMPARED:
+        assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
+    snapshots = sorted(path.name for path in (reference / "snapshots").iterdir())
+    assert sorted(path.name for path in (folder / "snapshots").iterdir()) == snapshots
+    for name in snapshots:
+        found = (folder / "snapshots" / name).read_bytes()
+        assert found == (reference / "snapshots" / name).read_bytes(), name
+    one, two = (json.loads((each / "scores.json").read_text()) for each in (folder, reference))
+    assert one["edits"] == two["edits"]
+    assert one["counts"] == two["counts"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["status"], manifest["resumed"]) == ("done", 4)

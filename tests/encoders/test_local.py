@@ -1,0 +1,158 @@
+"""Local encoders: chunking, precision, channels, memory, gradients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from zobench_encoders.local import Backbone, LocalEncoder
+from zobench_encoders.timm_models import TimmParameters, timm_model
+from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
+
+from zobench.encoders import EncoderRequest
+from zobench.errors import ConfigError, EncoderError
+
+
+def request(tmp_path: Path, name: str = "vit-mae", argument: str = "") -> EncoderRequest:
+    return EncoderRequest(name, argument, "cpu", "fp32", tmp_path)
+
+
+def films(count: int, channels: int = 1, size: int = 224) -> Tensor:
+    return torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_any_chunking_gives_the_same_embeddings_within_the_stated_tolerance(tmp_path: Path) -> None:
+    images = films(21)
+    found = [
+        vit_mae(request(tmp_path), VitMaeParameters(chunk=chunk)).embed(images)
+        for chunk in (1, 4, 16, 64)
+    ]
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-5, atol=1e-5)
+
+
+def test_vit_mae_is_one_channel_128_numbers_and_normalised(tmp_path: Path) -> None:
+    encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=8))
+    assert encoder.spec.image_shape == (1, 224, 224)
+    assert encoder.spec.differentiable
+    z = encoder.embed(films(3))
+    assert tuple(z.shape) == (3, encoder.spec.embedding_dim) == (3, 128)
+    torch.testing.assert_close(z.std(1, unbiased=False), torch.ones(3), rtol=1e-3, atol=1e-3)
+
+
+def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
+    first = vit_mae(request(tmp_path), VitMaeParameters())
+    (remembered,) = json.loads((tmp_path / "chunks.json").read_text()).values()
+    assert first.spec.settings["chunk"] == remembered
+    known = json.loads((tmp_path / "chunks.json").read_text())
+    (tmp_path / "chunks.json").write_text(json.dumps(dict.fromkeys(known, 5)))
+    assert vit_mae(request(tmp_path), VitMaeParameters()).spec.settings["chunk"] == 5
+
+
+def test_gradients_flow_to_the_images_through_several_chunks(tmp_path: Path) -> None:
+    encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=2))
+    images = films(5).requires_grad_()
+    encoder.embed(images)[:, 0].sum().backward()
+    assert images.grad is not None
+    assert (images.grad.flatten(1).norm(dim=1) > 0).all()
+
+
+def backbone(module: nn.Module, channels: int = 1) -> Backbone:
+    mean = tuple(0.0 for _ in range(channels))
+    std = tuple(1.0 for _ in range(channels))
+    return Backbone(module, (channels, 4, 4), mean, std, "test")
+
+
+class Hungry(nn.Module):
+    """Runs out of memory above three images, as a small GPU would."""
+
+    limit = 3
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.limit:
+            raise torch.OutOfMemoryError("test")
+        return images.flatten(1)
+
+
+def test_out_of_memory_halves_the_chunk_and_goes_on(tmp_path: Path) -> None:
+    encoder = LocalEncoder(backbone(Hungry()), request(tmp_path), chunk=16)
+    images = films(20, size=4)
+    torch.testing.assert_close(encoder.embed(images), images.flatten(1))
+
+
+def test_memory_for_not_even_one_image_is_an_error_that_says_so(tmp_path: Path) -> None:
+    module = Hungry()
+    encoder = LocalEncoder(backbone(module), request(tmp_path), chunk=4)
+    module.limit = 0
+    with pytest.raises(EncoderError, match="not enough memory on cpu for one image"):
+        encoder.embed(films(2, size=4))
+
+
+def test_other_errors_are_not_taken_for_memory(tmp_path: Path) -> None:
+    class Broken(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            if len(images) > 1:
+                raise RuntimeError("something else")
+            return images.flatten(1)
+
+    encoder = LocalEncoder(backbone(Broken()), request(tmp_path), chunk=4)
+    with pytest.raises(RuntimeError, match="something else"):
+        encoder.embed(films(2, size=4))
+
+
+def test_one_channel_films_are_repeated_for_models_with_three(tmp_path: Path) -> None:
+    encoder = LocalEncoder(backbone(nn.Flatten(), channels=3), request(tmp_path), chunk=4)
+    grey = films(2, size=4)
+    assert torch.equal(encoder.embed(grey), encoder.embed(grey.repeat(1, 3, 1, 1)))
+
+
+def test_a_wrong_image_shape_is_an_error(tmp_path: Path) -> None:
+    encoder = LocalEncoder(backbone(nn.Flatten()), request(tmp_path), chunk=4)
+    with pytest.raises(EncoderError, match="takes images of shape"):
+        encoder.embed(films(1, size=5))
+
+
+@pytest.mark.skipif(torch.cpu._is_avx512_bf16_supported(), reason="this CPU has bf16")
+def test_bf16_is_refused_where_it_would_only_be_emulated(tmp_path: Path) -> None:
+    ask = EncoderRequest("vit-mae", "", "cpu", "bf16", tmp_path)
+    with pytest.raises(ConfigError, match="no bf16 arithmetic"):
+        vit_mae(ask, VitMaeParameters())
+
+
+def test_auto_is_fp32_on_a_cpu(tmp_path: Path) -> None:
+    ask = EncoderRequest("vit-mae", "", "cpu", "auto", tmp_path)
+    assert vit_mae(ask, VitMaeParameters(chunk=4)).spec.settings["precision"] == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape"),
+    [
+        ("vit_tiny_patch16_224", {}, (3, 224, 224)),
+        ("vit_tiny_patch16_224", {"size": 96, "channels": 1}, (1, 96, 96)),
+        ("resnet10t", {"size": 64, "channels": 1}, (1, 64, 64)),
+    ],
+)
+def test_timm_models_take_any_size_and_channel_count(
+    tmp_path: Path, name: str, options: dict[str, int], shape: tuple[int, int, int]
+) -> None:
+    encoder = timm_model(
+        request(tmp_path, f"timm:{name}", name), TimmParameters(chunk=2, **options)
+    )
+    assert encoder.spec.image_shape == shape
+    assert "RANDOM weights" in encoder.spec.notes[0]
+    answer = encoder.embed(films(3, size=shape[1]))
+    assert tuple(answer.shape) == (3, encoder.spec.embedding_dim)
+
+
+def test_random_weights_follow_their_seed_and_leave_torchs_generator_alone(tmp_path: Path) -> None:
+    ask = request(tmp_path, "timm:resnet10t", "resnet10t")
+    state = torch.get_rng_state()
+    digests = [
+        timm_model(ask, TimmParameters(seed=seed, size=32, chunk=1)).spec.digest
+        for seed in (0, 0, 1)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+    assert torch.equal(torch.get_rng_state(), state)

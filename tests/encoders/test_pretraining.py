@@ -1,0 +1,108 @@
+"""Pre-training in miniature: it learns, resumes to the last bit, refuses foreign checkpoints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from zobench_encoders.architecture import CompactViT
+from zobench_encoders.pretraining import training
+from zobench_encoders.pretraining.films import Bank, folder_bank
+from zobench_encoders.pretraining.recipe import Recipe
+from zobench_encoders.pretraining.targets import normalised_patches, oriented_gradients
+from zobench_encoders.pretraining.training import learning_rate, train
+
+from zobench.errors import ConfigError, DatasetError
+
+SMALL = Recipe(masked_steps=2, described_steps=3, batch=4, warmup=1, patients=8)
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (12, 1, 224, 224)).astype(np.uint8)
+    labels = np.stack([rng.integers(0, k, 12) for k in (2, 4, 2, 10)], axis=1)
+    return Bank(pixels, labels)
+
+
+class Stopped(Exception):
+    """What kills the training in this test."""
+
+
+def test_a_stopped_training_ends_in_the_same_weights(
+    tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    whole = train(SMALL, bank, bank, tmp_path / "whole", lambda *_: None)
+
+    def stop(step: int, steps: int, losses: dict[str, float]) -> None:
+        assert all(math.isfinite(value) for value in losses.values())
+        if step == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(SMALL, bank, bank, tmp_path / "cut", stop)
+    steps: list[int] = []
+    cut = train(SMALL, bank, bank, tmp_path / "cut", lambda step, *_: steps.append(step))
+    assert steps == [4, 5]
+    one, two = load_file(whole), load_file(cut)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    CompactViT().load_state_dict(one)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, bank: Bank) -> None:
+    train(SMALL, bank, None, tmp_path, lambda *_: None)
+    other = Recipe(masked_steps=2, described_steps=3, batch=4, warmup=1, patients=8, seed=1)
+    with pytest.raises(ConfigError, match="another recipe"):
+        train(other, bank, None, tmp_path, lambda *_: None)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero_in_each_stage() -> None:
+    recipe = Recipe(masked_steps=100, described_steps=50, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(recipe, step) for step in range(150)]
+    assert rates[0] < 0.2 < 0.9 < rates[9]
+    assert rates[99] < 0.01
+    assert rates[100] < 0.2
+    assert rates[149] < 0.01
+
+
+def test_patches_are_normalised_and_in_reading_order() -> None:
+    image = torch.zeros(1, 1, 224, 224)
+    image[0, 0, :16, 16:32] = torch.arange(16.0).repeat(16, 1)
+    patches = normalised_patches(image)
+    assert tuple(patches.shape) == (1, 196, 256)
+    assert patches[0, 0].abs().max() == 0
+    assert patches[0, 1].mean().abs() < 1e-6
+    assert patches[0, 1].std() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize(("axis", "direction"), [(3, 0), (2, 4)])
+def test_gradients_fall_into_the_bin_of_their_direction(axis: int, direction: int) -> None:
+    """A ramp along x has its gradient at 0 degrees (bin 0), one along y at 90 (bin 4 of 8)."""
+    ramp = torch.linspace(0, 1, 224)
+    image = (ramp.view(1, 1, 1, 224) if axis == 3 else ramp.view(1, 1, 224, 1)).expand(
+        1, 1, 224, 224
+    )
+    energy = oriented_gradients(image).sum((2, 3))[0]
+    assert int(energy.argmax()) == direction
+    assert energy[direction] > 0.99 * energy.sum()
+
+
+def test_a_folder_of_films_is_read_grey_and_its_faults_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a folder"):
+        folder_bank(tmp_path / "nowhere", 32)
+    with pytest.raises(ConfigError, match="holds no"):
+        folder_bank(tmp_path, 32)
+    Image.new("RGB", (40, 50), (10, 10, 10)).save(tmp_path / "a.png")
+    bank = folder_bank(tmp_path, 32)
+    assert bank.pixels.shape == (1, 1, 32, 32)
+    assert (bank.labels == -1).all()
+    (tmp_path / "b.jpg").write_text("no image")
+    with pytest.raises(DatasetError, match=r"b.jpg is not a readable image"):
+        folder_bank(tmp_path, 32)
