@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from .config import RunConfig, cache_folder
 from .datasets import Dataset, DatasetRequest
 from .encoders import Encoder, EncoderRequest
-from .errors import ConfigError
+from .errors import ConfigError, PluginError
+from .ledger import Ledger
 from .optimizers import Optimizer, OptimizerContext
 from .parameters import resolve
 from .plugins import Registry
@@ -17,82 +22,140 @@ from .spaces import Space, make_space
 from .splitting import Split, SplitParameters, make_split
 from .streams import generator
 
+Settings = Mapping[str, str | int]
+
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that a config names, made."""
+    """Everything that a config names, made.
+
+    Attributes:
+        parameters: Resolved parameters by owner, defaults included.
+        plugins: Distribution of each plugin, by owner.
+    """
 
     encoder: Encoder
     dataset: Dataset
     split: Split
     space: Space
     optimizer: Optimizer
-    plugins: dict[str, str]
+    parameters: Mapping[str, Mapping[str, Any]]
+    plugins: Mapping[str, str]
+
+
+def make_encoder(
+    config: RunConfig, registry: Registry, settings: Settings | None = None
+) -> Encoder:
+    """The encoder that a config names; ``settings`` are those of the run that is resumed."""
+    offer, argument = registry.find("encoders", config.encoder)
+    request = EncoderRequest(
+        name=config.encoder,
+        argument=argument,
+        device=config.device,
+        precision=config.precision,
+        cache=cache_folder(),
+        settings=settings or {},
+    )
+    encoder: Encoder = offer.plugin.make(request, config.overrides.get("encoder", {}), "encoder")
+    return encoder
+
+
+def make_dataset(config: RunConfig, registry: Registry, size: int) -> Dataset:
+    """The dataset that a config names, for images of ``size`` pixels a side."""
+    offer, argument = registry.find("datasets", config.dataset)
+    root = Path(config.data_root) if config.data_root is not None else None
+    request = DatasetRequest(config.disease, root, size, cache_folder(), argument)
+    dataset: Dataset = offer.plugin.make(request, config.overrides.get("dataset", {}), "dataset")
+    return dataset
+
+
+def make_optimizer(config: RunConfig, registry: Registry, space: Space) -> Optimizer:
+    """The optimizer that a config names, at its beginning."""
+    offer, argument = registry.find("optimizers", config.optimizer)
+    context = OptimizerContext(
+        space=space,
+        rng=generator(config.seed, "optimizer"),
+        budget=config.budget,
+        batch_size=config.batch_size,
+        argument=argument,
+    )
+    overrides = config.overrides.get("optimizer", {})
+    optimizer: Optimizer = offer.plugin.make(context, overrides, "optimizer")
+    return optimizer
 
 
 def make_parts(
-    config: RunConfig,
-    registry: Registry,
-    listener: Listener,
-    settings: dict[str, str | int] | None = None,
+    config: RunConfig, registry: Registry, listener: Listener, settings: Settings | None = None
 ) -> Parts:
     """Makes everything that a config names; nothing is embedded yet.
 
     Raises:
-        ConfigError: A name or a parameter is wrong.
+        ConfigError: A name or a parameter is wrong, or parts do not fit together.
         DatasetError: The dataset is.
     """
-    optimizers, argument = registry.find("optimizers", config.optimizer)
-    if argument:
-        raise ConfigError(f"optimizer {config.optimizer!r} takes nothing after a colon")
-    encoders, encoder_argument = registry.find("encoders", config.encoder)
-    datasets, _ = registry.find("datasets", config.dataset)
-    overrides = config.overrides
-    split_parameters = resolve(SplitParameters, overrides.get("split", {}), "split")
+    parameters = _resolved(config, registry)
     listener.phase("load the encoder", 0)
-    encoder: Encoder = encoders.plugin.make(
-        EncoderRequest(
-            name=config.encoder,
-            argument=encoder_argument,
-            device=config.device,
-            precision=config.precision,
-            cache=cache_folder(),
-            settings=settings or {},
-        ),
-        overrides.get("encoder", {}),
-        "encoder",
-    )
-    for note in encoder.spec.notes:
-        listener.note(note)
-    space = make_space(config.space, encoder.spec.image_shape)
-    optimizer: Optimizer = optimizers.plugin.make(
-        OptimizerContext(
-            space, generator(config.seed, "optimizer"), config.budget, config.batch_size
-        ),
-        overrides.get("optimizer", {}),
-        "optimizer",
-    )
-    if optimizer.feedback == "gradient" and not encoder.spec.differentiable:
+    encoder = make_encoder(config, registry, settings)
+    try:
+        for note in encoder.spec.notes:
+            listener.note(note)
+        shape = encoder.spec.image_shape
+        space = make_space(config.space, shape)
+        optimizer = make_optimizer(config, registry, space)
+        _check_optimizer(config, registry, space, encoder)
+        listener.phase("read the dataset", 0)
+        dataset = make_dataset(config, registry, shape[1])
+        if dataset.spec.shape[1:] != shape[1:] or dataset.spec.shape[0] not in (1, shape[0]):
+            raise PluginError(
+                f"dataset {config.dataset!r} gives images of shape {dataset.spec.shape}, but encoder "
+                f"{config.encoder!r} takes {shape}"
+            )
+        split_parameters = SplitParameters(**parameters["split"])
+        split = make_split(dataset, split_parameters, generator(config.seed, "split"))
+        if config.batch_size > len(split.train):
+            raise ConfigError(
+                f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
+                "to train on"
+            )
+    except BaseException:
+        encoder.close()
+        raise
+    plugins = {
+        "optimizer": registry.find("optimizers", config.optimizer)[0].distribution,
+        "encoder": registry.find("encoders", config.encoder)[0].distribution,
+        "dataset": registry.find("datasets", config.dataset)[0].distribution,
+    }
+    return Parts(encoder, dataset, split, space, optimizer, parameters, plugins)
+
+
+def _resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]:
+    """All parameters with their defaults; every override is checked before anything is made."""
+    found = {}
+    for owner, kind, name in (
+        ("optimizer", "optimizers", config.optimizer),
+        ("encoder", "encoders", config.encoder),
+        ("dataset", "datasets", config.dataset),
+    ):
+        offer, _ = registry.find(kind, name)  # type: ignore[arg-type]
+        overrides = config.overrides.get(owner, {})
+        found[owner] = asdict(resolve(offer.plugin.parameters(), overrides, owner))
+    split = resolve(SplitParameters, config.overrides.get("split", {}), "split")
+    return {**found, "split": asdict(split)}
+
+
+def _check_optimizer(config: RunConfig, registry: Registry, space: Space, encoder: Encoder) -> None:
+    """Prices the first batch of a throw-away twin, before anything is spent."""
+    twin = make_optimizer(config, registry, space)
+    if twin.feedback == "gradient" and not encoder.spec.differentiable:
         raise ConfigError(
             f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "
             "does not give; choose a black-box optimizer"
         )
-    listener.phase("read the dataset", 0)
-    root = Path(config.data_root).expanduser() if config.data_root is not None else None
-    dataset: Dataset = datasets.plugin.make(
-        DatasetRequest(config.disease, root, encoder.spec.image_shape[1], cache_folder()),
-        overrides.get("dataset", {}),
-        "dataset",
-    )
-    split = make_split(dataset, split_parameters, generator(config.seed, "split"))
-    if config.batch_size > len(split.train):
+    ask = twin.ask()
+    images = int(np.prod(ask.points.shape[:1])) * config.batch_size
+    price = Ledger(config.backward_cost).price(images, gradient=ask.want == "gradient")
+    if price > config.budget:
         raise ConfigError(
-            f"batch_size is {config.batch_size}, but there are only {len(split.train)} films to "
-            "train on"
+            f"budget is {config.budget}, but the first batch of optimizer {config.optimizer!r} "
+            f"costs {price} queries; give at least that"
         )
-    sources = {
-        "optimizer": optimizers.distribution,
-        "encoder": encoders.distribution,
-        "dataset": datasets.distribution,
-    }
-    return Parts(encoder, dataset, split, space, optimizer, sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ class RunConfig:
         encoder: Likewise.
         dataset: Likewise.
         disease: The finding that the downstream classifier predicts.
-        data_root: Folder of the dataset, ``None`` where it brings its own films.
+        data_root: Folder of the dataset, made absolute; ``None`` where it brings its own images.
         space: Search space of the optimizer.
         seed: Root of all random streams.
         budget: Queries that the optimizer may spend, in images.
@@ -45,7 +46,7 @@ class RunConfig:
     encoder: str = "vit-mae"
     dataset: str = "phantom"
     disease: str = "pleural_effusion"
-    data_root: str | None = None
+    data_root: str | os.PathLike[str] | None = None
     space: str = "pixel"
     seed: int = 0
     budget: int = 12_800
@@ -66,6 +67,8 @@ class RunConfig:
         Raises:
             ConfigError: A field breaks its rule.
         """
+        if self.data_root is not None:
+            object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
         for name, low, rule in (
             ("seed", 0, "a whole number of at least 0"),
             ("batch_size", 1, "a whole number of at least 1"),
@@ -144,8 +147,6 @@ def parse_overrides(
 
 def cache_folder() -> Path:
     """Where anything is kept that can be made again: ``ZOBENCH_CACHE`` or the user's cache folder."""
-    import os
-
     import platformdirs
 
     named = os.environ.get("ZOBENCH_CACHE")

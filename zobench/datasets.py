@@ -90,9 +90,11 @@ class DatasetRequest:
         root: Folder of the dataset; ``None`` where the dataset brings its own films.
         size: Side length in pixels that the encoder wants.
         cache: Folder for anything that can be made again.
+        argument: What follows the colon of the name as typed, or ``""``.
     """
 
     disease: str
     root: Path | None
     size: int
     cache: Path
+    argument: str = ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .datasets import Progress, silent
 from .encoders import Encoder, EncoderSpec, checked_embeddings
-from .images import Films
+from .images import Images
 from .ledger import Ledger, Purpose
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ class MeteredEncoder:
         started = time.perf_counter()
         with torch.inference_mode():
             answer = self._encoder.embed(images)
+        checked = checked_embeddings(self.spec, len(images), answer)  # waits for the device
         self.seconds += time.perf_counter() - started
         self.ledger.of(purpose).requests += 1
-        return checked_embeddings(self.spec, len(images), answer)
+        return checked
 
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings through which a gradient flows back to ``images``.
@@ -56,26 +57,36 @@ class MeteredEncoder:
             EncoderError: As :meth:`embed`.
         """
         started = time.perf_counter()
-        answer = self._encoder.embed(images)
+        checked = checked_embeddings(self.spec, len(images), self._encoder.embed(images))
         self.seconds += time.perf_counter() - started
         self.ledger.of(purpose).requests += 1
-        return checked_embeddings(self.spec, len(images), answer)
+        return checked
+
+    def backward(self, loss: Tensor, variable: Tensor) -> Tensor:
+        """Gradient of ``loss`` back through the encoder, timed like the way there."""
+        import torch
+
+        started = time.perf_counter()
+        (gradient,) = torch.autograd.grad(loss, variable)
+        finished = gradient.cpu()
+        self.seconds += time.perf_counter() - started
+        return finished
 
 
-def embed_films(
+def embed_images(
     encoder: MeteredEncoder,
-    films: Films,
+    data: Images,
     purpose: Purpose,
     edit: Tensor | None = None,
     progress: Progress = silent,
 ) -> NDArray[np.float32]:
-    """Embeddings ``(n, D)`` of films, with an edit ``(1, H, W)`` added where given."""
+    """Embeddings ``(n, D)`` of images, with an edit ``(1, H, W)`` added where given."""
     parts = []
-    for block in films.blocks(encoder.spec.block):
-        images = films.batch(block)
+    for block in data.blocks(encoder.spec.block):
+        images = data.batch(block)
         if edit is not None:
             images += edit
         encoder.ledger.charge(purpose, len(images))
         parts.append(encoder.embed(images, purpose).cpu().numpy())
-        progress(block.stop, len(films))
+        progress(block.stop, len(data))
     return np.concatenate(parts)

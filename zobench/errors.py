@@ -8,6 +8,7 @@
     ├── DatasetError         a file or a row of a dataset is wrong: names both
     ├── EncoderError         the encoder failed or answered nonsense
     ├── StoreError           a run folder cannot be read or written
+    │   └── NotARunError     the path given is no run folder (a ConfigError as well)
     ├── Interrupted          stopped on request; the state is saved
     └── BudgetExhausted      control flow: the next batch would pass the budget
 
@@ -48,6 +49,12 @@ class EncoderError(ZobenchError):
 
 class StoreError(ZobenchError):
     """A run folder that cannot be read or written."""
+
+
+class NotARunError(StoreError, ConfigError):
+    """A path that was given as a run folder and is none."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class Interrupted(ZobenchError):

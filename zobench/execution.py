@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import store
 from .assembly import Parts, make_parts
 from .config import RunConfig, config_from_json
-from .embedding import MeteredEncoder, embed_films
-from .errors import ConfigError, Interrupted, StoreError, ZobenchError
+from .embedding import MeteredEncoder, embed_images
+from .errors import ConfigError, Interrupted, StoreError
 from .fairness import Predictions, metrics
 from .heads import fit_head
-from .images import Films, load_films
+from .images import Images, load_images
 from .ledger import Counts, Ledger
 from .loop import Loop, snapshot_schedule
 from .objective import Objective
@@ -76,24 +78,52 @@ def resume_run(
         ConfigError: Encoder or dataset are not what they were when the run began.
     """
     listener = listener or Silence()
-    manifest = store.read_manifest(path)
-    if manifest["status"] == "done":
-        return read_result(path)
-    config = config_from_json(manifest["config"])
-    registry = registry or load_registry()
-    parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
-    for what, digest in (
-        ("encoder", parts.encoder.spec.digest),
-        ("dataset", parts.dataset.spec.digest),
-    ):
-        if manifest[what]["digest"] != digest:
-            raise ConfigError(
-                f"the {what} is not what it was when {path} began (digest {digest}, then "
-                f"{manifest[what]['digest']}); start a new run"
-            )
+    store.read_manifest(path)
     folder = store.RunFolder(path)
-    folder.write_manifest(status="running", resumed=manifest["resumed"] + 1)
-    return _Session(config, parts, folder, listener, manifest["wall_seconds"]).carry_out()
+    try:
+        manifest = store.read_manifest(path)  # as the last writer left it
+        if manifest["status"] == "done":
+            return read_result(path)
+        config = config_from_json(manifest["config"])
+        registry = registry or load_registry()
+        parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
+        _check_same(manifest, parts, path, listener)
+        folder.write_manifest(status="running", error=None, resumed=manifest["resumed"] + 1)
+        return _Session(config, parts, folder, listener, manifest["wall_seconds"]).carry_out()
+    finally:
+        folder.close()
+
+
+def _check_same(manifest: Mapping[str, Any], parts: Parts, path: Path, listener: Listener) -> None:
+    """Refuses to go on with something other than what began; notes other versions.
+
+    Raises:
+        ConfigError: Data, weights, device, precision or parameters are not what they were.
+    """
+    now = provenance(parts)
+    for name, before, found in (
+        ("encoder", manifest["encoder"]["digest"], now["encoder"]["digest"]),
+        ("dataset", manifest["dataset"]["digest"], now["dataset"]["digest"]),
+        ("split", manifest["split"]["digest"], now["split"]["digest"]),
+        ("set of parameters", manifest["parameters"], now["parameters"]),
+        ("device", *_places(manifest["encoder"], now["encoder"], "device")),
+        ("precision", *_places(manifest["encoder"], now["encoder"], "precision")),
+    ):
+        if before != found:
+            raise ConfigError(
+                f"the {name} is not what it was when {path} began ({before}, now {found}); restore "
+                "it to resume, or start a new run"
+            )
+    for name, before in manifest["versions"].items():
+        if now["versions"].get(name) != before:
+            listener.note(
+                f"{name} was {before} when this run began and is {now['versions'].get(name)} now: "
+                "the last bit may differ"
+            )
+
+
+def _places(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> tuple[Any, Any]:
+    return before["settings"].get(key), now["settings"].get(key)
 
 
 @dataclass
@@ -110,20 +140,23 @@ class _Session:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
+        self.stopped = Stop()
 
     def carry_out(self) -> RunResult:
         """All phases; whatever happens, the manifest says how it ended."""
         try:
-            with stop_on_signal(self.listener) as stopped:
-                self._phases(stopped)
+            with stop_on_signal(self.listener) as self.stopped:
+                self._phases()
         except (Interrupted, KeyboardInterrupt) as error:
             self._end("interrupted")
             raise Interrupted(
-                f"stopped; everything so far is saved. Go on with: zobench resume {self.folder.path}"
+                "stopped; everything so far is saved. Go on with: "
+                f"zobench resume {shlex.quote(str(self.folder.path))}"
             ) from error
-        except ZobenchError as error:
-            if not isinstance(error, StoreError):
-                self._end("failed", error=str(error))
+        except StoreError:
+            raise  # the folder cannot be written; what it holds is whole
+        except Exception as error:
+            self._end("failed", error=f"{type(error).__name__}: {error}")
             raise
         finally:
             self.parts.encoder.close()
@@ -143,11 +176,12 @@ class _Session:
         """Seconds that the run took so far, in all its processes."""
         return self.seconds_before + time.perf_counter() - self.began
 
-    def _phases(self, stopped: Stop) -> None:
+    def _phases(self) -> None:
         config = self.config
         checkpoint = self.folder.restore()
         if checkpoint is not None:
             self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
+            self.ledger.optimize = Counts(**checkpoint.counts)
         train, test = self._load()
         clean = self._setup(train)
         head = fit_head(
@@ -158,7 +192,7 @@ class _Session:
             rng=generator(config.seed, "heads"),
         )
         objective = Objective(
-            films=train,
+            images=train,
             encoder=self.encoder,
             head=head,
             penalty=config.penalty,
@@ -168,26 +202,32 @@ class _Session:
         optimizer, space = self.parts.optimizer, self.parts.space
         oracle = Oracle(objective, space, self.ledger, config.budget, optimizer.feedback)
         due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
-        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, stopped).run(
+        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped).run(
             checkpoint
         )
         scorer = Scorer(train, test, self.encoder, head, config.penalty, config.heads, config.seed)
-        self._score(scorer, clean, stopped)
+        self._score(scorer, clean)
         draw_pictures(self.folder.path, test, self.parts.dataset.spec.groups)
         self._end("done")
         self.folder.drop_checkpoint()
 
-    def _load(self) -> tuple[Films, Films]:
-        """Reads or renders the films of the split."""
+    def _load(self) -> tuple[Images, Images]:
+        """Reads or renders the images of the split."""
         split = self.parts.split
         rows = np.concatenate([split.train, split.test])
-        self.listener.phase("prepare films", len(rows))
-        films = load_films(self.parts.dataset, rows, lambda done, _: self.listener.update(done))
+        self.listener.phase("prepare images", len(rows))
+        images = load_images(self.parts.dataset, rows, self._report)
         cut = len(split.train)
-        return films.part(slice(0, cut)), films.part(slice(cut, len(rows)))
+        return images.part(slice(0, cut)), images.part(slice(cut, len(rows)))
 
-    def _setup(self, train: Films) -> NDArray[np.float32]:
-        """Embeds the clean training films, once in a run's life."""
+    def _report(self, done: int, total: int) -> None:
+        """Progress of a phase between whose steps it is safe to stop."""
+        self.listener.update(done)
+        if self.stopped():
+            raise Interrupted("stopped on request")
+
+    def _setup(self, train: Images) -> NDArray[np.float32]:
+        """Embeds the clean training images, once in a run's life."""
         import torch
 
         path = self.folder.path / store.SETUP
@@ -196,15 +236,13 @@ class _Session:
             self.ledger.setup = Counts(**notes["counts"])
             self.encoder.seconds += notes["encoder_seconds"]
             return np.asarray(tensors["clean"].numpy())
-        self.listener.phase("embed clean films", len(train))
-        clean = embed_films(
-            self.encoder, train, "setup", progress=lambda done, _: self.listener.update(done)
-        )
+        self.listener.phase("embed clean images", len(train))
+        clean = embed_images(self.encoder, train, "setup", progress=self._report)
         notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
         store.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
         return clean
 
-    def _score(self, scorer: Scorer, clean: NDArray[np.float32], stopped: Stop) -> None:
+    def _score(self, scorer: Scorer, clean: NDArray[np.float32]) -> None:
         """Scores ERM and each snapshot, unless done before; stores each as soon as it is known."""
         import torch
 
@@ -223,14 +261,12 @@ class _Session:
         for number in [0, *queries]:
             if number in scored:
                 continue
-            if stopped():
-                raise Interrupted("stopped between two scores")
             edit = torch.zeros(self._edit_shape())
             if number:
                 edit = store.read_snapshot(self.folder.path, number)
 
-            def report(done: int, _: int, start: int = images) -> None:
-                self.listener.update(start + done)
+            def report(done: int, total: int, start: int = images) -> None:
+                self._report(start + done, total)
 
             raws.append(scorer.score(edit, number, None if number else clean, report))
             images += test + (train if number else 0)
@@ -250,7 +286,7 @@ class _Session:
     def _edit_shape(self) -> tuple[int, int, int]:
         return (1, *self.parts.encoder.spec.image_shape[1:])
 
-    def _figures(self, raws: list[Raw], test: Films) -> dict[str, float]:
+    def _figures(self, raws: list[Raw], test: Images) -> dict[str, float]:
         """What the progress line shows after each score."""
         erm, last = (
             metrics(Predictions(np.asarray(raw.score), test.label, test.sensitive))

@@ -43,6 +43,9 @@ METRICS = (
     "auc",
 )
 
+SIGNED = ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "dp_gap")
+"""Metrics that are absolute values of something with a sign."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -64,11 +67,16 @@ def metrics(predictions: Predictions, weights: Floats | None = None) -> dict[str
 
     Args:
         predictions: The classifier's answers.
-        weights: ``(R, n)`` how often each film counts in each of R resamples; all once if ``None``.
+        weights: ``(R, n)`` how often each image counts in each of R resamples; all once if ``None``.
 
     Returns:
         For each name in :data:`METRICS` an array ``(R,)``.
     """
+    return {name: abs(values) for name, values in signed_metrics(predictions, weights).items()}
+
+
+def signed_metrics(predictions: Predictions, weights: Floats | None = None) -> dict[str, Floats]:
+    """As :func:`metrics`, but the gaps in :data:`SIGNED` keep the sign of a=1 minus a=0."""
     if weights is None:
         weights = np.ones((1, len(predictions.label)))
     positive = (predictions.score > 0).astype(np.float64)
@@ -79,17 +87,17 @@ def metrics(predictions: Predictions, weights: Floats | None = None) -> dict[str
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = called / count  # P(yhat=1) in the cells (0,0), (0,1), (1,0), (1,1)
         share = (called[:, :2] + called[:, 2:]) / (count[:, :2] + count[:, 2:])
-    eo_n, eo_p = abs(rate[:, 1] - rate[:, 0]), abs(rate[:, 3] - rate[:, 2])
+    eo_n, eo_p = rate[:, 0] - rate[:, 1], rate[:, 3] - rate[:, 2]
     right = np.concatenate([1.0 - rate[:, :2], rate[:, 2:]], axis=1)
     correct = np.concatenate([count[:, :2] - called[:, :2], called[:, 2:]], axis=1)
     found = {
         "eo_n": eo_n,
         "eo_p": eo_p,
-        "di_gap": abs(1.0 - _ratio(share[:, 1], share[:, 0])),
-        "di_gap_tpr": abs(1.0 - _ratio(rate[:, 3], rate[:, 2])),
-        "dp_gap": abs(share[:, 1] - share[:, 0]),
-        "eodds_average": (eo_n + eo_p) / 2,
-        "eodds_max": np.maximum(eo_n, eo_p),
+        "di_gap": _ratio(share[:, 1], share[:, 0]) - 1.0,
+        "di_gap_tpr": _ratio(rate[:, 3], rate[:, 2]) - 1.0,
+        "dp_gap": share[:, 1] - share[:, 0],
+        "eodds_average": (abs(eo_n) + abs(eo_p)) / 2,
+        "eodds_max": np.maximum(abs(eo_n), abs(eo_p)),
         "accuracy": correct.sum(1) / count.sum(1),
         "worst_group": right.min(1),
         "auc": _auc(predictions, weights),
@@ -105,15 +113,10 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 def _auc(predictions: Predictions, weights: Floats) -> Floats:
     """Weighted probability that a positive film scores above a negative one; ties count half."""
     levels, rank = np.unique(predictions.score, return_inverse=True)
-    onehot = np.zeros((len(predictions.score), len(levels)))
-    if len(levels) == len(rank):
-        order = np.argsort(rank)
-        positive = weights[:, order] * predictions.label[order]
-        negative = weights[:, order] - positive
-    else:
-        onehot[np.arange(len(rank)), rank] = 1.0
-        positive = (weights * predictions.label) @ onehot
-        negative = weights @ onehot - positive
+    order = np.argsort(rank, kind="stable")
+    starts = np.searchsorted(rank[order], np.arange(len(levels)))
+    positive = np.add.reduceat((weights * predictions.label)[:, order], starts, axis=1)
+    negative = np.add.reduceat((weights * (1 - predictions.label))[:, order], starts, axis=1)
     below = np.cumsum(negative, axis=1) - negative
     wins = (positive * (below + 0.5 * negative)).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Films in memory, 8-bit as they came, handed out as float32 in [0, 1]."""
+"""Images in memory, 8-bit as they came, handed out as float32 in [0, 1]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Films:
+class Images:
     """The films of one part of a split, with their labels, all of equal length.
 
     Attributes:
@@ -33,12 +33,12 @@ class Films:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def part(self, rows: slice) -> Films:
+    def part(self, rows: slice) -> Images:
         """A view on some of the films."""
-        return Films(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
+        return Images(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
 
     def batch(self, rows: Rows | slice) -> Tensor:
-        """Films as float32 in [0, 1]."""
+        """Images as float32 in [0, 1]."""
         import torch
 
         return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).float().div_(255.0)
@@ -49,10 +49,10 @@ class Films:
             yield slice(start, min(start + size, len(self)))
 
 
-def load_films(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Films:
+def load_images(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Images:
     """The films of ``rows`` in memory."""
     records = dataset.records
-    return Films(
+    return Images(
         pixels=dataset.pixels(rows, progress),
         label=records.label[rows],
         sensitive=records.sensitive[rows],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -62,9 +61,3 @@ class Ledger:
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Counts by purpose, for JSON."""
         return {purpose: asdict(self.of(purpose)) for purpose in PURPOSES}
-
-    def restore(self, counts: Mapping[str, Mapping[str, int]]) -> None:
-        """Puts counts from :meth:`as_dict` back."""
-        for purpose in PURPOSES:
-            if purpose in counts:
-                setattr(self, purpose, Counts(**counts[purpose]))

@@ -87,8 +87,9 @@ class Loop:
 
         while True:
             asked_at, encoder_at = time.perf_counter(), metered.seconds
-            ask = self.optimizer.ask()
+            before = state()
             try:
+                ask = self.optimizer.ask()
                 answer = self.oracle.query(ask)
             except BudgetExhausted as refusal:
                 if asks == 0:
@@ -97,6 +98,9 @@ class Loop:
                         f"costs {self.oracle.price(ask)} queries; give at least that"
                     ) from refusal
                 break
+            except BaseException:
+                self.folder.checkpoint(before)
+                raise
             previous = counts.queries - self.oracle.price(ask)
             self.optimizer.tell(ask, answer)
             asks += 1
@@ -117,11 +121,10 @@ class Loop:
                 self._snapshot(counts.queries)
                 last_snapshot = counts.queries
             self.listener.update(counts.queries, objective=row["value_mean"])
-            if time.perf_counter() - saved >= CHECKPOINT_SECONDS:
+            if time.perf_counter() - saved >= CHECKPOINT_SECONDS or self.stopped():
                 self.folder.checkpoint(state())
                 saved = time.perf_counter()
             if self.stopped():
-                self.folder.checkpoint(state())
                 raise Interrupted("stopped between two batches; everything so far is saved")
         if last_snapshot < counts.queries:
             self._snapshot(counts.queries)

@@ -10,8 +10,9 @@ import numpy as np
 
 from .datasets import Rows
 from .embedding import MeteredEncoder
+from .errors import EncoderError
 from .heads import Head
-from .images import Films
+from .images import Images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ class Objective:
     """The objective on minibatches of training films.
 
     Attributes:
-        films: Where minibatches are drawn from.
+        images: Where minibatches are drawn from.
         encoder: The metered encoder.
         head: The frozen SA classifier g, trained on clean embeddings.
         penalty: lambda.
@@ -30,7 +31,7 @@ class Objective:
         entropy: Seed of the minibatches.
     """
 
-    films: Films
+    images: Images
     encoder: MeteredEncoder
     head: Head
     penalty: float
@@ -38,41 +39,46 @@ class Objective:
     entropy: np.random.SeedSequence
 
     def rows(self, minibatch: int) -> Rows:
-        """The films of one minibatch: a draw without replacement that depends on its number only."""
+        """The images of one minibatch: a draw without replacement that depends on its number only."""
         rng = np.random.default_rng(
             np.random.SeedSequence(
                 entropy=self.entropy.entropy, spawn_key=(*self.entropy.spawn_key, minibatch)
             )
         )
-        return rng.choice(len(self.films), self.batch_size, replace=False).astype(np.int64)
+        return rng.choice(len(self.images), self.batch_size, replace=False).astype(np.int64)
 
-    def values(self, edits: Tensor, minibatches: Rows) -> tuple[Tensor, Tensor]:
+    def values(
+        self, edits: Tensor, minibatches: Rows, *, keep_embeddings: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """L of each edit on its minibatch.
 
-        Images of all edits are packed into calls of the encoder's own block size, so memory does
-        not grow with the number of edits.
+        Images of all edits are packed into calls of the encoder's own block size and reduced to
+        their cross-entropies at once, so memory does not grow with the number of edits.
 
         Args:
             edits: ``(K, 1, H, W)``.
             minibatches: ``(K,)``.
+            keep_embeddings: Whether to return the embeddings as well.
 
         Returns:
-            Values ``(K,)`` float64 and embeddings ``(K, B, D)`` float32.
+            Values ``(K,)`` float64, and embeddings ``(K, B, D)`` float32 or ``None``.
         """
         import torch
 
-        rows = np.stack([self.rows(int(number)) for number in minibatches])
-        owner = np.repeat(np.arange(len(edits)), self.batch_size)
-        flat = rows.reshape(-1)
-        parts = []
-        for part in _slices(len(flat), self.encoder.spec.block):
-            images = self.films.batch(flat[part])
-            images = images + edits[torch.from_numpy(owner[part])]
-            parts.append(self.encoder.embed(images, "optimize").cpu())
-        embeddings = torch.cat(parts).reshape(len(edits), self.batch_size, -1)
-        labels = torch.from_numpy(self.films.sensitive[rows])
-        entropy = self.head.cross_entropy(embeddings, labels).mean(dim=1)
-        return -entropy + self.penalty * edit_norms(edits), embeddings
+        shape = (len(edits), self.batch_size)
+        rows = np.concatenate([self.rows(int(number)) for number in minibatches])
+        owner = torch.arange(len(edits)).repeat_interleave(self.batch_size)
+        entropies, kept = [], []
+        for part in _slices(len(rows), self.encoder.spec.block):
+            images = self.images.batch(rows[part]) + edits[owner[part]]
+            embeddings = self.encoder.embed(images, "optimize").cpu()
+            labels = torch.from_numpy(self.images.sensitive[rows[part]])
+            entropies.append(self.head.cross_entropy(embeddings, labels))
+            if keep_embeddings:
+                kept.append(embeddings)
+        entropy = torch.cat(entropies).reshape(shape).mean(dim=1)
+        found = torch.cat(kept).reshape(*shape, -1) if keep_embeddings else None
+        return -entropy + self.penalty * edit_norms(edits), found
 
     def value_and_gradient(self, edit: Tensor, minibatch: int) -> tuple[Tensor, Tensor, Tensor]:
         """L of one edit ``(1, H, W)``, its embeddings ``(B, D)`` and dL/dedit ``(1, H, W)``.
@@ -82,16 +88,33 @@ class Objective:
         import torch
 
         rows = self.rows(minibatch)
+        size = self.encoder.spec.block
+        while True:
+            try:
+                return self._value_and_gradient(edit, rows, size)
+            except torch.OutOfMemoryError as error:
+                if size == 1:
+                    raise EncoderError(
+                        f"encoder {self.encoder.spec.name} has not enough memory for the gradient of "
+                        "one image; choose another --device"
+                    ) from error
+                size = max(1, min(size, len(rows)) // 2)
+
+    def _value_and_gradient(
+        self, edit: Tensor, rows: Rows, size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As above, with the graph of at most ``size`` images in memory at a time."""
+        import torch
+
         total = torch.zeros_like(edit)
         entropies, embeddings = [], []
-        for part in _slices(len(rows), self.encoder.spec.block):
-            images = self.films.batch(rows[part])
+        for part in _slices(len(rows), size):
             variable = edit.detach().clone().requires_grad_()
-            answer = self.encoder.embed_with_gradient(images + variable, "optimize")
-            labels = torch.from_numpy(self.films.sensitive[rows[part]]).to(answer.device)
+            images = self.images.batch(rows[part]) + variable
+            answer = self.encoder.embed_with_gradient(images, "optimize")
+            labels = torch.from_numpy(self.images.sensitive[rows[part]]).to(answer.device)
             entropy = self.head.cross_entropy(answer, labels)
-            loss = -entropy.sum() / self.batch_size
-            total += torch.autograd.grad(loss, variable)[0]
+            total += self.encoder.backward(-entropy.sum() / self.batch_size, variable)
             entropies.append(entropy.detach().cpu())
             embeddings.append(answer.detach().cpu())
         norm = edit_norms(edit[None])[0]

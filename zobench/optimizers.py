@@ -61,19 +61,21 @@ class OptimizerContext:
         rng: The optimizer's own stream of random numbers.
         budget: Queries that may be spent, in images.
         batch_size: Images a minibatch, so ``batch_size`` queries an evaluation.
+        argument: What follows the colon of the name as typed, or ``""``.
     """
 
     space: Space
     rng: np.random.Generator
     budget: int
     batch_size: int
+    argument: str = ""
 
 
 class Optimizer(Protocol):
     """A black-box (or white-box) optimizer of L over a space.
 
-    It is made as ``TheClass(context, parameters)`` where ``parameters`` is an instance of
-    ``TheClass.Parameters``, a frozen dataclass (see :mod:`zobench.parameters`).
+    It is made as ``TheClass(context, parameters)`` where ``parameters`` is an instance of the frozen
+    dataclass that the argument is annotated with (see :mod:`zobench.parameters`).
     """
 
     feedback: ClassVar[Feedback]

@@ -64,9 +64,11 @@ class Oracle:
 
         with torch.inference_mode():
             edits = self.space.decode(ask.points)
-            values, embeddings = self.objective.values(edits, ask.minibatch)
+            values, embeddings = self.objective.values(
+                edits, ask.minibatch, keep_embeddings=ask.want == "embeddings"
+            )
         _require_finite(values)
-        return Answer(values.clone(), embeddings.clone() if ask.want == "embeddings" else None)
+        return Answer(values.clone(), None if embeddings is None else embeddings.clone())
 
     def _with_gradients(self, ask: Ask) -> Answer:
         import torch

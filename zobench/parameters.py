@@ -1,6 +1,6 @@
 """Declared parameters of plugins: one frozen dataclass a plugin, with ranges and help.
 
-A plugin class says ``Parameters = TheDataclass`` and each field is declared with
+A plugin annotates its argument ``parameters`` with the dataclass, and each field is declared with
 :func:`parameter`. Overrides such as ``optimizer.step=0.02`` are checked against it.
 """
 

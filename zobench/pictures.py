@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .images import Films
+from .images import Images
 from .store import disk_errors, read_snapshot, snapshot_queries
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def strength_map(edit: Grey) -> Grey:
     return np.asarray((smooth - smooth.min()) / (spread or 1.0), dtype=np.float32)
 
 
-def draw_pictures(folder: Path, films: Films, groups: tuple[str, str]) -> None:
+def draw_pictures(folder: Path, films: Images, groups: tuple[str, str]) -> None:
     """Writes ``edit.npy``, ``edit.png`` and ``films.png`` of the last snapshot, if there is one.
 
     Args:

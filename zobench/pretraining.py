@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .assembly import make_dataset
+from .config import RunConfig
 from .datasets import Dataset
+from .plugins import Registry
 from .progress import Listener
 
 DatasetMaker = Callable[[str, str, int, Mapping[str, object]], Dataset]
@@ -35,3 +38,13 @@ class Pretraining(Protocol):
     def run(self, listener: Listener) -> Path:
         """Trains, or goes on training, and returns the path of the weights."""
         ...
+
+
+def dataset_maker(registry: Registry) -> DatasetMaker:
+    """Makes datasets of a registry."""
+
+    def make(name: str, disease: str, size: int, overrides: Mapping[str, object]) -> Dataset:
+        config = RunConfig(dataset=name, disease=disease, overrides={"dataset": overrides})
+        return make_dataset(config, registry, size)
+
+    return make

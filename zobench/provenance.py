@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -39,18 +41,28 @@ def provenance(parts: Parts) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "processor": platform.processor(),
         },
-        "plugins": parts.plugins,
+        "plugins": dict(parts.plugins),
+        "parameters": {owner: dict(values) for owner, values in parts.parameters.items()},
         "feedback": parts.optimizer.feedback,
-        "encoder": asdict(parts.encoder.spec),
-        "dataset": asdict(parts.dataset.spec),
+        "encoder": _plain(asdict(parts.encoder.spec)),
+        "dataset": _plain(asdict(parts.dataset.spec)),
         "split": _split_notes(parts),
     }
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON will give it back: lists for tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def _split_notes(parts: Parts) -> dict[str, Any]:
     records, split = parts.dataset.records, parts.split
     label, sensitive = records.label[split.train], records.sensitive[split.train]
     return {
+        "digest": hashlib.blake2b(
+            split.train.tobytes() + split.test.tobytes(), digest_size=8
+        ).hexdigest(),
         "train": len(split.train),
         "test": len(split.test),
         "test_patients": len(np.unique(records.patient[split.test])),
@@ -61,9 +73,15 @@ def _split_notes(parts: Parts) -> dict[str, Any]:
 def _git_revision() -> str:
     """Revision of the source tree that zobench runs from; empty where it is installed."""
     folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    tracked = ["git", "-C", str(folder), "ls-files", "--error-unmatch", Path(__file__).name]
+    revision = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    found = ""
+    for command in (tracked, revision):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        if done.returncode != 0:
+            return ""
+        found = done.stdout.strip()
+    return found

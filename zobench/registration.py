@@ -36,7 +36,13 @@ class Plugin:
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
-        loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        try:
+            loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.target!r}, which a plugin registered, cannot be loaded: "
+                f"{type(error).__name__}: {error}; mend or uninstall that plugin"
+            ) from error
         return loaded
 
     def parameters(self) -> type:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from . import store
 from .config import RunConfig, config_from_json
 from .fairness import METRICS
+from .ledger import Counts, Ledger
 from .scoring import Estimate, Raw, Score, raw_from_json, summarise
 
 
@@ -94,13 +95,28 @@ def read_result(folder: Path) -> RunResult:
         run_dir=folder,
         status=manifest["status"],
         config=config,
-        ledger=manifest.get("ledger", {}),
+        ledger=manifest["ledger"]
+        if manifest["status"] == "done"
+        else _stored_counts(folder, config),
         scores=scores,
         fpq=fpq,
         wall_seconds=manifest.get("wall_seconds", 0.0),
         encoder_seconds=manifest.get("encoder_seconds", 0.0),
         manifest=manifest,
     )
+
+
+def _stored_counts(folder: Path, config: RunConfig) -> dict[str, dict[str, int]]:
+    """The ledger of a run that has not ended, from what lies in its folder."""
+    ledger = Ledger(config.backward_cost)
+    if (folder / store.SETUP).exists():
+        ledger.setup = Counts(**store.read_tensors(folder / store.SETUP)[1]["counts"])
+    rows = store.read_rows(folder / store.TRACE)
+    if rows:
+        ledger.optimize = Counts(**{each.name: rows[-1][each.name] for each in fields(Counts)})
+    if (folder / store.SCORES).exists():
+        ledger.score = Counts(**store.read_json(folder / store.SCORES)["counts"])
+    return ledger.as_dict()
 
 
 def read_scores(folder: Path) -> tuple[list[Raw], dict[str, list[int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .datasets import Progress, silent
-from .embedding import MeteredEncoder, embed_films
-from .fairness import METRICS, Predictions, metrics, patient_weights
+from .embedding import MeteredEncoder, embed_images
+from .fairness import METRICS, SIGNED, Predictions, patient_weights, signed_metrics
 from .heads import Head, Protocol, fit_head
-from .images import Films
+from .images import Images
 from .recovery import fairness_per_query, recovery
 from .streams import generator
 
@@ -73,8 +73,8 @@ class Scorer:
     """Scores edits of one run, all with the same films, heads' seeds and resamples.
 
     Attributes:
-        train: Films that both heads learn from.
-        test: Films that metrics are computed on.
+        train: Images that both heads learn from.
+        test: Images that metrics are computed on.
         encoder: The metered encoder.
         frozen: The SA head g of the objective.
         penalty: lambda.
@@ -82,8 +82,8 @@ class Scorer:
         seed: Seed of the run.
     """
 
-    train: Films
-    test: Films
+    train: Images
+    test: Images
     encoder: MeteredEncoder
     frozen: Head
     penalty: float
@@ -108,12 +108,12 @@ class Scorer:
         import torch
 
         total = len(self.test) + (0 if clean_train is not None else len(self.train))
-        test = embed_films(
+        test = embed_images(
             self.encoder, self.test, "score", edit, lambda done, _: progress(done, total)
         )
         train = clean_train
         if train is None:
-            train = embed_films(
+            train = embed_images(
                 self.encoder,
                 self.train,
                 "score",
@@ -182,7 +182,8 @@ def summarise(
     weights = patient_weights(patient, label, sensitive, replicates, rng)
     weights = np.concatenate([np.ones((1, len(patient))), weights])  # row 0 is the data itself
     tables = [
-        metrics(Predictions(np.asarray(raw.score), label, sensitive), weights) for raw in raws
+        signed_metrics(Predictions(np.asarray(raw.score), label, sensitive), weights)
+        for raw in raws
     ]
     erm = tables[0]
     shares = [
@@ -202,7 +203,10 @@ def summarise(
             norm=raw.norm,
             sa_frozen=raw.sa_frozen,
             sa_refitted=raw.sa_refitted,
-            metrics={name: _estimate(found[name]) for name in METRICS},
+            metrics={
+                name: (_gap_estimate if name in SIGNED else _estimate)(found[name])
+                for name in METRICS
+            },
             recovery=_estimate(share),
         )
         for raw, found, share in zip(raws, tables, shares, strict=True)
@@ -213,14 +217,24 @@ def summarise(
 
 
 def _estimate(values: Floats) -> Estimate:
-    """The value on the data itself (row 0) with the percentile interval of the resamples."""
-    low, high = np.percentile(values[1:], INTERVAL) if len(values) > 1 else (values[0], values[0])
-    return Estimate(float(values[0]), float(low), float(high))
+    """The value on the data itself (row 0) with the percentile interval of the resamples.
+
+    Row 0 is one of the values that the interval must hold: a gap cannot fall below 0, so near 0 its
+    resamples lie above it.
+    """
+    low, high = np.percentile(values[1:], INTERVAL, method="inverted_cdf")
+    value = float(values[0])
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def _gap_estimate(signed: Floats) -> Estimate:
+    """Interval of an absolute difference: that of the difference itself, folded at 0."""
+    inner = _estimate(signed)
+    ends = (abs(inner.low), abs(inner.high))
+    low = 0.0 if inner.low <= 0.0 <= inner.high else min(ends)
+    return Estimate(abs(inner.value), low, max(ends))
 
 
 def raw_from_json(row: Mapping[str, Any]) -> Raw:
     """A :class:`Raw` as the store wrote it."""
     return Raw(**{**row, "score": tuple(row["score"])})
-
-
-ScoreDone = Callable[[Raw], None]

@@ -1,7 +1,7 @@
 """Train and test: patient-disjoint, test balanced over (y, a), train biased on purpose.
 
 Jin et al. 2024, section 3.1, after Deng et al. 2023: subsets of the training data are drawn so that
-one group has more positive films than the other; the test set has equally many films in each cell.
+one group has more positive images than the other; the test set has equally many in each cell.
 """
 
 from __future__ import annotations
@@ -14,24 +14,31 @@ from .datasets import Dataset, Records, Rows
 from .errors import ConfigError, DatasetError
 from .parameters import parameter
 
+TRAIN = 800
+TEST_PER_CELL = 640
+"""Default sizes: enough test images for intervals of +-5 points on every rate's gap."""
+
 
 @dataclass(frozen=True)
 class SplitParameters:
     """Sizes and bias of a split."""
 
-    train: int = parameter(800, "films to train on", low=8)
-    test_per_cell: int = parameter(640, "test films in each of the four cells of (y, a)", low=2)
+    train: int = parameter(0, f"images to train on; 0 takes {TRAIN}, or fewer if there are", low=0)
+    test_per_cell: int = parameter(
+        0,
+        f"test images in each of the four cells of (y, a); 0 takes {TEST_PER_CELL}, or fewer",
+        low=0,
+    )
     gap: float = parameter(
         -2.0,
-        "P(y=1|a=0) - P(y=1|a=1) in the training films; -2 means the dataset's own default",
+        "P(y=1|a=0) - P(y=1|a=1) in the training images; -2 means the dataset's own default",
         low=-2.0,
         high=1.0,
     )
-    shrink: bool = parameter(True, "use fewer films where the dataset has too few for these sizes")
 
 
 SHRUNK_TEST_SHARE = 0.45
-"""Share of the smallest cell that becomes test films where the sizes asked for cannot be had."""
+"""Share of the smallest cell that becomes test images where the default size cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,12 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
         raise ConfigError(f"split.gap is {gap:g}, but must be from -1 to 1 (or -2 for the default)")
     order = _shuffled_by_patient(records, rng)
     cells = cell(1, 0) * records.label + records.sensitive
-    test_size, train_sizes = parameters.test_per_cell, [parameters.train]
-    if parameters.shrink:
+    test_size, train_sizes = parameters.test_per_cell or TEST_PER_CELL, [parameters.train]
+    if not parameters.test_per_cell:
         smallest = int(np.bincount(cells, minlength=4).min())
         test_size = min(test_size, int(SHRUNK_TEST_SHARE * smallest))
-        train_sizes = [int(parameters.train * 0.95**step) for step in range(90)]
+    if not parameters.train:
+        train_sizes = [int(TRAIN * 0.95**step) for step in range(90)]
     for train_size in train_sizes:
         if test_size < 2 or train_size < 8:
             break
@@ -78,7 +86,7 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
             return split
     raise DatasetError(
         "too few patients for a split with "
-        f"test_per_cell={parameters.test_per_cell}, train={parameters.train}, gap={gap:g} "
+        f"test_per_cell={test_size}, train={train_sizes[0]}, gap={gap:g} "
         "(patients are never shared between train and test):\n"
         + table_of_cells(dataset)
         + "\nAsk for smaller sizes with --set split.test_per_cell=… --set split.train=…"
@@ -86,7 +94,7 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
 
 
 def table_of_cells(dataset: Dataset) -> str:
-    """Films and patients in each cell, as text."""
+    """Images and patients in each cell, as text."""
     records, spec = dataset.records, dataset.spec
     lines = [f"  {'':<12}{'':<10}{'films':>8}{'patients':>10}"]
     for label, finding in ((0, "negative"), (1, "positive")):

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import StoreError
+from .errors import NotARunError, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,10 +94,14 @@ def read_json(path: Path) -> Any:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
     """Atomically writes tensors and JSON notes as one safetensors file."""
+    import torch
     from safetensors.torch import save
 
     metadata = {"notes": json.dumps(notes or {}, sort_keys=True)}
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     write_atomically(path, save(contiguous, metadata))
 
 
@@ -128,11 +132,12 @@ def read_manifest(folder: Path) -> Json:
     """The manifest of a run folder.
 
     Raises:
-        StoreError: It is no run folder, or was written by a newer zobench.
+        NotARunError: It is no run folder.
+        StoreError: It was written by a newer zobench, or is damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise StoreError(f"{folder} is not a run folder: it has no {MANIFEST}")
+        raise NotARunError(f"{folder} is not a run folder: it has no {MANIFEST}")
     manifest: Json = read_json(path)
     schema = manifest.get("schema")
     if not isinstance(schema, int):

@@ -6,6 +6,8 @@ Knows the layouts of plain state dicts, of ``{"model": ...}`` (MAE and Medical_M
 
 from __future__ import annotations
 
+import argparse
+import math
 import pickle
 from pathlib import Path
 
@@ -18,12 +20,12 @@ from torch import Tensor, nn
 from zobench.errors import ConfigError
 
 WRAPPERS = ("model", "state_dict")
-PRETRAINING_ONLY = ("decoder", "mask_token", "head.", "fc.", "classifier.")
-HEADS = ("head.", "fc.", "classifier.")
+NOT_FOR_EMBEDDING = ("decoder", "mask_token", "head", "fc.", "classifier")
+"""Beginnings of names that only pre-training or a classifier needs."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, without wrappers, ``module.`` prefixes and pre-training parts.
+    """The state dict in a file, without wrappers and ``module.`` prefixes.
 
     Raises:
         ConfigError: The file is missing, damaged, of another kind, or unsafe to read.
@@ -34,7 +36,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             found: object = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([argparse.Namespace]):  # MAE keeps its arguments
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{path} holds more than tensors, and reading that could run foreign code; convert it to "
@@ -47,18 +50,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             found = found[wrapper]
     if not isinstance(found, dict) or not any(isinstance(v, Tensor) for v in found.values()):
         raise ConfigError(f"{path} holds no weights: expected tensors by name, or {WRAPPERS}")
-    state = {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
-    return {name: value for name, value in state.items() if not name.startswith(PRETRAINING_ONLY)}
+    return {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
 
 
 def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Puts weights into a module; every parameter of the module must be there in the right shape.
+    """Puts weights into a module; what only pre-training or a classifier needs is left out.
 
     Raises:
         ConfigError: Something is missing, left over, or of the wrong shape.
     """
     wanted = module.state_dict()
-    state = dict(state)
+    state = {
+        name: value
+        for name, value in state.items()
+        if name in wanted or not name.startswith(NOT_FOR_EMBEDDING)
+    }
     if "pos_embed" in state and "pos_embed" in wanted:
         state["pos_embed"] = _resized_positions(module, state["pos_embed"], wanted["pos_embed"])
     for name, value in wanted.items():
@@ -83,6 +89,8 @@ def _resized_positions(module: nn.Module, found: Tensor, wanted: Tensor) -> Tens
     if found.ndim != 3 or found.shape[-1] != wanted.shape[-1] or found.shape == wanted.shape:
         return found
     prefix = int(getattr(module, "num_prefix_tokens", 0))
+    if math.isqrt(found.shape[1] - prefix) ** 2 != found.shape[1] - prefix:
+        return found  # not a square grid beside this model's class tokens: refused by its shape
     grid = list(getattr(module, "patch_embed").grid_size)  # noqa: B009 - not in nn.Module's type
     resized: Tensor = resample_abs_pos_embed(found, new_size=grid, num_prefix_tokens=prefix)
     return resized

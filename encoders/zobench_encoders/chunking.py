@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 
 CPU_CANDIDATES = (8, 16, 32, 64)
-GPU_CANDIDATES = (64, 128, 256, 512, 1024)
+GPU_CANDIDATES = (8, 32, 64, 128, 256, 512, 1024)
 SECONDS_EACH = 0.3
 
 
@@ -44,6 +44,8 @@ def chunk_size(
     if full_key in known:
         return known[full_key]
     best = _measure(device, images, forward)
+    if not best:
+        return 1
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / "chunks.lock"):
@@ -66,21 +68,28 @@ def _read(path: Path) -> dict[str, int]:
 def _measure(
     device: torch.device, images: Callable[[int], Tensor], forward: Callable[[Tensor], Tensor]
 ) -> int:
-    """Times each candidate for a moment; stops at the first that does not fit in memory."""
-    best, best_rate = 1, 0.0
+    """Times each candidate for a moment; 0 where not even the smallest fits in memory now."""
+    best, best_rate = 0, 0.0
     for count in CPU_CANDIDATES if device.type == "cpu" else GPU_CANDIDATES:
-        batch = images(count).to(device)
         try:
+            batch = images(count).to(device)
             with torch.inference_mode():
                 forward(batch)
                 rate = _rate(device, batch, forward)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             break
         if rate > 1.03 * best_rate:
             best, best_rate = count, rate
         if count / rate > 4 * SECONDS_EACH:
             break
     return best
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device or the machine had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _rate(device: torch.device, batch: Tensor, forward: Callable[[Tensor], Tensor]) -> float:

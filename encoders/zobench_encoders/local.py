@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zobench.encoders import EncoderRequest, EncoderSpec
 from zobench.errors import ConfigError, EncoderError
 
-from .chunking import chunk_size
+from .chunking import chunk_size, out_of_memory
 
 BLOCK_IMAGES = 256
 """Images a call of embed should bring at least: enough chunks that their overhead vanishes."""
@@ -60,14 +60,13 @@ class LocalEncoder:
         self._mean = torch.tensor(backbone.mean, device=self._device).view(channels)
         self._std = torch.tensor(backbone.std, device=self._device).view(channels)
         self._shape = backbone.image_shape
-        with torch.inference_mode():
-            dimension = self._forward(torch.zeros(1, *self._shape)).shape[1]
+        dimension = self._probe_dimension(request.name)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
         self._chunk = (
             chunk
             or int(request.settings.get("chunk", 0))
             or chunk_size(
-                key=f"{backbone.digest}-{precision}",
+                key=f"{backbone.digest}-{precision}-{'x'.join(map(str, self._shape))}",
                 device=self._device,
                 images=lambda count: torch.rand(count, *self._shape),
                 forward=self._forward,
@@ -113,14 +112,16 @@ class LocalEncoder:
             try:
                 parts.append(self._forward(images[start : start + self._chunk]))
             except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
+                if not out_of_memory(error) or images.requires_grad:
+                    raise  # a graph must shrink as a whole: its owner sends fewer images
                 if self._chunk == 1:
                     raise EncoderError(
                         f"encoder {self._spec.name} has not enough memory on {self._device} for one "
                         "image; choose another --device"
                     ) from error
                 self._chunk = max(1, self._chunk // 2)
+                settings = {**self._spec.settings, "chunk": self._chunk}
+                self._spec = replace(self._spec, settings=settings)
                 continue
             start += len(parts[-1])
         return torch.cat(parts)
@@ -128,14 +129,30 @@ class LocalEncoder:
     def close(self) -> None:
         """Nothing to let go of: memory goes with the object."""
 
+    def _probe_dimension(self, name: str) -> int:
+        """D, by sending one black image.
+
+        Raises:
+            ConfigError: The backbone does not take images of its declared shape.
+        """
+        try:
+            with torch.inference_mode():
+                answer = self._forward(torch.zeros(1, *self._shape))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise ConfigError(
+                f"encoder {name} does not take images of shape {self._shape}: {error}"
+            ) from error
+        if answer.ndim != 2:
+            raise ConfigError(
+                f"encoder {name} answers shape {tuple(answer.shape)} for one image, not (1, D); "
+                "choose a pooling"
+            )
+        return int(answer.shape[1])
+
     def _forward(self, images: Tensor) -> Tensor:
         moved = images.to(self._device, non_blocking=True).expand(-1, self._shape[0], -1, -1)
         standardised = ((moved - self._mean) / self._std).to(self._dtype)
         return cast(Tensor, self._module(standardised)).float()
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def pick_device(name: str) -> torch.device:

@@ -72,30 +72,45 @@ def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEnco
 
 
 def _make(name: str, parameters: TimmParameters) -> nn.Module:
-    if not timm.is_model(name.split(".")[0]):
-        known = timm.list_models()
-        raise ConfigError(f"timm has no model {name!r}{nearest(name, known)}")
+    """The model, with its own weights where they come from the hub, else with random ones.
+
+    Raises:
+        ConfigError: timm does not know the name, or the model does not take these options.
+        EncoderError: The hub cannot be reached.
+    """
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        raise ConfigError(f"timm has no model {base!r}{nearest(base, timm.list_models())}")
+    if tag and name not in timm.list_pretrained(f"{base}.*"):
+        known = timm.list_pretrained(f"{base}.*")
+        raise ConfigError(f"timm has no weights {name!r}{nearest(name, known)}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": parameters.channels}
-    if parameters.size:
+    if parameters.size and _takes_size(base):
         options["img_size"] = parameters.size
     if parameters.pool == "avg":
         options |= {"global_pool": "avg", "fc_norm": False}
-    generator_state = torch.get_rng_state()
-    torch.manual_seed(parameters.seed)
-    try:
-        model: nn.Module = timm.create_model(name, pretrained=parameters.weights == HUB, **options)
-    except TypeError:
-        # Convolutional models take any size and do not know img_size.
-        options.pop("img_size", None)
-        model = timm.create_model(name, pretrained=parameters.weights == HUB, **options)
-    except Exception as error:
-        if parameters.weights != HUB:
-            raise
-        raise EncoderError(
-            f"the weights of timm:{name} cannot be fetched from timm's hub "
-            f"({type(error).__name__}); without a network give --set encoder.weights=FILE, or "
-            "=random for random weights"
-        ) from error
-    finally:
-        torch.set_rng_state(generator_state)
+    hub = parameters.weights == HUB
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(parameters.seed)
+        try:
+            model: nn.Module = timm.create_model(name, pretrained=hub, **options)
+        except (OSError, RuntimeError) as error:
+            if not hub:
+                raise ConfigError(f"timm:{name} cannot be made: {error}") from error
+            raise EncoderError(
+                f"the weights of timm:{name} cannot be fetched from timm's hub "
+                f"({type(error).__name__}); without a network give --set encoder.weights=FILE, or "
+                "=random for random weights"
+            ) from error
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(
+                f"timm:{name} does not take encoder.pool={parameters.pool} and "
+                f"encoder.size={parameters.size}: {error}"
+            ) from error
     return model
+
+
+def _takes_size(name: str) -> bool:
+    """Whether a model is built for one input size; convolutional ones take any."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return bool(config is not None and config.fixed_input_size)

@@ -19,7 +19,7 @@ from zobench.assembly import make_parts
 from zobench.config import RunConfig
 from zobench.embedding import MeteredEncoder
 from zobench.heads import Head
-from zobench.images import load_films
+from zobench.images import load_images
 from zobench.ledger import Ledger
 from zobench.loop import Loop
 from zobench.objective import Objective
@@ -38,7 +38,7 @@ def config(samples: int = 10, budget: int = 1280 * ITERATIONS) -> RunConfig:
 
 def make_loop(config: RunConfig, folder: Path) -> Loop:
     parts = make_parts(config, load_registry(), Silence())
-    films = load_films(parts.dataset, parts.split.train)
+    films = load_images(parts.dataset, parts.split.train)
     metered = MeteredEncoder(parts.encoder, Ledger())
     rng = np.random.default_rng(0)
     head = Head(rng.normal(size=(2, metered.spec.embedding_dim)), np.zeros(2))

@@ -79,7 +79,10 @@ def test_a_run_prints_one_json_object_and_show_prints_it_again(tmp_path: Path) -
         (["--dataset", "nih", "--data-root", "nowhere"], 2, "not a folder"),
         (["--encoder", "timm:resnet_18"], 2, "timm has no model"),
         (["--out", "/proc/nowhere"], 3, "/proc/nowhere"),
-        (["--set", "split.shrink=no", "--set", "split.test_per_cell=99999"], 2, "patients"),
+        (["--set", "split.test_per_cell=99999"], 2, "patients"),
+        (["--budget", "1000"], 2, "costs 1280 queries"),
+        (["--encoder", "timm:resnet18.bogus"], 2, "timm has no weights"),
+        (["--encoder", "timm:resnet18", "--set", "encoder.pool=avg"], 2, "encoder.pool=avg"),
     ],
 )
 def test_mistakes_get_one_message_the_right_code_and_no_traceback(
@@ -102,7 +105,7 @@ def test_unknown_flags_are_wrong_usage(tmp_path: Path) -> None:
 def test_show_and_resume_want_a_run_folder(tmp_path: Path) -> None:
     for command in ("show", "resume"):
         done = zobench(command, "here", cwd=tmp_path)
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert "is not a run folder" in done.stderr
 
 

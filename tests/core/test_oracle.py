@@ -11,7 +11,7 @@ from torch import Tensor
 from zobench.embedding import MeteredEncoder
 from zobench.errors import BudgetExhausted, EncoderError, PluginError
 from zobench.heads import Head
-from zobench.images import load_films
+from zobench.images import load_images
 from zobench.ledger import Ledger
 from zobench.objective import Objective
 from zobench.optimizers import Ask, Feedback
@@ -28,7 +28,7 @@ def make_oracle(
     backward_cost: int = 2,
     penalty: float = 0.01,
 ) -> Oracle:
-    films = load_films(TinyDataset(), np.arange(60))
+    films = load_images(TinyDataset(), np.arange(60))
     rng = np.random.default_rng(1)
     head = Head(rng.normal(size=(2, DIMENSION)), rng.normal(size=2))
     ledger = Ledger(backward_cost)
@@ -54,11 +54,11 @@ def test_values_are_the_papers_objective_in_plain_numpy() -> None:
     objective = oracle.objective
     for k in range(3):
         rows = objective.rows(k)
-        images = objective.films.pixels[rows] / 255.0 + request.points[k].numpy()
+        images = objective.images.pixels[rows] / 255.0 + request.points[k].numpy()
         z = TinyEncoder().embed(torch.from_numpy(images).float()).numpy().astype(np.float64)
         logits = z @ objective.head.weight.T + objective.head.bias
         probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        entropy = -np.log(probability[np.arange(BATCH), objective.films.sensitive[rows]])
+        entropy = -np.log(probability[np.arange(BATCH), objective.images.sensitive[rows]])
         expected = -entropy.mean() + 0.01 * np.sqrt((request.points[k].numpy() ** 2).sum())
         assert answer.values[k].item() == pytest.approx(expected, rel=1e-6)
 
@@ -189,3 +189,16 @@ def test_a_wrong_dimension_names_what_was_declared() -> None:
 
     with pytest.raises(EncoderError, match=r"shape \(5, 5\).*embedding_dim=6"):
         make_oracle(encoder=Narrow()).query(ask(1))
+
+
+def test_a_gradient_that_does_not_fit_in_memory_is_taken_in_smaller_slices() -> None:
+    class Small(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("test")
+            return super().embed(images)
+
+    request = ask(1, "gradient")
+    found = make_oracle(encoder=Small()).query(request).gradients
+    expected = make_oracle().query(request).gradients
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)

@@ -80,8 +80,9 @@ def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:
             Predictions(np.array(edit["score"]), columns["label"], columns["sensitive"])
         )
         for name, estimate in score.metrics.items():
-            assert estimate.value == found[name][0]
-            assert estimate.low <= estimate.high
+            assert estimate.value == pytest.approx(found[name][0])
+            assert estimate.low <= estimate.value <= estimate.high
+        assert score.recovery.low <= score.recovery.value <= score.recovery.high
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
@@ -111,6 +112,7 @@ def test_snapshots_are_log_spaced_and_end_at_the_budget() -> None:
 def test_a_budget_below_the_first_batch_says_what_it_costs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"budget is 30.*costs 40 queries"):
         run(tmp_path, budget=30)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_batch_larger_than_the_training_set_is_refused(tmp_path: Path) -> None
 class Failing(TinyEncoder):
     """Answers NaN from its n-th image on."""
 
-    after = 600
+    after = 300
 
     def embed(self, images: Tensor) -> Tensor:
         answer = super().embed(images)
@@ -135,7 +137,12 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
     with pytest.raises(EncoderError, match="NaN"):
         run(tmp_path / "broken", tiny_registry(encoder=lambda request: Failing()))
     (folder,) = (tmp_path / "broken").iterdir()
-    assert zobench.show(folder).status == "failed"
+    partial = zobench.show(folder)
+    assert partial.status == "failed"
+    assert 0 < partial.ledger["optimize"]["queries"] < 400
+    assert (
+        len(store.read_rows(folder / store.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
+    )
     assert "NaN" in store.read_manifest(folder)["error"]
     result = zobench.resume(folder, registry=tiny_registry())
     assert result.status == "done"
@@ -249,3 +256,71 @@ def test_a_recommendation_of_the_wrong_shape_is_the_plugins_fault(tmp_path: Path
     target.__module__ = "zobench_plugins.optimizers.gezo"
     with pytest.raises(PluginError, match="recommended a point of shape"):
         run(tmp_path, tiny_registry(optimizer=target), optimizer="mine")
+
+
+def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is read again under the lock: the first reading may be stale."""
+    result = run(tmp_path)
+    before = {path: path.read_bytes() for path in result.run_dir.rglob("*") if path.is_file()}
+    real, calls = store.read_manifest, []
+
+    def stale_at_first(folder: Path) -> dict[str, Any]:
+        calls.append(folder)
+        manifest = real(folder)
+        return {**manifest, "status": "running"} if len(calls) == 1 else manifest
+
+    monkeypatch.setattr(store, "read_manifest", stale_at_first)
+    assert zobench.resume(result.run_dir, registry=tiny_registry()).status == "done"
+    assert {p: p.read_bytes() for p in result.run_dir.rglob("*") if p.is_file()} == before
+
+
+def test_resuming_with_other_parameters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, listener=StopAfter(40))
+    (folder,) = tmp_path.iterdir()
+    manifest = store.read_manifest(folder)
+    manifest["config"]["overrides"]["optimizer"]["step"] = "0.5"
+    store.write_json(folder / store.MANIFEST, manifest)
+    with pytest.raises(ConfigError, match="the set of parameters is not what it was"):
+        zobench.resume(folder, registry=tiny_registry())
+
+
+def test_a_plugin_that_crashes_leaves_a_folder_that_says_so(tmp_path: Path) -> None:
+    class Crashing(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            raise KeyError("oops")
+
+    with pytest.raises(KeyError):
+        run(tmp_path, tiny_registry(encoder=lambda request: Crashing()))
+    (folder,) = tmp_path.iterdir()
+    assert store.read_manifest(folder)["status"] == "failed"
+    assert "KeyError" in store.read_manifest(folder)["error"]
+
+
+def test_no_file_of_a_run_is_a_pickle(tmp_path: Path) -> None:
+    import pickle
+
+    for path in run(tmp_path).run_dir.rglob("*"):
+        if path.is_file():
+            with pytest.raises(
+                (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError)
+            ):
+                pickle.loads(path.read_bytes())
+
+
+def test_a_path_may_be_given_as_a_path(tmp_path: Path) -> None:
+    config = zobench.RunConfig(data_root=tmp_path)
+    assert config.data_root == str(tmp_path)
+    json.dumps(config.as_dict())
+
+
+def test_a_dataset_of_another_shape_than_the_encoders_is_refused(tmp_path: Path) -> None:
+    def wide(request: object) -> TinyEncoder:
+        encoder = TinyEncoder()
+        encoder.spec = replace(encoder.spec, image_shape=(1, 8, 16))
+        return encoder
+
+    with pytest.raises(PluginError, match="gives images of shape"):
+        run(tmp_path, tiny_registry(encoder=wide))

@@ -42,14 +42,14 @@ def test_the_seed_decides() -> None:
     assert first == again != other
 
 
-def test_too_large_sizes_shrink_unless_told_not_to() -> None:
-    records, found = split(train=800, test_per_cell=640)
+def test_default_sizes_shrink_to_the_dataset_but_sizes_asked_for_do_not() -> None:
+    records, found = split()
     assert len(set(counts(records, found.test))) == 1
     assert 8 <= len(found.train) < 800
     with pytest.raises(DatasetError, match=r"too few patients") as caught:
-        split(train=800, test_per_cell=640, shrink=False)
+        split(train=800, test_per_cell=640)
     assert "positive    a1" in str(caught.value)
-    assert "films" in str(caught.value)
+    assert "patients" in str(caught.value)
 
 
 def test_an_impossible_gap_is_refused() -> None:

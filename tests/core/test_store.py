@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,6 +17,7 @@ from zobench.store import (
     read_manifest,
     read_rows,
     read_snapshot,
+    read_tensors,
     snapshot_queries,
     write_json,
     write_tensors,
@@ -116,8 +116,9 @@ def test_snapshots_come_back_in_order_of_queries(tmp_path: Path) -> None:
     assert read_snapshot(folder.path, 200).unique().tolist() == [200.0]
 
 
-def test_nothing_is_pickled(tmp_path: Path) -> None:
-    write_tensors(tmp_path / "x.safetensors", {"a": torch.arange(3)}, {"k": [1]})
-    np.save(tmp_path / "y.npy", np.arange(3), allow_pickle=False)
-    for path in tmp_path.iterdir():
-        assert b"\x80\x04" not in path.read_bytes()[:200]
+def test_one_tensor_under_two_names_is_stored_twice(tmp_path: Path) -> None:
+    tensor = torch.arange(3)
+    write_tensors(tmp_path / "x.safetensors", {"edit": tensor, "best": tensor}, {"k": [1]})
+    tensors, notes = read_tensors(tmp_path / "x.safetensors")
+    assert torch.equal(tensors["edit"], tensors["best"])
+    assert notes == {"k": [1]}

@@ -97,10 +97,10 @@ def test_films_come_from_the_cache_the_second_time_and_are_verified(tmp_path: Pa
     assert np.array_equal(first, again)
     assert calls == [(3, 3)]  # nothing was rendered
 
-    (path,) = tmp_path.glob("phantom-*/films.npy")
-    damaged = np.lib.format.open_memmap(path, mode="r+")
-    damaged[7, 100, 100] ^= 1
-    damaged.flush()
+    (path,) = tmp_path.glob("phantom-*/films.bin")
+    content = bytearray(path.read_bytes())
+    content[7 * 224 * 224 + 5000] ^= 1
+    path.write_bytes(content)
     calls.clear()
     mended = open_dataset(tmp_path).pixels(rows, lambda done, total: calls.append((done, total)))
     assert np.array_equal(first, mended)

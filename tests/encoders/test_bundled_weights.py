@@ -11,16 +11,15 @@ from zobench.progress import Silence
 
 
 def test_a_linear_head_reads_sex_and_effusion_from_held_out_phantoms() -> None:
-    """The floors are below what docs/explanation/vit-mae.md reports: fewer films, same task."""
-    found = probe_encoder(RunConfig(), films=1000, listener=Silence())
-    assert found.sensitive.accuracy >= 85
-    assert found.disease.accuracy >= 80
+    found = probe_encoder(RunConfig(), limit=3000, listener=Silence())
+    assert found.sensitive.accuracy >= 90
+    assert found.disease.accuracy >= 85
 
 
 def test_a_linear_head_reads_sex_from_real_films(films_root: Path) -> None:
     config = RunConfig(dataset="nih", data_root=str(films_root), disease="pneumonia")
-    found = probe_encoder(config, films=10_000, listener=Silence())
-    assert found.films == 637
+    found = probe_encoder(config, limit=10_000, listener=Silence())
+    assert found.images == 637
     assert found.sensitive.accuracy >= 75
 
 

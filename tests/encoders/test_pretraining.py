@@ -19,7 +19,8 @@ from zobench_encoders.pretraining.training import learning_rate, train
 
 from zobench.errors import ConfigError, DatasetError
 
-SMALL = Recipe(masked_steps=2, described_steps=3, batch=4, warmup=1, patients=8)
+STAGES = {"masked_steps": 2, "described_steps": 2, "hardened_steps": 2, "warmup": 1, "batch": 4}
+SMALL = Recipe(**STAGES)
 
 
 @pytest.fixture(scope="module")
@@ -42,34 +43,40 @@ def test_a_stopped_training_ends_in_the_same_weights(
 
     def stop(step: int, steps: int, losses: dict[str, float]) -> None:
         assert all(math.isfinite(value) for value in losses.values())
-        if step == 4:
+        if step == 5:
             raise Stopped
 
     with pytest.raises(Stopped):
         train(SMALL, bank, bank, tmp_path / "cut", stop)
     steps: list[int] = []
     cut = train(SMALL, bank, bank, tmp_path / "cut", lambda step, *_: steps.append(step))
-    assert steps == [4, 5]
+    assert steps == [5, 6]
     one, two = load_file(whole), load_file(cut)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
     CompactViT().load_state_dict(one)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, bank: Bank) -> None:
+def test_a_checkpoint_of_another_recipe_or_other_films_is_refused(
+    tmp_path: Path, bank: Bank
+) -> None:
     train(SMALL, bank, None, tmp_path, lambda *_: None)
-    other = Recipe(masked_steps=2, described_steps=3, batch=4, warmup=1, patients=8, seed=1)
-    with pytest.raises(ConfigError, match="another recipe"):
-        train(other, bank, None, tmp_path, lambda *_: None)
+    with pytest.raises(ConfigError, match="another recipe or other films"):
+        train(Recipe(**STAGES, seed=1), bank, None, tmp_path, lambda *_: None)
+    with pytest.raises(ConfigError, match="another recipe or other films"):
+        train(SMALL, bank, bank, tmp_path, lambda *_: None)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero_in_each_stage() -> None:
-    recipe = Recipe(masked_steps=100, described_steps=50, warmup=10, learning_rate=1.0)
-    rates = [learning_rate(recipe, step) for step in range(150)]
+    lengths = {"masked_steps": 100, "described_steps": 50, "hardened_steps": 40}
+    recipe = Recipe(**lengths, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(recipe, step) for step in range(190)]
     assert rates[0] < 0.2 < 0.9 < rates[9]
     assert rates[99] < 0.01
     assert rates[100] < 0.2
     assert rates[149] < 0.01
+    assert max(rates[150:]) <= 0.5
+    assert rates[189] < 0.01
 
 
 def test_patches_are_normalised_and_in_reading_order() -> None:

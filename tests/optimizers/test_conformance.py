@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from conftest import TinyDataset, TinyEncoder
 
-from zobench.embedding import MeteredEncoder, embed_films
+from zobench.embedding import MeteredEncoder, embed_images
 from zobench.heads import fit_head
-from zobench.images import load_films
+from zobench.images import load_images
 from zobench.ledger import Ledger
 from zobench.objective import Objective
 from zobench.optimizers import FEEDBACK, Ask, Optimizer, OptimizerContext
 from zobench.oracle import Oracle
 from zobench.plugins import load_registry
 from zobench.spaces import PixelSpace
+from zobench.store import Checkpoint, RunFolder
 
 NAMES = sorted(load_registry().offers["optimizers"])
 BATCH = 4
@@ -31,9 +35,9 @@ def make(name: str, seed: int = 0) -> Optimizer:
 
 @pytest.fixture
 def oracle() -> Oracle:
-    films = load_films(TinyDataset(), np.arange(100))
+    films = load_images(TinyDataset(), np.arange(100))
     metered = MeteredEncoder(TinyEncoder(), Ledger())
-    clean = embed_films(metered, films, "setup")
+    clean = embed_images(metered, films, "setup")
     head = fit_head(
         clean,
         films.sensitive,
@@ -79,11 +83,19 @@ def test_recommends_a_finite_point_of_the_space_from_the_start(name: str, oracle
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_asks_the_same_and_another_seed_or_answer_does_not(
+def test_the_same_seed_and_answers_ask_the_same_and_other_answers_do_not(
     name: str, oracle: Oracle
 ) -> None:
     asks = [[a.points for a in rounds(make(name, s), oracle, 4)] for s in (1, 1)]
     assert all(torch.equal(a, b) for a, b in zip(*asks, strict=True))
+    told_otherwise = make(name, 1)
+    for _ in range(4):
+        ask = told_otherwise.ask()
+        answer = oracle.query(ask)
+        gradients = None if answer.gradients is None else -answer.gradients
+        told_otherwise.tell(ask, replace(answer, values=-answer.values, gradients=gradients))
+    last = told_otherwise.ask().points
+    assert not torch.equal(last, make_after(name, oracle, 4).ask().points)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,6 +112,26 @@ def test_save_and_restore_equals_no_interruption(name: str, before: int, oracle:
         assert torch.equal(one.points, two.points)
         assert one.minibatch.tolist() == two.minibatch.tolist()
     assert torch.equal(straight.recommend(), restored.recommend())
+
+
+def make_after(name: str, oracle: Oracle, count: int) -> Optimizer:
+    optimizer = make(name, 1)
+    rounds(optimizer, oracle, count)
+    return optimizer
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_state_survives_the_store(name: str, oracle: Oracle, tmp_path: Path) -> None:
+    optimizer = make_after(name, oracle, 3)
+    folder = RunFolder(tmp_path / "run")
+    for ask in range(3):
+        folder.append({"ask": ask}, {})
+    folder.checkpoint(Checkpoint(3, optimizer.state_dict(), {"queries": 1}, 0.0, 0.0))
+    found = folder.restore()
+    assert found is not None
+    restored = make(name, 7)
+    restored.load_state_dict(found.optimizer)
+    assert torch.equal(restored.ask().points, optimizer.ask().points)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,9 +152,9 @@ def test_holds_no_way_to_encoder_images_or_labels(name: str, oracle: Oracle) -> 
         for each in (
             oracle,
             objective,
-            objective.films,
-            objective.films.pixels,
-            objective.films.sensitive,
+            objective.images,
+            objective.images.pixels,
+            objective.images.sensitive,
             objective.encoder,
             objective.head,
         )

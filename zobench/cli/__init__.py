@@ -17,9 +17,6 @@ def main() -> None:
     except ZobenchError as error:
         error_console().print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        error_console().print("interrupted")
-        sys.exit(130)
 
 
 def _escaped(text: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..config import RunConfig, parse_overrides
+
+if TYPE_CHECKING:
+    from ..results import RunResult
 
 DEFAULTS = RunConfig()
 
@@ -76,7 +79,7 @@ def run(
         encoder=encoder,
         dataset=dataset,
         disease=disease,
-        data_root=str(data_root) if data_root is not None else None,
+        data_root=data_root,
         space=space,
         seed=seed,
         budget=budget,
@@ -115,12 +118,10 @@ def show(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
     _print(read_result(path), as_json)
 
 
-def _print(result: object, as_json: bool) -> None:
-    from ..results import RunResult
+def _print(result: RunResult, as_json: bool) -> None:
     from .console import output_console
     from .tables import print_result
 
-    assert isinstance(result, RunResult)
     if as_json:
         print(json.dumps(result.as_dict(), allow_nan=False))
     else:
@@ -147,7 +148,7 @@ def probe(
     dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
     disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
-    films: Annotated[int, typer.Option(help="Use at most so many films.")] = 2000,
+    images: Annotated[int, typer.Option(help="Use at most so many images.", min=20)] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
@@ -162,20 +163,20 @@ def probe(
         encoder=encoder,
         dataset=dataset,
         disease=disease,
-        data_root=str(data_root) if data_root is not None else None,
+        data_root=data_root,
         seed=seed,
         device=device,
         precision=precision,
         overrides=parse_overrides(settings or []),
     )
     with ConsoleListener() as listener:
-        found = probe_encoder(config, films, listener)
+        found = probe_encoder(config, images, listener)
     if as_json:
         print(json.dumps(found.as_dict()))
         return
     console = output_console()
     console.print(
-        f"{found.films:,} films of {found.patients:,} patients, {found.folds} folds by patient"
+        f"{found.images:,} images of {found.patients:,} patients, {found.folds} folds by patient"
     )
     for name, value in (("sensitive attribute", found.sensitive), (disease, found.disease)):
         console.print(f"  {name:<22}{value.accuracy:6.1f} % accuracy   {value.auc:6.1f} % AUC")
@@ -197,9 +198,8 @@ def pretrain(
 ) -> None:
     """Make bundled weights again, or others; resumes where it was stopped."""
     from ..plugins import load_registry
-    from ..pretraining import PretrainingRequest
+    from ..pretraining import PretrainingRequest, dataset_maker
     from .console import ConsoleListener, output_console
-    from .making import dataset_maker
 
     registry = load_registry()
     offer, _ = registry.find("pretrainings", recipe)

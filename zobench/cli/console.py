@@ -21,8 +21,8 @@ from rich.progress import (
 UNITS = {
     "optimize": "queries",
     "score": "films",
-    "prepare films": "films",
-    "embed clean films": "films",
+    "prepare images": "films",
+    "embed clean images": "films",
     "train": "steps",
     "probe": "films",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 
 from rich import box
 from rich.console import Console
@@ -35,7 +36,7 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(
         f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the encoder"
     )
-    folder = escape(str(result.run_dir))
+    folder = escape(shlex.quote(str(result.run_dir)))
     console.print(f"run folder: {folder}", soft_wrap=True)
     if result.status == "done":
         console.print(
@@ -94,7 +95,7 @@ def _percent(estimate: Estimate) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if math.isfinite(value) else "inf"
+    return f"{value:.1f}" if math.isfinite(value) else str(value)
 
 
 def _share(estimate: Estimate) -> str:

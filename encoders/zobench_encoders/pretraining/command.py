@@ -6,17 +6,18 @@ from pathlib import Path
 
 from zobench.pretraining import PretrainingRequest
 from zobench.progress import Listener
+from zobench.signals import stop_on_signal
 
 from ..architecture import IMAGE_SIZE
 from .films import folder_bank, labelled_bank
 from .recipe import Recipe
-from .training import train
+from .training import stage_lengths, train
 
 FINDINGS = ("pleural_effusion", "pneumonia", "edema")
 
 
 class VitMaePretraining:
-    """Phantom cohorts, one a finding, and perhaps a folder of real films; then two stages."""
+    """Phantom cohorts, one a finding, and perhaps a folder of real films; then three stages."""
 
     def __init__(self, request: PretrainingRequest, parameters: Recipe) -> None:
         self._request = request
@@ -36,11 +37,12 @@ class VitMaePretraining:
             )
             for number, finding in enumerate(FINDINGS)
         ]
-        listener.phase("prepare films", sum(len(cohort.records) for cohort in cohorts))
+        listener.phase("prepare images", sum(len(cohort.records) for cohort in cohorts))
         labelled = labelled_bank(cohorts, lambda done, _: listener.update(done))
-        listener.phase("train", recipe.masked_steps + recipe.described_steps)
+        listener.phase("train", sum(stage_lengths(recipe)))
 
         def report(step: int, _: int, losses: dict[str, float]) -> None:
             listener.update(step, **losses)
 
-        return train(recipe, labelled, unlabelled, self._request.out, report)
+        with stop_on_signal(listener) as stopped:
+            return train(recipe, labelled, unlabelled, self._request.out, report, stopped)

@@ -1,22 +1,23 @@
-"""Two stages of AdamW with a checkpoint every so often; a stopped training goes on where it was."""
+"""Three stages of AdamW with checkpoints; a stopped training goes on where it was."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, Interrupted
+from zobench.store import disk_errors, read_tensors, write_tensors
 
-from ..architecture import GRID
-from .films import Bank, draw_batch
+from ..architecture import GRID, IMAGE_SIZE
+from .films import Bank, Batch, draw_batch
 from .networks import Learner
 from .recipe import Recipe
 from .targets import description
@@ -28,8 +29,21 @@ CHECKPOINT_EVERY = 250
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "vit-mae.safetensors"
 
+NOISE_STEP = 0.01
+"""Change of a pixel of the shared noise in one step of the third stage."""
 
-def train(recipe: Recipe, labelled: Bank, folder: Bank | None, out: Path, report: Report) -> Path:
+NOISE_STEPS = 25
+"""Steps after which the shared noise starts anew."""
+
+
+def train(
+    recipe: Recipe,
+    labelled: Bank,
+    folder: Bank | None,
+    out: Path,
+    report: Report,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Path:
     """Trains, or goes on training, and writes the encoder's weights.
 
     Every step draws its batch, masks and augmentation from ``(seed, step)``, so a resumed training
@@ -41,51 +55,116 @@ def train(recipe: Recipe, labelled: Bank, folder: Bank | None, out: Path, report
         folder: Unlabelled films, or ``None``.
         out: Folder for the checkpoint and the weights.
         report: Told of progress after every step.
+        stopped: Whether the user asked to stop; looked at after every step.
 
     Returns:
         Path of the weights.
 
     Raises:
-        ConfigError: ``out`` holds a checkpoint of another recipe.
+        ConfigError: ``out`` holds a checkpoint of another recipe or of other films.
+        Interrupted: ``stopped`` said so; the state is saved.
+        StoreError: ``out`` cannot be read or written.
     """
     torch.manual_seed(recipe.seed)
     learner = Learner(*_description_moments(recipe, labelled, folder))
     optimizer = torch.optim.AdamW(_groups(learner, recipe), lr=0.0, betas=(0.9, 0.95))
-    out.mkdir(parents=True, exist_ok=True)
-    start = _restore(out / CHECKPOINT, recipe, learner, optimizer)
-    steps = recipe.masked_steps + recipe.described_steps
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    notes = {"recipe": asdict(recipe), "films": _films_digest(labelled, folder)}
+    start, noise = _restore(out / CHECKPOINT, notes, learner, optimizer)
+    steps = sum(stage_lengths(recipe))
     for step in range(start, steps):
         rng = np.random.default_rng([recipe.seed, step])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
-        if step < recipe.masked_steps:
-            order = torch.from_numpy(rng.permuted(_patch_numbers(recipe.batch), axis=1))
-            visible = round(GRID * GRID * (1.0 - recipe.mask_ratio))
-            loss = learner.masked_loss(batch.images, order, visible)
-            losses = {"masked": loss}
-        else:
-            film, patient = learner.described_losses(batch.images, batch.labels)
-            loss = film + recipe.label_weight * patient
-            losses = {"film": film, "labels": patient}
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        stage, done = _stage(recipe, step)
+        if stage == 0:
+            losses = _masked_step(recipe, learner, batch, rng)
+        elif stage == 1:
+            losses = _described_step(recipe, learner, batch)
+        else:
+            losses = _hardened_step(recipe, learner, batch, noise, done, rng)
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
-        report(step + 1, steps, {name: value.item() for name, value in losses.items()})
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            _save(out, recipe, learner, optimizer, step + 1)
+        report(step + 1, steps, losses)
+        stopping = stopped()
+        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps or stopping:
+            _save(out, {**notes, "step": step + 1}, learner, optimizer, noise)
+        if stopping:
+            raise Interrupted(f"stopped after step {step + 1}; the same command goes on from there")
     return out / WEIGHTS
 
 
+def _masked_step(
+    recipe: Recipe, learner: Learner, batch: Batch, rng: np.random.Generator
+) -> dict[str, float]:
+    """Hides most patches and asks for them back."""
+    order = torch.from_numpy(rng.permuted(_patch_numbers(recipe.batch), axis=1))
+    visible = round(GRID * GRID * (1.0 - recipe.mask_ratio))
+    loss = learner.masked_loss(batch.images, order, visible)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {"masked": loss.item()}
+
+
+def _described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str, float]:
+    """Asks for a description of whole films, and for labels where they are known."""
+    film, patient = learner.described_losses(batch.images, batch.labels)
+    loss = film + recipe.label_weight * patient
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {"film": film.item(), "labels": patient.item()}
+
+
+def _hardened_step(
+    recipe: Recipe,
+    learner: Learner,
+    batch: Batch,
+    noise: Tensor,
+    done: int,
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Universal adversarial training (Shafahi et al. 2020) of the findings, and only of them.
+
+    Half of the batch carries one shared noise image that climbs the loss of the findings while the
+    encoder descends it; the same backward pass serves both. The noise starts anew from nothing, with
+    another limit, every so often. The other half goes on as in the second stage.
+    """
+    if done % NOISE_STEPS == 0:
+        noise.zero_()
+    period = np.random.default_rng([recipe.seed, 2**32 + done // NOISE_STEPS])
+    limit = recipe.noise_limit * period.uniform(0.15, 1.0)
+    half = recipe.batch // 2
+    film, patient = learner.described_losses(batch.images[half:], batch.labels[half:])
+    shared = noise.clone().requires_grad_()
+    hardened = learner.hardened_loss(batch.images[:half] + shared, batch.labels[:half])
+    loss = film + recipe.label_weight * (patient + hardened)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if shared.grad is not None:
+        noise.add_(NOISE_STEP * shared.grad.sign()).clamp_(-limit, limit)
+    return {"film": film.item(), "labels": patient.item(), "hardened": hardened.item()}
+
+
+def stage_lengths(recipe: Recipe) -> tuple[int, int, int]:
+    """Steps of the masked, the describing and the hardening stage."""
+    return recipe.masked_steps, recipe.described_steps, recipe.hardened_steps
+
+
+def _stage(recipe: Recipe, step: int) -> tuple[int, int]:
+    """Number of the stage that a step belongs to, and steps done in it."""
+    for number, length in enumerate(stage_lengths(recipe)):
+        if step < length:
+            return number, step
+        step -= length
+    raise ValueError(f"step lies {step} beyond the last stage")
+
+
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Warm-up and cosine decay to zero, anew in each stage."""
-    if step < recipe.masked_steps:
-        done, length = step, recipe.masked_steps
-    else:
-        done, length = step - recipe.masked_steps, recipe.described_steps
+    """Warm-up and cosine decay to zero, anew in each stage; the last begins at half the peak."""
+    stage, done = _stage(recipe, step)
+    peak = recipe.learning_rate * (0.5 if stage == 2 else 1.0)
     warm = min(1.0, (done + 1) / recipe.warmup)
-    return recipe.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * done / length))
+    return peak * warm * 0.5 * (1.0 + math.cos(math.pi * done / stage_lengths(recipe)[stage]))
 
 
 def _patch_numbers(batch: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -115,38 +194,34 @@ def _groups(learner: Learner, recipe: Recipe) -> list[dict[str, object]]:
 
 
 def _save(
-    out: Path, recipe: Recipe, learner: Learner, optimizer: torch.optim.AdamW, step: int
+    out: Path,
+    notes: dict[str, Any],
+    learner: Learner,
+    optimizer: torch.optim.AdamW,
+    noise: Tensor,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in learner.state_dict().items()}
+    tensors["noise"] = noise
     for name, parameter in learner.named_parameters():
         for key, value in optimizer.state[parameter].items():
             tensors[f"adam.{key}.{name}"] = value
-    notes = {"recipe": json.dumps(asdict(recipe)), "step": str(step)}
-    _replace(out / CHECKPOINT, tensors, notes)
-    encoder = {name: value.detach() for name, value in learner.encoder.state_dict().items()}
-    _replace(out / WEIGHTS, encoder, notes)
+    write_tensors(out / CHECKPOINT, tensors, notes)
+    write_tensors(out / WEIGHTS, learner.encoder.state_dict(), notes)
 
 
-def _replace(path: Path, tensors: dict[str, Tensor], notes: dict[str, str]) -> None:
-    draft = path.with_suffix(".part")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, draft, notes)
-    draft.replace(path)
-
-
-def _restore(path: Path, recipe: Recipe, learner: Learner, optimizer: torch.optim.AdamW) -> int:
-    """Loads a checkpoint, if there is one, and says at which step to go on."""
+def _restore(
+    path: Path, notes: dict[str, Any], learner: Learner, optimizer: torch.optim.AdamW
+) -> tuple[int, Tensor]:
+    """Loads a checkpoint, if there is one; the step to go on at, and the shared noise."""
     if not path.exists():
-        return 0
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        notes = file.metadata()
-    if json.loads(notes["recipe"]) != asdict(recipe):
-        raise ConfigError(
-            f"{path} was written with another recipe ({notes['recipe']}); "
-            "name another --out, or pass the same settings to resume"
-        )
-    tensors = load_file(path)
+        return 0, torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    tensors, stored = read_tensors(path)
+    for what in notes:
+        if stored[what] != notes[what]:
+            raise ConfigError(
+                f"{path} was written with another recipe or other films ({what}: {stored[what]}); "
+                "name another --out, or pass the same settings to resume"
+            )
     learner.load_state_dict(
         {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
     )
@@ -158,4 +233,13 @@ def _restore(path: Path, recipe: Recipe, learner: Learner, optimizer: torch.opti
         }
         if state:
             optimizer.state[parameter] = state
-    return int(notes["step"])
+    return int(stored["step"]), tensors["noise"]
+
+
+def _films_digest(labelled: Bank, folder: Bank | None) -> str:
+    """Identifies the films that were learnt from."""
+    hasher = hashlib.blake2b(digest_size=8)
+    for bank in (labelled, folder):
+        if bank is not None:
+            hasher.update(bank.pixels.data)
+    return hasher.hexdigest()

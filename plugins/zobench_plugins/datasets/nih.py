@@ -79,7 +79,11 @@ class NihDataset:
                 "images (ChestX-ray14's layout)"
             )
         self._size = request.size
-        self._entries = _select(_read(table, request.root, request.disease), parameters, table)
+        try:
+            entries = list(_read(table, request.root, request.disease))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DatasetError(f"{table} cannot be read as a UTF-8 CSV file: {error}") from error
+        self._entries = _select(entries, parameters, table)
         _check_sexes(self._entries, table)
         sensitive = np.array([entry.sensitive for entry in self._entries], dtype=np.int64)
         label = np.array([entry.label for entry in self._entries], dtype=np.int64)
@@ -175,7 +179,7 @@ def _entry(row: dict[str, str], line: int, table: Path, folders: list[Path], lab
     return _Entry(line, path, int(patient), label, int(row[SEX] == "M"), int(age[0]), row[VIEW])
 
 
-def _select(entries: Iterator[_Entry], parameters: NihParameters, table: Path) -> list[_Entry]:
+def _select(entries: list[_Entry], parameters: NihParameters, table: Path) -> list[_Entry]:
     chosen = [
         entry
         for entry in entries
@@ -207,7 +211,9 @@ def _digest(entries: list[_Entry]) -> str:
     hasher = hashlib.blake2b(digest_size=8)
     for entry in entries:
         size = entry.path.stat().st_size
-        hasher.update(f"{entry.path.name},{entry.patient},{entry.label},{size}\n".encode())
+        hasher.update(
+            f"{entry.path.name},{entry.patient},{entry.label},{entry.sensitive},{size}\n".encode()
+        )
     return hasher.hexdigest()
 
 

@@ -65,9 +65,9 @@ def draw_patient(rng: np.random.Generator, *, male: bool) -> Patient:
     """Draws one patient of the given sex."""
     sign = 1.0 if male else -1.0
     habitus = float(np.clip(rng.normal(), -2.2, 2.6))
-    stature = float(rng.normal(0.55 * sign, 0.9))
+    stature = float(rng.normal(0.15 * sign, 0.9))
     age = int(np.clip(rng.normal(52, 17), 18, 92))
-    tissue = rng.lognormal(-2.05, 0.42) if not male else rng.lognormal(-3.25, 0.55)
+    tissue = rng.lognormal(-1.85, 0.40) if not male else rng.lognormal(-3.35, 0.55)
     fat = 0.022 * max(habitus, 0.0)
     return Patient(
         male=male,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
 from zobench.errors import ConfigError
@@ -79,27 +81,27 @@ class PhantomDataset:
 
     def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
         """Renders what the cache lacks, on all cores, and reads the rest from it."""
-        cache = FilmCache(self._folder, len(self._records), SIZE)
-        todo = cache.missing(rows)
-        progress(len(rows) - len(todo), len(rows))
-        done = len(rows) - len(todo)
-        for batch, films in self._rendered(todo):
-            cache.write(batch, films)
-            done += len(batch)
+        with closing(FilmCache(self._folder, SIZE)) as cache:
+            todo = cache.missing(rows)
+            done = len(rows) - len(todo)
             progress(done, len(rows))
-        films = cache.read(rows)[:, None]
+            for batch, rendered in self._rendered(todo):
+                cache.write(batch, rendered)
+                done += len(batch)
+                progress(done, len(rows))
+            films = cache.read(rows)[:, None]
         return films if self._size == SIZE else _resized(films, self._size)
 
     def _rendered(self, rows: Rows) -> Iterator[tuple[Rows, Pixels]]:
         """Batches of films, in order; a handful is not worth starting workers for."""
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-        jobs = min(len(os.sched_getaffinity(0)), len(batches)) if len(batches) > 2 else 1
+        jobs = min(cpu_count(), len(batches)) if len(batches) > 2 else 1
         work = (delayed(_render_rows)(*self._arguments(batch)) for batch in batches)
         yield from zip(
             batches, Parallel(n_jobs=max(jobs, 1), return_as="generator")(work), strict=True
         )
 
-    def _arguments(self, rows: Rows) -> tuple[int, str, list[tuple[int, int, bool, bool]]]:
+    def _arguments(self, rows: Rows) -> tuple[int, int, str, list[tuple[int, int, bool, bool]]]:
         films = [
             (
                 int(self._patient[row]),
@@ -109,7 +111,7 @@ class PhantomDataset:
             )
             for row in rows
         ]
-        return self._seed, self._disease, films
+        return os.getpid(), self._seed, self._disease, films
 
     def _table(self) -> Records:
         """Sex and finding follow from the patient's number; age and view from its anatomy."""
@@ -139,7 +141,12 @@ def _cohort(seed: int, patients: int) -> tuple[Rows, Rows]:
     return patient, image
 
 
-def _render_rows(seed: int, disease: str, films: list[tuple[int, int, bool, bool]]) -> Pixels:
+def _render_rows(
+    parent: int, seed: int, disease: str, films: list[tuple[int, int, bool, bool]]
+) -> Pixels:
+    """Renders a batch; in a worker process Ctrl-C is left to the parent."""
+    if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return np.stack(
         [
             render(seed, patient, image, male=male, finding=disease if sick else None).pixels

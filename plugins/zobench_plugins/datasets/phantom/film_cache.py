@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,58 +18,83 @@ DIGEST_BYTES = 16
 
 
 class FilmCache:
-    """``films.npy`` and ``digests.npy`` in one folder, a row a film; an all-zero digest means none.
+    """``films.bin`` and ``digests.bin`` in one folder, a record a film; holes are absent films.
 
     Films are deterministic, so two processes that fill the same cache write the same bytes. Pixels
-    are flushed before their digests: a film torn by a crash fails its digest and is rendered again.
+    are written before their digest: a film torn by a crash fails its digest and is rendered again.
     """
 
-    def __init__(self, folder: Path, films: int, size: int) -> None:
+    def __init__(self, folder: Path, size: int) -> None:
         """Opens the cache, and makes it on first use.
 
         Raises:
             StoreError: The folder cannot be written.
         """
-        try:
+        self._folder, self._size = folder, size
+        with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
-            self._films = _array(folder / "films.npy", (films, size, size))
-            self._digests = _array(folder / "digests.npy", (films, DIGEST_BYTES))
-        except OSError as error:
-            raise StoreError(
-                f"the film cache {folder} cannot be written: {error.strerror or error}; "
-                "set ZOBENCH_CACHE to a folder that can"
-            ) from error
+            flags = os.O_RDWR | os.O_CREAT
+            self._films = os.open(folder / "films.bin", flags, 0o644)
+            self._digests = os.open(folder / "digests.bin", flags, 0o644)
+
+    def close(self) -> None:
+        """Closes both files."""
+        os.close(self._films)
+        os.close(self._digests)
 
     def missing(self, rows: Rows) -> Rows:
         """Those of ``rows`` that are absent or damaged."""
-        bad = [
-            row for row in rows.tolist() if _digest(self._films[row]) != bytes(self._digests[row])
-        ]
+        bad = [row for row in rows.tolist() if not self._is_whole(row)]
         return np.asarray(bad, dtype=np.int64)
 
     def write(self, rows: Rows, films: Pixels) -> None:
-        """Adds rendered films ``(n, size, size)``."""
-        self._films[rows] = films
-        self._films.flush()
-        self._digests[rows] = [np.frombuffer(_digest(film), np.uint8) for film in films]
-        self._digests.flush()
+        """Adds rendered films ``(n, size, size)``.
+
+        Raises:
+            StoreError: The disk is full, say.
+        """
+        with self._errors():
+            for row, film in zip(rows.tolist(), films, strict=True):
+                _write(self._films, film.tobytes(), row * self._size**2)
+            os.fsync(self._films)
+            for row, film in zip(rows.tolist(), films, strict=True):
+                _write(self._digests, _digest(film.tobytes()), row * DIGEST_BYTES)
 
     def read(self, rows: Rows) -> Pixels:
         """Films ``(n, size, size)`` that are known to be there."""
-        return np.asarray(self._films[rows])
+        films = np.empty((len(rows), self._size, self._size), dtype=np.uint8)
+        with self._errors():
+            for place, row in enumerate(rows.tolist()):
+                films[place] = self._film(row)
+        return films
+
+    def _film(self, row: int) -> NDArray[np.uint8]:
+        content = os.pread(self._films, self._size**2, row * self._size**2)
+        return np.frombuffer(content, np.uint8).reshape(self._size, self._size)
+
+    def _is_whole(self, row: int) -> bool:
+        with self._errors():
+            digest = os.pread(self._digests, DIGEST_BYTES, row * DIGEST_BYTES)
+            film = os.pread(self._films, self._size**2, row * self._size**2)
+        return len(film) == self._size**2 and _digest(film) == digest
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"the film cache {self._folder} cannot be read or written: "
+                f"{error.strerror or error}; free some space, or set ZOBENCH_CACHE to another folder"
+            ) from error
 
 
-def _digest(film: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(film).data, digest_size=DIGEST_BYTES).digest()
+def _write(file: int, content: bytes, offset: int) -> None:
+    """All of ``content``, even where the system takes it in pieces."""
+    while content:
+        written = os.pwrite(file, content, offset)
+        content, offset = content[written:], offset + written
 
 
-def _array(path: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
-    """A file of zeros that takes no room until written, opened for reading and writing."""
-    if not path.exists():
-        draft = path.with_name(f"{path.name}.{np.random.default_rng().integers(2**62):x}")
-        np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=shape).flush()
-        if path.exists():
-            draft.unlink()
-        else:
-            draft.replace(path)
-    return np.lib.format.open_memmap(path, mode="r+")
+def _digest(film: bytes) -> bytes:
+    return hashlib.blake2b(film, digest_size=DIGEST_BYTES).digest()
