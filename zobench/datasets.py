@@ -52,7 +52,8 @@ class DatasetSpec:
         shape: ``(C, H, W)`` of every film.
         groups: Names of the groups a=0 and a=1.
         digest: Identifies the table and the pixels behind it.
-        positive_rate_gap: Default bias of a training split, see ``splitting.SplitConfig.gap``.
+        positive_rate_gap: Default bias of a training split, ``SplitParameters.gap``.
+        positive_rate: Default share of positives in it, ``SplitParameters.positive_rate``.
     """
 
     name: str
@@ -61,6 +62,7 @@ class DatasetSpec:
     groups: tuple[str, str]
     digest: str
     positive_rate_gap: float
+    positive_rate: float = 0.5
 
 
 class Dataset(Protocol):

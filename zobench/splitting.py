@@ -35,6 +35,12 @@ class SplitParameters:
         low=-2.0,
         high=1.0,
     )
+    positive_rate: float = parameter(
+        -1.0,
+        "P(y=1) in the training images; -1 means the dataset's own default",
+        low=-1.0,
+        high=1.0,
+    )
 
 
 SHRUNK_TEST_SHARE = 0.45
@@ -70,6 +76,13 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
     gap = parameters.gap if parameters.gap != -2.0 else dataset.spec.positive_rate_gap
     if not -1.0 <= gap <= 1.0:
         raise ConfigError(f"split.gap is {gap:g}, but must be from -1 to 1 (or -2 for the default)")
+    rate = parameters.positive_rate
+    rate = dataset.spec.positive_rate if rate == -1.0 else rate
+    if not abs(gap) / 2 <= rate <= 1.0 - abs(gap) / 2:
+        raise ConfigError(
+            f"split.positive_rate is {rate:g}, but with split.gap={gap:g} it must be from "
+            f"{abs(gap) / 2:g} to {1 - abs(gap) / 2:g}: both groups' rates lie in [0, 1]"
+        )
     order = _shuffled_by_patient(records, rng)
     cells = cell(1, 0) * records.label + records.sensitive
     test_size, train_sizes = parameters.test_per_cell or TEST_PER_CELL, [parameters.train]
@@ -81,7 +94,7 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
     for train_size in train_sizes:
         if test_size < 2 or train_size < 8:
             break
-        split = _draw(records, cells, order, test_size, _train_sizes(train_size, gap))
+        split = _draw(records, cells, order, test_size, _train_sizes(train_size, gap, rate))
         if split is not None:
             return split
     raise DatasetError(
@@ -105,10 +118,10 @@ def table_of_cells(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
-def _train_sizes(total: int, gap: float) -> list[int]:
-    """Training films in the cells (0,0), (0,1), (1,0), (1,1): groups equal, half of all positive."""
+def _train_sizes(total: int, gap: float, rate: float) -> list[int]:
+    """Training images in the cells (0,0), (0,1), (1,0), (1,1); both groups are equally large."""
     group = total // 2
-    positives = (round(group * (1 + gap) / 2), round(group * (1 - gap) / 2))
+    positives = (round(group * (rate + gap / 2)), round(group * (rate - gap / 2)))
     return [group - positives[0], group - positives[1], positives[0], positives[1]]
 
 

@@ -52,6 +52,13 @@ def test_default_sizes_shrink_to_the_dataset_but_sizes_asked_for_do_not() -> Non
     assert "patients" in str(caught.value)
 
 
+def test_the_positive_rate_can_be_set_within_what_the_gap_leaves() -> None:
+    records, found = split(train=80, test_per_cell=30, gap=0.5, positive_rate=0.3)
+    assert counts(records, found.train) == [18, 38, 22, 2]
+    with pytest.raises(ConfigError, match=r"split\.positive_rate is 0\.1.*from 0\.25 to 0\.75"):
+        split(train=80, test_per_cell=30, gap=0.5, positive_rate=0.1)
+
+
 def test_an_impossible_gap_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"split\.gap"):
         split(gap=-1.5)

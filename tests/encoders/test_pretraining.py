@@ -19,7 +19,7 @@ from zobench_encoders.pretraining.training import learning_rate, train
 
 from zobench.errors import ConfigError, DatasetError
 
-STAGES = {"masked_steps": 2, "described_steps": 2, "hardened_steps": 2, "warmup": 1, "batch": 4}
+STAGES = {"masked_steps": 2, "described_steps": 4, "warmup": 1, "batch": 4}
 SMALL = Recipe(**STAGES)
 
 
@@ -68,15 +68,12 @@ def test_a_checkpoint_of_another_recipe_or_other_films_is_refused(
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero_in_each_stage() -> None:
-    lengths = {"masked_steps": 100, "described_steps": 50, "hardened_steps": 40}
-    recipe = Recipe(**lengths, warmup=10, learning_rate=1.0)
-    rates = [learning_rate(recipe, step) for step in range(190)]
+    recipe = Recipe(masked_steps=100, described_steps=50, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(recipe, step) for step in range(150)]
     assert rates[0] < 0.2 < 0.9 < rates[9]
     assert rates[99] < 0.01
     assert rates[100] < 0.2
     assert rates[149] < 0.01
-    assert max(rates[150:]) <= 0.5
-    assert rates[189] < 0.01
 
 
 def test_patches_are_normalised_and_in_reading_order() -> None:

@@ -11,13 +11,13 @@ from zobench.signals import stop_on_signal
 from ..architecture import IMAGE_SIZE
 from .films import folder_bank, labelled_bank
 from .recipe import Recipe
-from .training import stage_lengths, train
+from .training import train
 
 FINDINGS = ("pleural_effusion", "pneumonia", "edema")
 
 
 class VitMaePretraining:
-    """Phantom cohorts, one a finding, and perhaps a folder of real films; then three stages."""
+    """Phantom cohorts, one a finding, and perhaps a folder of real films; then two stages."""
 
     def __init__(self, request: PretrainingRequest, parameters: Recipe) -> None:
         self._request = request
@@ -39,7 +39,7 @@ class VitMaePretraining:
         ]
         listener.phase("prepare images", sum(len(cohort.records) for cohort in cohorts))
         labelled = labelled_bank(cohorts, lambda done, _: listener.update(done))
-        listener.phase("train", sum(stage_lengths(recipe)))
+        listener.phase("train", recipe.masked_steps + recipe.described_steps)
 
         def report(step: int, _: int, losses: dict[str, float]) -> None:
             listener.update(step, **losses)

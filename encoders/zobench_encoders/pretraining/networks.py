@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -30,8 +28,6 @@ from .targets import (
 DECODER = 64
 CLASSES = (2, 4, 2, 10)
 """Sex, finding, bedside view, decade of age."""
-
-FINDING, VIEW = 1, 2
 
 
 class Learner(nn.Module):
@@ -88,19 +84,14 @@ class Learner(nn.Module):
         embedding = self.encoder.described(standardised(images))
         target = (description(images) - self.description_mean) / self.description_std
         about_film = F.mse_loss(self.describe(embedding), target)
-        return about_film, self._label_loss(embedding, labels, range(len(CLASSES)))
+        return about_film, self._label_loss(embedding, labels)
 
-    def hardened_loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy of finding and view alone: what must survive a shared noise."""
-        embedding = self.encoder.described(standardised(images))
-        return self._label_loss(embedding, labels, (FINDING, VIEW))
-
-    def _label_loss(self, embedding: Tensor, labels: Tensor, columns: Iterable[int]) -> Tensor:
+    def _label_loss(self, embedding: Tensor, labels: Tensor) -> Tensor:
         total = embedding.new_zeros(())
-        for column in columns:
+        for column, head in enumerate(self.label_heads):
             known = labels[:, column] != UNKNOWN
             if known.any():
-                answers = self.label_heads[column](embedding[known])
+                answers = head(embedding[known])
                 total = total + F.cross_entropy(answers, labels[known, column])
         return total
 

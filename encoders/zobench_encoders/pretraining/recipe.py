@@ -14,12 +14,6 @@ class Recipe:
     seed: int = parameter(0, "seed of initial weights, batches, masks and augmentation", low=0)
     masked_steps: int = parameter(2000, "steps of the first stage, masked autoencoding", low=0)
     described_steps: int = parameter(3500, "steps of the second stage, describing films", low=0)
-    hardened_steps: int = parameter(
-        1200, "steps of the third stage, findings hardened against a shared noise", low=0
-    )
-    noise_limit: float = parameter(
-        0.12, "largest pixel of the shared noise in the third stage", low=0, high=1
-    )
     batch: int = parameter(64, "films a step", low=2)
     folder_share: float = parameter(
         0.25, "share of each batch that comes from --images, if given", low=0, high=0.9

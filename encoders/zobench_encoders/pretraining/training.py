@@ -1,4 +1,4 @@
-"""Three stages of AdamW with checkpoints; a stopped training goes on where it was."""
+"""Two stages of AdamW with checkpoints; a stopped training goes on where it was."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from zobench.errors import ConfigError, Interrupted
 from zobench.store import disk_errors, read_tensors, write_tensors
 
-from ..architecture import GRID, IMAGE_SIZE
+from ..architecture import GRID
 from .films import Bank, Batch, draw_batch
 from .networks import Learner
 from .recipe import Recipe
@@ -28,12 +28,6 @@ Report = Callable[[int, int, dict[str, float]], None]
 CHECKPOINT_EVERY = 250
 CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "vit-mae.safetensors"
-
-NOISE_STEP = 0.01
-"""Change of a pixel of the shared noise in one step of the third stage."""
-
-NOISE_STEPS = 25
-"""Steps after which the shared noise starts anew."""
 
 
 def train(
@@ -71,27 +65,24 @@ def train(
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     notes = {"recipe": asdict(recipe), "films": _films_digest(labelled, folder)}
-    start, noise = _restore(out / CHECKPOINT, notes, learner, optimizer)
-    steps = sum(stage_lengths(recipe))
+    start = _restore(out / CHECKPOINT, notes, learner, optimizer)
+    steps = recipe.masked_steps + recipe.described_steps
     for step in range(start, steps):
         rng = np.random.default_rng([recipe.seed, step])
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
         optimizer.zero_grad()
-        stage, done = _stage(recipe, step)
-        if stage == 0:
+        if step < recipe.masked_steps:
             losses = _masked_step(recipe, learner, batch, rng)
-        elif stage == 1:
-            losses = _described_step(recipe, learner, batch)
         else:
-            losses = _hardened_step(recipe, learner, batch, noise, done, rng)
+            losses = _described_step(recipe, learner, batch)
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         report(step + 1, steps, losses)
         stopping = stopped()
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps or stopping:
-            _save(out, {**notes, "step": step + 1}, learner, optimizer, noise)
+            _save(out, {**notes, "step": step + 1}, learner, optimizer)
         if stopping:
             raise Interrupted(f"stopped after step {step + 1}; the same command goes on from there")
     return out / WEIGHTS
@@ -116,55 +107,14 @@ def _described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str,
     return {"film": film.item(), "labels": patient.item()}
 
 
-def _hardened_step(
-    recipe: Recipe,
-    learner: Learner,
-    batch: Batch,
-    noise: Tensor,
-    done: int,
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    """Universal adversarial training (Shafahi et al. 2020) of the findings, and only of them.
-
-    Half of the batch carries one shared noise image that climbs the loss of the findings while the
-    encoder descends it; the same backward pass serves both. The noise starts anew from nothing, with
-    another limit, every so often. The other half goes on as in the second stage.
-    """
-    if done % NOISE_STEPS == 0:
-        noise.zero_()
-    period = np.random.default_rng([recipe.seed, 2**32 + done // NOISE_STEPS])
-    limit = recipe.noise_limit * period.uniform(0.15, 1.0)
-    half = recipe.batch // 2
-    film, patient = learner.described_losses(batch.images[half:], batch.labels[half:])
-    shared = noise.clone().requires_grad_()
-    hardened = learner.hardened_loss(batch.images[:half] + shared, batch.labels[:half])
-    loss = film + recipe.label_weight * (patient + hardened)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if shared.grad is not None:
-        noise.add_(NOISE_STEP * shared.grad.sign()).clamp_(-limit, limit)
-    return {"film": film.item(), "labels": patient.item(), "hardened": hardened.item()}
-
-
-def stage_lengths(recipe: Recipe) -> tuple[int, int, int]:
-    """Steps of the masked, the describing and the hardening stage."""
-    return recipe.masked_steps, recipe.described_steps, recipe.hardened_steps
-
-
-def _stage(recipe: Recipe, step: int) -> tuple[int, int]:
-    """Number of the stage that a step belongs to, and steps done in it."""
-    for number, length in enumerate(stage_lengths(recipe)):
-        if step < length:
-            return number, step
-        step -= length
-    raise ValueError(f"step lies {step} beyond the last stage")
-
-
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Warm-up and cosine decay to zero, anew in each stage; the last begins at half the peak."""
-    stage, done = _stage(recipe, step)
-    peak = recipe.learning_rate * (0.5 if stage == 2 else 1.0)
+    """Warm-up and cosine decay to zero, anew in each stage."""
+    if step < recipe.masked_steps:
+        done, length = step, recipe.masked_steps
+    else:
+        done, length = step - recipe.masked_steps, recipe.described_steps
     warm = min(1.0, (done + 1) / recipe.warmup)
-    return peak * warm * 0.5 * (1.0 + math.cos(math.pi * done / stage_lengths(recipe)[stage]))
+    return recipe.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * done / length))
 
 
 def _patch_numbers(batch: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -198,10 +148,8 @@ def _save(
     notes: dict[str, Any],
     learner: Learner,
     optimizer: torch.optim.AdamW,
-    noise: Tensor,
 ) -> None:
     tensors = {f"model.{name}": value for name, value in learner.state_dict().items()}
-    tensors["noise"] = noise
     for name, parameter in learner.named_parameters():
         for key, value in optimizer.state[parameter].items():
             tensors[f"adam.{key}.{name}"] = value
@@ -211,10 +159,10 @@ def _save(
 
 def _restore(
     path: Path, notes: dict[str, Any], learner: Learner, optimizer: torch.optim.AdamW
-) -> tuple[int, Tensor]:
-    """Loads a checkpoint, if there is one; the step to go on at, and the shared noise."""
+) -> int:
+    """Loads a checkpoint, if there is one, and says at which step to go on."""
     if not path.exists():
-        return 0, torch.zeros(1, 1, IMAGE_SIZE, IMAGE_SIZE)
+        return 0
     tensors, stored = read_tensors(path)
     for what in notes:
         if stored[what] != notes[what]:
@@ -233,7 +181,7 @@ def _restore(
         }
         if state:
             optimizer.state[parameter] = state
-    return int(stored["step"]), tensors["noise"]
+    return int(stored["step"])
 
 
 def _films_digest(labelled: Bank, folder: Bank | None) -> str:

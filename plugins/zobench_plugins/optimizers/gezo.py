@@ -65,8 +65,10 @@ class Gezo:
     def ask(self) -> Ask:
         """Lines 13 to 16: C perturbations in both directions."""
         noise = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)
-        deltas = torch.from_numpy(noise) * self._step
-        points = torch.stack([self._edit + sign * delta for delta in deltas for sign in SIGNS])
+        self._deltas = torch.from_numpy(noise) * self._step
+        points = torch.stack(
+            [self._edit + sign * delta for delta in self._deltas for sign in SIGNS]
+        )
         numbers = self._minibatch + np.arange(self._p.samples, dtype=np.int64)
         return Ask(points, np.repeat(numbers, len(SIGNS)))
 
@@ -75,7 +77,9 @@ class Gezo:
         winner = int(answer.values.argmin())  # the first of equals, as a strict < would choose
         if float(answer.values[winner]) < self._best:
             self._best = float(answer.values[winner])
-            self._velocity = self._p.momentum * self._velocity + (ask.points[winner] - self._edit)
+            sample, direction = divmod(winner, len(SIGNS))
+            move = SIGNS[direction] * self._deltas[sample]
+            self._velocity = self._p.momentum * self._velocity + move
             self._edit = self._edit + self._velocity
         else:
             self._step *= self._p.decay

@@ -47,11 +47,11 @@ def edema(where: Outline, severity: float, rng: np.random.Generator, size: int) 
     depth, y = half_axes(size)
     mottle = fold(clouds(rng, size, (28, 56, 112), 0.9))
     wing = blob(depth, y, (0.27, 0.04), (0.17, 0.25))
-    haze = (0.04 + 0.14 * severity) * wing * (1.0 + 0.35 * mottle)
+    haze = (0.02 + 0.06 * severity) * wing * (1.0 + 0.35 * mottle)
     lines = np.exp(-((((y * 28.0) % 1.0) - 0.5) ** 2) / np.float32(0.03))
     rim = edge(depth - where.wall + 0.16, 0.05) * edge(y - 0.05, 0.1)
-    septa = (0.02 + 0.05 * severity) * lines * rim * np.clip(0.5 + mottle, 0, 1)
-    return unfold((haze + septa + 0.03 * severity * (1 + mottle)) * where.lungs)
+    septa = (0.01 + 0.03 * severity) * lines * rim * np.clip(0.5 + mottle, 0, 1)
+    return unfold((haze + septa + 0.01 * severity * (1 + mottle)) * where.lungs)
 
 
 FINDINGS: dict[str, Drawing] = {
