@@ -18,12 +18,6 @@ SIDE = 8
 DIMENSION = 6
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="rewrite golden traces; read the diff"
-    )
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for the whole session, away from the user's own; child processes inherit it."""
