@@ -102,7 +102,7 @@ def test_the_share_of_the_machines_matrix_rate(benchmark: BenchmarkFixture, tmp_
 
     pair()
     benchmark.pedantic(pair, rounds=5, iterations=1)
-    share, rate, peak = statistics.median(shares)
+    share, rate, peak = (statistics.median(column) for column in zip(*shares, strict=True))
     print(f"\n{rate:.0f} images/s, {share:.0%} of {peak / 1e9:.0f} GFLOP/s (chunk {chunk})")
     benchmark.extra_info.update(share=share, images_per_second=rate, matrix_rate=peak)
 
