@@ -1,4 +1,4 @@
-"""What a dataset is to zobench: a table of films, and their pixels on demand."""
+"""What a dataset is to zobench: a table of images, and their pixels on demand."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def silent(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Records:
-    """One row a film, as equally long columns.
+    """One row an image, as equally long columns.
 
     Attributes:
-        patient: Patient numbers; all films of one patient share theirs.
+        patient: Patient numbers; all images of one patient share theirs.
         label: Disease y, 0 or 1.
         sensitive: Sensitive attribute a, 0 or 1, in the order of ``DatasetSpec.groups``.
         age: Years, -1 where unknown.
@@ -49,7 +49,7 @@ class DatasetSpec:
     Attributes:
         name: The registered name.
         disease: The finding that y tells.
-        shape: ``(C, H, W)`` of every film.
+        shape: ``(C, H, W)`` of every image.
         groups: Names of the groups a=0 and a=1.
         digest: Identifies the table and the pixels behind it.
         positive_rate_gap: Default bias of a training split, ``SplitParameters.gap``.
@@ -66,7 +66,7 @@ class DatasetSpec:
 
 
 class Dataset(Protocol):
-    """A collection of films with labels."""
+    """A collection of images with labels."""
 
     @property
     def spec(self) -> DatasetSpec:
@@ -79,7 +79,7 @@ class Dataset(Protocol):
         ...
 
     def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
-        """The films of ``rows``, ``(n, C, H, W)``, 8-bit; may take long the first time."""
+        """The images of ``rows``, ``(n, C, H, W)``, 8-bit; may take long the first time."""
         ...
 
 
@@ -89,7 +89,7 @@ class DatasetRequest:
 
     Attributes:
         disease: Name of the finding, as typed.
-        root: Folder of the dataset; ``None`` where the dataset brings its own films.
+        root: Folder of the dataset; ``None`` where the dataset brings its own images.
         size: Side length in pixels that the encoder wants.
         cache: Folder for anything that can be made again.
         argument: What follows the colon of the name as typed, or ``""``.

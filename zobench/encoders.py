@@ -19,7 +19,7 @@ class EncoderSpec:
 
     Attributes:
         name: As typed by the user.
-        image_shape: ``(C, H, W)`` that it takes; one-channel films are broadcast to C.
+        image_shape: ``(C, H, W)`` that it takes; one-channel images are broadcast to C.
         embedding_dim: D.
         differentiable: Whether gradients flow back through :meth:`Encoder.embed`.
         exact_floats: ``False`` where images travel as 8-bit pixels.

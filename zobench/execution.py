@@ -1,42 +1,23 @@
-"""Carries out one run, from a config to a scored folder; starts, resumes, survives."""
+"""Starts a run in a new folder, or goes on with one that was interrupted, failed or killed."""
 
 from __future__ import annotations
 
 import datetime
 import secrets
-import shlex
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from . import store
 from .assembly import Parts, make_parts
 from .config import RunConfig, config_from_json
-from .embedding import MeteredEncoder, embed_images
-from .errors import ConfigError, Interrupted, StoreError
-from .fairness import Predictions, metrics
-from .heads import fit_head
-from .images import Images, load_images
-from .ledger import Counts, Ledger
-from .loop import Loop, snapshot_schedule
-from .objective import Objective
-from .oracle import Oracle
-from .pictures import draw_pictures
+from .errors import ConfigError
+from .ledger import Ledger
 from .plugins import Registry, load_registry
 from .progress import Listener, Silence
 from .provenance import provenance
-from .recovery import recovery
-from .results import RunResult, read_result, read_scores
-from .scoring import Raw, Scorer
-from .signals import Stop, stop_on_signal
-from .streams import generator, seed_sequence
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from .results import RunResult, read_result
+from .session import Session
 
 
 def start_run(
@@ -65,7 +46,7 @@ def start_run(
         ledger=Ledger(config.backward_cost).as_dict(),
         **provenance(parts),
     )
-    return _Session(config, parts, folder, listener).carry_out()
+    return Session(config, parts, folder, listener).carry_out()
 
 
 def resume_run(
@@ -89,7 +70,7 @@ def resume_run(
         parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
         _check_same(manifest, parts, path, listener)
         folder.write_manifest(status="running", error=None, resumed=manifest["resumed"] + 1)
-        return _Session(config, parts, folder, listener, manifest["wall_seconds"]).carry_out()
+        return Session(config, parts, folder, listener, manifest["wall_seconds"]).carry_out()
     finally:
         folder.close()
 
@@ -124,182 +105,6 @@ def _check_same(manifest: Mapping[str, Any], parts: Parts, path: Path, listener:
 
 def _places(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> tuple[Any, Any]:
     return before["settings"].get(key), now["settings"].get(key)
-
-
-@dataclass
-class _Session:
-    """One process's share of a run."""
-
-    config: RunConfig
-    parts: Parts
-    folder: store.RunFolder
-    listener: Listener
-    seconds_before: float = 0.0
-    began: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        self.ledger = Ledger(self.config.backward_cost)
-        self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
-        self.stopped = Stop()
-
-    def carry_out(self) -> RunResult:
-        """All phases; whatever happens, the manifest says how it ended."""
-        try:
-            with stop_on_signal(self.listener) as self.stopped:
-                self._phases()
-        except (Interrupted, KeyboardInterrupt) as error:
-            self._end("interrupted")
-            raise Interrupted(
-                "stopped; everything so far is saved. Go on with: "
-                f"zobench resume {shlex.quote(str(self.folder.path))}"
-            ) from error
-        except StoreError:
-            raise  # the folder cannot be written; what it holds is whole
-        except Exception as error:
-            self._end("failed", error=f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            self.parts.encoder.close()
-            self.folder.close()
-        return read_result(self.folder.path)
-
-    def _end(self, status: str, **notes: str) -> None:
-        self.folder.write_manifest(
-            ledger=self.ledger.as_dict(),
-            encoder_seconds=self.encoder.seconds,
-            wall_seconds=self._clock(),
-            **notes,
-        )
-        self.folder.write_manifest(status=status)
-
-    def _clock(self) -> float:
-        """Seconds that the run took so far, in all its processes."""
-        return self.seconds_before + time.perf_counter() - self.began
-
-    def _phases(self) -> None:
-        config = self.config
-        checkpoint = self.folder.restore()
-        if checkpoint is not None:
-            self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
-            self.ledger.optimize = Counts(**checkpoint.counts)
-        train, test = self._load()
-        clean = self._setup(train)
-        head = fit_head(
-            clean,
-            train.sensitive,
-            protocol=config.heads,
-            role="sensitive",
-            rng=generator(config.seed, "heads"),
-        )
-        objective = Objective(
-            images=train,
-            encoder=self.encoder,
-            head=head,
-            penalty=config.penalty,
-            batch_size=config.batch_size,
-            entropy=seed_sequence(config.seed, "minibatch"),
-        )
-        optimizer, space = self.parts.optimizer, self.parts.space
-        oracle = Oracle(objective, space, self.ledger, config.budget, optimizer.feedback)
-        due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
-        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped).run(
-            checkpoint
-        )
-        scorer = Scorer(train, test, self.encoder, head, config.penalty, config.heads, config.seed)
-        self._score(scorer, clean)
-        draw_pictures(self.folder.path, test, self.parts.dataset.spec.groups)
-        self._end("done")
-        self.folder.drop_checkpoint()
-
-    def _load(self) -> tuple[Images, Images]:
-        """Reads or renders the images of the split."""
-        split = self.parts.split
-        rows = np.concatenate([split.train, split.test])
-        self.listener.phase("prepare images", len(rows))
-        images = load_images(self.parts.dataset, rows, self._report)
-        cut = len(split.train)
-        return images.part(slice(0, cut)), images.part(slice(cut, len(rows)))
-
-    def _report(self, done: int, total: int) -> None:
-        """Progress of a phase between whose steps it is safe to stop."""
-        self.listener.update(done)
-        if self.stopped():
-            raise Interrupted("stopped on request")
-
-    def _setup(self, train: Images) -> NDArray[np.float32]:
-        """Embeds the clean training images, once in a run's life."""
-        import torch
-
-        path = self.folder.path / store.SETUP
-        if path.exists():
-            tensors, notes = store.read_tensors(path)
-            self.ledger.setup = Counts(**notes["counts"])
-            self.encoder.seconds += notes["encoder_seconds"]
-            return np.asarray(tensors["clean"].numpy())
-        self.listener.phase("embed clean images", len(train))
-        clean = embed_images(self.encoder, train, "setup", progress=self._report)
-        notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
-        store.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
-        return clean
-
-    def _score(self, scorer: Scorer, clean: NDArray[np.float32]) -> None:
-        """Scores ERM and each snapshot, unless done before; stores each as soon as it is known."""
-        import torch
-
-        queries = store.snapshot_queries(self.folder.path)
-        raws, _ = read_scores(self.folder.path)
-        path = self.folder.path / store.SCORES
-        base_seconds = self.encoder.seconds
-        if raws:
-            before = store.read_json(path)
-            self.ledger.score = Counts(**before["counts"])
-            self.encoder.seconds += before["encoder_seconds"]
-        test, train = len(scorer.test), len(scorer.train)
-        scored = {raw.queries for raw in raws}
-        images = sum(test + (train if number else 0) for number in scored)
-        self.listener.phase("score", (test + train) * len(queries) + test)
-        for number in [0, *queries]:
-            if number in scored:
-                continue
-            edit = torch.zeros(self._edit_shape())
-            if number:
-                edit = store.read_snapshot(self.folder.path, number)
-
-            def report(done: int, total: int, start: int = images) -> None:
-                self._report(start + done, total)
-
-            raws.append(scorer.score(edit, number, None if number else clean, report))
-            images += test + (train if number else 0)
-            found = {
-                "edits": [asdict(raw) for raw in raws],
-                "test": {
-                    "patient": scorer.test.patient.tolist(),
-                    "label": scorer.test.label.tolist(),
-                    "sensitive": scorer.test.sensitive.tolist(),
-                },
-                "counts": asdict(self.ledger.score),
-                "encoder_seconds": self.encoder.seconds - base_seconds,
-            }
-            store.write_json(path, found)
-            self.listener.update(images, **self._figures(raws, scorer.test))
-
-    def _edit_shape(self) -> tuple[int, int, int]:
-        return (1, *self.parts.encoder.spec.image_shape[1:])
-
-    def _figures(self, raws: list[Raw], test: Images) -> dict[str, float]:
-        """What the progress line shows after each score."""
-        erm, last = (
-            metrics(Predictions(np.asarray(raw.score), test.label, test.sensitive))
-            for raw in (raws[0], raws[-1])
-        )
-        found = recovery(
-            erm["eodds_average"],
-            last["eodds_average"],
-            erm["accuracy"],
-            last["accuracy"],
-            self.config.tolerance,
-        )
-        return {"objective": raws[-1].objective, "recovery": float(found[0])}
 
 
 def _new_folder(out: Path, config: RunConfig) -> Path:

@@ -49,7 +49,7 @@ SIGNED = ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "dp_gap")
 
 @dataclass(frozen=True)
 class Predictions:
-    """A classifier's answers on the test films, each array ``(n,)``.
+    """A classifier's answers on the test images, each array ``(n,)``.
 
     Attributes:
         score: Logit of class 1 minus that of class 0; class 1 is predicted where positive.
@@ -111,7 +111,7 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 
 
 def _auc(predictions: Predictions, weights: Floats) -> Floats:
-    """Weighted probability that a positive film scores above a negative one; ties count half."""
+    """Weighted probability that a positive image scores above a negative one; ties count half."""
     levels, rank = np.unique(predictions.score, return_inverse=True)
     order = np.argsort(rank, kind="stable")
     starts = np.searchsorted(rank[order], np.arange(len(levels)))
@@ -129,11 +129,11 @@ def patient_weights(
     """Bootstrap over patients, stratified by what is known of them.
 
     Patients are drawn with replacement among those with the same sensitive attribute and the same
-    set of disease labels on their films; where every patient has one label, as usual, that is
-    within the cells of (y, a). All films of a patient come and go together.
+    set of disease labels on their images; where every patient has one label, as usual, that is
+    within the cells of (y, a). All images of a patient come and go together.
 
     Returns:
-        ``(replicates, n)`` how often each film counts.
+        ``(replicates, n)`` how often each image counts.
     """
     patients, inverse = np.unique(patient, return_inverse=True)
     kinds = np.zeros(len(patients), dtype=np.int64)

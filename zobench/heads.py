@@ -1,7 +1,9 @@
 """Linear heads on embeddings, trained by one of two named protocols.
 
 ``converged``: features standardised, L2-regularised logistic regression solved to its optimum with
-L-BFGS. The problem is convex, so there is one answer and no training noise. The default.
+L-BFGS. The problem is convex, so there is one answer and no training noise. The default. Its SA head
+weighs the four cells of (disease, SA) alike: on a biased training set the disease stands in for the
+attribute, and a head that learnt to read it there would have the optimizer hide the disease.
 
 ``paper``: raw features, mini-batches, a fixed number of epochs: Adam with lr 1e-4 for the SA head
 g, AdamW with lr 1.25e-4 for the disease head f, 50 epochs each (Jin et al. 2024, section 3.2).
@@ -76,6 +78,7 @@ def fit_head(
     protocol: Protocol,
     role: Role,
     rng: np.random.Generator,
+    weights: Floats | None = None,
 ) -> Head:
     """Trains a linear head.
 
@@ -85,14 +88,47 @@ def fit_head(
         protocol: See the module's own words.
         role: What the head predicts; the paper trains the two roles differently.
         rng: Initial weights and batches of the ``paper`` protocol; unused by ``converged``.
+        weights: ``(N,)`` of mean 1, how much each image counts; 1 if ``None``.
     """
     features = np.asarray(embeddings, dtype=np.float64)
     if protocol == "converged":
-        return _converged(features, labels)
+        return _converged(features, labels, np.ones(len(labels)) if weights is None else weights)
+    if weights is not None:
+        raise ValueError("the paper protocol takes no weights")
     return _paper(features, labels, role, rng)
 
 
-def _converged(features: Floats, labels: Labels) -> Head:
+def fit_sensitive_head(
+    embeddings: NDArray[np.floating],
+    sensitive: Labels,
+    label: Labels,
+    *,
+    protocol: Protocol,
+    rng: np.random.Generator,
+) -> Head:
+    """Trains an SA head g; what its protocol says of the cells of (disease, SA) is done here.
+
+    Args:
+        embeddings: ``(N, D)``.
+        sensitive: SA ``(N,)`` of 0 and 1.
+        label: Disease ``(N,)`` of 0 and 1.
+        protocol: ``converged`` weighs the cells alike, ``paper`` takes the images as they are.
+        rng: See :func:`fit_head`.
+    """
+    weights = cell_weights(label, sensitive) if protocol == "converged" else None
+    return fit_head(
+        embeddings, sensitive, protocol=protocol, role="sensitive", rng=rng, weights=weights
+    )
+
+
+def cell_weights(label: Labels, sensitive: Labels) -> Floats:
+    """Weights ``(N,)`` of mean 1 under which every cell of (label, SA) that occurs counts alike."""
+    cell = 2 * label + sensitive
+    counts = np.bincount(cell, minlength=4)
+    return np.asarray(len(cell) / (np.count_nonzero(counts) * counts[cell]))
+
+
+def _converged(features: Floats, labels: Labels, weights: Floats) -> Head:
     """Binary logistic regression at its optimum; two logits -m/2 and m/2 give the same softmax."""
     from scipy.optimize import minimize
 
@@ -104,8 +140,8 @@ def _converged(features: Floats, labels: Labels) -> Head:
     def loss(parameters: Floats) -> tuple[float, Floats]:
         w, b = parameters[:-1], parameters[-1]
         margin = sign * (x @ w + b)
-        value = np.logaddexp(0.0, -margin).mean() + 0.5 * L2 * w @ w
-        pull = -sign * _sigmoid(-margin) / len(x)
+        value = (weights * np.logaddexp(0.0, -margin)).mean() + 0.5 * L2 * w @ w
+        pull = -sign * weights * _sigmoid(-margin) / len(x)
         return float(value), np.append(x.T @ pull + L2 * w, pull.sum())
 
     start = np.zeros(features.shape[1] + 1)

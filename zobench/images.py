@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Images:
-    """The films of one part of a split, with their labels, all of equal length.
+    """The images of one part of a split, with their labels, all of equal length.
 
     Attributes:
         pixels: ``(n, C, H, W)``, 8-bit.
@@ -34,7 +34,7 @@ class Images:
         return len(self.pixels)
 
     def part(self, rows: slice) -> Images:
-        """A view on some of the films."""
+        """A view on some of the images."""
         return Images(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
 
     def batch(self, rows: Rows | slice) -> Tensor:
@@ -44,13 +44,13 @@ class Images:
         return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).float().div_(255.0)
 
     def blocks(self, size: int) -> Iterator[slice]:
-        """Consecutive slices of at most ``size`` films."""
+        """Consecutive slices of at most ``size`` images."""
         for start in range(0, len(self), size):
             yield slice(start, min(start + size, len(self)))
 
 
 def load_images(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Images:
-    """The films of ``rows`` in memory."""
+    """The images of ``rows`` in memory."""
     records = dataset.records
     return Images(
         pixels=dataset.pixels(rows, progress),

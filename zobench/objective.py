@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Objective:
-    """The objective on minibatches of training films.
+    """The objective on minibatches of training images.
 
     Attributes:
         images: Where minibatches are drawn from.

@@ -1,4 +1,4 @@
-"""Pictures of an edit: where it is strong, and what it does to a film."""
+"""Pictures of an edit: where it is strong, and what it does to an image."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def strength_map(edit: Grey) -> Grey:
     return np.asarray((smooth - smooth.min()) / (spread or 1.0), dtype=np.float32)
 
 
-def draw_pictures(folder: Path, films: Images, groups: tuple[str, str]) -> None:
-    """Writes ``edit.npy``, ``edit.png`` and ``films.png`` of the last snapshot, if there is one.
+def draw_pictures(folder: Path, images: Images, groups: tuple[str, str]) -> None:
+    """Writes ``edit.npy``, ``edit.png`` and ``before-after.png`` of the last snapshot, if there is one.
 
     Args:
         folder: A run folder.
-        films: Test films, of which one of each group without the finding is shown.
+        images: Test images, of which one of each group without the finding is shown.
         groups: Names of the groups.
     """
     queries = snapshot_queries(folder)
     if not queries:
         return
     edit = read_snapshot(folder, queries[-1])[0].numpy()
-    rows = [int(np.flatnonzero((films.sensitive == a) & (films.label == 0))[0]) for a in (0, 1)]
-    pictures = films.batch(np.asarray(rows)).numpy().mean(axis=1)
+    rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
+    pictures = images.batch(np.asarray(rows)).numpy().mean(axis=1)
     with disk_errors(folder):
         np.save(folder / "edit.npy", edit, allow_pickle=False)
         _save(_edit_figure(edit, pictures[0], queries[-1]), folder / "edit.png")
-        _save(_film_figure(edit, pictures, groups), folder / "films.png")
+        _save(_image_figure(edit, pictures, groups), folder / "before-after.png")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -61,7 +61,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _edit_figure(edit: Grey, film: Grey, queries: int) -> Figure:
+def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
     figure = _figure(11.5, 4.2)
     raw, smooth, strongest = figure.subplots(1, 3)
     limit = float(np.abs(edit).max()) or 1.0
@@ -72,7 +72,7 @@ def _edit_figure(edit: Grey, film: Grey, queries: int) -> Figure:
     shown = smooth.imshow(strength, cmap="magma", vmin=0, vmax=1)
     figure.colorbar(shown, ax=smooth, shrink=0.8)
     smooth.set_title("smoothed strength")
-    strongest.imshow(film, cmap="gray", vmin=0, vmax=1)
+    strongest.imshow(image, cmap="gray", vmin=0, vmax=1)
     above = np.where(strength >= np.quantile(strength, 1 - STRONGEST), strength, np.nan)
     strongest.imshow(above, cmap="autumn", alpha=0.6, vmin=float(np.nanmin(above)), vmax=1)
     strongest.set_title(f"strongest {STRONGEST:.0%} of the area")
@@ -81,12 +81,12 @@ def _edit_figure(edit: Grey, film: Grey, queries: int) -> Figure:
     return figure
 
 
-def _film_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
+def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
     figure = _figure(6.4, 6.8)
     axes = figure.subplots(2, 2)
-    for row, (film, group) in enumerate(zip(pictures, groups, strict=True)):
-        for column, (image, word) in enumerate(((film, "before"), (film + edit, "after"))):
-            axes[row, column].imshow(image, cmap="gray", vmin=0, vmax=1)
+    for row, (image, group) in enumerate(zip(pictures, groups, strict=True)):
+        for column, (shown, word) in enumerate(((image, "before"), (image + edit, "after"))):
+            axes[row, column].imshow(shown, cmap="gray", vmin=0, vmax=1)
             axes[row, column].set_title(f"{group}, {word}")
             axes[row, column].set_axis_off()
     return figure

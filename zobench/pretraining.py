@@ -23,7 +23,7 @@ class PretrainingRequest:
 
     Attributes:
         out: Folder for checkpoints and weights.
-        images: Folder of unlabelled films to learn from as well, or ``None``.
+        images: Folder of unlabelled images to learn from as well, or ``None``.
         dataset: Makes registered datasets.
     """
 

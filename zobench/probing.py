@@ -23,7 +23,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Readout:
-    """How well one label is read, in percent, over all held-out films."""
+    """How well one label is read, in percent, over all held-out images."""
 
     accuracy: float
     auc: float

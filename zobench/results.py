@@ -120,7 +120,7 @@ def _stored_counts(folder: Path, config: RunConfig) -> dict[str, dict[str, int]]
 
 
 def read_scores(folder: Path) -> tuple[list[Raw], dict[str, list[int]]]:
-    """What scoring found so far, and the columns of the test films it is about."""
+    """What scoring found so far, and the columns of the test images it is about."""
     path = folder / store.SCORES
     if not path.exists():
         return [], {}

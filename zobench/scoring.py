@@ -1,4 +1,4 @@
-"""What an edit is worth downstream: heads refitted on edited films, metrics on edited test films."""
+"""What an edit is worth downstream: heads refitted on edited images, metrics on edited test images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .datasets import Progress, silent
 from .embedding import MeteredEncoder, embed_images
 from .fairness import METRICS, SIGNED, Predictions, patient_weights, signed_metrics
-from .heads import Head, Protocol, fit_head
+from .heads import Head, Protocol, fit_head, fit_sensitive_head
 from .images import Images
 from .recovery import fairness_per_query, recovery
 from .streams import generator
@@ -40,11 +40,11 @@ class Raw:
 
     Attributes:
         queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
-        objective: L on all test films, lower is better for the optimizer.
+        objective: L on all test images, lower is better for the optimizer.
         norm: ||edit||_2.
         sa_frozen: Accuracy in percent of the SA head g that was trained on clean embeddings.
-        sa_refitted: Accuracy in percent of an SA head trained anew on edited films.
-        score: Disease scores of the test films.
+        sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
+        score: Disease scores of the test images.
     """
 
     queries: int
@@ -70,7 +70,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores edits of one run, all with the same films, heads' seeds and resamples.
+    """Scores edits of one run, all with the same images, heads' seeds and resamples.
 
     Attributes:
         train: Images that both heads learn from.
@@ -97,13 +97,13 @@ class Scorer:
         clean_train: NDArray[np.float32] | None = None,
         progress: Progress = silent,
     ) -> Raw:
-        """Embeds edited films, refits the heads and predicts.
+        """Embeds edited images, refits the heads and predicts.
 
         Args:
             edit: ``(1, H, W)``.
             queries: What the optimizer had spent.
-            clean_train: Embeddings of the training films where they are known already (ERM).
-            progress: Called with films done and films in all.
+            clean_train: Embeddings of the training images where they are known already (ERM).
+            progress: Called with images done and images in all.
         """
         import torch
 
@@ -122,8 +122,8 @@ class Scorer:
             )
         rng = generator(self.seed, "heads")
         disease = fit_head(train, self.train.label, protocol=self.protocol, role="disease", rng=rng)
-        refitted = fit_head(
-            train, self.train.sensitive, protocol=self.protocol, role="sensitive", rng=rng
+        refitted = fit_sensitive_head(
+            train, self.train.sensitive, self.train.label, protocol=self.protocol, rng=rng
         )
         entropy = self.frozen.cross_entropy(
             torch.from_numpy(test), torch.from_numpy(self.test.sensitive)
@@ -169,9 +169,9 @@ def summarise(
 
     Args:
         raws: ERM, then the snapshots by increasing queries.
-        patient: Patient numbers of the test films.
-        label: Disease of the test films.
-        sensitive: Sensitive attribute of the test films.
+        patient: Patient numbers of the test images.
+        label: Disease of the test images.
+        sensitive: Sensitive attribute of the test images.
         seed: Seed of the run.
         replicates: Bootstrap resamples.
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.

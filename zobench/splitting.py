@@ -109,7 +109,7 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
 def table_of_cells(dataset: Dataset) -> str:
     """Images and patients in each cell, as text."""
     records, spec = dataset.records, dataset.spec
-    lines = [f"  {'':<12}{'':<10}{'films':>8}{'patients':>10}"]
+    lines = [f"  {'':<12}{'':<10}{'images':>8}{'patients':>10}"]
     for label, finding in ((0, "negative"), (1, "positive")):
         for sensitive, group in enumerate(spec.groups):
             rows = (records.label == label) & (records.sensitive == sensitive)
@@ -126,7 +126,7 @@ def _train_sizes(total: int, gap: float, rate: float) -> list[int]:
 
 
 def _shuffled_by_patient(records: Records, rng: np.random.Generator) -> Rows:
-    """Row numbers with patients in random order and the films of one patient together."""
+    """Row numbers with patients in random order and the images of one patient together."""
     patients, inverse = np.unique(records.patient, return_inverse=True)
     rank = rng.permutation(len(patients))
     return np.argsort(rank[inverse], kind="stable")

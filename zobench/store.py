@@ -6,7 +6,7 @@
       manifest.json        what ran, on what, and how it ended; ``status: done`` is written last
       trace.jsonl          a row a tell; the same bytes for the same run
       timing.jsonl         a row a tell; how long it took
-      setup.safetensors    embeddings of the clean training films
+      setup.safetensors    embeddings of the clean training images
       snapshots/           recommended edits, one file a query count
       scores.json          what scoring each edit found
       checkpoint/          where to go on; replaced atomically, removed when done

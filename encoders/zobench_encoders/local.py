@@ -68,7 +68,7 @@ class LocalEncoder:
             or chunk_size(
                 key=f"{backbone.digest}-{precision}-{'x'.join(map(str, self._shape))}",
                 device=self._device,
-                images=lambda count: torch.rand(count, *self._shape),
+                images=lambda count: torch.full((count, *self._shape), 0.5),
                 forward=self._forward,
                 cache=request.cache,
             )

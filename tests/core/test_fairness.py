@@ -122,7 +122,7 @@ def test_resamples_keep_patients_whole_and_strata_full() -> None:
 
 
 def test_the_interval_of_accuracy_agrees_with_the_binomial_one() -> None:
-    """One film a patient: the bootstrap's spread is that of a binomial proportion."""
+    """One image a patient: the bootstrap's spread is that of a binomial proportion."""
     rng = np.random.default_rng(4)
     n = 2000
     label, sensitive = np.arange(n) % 2, (np.arange(n) // 2) % 2

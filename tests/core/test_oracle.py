@@ -28,12 +28,12 @@ def make_oracle(
     backward_cost: int = 2,
     penalty: float = 0.01,
 ) -> Oracle:
-    films = load_images(TinyDataset(), np.arange(60))
+    images = load_images(TinyDataset(), np.arange(60))
     rng = np.random.default_rng(1)
     head = Head(rng.normal(size=(2, DIMENSION)), rng.normal(size=2))
     ledger = Ledger(backward_cost)
     metered = MeteredEncoder(encoder or TinyEncoder(), ledger)
-    objective = Objective(films, metered, head, penalty, BATCH, np.random.SeedSequence(9))
+    objective = Objective(images, metered, head, penalty, BATCH, np.random.SeedSequence(9))
     return Oracle(objective, PixelSpace(SIDE, SIDE), ledger, budget, feedback)
 
 

@@ -67,7 +67,7 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     images = 160 + (len(result.scores) - 1) * (160 + 120)
     assert result.ledger["score"]["forward"] == images
     assert not (result.run_dir / "checkpoint").exists()
-    for name in ("edit.npy", "edit.png", "films.png"):
+    for name in ("edit.npy", "edit.png", "before-after.png"):
         assert (result.run_dir / name).stat().st_size > 0
 
 

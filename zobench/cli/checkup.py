@@ -88,7 +88,7 @@ def _caches(missing: list[str]) -> dict[str, Any]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes on disk; film caches are sparse, so their length says little."""
+    """Bytes on disk; image caches are sparse, so their length says little."""
     files = folder.rglob("*") if folder.exists() else []
     return sum(512 * getattr(path.stat(), "st_blocks", 0) for path in files if path.is_file())
 

@@ -20,11 +20,11 @@ from rich.progress import (
 
 UNITS = {
     "optimize": "queries",
-    "score": "films",
-    "prepare images": "films",
-    "embed clean images": "films",
+    "score": "images",
+    "prepare images": "images",
+    "embed clean images": "images",
     "train": "steps",
-    "probe": "films",
+    "probe": "images",
 }
 LINE_SECONDS = 10.0
 

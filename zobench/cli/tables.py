@@ -40,7 +40,7 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(f"run folder: {folder}", soft_wrap=True)
     if result.status == "done":
         console.print(
-            "  edit.npy, edit.png, films.png: the noise, where it is strong, films with it"
+            "  edit.npy, edit.png, before-after.png: the noise, where it is strong, images with it"
         )
         console.print(f"look again: [bold]zobench show {folder}[/]", soft_wrap=True)
     else:
@@ -59,8 +59,8 @@ def _print_heading(result: RunResult, console: Console) -> None:
     groups = manifest["dataset"]["groups"]
     rates = split["train_positive_rate"]
     console.print(
-        f"{split['train']:,} training films ({rates[0]:.0%} of {groups[0]} and {rates[1]:.0%} of "
-        f"{groups[1]} positive), {split['test']:,} balanced test films of "
+        f"{split['train']:,} training images ({rates[0]:.0%} of {groups[0]} and {rates[1]:.0%} of "
+        f"{groups[1]} positive), {split['test']:,} balanced test images of "
         f"{split['test_patients']:,} patients; {config.heads} heads"
     )
     for note in encoder["notes"]:

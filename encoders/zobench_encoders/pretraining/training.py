@@ -59,8 +59,10 @@ def train(
         Interrupted: ``stopped`` said so; the state is saved.
         StoreError: ``out`` cannot be read or written.
     """
-    torch.manual_seed(recipe.seed)
-    learner = Learner(*_description_moments(recipe, labelled, folder))
+    moments = _description_moments(recipe, labelled, folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        learner = Learner(*moments)
     optimizer = torch.optim.AdamW(_groups(learner, recipe), lr=0.0, betas=(0.9, 0.95))
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
