@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
+import torch
 from safetensors.torch import load_file
 
 from zobench.encoders import EncoderRequest
@@ -28,7 +29,8 @@ def vit_mae(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncod
     """The compact vision transformer with the weights that ``zobench pretrain`` makes."""
     with as_file(files("zobench_encoders") / "weights" / WEIGHTS) as path:
         state = load_file(path)
-    model = CompactViT()
+    with torch.random.fork_rng(devices=[]):  # its initial weights are drawn, then replaced
+        model = CompactViT()
     model.load_state_dict(state)
     shape = (1, IMAGE_SIZE, IMAGE_SIZE)
     backbone = Backbone(model, shape, PIXEL_MEAN, PIXEL_STD, weights_digest(state))
