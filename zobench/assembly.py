@@ -100,7 +100,7 @@ def make_parts(
         for note in encoder.spec.notes:
             listener.note(note)
         shape = encoder.spec.image_shape
-        space = make_space(config.space, shape)
+        space = make_space(config.space, shape, config.box)
         optimizer = make_optimizer(config, registry, space)
         _check_optimizer(config, registry, space, encoder)
         listener.phase("read the dataset", 0)

@@ -28,6 +28,7 @@ class RunConfig:
         disease: The finding that the downstream classifier predicts.
         data_root: Folder of the dataset, made absolute; ``None`` where it brings its own images.
         space: Search space of the optimizer.
+        box: Largest absolute value of an edit; 0 for none.
         seed: Root of all random streams.
         budget: Queries that the optimizer may spend, in images.
         batch_size: B, images a minibatch of the objective.
@@ -48,6 +49,7 @@ class RunConfig:
     disease: str = "pleural_effusion"
     data_root: str | os.PathLike[str] | None = None
     space: str = "pixel"
+    box: float = 0.0
     seed: int = 0
     budget: int = 12_800
     batch_size: int = 64
@@ -78,7 +80,7 @@ class RunConfig:
         ):
             value = getattr(self, name)
             _require(isinstance(value, int) and value >= low, name, value, rule)
-        for name in ("penalty", "tolerance"):
+        for name in ("penalty", "tolerance", "box"):
             value = getattr(self, name)
             _require(0 <= value < float("inf"), name, value, "a number of at least 0")
         _require(

@@ -24,26 +24,25 @@ class Plugin:
         label: What ``zobench list`` shows beside the name, e.g. an optimizer's feedback level.
         argument: What may follow the name after a colon, e.g. ``"model"`` in ``timm:<model>``;
             empty if nothing may.
+        members: ``"package.module:function"`` that lists everything which may follow the colon,
+            for ``zobench list KIND --all``; empty where that cannot be told.
     """
 
     target: str | Callable[..., Any]
     summary: str
     label: str = ""
     argument: str = ""
+    members: str = ""
 
     def load(self) -> Callable[..., Any]:
         """The class itself."""
         if not isinstance(self.target, str):
             return self.target
-        module, _, attribute = self.target.partition(":")
-        try:
-            loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise PluginError(
-                f"{self.target!r}, which a plugin registered, cannot be loaded: "
-                f"{type(error).__name__}: {error}; mend or uninstall that plugin"
-            ) from error
-        return loaded
+        return _imported(self.target)
+
+    def all_members(self) -> list[str]:
+        """Everything that may follow the colon; empty where that cannot be told."""
+        return list(_imported(self.members)()) if self.members else []
 
     def parameters(self) -> type:
         """The dataclass that the target's argument ``parameters`` is annotated with."""
@@ -70,3 +69,15 @@ class Plugin:
         declared = self.parameters()
         values = resolve(declared, overrides, owner)
         return self.load()(context) if declared is NoParameters else self.load()(context, values)
+
+
+def _imported(target: str) -> Callable[..., Any]:
+    module, _, attribute = target.partition(":")
+    try:
+        loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{target!r}, which a plugin registered, cannot be loaded: "
+            f"{type(error).__name__}: {error}; mend or uninstall that plugin"
+        ) from error
+    return loaded

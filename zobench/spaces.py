@@ -1,11 +1,20 @@
-"""Search spaces: where an optimizer's points live, and how they become an edit."""
+"""Search spaces: where an optimizer's points live, and how they become an edit.
+
+Every map is linear, so gradients flow back through its exact adjoint. Points are scaled so that white
+points of standard deviation s become an edit whose root mean square is about s: a step size means
+the same in any space. Norms and the penalty are always those of the edit.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import ConfigError
+from .parameters import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +25,7 @@ class Space(Protocol):
 
     @property
     def name(self) -> str:
-        """As typed by the user, e.g. ``pixel``."""
+        """As typed by the user, e.g. ``lowres:28``."""
         ...
 
     @property
@@ -47,12 +56,160 @@ class PixelSpace:
         return points
 
 
-def make_space(name: str, image_shape: tuple[int, int, int]) -> Space:
+@dataclass(frozen=True)
+class LowresSpace:
+    """A coarse picture of ``side`` x ``side``, enlarged by bicubic interpolation."""
+
+    height: int
+    width: int
+    side: int
+
+    @property
+    def name(self) -> str:
+        """``lowres:<side>``."""
+        return f"lowres:{self.side}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(1, side, side)``."""
+        return (1, self.side, self.side)
+
+    def decode(self, points: Tensor) -> Tensor:
+        """Enlarged points."""
+        from torch.nn.functional import interpolate
+
+        size = (self.height, self.width)
+        return interpolate(points, size=size, mode="bicubic", align_corners=False)
+
+
+@dataclass(frozen=True)
+class DctSpace:
+    """The ``side`` x ``side`` lowest frequencies of the discrete cosine transform (DCT-II)."""
+
+    height: int
+    width: int
+    side: int
+
+    @property
+    def name(self) -> str:
+        """``dct:<side>``."""
+        return f"dct:{self.side}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(1, side, side)``: frequency down, frequency across."""
+        return (1, self.side, self.side)
+
+    @cached_property
+    def _waves(self) -> tuple[Tensor, Tensor]:
+        """Orthonormal cosines, ``(side, H)`` and ``(side, W)``."""
+        return _cosines(self.side, self.height), _cosines(self.side, self.width)
+
+    def decode(self, points: Tensor) -> Tensor:
+        """The inverse transform, times sqrt(H W) / side."""
+        down, across = self._waves
+        scale = math.sqrt(self.height * self.width) / self.side
+        return scale * (down.T @ points @ across)
+
+
+@dataclass(frozen=True)
+class PatchSpace:
+    """One tile of ``side`` x ``side`` pixels, repeated from the upper left corner.
+
+    With the encoder's own patch size, a vision transformer adds the same vector to all its tokens.
+    """
+
+    height: int
+    width: int
+    side: int
+
+    @property
+    def name(self) -> str:
+        """``patch:<side>``."""
+        return f"patch:{self.side}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(1, side, side)``."""
+        return (1, self.side, self.side)
+
+    def decode(self, points: Tensor) -> Tensor:
+        """The tile, repeated and cut to size."""
+        down, across = -(-self.height // self.side), -(-self.width // self.side)
+        return points.repeat(1, 1, down, across)[..., : self.height, : self.width]
+
+
+@dataclass(frozen=True)
+class BoxedSpace:
+    """Another space whose edits are cut to ``-limit..limit``; where cut, gradients are zero."""
+
+    inner: Space
+    limit: float
+
+    @property
+    def name(self) -> str:
+        """The inner space's."""
+        return self.inner.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The inner space's."""
+        return self.inner.shape
+
+    def decode(self, points: Tensor) -> Tensor:
+        """Edits within the box."""
+        return self.inner.decode(points).clamp(-self.limit, self.limit)
+
+
+FAMILIES: dict[str, Callable[[int, int, int], Space]] = {
+    "lowres": LowresSpace,
+    "dct": DctSpace,
+    "patch": PatchSpace,
+}
+"""Spaces that take a number after a colon: the side of a point."""
+
+
+def make_space(name: str, image_shape: tuple[int, int, int], box: float = 0.0) -> Space:
     """The space called ``name`` for edits of images of the given shape.
 
+    Args:
+        name: ``pixel``, ``lowres:<k>``, ``dct:<k>`` or ``patch:<p>``.
+        image_shape: ``(C, H, W)``.
+        box: Largest absolute value of an edit; 0 for none.
+
     Raises:
-        ConfigError: There is no such space.
+        ConfigError: There is no such space, or its number does not fit the images.
     """
-    if name != "pixel":
-        raise ConfigError(f"space is {name!r}, but the only space is 'pixel'")
-    return PixelSpace(height=image_shape[1], width=image_shape[2])
+    _, height, width = image_shape
+    space = _named(name, height, width)
+    return BoxedSpace(space, box) if box > 0 else space
+
+
+def _named(name: str, height: int, width: int) -> Space:
+    family, _, number = name.partition(":")
+    if name == "pixel":
+        return PixelSpace(height, width)
+    if family not in FAMILIES:
+        known = ["pixel", *(f"{each}:<k>" for each in FAMILIES)]
+        raise ConfigError(
+            f"space is {name!r}, but must be one of {', '.join(known)}"
+            f"{nearest(family, ['pixel', *FAMILIES])}"
+        )
+    limit = min(height, width)
+    if not number.isdecimal() or not 1 <= int(number) <= limit:
+        raise ConfigError(
+            f"space is {name!r}, but {family} takes a whole number from 1 to {limit} after the "
+            f"colon, such as {family}:{min(28, limit)}"
+        )
+    return FAMILIES[family](height, width, int(number))
+
+
+def _cosines(count: int, length: int) -> Tensor:
+    """The first ``count`` rows of the orthonormal DCT-II matrix, ``(count, length)`` float32."""
+    import torch
+
+    place = torch.arange(length, dtype=torch.float64) + 0.5
+    frequency = torch.arange(count, dtype=torch.float64)[:, None]
+    waves = torch.cos(math.pi / length * frequency * place) * math.sqrt(2.0 / length)
+    waves[0] /= math.sqrt(2.0)
+    return waves.float()

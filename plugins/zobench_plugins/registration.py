@@ -17,6 +17,73 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "greedy zeroth-order optimization (Jin et al. 2024, Algorithm 1)",
             label="value",
         ),
+        "gezo-released": Plugin(
+            "zobench_plugins.optimizers.gezo_released:GezoReleased",
+            "GeZO as the authors' public code runs it, which differs from the paper",
+            label="value",
+        ),
+        "spsa": Plugin(
+            "zobench_plugins.optimizers.spsa:Spsa",
+            "simultaneous perturbation with automatic gains (Spall 1992, 1998)",
+            label="value",
+        ),
+        "spsa-gc": Plugin(
+            "zobench_plugins.optimizers.spsa_gc:SpsaGc",
+            "SPSA with Nesterov-like gradient correction (BlackVIP, Oh et al. 2023)",
+            label="value",
+        ),
+        "zo-sgd": Plugin(
+            "zobench_plugins.optimizers.zo_sgd:ZoSgd",
+            "two-point Gaussian estimates with momentum (Ghadimi and Lan 2013)",
+            label="value",
+        ),
+        "zo-signsgd": Plugin(
+            "zobench_plugins.optimizers.zo_signsgd:ZoSignSgd",
+            "signs of two-point estimates (Liu et al. 2019)",
+            label="value",
+        ),
+        "zo-adamm": Plugin(
+            "zobench_plugins.optimizers.zo_adamm:ZoAdamm",
+            "AMSGrad on two-point estimates (Chen et al. 2019)",
+            label="value",
+        ),
+        "mezo": Plugin(
+            "zobench_plugins.optimizers.mezo:Mezo",
+            "one direction a step, regenerated from its seed (Malladi et al. 2023)",
+            label="value",
+        ),
+        "openai-es": Plugin(
+            "zobench_plugins.optimizers.openai_es:OpenaiEs",
+            "antithetic evolution strategy with ranks and Adam (Salimans et al. 2017)",
+            label="value",
+        ),
+        "sep-cma": Plugin(
+            "zobench_plugins.optimizers.sep_cma:SepCma",
+            "CMA-ES with a diagonal covariance (Ros and Hansen 2008)",
+            label="value",
+        ),
+        "random": Plugin(
+            "zobench_plugins.optimizers.random_search:RandomSearch",
+            "keeps the best of a few random steps: the baseline",
+            label="value",
+        ),
+        "nevergrad": Plugin(
+            "zobench_plugins.optimizers.nevergrad_strategies:NevergradStrategy",
+            "any strategy of nevergrad's registry: CMA, DE, PSO, TBPSA, NGOpt, …",
+            label="value",
+            argument="strategy",
+            members="zobench_plugins.optimizers.nevergrad_strategies:names",
+        ),
+        "pgd": Plugin(
+            "zobench_plugins.optimizers.pgd:Pgd",
+            "white-box signed steps in a box (Madry et al. 2018)",
+            label="gradient",
+        ),
+        "adam-released": Plugin(
+            "zobench_plugins.optimizers.adam_released:AdamReleased",
+            "white-box DNE as the authors' public code runs it: lr 5e-5, restarted",
+            label="gradient",
+        ),
         "adam": Plugin(
             "zobench_plugins.optimizers.adam:Adam",
             "white-box Adam on the edit, the paper's DNE",

@@ -42,7 +42,12 @@ def run(
     dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
     disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
-    space: Annotated[str, typer.Option(help="Search space of the edit.")] = DEFAULTS.space,
+    space: Annotated[
+        str, typer.Option(help="Search space: pixel, lowres:<k>, dct:<k> or patch:<p>.")
+    ] = DEFAULTS.space,
+    box: Annotated[
+        float, typer.Option(help="Largest absolute value of the edit; 0 for none.")
+    ] = DEFAULTS.box,
     seed: Annotated[int, typer.Option(help="Root of all random streams.")] = DEFAULTS.seed,
     budget: Annotated[int, typer.Option(help="Queries to spend, in images.")] = DEFAULTS.budget,
     batch_size: Annotated[
@@ -81,6 +86,7 @@ def run(
         disease=disease,
         data_root=data_root,
         space=space,
+        box=box,
         seed=seed,
         budget=budget,
         batch_size=batch_size,
@@ -135,11 +141,14 @@ def list_(
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One of them, with its parameters.")] = None,
     as_json: JsonFlag = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Name and count the members of families too.")
+    ] = False,
 ) -> None:
     """List what is installed: optimizers, encoders, datasets and what plugins bring."""
     from .listing import list_plugins
 
-    list_plugins(kind, name, as_json)
+    list_plugins(kind, name, as_json, every)
 
 
 @app.command()

@@ -15,8 +15,8 @@ from ..plugins import KINDS, Kind, Offer, Registry, load_registry
 from .console import output_console
 
 
-def list_plugins(kind: str | None, name: str | None, as_json: bool) -> None:
-    """Prints everything, one kind, or the parameters of one plugin."""
+def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool) -> None:
+    """Prints everything, one kind, or the parameters of one plugin; on demand families in full."""
     registry = load_registry()
     kinds = [_kind(kind)] if kind is not None else [each for each in KINDS if registry.offers[each]]
     if name is not None:
@@ -30,6 +30,7 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool) -> None:
                     "label": offer.plugin.label,
                     "argument": offer.plugin.argument,
                     "distribution": offer.distribution,
+                    **({"members": offer.plugin.all_members()} if every else {}),
                 }
                 for offer in registry.offers[each].values()
             }
@@ -40,6 +41,8 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool) -> None:
     console = output_console()
     for each in kinds:
         _print_kind(console, each, list(registry.offers[each].values()))
+        if every:
+            _print_members(console, each, list(registry.offers[each].values()))
     console.print("[dim]parameters of one: zobench list KIND NAME[/]")
 
 
@@ -62,6 +65,18 @@ def _print_kind(console: Console, kind: Kind, offers: list[Offer]) -> None:
         row = (offer.name + argument, offer.plugin.label, offer.plugin.summary, offer.distribution)
         table.add_row(*row)
     console.print(table)
+
+
+def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
+    """What may follow the colon of each family, and how many there are in all."""
+    total = 0
+    for offer in sorted(offers, key=lambda each: each.name):
+        members = offer.plugin.all_members()
+        total += len(members) or (0 if offer.plugin.argument else 1)
+        if members:
+            console.print(f"[bold]{offer.name}:[/] {len(members)} {kind}")
+            console.print(", ".join(members) + "\n", highlight=False)
+    console.print(f"{total} {kind} in all\n")
 
 
 def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None:

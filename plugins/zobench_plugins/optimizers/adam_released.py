@@ -1,0 +1,64 @@
+"""White-box DNE as its authors' public code runs it: a fresh Adam, lr 5e-5, with every epoch.
+
+The paper says lr 0.01; the code also uses lambda=0.001: give ``--penalty 0.001``. The moments
+are lost with every epoch, so each begins with a step of full size in every pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
+from zobench.parameters import parameter
+from zobench.stateful import Stateful
+
+BETAS = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class AdamReleasedParameters:
+    """Settings of the public code."""
+
+    lr: float = parameter(5e-5, "learning rate, in units of the pixel range", low=0)
+    iterations: int = parameter(12, "steps an epoch; about training images by batch size", low=1)
+
+
+class AdamReleased(Stateful):
+    """One gradient an ask. Recommends the last iterate."""
+
+    feedback: ClassVar[Feedback] = "gradient"
+    remembered = ("edit", "mean", "square", "steps")
+
+    def __init__(self, context: OptimizerContext, parameters: AdamReleasedParameters) -> None:
+        self._p = parameters
+        self.edit = torch.zeros(context.space.shape)
+        self.mean = torch.zeros(context.space.shape)
+        self.square = torch.zeros(context.space.shape)
+        self.steps = 0
+
+    def ask(self) -> Ask:
+        """The gradient at the current edit."""
+        return Ask(self.edit[None], np.array([self.steps], dtype=np.int64), want="gradient")
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """One step of Adam, whose moments and count begin anew with each epoch."""
+        if answer.gradients is None:
+            raise ValueError("adam-released needs the gradients that it asked for")
+        gradient, within = answer.gradients[0], self.steps % self._p.iterations
+        keep = 0.0 if within == 0 else 1.0
+        beta1, beta2 = BETAS
+        self.mean = keep * beta1 * self.mean + (1.0 - beta1) * gradient
+        self.square = keep * beta2 * self.square + (1.0 - beta2) * gradient**2
+        mean = self.mean / (1.0 - beta1 ** (within + 1))
+        square = self.square / (1.0 - beta2 ** (within + 1))
+        self.edit = self.edit - self._p.lr * mean / (square.sqrt() + 1e-8)
+        self.steps += 1
+
+    def recommend(self) -> Tensor:
+        """The last iterate."""
+        return self.edit

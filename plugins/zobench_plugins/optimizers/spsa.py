@@ -1,0 +1,103 @@
+"""SPSA: simultaneous perturbation with gains that choose themselves.
+
+Spall, "Multivariate Stochastic Approximation Using a Simultaneous Perturbation Gradient
+Approximation", IEEE Trans. Automatic Control 1992; gains after Spall, "Implementation of the
+Simultaneous Perturbation Algorithm for Stochastic Optimization", IEEE Trans. AES 1998, section III:
+``a_k = a / (A + k)^0.602`` and ``c_k = c / k^0.101`` with A a tenth of the expected iterations, c
+near the noise of one evaluation, and a such that the first step has a chosen size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
+from zobench.parameters import parameter
+from zobench.stateful import Stateful
+
+from .two_point import antithetic, bernoulli, mean_along, slopes
+
+LEAST_RADIUS = 0.002
+"""Where the objective is nearly free of noise, c must still be a visible change of a pixel."""
+
+
+@dataclass(frozen=True)
+class SpsaParameters:
+    """What the gains are chosen from."""
+
+    first_step: float = parameter(
+        0.01, "wanted size of the first step of a coordinate, in pixel range", low=0
+    )
+    pairs: int = parameter(1, "directions averaged an iteration, two evaluations each", low=1)
+    radius: float = parameter(0.0, "c; 0 takes the noise of an evaluation at the origin", low=0)
+    largest_radius: float = parameter(0.05, "upper limit of an automatic c", low=0)
+    trials: int = parameter(4, "evaluations, and then pairs, spent on choosing c and a", low=2)
+    alpha: float = parameter(0.602, "decay of a_k", low=0, high=2)
+    gamma: float = parameter(0.101, "decay of c_k", low=0, high=1)
+
+
+class Spsa(Stateful):
+    """Two asks choose the gains; then one ask is one iteration. Recommends the last iterate."""
+
+    feedback: ClassVar[Feedback] = "value"
+    remembered = ("edit", "minibatch", "iteration", "phase", "a", "c", "stability", "rng")
+
+    def __init__(self, context: OptimizerContext, parameters: SpsaParameters) -> None:
+        self._p = parameters
+        self.rng = context.rng
+        self._shape = context.space.shape
+        self.edit = torch.zeros(self._shape)
+        self.minibatch = 0
+        self.iteration = 1
+        self.phase = "noise" if parameters.radius == 0 else "slope"
+        self.a = 0.0
+        self.c = parameters.radius
+        iterations = context.budget // (2 * parameters.pairs * context.batch_size)
+        self.stability = 0.1 * iterations
+
+    def ask(self) -> Ask:
+        """Evaluations at the origin, then pairs to learn the slope, then iterations."""
+        if self.phase == "noise":
+            return Ask(self.edit.expand(self._p.trials, *self._shape), self._numbers(1))
+        count = self._p.trials if self.phase == "slope" else self._p.pairs
+        self._directions = bernoulli(self.rng, count, self._shape)
+        self._radius = self.c / self.iteration**self._p.gamma
+        return Ask(antithetic(self.edit, self._directions, self._radius), self._numbers(2))
+
+    def _numbers(self, each: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        count = self._p.pairs if self.phase == "iterate" else self._p.trials
+        return np.repeat(self.minibatch + np.arange(count, dtype=np.int64), each)
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """Chooses c, then a; then steps."""
+        self.minibatch = int(ask.minibatch[-1]) + 1
+        if self.phase == "noise":
+            noise = float(answer.values.std())
+            self.c = min(max(noise, LEAST_RADIUS), self._p.largest_radius)
+            self.phase = "slope"
+            return
+        found = slopes(answer.values, self._radius)
+        if self.phase == "slope":
+            usual = float(found.abs().mean()) / self._p.pairs**0.5
+            self.a = self._p.first_step * (self.stability + 1) ** self._p.alpha / max(usual, 1e-12)
+            self.phase = "iterate"
+            return
+        self.step(mean_along(found, self._directions))
+        self.iteration += 1
+
+    def step(self, gradient: Tensor) -> None:
+        """One iteration of Robbins and Monro's kind."""
+        self.edit = self.edit - self.gain() * gradient
+
+    def gain(self) -> float:
+        """a_k."""
+        return float(self.a / (self.stability + self.iteration) ** self._p.alpha)
+
+    def recommend(self) -> Tensor:
+        """The last iterate."""
+        return self.edit

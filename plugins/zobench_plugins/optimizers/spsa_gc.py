@@ -1,0 +1,59 @@
+"""SPSA-GC: SPSA with a gradient correction after Nesterov.
+
+Oh et al., "BlackVIP: Black-Box Visual Prompting for Robust Transfer Learning", CVPR 2023, section
+4.2: the estimate is taken at the point to which the momentum is about to carry,
+``m <- beta m - a_k g(x + beta m)`` and ``x <- x + m``, and perturbations are drawn from two
+segments, +-[0.5, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.optimizers import OptimizerContext
+from zobench.parameters import parameter
+
+from .two_point import TwoPoint
+
+
+@dataclass(frozen=True)
+class SpsaGcParameters:
+    """Hyperparameters of SPSA-GC."""
+
+    lr: float = parameter(0.01, "a of a_k = a / (A + k)^0.6, on the estimated gradient", low=0)
+    radius: float = parameter(0.01, "c of c_k = c / k^0.1, in pixel range", low=1e-6)
+    pairs: int = parameter(5, "directions averaged a step, two evaluations each", low=1)
+    momentum: float = parameter(0.9, "beta", low=0, high=0.9999)
+    stability: float = parameter(1.0, "A", low=0)
+
+
+class SpsaGc(TwoPoint):
+    """Looks ahead, then steps."""
+
+    remembered = (*TwoPoint.remembered, "velocity", "radius")
+
+    def __init__(self, context: OptimizerContext, parameters: SpsaGcParameters) -> None:
+        super().__init__(context, parameters.pairs, parameters.radius)
+        self.velocity = torch.zeros(self.shape)
+        self._p = parameters
+
+    def draw(self) -> Tensor:
+        """Uniform on +-[0.5, 1]; its inverse is bounded, as SPSA asks of perturbations."""
+        sizes = self.rng.uniform(0.5, 1.0, (self.pairs, *self.shape)).astype(np.float32)
+        signs = self.rng.integers(0, 2, sizes.shape, dtype=np.int8) * 2 - 1
+        return torch.from_numpy(sizes * signs)
+
+    def center(self) -> Tensor:
+        """Where the momentum leads."""
+        return self.edit + self._p.momentum * self.velocity
+
+    def step(self, gradient: Tensor) -> None:
+        """The corrected step, with both gains decaying."""
+        gain = self._p.lr / (self._p.stability + self.steps + 1) ** 0.6
+        self.velocity = self._p.momentum * self.velocity - gain * gradient
+        self.edit = self.edit + self.velocity
+        self.radius = self._p.radius / (self.steps + 2) ** 0.1

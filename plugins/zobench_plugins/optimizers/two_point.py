@@ -1,0 +1,91 @@
+"""What zeroth-order methods share: antithetic pairs of points, and the slopes between them.
+
+Both points of a pair see the same minibatch (common random numbers), so its noise cancels from their
+difference; each pair sees a minibatch of its own, so that the mean over pairs averages images too.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
+from zobench.stateful import Stateful
+
+
+def antithetic(center: Tensor, directions: Tensor, radius: float) -> Tensor:
+    """Points ``(2q, *shape)``: plus and minus ``radius`` along each of ``(q, *shape)``, in turn."""
+    steps = radius * directions
+    return torch.stack([center + steps, center - steps], dim=1).flatten(0, 1)
+
+
+def slopes(values: Tensor, radius: float) -> Tensor:
+    """Central differences ``(q,)`` float32 of the values ``(2q,)`` at :func:`antithetic` points."""
+    return ((values[0::2] - values[1::2]) / (2.0 * radius)).float()
+
+
+def mean_along(weights: Tensor, directions: Tensor) -> Tensor:
+    """The mean of ``weights[i] * directions[i]``, ``shape``."""
+    mean: Tensor = torch.tensordot(weights, directions, dims=1) / len(weights)
+    return mean
+
+
+def gaussian(rng: np.random.Generator, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal directions ``(count, *shape)``."""
+    return torch.from_numpy(rng.standard_normal((count, *shape), dtype=np.float32))
+
+
+def bernoulli(rng: np.random.Generator, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Directions of plus and minus one, ``(count, *shape)``."""
+    signs = rng.integers(0, 2, (count, *shape), dtype=np.int8)
+    return torch.from_numpy(signs).float() * 2.0 - 1.0
+
+
+class TwoPoint(Stateful):
+    """Ask and tell of a method whose step needs an estimate of the gradient and nothing else.
+
+    The last iterate is recommended: no value is compared with another, so minibatch noise
+    cannot favour a point by luck.
+    """
+
+    feedback: ClassVar[Feedback] = "value"
+    remembered: ClassVar[tuple[str, ...]] = ("edit", "steps", "rng")
+
+    def __init__(self, context: OptimizerContext, pairs: int, radius: float) -> None:
+        self.rng = context.rng
+        self.shape = context.space.shape
+        self.edit = torch.zeros(self.shape)
+        self.steps = 0
+        self.pairs = pairs
+        self.radius = radius
+
+    def draw(self) -> Tensor:
+        """Directions ``(pairs, *shape)``; Gaussian unless a method says otherwise."""
+        return gaussian(self.rng, self.pairs, self.shape)
+
+    def center(self) -> Tensor:
+        """Where the gradient is estimated."""
+        return self.edit
+
+    def step(self, gradient: Tensor) -> None:
+        """Moves :attr:`edit`."""
+        raise NotImplementedError
+
+    def ask(self) -> Ask:
+        """All pairs of one estimate."""
+        self._directions = self.draw()
+        numbers = self.steps * self.pairs + np.arange(self.pairs, dtype=np.int64)
+        points = antithetic(self.center(), self._directions, self.radius)
+        return Ask(points, np.repeat(numbers, 2))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """One estimate, one step."""
+        self.step(mean_along(slopes(answer.values, self.radius), self._directions))
+        self.steps += 1
+
+    def recommend(self) -> Tensor:
+        """The last iterate."""
+        return self.edit
