@@ -46,7 +46,7 @@ class RunConfig:
     optimizer: str = "gezo"
     encoder: str = "vit-mae"
     dataset: str = "phantom"
-    disease: str = "pleural_effusion"
+    disease: str = "edema"
     data_root: str | os.PathLike[str] | None = None
     space: str = "pixel"
     box: float = 0.0

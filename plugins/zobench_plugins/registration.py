@@ -62,6 +62,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "CMA-ES with a diagonal covariance (Ros and Hansen 2008)",
             label="value",
         ),
+        "patch-search": Plugin(
+            "zobench_plugins.optimizers.patch_search:PatchSearch",
+            "random squares of one brightness, kept where they help (after Square Attack)",
+            label="value",
+        ),
         "random": Plugin(
             "zobench_plugins.optimizers.random_search:RandomSearch",
             "keeps the best of a few random steps: the baseline",

@@ -63,6 +63,7 @@ FLOORS = {
     "mezo": 0.8,
     "openai-es": 0.3,
     "sep-cma": 0.3,
+    "patch-search": 0.75,
     "random": 0.6,
     "nevergrad:CMA": 0.3,
     "nevergrad:OnePlusOne": 0.5,
