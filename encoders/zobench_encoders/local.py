@@ -14,9 +14,6 @@ from zobench.errors import ConfigError, EncoderError
 
 from .chunking import chunk_size, out_of_memory
 
-BLOCK_IMAGES = 256
-"""Images a call of embed should bring at least: enough chunks that their overhead vanishes."""
-
 
 @dataclass(frozen=True)
 class Backbone:
@@ -80,7 +77,7 @@ class LocalEncoder:
             differentiable=True,
             exact_floats=True,
             digest=backbone.digest,
-            block=-(-BLOCK_IMAGES // self._chunk) * self._chunk,
+            block=self._chunk,  # larger batches of pixels would only leave the cache in between
             settings={
                 "device": str(self._device),
                 "precision": precision,

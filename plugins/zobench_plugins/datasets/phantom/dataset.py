@@ -27,7 +27,7 @@ IMAGES_PER_PATIENT = (0.45, 0.35, 0.20)
 BIAS = {
     "pleural_effusion": (0.95, 0.48),
     "pneumonia": (0.98, 0.495),
-    "edema": (0.98, 0.495),
+    "edema": (0.95, 0.48),
 }
 """Gap and positive rate of the training images at which the ERM rows come near the paper's, see
 docs/explanation/calibration.md."""
