@@ -22,7 +22,7 @@ from zobench.spaces import PixelSpace
 from zobench.store import Checkpoint, RunFolder
 
 FAMILIES = {
-    "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt", "BO"),
+    "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
 }
 """Members that stand for a family; a family without any fails the first test."""
 
