@@ -1,8 +1,8 @@
 """Search spaces: where an optimizer's points live, and how they become an edit.
 
-Every map is linear, so gradients flow back through its exact adjoint. Points are scaled so that white
-points of standard deviation s become an edit whose root mean square is about s: a step size means
-the same in any space. Norms and the penalty are always those of the edit.
+Every map but a box is linear, so gradients flow back through its exact adjoint. Points are scaled so
+that white points of standard deviation s become an edit whose root mean square is about s: a step size
+means the same in any space. Norms and the penalty are always those of the edit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from .errors import ConfigError
 from .parameters import nearest
@@ -57,22 +57,31 @@ class PixelSpace:
 
 
 @dataclass(frozen=True)
-class LowresSpace:
-    """A coarse picture of ``side`` x ``side``, enlarged by bicubic interpolation."""
+class SquareSpace:
+    """What spaces of ``side`` x ``side`` numbers share."""
 
     height: int
     width: int
     side: int
 
+    family: ClassVar[str]
+
     @property
     def name(self) -> str:
-        """``lowres:<side>``."""
-        return f"lowres:{self.side}"
+        """``<family>:<side>``."""
+        return f"{self.family}:{self.side}"
 
     @property
     def shape(self) -> tuple[int, ...]:
         """``(1, side, side)``."""
         return (1, self.side, self.side)
+
+
+@dataclass(frozen=True)
+class LowresSpace(SquareSpace):
+    """A coarse picture, enlarged by bicubic interpolation."""
+
+    family = "lowres"
 
     def decode(self, points: Tensor) -> Tensor:
         """Enlarged points."""
@@ -83,22 +92,10 @@ class LowresSpace:
 
 
 @dataclass(frozen=True)
-class DctSpace:
-    """The ``side`` x ``side`` lowest frequencies of the discrete cosine transform (DCT-II)."""
+class DctSpace(SquareSpace):
+    """The lowest frequencies, down and across, of the discrete cosine transform (DCT-II)."""
 
-    height: int
-    width: int
-    side: int
-
-    @property
-    def name(self) -> str:
-        """``dct:<side>``."""
-        return f"dct:{self.side}"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``(1, side, side)``: frequency down, frequency across."""
-        return (1, self.side, self.side)
+    family = "dct"
 
     @cached_property
     def _waves(self) -> tuple[Tensor, Tensor]:
@@ -113,25 +110,13 @@ class DctSpace:
 
 
 @dataclass(frozen=True)
-class PatchSpace:
-    """One tile of ``side`` x ``side`` pixels, repeated from the upper left corner.
+class PatchSpace(SquareSpace):
+    """One tile of pixels, repeated from the upper left corner.
 
     With the encoder's own patch size, a vision transformer adds the same vector to all its tokens.
     """
 
-    height: int
-    width: int
-    side: int
-
-    @property
-    def name(self) -> str:
-        """``patch:<side>``."""
-        return f"patch:{self.side}"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``(1, side, side)``."""
-        return (1, self.side, self.side)
+    family = "patch"
 
     def decode(self, points: Tensor) -> Tensor:
         """The tile, repeated and cut to size."""
@@ -162,9 +147,7 @@ class BoxedSpace:
 
 
 FAMILIES: dict[str, Callable[[int, int, int], Space]] = {
-    "lowres": LowresSpace,
-    "dct": DctSpace,
-    "patch": PatchSpace,
+    each.family: each for each in (LowresSpace, DctSpace, PatchSpace)
 }
 """Spaces that take a number after a colon: the side of a point."""
 

@@ -28,6 +28,8 @@ class Stateful:
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
+        import torch
+
         for name in self.remembered:
             now = getattr(self, name)
             if isinstance(now, np.random.Generator):
@@ -35,7 +37,7 @@ class Stateful:
             elif isinstance(now, int | float | str):
                 setattr(self, name, type(now)(state[name]))
             else:
-                setattr(self, name, state[name].clone())  # type: ignore[union-attr]
+                setattr(self, name, torch.as_tensor(state[name]).clone())
 
 
 def _packed(value: Any) -> Tensor | int | float | str:

@@ -157,6 +157,15 @@ def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:
     assert rows["parameters"]["momentum"]["default"] == 0.9
 
 
+def test_list_all_names_the_members_of_families(here: Callable[..., Done]) -> None:
+    found = json.loads(here("list", "optimizers", "--all", "--json").stdout)
+    members = found["optimizers"]["nevergrad"]["members"]
+    assert {"CMA", "DE", "PSO", "NGOpt"} < set(members)
+    printed = " ".join(here("list", "optimizers", "--all").stdout.split())
+    assert f"nevergrad: {len(members)} optimizers" in printed
+    assert f"{len(members) + len(found['optimizers']) - 1} optimizers in all" in printed
+
+
 def test_doctor_finds_this_installation_in_order(here: Callable[..., Done]) -> None:
     done = here("doctor")
     assert done.returncode == 0, done.stdout

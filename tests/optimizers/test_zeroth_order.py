@@ -248,6 +248,16 @@ def test_nevergrad_is_asked_and_told_as_by_hand() -> None:
     np.testing.assert_allclose(optimizer.recommend().numpy(), expected, atol=1e-6)
 
 
+def test_a_strategy_that_seeds_itself_from_the_clock_is_not_resumed_as_another() -> None:
+    optimizer = make("nevergrad:CmaFmin2", budget=100)
+    for _ in range(5):
+        ask = optimizer.ask()
+        optimizer.tell(ask, Answer(bowl(ask.points)))
+    state = optimizer.state_dict()
+    with pytest.raises(ConfigError, match="does not repeat itself"):
+        make("nevergrad:CmaFmin2", budget=100).load_state_dict(state)
+
+
 def test_an_unknown_strategy_is_named_with_its_nearest() -> None:
     with pytest.raises(ConfigError, match="no strategy 'CMAA'; did you mean"):
         make("nevergrad:CMAA")

@@ -17,6 +17,8 @@ from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
 from zobench.parameters import parameter
 from zobench.stateful import Stateful
 
+from .moments import adam_direction
+
 BETAS = (0.9, 0.999)
 
 
@@ -49,14 +51,13 @@ class AdamReleased(Stateful):
         """One step of Adam, whose moments and count begin anew with each epoch."""
         if answer.gradients is None:
             raise ValueError("adam-released needs the gradients that it asked for")
-        gradient, within = answer.gradients[0], self.steps % self._p.iterations
-        keep = 0.0 if within == 0 else 1.0
-        beta1, beta2 = BETAS
-        self.mean = keep * beta1 * self.mean + (1.0 - beta1) * gradient
-        self.square = keep * beta2 * self.square + (1.0 - beta2) * gradient**2
-        mean = self.mean / (1.0 - beta1 ** (within + 1))
-        square = self.square / (1.0 - beta2 ** (within + 1))
-        self.edit = self.edit - self._p.lr * mean / (square.sqrt() + 1e-8)
+        within = self.steps % self._p.iterations
+        if within == 0:
+            self.mean, self.square = torch.zeros_like(self.mean), torch.zeros_like(self.square)
+        self.mean, self.square, direction = adam_direction(
+            self.mean, self.square, answer.gradients[0], within + 1, BETAS
+        )
+        self.edit = self.edit - self._p.lr * direction
         self.steps += 1
 
     def recommend(self) -> Tensor:

@@ -2,11 +2,14 @@
 
 Rapin and Teytaud, "Nevergrad: a gradient-free optimization platform", 2018. A strategy's own state
 cannot be stored without pickling it, so what is remembered is its seed and every value that it was
-told: a restored strategy is made anew and told the same again, which only costs its own thinking.
+told: a restored strategy is made anew and told the same again, which only costs its own thinking. A
+few strategies seed themselves from the clock; they run, but their replay asks for other points, and
+then the run says that it cannot be resumed instead of going on as another.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
 import tracemalloc
 import warnings
@@ -84,6 +87,7 @@ class NevergradStrategy:
 
     def _begin(self) -> None:
         self._told: list[float] = []
+        self._asked = hashlib.blake2b(digest_size=16)
         self._chance = Chance(self._seed)
         with self._inside():
             self._strategy = make_strategy(
@@ -123,6 +127,7 @@ class NevergradStrategy:
     def _pass_on(self, values: list[float]) -> None:
         with self._inside():
             for candidate, value in zip(self._candidates, values, strict=True):
+                self._asked.update(np.ascontiguousarray(candidate.value).data)
                 self._strategy.tell(candidate, value)
         self._told += values
 
@@ -135,17 +140,27 @@ class NevergradStrategy:
         return torch.from_numpy(np.asarray(found, dtype=np.float32).reshape(self._shape))
 
     def state_dict(self) -> State:
-        """Seed and everything told."""
-        return {"seed": self._seed, "told": torch.tensor(self._told, dtype=torch.float64)}
+        """Seed, everything told, and a digest of the points that it was about."""
+        told = torch.tensor(self._told, dtype=torch.float64)
+        return {"seed": self._seed, "told": told, "asked": self._asked.hexdigest()}
 
     def load_state_dict(self, state: State) -> None:
-        """Makes the strategy anew and tells it the same."""
+        """Makes the strategy anew and tells it the same.
+
+        Raises:
+            ConfigError: The strategy asked for other points this time.
+        """
         self._seed = int(str(state["seed"]))
         told = torch.as_tensor(state["told"]).tolist()
         self._begin()
         for start in range(0, len(told), self._width):
             self.ask()
             self._pass_on(told[start : start + self._width])
+        if self._asked.hexdigest() != state["asked"]:
+            raise ConfigError(
+                f"nevergrad:{self._name} does not repeat itself from its seed, so this run cannot be "
+                "resumed; start a new one, or choose another strategy"
+            )
 
 
 class Chance:

@@ -18,6 +18,7 @@ from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
 from zobench.parameters import parameter
 from zobench.stateful import Stateful
 
+from .moments import adam_direction
 from .two_point import antithetic, gaussian, mean_along
 
 
@@ -58,12 +59,10 @@ class OpenaiEs(Stateful):
         ranks = centred_ranks(answer.values)
         gradient = mean_along(ranks[0::2] - ranks[1::2], self._directions)
         self.steps += 1
-        beta1, beta2 = self._p.beta1, self._p.beta2
-        self.mean = beta1 * self.mean + (1.0 - beta1) * gradient
-        self.square = beta2 * self.square + (1.0 - beta2) * gradient**2
-        mean = self.mean / (1.0 - beta1**self.steps)
-        square = self.square / (1.0 - beta2**self.steps)
-        self.edit = self.edit - self._p.lr * mean / (square.sqrt() + 1e-8)
+        self.mean, self.square, direction = adam_direction(
+            self.mean, self.square, gradient, self.steps, (self._p.beta1, self._p.beta2)
+        )
+        self.edit = self.edit - self._p.lr * direction
 
     def recommend(self) -> Tensor:
         """The mean of the search."""
