@@ -24,7 +24,7 @@ Protocol = Literal["converged", "paper"]
 Role = Literal["sensitive", "disease"]
 PROTOCOLS: tuple[Protocol, ...] = ("converged", "paper")
 
-L2 = 0.01
+L2 = 0.1
 """Weight of ``0.5 * L2 * |w|^2`` beside the mean cross-entropy, on standardised features."""
 
 PAPER_EPOCHS = 50

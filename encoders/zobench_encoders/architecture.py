@@ -14,7 +14,8 @@ PATCH_SIZE = 16
 GRID = IMAGE_SIZE // PATCH_SIZE
 WIDTH = 128
 SQUEEZED = 16
-EMBEDDING = 128
+TOKENS = GRID * GRID * SQUEEZED
+EMBEDDING = 176
 PIXEL_MEAN = (0.55,)
 PIXEL_STD = (0.25,)
 
@@ -45,17 +46,16 @@ class CompactViT(nn.Module):
         positions = build_sincos2d_pos_embed([GRID, GRID], dim=WIDTH, interleave_sin_cos=False)
         self.trunk.pos_embed = nn.Parameter(positions[None].clone())
         self.squeeze = nn.Linear(WIDTH, SQUEEZED)
-        self.project = nn.Linear(GRID * GRID * SQUEEZED, EMBEDDING)
+        self.project = nn.Linear(TOKENS, EMBEDDING)
 
-    def described(self, images: Tensor) -> Tensor:
-        """What training works on: ``(B, 128)`` of standardised films, before normalisation."""
-        tokens = self.trunk.forward_features(images)
-        return cast(Tensor, self.project(self.squeeze(tokens).flatten(1)))
+    def tokens(self, images: Tensor) -> Tensor:
+        """The squeezed tokens ``(B, 3136)`` of standardised films ``(B, 1, 224, 224)``."""
+        return cast(Tensor, self.squeeze(self.trunk.forward_features(images)).flatten(1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings ``(B, 128)`` of standardised films ``(B, 1, 224, 224)``.
+        """Embeddings ``(B, 176)`` in [-1, 1] of standardised films ``(B, 1, 224, 224)``.
 
-        Each has mean 0 and variance 1, as vision transformers end with a layer norm and embedding
-        services answer vectors of one length: a head's logits stay bounded whatever is sent.
+        The limits are hard, as in 8-bit embeddings: whatever lies beyond one is told no more. The first
+        vision transformers ended in a softer one, a linear layer and tanh (Dosovitskiy et al. 2021).
         """
-        return F.layer_norm(self.described(images), (EMBEDDING,))
+        return F.hardtanh(self.project(self.tokens(images)))

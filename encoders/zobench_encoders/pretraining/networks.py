@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..architecture import (
-    EMBEDDING,
     GRID,
     PATCH_SIZE,
     PIXEL_MEAN,
     PIXEL_STD,
+    TOKENS,
     WIDTH,
     CompactViT,
 )
@@ -26,6 +26,7 @@ from .targets import (
 )
 
 DECODER = 64
+SUMMARY = 128
 CLASSES = (2, 4, 2, 10)
 """Sex, finding, bedside view, decade of age."""
 
@@ -51,8 +52,9 @@ class Learner(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(1, GRID * GRID, DECODER))
         self.decoder = nn.Sequential(Block(DECODER, 4), nn.LayerNorm(DECODER))
         self.restore = nn.Linear(DECODER, PATCH_SIZE**2 + ORIENTATIONS)
-        self.describe = nn.Linear(EMBEDDING, DESCRIPTION)
-        self.label_heads = nn.ModuleList(nn.Linear(EMBEDDING, classes) for classes in CLASSES)
+        self.summarise = nn.Linear(TOKENS, SUMMARY)
+        self.describe = nn.Linear(SUMMARY, DESCRIPTION)
+        self.label_heads = nn.ModuleList(nn.Linear(SUMMARY, classes) for classes in CLASSES)
 
     def masked_loss(self, images: Tensor, order: Tensor, visible: int) -> Tensor:
         """Mean squared error on the hidden patches, grey values and gradients alike.
@@ -81,17 +83,17 @@ class Learner(nn.Module):
 
     def described_losses(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Error of the film's description, and cross-entropy of the labels where they are known."""
-        embedding = self.encoder.described(standardised(images))
+        summary = self.summarise(self.encoder.tokens(standardised(images)))
         target = (description(images) - self.description_mean) / self.description_std
-        about_film = F.mse_loss(self.describe(embedding), target)
-        return about_film, self._label_loss(embedding, labels)
+        about_film = F.mse_loss(self.describe(summary), target)
+        return about_film, self._label_loss(summary, labels)
 
-    def _label_loss(self, embedding: Tensor, labels: Tensor) -> Tensor:
-        total = embedding.new_zeros(())
+    def _label_loss(self, summary: Tensor, labels: Tensor) -> Tensor:
+        total = summary.new_zeros(())
         for column, head in enumerate(self.label_heads):
             known = labels[:, column] != UNKNOWN
             if known.any():
-                answers = head(embedding[known])
+                answers = head(summary[known])
                 total = total + F.cross_entropy(answers, labels[known, column])
         return total
 

@@ -1,4 +1,4 @@
-"""Two stages of AdamW with checkpoints; a stopped training goes on where it was."""
+"""Two stages of AdamW with checkpoints, then the alignment; a stopped training goes on where it was."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from zobench.errors import ConfigError, Interrupted
 from zobench.store import disk_errors, read_tensors, write_tensors
 
 from ..architecture import GRID
+from .alignment import align
 from .films import Bank, Batch, draw_batch
 from .networks import Learner
 from .recipe import Recipe
@@ -87,6 +88,8 @@ def train(
             _save(out, {**notes, "step": step + 1}, learner, optimizer)
         if stopping:
             raise Interrupted(f"stopped after step {step + 1}; the same command goes on from there")
+    align(learner, labelled, folder)
+    write_tensors(out / WEIGHTS, learner.encoder.state_dict(), {**notes, "step": steps})
     return out / WEIGHTS
 
 
@@ -156,7 +159,6 @@ def _save(
         for key, value in optimizer.state[parameter].items():
             tensors[f"adam.{key}.{name}"] = value
     write_tensors(out / CHECKPOINT, tensors, notes)
-    write_tensors(out / WEIGHTS, learner.encoder.state_dict(), notes)
 
 
 def _restore(

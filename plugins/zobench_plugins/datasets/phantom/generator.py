@@ -17,7 +17,7 @@ VERSION = 1
 """Raised whenever the pixels of any film change; part of every digest."""
 
 SUBTLETY: dict[str, tuple[float, float]] = {
-    "pleural_effusion": (1.0, 8.0),
+    "pleural_effusion": (1.0, 7.0),
     "pneumonia": (2.0, 90.0),
     "edema": (2.0, 4.0),
 }
