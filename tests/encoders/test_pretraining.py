@@ -26,8 +26,9 @@ SMALL = Recipe(**STAGES)
 @pytest.fixture(scope="module")
 def bank() -> Bank:
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 255, (12, 1, 224, 224)).astype(np.uint8)
-    labels = np.stack([rng.integers(0, k, 12) for k in (2, 4, 2, 10)], axis=1)
+    pixels = rng.integers(0, 255, (240, 1, 224, 224)).astype(np.uint8)
+    number = np.arange(240)
+    labels = np.stack([number % 2, number // 2 % 4, number // 8 % 2, number % 10], axis=1)
     return Bank(pixels, labels)
 
 
@@ -65,6 +66,18 @@ def test_a_checkpoint_of_another_recipe_or_other_films_is_refused(
         train(Recipe(**STAGES, seed=1), bank, None, tmp_path, lambda *_: None)
     with pytest.raises(ConfigError, match="another recipe or other films"):
         train(SMALL, bank, bank, tmp_path, lambda *_: None)
+
+
+def test_too_few_films_are_refused_before_the_training(tmp_path: Path, bank: Bank) -> None:
+    few = Bank(bank.pixels[:90], bank.labels[:90])
+    with pytest.raises(ConfigError, match="cannot be told from 90 films; give at least 97"):
+        train(SMALL, few, None, tmp_path / "few", lambda *_: None)
+    with pytest.raises(ConfigError, match="cannot be told from 90 films; give at least 224"):
+        train(SMALL, few, bank, tmp_path / "few", lambda *_: None)
+    women = bank.labels[:, 0] == 0
+    both = Bank(np.tile(bank.pixels[women], (2, 1, 1, 1)), np.tile(bank.labels[women], (2, 1)))
+    with pytest.raises(ConfigError, match="no labelled film shows sex 1 with finding 0"):
+        train(SMALL, both, None, tmp_path / "few", lambda *_: None)
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero_in_each_stage() -> None:

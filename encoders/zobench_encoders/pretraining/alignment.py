@@ -14,12 +14,14 @@ Belrose et al., "LEACE: Perfect linear concept erasure in closed form", 2023, se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zobench.datasets import Pixels
+from zobench.errors import ConfigError
 
 from ..architecture import EMBEDDING, CompactViT
 from .films import Bank
@@ -110,17 +112,38 @@ def alignment(numbers: Tensor, sex: Tensor, finding: Tensor, others: Tensor) -> 
     return LinearMap(weight, bias - middle @ weight)
 
 
+def check_films(labelled: Bank, folder: Bank | None) -> None:
+    """Looks, before hours of training, whether these films can be aligned.
+
+    Raises:
+        ConfigError: There are too few films, or no woman or no man with some finding.
+    """
+    for films, least in ((folder or labelled, AXES + 1), (labelled, AXES + SUMMARY)):
+        if len(films.pixels) < least:
+            raise ConfigError(
+                f"the embedding's axes cannot be told from {len(films.pixels)} films; give at least "
+                f"{least}, in --images or by --set recipe.patients"
+            )
+    pairs = {(int(sex), int(finding)) for sex, finding in labelled.labels[:, :2]}
+    for sex, finding in product((0, 1), sorted({finding for _, finding in pairs})):
+        if (sex, finding) not in pairs:
+            raise ConfigError(
+                f"no labelled film shows sex {sex} with finding {finding}, and sex cannot be told from "
+                "the finding then; raise --set recipe.patients"
+            )
+
+
 def principal_axes(points: Tensor, count: int) -> Tensor:
     """The ``count`` directions ``(d, count)`` in which points ``(n, d)`` vary most, first the most."""
-    centred = points - points.mean(0)
-    _, axes = torch.linalg.eigh(centred.T @ centred)
-    return axes.flip(1)[:, :count]
+    _, _, axes = torch.linalg.svd(points - points.mean(0), full_matrices=False)
+    first: Tensor = axes[:count].T
+    return first
 
 
 def _sex_difference(unit: Tensor, sex: Tensor, finding: Tensor) -> tuple[Tensor, Tensor]:
     """Men's mean less women's, healthy and sick weighing alike, and the covariance within cells."""
     differences, spreads = [], []
-    for kind in finding.unique():
+    for kind in sorted(set(finding.tolist())):
         cells = [unit[(sex == value) & (finding == kind)] for value in (0, 1)]
         differences.append(cells[1].mean(0) - cells[0].mean(0))
         spreads += [cell - cell.mean(0) for cell in cells]

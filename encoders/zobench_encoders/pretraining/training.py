@@ -17,7 +17,7 @@ from zobench.errors import ConfigError, Interrupted
 from zobench.store import disk_errors, read_tensors, write_tensors
 
 from ..architecture import GRID
-from .alignment import align
+from .alignment import align, check_films
 from .films import Bank, Batch, draw_batch
 from .networks import Learner
 from .recipe import Recipe
@@ -56,10 +56,12 @@ def train(
         Path of the weights.
 
     Raises:
-        ConfigError: ``out`` holds a checkpoint of another recipe or of other films.
+        ConfigError: ``out`` holds a checkpoint of another recipe or of other films, or there are too
+            few films.
         Interrupted: ``stopped`` said so; the state is saved.
         StoreError: ``out`` cannot be read or written.
     """
+    check_films(labelled, folder)
     moments = _description_moments(recipe, labelled, folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

@@ -1,8 +1,8 @@
 """White-box Adam on the edit: what the paper calls DNE (UDE), the bar for black-box optimizers.
 
 Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015. Each step takes one gradient on a
-fresh minibatch. Jin et al. 2024, section 3.2, have a learning rate of 0.01, their released code 0.00005; the
-default here was chosen on phantom patients that no benchmark uses, see docs/explanation/calibration.md.
+fresh minibatch. Jin et al. 2024, section 3.2, have a learning rate of 0.01, their released code 0.00005;
+the default was chosen on phantom patients of no benchmark, see docs/explanation/calibration.md.
 """
 
 from __future__ import annotations
