@@ -1,8 +1,10 @@
-"""What every registered optimizer must do, found through the registry itself."""
+"""Every registered optimizer passes the shipped suite, and holds no way to what it must not see."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,12 @@ from zobench.heads import fit_head
 from zobench.images import load_images
 from zobench.ledger import Ledger
 from zobench.objective import Objective
-from zobench.optimizers import FEEDBACK, Ask, Optimizer, OptimizerContext
+from zobench.optimizers import Ask, Optimizer, OptimizerContext
 from zobench.oracle import Oracle
 from zobench.plugins import load_registry
 from zobench.spaces import PixelSpace
 from zobench.store import Checkpoint, RunFolder
+from zobench.testing import OptimizerConformance
 
 FAMILIES = {
     "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
@@ -38,6 +41,38 @@ NAMES = sorted(
 )
 BATCH = 4
 SPACE = PixelSpace(8, 8)
+
+
+PROGRESS = {"gezo": -0.2, "gezo-released": -2.0}
+"""Floors for those that end worse than they began: GeZO takes a loss on one minibatch for better than that
+on another, and its released code never shortens its steps of 0.03, here most of the whole way."""
+
+
+@cache
+def traces_elsewhere() -> dict[str, str]:
+    """Every optimizer's trace in one other process, for each to start its own takes minutes."""
+    code = (
+        "import sys; from zobench.testing.optimizers import remote_trace; "
+        "[print(name, remote_trace(name, '{}')) for name in sys.argv[1:]]"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, *NAMES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+class BuiltIn(OptimizerConformance):
+    __test__ = False
+
+    def trace_elsewhere(self) -> str:
+        return traces_elsewhere()[self.name]
+
+
+def _suite(name: str) -> type[BuiltIn]:
+    progress = PROGRESS.get(name, 0.0)
+    return type(f"Test{name}", (BuiltIn,), {"name": name, "progress": progress, "__test__": True})
+
+
+globals().update({f"Test {name}": _suite(name) for name in NAMES})
 
 
 def make(name: str, seed: int = 0) -> Optimizer:
@@ -77,64 +112,6 @@ def test_each_family_has_members_here() -> None:
     assert set(FAMILIES) == {name for name, offer in OFFERS.items() if offer.plugin.argument}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_declares_the_feedback_that_the_list_shows(name: str) -> None:
-    optimizer = make(name)
-    assert optimizer.feedback in FEEDBACK
-    assert OFFERS[name.partition(":")[0]].plugin.label == optimizer.feedback
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_never_asks_for_more_than_it_declares(name: str, oracle: Oracle) -> None:
-    optimizer = make(name)
-    for ask in rounds(optimizer, oracle, 3):
-        assert FEEDBACK.index(ask.want) <= FEEDBACK.index(optimizer.feedback)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_recommends_a_finite_point_of_the_space_from_the_start(name: str, oracle: Oracle) -> None:
-    optimizer = make(name)
-    for _ in range(3):
-        point = optimizer.recommend()
-        assert tuple(point.shape) == SPACE.shape
-        assert torch.isfinite(point).all()
-        rounds(optimizer, oracle, 1)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_seed_and_answers_ask_the_same_and_other_answers_do_not(
-    name: str, oracle: Oracle
-) -> None:
-    asks = [[a.points for a in rounds(make(name, s), oracle, 4)] for s in (1, 1)]
-    assert all(torch.equal(a, b) for a, b in zip(*asks, strict=True))
-    told, otherwise = make(name, 1), make(name, 1)
-    for _ in range(40):  # some look at a whole population before they react
-        ask, twin = told.ask(), otherwise.ask()
-        if not torch.equal(ask.points, twin.points):
-            return
-        answer = oracle.query(ask)
-        told.tell(ask, answer)
-        gradients = None if answer.gradients is None else -answer.gradients
-        otherwise.tell(twin, replace(answer, values=-answer.values, gradients=gradients))
-    pytest.fail("what it is told does not change what it asks")
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("before", [0, 1, 5, 13])
-def test_save_and_restore_equals_no_interruption(name: str, before: int, oracle: Oracle) -> None:
-    straight = make(name)
-    rounds(straight, oracle, before)
-    saved = {
-        k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in straight.state_dict().items()
-    }
-    restored = make(name, seed=99)
-    restored.load_state_dict(saved)
-    for one, two in zip(rounds(straight, oracle, 3), rounds(restored, oracle, 3), strict=True):
-        assert torch.equal(one.points, two.points)
-        assert one.minibatch.tolist() == two.minibatch.tolist()
-    assert torch.equal(straight.recommend(), restored.recommend())
-
-
 def make_after(name: str, oracle: Oracle, count: int) -> Optimizer:
     optimizer = make(name, 1)
     rounds(optimizer, oracle, count)
@@ -153,14 +130,6 @@ def test_the_state_survives_the_store(name: str, oracle: Oracle, tmp_path: Path)
     restored = make(name, 7)
     restored.load_state_dict(found.optimizer)
     assert torch.equal(restored.ask().points, optimizer.ask().points)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_state_is_tensors_and_plain_values(name: str, oracle: Oracle) -> None:
-    optimizer = make(name)
-    rounds(optimizer, oracle, 2)
-    for value in optimizer.state_dict().values():
-        assert isinstance(value, torch.Tensor | int | float | str)
 
 
 @pytest.mark.parametrize("name", NAMES)

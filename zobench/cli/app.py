@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import RunConfig, parse_overrides
+from .plugin import app as plugin_app
 
 if TYPE_CHECKING:
     from ..results import RunResult
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which black-box optimizer buys the most fairness per query?",
 )
+
+app.add_typer(plugin_app, name="plugin")
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Settings = Annotated[

@@ -1,0 +1,181 @@
+"""``zobench plugin new``: a project that works as it is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from string import Template
+
+from ..errors import ConfigError
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "zobench-$name"
+version = "0.1.0"
+description = "$name, an optimizer for zobench"
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = ["zobench"]
+
+[project.optional-dependencies]
+test = ["pytest"]
+
+[project.entry-points.zobench]
+$module = "zobench_$module"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["zobench_$module.py"]
+"""
+
+OPTIMIZER = '''\
+"""$name: takes a random step, keeps it where it helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+import zobench
+from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
+from zobench.stateful import Stateful
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ${Class}Parameters:
+    """Shown by ``zobench list optimizers $name``, set by ``--set optimizer.step=0.02``."""
+
+    step: float = zobench.parameter(0.01, "size of a step, in units of the pixel range", low=0)
+
+
+class $Class(Stateful):
+    """Compares the edit with a random neighbour on the same images."""
+
+    feedback: ClassVar[Feedback] = "value"
+    remembered = ("edit", "asks", "rng")  # all that decides the future; saved and restored
+
+    def __init__(self, context: OptimizerContext, parameters: ${Class}Parameters) -> None:
+        import torch  # here, so that ``zobench list`` stays instant
+
+        self.rng = context.rng  # the only source of random numbers
+        self.shape = context.space.shape
+        self.step = parameters.step
+        self.edit = torch.zeros(self.shape)
+        self.asks = 0
+
+    def ask(self) -> Ask:
+        """The edit and a neighbour; equal minibatch numbers mean the same images."""
+        import torch
+
+        noise = self.rng.standard_normal(self.shape, dtype=np.float32)
+        neighbour = self.edit + self.step * torch.from_numpy(noise)
+        return Ask(torch.stack([self.edit, neighbour]), np.array([self.asks, self.asks]))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """Moves where the neighbour has the lower value."""
+        if answer.values[1] < answer.values[0]:
+            self.edit = ask.points[1].clone()
+        self.asks += 1
+
+    def recommend(self) -> Tensor:
+        """What to deploy if the run ended now."""
+        return self.edit.clone()
+
+
+@zobench.hookimpl
+def zobench_register_optimizers() -> dict[str, zobench.Plugin]:
+    """Found by zobench through the entry point in pyproject.toml."""
+    return {"$name": zobench.Plugin($Class, "keeps random steps that help", label="value")}
+'''
+
+TEST = '''\
+"""The contract of every zobench optimizer, and one promise of this one."""
+
+from zobench.testing import OptimizerConformance
+
+
+class Test$Class(OptimizerConformance):
+    name = "$name"
+    progress = 0.1
+'''
+
+README = """\
+# zobench-$name
+
+An optimizer for zobench, the benchmark of fairness per query.
+
+```sh
+python -m pip install -e '.[test]'
+zobench plugin check $name
+python -m pytest
+zobench run --optimizer $name
+```
+"""
+
+WORKFLOW = """\
+name: ci
+on: [push, pull_request]
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+      - run: python -m pip install -e '.[test]'
+      - run: python -m pytest
+"""
+
+IGNORED = """\
+__pycache__/
+*.egg-info/
+dist/
+runs/
+"""
+
+
+def write_project(name: str, parent: Path) -> Path:
+    """Writes the project ``zobench-<name>`` into ``parent`` and returns its folder.
+
+    Raises:
+        ConfigError: The name is no plugin name, or the folder exists or cannot be written.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"the name is {name!r}, but must be small letters and digits joined by single hyphens, "
+            "e.g. random-walk"
+        )
+    module = name.replace("-", "_")
+    words = {"name": name, "module": module, "Class": "".join(map(str.capitalize, name.split("-")))}
+    files = {
+        "pyproject.toml": PYPROJECT,
+        f"zobench_{module}.py": OPTIMIZER,
+        f"tests/test_{module}.py": TEST,
+        "README.md": README,
+        ".github/workflows/ci.yml": WORKFLOW,
+        ".gitignore": IGNORED,
+    }
+    folder = parent / f"zobench-{name}"
+    if folder.exists():
+        raise ConfigError(f"{folder} exists already; choose another name or another --out")
+    try:
+        for path, text in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(Template(text).substitute(words))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {folder}: {error.strerror}; choose another --out"
+        ) from error
+    return folder

@@ -1,0 +1,46 @@
+"""Runs a suite without pytest, for ``zobench plugin check``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .optimizers import OptimizerConformance
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        what: The requirement, in words.
+        fault: What is wrong and how to mend it; empty where the requirement holds.
+    """
+
+    what: str
+    fault: str = ""
+
+
+def check(name: str) -> Iterator[Finding]:
+    """Checks an installed optimizer, one requirement at a time.
+
+    Raises:
+        ConfigError: Nobody offers that optimizer.
+    """
+    suite = type("Checked", (OptimizerConformance,), {"name": name})()
+    suite.registry().find("optimizers", name)
+    for method, _ in inspect.getmembers(OptimizerConformance, inspect.isfunction):
+        if method.startswith("test_"):
+            yield _run(suite, method)
+
+
+def _run(suite: OptimizerConformance, method: str) -> Finding:
+    what = method.removeprefix("test_").replace("_", " ")
+    try:
+        getattr(suite, method)()
+    except AssertionError as error:
+        return Finding(what, str(error) or "does not hold")
+    except Exception as error:  # a plugin may fail in any way; all other checks still run
+        return Finding(what, f"{type(error).__name__}: {error}")
+    return Finding(what)

@@ -1,0 +1,234 @@
+"""What every optimizer must do, whoever wrote it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from ..errors import ConfigError
+from ..optimizers import FEEDBACK, Ask, Optimizer, State
+from ..parameters import declarations
+from ..plugins import Registry, load_registry
+from .toy import ToyOracle
+
+
+class OptimizerConformance:
+    """Subclass it, name the optimizer, and pytest collects the tests.
+
+    Attributes:
+        name: As typed after ``--optimizer``.
+        overrides: Parameters other than the defaults.
+        progress: The share of the toy's distance to the best value that must be gone when the budget
+            is; 0 asks that nothing was lost.
+    """
+
+    name: ClassVar[str]
+    overrides: ClassVar[Mapping[str, object]] = {}
+    progress: ClassVar[float] = 0.0
+
+    def registry(self) -> Registry:
+        """Where the name is looked up; that of all installed plugins."""
+        return _installed()
+
+    def make(self, oracle: ToyOracle, seed: int = 0) -> Optimizer:
+        """The optimizer under test."""
+        offer, argument = self.registry().find("optimizers", self.name)
+        made: Optimizer = offer.plugin.make(
+            oracle.context(seed, argument), self.overrides, "optimizer"
+        )
+        return made
+
+    def test_declares_the_feedback_that_the_list_shows(self) -> None:
+        """``feedback`` of the class and ``label`` of the plugin are the same level."""
+        offer, _ = self.registry().find("optimizers", self.name)
+        declared = self.make(ToyOracle()).feedback
+        assert declared in FEEDBACK, f"feedback is {declared!r}; choose one of {FEEDBACK}"
+        assert offer.plugin.label == declared, (
+            f"Plugin(label={offer.plugin.label!r}) but feedback = {declared!r}; make them equal"
+        )
+
+    def test_asks_are_well_formed(self) -> None:
+        """Points are float32, finite and of the space; numbers are whole; no more is wanted."""
+        oracle = ToyOracle()
+        optimizer = self.make(oracle)
+        for ask in rounds(optimizer, oracle, 4):
+            count = len(ask.points)
+            assert tuple(ask.points.shape) == (count, *oracle.space.shape), (
+                f"points have shape {tuple(ask.points.shape)}; return (K, *context.space.shape)"
+            )
+            assert ask.points.dtype == torch.float32, f"points are {ask.points.dtype}, not float32"
+            assert torch.isfinite(ask.points).all(), "points hold NaN or infinity"
+            assert ask.minibatch.dtype == np.int64, f"minibatch is {ask.minibatch.dtype}, not int64"
+            assert ask.minibatch.shape == (count,), "one minibatch number a point"
+            assert (ask.minibatch >= 0).all(), "minibatch numbers are negative"
+            assert FEEDBACK.index(ask.want) <= FEEDBACK.index(optimizer.feedback), (
+                f"wants {ask.want!r} but declares {optimizer.feedback!r}"
+            )
+
+    def test_always_recommends_a_finite_point_of_the_space(self) -> None:
+        """From before the first answer on."""
+        oracle = ToyOracle()
+        optimizer = self.make(oracle)
+        for _ in range(4):
+            point = optimizer.recommend()
+            assert tuple(point.shape) == oracle.space.shape, "return a point of context.space.shape"
+            assert torch.isfinite(point).all(), "the recommendation holds NaN or infinity"
+            rounds(optimizer, oracle, 1)
+
+    def test_does_not_change_what_was_asked_or_recommended(self) -> None:
+        """What was handed out is a copy, or later steps would rewrite history."""
+        oracle = ToyOracle()
+        optimizer = self.make(oracle)
+        rounds(optimizer, oracle, 2)
+        recommended = optimizer.recommend()
+        ask = optimizer.ask()
+        kept = recommended.clone(), ask.points.clone()
+        optimizer.tell(ask, oracle.query(ask))
+        rounds(optimizer, oracle, 2)
+        assert torch.equal(kept[0], recommended), (
+            "recommend() returned a tensor that it changed later"
+        )
+        assert torch.equal(kept[1], ask.points), "ask() returned points that it changed later"
+
+    def test_the_same_seed_asks_the_same_and_another_seed_does_not(self) -> None:
+        """Unless it draws no random number at all."""
+        oracle = ToyOracle()
+        one, two, other = (trace(self.make(oracle, seed), oracle) for seed in (1, 1, 2))
+        assert one == two, "two runs with one seed differ: draw from context.rng only"
+        context = oracle.context(1)
+        fresh = json.dumps(context.rng.bit_generator.state)
+        offer, argument = self.registry().find("optimizers", self.name)
+        context = replace(context, argument=argument)
+        rounds(offer.plugin.make(context, self.overrides, "optimizer"), oracle, 8)
+        drew = json.dumps(context.rng.bit_generator.state) != fresh
+        assert one != other or not drew, "another seed changes nothing"
+
+    def test_another_process_asks_the_same(self) -> None:
+        """With other hash seeds, too."""
+        here = trace(self.make(ToyOracle(), 1), ToyOracle())
+        assert self.trace_elsewhere() == here, (
+            "another process asks otherwise: do not depend on hash(), sets, time or a global stream"
+        )
+
+    def trace_elsewhere(self) -> str:
+        """The trace in a fresh process; only an installed optimizer can be found there."""
+        code = (
+            "import sys; from zobench.testing.optimizers import remote_trace; "
+            "print(remote_trace(sys.argv[1], sys.argv[2]))"
+        )
+        command = [sys.executable, "-c", code, self.name, json.dumps(dict(self.overrides))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"a fresh process failed: {done.stderr[-500:]}"
+        return done.stdout.split()[-1]
+
+    def test_answers_change_what_is_asked(self) -> None:
+        """Told the opposite, it must go elsewhere."""
+        oracle = ToyOracle()
+        told, otherwise = self.make(oracle, 1), self.make(oracle, 1)
+        for _ in range(40):  # some look at a whole population before they react
+            ask, twin = told.ask(), otherwise.ask()
+            if not torch.equal(ask.points, twin.points):
+                return
+            answer = oracle.query(ask)
+            told.tell(ask, answer)
+            gradients = None if answer.gradients is None else -answer.gradients
+            otherwise.tell(twin, replace(answer, values=-answer.values, gradients=gradients))
+        raise AssertionError("what it is told does not change what it asks in 40 rounds")
+
+    def test_save_and_restore_equals_no_interruption(self) -> None:
+        """At several moments, the start among them, into an instance of another seed."""
+        for before in (0, 1, 5, 13):
+            oracle = ToyOracle()
+            straight = self.make(oracle)
+            rounds(straight, oracle, before)
+            state = _copied(straight.state_dict())
+            for key, value in state.items():
+                assert isinstance(value, torch.Tensor | int | float | str), (
+                    f"state[{key!r}] is {type(value).__name__}; store tensors, numbers and texts"
+                )
+            restored = self.make(oracle, seed=99)
+            restored.load_state_dict(state)
+            assert trace(straight, oracle) == trace(restored, oracle), (
+                f"restored after {before} asks it goes on otherwise: state_dict() lacks something"
+            )
+            assert torch.equal(straight.recommend(), restored.recommend()), (
+                f"restored after {before} asks it recommends another point"
+            )
+
+    def test_ends_no_worse_than_it_began(self) -> None:
+        """On a noisy bowl of 64 dimensions and a thousand evaluations."""
+        oracle = ToyOracle()
+        optimizer = self.make(oracle)
+        spent = 0
+        while True:
+            ask = optimizer.ask()
+            spent += len(ask.points) * oracle.batch_size * (3 if ask.want == "gradient" else 1)
+            if spent > oracle.budget:
+                break
+            optimizer.tell(ask, oracle.query(ask))
+        left = oracle.value(optimizer.recommend())
+        assert left <= 1.0 - self.progress + 1e-6, (
+            f"{1 - left:.0%} of the way to the best value is gone, less than {self.progress:.0%}"
+        )
+
+    def test_parameters_outside_their_rule_are_refused(self) -> None:
+        """Declared bounds hold, and unknown names have no effect but an error."""
+        offer, argument = self.registry().find("optimizers", self.name)
+        context = ToyOracle().context(0, argument)
+        bad: list[dict[str, Any]] = [{"no_such_parameter": 1}]
+        for each in declarations(offer.plugin.parameters()).values():
+            assert each.help, f"parameter {each.name!r} has no help text"
+            if each.type in (int, float) and each.low is not None:
+                bad.append({each.name: each.type(each.low) - 1})
+            if each.choices:
+                bad.append({each.name: "no such choice"})
+        for overrides in bad:
+            try:
+                offer.plugin.make(context, overrides, "optimizer")
+            except ConfigError:
+                continue
+            raise AssertionError(f"{overrides} was accepted")
+
+
+def rounds(optimizer: Optimizer, oracle: ToyOracle, count: int) -> list[Ask]:
+    """Asks and tells ``count`` times."""
+    asks = []
+    for _ in range(count):
+        ask = optimizer.ask()
+        optimizer.tell(ask, oracle.query(ask))
+        asks.append(ask)
+    return asks
+
+
+def trace(optimizer: Optimizer, oracle: ToyOracle, count: int = 4) -> str:
+    """A digest of the next asks."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for ask in rounds(optimizer, oracle, count):
+        hasher.update(ask.points.numpy().tobytes() + ask.minibatch.tobytes() + ask.want.encode())
+    return hasher.hexdigest()
+
+
+def remote_trace(name: str, overrides: str) -> str:
+    """What :meth:`OptimizerConformance.trace_elsewhere` runs."""
+    suite = type(
+        "Remote", (OptimizerConformance,), {"name": name, "overrides": json.loads(overrides)}
+    )()
+    return trace(suite.make(ToyOracle(), 1), ToyOracle())
+
+
+@cache
+def _installed() -> Registry:
+    return load_registry()
+
+
+def _copied(state: State) -> State:
+    return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in state.items()}

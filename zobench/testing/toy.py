@@ -1,0 +1,66 @@
+"""A noisy convex bowl in place of encoder, images and labels: exact, and answered at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..optimizers import Answer, Ask, OptimizerContext
+from ..spaces import PixelSpace
+
+DISTANCE = 0.05
+"""Root mean square of the best point: a few steps of the size that edits usually move by."""
+NOISE = 0.2
+"""How far a minibatch's best point lies from the best point, relative to ``DISTANCE``."""
+EMBEDDING = 5
+
+
+class ToyOracle:
+    """Answers asks by ``mean((point - best_m)**2)``, where ``best_m`` belongs to the minibatch.
+
+    Equal minibatch numbers give the same ``best_m``: common random numbers, as the real oracle has.
+
+    Args:
+        side: Points are ``(1, side, side)``.
+        batch_size: Images a minibatch, so queries an evaluation.
+        budget: Queries that the optimizer is told it has.
+    """
+
+    def __init__(self, side: int = 8, batch_size: int = 4, budget: int = 4000) -> None:
+        self.space = PixelSpace(side, side)
+        self.batch_size, self.budget = batch_size, budget
+        rng = np.random.default_rng(0)
+        self.best = torch.from_numpy(DISTANCE * rng.standard_normal(self.space.shape)).float()
+
+    def context(self, seed: int, argument: str = "") -> OptimizerContext:
+        """What an optimizer is made with."""
+        rng = np.random.default_rng(seed)
+        return OptimizerContext(self.space, rng, self.budget, self.batch_size, argument)
+
+    def query(self, ask: Ask) -> Answer:
+        """Values ``(K,)``, and embeddings or gradients where asked for."""
+        off = torch.stack(
+            [
+                point - self._best(int(number))
+                for point, number in zip(ask.points, ask.minibatch, strict=True)
+            ]
+        ).double()
+        values = (off**2).flatten(1).mean(1)
+        embeddings = gradients = None
+        if ask.want != "value":
+            embeddings = (
+                values.float()[:, None, None].expand(-1, self.batch_size, EMBEDDING).clone()
+            )
+        if ask.want == "gradient":
+            gradients = (2 * off / off[0].numel()).float()
+        return Answer(values, embeddings, gradients)
+
+    def value(self, point: Tensor) -> float:
+        """The bowl without noise, 1 at no edit and 0 at the best point."""
+        return float(((point - self.best) ** 2).mean() / (self.best**2).mean())
+
+    def _best(self, minibatch: int) -> Tensor:
+        rng = np.random.default_rng([1, minibatch])
+        noise = rng.standard_normal(self.space.shape)
+        return self.best + NOISE * DISTANCE * torch.from_numpy(noise).float()
