@@ -44,8 +44,8 @@ SPACE = PixelSpace(8, 8)
 
 
 PROGRESS = {"gezo": -0.2, "gezo-released": -2.0}
-"""Floors for those that end worse than they began: GeZO takes a loss on one minibatch for better than that
-on another, and its released code never shortens its steps of 0.03, here most of the whole way."""
+"""Floors for those that end worse than they began: GeZO takes a loss on one minibatch for better than
+one on another, and its released code never shortens its steps of 0.03, here most of the way."""
 
 
 @cache
