@@ -30,17 +30,19 @@ def test_any_chunking_gives_the_same_embeddings_within_the_stated_tolerance(tmp_
         vit_mae(request(tmp_path), VitMaeParameters(chunk=chunk)).embed(images)
         for chunk in (1, 4, 16, 64)
     ]
+    assert (found[0].abs() < 1).float().mean() > 0.2  # numbers at their end agree whatever happens
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-5, atol=1e-5)
 
 
-def test_vit_mae_is_one_channel_128_numbers_and_normalised(tmp_path: Path) -> None:
+def test_vit_mae_is_one_channel_and_its_numbers_end(tmp_path: Path) -> None:
     encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=8))
     assert encoder.spec.image_shape == (1, 224, 224)
     assert encoder.spec.differentiable
     z = encoder.embed(films(3))
-    assert tuple(z.shape) == (3, encoder.spec.embedding_dim) == (3, 128)
-    torch.testing.assert_close(z.std(1, unbiased=False), torch.ones(3), rtol=1e-3, atol=1e-3)
+    assert tuple(z.shape) == (3, encoder.spec.embedding_dim) == (3, 176)
+    assert z.min() == -1
+    assert z.max() == 1
 
 
 def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
 def test_gradients_flow_to_the_images_through_several_chunks(tmp_path: Path) -> None:
     encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=2))
     images = films(5).requires_grad_()
-    encoder.embed(images)[:, 0].sum().backward()
+    encoder.embed(images).sum().backward()
     assert images.grad is not None
     assert (images.grad.flatten(1).norm(dim=1) > 0).all()
 
