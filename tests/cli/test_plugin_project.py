@@ -98,3 +98,10 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     write_project("mine", tmp_path)
     with pytest.raises(ConfigError, match="exists already"):
         write_project("mine", tmp_path)
+
+
+def test_checks_without_assertions_are_refused_rather_than_passed() -> None:
+    words = [sys.executable, "-O", "-m", "zobench", "plugin", "check", "gezo"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "without -O" in done.stderr

@@ -17,12 +17,13 @@ from zobench.heads import fit_head
 from zobench.images import load_images
 from zobench.ledger import Ledger
 from zobench.objective import Objective
-from zobench.optimizers import Ask, Optimizer, OptimizerContext
+from zobench.optimizers import Optimizer, OptimizerContext
 from zobench.oracle import Oracle
 from zobench.plugins import load_registry
 from zobench.spaces import PixelSpace
 from zobench.store import Checkpoint, RunFolder
 from zobench.testing import OptimizerConformance
+from zobench.testing.optimizers import rounds
 
 FAMILIES = {
     "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
@@ -52,8 +53,9 @@ one on another, and its released code never shortens its steps of 0.03, here mos
 def traces_elsewhere() -> dict[str, str]:
     """Every optimizer's trace in one other process, for each to start its own takes minutes."""
     code = (
-        "import sys; from zobench.testing.optimizers import remote_trace; "
-        "[print(name, remote_trace(name, '{}')) for name in sys.argv[1:]]"
+        "import sys\n"
+        "from zobench.testing.optimizers import remote_trace\n"
+        "for name in sys.argv[1:]: print(name, remote_trace(name, '{}'))"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, *NAMES]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -97,15 +99,6 @@ def oracle() -> Oracle:
     )
     objective = Objective(films, metered, head, 0.01, BATCH, np.random.SeedSequence(5))
     return Oracle(objective, SPACE, metered.ledger, 4000, "gradient")
-
-
-def rounds(optimizer: Optimizer, oracle: Oracle, count: int) -> list[Ask]:
-    asks = []
-    for _ in range(count):
-        ask = optimizer.ask()
-        optimizer.tell(ask, oracle.query(ask))
-        asks.append(ask)
-    return asks
 
 
 def test_each_family_has_members_here() -> None:

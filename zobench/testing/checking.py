@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..errors import ConfigError
 from .optimizers import OptimizerConformance
 
 
@@ -26,8 +27,12 @@ def check(name: str) -> Iterator[Finding]:
     """Checks an installed optimizer, one requirement at a time.
 
     Raises:
-        ConfigError: Nobody offers that optimizer.
+        ConfigError: Nobody offers that optimizer, or assertions are switched off.
     """
+    if not __debug__:
+        raise ConfigError(
+            "checks are assertions, which python -O leaves out; run python without -O"
+        )
     suite = type("Checked", (OptimizerConformance,), {"name": name})()
     suite.registry().find("optimizers", name)
     for method, _ in inspect.getmembers(OptimizerConformance, inspect.isfunction):

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 
 from ..errors import ConfigError
-from ..optimizers import FEEDBACK, Ask, Optimizer, State
+from ..optimizers import FEEDBACK, Answer, Ask, Optimizer, State
 from ..parameters import declarations
 from ..plugins import Registry, load_registry
 from .toy import ToyOracle
@@ -27,8 +27,8 @@ class OptimizerConformance:
     Attributes:
         name: As typed after ``--optimizer``.
         overrides: Parameters other than the defaults.
-        progress: The share of the toy's distance to the best value that must be gone when the budget
-            is; 0 asks that nothing was lost.
+        progress: The share of the way from no edit's value to the best value that must be gone when
+            the budget is; 0 asks that nothing was lost.
     """
 
     name: ClassVar[str]
@@ -199,7 +199,15 @@ class OptimizerConformance:
             raise AssertionError(f"{overrides} was accepted")
 
 
-def rounds(optimizer: Optimizer, oracle: ToyOracle, count: int) -> list[Ask]:
+class Answers(Protocol):
+    """Whoever answers asks: the toy, or an oracle of a run."""
+
+    def query(self, ask: Ask) -> Answer:
+        """The answer."""
+        ...
+
+
+def rounds(optimizer: Optimizer, oracle: Answers, count: int) -> list[Ask]:
     """Asks and tells ``count`` times."""
     asks = []
     for _ in range(count):
@@ -209,7 +217,7 @@ def rounds(optimizer: Optimizer, oracle: ToyOracle, count: int) -> list[Ask]:
     return asks
 
 
-def trace(optimizer: Optimizer, oracle: ToyOracle, count: int = 4) -> str:
+def trace(optimizer: Optimizer, oracle: Answers, count: int = 4) -> str:
     """A digest of the next asks."""
     hasher = hashlib.blake2b(digest_size=16)
     for ask in rounds(optimizer, oracle, count):
