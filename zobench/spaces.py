@@ -146,6 +146,14 @@ class BoxedSpace:
         return self.inner.decode(points).clamp(-self.limit, self.limit)
 
 
+SUMMARIES = {
+    "pixel": "every pixel of the edit, as in the paper",
+    "lowres:<k>": "a picture of k x k, enlarged by bicubic interpolation",
+    "dct:<k>": "the k x k lowest frequencies of the discrete cosine transform",
+    "patch:<p>": "one tile of p x p pixels, repeated over the image",
+}
+"""What ``zobench list`` says of each space; any of them takes ``--box``."""
+
 FAMILIES: dict[str, Callable[[int, int, int], Space]] = {
     each.family: each for each in (LowresSpace, DctSpace, PatchSpace)
 }
@@ -173,7 +181,7 @@ def _named(name: str, height: int, width: int) -> Space:
     if name == "pixel":
         return PixelSpace(height, width)
     if family not in FAMILIES:
-        known = ["pixel", *(f"{each}:<k>" for each in FAMILIES)]
+        known = list(SUMMARIES)
         raise ConfigError(
             f"space is {name!r}, but must be one of {', '.join(known)}"
             f"{nearest(family, ['pixel', *FAMILIES])}"

@@ -1,10 +1,14 @@
-"""``zobench plugin``: what it writes is built, installed, listed, checked and tested for real."""
+"""``zobench plugin``: what it writes is built, installed, listed, run, checked and tested for real."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import sysconfig
+import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,47 +16,135 @@ import pytest
 from zobench.cli.scaffold import write_project
 from zobench.errors import ConfigError
 
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "write-an-optimizer.md"
+SMALL = [
+    *("--budget", "64", "--batch-size", "16", "--snapshots", "1", "--replicates", "20"),
+    *("--set", "split.train=40", "--set", "split.test_per_cell=10"),
+]
 
-def command(*words: str, target: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs this Python's module with the freshly installed distribution beside what is here."""
-    environment = {**os.environ, "PYTHONPATH": str(target), "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        check=False,
-    )
+
+@dataclass(frozen=True)
+class Environment:
+    """A fresh virtual environment: nothing of its own but what a test installs.
+
+    zobench and what it needs are lent from the environment of the tests, for to install them anew takes
+    minutes; plugins are found in both.
+    """
+
+    folder: Path
+
+    @property
+    def python(self) -> str:
+        return str(self.folder / "bin" / "python")
+
+    def shell(self, line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        """What a user types with the environment activated."""
+        path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
+        # no package index: what is installed lies here, and hatchling is lent
+        pip = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+        return subprocess.run(
+            line,
+            shell=True,
+            cwd=cwd,
+            env={**os.environ, **pip, "PATH": path, "COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, line: str, cwd: Path) -> str:
+        done = self.shell(line, cwd)
+        assert done.returncode == 0, line + "\n" + done.stdout + done.stderr
+        return done.stdout
+
+
+def fresh_environment(folder: Path) -> Environment:
+    venv.create(folder, with_pip=True)
+    lent = sysconfig.get_path("purelib")
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "lent.pth").write_text(f"import site; site.addsitedir({lent!r})\n")
+    script = folder / "bin" / "zobench"
+    script.write_text(f"#!{folder / 'bin' / 'python'}\nfrom zobench.cli import main\nmain()\n")
+    script.chmod(0o755)
+    return Environment(folder)
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scaffolded project, built into a wheel and installed into a folder of its own."""
-    parent = tmp_path_factory.mktemp("project")
-    folder = write_project("random-walk", parent)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    where = ["--target", str(parent / "site"), str(folder)]
-    done = subprocess.run([*pip, *where], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return parent
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project("random-walk", tmp_path_factory.mktemp("project"))
 
 
-def test_the_project_is_listed_under_its_distribution_and_keeps_the_contract(
-    installed: Path,
+@pytest.fixture(scope="module")
+def installed(project: Path) -> Environment:
+    """The scaffolded project, built into a wheel, installed where nobody else is."""
+    environment = fresh_environment(project.parent / "env")
+    environment.run(f"pip wheel --quiet -w dist {project}", project.parent)
+    environment.run("pip install --quiet dist/zobench_random_walk-*.whl", project.parent)
+    return environment
+
+
+def test_it_is_listed_under_its_distribution_and_keeps_the_contract(
+    installed: Environment, tmp_path: Path
 ) -> None:
-    site = installed / "site"
-    listed = command("zobench", "list", "optimizers", target=site, cwd=installed)
-    assert "zobench-random-walk" in listed.stdout, listed.stderr
-    checked = command("zobench", "plugin", "check", "random-walk", target=site, cwd=installed)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "meets every requirement" in checked.stdout
+    assert "zobench-random-walk" in installed.run("zobench list optimizers", tmp_path)
+    checked = installed.run("zobench plugin check random-walk", tmp_path)
+    assert "meets every requirement" in checked
 
 
-def test_its_own_tests_pass(installed: Path) -> None:
-    project = installed / "zobench-random-walk"
-    done = command("pytest", "-q", "tests", target=installed / "site", cwd=project)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_it_runs_and_the_run_names_its_distribution(installed: Environment, tmp_path: Path) -> None:
+    words = " ".join(["zobench run --optimizer random-walk", *SMALL])
+    installed.run(words, tmp_path)
+    (manifest,) = tmp_path.glob("runs/*/manifest.json")
+    assert '"optimizer": "zobench-random-walk"' in manifest.read_text()
+
+
+def test_worker_processes_see_it(installed: Environment, tmp_path: Path) -> None:
+    (tmp_path / "ask_workers.py").write_text(
+        "import joblib\n"
+        "from zobench.plugins import load_registry\n"
+        "def seen(_):\n"
+        "    return load_registry().offers['optimizers']['random-walk'].distribution\n"
+        "if __name__ == '__main__':\n"
+        "    print(joblib.Parallel(n_jobs=2)(joblib.delayed(seen)(i) for i in range(2)))\n"
+    )
+    found = installed.run("python ask_workers.py", tmp_path)
+    assert found.strip() == "['zobench-random-walk', 'zobench-random-walk']"
+
+
+def test_its_own_tests_pass(installed: Environment, project: Path) -> None:
+    installed.run("python -m pytest -q tests", project)
+
+
+def test_a_broken_distribution_is_named_and_its_removal_heals(
+    installed: Environment, project: Path, tmp_path: Path
+) -> None:
+    (module,) = installed.folder.glob("lib/python*/site-packages/zobench_random_walk.py")
+    good = module.read_text()
+    try:
+        module.write_text("import no_such_module\n")
+        done = installed.shell("zobench list", tmp_path)
+        assert done.returncode == 2
+        assert "'zobench-random-walk'" in done.stderr
+        assert "Traceback" not in done.stderr
+        installed.run("pip uninstall --quiet --yes zobench-random-walk", tmp_path)
+        installed.run("zobench list", tmp_path)
+    finally:
+        installed.run("pip install --quiet --force-reinstall dist/*.whl", project.parent)
+    (module,) = installed.folder.glob("lib/python*/site-packages/zobench_random_walk.py")
+    assert module.read_text() == good
+
+
+def test_a_built_ins_name_is_nobody_elses(installed: Environment, tmp_path: Path) -> None:
+    (module,) = installed.folder.glob("lib/python*/site-packages/zobench_random_walk.py")
+    good = module.read_text()
+    try:
+        module.write_text(good.replace('{"random-walk"', '{"gezo"'))
+        done = installed.shell("zobench list", tmp_path)
+    finally:
+        module.write_text(good)
+    assert done.returncode == 2
+    assert "'gezo': zobench and zobench-random-walk" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -62,30 +154,86 @@ def test_its_own_tests_pass(installed: Path) -> None:
         ('("edit", "asks", "rng")', '("asks", "rng")', "state_dict"),
         ('label="value"', 'label="gradient"', "make them equal"),
         ("return self.edit.clone()", "return self.edit[0]", "context.space.shape"),
+        (
+            "self.asks = 0",
+            "self.asks = 0\n        self.hoard = torch.ones(999, self.edit.numel())",
+            "MiB in 150,544 dimensions",
+        ),
     ],
 )
-def test_a_fault_is_found_and_the_mending_named(
-    installed: Path, tmp_path: Path, good: str, bad: str, fault: str
+def test_a_fault_in_a_project_that_is_not_installed_is_found_and_the_mending_named(
+    tmp_path: Path, good: str, bad: str, fault: str
 ) -> None:
-    site = installed / "site"
-    text = (site / "zobench_random_walk.py").read_text()
-    assert good in text
-    for path in site.glob("*.dist-info"):
-        (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "zobench_random_walk.py").write_text(text.replace(good, bad))
-    done = command("zobench", "plugin", "check", "random-walk", target=tmp_path, cwd=installed)
+    folder = write_project("other-walk", tmp_path)
+    module = folder / "zobench_other_walk.py"
+    assert good in module.read_text()
+    module.write_text(module.read_text().replace(good, bad))
+    done = check(folder.name, tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert fault in " ".join(done.stdout.split())
+    assert "other-walk misses" in done.stdout
 
 
-def test_a_broken_distribution_is_named(installed: Path, tmp_path: Path) -> None:
-    for path in (installed / "site").glob("*.dist-info"):
-        (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "zobench_random_walk.py").write_text("import no_such_module\n")
-    done = command("zobench", "list", target=tmp_path, cwd=installed)
-    assert done.returncode == 2
-    assert "zobench-random-walk" in done.stderr
+def test_a_file_with_hooks_is_checked_as_it_lies_there(tmp_path: Path) -> None:
+    folder = write_project("other-walk", tmp_path)
+    done = check(str(folder / "zobench_other_walk.py"), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "other-walk meets every requirement" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("nowhere/", None, "neither a project folder nor a .py file"),
+        ("empty/readme.md", "", "cannot read"),
+        ("bad/pyproject.toml", "[project", "is no TOML"),
+        ("plain/pyproject.toml", "[project]\nname = 'plain'\n", "names no plugin"),
+        ("idle.py", "", "offers no optimizer"),
+    ],
+)
+def test_what_is_no_plugin_project_gets_one_message(
+    path: str, content: str | None, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(content)
+    done = check(path if path.endswith(".py") else str(Path(path).parent) + "/", tmp_path)
+    if path == "nowhere/":
+        done = check(path, tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def check(path: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "zobench", "plugin", "check", path]
+    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
+    environment = fresh_environment(tmp_path / "env")
+    cwd, module = tmp_path, tmp_path / "zobench-momentum-walk" / "zobench_momentum_walk.py"
+    blocks = re.findall(r"```(\w+)( [\w-]+)?\n(.*?)```", TUTORIAL.read_text(), flags=re.DOTALL)
+    said = ""
+    for language, how, text in blocks:
+        if language == "python" and text.startswith("class "):
+            old = re.search(r"class MomentumWalk\(.*?(?=\n\n\n@zobench)", module.read_text(), re.DOTALL)
+            assert old is not None
+            module.write_text(module.read_text().replace(old.group(), text.rstrip()))
+        elif language == "python":
+            module.write_text(re.sub(r" +remembered = .*\n", text, module.read_text()))
+        elif language == "text":
+            assert " ".join(text.split()) in " ".join(said.split())
+        elif how == " fails":
+            done = environment.shell(text, cwd)
+            assert done.returncode == 1, done.stdout + done.stderr
+            said = done.stdout
+        elif how != " no-run":
+            for line in text.splitlines():
+                if line.startswith("cd "):
+                    cwd = cwd / line.removeprefix("cd ")
+                else:
+                    said = environment.run(line, cwd)
 
 
 @pytest.mark.parametrize("name", ["Random", "a b", "-a", "a--b", ""])

@@ -23,7 +23,8 @@ from zobench.plugins import load_registry
 from zobench.spaces import PixelSpace
 from zobench.store import Checkpoint, RunFolder
 from zobench.testing import OptimizerConformance
-from zobench.testing.optimizers import rounds
+from zobench.testing.memory import peaks
+from zobench.testing.optimizers import WIDE, rounds
 
 FAMILIES = {
     "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
@@ -62,11 +63,20 @@ def traces_elsewhere() -> dict[str, str]:
     return dict(line.split() for line in done.stdout.splitlines())
 
 
+@cache
+def peaks_elsewhere() -> dict[str, int]:
+    """Likewise."""
+    return peaks(NAMES, WIDE)
+
+
 class BuiltIn(OptimizerConformance):
     __test__ = False
 
     def trace_elsewhere(self) -> str:
         return traces_elsewhere()[self.name]
+
+    def peak_elsewhere(self) -> int:
+        return peaks_elsewhere()[self.name]
 
 
 def _suite(name: str) -> type[BuiltIn]:
@@ -161,3 +171,14 @@ def _reachable(root: object) -> list[object]:
         else:
             waiting += list(getattr(each, "__dict__", {}).values())
     return list(found.values())
+
+
+def test_mezo_holds_four_points_however_long_it_runs() -> None:
+    """The edit, one direction and the two points that it asks for."""
+    point = 4 * 1024**2
+    for count in (1, 8):
+        assert peaks(["mezo"], 1024, rounds=count)["mezo"] == pytest.approx(4 * point, rel=0.2)
+
+
+def test_a_population_is_seen_in_the_peak() -> None:
+    assert peaks(["nevergrad:DE"], 512, rounds=1)["nevergrad:DE"] > 30 * 4 * 512**2

@@ -140,7 +140,7 @@ def _print(result: RunResult, as_json: bool) -> None:
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="optimizers, encoders, datasets, methods, trackers")
+        str | None, typer.Argument(help="optimizers, encoders, datasets, spaces, …")
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One of them, with its parameters.")] = None,
     as_json: JsonFlag = False,

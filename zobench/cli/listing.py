@@ -12,11 +12,15 @@ from rich.table import Table
 from ..errors import ConfigError
 from ..parameters import declarations, nearest
 from ..plugins import KINDS, Kind, Offer, Registry, load_registry
+from ..spaces import SUMMARIES as SPACES
 from .console import output_console
 
 
 def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool) -> None:
     """Prints everything, one kind, or the parameters of one plugin; on demand families in full."""
+    if kind in ("space", "spaces"):
+        _print_spaces(name, as_json)
+        return
     registry = load_registry()
     kinds = [_kind(kind)] if kind is not None else [each for each in KINDS if registry.offers[each]]
     if name is not None:
@@ -36,30 +40,55 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
             }
             for each in kinds
         }
-        print(json.dumps(found))
+        print(json.dumps(found if kind is not None else {**found, "spaces": SPACES}))
         return
     console = output_console()
     for each in kinds:
         _print_kind(console, each, list(registry.offers[each].values()))
         if every:
             _print_members(console, each, list(registry.offers[each].values()))
+    if kind is None:
+        console.print(_spaces())
     console.print("[dim]parameters of one: zobench list KIND NAME[/]")
+
+
+def _print_spaces(name: str | None, as_json: bool) -> None:
+    if name is not None:
+        raise ConfigError(f"a space has no parameters, but {name!r} was given after 'spaces'")
+    if as_json:
+        print(json.dumps({"spaces": SPACES}))
+    else:
+        output_console().print(_spaces())
+
+
+def _spaces() -> Table:
+    """They are no plugins: every optimizer works in every one."""
+    table = _table("spaces", ("--space", "what a point is"))
+    for name, summary in SPACES.items():
+        table.add_row(name, summary)
+    return table
+
+
+def _table(title: str, headings: tuple[str, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
 
 
 def _kind(text: str) -> Kind:
     for kind in KINDS:
         if text in (kind, kind[:-1]):
             return kind
-    raise ConfigError(f"{text!r} is no kind of plugin{nearest(text, KINDS)}: {', '.join(KINDS)}")
+    known = (*KINDS, "spaces")
+    raise ConfigError(f"{text!r} cannot be listed{nearest(text, known)}: {', '.join(known)}")
 
 
 def _print_kind(console: Console, kind: Kind, offers: list[Offer]) -> None:
     if not offers:
         console.print(f"[bold]{kind}[/]: none\n")
         return
-    table = Table(box=box.SIMPLE_HEAD, title=kind, title_justify="left", title_style="bold")
-    for heading in ("name", "", "what it is", "from"):
-        table.add_column(heading, overflow="fold")
+    table = _table(kind, ("name", "", "what it is", "from"))
     for offer in sorted(offers, key=lambda each: each.name):
         argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
         row = (offer.name + argument, offer.plugin.label, offer.plugin.summary, offer.distribution)

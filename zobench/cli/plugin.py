@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, and check it.")
 
@@ -33,15 +36,49 @@ def new(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An optimizer, as listed.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="An optimizer, as listed; or a project's folder or a .py file, installed or not.",
+        ),
+    ],
 ) -> None:
-    """Say which requirements an installed optimizer meets; exit 1 if it misses one."""
-    from rich.markup import escape
-
-    from ..testing import check as findings
+    """Say which requirements an optimizer meets and how to mend the rest; exit 1 if it misses one."""
     from .console import output_console
 
     console = output_console()
+    path = Path(what)
+    looks_like_a_path = what.endswith(".py") or "/" in what or path.is_dir()
+    missed = _check_project(console, path) if looks_like_a_path else _check_one(console, what)
+    if missed:
+        raise typer.Exit(1)
+
+
+def _check_project(console: Console, path: Path) -> int:
+    """Every optimizer that a project offers."""
+    from ..errors import ConfigError
+    from ..plugins import load_registry
+    from ..testing.projects import as_if_installed
+
+    with as_if_installed(path) as distribution:
+        offers = load_registry().offers["optimizers"].values()
+        names = [
+            each.name
+            for each in offers
+            if each.distribution == distribution and not each.plugin.argument
+        ]
+        if not names:
+            raise ConfigError(f"{path} offers no optimizer; see zobench plugin new")
+        return sum(_check_one(console, name) for name in names)
+
+
+def _check_one(console: Console, name: str) -> int:
+    """Requirements that an optimizer misses."""
+    from rich.markup import escape
+
+    from ..testing import check as findings
+
     missed = 0
     for finding in findings(name):
         missed += bool(finding.fault)
@@ -51,5 +88,6 @@ def check(
             console.print(f"      [red]{escape(finding.fault)}[/]", soft_wrap=True)
     if missed:
         console.print(f"{name} misses {missed} requirement{'s' * (missed > 1)}")
-        raise typer.Exit(1)
-    console.print(f"{name} meets every requirement")
+    else:
+        console.print(f"{name} meets every requirement")
+    return missed

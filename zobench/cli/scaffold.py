@@ -29,6 +29,9 @@ test = ["pytest"]
 [project.entry-points.zobench]
 $module = "zobench_$module"
 
+[tool.hatch.build]
+dev-mode-dirs = ["."]
+
 [tool.hatch.build.targets.wheel]
 only-include = ["zobench_$module.py"]
 """

@@ -18,7 +18,11 @@ from ..errors import ConfigError
 from ..optimizers import FEEDBACK, Answer, Ask, Optimizer, State
 from ..parameters import declarations
 from ..plugins import Registry, load_registry
+from .memory import peaks
 from .toy import ToyOracle
+
+WIDE = 388
+"""Side of a point of 150,544 dimensions: three channels of 224 x 224 have 150,528."""
 
 
 class OptimizerConformance:
@@ -29,11 +33,13 @@ class OptimizerConformance:
         overrides: Parameters other than the defaults.
         progress: The share of the way from no edit's value to the best value that must be gone when
             the budget is; 0 asks that nothing was lost.
+        memory: Bytes that it may take in 150,544 dimensions; one float32 point is 0.6 MB.
     """
 
     name: ClassVar[str]
     overrides: ClassVar[Mapping[str, object]] = {}
     progress: ClassVar[float] = 0.0
+    memory: ClassVar[int] = 256 * 2**20
 
     def registry(self) -> Registry:
         """Where the name is looked up; that of all installed plugins."""
@@ -179,6 +185,18 @@ class OptimizerConformance:
         assert left <= 1.0 - self.progress + 1e-6, (
             f"{1 - left:.0%} of the way to the best value is gone, less than {self.progress:.0%}"
         )
+
+    def test_holds_150528_dimensions_or_refuses_them(self) -> None:
+        """A refusal is a ``ConfigError`` when it is made, not a crash when memory has run out."""
+        peak = self.peak_elsewhere()
+        assert peak <= self.memory, (
+            f"{peak / 2**20:.0f} MiB in 150,544 dimensions, more than {self.memory / 2**20:.0f}; keep "
+            "O(d) numbers, or raise ConfigError in __init__ and name a --space that fits"
+        )
+
+    def peak_elsewhere(self) -> int:
+        """Bytes that it takes in a fresh process."""
+        return peaks([self.name], WIDE, self.overrides)[self.name]
 
     def test_parameters_outside_their_rule_are_refused(self) -> None:
         """Declared bounds hold, and unknown names have no effect but an error."""

@@ -18,8 +18,10 @@ from zobench.stateful import Stateful
 
 def antithetic(center: Tensor, directions: Tensor, radius: float) -> Tensor:
     """Points ``(2q, *shape)``: plus and minus ``radius`` along each of ``(q, *shape)``, in turn."""
-    steps = radius * directions
-    return torch.stack([center + steps, center - steps], dim=1).flatten(0, 1)
+    points = torch.empty((2 * len(directions), *center.shape))
+    torch.add(center, directions, alpha=radius, out=points[0::2])
+    torch.sub(center, directions, alpha=radius, out=points[1::2])
+    return points
 
 
 def slopes(values: Tensor, radius: float) -> Tensor:

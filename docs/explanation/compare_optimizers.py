@@ -1,0 +1,187 @@
+"""Makes the table and the curves of optimizers.md: every entry on every seed, at one budget.
+
+    python docs/explanation/compare_optimizers.py runs/compare
+
+Runs that are done are only read, interrupted ones go on; so it may be stopped at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+from matplotlib.figure import Figure
+
+import zobench
+from zobench.recovery import expected_queries, first_success
+from zobench.results import RunResult
+from zobench.store import TIMING, read_rows
+
+TARGET = 0.25
+COARSE = "lowres:14"
+ENTRIES = [
+    ("gezo", "pixel"),
+    ("gezo", COARSE),
+    ("gezo-released", COARSE),
+    ("kalman", "pixel"),
+    ("openai-es", COARSE),
+    ("adam", "pixel"),
+    ("spsa", COARSE),
+    ("spsa-gc", COARSE),
+    ("zo-sgd", COARSE),
+    ("zo-signsgd", COARSE),
+    ("zo-adamm", COARSE),
+    ("mezo", COARSE),
+    ("sep-cma", COARSE),
+    ("patch-search", COARSE),
+    ("random", COARSE),
+    ("nevergrad:CMA", COARSE),
+    ("nevergrad:OnePlusOne", COARSE),
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry over its seeds."""
+
+    optimizer: str
+    space: str
+    results: list[RunResult]
+
+    @property
+    def fpq(self) -> list[float]:
+        return [result.fpq.value for result in self.results if result.fpq is not None]
+
+    @property
+    def recovery(self) -> list[float]:
+        return [result.scores[-1].recovery.value for result in self.results]
+
+    @property
+    def expected(self) -> float:
+        """ERT of the target, at the resolution of snapshots."""
+        found = []
+        for result in self.results:
+            rows = result.scores[1:]
+            curve = [row.recovery.value for row in rows]
+            found.append(first_success([row.queries for row in rows], curve, TARGET))
+        return expected_queries(found, self.results[0].config.budget)
+
+    @property
+    def overhead(self) -> tuple[float, float]:
+        """Seconds outside the encoder, per query and as a share of the optimizing."""
+        rows = [row for result in self.results for row in read_rows(result.run_dir / TIMING)]
+        inside = sum(row["encoder_seconds"] for row in rows)
+        outside = sum(row["seconds"] for row in rows) - inside
+        queries = sum(result.ledger["optimize"]["queries"] for result in self.results)
+        return outside / queries, outside / (outside + inside)
+
+
+def carry_out(folder: Path, fields: dict[str, object]) -> None:
+    """One run, unless it is done."""
+    for run in folder.glob("*/manifest.json"):
+        zobench.resume(run.parent)
+        return
+    zobench.run(out=folder, **fields)
+    print(folder, "done", flush=True)
+
+
+def folder_of(out: Path, optimizer: str, space: str, seed: int) -> Path:
+    return out / f"{optimizer}-{space}".replace(":", "_") / f"seed-{seed}"
+
+
+def found(out: Path, optimizer: str, space: str, seeds: range) -> Row | None:
+    """What is done of one entry."""
+    folders = [folder_of(out, optimizer, space, seed) for seed in seeds]
+    runs = [zobench.show(m.parent) for each in folders for m in each.glob("*/manifest.json")]
+    done = [run for run in runs if run.status == "done"]
+    return Row(optimizer, space, done) if done else None
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, best FPQ first."""
+    lines = [
+        "| optimizer | space | seeds | FPQ | recovery at the end | EO_n | EO_p | accuracy "
+        f"| ERT({TARGET}) | outside the encoder |",
+        "| --- " * 10 + "|",
+    ]
+    for row in rows:
+        ends = [result.scores[-1].metrics for result in row.results]
+        gaps = [f"{np.mean([end[k].value for end in ends]):.1f}" for k in ("eo_n", "eo_p", "accuracy")]
+        per_query, share = row.overhead
+        ert = "∞" if np.isinf(row.expected) else f"{row.expected:,.0f}"
+        cells = [
+            row.optimizer,
+            row.space,
+            str(len(row.results)),
+            spread(row.fpq),
+            spread(row.recovery),
+            *gaps,
+            ert,
+            f"{per_query * 1e6:.0f} µs, {share:.1%}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    """Mean, and the least and largest seed."""
+    return f"{np.mean(values):.2f} ({min(values):.2f} … {max(values):.2f})".replace("-", "−")
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Recovery over queries: a line for the mean over seeds, a band from the least to the largest."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        budget, first = row.results[0].config.budget, row.results[0].config.batch_size
+        grid = np.geomspace(first, budget, 400)
+        curves = np.stack([staircase(result, grid) for result in row.results])
+        (line,) = axes.plot(grid, curves.mean(0), label=f"{row.optimizer}, {row.space}")
+        axes.fill_between(grid, curves.min(0), curves.max(0), alpha=0.12, color=line.get_color())
+    axes.set(xscale="log", xlabel="queries", ylabel="recovery", xlim=(first, budget))
+    axes.axhline(0, color="grey", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left")
+    figure.savefig(path, dpi=110)
+
+
+def staircase(result: RunResult, grid: np.ndarray) -> np.ndarray:
+    """Recovery of the snapshot recommended at or before each point of the grid."""
+    stops = [score.queries for score in result.scores]
+    values = np.asarray([score.recovery.value for score in result.scores])
+    return values[np.searchsorted(stops, grid, side="right") - 1]
+
+
+def shown(rows: list[Row]) -> list[Row]:
+    """The best five by FPQ, GeZO as in the paper, and white-box Adam."""
+    kept = [("gezo", "pixel"), ("adam", "pixel")]
+    best = [row for row in rows if (row.optimizer, row.space) not in kept][:5]
+    return [row for row in rows if row in best or (row.optimizer, row.space) in kept]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--picture", type=Path)
+    wanted = parser.parse_args()
+    seeds = range(wanted.seeds)
+    tasks = [
+        (folder_of(wanted.out, name, space, seed), {"optimizer": name, "space": space, "seed": seed})
+        for seed in seeds
+        for name, space in ENTRIES
+    ]
+    joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(carry_out)(*task) for task in tasks)
+    rows = [row for entry in ENTRIES if (row := found(wanted.out, *entry, seeds))]
+    rows.sort(key=lambda row: -float(np.mean(row.fpq)))
+    print(table(rows))
+    if wanted.picture:
+        draw(shown(rows), wanted.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Kalman-filtered gradient descent in low frequencies: zobench's own answer to "beat GeZO".
+
+Four ideas, none of them ours alone. Edits that matter are smooth, so the search keeps to the lowest
+frequencies of a cosine transform (Guo, Frank, Weinberger, "Low Frequency Adversarial Perturbation",
+2019). Trials along orthogonal directions share one minibatch and one reference at the centre: within a
+minibatch the objective is free of noise, so differences cost one evaluation each instead of two. What
+slopes were seen is not thrown away after a step: the gradient is the state of a Kalman filter (Vuckovic,
+"Kalman Gradient Descent", 2018), and new directions are drawn where it knows least. And the path has
+a given length, for L has no floor: beyond the point where the attribute is hidden it falls only by
+spoiling the embeddings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.errors import ConfigError
+from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
+from zobench.parameters import parameter
+from zobench.spaces import DctSpace
+from zobench.stateful import Stateful
+
+
+@dataclass(frozen=True)
+class KalmanParameters:
+    """Hyperparameters of the filtered descent."""
+
+    side: int = parameter(12, "frequencies searched, down and across", low=1, high=48)
+    directions: int = parameter(7, "slopes measured a step, one evaluation each and one more", low=1)
+    radius: float = parameter(0.01, "root mean square of a trial, in pixel range", low=1e-6)
+    reach: float = parameter(0.03, "length of the whole path, as root mean square", low=0)
+    smoothness: float = parameter(1.5, "how fast the prior variance falls with frequency", low=0)
+    corner: float = parameter(6.0, "frequency from which it falls", low=1e-6)
+    noise: float = parameter(1.0, "variance of a minibatch's slope, relative to the prior's", low=0)
+    common: float = parameter(0.0, "variance of what all slopes of a step share", low=0)
+    memory: float = parameter(0.95, "correlation of the gradient between two steps", low=0, high=1)
+
+
+class Kalman(Stateful):
+    """One reference and a few orthogonal trials an ask. Recommends the last iterate."""
+
+    feedback: ClassVar[Feedback] = "value"
+    remembered = ("edit", "gradient", "covariance", "steps", "rng")
+
+    def __init__(self, context: OptimizerContext, parameters: KalmanParameters) -> None:
+        self._p = p = parameters
+        self.rng = context.rng
+        _, height, width = context.space.shape
+        self._waves = DctSpace(height, width, min(p.side, height, width))
+        count = self._waves.side**2
+        if p.directions > count:
+            raise ConfigError(
+                f"optimizer.directions is {p.directions}, but must be at most {count}, the number of "
+                "frequencies searched"
+            )
+        self._prior = torch.diag(_spectrum(self._waves.side, p.smoothness, p.corner))
+        self._asks = max(1, context.budget // (context.batch_size * (p.directions + 1)))
+        self.edit = torch.zeros(count, dtype=torch.float64)
+        self.gradient = torch.zeros(count, dtype=torch.float64)
+        self.covariance = self._prior.clone()
+        self.steps = 0
+
+    def ask(self) -> Ask:
+        """The centre, and trials along directions drawn from what is not known of the gradient."""
+        self._directions = self._draw()
+        trials = self.edit + self._length(self._p.radius) * self._directions
+        points = self._decode(torch.cat([self.edit[None], trials]))
+        return Ask(points, np.full(len(points), self.steps, dtype=np.int64))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """One update of the filter, one step along its mean."""
+        differences = answer.values[1:] - answer.values[0]
+        self._learn(differences.double() / self._length(self._p.radius))
+        size = self.gradient.norm()
+        if size > 0:
+            self.edit = self.edit - self._stride() * self.gradient / size
+        self.steps += 1
+
+    def recommend(self) -> Tensor:
+        """The last iterate."""
+        return self._decode(self.edit[None])[0]
+
+    def _draw(self) -> Tensor:
+        """Orthonormal directions ``(q, side**2)`` from the filter's covariance."""
+        shape = (len(self.edit), self._p.directions)
+        white = torch.from_numpy(self.rng.standard_normal(shape))
+        spread = torch.linalg.cholesky(self.covariance) @ white
+        return torch.linalg.qr(spread).Q.T
+
+    def _learn(self, slopes: Tensor) -> None:
+        """Kalman's update; slopes ``(q,)`` belong to the last directions.
+
+        Between two steps the gradient decays towards the prior, so the filter never grows sure of
+        itself. Scales cancel: noise is relative to the prior's variance along each direction.
+        """
+        keep, along = self._p.memory, self._directions
+        mean = keep * self.gradient
+        covariance = keep**2 * self.covariance + (1.0 - keep**2) * self._prior
+        seen = covariance @ along.T
+        noise = self._p.noise * torch.diag((along @ self._prior @ along.T).diagonal())
+        noise += self._p.common * torch.ones_like(noise)
+        gain = torch.linalg.solve(along @ seen + noise, seen.T).T
+        self.gradient = mean + gain @ (slopes - along @ mean)
+        left = covariance - gain @ seen.T
+        self.covariance = (left + left.T) / 2.0 + JITTER * self._prior
+
+    def _stride(self) -> float:
+        """Length of this step: they fall to zero in a straight line, and add up to ``reach``."""
+        left = max(0.0, 1.0 - (self.steps + 0.5) / self._asks)
+        return 2.0 * left / self._asks * self._length(self._p.reach)
+
+    def _length(self, rms: float) -> float:
+        """Norm of coefficients whose edit has a given root mean square."""
+        return rms * self._waves.side
+
+    def _decode(self, coefficients: Tensor) -> Tensor:
+        """Points ``(K, *space.shape)``."""
+        side = self._waves.side
+        return self._waves.decode(coefficients.float().reshape(-1, 1, side, side))
+
+
+JITTER = 1e-9
+"""Of the prior, added after each update, so that rounding cannot make a variance negative."""
+
+
+def _spectrum(side: int, smoothness: float, corner: float) -> Tensor:
+    """Prior variances ``(side**2,)``, 1 for the mean, falling with the squared frequency."""
+    squares = torch.arange(side, dtype=torch.float64) ** 2
+    frequency = (squares[:, None] + squares).flatten()
+    return (1.0 + frequency / corner**2) ** -smoothness

@@ -1,0 +1,104 @@
+"""Peak memory of an optimizer, seen from outside: resident memory of a process of its own.
+
+Counters inside Python miss what torch allocates, so the system is asked. Linux can forget a former peak;
+where a system cannot, only what rises above it is seen. Windows has no such counter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..optimizers import Answer, Ask
+from ..plugins import load_registry
+from .toy import EMBEDDING, ToyOracle
+
+ROUNDS = 2
+
+
+def peaks(
+    names: Sequence[str],
+    side: int,
+    overrides: Mapping[str, object] | None = None,
+    rounds: int = ROUNDS,
+) -> dict[str, int]:
+    """Bytes by which each optimizer raises the memory of a fresh process.
+
+    Args:
+        names: As typed after ``--optimizer``; measured one after another.
+        side: Points are ``(1, side, side)``.
+        overrides: Parameters other than the defaults.
+        rounds: Asks and answers while measuring.
+
+    Returns:
+        By name; 0 for an optimizer that refuses the dimension.
+    """
+    code = "import sys; from zobench.testing.memory import report; report(*sys.argv[1:])"
+    words = [json.dumps(list(names)), str(side), json.dumps(dict(overrides or {})), str(rounds)]
+    command = [sys.executable, "-W", "ignore", "-c", code, *words]
+    # glibc keeps freed blocks below a threshold that grows; held low, freed memory goes back at once
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    environment = {**kept, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise AssertionError(f"a fresh process failed: {done.stderr[-500:]}")
+    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def report(names: str, side: str, overrides: str, rounds: str) -> None:
+    """What the fresh process runs; all arguments are JSON."""
+    settings = json.loads(overrides)
+    print(
+        json.dumps({name: _peak(name, int(side), settings, int(rounds)) for name in json.loads(names)})
+    )
+
+
+def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) -> int:
+    offer, argument = load_registry().find("optimizers", name)
+    make = offer.plugin.make
+    make(ToyOracle().context(0, argument), overrides, "optimizer").ask()  # imports what it needs
+    context = replace(ToyOracle(side).context(0), argument=argument)
+    _forget_peak()
+    before = _resident_peak()
+    try:
+        optimizer = make(context, overrides, "optimizer")
+    except ConfigError:
+        return 0
+    for number in range(rounds):
+        ask = optimizer.ask()
+        optimizer.tell(ask, _any_answer(ask, number))
+        optimizer.recommend()
+        del ask
+    return _resident_peak() - before
+
+
+def _any_answer(ask: Ask, number: int) -> Answer:
+    """Well-formed, and free of tensors that could be mistaken for the optimizer's."""
+    import torch
+
+    count = len(ask.points)
+    values = torch.linspace(1.0, 0.0, count, dtype=torch.float64) - number
+    embeddings = torch.zeros(count, 1, EMBEDDING) if ask.want != "value" else None
+    gradients = torch.ones_like(ask.points) if ask.want == "gradient" else None
+    return Answer(values, embeddings, gradients)
+
+
+def _forget_peak() -> None:
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak to what is resident
+
+
+def _resident_peak() -> int:
+    """Bytes."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
