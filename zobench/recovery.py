@@ -54,9 +54,7 @@ def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budge
     return np.asarray(widths @ recoveries / (np.log(budget) - np.log(first)))
 
 
-def first_success(
-    queries: Sequence[int], recoveries: Sequence[float], target: float
-) -> int | None:
+def first_success(queries: Sequence[int], recoveries: Sequence[float], target: float) -> int | None:
     """Queries of the first snapshot whose recovery is at least ``target``; ``None`` if none is."""
     reached = (count for count, found in zip(queries, recoveries, strict=True) if found >= target)
     return next(reached, None)

@@ -53,10 +53,12 @@ class Row:
 
     @property
     def fpq(self) -> list[float]:
+        """One a seed."""
         return [result.fpq.value for result in self.results if result.fpq is not None]
 
     @property
     def recovery(self) -> list[float]:
+        """Of the last snapshot, one a seed."""
         return [result.scores[-1].recovery.value for result in self.results]
 
     @property
@@ -89,6 +91,7 @@ def carry_out(folder: Path, fields: dict[str, object]) -> None:
 
 
 def folder_of(out: Path, optimizer: str, space: str, seed: int) -> Path:
+    """Where the one run of an entry and a seed lies."""
     return out / f"{optimizer}-{space}".replace(":", "_") / f"seed-{seed}"
 
 
@@ -109,7 +112,9 @@ def table(rows: list[Row]) -> str:
     ]
     for row in rows:
         ends = [result.scores[-1].metrics for result in row.results]
-        gaps = [f"{np.mean([end[k].value for end in ends]):.1f}" for k in ("eo_n", "eo_p", "accuracy")]
+        gaps = [
+            f"{np.mean([end[k].value for end in ends]):.1f}" for k in ("eo_n", "eo_p", "accuracy")
+        ]
         per_query, share = row.overhead
         ert = "∞" if np.isinf(row.expected) else f"{row.expected:,.0f}"
         cells = [
@@ -128,7 +133,7 @@ def table(rows: list[Row]) -> str:
 
 def spread(values: list[float]) -> str:
     """Mean, and the least and largest seed."""
-    return f"{np.mean(values):.2f} ({min(values):.2f} … {max(values):.2f})".replace("-", "−")
+    return f"{np.mean(values):.2f} ({min(values):.2f} … {max(values):.2f})".replace("-", "\N{MINUS SIGN}")
 
 
 def draw(rows: list[Row], path: Path) -> None:
@@ -163,6 +168,7 @@ def shown(rows: list[Row]) -> list[Row]:
 
 
 def main() -> None:
+    """Runs what is missing, then prints and draws what there is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
@@ -171,10 +177,14 @@ def main() -> None:
     wanted = parser.parse_args()
     seeds = range(wanted.seeds)
     tasks = [
-        (folder_of(wanted.out, name, space, seed), {"optimizer": name, "space": space, "seed": seed})
+        (
+            folder_of(wanted.out, name, space, seed),
+            {"optimizer": name, "space": space, "seed": seed},
+        )
         for seed in seeds
         for name, space in ENTRIES
     ]
+    tasks.sort(key=lambda task: task[1]["space"] != "pixel")  # those that others are compared with
     joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(carry_out)(*task) for task in tasks)
     rows = [row for entry in ENTRIES if (row := found(wanted.out, *entry, seeds))]
     rows.sort(key=lambda row: -float(np.mean(row.fpq)))

@@ -62,6 +62,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "CMA-ES with a diagonal covariance (Ros and Hansen 2008)",
             label="value",
         ),
+        "kalman": Plugin(
+            "zobench_plugins.optimizers.kalman:Kalman",
+            "Kalman-filtered slopes in low frequencies, along a path of given length (zobench)",
+            label="value",
+        ),
         "patch-search": Plugin(
             "zobench_plugins.optimizers.patch_search:PatchSearch",
             "random squares of one brightness, kept where they help (after Square Attack)",

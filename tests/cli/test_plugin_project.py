@@ -216,8 +216,8 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     blocks = re.findall(r"```(\w+)( [\w-]+)?\n(.*?)```", TUTORIAL.read_text(), flags=re.DOTALL)
     said = ""
     for language, how, text in blocks:
-        if language == "python" and text.startswith("class "):
-            old = re.search(r"class MomentumWalk\(.*?(?=\n\n\n@zobench)", module.read_text(), re.DOTALL)
+        if language == "python" and "class " in text:
+            old = re.search(r"@dataclass.*?(?=\n\n\n@zobench)", module.read_text(), re.DOTALL)
             assert old is not None
             module.write_text(module.read_text().replace(old.group(), text.rstrip()))
         elif language == "python":

@@ -57,7 +57,9 @@ def report(names: str, side: str, overrides: str, rounds: str) -> None:
     """What the fresh process runs; all arguments are JSON."""
     settings = json.loads(overrides)
     print(
-        json.dumps({name: _peak(name, int(side), settings, int(rounds)) for name in json.loads(names)})
+        json.dumps(
+            {name: _peak(name, int(side), settings, int(rounds)) for name in json.loads(names)}
+        )
     )
 
 
@@ -93,7 +95,9 @@ def _any_answer(ask: Ask, number: int) -> Answer:
 
 def _forget_peak() -> None:
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak to what is resident
+        Path("/proc/self/clear_refs").write_text(
+            "5"
+        )  # proc(5): resets the peak to what is resident
 
 
 def _resident_peak() -> int:

@@ -31,13 +31,14 @@ class KalmanParameters:
     """Hyperparameters of the filtered descent."""
 
     side: int = parameter(12, "frequencies searched, down and across", low=1, high=48)
-    directions: int = parameter(7, "slopes measured a step, one evaluation each and one more", low=1)
+    directions: int = parameter(
+        7, "slopes measured a step, one evaluation each and one more", low=1
+    )
     radius: float = parameter(0.01, "root mean square of a trial, in pixel range", low=1e-6)
     reach: float = parameter(0.03, "length of the whole path, as root mean square", low=0)
     smoothness: float = parameter(1.5, "how fast the prior variance falls with frequency", low=0)
     corner: float = parameter(6.0, "frequency from which it falls", low=1e-6)
     noise: float = parameter(1.0, "variance of a minibatch's slope, relative to the prior's", low=0)
-    common: float = parameter(0.0, "variance of what all slopes of a step share", low=0)
     memory: float = parameter(0.95, "correlation of the gradient between two steps", low=0, high=1)
 
 
@@ -90,7 +91,8 @@ class Kalman(Stateful):
         shape = (len(self.edit), self._p.directions)
         white = torch.from_numpy(self.rng.standard_normal(shape))
         spread = torch.linalg.cholesky(self.covariance) @ white
-        return torch.linalg.qr(spread).Q.T
+        directions: Tensor = torch.linalg.qr(spread).Q.T
+        return directions
 
     def _learn(self, slopes: Tensor) -> None:
         """Kalman's update; slopes ``(q,)`` belong to the last directions.
@@ -103,7 +105,6 @@ class Kalman(Stateful):
         covariance = keep**2 * self.covariance + (1.0 - keep**2) * self._prior
         seen = covariance @ along.T
         noise = self._p.noise * torch.diag((along @ self._prior @ along.T).diagonal())
-        noise += self._p.common * torch.ones_like(noise)
         gain = torch.linalg.solve(along @ seen + noise, seen.T).T
         self.gradient = mean + gain @ (slopes - along @ mean)
         left = covariance - gain @ seen.T

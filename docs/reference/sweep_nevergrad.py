@@ -1,0 +1,86 @@
+"""Makes the table of nevergrad.md: every strategy on the noisy bowl that conformance uses.
+
+    python docs/reference/sweep_nevergrad.py > table.md
+
+200 evaluations, as many as the default budget pays for, in 64 dimensions; each strategy in a
+process of its own that is stopped after 20 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+
+import torch
+
+from zobench.errors import ConfigError
+from zobench.plugins import load_registry
+from zobench.testing import ToyOracle
+
+EVALUATIONS = 200
+SECONDS = 20
+
+
+def carry_out(strategy: str, answer: Connection) -> None:
+    """Sends (share of the bowl's value that is gone, own seconds, points a batch), or an error."""
+    torch.set_num_threads(1)
+    oracle = ToyOracle()
+    oracle.budget = EVALUATIONS * oracle.batch_size
+    offer, _ = load_registry().find("optimizers", f"nevergrad:{strategy}")
+    began, inside, done, width = time.perf_counter(), 0.0, 0, 0
+    try:
+        optimizer = offer.plugin.make(oracle.context(0, strategy), {}, "optimizer")
+        while done < EVALUATIONS:
+            ask = optimizer.ask()
+            width, done = len(ask.points), done + len(ask.points)
+            before = time.perf_counter()
+            found = oracle.query(ask)
+            inside += time.perf_counter() - before
+            optimizer.tell(ask, found)
+        left = oracle.value(optimizer.recommend())
+        answer.send((1.0 - left, time.perf_counter() - began - inside, width))
+    except ConfigError as error:
+        answer.send(str(error).split("(")[-1].split(")")[0])
+    except Exception as error:  # whatever nevergrad's strategies may raise is what the table tells
+        answer.send(f"{type(error).__name__}: {error}".splitlines()[0][:80])
+
+
+def result(strategy: str) -> tuple[float, float, int] | str:
+    """What came back, or why nothing did."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=carry_out, args=(strategy, there), daemon=True)
+    process.start()
+    there.close()
+    try:
+        return here.recv() if here.poll(SECONDS) else f"stopped after {SECONDS} s"
+    except EOFError:
+        return "its process ended without a word"
+    finally:
+        process.kill()
+        process.join()
+
+
+def main() -> None:
+    """Prints both tables: what ran, best first, and what did not."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("strategies", nargs="*", help="all of them if none is named")
+    wanted = parser.parse_args().strategies
+    offer = load_registry().offers["optimizers"]["nevergrad"]
+    offer.plugin.load()  # once, before processes are forked
+    rows = {name: result(name) for name in wanted or offer.plugin.all_members()}
+    ran = {name: row for name, row in rows.items() if not isinstance(row, str)}
+    print("| strategy | value gone | points a batch | own time, ms an evaluation |")
+    print("| --- | --- | --- | --- |")
+    for name, (gone, seconds, width) in sorted(ran.items(), key=lambda each: -each[1][0]):
+        print(f"| {name} | {gone:.0%} | {width} | {1000 * seconds / EVALUATIONS:.1f} |")
+    print("\n| strategy | why it did not run |\n| --- | --- |")
+    for name, row in rows.items():
+        if isinstance(row, str):
+            print(f"| {name} | {row} |")
+
+
+if __name__ == "__main__":
+    main()
