@@ -133,7 +133,9 @@ def table(rows: list[Row]) -> str:
 
 def spread(values: list[float]) -> str:
     """Mean, and the least and largest seed."""
-    return f"{np.mean(values):.2f} ({min(values):.2f} … {max(values):.2f})".replace("-", "\N{MINUS SIGN}")
+    return f"{np.mean(values):.2f} ({min(values):.2f} … {max(values):.2f})".replace(
+        "-", "\N{MINUS SIGN}"
+    )
 
 
 def draw(rows: list[Row], path: Path) -> None:

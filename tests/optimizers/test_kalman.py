@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
+from zobench_plugins.optimizers.kalman import Kalman, KalmanParameters
 
 from zobench.errors import ConfigError
 from zobench.optimizers import Answer, Ask, OptimizerContext
 from zobench.spaces import PixelSpace
-from zobench_plugins.optimizers.kalman import Kalman, KalmanParameters
 
 SIDE = 32
 FLAT = KalmanParameters(side=6, smoothness=0.0, memory=1.0)
