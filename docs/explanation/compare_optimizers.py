@@ -29,6 +29,7 @@ ENTRIES = [
     ("kalman", "pixel"),
     ("openai-es", COARSE),
     ("adam", "pixel"),
+    ("adam-released", "pixel"),
     ("spsa", COARSE),
     ("spsa-gc", COARSE),
     ("zo-sgd", COARSE),

@@ -50,8 +50,18 @@ def test_a_stopped_training_ends_in_the_same_weights(
     with pytest.raises(Stopped):
         train(SMALL, bank, bank, tmp_path / "cut", stop)
     steps: list[int] = []
-    cut = train(SMALL, bank, bank, tmp_path / "cut", lambda step, *_: steps.append(step))
+    aligned: list[tuple[int, int]] = []
+    cut = train(
+        SMALL,
+        bank,
+        bank,
+        tmp_path / "cut",
+        lambda step, *_: steps.append(step),
+        aligning=lambda done, total: aligned.append((done, total)),
+    )
     assert steps == [5, 6]
+    assert aligned[0] == (0, 2 * len(bank.pixels))
+    assert aligned[-1] == (2 * len(bank.pixels), 2 * len(bank.pixels))
     one, two = load_file(whole), load_file(cut)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)

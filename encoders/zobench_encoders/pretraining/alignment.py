@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.datasets import Pixels
+from zobench.datasets import Pixels, Progress, silent
 from zobench.errors import ConfigError
 
 from ..architecture import EMBEDDING, CompactViT
@@ -56,30 +56,34 @@ class LinearMap:
         return numbers @ self.weight + self.bias
 
 
-def align(learner: Learner, labelled: Bank, folder: Bank | None) -> None:
+def align(
+    learner: Learner, labelled: Bank, folder: Bank | None, progress: Progress = silent
+) -> None:
     """Sets the last layer of the learner's encoder.
 
     Args:
         learner: Trained by both stages.
         labelled: Films with sex in column 0 and finding in column 1, every pair of them present.
         folder: Unlabelled films, or ``None``: then the labelled films serve for both.
+        progress: Told of films looked at, and of all.
     """
     encoder, summarise = learner.encoder, learner.summarise
     scenes = folder or labelled
     spaced = np.linspace(0, len(scenes.pixels) - 1, min(MOST_FILMS, len(scenes.pixels))).astype(int)
+    total = len(spaced) + len(labelled.pixels)
+    progress(0, total)
     seen = _tokens(encoder, scenes.pixels[spaced])
+    progress(len(spaced), total)
     axes = principal_axes(seen, AXES)
     weight = torch.cat([summarise.weight.double().T, axes], dim=1)
     bias = torch.cat([summarise.bias.double(), -seen.mean(0) @ axes])
     numbers = LinearMap(weight.detach(), bias.detach())
     labels = torch.from_numpy(labelled.labels)
-    known = torch.cat(
-        [
-            numbers(_tokens(encoder, labelled.pixels[start : start + CHUNK]))
-            for start in range(0, len(labelled.pixels), CHUNK)
-        ]
-    )
-    last = alignment(known, labels[:, 0], labels[:, 1], numbers(seen))
+    known = []
+    for start in range(0, len(labelled.pixels), CHUNK):
+        known.append(numbers(_tokens(encoder, labelled.pixels[start : start + CHUNK])))
+        progress(len(spaced) + start + len(known[-1]), total)
+    last = alignment(torch.cat(known), labels[:, 0], labels[:, 1], numbers(seen))
     with torch.no_grad():
         encoder.project.weight.copy_((numbers.weight @ last.weight).T)
         encoder.project.bias.copy_(last(numbers.bias))

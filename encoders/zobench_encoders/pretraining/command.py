@@ -44,5 +44,11 @@ class VitMaePretraining:
         def report(step: int, _: int, losses: dict[str, float]) -> None:
             listener.update(step, **losses)
 
+        def aligning(done: int, total: int) -> None:
+            if done == 0:
+                listener.phase("align", total)
+            listener.update(done)
+
+        out = self._request.out
         with stop_on_signal(listener) as stopped:
-            return train(recipe, labelled, unlabelled, self._request.out, report, stopped)
+            return train(recipe, labelled, unlabelled, out, report, stopped, aligning)

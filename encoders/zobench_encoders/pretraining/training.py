@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zobench.datasets import Progress, silent
 from zobench.errors import ConfigError, Interrupted
 from zobench.store import disk_errors, read_tensors, write_tensors
 
@@ -38,6 +39,7 @@ def train(
     out: Path,
     report: Report,
     stopped: Callable[[], bool] = lambda: False,
+    aligning: Progress = silent,
 ) -> Path:
     """Trains, or goes on training, and writes the encoder's weights.
 
@@ -51,6 +53,7 @@ def train(
         out: Folder for the checkpoint and the weights.
         report: Told of progress after every step.
         stopped: Whether the user asked to stop; looked at after every step.
+        aligning: Told of films looked at by the last step, and of all.
 
     Returns:
         Path of the weights.
@@ -90,7 +93,7 @@ def train(
             _save(out, {**notes, "step": step + 1}, learner, optimizer)
         if stopping:
             raise Interrupted(f"stopped after step {step + 1}; the same command goes on from there")
-    align(learner, labelled, folder)
+    align(learner, labelled, folder, aligning)
     write_tensors(out / WEIGHTS, learner.encoder.state_dict(), {**notes, "step": steps})
     return out / WEIGHTS
 
