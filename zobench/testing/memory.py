@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -95,13 +96,15 @@ def _any_answer(ask: Ask, number: int) -> Answer:
 
 def _forget_peak() -> None:
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text(
-            "5"
-        )  # proc(5): resets the peak to what is resident
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak becomes what is resident
 
 
 def _resident_peak() -> int:
-    """Bytes."""
+    """Bytes; Linux's ``ru_maxrss`` would hold the peak of the process that started this one, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return int(peak) * 1024
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
