@@ -28,11 +28,10 @@ from zobench.plugins import load_registry
 from zobench.progress import Silence
 from zobench.store import RunFolder
 
-ITERATIONS = 3
 PAIRS = 9
 
 
-def config(samples: int = 10, budget: int = 1280 * ITERATIONS) -> RunConfig:
+def config(samples: int = 10, budget: int = 1280) -> RunConfig:
     sizes = {"train": 200, "test_per_cell": 2}
     return RunConfig(budget=budget, overrides={"split": sizes, "optimizer": {"samples": samples}})
 
@@ -109,12 +108,13 @@ def test_the_share_of_the_machines_matrix_rate(benchmark: BenchmarkFixture, tmp_
 
 
 MEASURED_CHILD = """
-import resource, sys, tempfile
+import sys, tempfile
 from pathlib import Path
 from test_overhead import config, make_loop
+from zobench.testing.memory import resident_peak
 with tempfile.TemporaryDirectory() as folder:
     make_loop(config(int(sys.argv[1]), int(sys.argv[2])), Path(folder) / "run").run()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(resident_peak())
 """
 
 
@@ -127,7 +127,7 @@ def peak_megabytes(samples: int, budget: int) -> float:
         check=True,
         cwd=Path(__file__).parent,
     )
-    return float(done.stdout) * (1e-6 if sys.platform == "darwin" else 1.024e-3)
+    return float(done.stdout) * 1e-6
 
 
 def test_peak_memory_does_not_follow_budget_or_points(benchmark: BenchmarkFixture) -> None:

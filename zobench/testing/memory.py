@@ -70,7 +70,7 @@ def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) ->
     make(ToyOracle().context(0, argument), overrides, "optimizer").ask()  # imports what it needs
     context = replace(ToyOracle(side).context(0), argument=argument)
     _forget_peak()
-    before = _resident_peak()
+    before = resident_peak()
     try:
         optimizer = make(context, overrides, "optimizer")
     except ConfigError:
@@ -80,7 +80,7 @@ def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) ->
         optimizer.tell(ask, _any_answer(ask, number))
         optimizer.recommend()
         del ask
-    return _resident_peak() - before
+    return resident_peak() - before
 
 
 def _any_answer(ask: Ask, number: int) -> Answer:
@@ -99,8 +99,11 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak becomes what is resident
 
 
-def _resident_peak() -> int:
-    """Bytes; Linux's ``ru_maxrss`` would hold the peak of the process that started this one, too."""
+def resident_peak() -> int:
+    """Most bytes of memory that this process has held at a time.
+
+    Linux's ``ru_maxrss`` would not do: it holds the peak of the process that started this one, too.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
