@@ -29,18 +29,18 @@ def carry_out(strategy: str, answer: Connection) -> None:
     oracle = ToyOracle()
     oracle.budget = EVALUATIONS * oracle.batch_size
     offer, _ = load_registry().find("optimizers", f"nevergrad:{strategy}")
-    began, inside, done, width = time.perf_counter(), 0.0, 0, 0
+    began, inside, done, width = time.process_time(), 0.0, 0, 0
     try:
         optimizer = offer.plugin.make(oracle.context(0, strategy), {}, "optimizer")
         while done < EVALUATIONS:
             ask = optimizer.ask()
             width, done = len(ask.points), done + len(ask.points)
-            before = time.perf_counter()
+            before = time.process_time()
             found = oracle.query(ask)
-            inside += time.perf_counter() - before
+            inside += time.process_time() - before
             optimizer.tell(ask, found)
         left = oracle.value(optimizer.recommend())
-        answer.send((1.0 - left, time.perf_counter() - began - inside, width))
+        answer.send((1.0 - left, time.process_time() - began - inside, width))
     except ConfigError as error:
         answer.send(str(error).split("(")[-1].split(")")[0])
     except Exception as error:  # whatever nevergrad's strategies may raise is what the table tells
