@@ -8,7 +8,6 @@ means the same in any space. Norms and the penalty are always those of the edit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -42,6 +41,8 @@ class Space(Protocol):
 class PixelSpace:
     """Every pixel of the edit is a coordinate of its own, as in the paper."""
 
+    summary: ClassVar[str] = "every pixel of the edit, as in the paper"
+
     height: int
     width: int
     name: str = "pixel"
@@ -65,6 +66,8 @@ class SquareSpace:
     side: int
 
     family: ClassVar[str]
+    letter: ClassVar[str] = "k"
+    summary: ClassVar[str]
 
     @property
     def name(self) -> str:
@@ -82,6 +85,7 @@ class LowresSpace(SquareSpace):
     """A coarse picture, enlarged by bicubic interpolation."""
 
     family = "lowres"
+    summary = "a picture of k x k, enlarged by bicubic interpolation"
 
     def decode(self, points: Tensor) -> Tensor:
         """Enlarged points."""
@@ -96,6 +100,7 @@ class DctSpace(SquareSpace):
     """The lowest frequencies, down and across, of the discrete cosine transform (DCT-II)."""
 
     family = "dct"
+    summary = "the k x k lowest frequencies of the discrete cosine transform"
 
     @cached_property
     def _waves(self) -> tuple[Tensor, Tensor]:
@@ -117,6 +122,8 @@ class PatchSpace(SquareSpace):
     """
 
     family = "patch"
+    letter = "p"
+    summary = "one tile of p x p pixels, repeated over the image"
 
     def decode(self, points: Tensor) -> Tensor:
         """The tile, repeated and cut to size."""
@@ -146,18 +153,16 @@ class BoxedSpace:
         return self.inner.decode(points).clamp(-self.limit, self.limit)
 
 
-SUMMARIES = {
-    "pixel": "every pixel of the edit, as in the paper",
-    "lowres:<k>": "a picture of k x k, enlarged by bicubic interpolation",
-    "dct:<k>": "the k x k lowest frequencies of the discrete cosine transform",
-    "patch:<p>": "one tile of p x p pixels, repeated over the image",
-}
-"""What ``zobench list`` says of each space; any of them takes ``--box``."""
-
-FAMILIES: dict[str, Callable[[int, int, int], Space]] = {
+FAMILIES: dict[str, type[SquareSpace]] = {
     each.family: each for each in (LowresSpace, DctSpace, PatchSpace)
 }
 """Spaces that take a number after a colon: the side of a point."""
+
+SUMMARIES = {
+    "pixel": PixelSpace.summary,
+    **{f"{name}:<{each.letter}>": each.summary for name, each in FAMILIES.items()},
+}
+"""What ``zobench list`` says of each, as typed."""
 
 
 def make_space(name: str, image_shape: tuple[int, int, int], box: float = 0.0) -> Space:

@@ -157,6 +157,18 @@ def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:
     assert rows["parameters"]["momentum"]["default"] == 0.9
 
 
+def test_list_shows_the_spaces_beside_the_plugins(here: Callable[..., Done]) -> None:
+    for words in (["list", "spaces"], ["list"]):
+        done = here(*words)
+        assert done.returncode == 0, done.stderr
+        for name in ("pixel", "lowres:<k>", "dct:<k>", "patch:<p>"):
+            assert name in done.stdout
+        found = json.loads(here(*words, "--json").stdout)
+        assert found["spaces"]["pixel"]["summary"]
+    assert here("list", "spaces", "pixel").returncode == 2
+    assert "did you mean 'spaces'" in here("list", "spacse").stderr
+
+
 def test_list_all_names_the_members_of_families(here: Callable[..., Done]) -> None:
     found = json.loads(here("list", "optimizers", "--all", "--json").stdout)
     members = found["optimizers"]["nevergrad"]["members"]

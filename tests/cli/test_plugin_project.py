@@ -168,7 +168,7 @@ def test_a_fault_in_a_project_that_is_not_installed_is_found_and_the_mending_nam
     module = folder / "zobench_other_walk.py"
     assert good in module.read_text()
     module.write_text(module.read_text().replace(good, bad))
-    done = check(folder.name, tmp_path)
+    done = check(f"{folder.name}/", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert fault in " ".join(done.stdout.split())
     assert "other-walk misses" in done.stdout
@@ -181,28 +181,66 @@ def test_a_file_with_hooks_is_checked_as_it_lies_there(tmp_path: Path) -> None:
     assert "other-walk meets every requirement" in done.stdout
 
 
+def test_the_file_of_an_installed_plugin_is_checked_in_its_place(
+    installed: Environment, project: Path, tmp_path: Path
+) -> None:
+    """Not twice, once from each place."""
+    module = project / "zobench_random_walk.py"
+    faulty = tmp_path / module.name
+    faulty.write_text(module.read_text().replace("self.edit.clone()", "self.edit[0]"))
+    done = installed.shell(f"zobench plugin check {faulty}", tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "context.space.shape" in done.stdout
+
+
+FAMILY = """
+import zobench
+
+@zobench.hookimpl
+def zobench_register_optimizers():
+    return {"many": zobench.Plugin("many:Many", "a family", label="value", argument="kind")}
+"""
+
+
 @pytest.mark.parametrize(
-    ("path", "content", "message"),
+    ("typed", "path", "content", "message"),
     [
-        ("nowhere/", None, "neither a project folder nor a .py file"),
-        ("empty/readme.md", "", "cannot read"),
-        ("bad/pyproject.toml", "[project", "is no TOML"),
-        ("plain/pyproject.toml", "[project]\nname = 'plain'\n", "names no plugin"),
-        ("idle.py", "", "offers no optimizer"),
+        ("nowhere/", "elsewhere/x", "", "neither a project folder nor a .py file"),
+        ("empty/", "empty/readme.md", "", "cannot read"),
+        ("bad/", "bad/pyproject.toml", "[project", "is no TOML"),
+        ("plain/", "plain/pyproject.toml", "[project]\nname = 'plain'\n", "names no plugin"),
+        (
+            "odd/",
+            "odd/pyproject.toml",
+            "[project.entry-points]\nzobench = 'x'\n",
+            "names no plugin",
+        ),
+        (
+            "name/",
+            "name/pyproject.toml",
+            "[project]\nname = 'a/b'\n[project.entry-points.zobench]\na = 'a'\n",
+            "'a/b'",
+        ),
+        ("./idle.py", "idle.py", "", "offers no optimizer"),
+        ("a-b.py", "a-b.py", "", "'a-b' is no name of a module"),
+        ("many.py", "many.py", FAMILY, "many:<kind>"),
     ],
 )
 def test_what_is_no_plugin_project_gets_one_message(
-    path: str, content: str | None, message: str, tmp_path: Path
+    typed: str, path: str, content: str, message: str, tmp_path: Path
 ) -> None:
-    if content is not None:
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text(content)
-    done = check(path if path.endswith(".py") else str(Path(path).parent) + "/", tmp_path)
-    if path == "nowhere/":
-        done = check(path, tmp_path)
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text(content)
+    done = check(typed, tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_does_not_hide_the_optimizer_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "random").mkdir()
+    done = check("random", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def check(path: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -227,6 +265,7 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
         elif how == " fails":
             done = environment.shell(text, cwd)
             assert done.returncode == 1, done.stdout + done.stderr
+            assert "misses 1 requirement\n" in done.stdout
             said = done.stdout
         elif how != " no-run":
             for line in text.splitlines():

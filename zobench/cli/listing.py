@@ -40,7 +40,7 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
             }
             for each in kinds
         }
-        print(json.dumps(found if kind is not None else {**found, "spaces": SPACES}))
+        print(json.dumps(found if kind is not None else {**found, **_spaces_dict()}))
         return
     console = output_console()
     for each in kinds:
@@ -56,13 +56,17 @@ def _print_spaces(name: str | None, as_json: bool) -> None:
     if name is not None:
         raise ConfigError(f"a space has no parameters, but {name!r} was given after 'spaces'")
     if as_json:
-        print(json.dumps({"spaces": SPACES}))
+        print(json.dumps(_spaces_dict()))
     else:
         output_console().print(_spaces())
 
 
+def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
+    return {"spaces": {name: {"summary": summary} for name, summary in SPACES.items()}}
+
+
 def _spaces() -> Table:
-    """They are no plugins: every optimizer works in every one."""
+    """Built in, not plugins; an optimizer may refuse one whose dimension it cannot hold."""
     table = _table("spaces", ("--space", "what a point is"))
     for name, summary in SPACES.items():
         table.add_row(name, summary)
@@ -81,7 +85,7 @@ def _kind(text: str) -> Kind:
         if text in (kind, kind[:-1]):
             return kind
     known = (*KINDS, "spaces")
-    raise ConfigError(f"{text!r} cannot be listed{nearest(text, known)}: {', '.join(known)}")
+    raise ConfigError(f"{text!r} cannot be listed{nearest(text, known)}; known: {', '.join(known)}")
 
 
 def _print_kind(console: Console, kind: Kind, offers: list[Offer]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from ..plugins import Registry
 
 app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, and check it.")
 
@@ -48,39 +51,47 @@ def check(
     from .console import output_console
 
     console = output_console()
-    path = Path(what)
-    looks_like_a_path = what.endswith(".py") or "/" in what or path.is_dir()
-    missed = _check_project(console, path) if looks_like_a_path else _check_one(console, what)
+    separators = [each for each in (os.sep, os.altsep) if each]
+    is_path = what.endswith((".py", *separators)) or any(each in what for each in separators)
+    if what in (".", "..") or is_path:
+        missed = _check_project(console, Path(what))
+    else:
+        missed = _check_one(console, what)
     if missed:
         raise typer.Exit(1)
 
 
 def _check_project(console: Console, path: Path) -> int:
-    """Every optimizer that a project offers."""
+    """Every optimizer that a project offers; requirements missed."""
     from ..errors import ConfigError
     from ..plugins import load_registry
     from ..testing.projects import as_if_installed
 
     with as_if_installed(path) as distribution:
-        offers = load_registry().offers["optimizers"].values()
-        names = [
-            each.name
-            for each in offers
-            if each.distribution == distribution and not each.plugin.argument
-        ]
-        if not names:
+        registry = load_registry()
+        offers = registry.offers["optimizers"].values()
+        mine = [each for each in offers if each.distribution == distribution]
+        if not mine:
             raise ConfigError(f"{path} offers no optimizer; see zobench plugin new")
-        return sum(_check_one(console, name) for name in names)
+        for each in mine:
+            if each.plugin.argument:
+                raise ConfigError(
+                    f"{each.name} is a family, so there is no telling what to check; install it and "
+                    f"check members by name: zobench plugin check {each.name}:<{each.plugin.argument}>"
+                )
+        return sum(_check_one(console, each.name, registry) for each in mine)
 
 
-def _check_one(console: Console, name: str) -> int:
+def _check_one(console: Console, name: str, registry: Registry | None = None) -> int:
     """Requirements that an optimizer misses."""
     from rich.markup import escape
 
     from ..testing import check as findings
 
     missed = 0
-    for finding in findings(name):
+    for number, finding in enumerate(findings(name, registry)):
+        if number == 0:
+            console.print(f"[bold]{escape(name)}[/]")
         missed += bool(finding.fault)
         mark = "[red]no [/]" if finding.fault else "[green]yes[/]"
         console.print(f"  {mark} {finding.what}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import ConfigError
+from ..plugins import Registry
 from .optimizers import OptimizerConformance
 
 
@@ -23,8 +24,13 @@ class Finding:
     fault: str = ""
 
 
-def check(name: str) -> Iterator[Finding]:
-    """Checks an installed optimizer, one requirement at a time.
+def check(name: str, registry: Registry | None = None) -> Iterator[Finding]:
+    """Checks an optimizer, one requirement at a time.
+
+    Args:
+        name: As typed after ``--optimizer``.
+        registry: Where it is looked up; that of all installed plugins if ``None``. Some requirements
+            are checked in a fresh process, which must find it, too.
 
     Raises:
         ConfigError: Nobody offers that optimizer, or assertions are switched off.
@@ -33,7 +39,8 @@ def check(name: str) -> Iterator[Finding]:
         raise ConfigError(
             "checks are assertions, which python -O leaves out; run python without -O"
         )
-    suite = type("Checked", (OptimizerConformance,), {"name": name})()
+    looked_up = {} if registry is None else {"registry": lambda _: registry}
+    suite = type("Checked", (OptimizerConformance,), {"name": name, **looked_up})()
     suite.registry().find("optimizers", name)
     for method, _ in inspect.getmembers(OptimizerConformance, inspect.isfunction):
         if method.startswith("test_"):

@@ -5,15 +5,38 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..errors import ConfigError
 from ..hookspecs import PROJECT
+
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+"""What may be called a distribution (the packaging specification of names)."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """What an installer would know of a project.
+
+    Attributes:
+        name: Of the distribution.
+        entries: Its entry points of the group ``zobench``.
+        folders: Where its modules are imported from.
+        module: A module that stands alone, to be copied to where it can be imported.
+    """
+
+    name: str
+    entries: Mapping[str, str]
+    folders: tuple[Path, ...] = ()
+    module: Path | None = None
 
 
 @contextmanager
@@ -21,7 +44,8 @@ def as_if_installed(path: Path) -> Iterator[str]:
     """Puts a project folder, or one module, on the path of this process and of its children.
 
     Its entry points are written where ``importlib.metadata`` looks, into a folder that goes away
-    afterwards; an installed distribution of the same name is hidden meanwhile.
+    afterwards; an installed distribution of the same name is hidden meanwhile. What was imported stays
+    imported, so this is for a process that checks one project.
 
     Args:
         path: A folder with a ``pyproject.toml`` that names an entry point of the group ``zobench``,
@@ -33,29 +57,43 @@ def as_if_installed(path: Path) -> Iterator[str]:
     Raises:
         ConfigError: It is neither.
     """
-    root = path.resolve()
-    if root.is_dir():
-        name, entries = _declared(root / "pyproject.toml")
-        sources = [each for each in (root / "src", root) if each.is_dir()]
-    elif root.suffix == ".py" and root.is_file():
-        name, entries, sources = root.stem, {root.stem: root.stem}, [root.parent]
-    else:
-        raise ConfigError(f"{path} is neither a project folder nor a .py file")
+    project = _project(path.resolve(), path)
     before = sys.path[:], os.environ.get("PYTHONPATH")
     with TemporaryDirectory() as folder:
-        _write_metadata(Path(folder), name, entries)
-        added = [folder, *map(str, sources)]
+        _write_metadata(Path(folder), project)
+        if project.module is not None:
+            shutil.copy(project.module, folder)
+        added = [folder, *map(str, project.folders)]
         sys.path[:0] = added
-        os.environ["PYTHONPATH"] = os.pathsep.join([*added, before[1] or ""]).rstrip(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join([*added, *filter(None, [before[1]])])
         importlib.invalidate_caches()
         try:
-            yield name
+            yield project.name
         finally:
             sys.path[:] = before[0]
             if before[1] is None:
                 del os.environ["PYTHONPATH"]
             else:
                 os.environ["PYTHONPATH"] = before[1]
+
+
+def _project(root: Path, typed: Path) -> Project:
+    if root.is_dir():
+        name, entries = _declared(root / "pyproject.toml")
+        return Project(name, entries, tuple(each for each in (root / "src", root) if each.is_dir()))
+    if root.suffix != ".py" or not root.is_file():
+        raise ConfigError(f"{typed} is neither a project folder nor a .py file")
+    if not root.stem.isidentifier():
+        raise ConfigError(f"{typed} cannot be imported: {root.stem!r} is no name of a module")
+    return Project(_owner(root.stem) or root.stem, {root.stem: root.stem}, module=root)
+
+
+def _owner(module: str) -> str | None:
+    """The installed distribution that brings a plugin module, if there is one."""
+    for entry_point in importlib.metadata.entry_points(group=PROJECT):
+        if entry_point.module == module and entry_point.dist is not None:
+            return entry_point.dist.name
+    return None
 
 
 def _declared(pyproject: Path) -> tuple[str, Mapping[str, str]]:
@@ -69,19 +107,28 @@ def _declared(pyproject: Path) -> tuple[str, Mapping[str, str]]:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{pyproject} is no TOML: {error}") from error
-    entries = project.get("entry-points", {}).get(PROJECT)
-    if not entries:
+    groups = project.get("entry-points", {})
+    entries = groups.get(PROJECT) if isinstance(groups, dict) else None
+    texts = isinstance(entries, dict) and all(isinstance(each, str) for each in entries.values())
+    if not entries or not texts:
         raise ConfigError(
             f"{pyproject} names no plugin; add a table [project.entry-points.{PROJECT}] "
             'with a line such as mine = "my_module"'
         )
-    return str(project.get("name", pyproject.parent.name)), entries
+    name = project.get("name")
+    if not isinstance(name, str) or not DISTRIBUTION.fullmatch(name):
+        raise ConfigError(
+            f"{pyproject} has the project name {name!r}, but a name is letters and digits, joined by "
+            "'.', '_' or '-'"
+        )
+    return name, entries
 
 
-def _write_metadata(folder: Path, name: str, entries: Mapping[str, str]) -> None:
+def _write_metadata(folder: Path, project: Project) -> None:
     """What an installer would leave behind (the recorded-projects specification), as far as is read."""
-    target = folder / f"{name.replace('-', '_')}-0.dist-info"
+    target = folder / f"{project.name.replace('-', '_')}-0.dist-info"
     target.mkdir()
-    (target / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
-    lines = [f"{key} = {value}" for key, value in entries.items()]
-    (target / "entry_points.txt").write_text("\n".join([f"[{PROJECT}]", *lines, ""]))
+    metadata = f"Metadata-Version: 2.1\nName: {project.name}\nVersion: 0\n"
+    (target / "METADATA").write_text(metadata, encoding="utf-8")
+    lines = [f"[{PROJECT}]", *(f"{key} = {value}" for key, value in project.entries.items()), ""]
+    (target / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")

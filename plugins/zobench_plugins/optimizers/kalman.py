@@ -1,13 +1,13 @@
-"""Kalman-filtered gradient descent in low frequencies: zobench's own answer to "beat GeZO".
+"""Descent along Kalman-filtered slopes in low frequencies, on a path of given length.
 
-Four ideas, none of them ours alone. Edits that matter are smooth, so the search keeps to the lowest
-frequencies of a cosine transform (Guo, Frank, Weinberger, "Low Frequency Adversarial Perturbation",
-2019). Trials along orthogonal directions share one minibatch and one reference at the centre: within a
-minibatch the objective is free of noise, so differences cost one evaluation each instead of two. What
-slopes were seen is not thrown away after a step: the gradient is the state of a Kalman filter (Vuckovic,
-"Kalman Gradient Descent", 2018), and new directions are drawn where it knows least. And the path has
-a given length, for L has no floor: beyond the point where the attribute is hidden it falls only by
-spoiling the embeddings.
+Edits that matter are smooth, so the search keeps to the lowest frequencies of a cosine transform over
+the points' grid (Guo, Frank, Weinberger, "Low Frequency Adversarial Perturbation", 2019); it is made
+for the spaces ``pixel`` and ``lowres:<k>``, whose grids are pictures. Trials along orthogonal
+directions share one minibatch and one reference at the centre: such forward differences cost half of
+what antithetic pairs do, and are biased by curvature and by the penalty. What slopes were seen is not
+thrown away after a step: the gradient is the state of a Kalman filter (Vuckovic, "Kalman Gradient
+Descent", 2018), and new directions are drawn where it knows least. The path has a given length, for L
+has no floor: beyond the point where the attribute is hidden it falls only by spoiling the embeddings.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ class KalmanParameters:
     )
     radius: float = parameter(0.01, "root mean square of a trial, in pixel range", low=1e-6)
     reach: float = parameter(0.03, "length of the whole path, as root mean square", low=0)
-    smoothness: float = parameter(1.5, "how fast the prior variance falls with frequency", low=0)
-    corner: float = parameter(6.0, "frequency from which it falls", low=1e-6)
-    noise: float = parameter(1.0, "variance of a minibatch's slope, relative to the prior's", low=0)
+    smoothness: float = parameter(
+        1.5, "how fast the prior variance falls with frequency", low=0, high=3
+    )
+    corner: float = parameter(6.0, "frequency from which it falls", low=1)
+    noise: float = parameter(
+        1.0, "variance of a minibatch's slope, relative to the prior's", low=1e-3
+    )
     memory: float = parameter(0.95, "correlation of the gradient between two steps", low=0, high=1)
 
 
@@ -76,11 +80,12 @@ class Kalman(Stateful):
     def tell(self, ask: Ask, answer: Answer) -> None:
         """One update of the filter, one step along its mean."""
         differences = answer.values[1:] - answer.values[0]
-        self._learn(differences.double() / self._length(self._p.radius))
+        self._update(differences.double() / self._length(self._p.radius))
         size = self.gradient.norm()
         if size > 0:
             self.edit = self.edit - self._stride() * self.gradient / size
         self.steps += 1
+        self._predict()
 
     def recommend(self) -> Tensor:
         """The last iterate."""
@@ -94,21 +99,25 @@ class Kalman(Stateful):
         directions: Tensor = torch.linalg.qr(spread).Q.T
         return directions
 
-    def _learn(self, slopes: Tensor) -> None:
-        """Kalman's update; slopes ``(q,)`` belong to the last directions.
+    def _update(self, slopes: Tensor) -> None:
+        """What slopes ``(q,)`` along the last directions tell of the gradient.
 
-        Between two steps the gradient decays towards the prior, so the filter never grows sure of
-        itself. Scales cancel: noise is relative to the prior's variance along each direction.
+        A minibatch's gradient differs from the mean one by noise whose covariance is the prior's but
+        for a factor, so scales cancel.
         """
-        keep, along = self._p.memory, self._directions
-        mean = keep * self.gradient
-        covariance = keep**2 * self.covariance + (1.0 - keep**2) * self._prior
-        seen = covariance @ along.T
-        noise = self._p.noise * torch.diag((along @ self._prior @ along.T).diagonal())
-        gain = torch.linalg.solve(along @ seen + noise, seen.T).T
-        self.gradient = mean + gain @ (slopes - along @ mean)
-        left = covariance - gain @ seen.T
-        self.covariance = (left + left.T) / 2.0 + JITTER * self._prior
+        along = self._directions
+        seen = self.covariance @ along.T
+        spread = along @ seen + self._p.noise * along @ self._prior @ along.T
+        gain = torch.linalg.solve(spread, seen.T).T
+        self.gradient = self.gradient + gain @ (slopes - along @ self.gradient)
+        left = self.covariance - gain @ seen.T
+        self.covariance = (left + left.T) / 2.0
+
+    def _predict(self) -> None:
+        """Between two steps the gradient decays towards the prior, so the filter stays in doubt."""
+        keep = self._p.memory
+        self.gradient = keep * self.gradient
+        self.covariance = keep**2 * self.covariance + (1.0 - keep**2) * self._prior
 
     def _stride(self) -> float:
         """Length of this step: they fall to zero in a straight line, and add up to ``reach``."""
@@ -123,10 +132,6 @@ class Kalman(Stateful):
         """Points ``(K, *space.shape)``."""
         side = self._waves.side
         return self._waves.decode(coefficients.float().reshape(-1, 1, side, side))
-
-
-JITTER = 1e-9
-"""Of the prior, added after each update, so that rounding cannot make a variance negative."""
 
 
 def _spectrum(side: int, smoothness: float, corner: float) -> Tensor:
