@@ -60,15 +60,15 @@ def first_success(queries: Sequence[int], recoveries: Sequence[float], target: f
     return next(reached, None)
 
 
-def expected_queries(successes: Sequence[int | None], budget: int) -> float:
+def expected_queries(successes: Sequence[int | None], spent: Sequence[int]) -> float:
     """ERT: queries spent by all runs up to their success, over the number of successes.
 
-    COCO's expected running time (Hansen et al. 2021): a run that fails is charged its whole budget, as
-    if it were started again until one succeeds.
+    COCO's expected running time (Hansen et al. 2021): a run that fails is charged all that it spent, as
+    if another were started after it until one succeeds.
 
     Args:
         successes: Queries of each run's first success, ``None`` for a run without.
-        budget: What a run without success has spent.
+        spent: Queries that each run has spent in all.
 
     Returns:
         Infinity if no run succeeds.
@@ -76,4 +76,5 @@ def expected_queries(successes: Sequence[int | None], budget: int) -> float:
     reached = [count for count in successes if count is not None]
     if not reached:
         return float("inf")
-    return (sum(reached) + budget * (len(successes) - len(reached))) / len(reached)
+    failed = [all_of_it for count, all_of_it in zip(successes, spent, strict=True) if count is None]
+    return (sum(reached) + sum(failed)) / len(reached)

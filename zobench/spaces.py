@@ -79,6 +79,10 @@ class SquareSpace:
         """``(1, side, side)``."""
         return (1, self.side, self.side)
 
+    def decode(self, points: Tensor) -> Tensor:
+        """Each family's own map."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class LowresSpace(SquareSpace):

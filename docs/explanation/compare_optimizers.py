@@ -8,14 +8,18 @@ Runs that are done are only read, interrupted ones go on; so it may be stopped a
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 from matplotlib.figure import Figure
 
 import zobench
+from zobench.parameters import resolve
+from zobench.plugins import load_registry
 from zobench.recovery import expected_queries, first_success
 from zobench.results import RunResult
 from zobench.store import TIMING, read_rows
@@ -62,19 +66,26 @@ class Row:
         """Of the last snapshot, one a seed."""
         return [result.scores[-1].recovery.value for result in self.results]
 
+    def metric(self, name: str) -> list[float]:
+        """Of the last snapshot in percent, one a seed."""
+        return [result.scores[-1].metrics[name].value for result in self.results]
+
     @property
-    def expected(self) -> float:
-        """ERT of the target, at the resolution of snapshots."""
+    def expected(self) -> str:
+        """ERT of the target, rounded up by the few snapshots, and how many runs reach it."""
         found = []
         for result in self.results:
             rows = result.scores[1:]
             curve = [row.recovery.value for row in rows]
             found.append(first_success([row.queries for row in rows], curve, TARGET))
-        return expected_queries(found, self.results[0].config.budget)
+        spent = [result.ledger["optimize"]["queries"] for result in self.results]
+        ert = expected_queries(found, spent)
+        rounded = "∞" if np.isinf(ert) else f"{round(ert, -2):,.0f}"
+        return f"{rounded} ({len(found) - found.count(None)} of {len(found)})"
 
     @property
     def overhead(self) -> tuple[float, float]:
-        """Seconds outside the encoder, per query and as a share of the optimizing."""
+        """Seconds for all but the encoder, per query and as a share of the optimizing."""
         rows = [row for result in self.results for row in read_rows(result.run_dir / TIMING)]
         inside = sum(row["encoder_seconds"] for row in rows)
         outside = sum(row["seconds"] for row in rows) - inside
@@ -82,13 +93,14 @@ class Row:
         return outside / queries, outside / (outside + inside)
 
 
-def carry_out(folder: Path, fields: dict[str, object]) -> None:
-    """One run, unless it is done."""
-    for run in folder.glob("*/manifest.json"):
-        zobench.resume(run.parent)
-        return
-    zobench.run(out=folder, **fields)
-    print(folder, "done", flush=True)
+def carry_out(folder: Path, fields: dict[str, Any]) -> None:
+    """One run, unless it is done; a failure is told and stops nobody else."""
+    begun = [path.parent for path in folder.glob("*/manifest.json")]
+    try:
+        result = zobench.resume(begun[0]) if begun else zobench.run(out=folder, **fields)
+        print(folder, result.status, file=sys.stderr, flush=True)
+    except zobench.ZobenchError as error:
+        print(folder, error, file=sys.stderr, flush=True)
 
 
 def folder_of(out: Path, optimizer: str, space: str, seed: int) -> Path:
@@ -101,31 +113,33 @@ def found(out: Path, optimizer: str, space: str, seeds: range) -> Row | None:
     folders = [folder_of(out, optimizer, space, seed) for seed in seeds]
     runs = [zobench.show(m.parent) for each in folders for m in each.glob("*/manifest.json")]
     done = [run for run in runs if run.status == "done"]
+    offer, _ = load_registry().find("optimizers", optimizer)
+    now = asdict(resolve(offer.plugin.parameters(), {}, "optimizer"))
+    for run in done:
+        if run.manifest["parameters"]["optimizer"] != now:
+            raise SystemExit(
+                f"{run.run_dir} had other parameters than now; remove it and run again"
+            )
     return Row(optimizer, space, done) if done else None
 
 
 def table(rows: list[Row]) -> str:
     """Markdown, best FPQ first."""
     lines = [
-        "| optimizer | space | seeds | FPQ | recovery at the end | EO_n | EO_p | accuracy "
-        f"| ERT({TARGET}) | outside the encoder |",
+        "| optimizer | space | seeds | FPQ | recovery | EO_n | EO_p | accuracy "
+        f"| ERT({TARGET}) | all but the encoder |",
         "| --- " * 10 + "|",
     ]
     for row in rows:
-        ends = [result.scores[-1].metrics for result in row.results]
-        gaps = [
-            f"{np.mean([end[k].value for end in ends]):.1f}" for k in ("eo_n", "eo_p", "accuracy")
-        ]
         per_query, share = row.overhead
-        ert = "∞" if np.isinf(row.expected) else f"{row.expected:,.0f}"
         cells = [
             row.optimizer,
             row.space,
             str(len(row.results)),
-            spread(row.fpq),
-            spread(row.recovery),
-            *gaps,
-            ert,
+            spread(row.fpq, 2),
+            spread(row.recovery, 2),
+            *(spread(row.metric(name), 0) for name in ("eo_n", "eo_p", "accuracy")),
+            row.expected,
             f"{per_query * 1e6:.0f} µs, {share:.1%}",
         ]
         lines.append(f"| {' | '.join(cells)} |")

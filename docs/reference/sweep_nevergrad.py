@@ -3,7 +3,7 @@
     python docs/reference/sweep_nevergrad.py > table.md
 
 200 evaluations, as many as the default budget pays for, in 64 dimensions; each strategy in a
-process of its own that is stopped after 20 seconds.
+process of its own, forked, so not on Windows, that is stopped after 20 seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def carry_out(strategy: str, answer: Connection) -> None:
         left = oracle.value(optimizer.recommend())
         answer.send((1.0 - left, time.process_time() - began - inside, width))
     except ConfigError as error:
-        answer.send(str(error).split("(")[-1].split(")")[0])
+        answer.send(str(error).removeprefix(f"nevergrad:{strategy} "))
     except Exception as error:  # whatever nevergrad's strategies may raise is what the table tells
         answer.send(f"{type(error).__name__}: {error}".splitlines()[0][:80])
 

@@ -57,7 +57,7 @@ def test_the_first_snapshot_at_or_above_the_target_counts() -> None:
     assert first_success([], [], 0.0) is None
 
 
-def test_expected_queries_charge_failures_their_whole_budget() -> None:
-    assert expected_queries([100, 300], 1000) == 200
-    assert expected_queries([100, None, None], 1000) == 2100
-    assert expected_queries([None, None], 1000) == float("inf")
+def test_expected_queries_charge_failures_all_that_they_spent() -> None:
+    assert expected_queries([100, 300], [1000, 1000]) == 200
+    assert expected_queries([100, None, None], [1000, 1000, 990]) == 2090
+    assert expected_queries([None, None], [1000, 1000]) == float("inf")
