@@ -146,11 +146,13 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: list[float]) -> str:
-    """Mean, and the least and largest seed."""
-    return f"{np.mean(values):.2f} ({min(values):.2f} … {max(values):.2f})".replace(
-        "-", "\N{MINUS SIGN}"
+def spread(values: list[float], digits: int) -> str:
+    """Mean, and the least and the largest seed in brackets."""
+    rounded = (
+        round(float(each), digits) + 0.0 for each in (np.mean(values), min(values), max(values))
     )
+    mean, low, high = (f"{each:.{digits}f}".replace("-", "\N{MINUS SIGN}") for each in rounded)
+    return f"{mean} ({low} … {high})"
 
 
 def draw(rows: list[Row], path: Path) -> None:
@@ -191,6 +193,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--read-only", action="store_true", help="show what is done, run nothing")
     wanted = parser.parse_args()
     seeds = range(wanted.seeds)
     tasks = [
@@ -202,7 +205,8 @@ def main() -> None:
         for name, space in ENTRIES
     ]
     tasks.sort(key=lambda task: task[1]["space"] != "pixel")  # those that others are compared with
-    joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(carry_out)(*task) for task in tasks)
+    if not wanted.read_only:
+        joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(carry_out)(*task) for task in tasks)
     rows = [row for entry in ENTRIES if (row := found(wanted.out, *entry, seeds))]
     rows.sort(key=lambda row: -float(np.mean(row.fpq)))
     print(table(rows))

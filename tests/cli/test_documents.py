@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,20 +15,26 @@ from conftest import TinyDataset, TinyEncoder
 
 import zobench
 from zobench.plugins import Offer, Registry, load_registry
+from zobench.spaces import make_space
 
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+def imported(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, path.stem, module)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_the_optimizer_of_the_how_to_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DOCS / "how-to" / "write-an-optimizer.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     (tmp_path / "random_walk.py").write_text(code)
-    spec = importlib.util.spec_from_file_location("random_walk", tmp_path / "random_walk.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "random_walk", module)
-    spec.loader.exec_module(module)
+    module = imported(tmp_path / "random_walk.py", monkeypatch)
     offers: dict[Any, Any] = dict(load_registry().offers)
     for kind, plugins in {
         "optimizers": module.zobench_register_optimizers(),
@@ -52,6 +60,45 @@ def test_the_optimizer_of_the_how_to_runs(tmp_path: Path, monkeypatch: pytest.Mo
     )
     assert result.scores[-1].queries == 400
     assert result.scores[-1].objective < result.scores[0].objective
+
+
+def test_the_comparison_runs_reads_again_prints_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare = imported(DOCS / "explanation" / "compare_optimizers.py", monkeypatch)
+    for name, space in compare.ENTRIES:
+        load_registry().find("optimizers", name)
+        make_space(space, (1, 224, 224))
+    folder = compare.folder_of(tmp_path, "random", "lowres:4", 0)
+    fields = {
+        "optimizer": "random",
+        "space": "lowres:4",
+        "budget": 128,
+        "batch_size": 16,
+        "snapshots": 2,
+        "replicates": 20,
+        "overrides": {"split": {"train": 40, "test_per_cell": 10}},
+    }
+    compare.carry_out(folder, fields)
+    compare.carry_out(folder, fields)
+    assert capsys.readouterr().err.count("done") == 2
+    assert len(list(folder.iterdir())) == 1
+    row = compare.found(tmp_path, "random", "lowres:4", range(1))
+    assert row is not None
+    assert "| random | lowres:4 | 1 |" in compare.table([row])
+    compare.draw([row], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    compare.carry_out(tmp_path / "odd", {**fields, "budget": 1})
+    assert "budget is 1" in capsys.readouterr().err
+
+
+def test_the_sweep_of_nevergrad_tells_what_ran_and_what_did_not(tmp_path: Path) -> None:
+    script = DOCS / "reference" / "sweep_nevergrad.py"
+    words = [sys.executable, "-W", "ignore", str(script), "OnePlusOne", "NLOPT_LN_SBPLX", "Nobody"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert re.search(r"\| OnePlusOne \| \d+% \| 10 \|", done.stdout)
+    assert re.search(r"\| NLOPT_LN_SBPLX \| .*not installed", done.stdout)
+    assert re.search(r"\| Nobody \| nevergrad has no strategy", done.stdout)
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
