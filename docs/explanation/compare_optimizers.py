@@ -156,16 +156,21 @@ def spread(values: list[float], digits: int) -> str:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """Recovery over queries: a line for the mean over seeds, a band from the least to the largest."""
+    """Recovery over queries: the mean over seeds, the band of all seeds, a dot a snapshot."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
         budget, first = row.results[0].config.budget, row.results[0].config.batch_size
-        grid = np.geomspace(first, budget, 400)
+        grid = np.geomspace(first, 1.3 * budget, 1000)  # beyond the budget the last one is deployed
         curves = np.stack([staircase(result, grid) for result in row.results])
         (line,) = axes.plot(grid, curves.mean(0), label=f"{row.optimizer}, {row.space}")
-        axes.fill_between(grid, curves.min(0), curves.max(0), alpha=0.12, color=line.get_color())
-    axes.set(xscale="log", xlabel="queries", ylabel="recovery", xlim=(first, budget))
+        color = line.get_color()
+        axes.fill_between(grid, curves.min(0), curves.max(0), alpha=0.12, color=color, linewidth=0)
+        for result in row.results:
+            dots = [(score.queries, score.recovery.value) for score in result.scores[1:]]
+            axes.scatter(*zip(*dots, strict=True), s=9, color=color)
+    axes.set(xscale="log", xlabel="queries", ylabel="recovery", xlim=(first, 1.3 * budget))
+    axes.axvline(budget, color="grey", linewidth=0.6, linestyle=":")
     axes.axhline(0, color="grey", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")
