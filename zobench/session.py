@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -165,17 +165,23 @@ class Session:
         scored = {raw.queries for raw in raws}
         images = sum(test + (train if number else 0) for number in scored)
         self.listener.phase("score", (test + train) * len(queries) + test)
+        known: dict[bytes, Raw] = {}
         for number in [0, *queries]:
-            if number in scored:
-                continue
             edit = torch.zeros(self._edit_shape())
             if number:
                 edit = store.read_snapshot(self.folder.path, number)
+            content = edit.numpy().tobytes()
+            if number in scored:
+                known[content] = next(raw for raw in raws if raw.queries == number)
+                continue
 
             def report(done: int, total: int, start: int = images) -> None:
                 self._report(start + done, total)
 
-            raws.append(scorer.score(edit, number, None if number else clean, report))
+            if content not in known:  # an optimizer that stood still is not embedded again
+                clean_train = None if number else clean
+                known[content] = scorer.score(edit, number, clean_train, report)
+            raws.append(replace(known[content], queries=number))
             images += test + (train if number else 0)
             found = {
                 "edits": [asdict(raw) for raw in raws],

@@ -19,6 +19,7 @@ from zobench import store
 from zobench.errors import ConfigError, EncoderError, Interrupted, PluginError
 from zobench.fairness import Predictions, metrics
 from zobench.loop import snapshot_schedule
+from zobench.optimizers import Answer, Ask, OptimizerContext
 from zobench.plugins import Offer, Registry, load_registry
 from zobench.progress import Silence
 from zobench.registration import Plugin
@@ -64,11 +65,43 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     assert result.fpq is not None
     assert result.ledger["optimize"]["queries"] == 400
     assert result.ledger["setup"]["queries"] == 120
-    images = 160 + (len(result.scores) - 1) * (160 + 120)
+    edits = [store.read_snapshot(result.run_dir, score.queries) for score in result.scores[1:]]
+    distinct = {edit.numpy().tobytes() for edit in edits if edit.any()}
+    images = 160 + len(distinct) * (160 + 120)
     assert result.ledger["score"]["forward"] == images
     assert not (result.run_dir / "checkpoint").exists()
     for name in ("edit.npy", "edit.png", "before-after.png"):
         assert (result.run_dir / name).stat().st_size > 0
+
+
+def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
+    """Neither the first nor the one that it moved to is embedded again; the rows are all there."""
+
+    class Sluggish:
+        feedback = "value"
+
+        def __init__(self, context: OptimizerContext) -> None:
+            self.shape, self.asks = context.space.shape, 0
+
+        def ask(self) -> Ask:
+            return Ask(torch.zeros(1, *self.shape), np.array([self.asks]))
+
+        def tell(self, ask: Ask, answer: Answer) -> None:
+            self.asks += 1
+
+        def recommend(self) -> Tensor:
+            return torch.full(self.shape, 0.1 if self.asks > 5 else 0.0)
+
+        def state_dict(self) -> dict[str, int]:
+            return {"asks": self.asks}
+
+    result = run(tmp_path, tiny_registry(optimizer=Sluggish), optimizer="mine", overrides=SIZES)
+    assert [score.queries for score in result.scores] == [0, 10, 30, 70, 160, 400]
+    assert result.ledger["score"]["forward"] == 160 + 160 + 120
+    erm, one, two, *moved = (score.metrics for score in result.scores)
+    assert erm == one == two
+    assert moved == [moved[0]] * 3
+    assert moved[0] != erm
 
 
 def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:
