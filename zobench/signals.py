@@ -5,8 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 from .progress import Listener
+
+NOTE = "stopping after the current batch; press Ctrl-C again to stop at once"
 
 
 class Stop:
@@ -29,7 +32,8 @@ def stop_on_signal(listener: Listener) -> Iterator[Stop]:
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
-        listener.note("stopping after the current batch; press Ctrl-C again to stop at once")
+        # from a thread of its own: this one may be in the middle of drawing what a note moves down
+        Thread(target=listener.note, args=(NOTE,)).start()
 
     try:
         before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -17,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 UNITS = {
     "optimize": "queries",
@@ -24,6 +29,7 @@ UNITS = {
     "prepare images": "images",
     "embed clean images": "images",
     "train": "steps",
+    "align": "images",
     "probe": "images",
 }
 LINE_SECONDS = 10.0
@@ -40,33 +46,65 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def unechoed_control_keys() -> Iterator[None]:
+    """Keeps a terminal from writing ^C into the bars, one of which would then not be cleared."""
+    if not _owns_terminal():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    silent = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        if _owns_terminal():
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _owns_terminal() -> bool:
+    """Whether standard input is a terminal and this its foreground job, as POSIX has them.
+
+    A job in the background that changed the terminal's settings would be stopped.
+    """
+    if sys.platform == "win32" or not sys.stdin or not sys.stdin.isatty():
+        return False
+    return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+
+
 class ConsoleListener:
     """Shows phase, progress, speed, time left and the latest figures; use as a context manager."""
 
     def __init__(self) -> None:
         self._console = error_console()
         self._live = self._console.is_terminal
+        # bars must not wrap: what is redrawn would then be one line higher than it is thought to be
+        bars = Console(stderr=True, highlight=False)
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(min_width=11)),
             TextColumn("{task.fields[unit]}"),
-            TextColumn("{task.fields[rate]:>9}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[rate]:>7}", table_column=Column(min_width=7)),
+            TimeElapsedColumn(table_column=Column(min_width=7)),
             TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-            console=self._console,
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+            console=bars,
             transient=False,
         )
+        self._terminal = ExitStack()
         self._task: TaskID | None = None
         self._name, self._total, self._first, self._began, self._said = "", 0, 0, 0.0, 0.0
         self._figures: dict[str, float] = {}
 
     def __enter__(self) -> ConsoleListener:
         if self._live:
-            self._progress.start()
+            self._terminal.enter_context(unechoed_control_keys())
+            self._terminal.enter_context(self._progress)
         return self
 
     def __exit__(
@@ -75,8 +113,7 @@ class ConsoleListener:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._live:
-            self._progress.stop()
+        self._terminal.close()
 
     def phase(self, name: str, total: int) -> None:
         """A new line of progress."""
