@@ -161,7 +161,7 @@ def draw(rows: list[Row], path: Path) -> None:
     axes = figure.subplots()
     for row in rows:
         budget, first = row.results[0].config.budget, row.results[0].config.batch_size
-        grid = np.geomspace(first, 1.3 * budget, 1000)  # beyond the budget the last one is deployed
+        grid = np.geomspace(first, 1.3 * budget, 300)  # beyond the budget the last one is deployed
         curves = np.stack([staircase(result, grid) for result in row.results])
         (line,) = axes.plot(grid, curves.mean(0), label=f"{row.optimizer}, {row.space}")
         color = line.get_color()
