@@ -17,7 +17,7 @@ class Listener(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Something that the user must not miss."""
+        """Something that the user must not miss; may come from another thread than the rest."""
         ...
 
 

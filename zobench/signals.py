@@ -27,13 +27,15 @@ class Stop:
 def stop_on_signal(listener: Listener) -> Iterator[Stop]:
     """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once."""
     stop = Stop()
+    notes: list[Thread] = []
 
     def handle(number: int, frame: object) -> None:
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
         # from a thread of its own: this one may be in the middle of drawing what a note moves down
-        Thread(target=listener.note, args=(NOTE,)).start()
+        notes.append(Thread(target=listener.note, args=(NOTE,)))
+        notes[0].start()
 
     try:
         before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
@@ -45,3 +47,5 @@ def stop_on_signal(listener: Listener) -> Iterator[Stop]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+        for note in notes:
+            note.join()

@@ -99,6 +99,8 @@ def carry_out(folder: Path, fields: dict[str, Any]) -> None:
     try:
         result = zobench.resume(begun[0]) if begun else zobench.run(out=folder, **fields)
         print(folder, result.status, file=sys.stderr, flush=True)
+    except zobench.Interrupted:
+        raise
     except zobench.ZobenchError as error:
         print(folder, error, file=sys.stderr, flush=True)
 
@@ -116,7 +118,8 @@ def found(out: Path, optimizer: str, space: str, seeds: range) -> Row | None:
     offer, _ = load_registry().find("optimizers", optimizer)
     now = asdict(resolve(offer.plugin.parameters(), {}, "optimizer"))
     for run in done:
-        if run.manifest["parameters"]["optimizer"] != now:
+        same = run.manifest["versions"]["zobench"] == zobench.__version__
+        if not same or run.manifest["parameters"]["optimizer"] != now:
             raise SystemExit(
                 f"{run.run_dir} had other parameters than now; remove it and run again"
             )

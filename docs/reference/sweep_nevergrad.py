@@ -1,4 +1,4 @@
-"""Makes the table of nevergrad.md: every strategy on the noisy bowl that conformance uses.
+"""How every strategy of nevergrad does on the noisy bowl that conformance uses, as two tables.
 
     python docs/reference/sweep_nevergrad.py > table.md
 

@@ -91,6 +91,13 @@ def test_the_comparison_runs_reads_again_prints_and_draws(
     compare.carry_out(tmp_path / "odd", {**fields, "budget": 1})
     assert "budget is 1" in capsys.readouterr().err
 
+    def stop(**_: object) -> None:
+        raise zobench.Interrupted("stopped")
+
+    monkeypatch.setattr(zobench, "run", stop)
+    with pytest.raises(zobench.Interrupted):  # and no other run begins
+        compare.carry_out(tmp_path / "stopped", fields)
+
 
 def test_the_sweep_of_nevergrad_tells_what_ran_and_what_did_not(tmp_path: Path) -> None:
     script = DOCS / "reference" / "sweep_nevergrad.py"

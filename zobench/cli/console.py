@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -47,7 +47,7 @@ def error_console() -> Console:
 
 
 @contextmanager
-def unechoed_control_keys() -> Iterator[None]:
+def unechoed_keys() -> Iterator[None]:
     """Keeps a terminal from writing ^C into the bars, one of which would then not be cleared."""
     if not _owns_terminal():
         yield
@@ -55,13 +55,14 @@ def unechoed_control_keys() -> Iterator[None]:
     import termios
 
     before = termios.tcgetattr(sys.stdin)
-    silent = [*before[:3], before[3] & ~termios.ECHOCTL, *before[4:]]
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
     try:
         yield
     finally:
         if _owns_terminal():
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            with suppress(termios.error):  # it may have hung up
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _owns_terminal() -> bool:
@@ -69,9 +70,12 @@ def _owns_terminal() -> bool:
 
     A job in the background that changed the terminal's settings would be stopped.
     """
-    if sys.platform == "win32" or not sys.stdin or not sys.stdin.isatty():
+    if sys.platform == "win32" or sys.stdin is None:
         return False
-    return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # no terminal, not the session's own, hung up, or closed
+        return False
 
 
 class ConsoleListener:
@@ -103,8 +107,10 @@ class ConsoleListener:
 
     def __enter__(self) -> ConsoleListener:
         if self._live:
-            self._terminal.enter_context(unechoed_control_keys())
-            self._terminal.enter_context(self._progress)
+            with ExitStack() as entered:
+                entered.enter_context(unechoed_keys())
+                entered.enter_context(self._progress)
+                self._terminal = entered.pop_all()
         return self
 
     def __exit__(
@@ -124,7 +130,7 @@ class ConsoleListener:
             self._console.print(f"{name} ..." if not total else f"{name}: {total:,} {_unit(name)}")
             return
         if not total:
-            self._progress.console.print(f"[dim]{name} ...[/]")
+            self._progress.console.print(f"[dim]{name} ...[/]", soft_wrap=True)
             return
         self._task = self._progress.add_task(
             name, total=total, unit=_unit(name), rate="", figures=""
@@ -148,7 +154,7 @@ class ConsoleListener:
 
     def note(self, text: str) -> None:
         """A line that stands out."""
-        self._progress.console.print(f"[bold yellow]note:[/] {escape(text)}")
+        self._progress.console.print(f"[bold yellow]note:[/] {escape(text)}", soft_wrap=True)
 
 
 def _unit(name: str) -> str:

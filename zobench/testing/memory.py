@@ -57,6 +57,7 @@ def peaks(
     # glibc keeps freed blocks below a threshold that grows; held low, freed memory goes back at once
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environment = {**kept, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    seconds = SECONDS * len(names)
     try:
         done = subprocess.run(
             command,
@@ -64,10 +65,10 @@ def peaks(
             text=True,
             check=False,
             env=environment,
-            timeout=SECONDS * len(names),
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise AssertionError(f"{rounds} rounds took more than {SECONDS} s each") from error
+        raise AssertionError(f"making it and {rounds} rounds took more than {seconds} s") from error
     if done.returncode < 0:
         raise AssertionError(f"its process was killed by signal {-done.returncode}")
     if done.returncode > 0:
@@ -123,9 +124,9 @@ def _limit_memory() -> None:
     if status.exists():
         import resource
 
-        (held,) = re.findall(r"VmData:\s+(\d+) kB", status.read_text())
+        held = re.search(r"VmData:\s+(\d+) kB", status.read_text())
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = int(held) * 1024 + ROOM
+        limit = (int(held[1]) * 1024 if held else 0) + ROOM
         if hard == resource.RLIM_INFINITY or limit < hard:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
@@ -141,9 +142,9 @@ def resident_peak() -> int:
     Linux's ``ru_maxrss`` would not do: it holds the peak of the process that started this one, too.
     """
     status = Path("/proc/self/status")
-    if status.exists():
-        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
-        return int(peak) * 1024
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    if found is not None:
+        return int(found[1]) * 1024
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zobench.errors import Interrupted
 from zobench.pretraining import PretrainingRequest
 from zobench.progress import Listener
 from zobench.signals import stop_on_signal
@@ -48,6 +49,8 @@ class VitMaePretraining:
             if done == 0:
                 listener.phase("align", total)
             listener.update(done)
+            if stopped():
+                raise Interrupted("stopped while aligning; the same command goes on from there")
 
         out = self._request.out
         with stop_on_signal(listener) as stopped:

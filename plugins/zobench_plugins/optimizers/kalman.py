@@ -3,11 +3,12 @@
 Edits that matter are smooth, so the search keeps to the lowest frequencies of a cosine transform over
 the points' grid (Guo, Frank, Weinberger, "Low Frequency Adversarial Perturbation", 2019); it is made
 for the spaces ``pixel`` and ``lowres:<k>``, whose grids are pictures. Trials along orthogonal
-directions share one minibatch and one reference at the centre: such forward differences cost half of
-what antithetic pairs do, and are biased by curvature and by the penalty. What slopes were seen is not
-thrown away after a step: the gradient is the state of a Kalman filter (Vuckovic, "Kalman Gradient
-Descent", 2018), and new directions are drawn where it knows least. The path has a given length, for L
-has no floor: beyond the point where the attribute is hidden it falls only by spoiling the embeddings.
+directions share one minibatch and one reference at the centre: q such forward differences cost q + 1
+evaluations where antithetic pairs cost 2q, and are biased by curvature and by the penalty. What slopes
+were seen is not thrown away after a step: the gradient is the state of a Kalman filter (Vuckovic,
+"Kalman Gradient Descent", 2018), and new directions are drawn where it knows least. The path has a
+given length, for L has no floor: beyond the point where the attribute is hidden it falls only by
+spoiling the embeddings.
 """
 
 from __future__ import annotations
