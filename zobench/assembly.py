@@ -14,7 +14,7 @@ from .datasets import Dataset, DatasetRequest
 from .encoders import Encoder, EncoderRequest
 from .errors import ConfigError, PluginError
 from .ledger import Ledger
-from .optimizers import Optimizer, OptimizerContext
+from .optimizers import Optimizer, OptimizerContext, require_ask
 from .parameters import resolve
 from .plugins import Registry
 from .progress import Listener
@@ -151,7 +151,7 @@ def _check_optimizer(config: RunConfig, registry: Registry, space: Space, encode
             f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "
             "does not give; choose a black-box optimizer"
         )
-    ask = twin.ask()
+    ask = require_ask(twin.ask())
     images = int(np.prod(ask.points.shape[:1])) * config.batch_size
     price = Ledger(config.backward_cost).price(images, gradient=ask.want == "gradient")
     if price > config.budget:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 from .errors import BudgetExhausted, ConfigError, Interrupted, PluginError
 from .ledger import Counts
-from .optimizers import Optimizer
+from .optimizers import Optimizer, require_ask
 from .oracle import Oracle
 from .progress import Listener
 from .store import Checkpoint, RunFolder, snapshot_queries
@@ -89,7 +89,7 @@ class Loop:
             asked_at, encoder_at = time.perf_counter(), metered.seconds
             before = state()
             try:
-                ask = self.optimizer.ask()
+                ask = require_ask(self.optimizer.ask())
                 answer = self.oracle.query(ask)
             except BudgetExhausted as refusal:
                 if asks == 0:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import PluginError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,6 +37,20 @@ class Ask:
     points: Tensor
     minibatch: NDArray[np.int64]
     want: Feedback = "value"
+
+
+def require_ask(found: object) -> Ask:
+    """What an optimizer's ``ask`` returned, if it is an :class:`Ask`.
+
+    Raises:
+        PluginError: It is something else.
+    """
+    if not isinstance(found, Ask):
+        raise PluginError(
+            f"the optimizer's ask() returned {type(found).__name__}; it must return "
+            "zobench.optimizers.Ask(points, minibatch numbers)"
+        )
+    return found
 
 
 @dataclass(frozen=True)

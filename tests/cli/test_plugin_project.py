@@ -281,6 +281,21 @@ def test_names_that_make_no_package_are_refused(name: str, tmp_path: Path) -> No
         write_project(name, tmp_path)
 
 
+def test_what_to_type_next_is_printed_whole(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "zobench", "plugin", "new", "mine"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    for line in ("cd zobench-mine", "pip install -e '.[test]'", "plugin check mine", "-m pytest"):
+        assert line in done.stdout
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "zobench", "plugin", "new", "gezo"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "'gezo' is an optimizer of zobench" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     write_project("mine", tmp_path)
     with pytest.raises(ConfigError, match="exists already"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import TinyDataset, TinyEncoder
+from rich.console import Console
 from torch import Tensor
 
 import zobench
 from zobench import store
+from zobench.cli.tables import print_result
 from zobench.errors import ConfigError, EncoderError, Interrupted, PluginError
 from zobench.fairness import Predictions, metrics
 from zobench.loop import snapshot_schedule
@@ -291,6 +294,20 @@ def test_a_recommendation_of_the_wrong_shape_is_the_plugins_fault(tmp_path: Path
         run(tmp_path, tiny_registry(optimizer=target), optimizer="mine")
 
 
+def test_asks_that_are_none_are_the_plugins_fault(tmp_path: Path) -> None:
+    class Bare:
+        feedback = "value"
+
+        def __init__(self, context: OptimizerContext) -> None:
+            self.shape = context.space.shape
+
+        def ask(self) -> Tensor:
+            return torch.zeros(1, *self.shape)
+
+    with pytest.raises(PluginError, match=r"ask\(\) returned Tensor; it must return"):
+        run(tmp_path, tiny_registry(optimizer=Bare), optimizer="mine", overrides=SIZES)
+
+
 def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,3 +374,21 @@ def test_a_dataset_of_another_shape_than_the_encoders_is_refused(tmp_path: Path)
 
     with pytest.raises(PluginError, match="gives images of shape"):
         run(tmp_path, tiny_registry(encoder=wide))
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
+    tmp_path: Path, width: int
+) -> None:
+    result = run(tmp_path)
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
+    print_result(result, console)
+    text = console.export_text()
+    assert "…" not in text
+    assert text.count("edit ") >= len(result.scores) - 1
+    for score in result.scores:
+        for name in ("eo_n", "eo_p", "accuracy"):
+            found = score.metrics[name]
+            assert f"{found.value:.1f}" in text
+            assert f"[{found.low:.1f}, {found.high:.1f}]" in text
+    assert max(map(len, text.splitlines())) <= width or str(result.run_dir) in text

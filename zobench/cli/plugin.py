@@ -22,9 +22,14 @@ def new(
     out: Annotated[Path, typer.Option(help="Where the project's folder is made.")] = Path(),
 ) -> None:
     """Write a complete small project: an optimizer that works, its tests, README and CI."""
+    from ..errors import ConfigError
+    from ..plugins import load_registry
     from .console import output_console
     from .scaffold import write_project
 
+    taken = load_registry().offers["optimizers"].get(name)
+    if taken is not None:
+        raise ConfigError(f"{name!r} is an optimizer of {taken.distribution}; choose another name")
     folder = write_project(name, out)
     console = output_console()
     console.print(f"wrote {folder}; next:", soft_wrap=True)
@@ -32,9 +37,10 @@ def new(
         f"cd {folder}",
         "python -m pip install -e '.[test]'",
         f"zobench plugin check {name}",
+        "python -m pytest",
         f"zobench run --optimizer {name}",
     ):
-        console.print(f"  {line}", soft_wrap=True, highlight=False)
+        console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()

@@ -156,7 +156,8 @@ def write_project(name: str, parent: Path) -> Path:
     """
     if not NAME.fullmatch(name):
         raise ConfigError(
-            f"the name is {name!r}, but must be small letters and digits joined by single hyphens, "
+            f"the name is {name!r}, but must be small letters and digits, a letter first, joined by "
+            "single hyphens, "
             "e.g. random-walk"
         )
     module = name.replace("-", "_")

@@ -8,6 +8,7 @@ import shlex
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from ..ledger import PURPOSES
@@ -20,13 +21,14 @@ COLUMNS = (
     ("di_gap_tpr", "|1-DI| tpr"),
     ("accuracy", "accuracy"),
 )
+IMPORTANT = ("", "queries", "EO_n", "EO_p", "accuracy", "recovery")
 
 
 def print_result(result: RunResult, console: Console) -> None:
     """Prints everything that a run found."""
     _print_heading(result, console)
     if result.scores:
-        console.print(_score_table(result))
+        _print_scores(result, console)
     if result.fpq is not None:
         console.print(
             f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
@@ -67,39 +69,63 @@ def _print_heading(result: RunResult, console: Console) -> None:
         console.print(f"[bold yellow]note:[/] {escape(note)}")
 
 
-def _score_table(result: RunResult) -> Table:
+def _print_scores(result: RunResult, console: Console) -> None:
+    """The widest layout that fits: nothing is cut, and whose row it is never gets lost."""
+    layouts = [_score_table(result, stacked, short) for stacked, short in LAYOUTS]
+    unlimited = console.options.update(width=10_000)
+    widths = [Measurement.get(console, unlimited, layout).maximum for layout in layouts]
+    fitting = [number for number, width in enumerate(widths) if width <= console.width]
+    chosen = fitting[0] if fitting else len(layouts) - 1
+    console.print(layouts[chosen])
+    if LAYOUTS[chosen][1]:
+        console.print(
+            "[dim]a wider terminal, or --json, shows objective, |1-DI|, SA refit, norm[/]"
+        )
+
+
+LAYOUTS = ((False, False), (True, False), (True, True))
+"""Whether intervals stand below their values, and whether only the most important columns are there."""
+
+
+def _score_table(result: RunResult, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "percent, with 95 % intervals over patients"
-    table.add_column("")
-    table.add_column("queries", justify="right")
-    table.add_column("objective", justify="right")
-    for _, heading in COLUMNS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("SA refit", justify="right")
-    table.add_column("norm", justify="right")
-    table.add_column("recovery", justify="right", no_wrap=True)
-    for index, score in enumerate(result.scores):
-        table.add_row(*_row(score, index == 0))
+    rows = [_row(score, index == 0, stacked) for index, score in enumerate(result.scores)]
+    headings = [
+        "",
+        "queries",
+        "objective",
+        *(heading for _, heading in COLUMNS),
+        "SA refit",
+        "norm",
+        "recovery",
+    ]
+    kept = [number for number, heading in enumerate(headings) if not short or heading in IMPORTANT]
+    for number in kept:
+        table.add_column(headings[number], justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[number] for number in kept))
     return table
 
 
-def _row(score: Score, erm: bool) -> list[str]:
+def _row(score: Score, erm: bool, stacked: bool) -> list[str]:
+    gap = "\n" if stacked else " "
     cells = ["ERM" if erm else "edit", f"{score.queries:,}", f"{score.objective:.3f}"]
-    cells += [_percent(score.metrics[name]) for name, _ in COLUMNS]
+    cells += [_percent(score.metrics[name], gap) for name, _ in COLUMNS]
     cells += [f"{score.sa_refitted:.1f}", f"{score.norm:.2f}"]
-    return [*cells, "" if erm else _share(score.recovery)]
+    return [*cells, "" if erm else _share(score.recovery, gap)]
 
 
-def _percent(estimate: Estimate) -> str:
-    return f"{_number(estimate.value)} \\[{_number(estimate.low)}, {_number(estimate.high)}]"
+def _percent(estimate: Estimate, gap: str) -> str:
+    return f"{_number(estimate.value)}{gap}\\[{_number(estimate.low)}, {_number(estimate.high)}]"
 
 
 def _number(value: float) -> str:
     return f"{value:.1f}" if math.isfinite(value) else str(value)
 
 
-def _share(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} \\[{estimate.low:.2f}, {estimate.high:.2f}]"
+def _share(estimate: Estimate, gap: str = " ") -> str:
+    return f"{estimate.value:.2f}{gap}\\[{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def _ledger_table(result: RunResult) -> Table:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..optimizers import Answer, Ask, OptimizerContext
+from ..optimizers import Answer, Ask, OptimizerContext, require_ask
 from ..spaces import PixelSpace
 
 DISTANCE = 0.05
@@ -40,6 +40,7 @@ class ToyOracle:
 
     def query(self, ask: Ask) -> Answer:
         """Values ``(K,)``, and embeddings or gradients where asked for."""
+        require_ask(ask)
         off = torch.stack(
             [
                 point - self._best(int(number))
