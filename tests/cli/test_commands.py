@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -147,6 +148,12 @@ def test_a_newer_run_folder_asks_for_an_upgrade(tmp_path: Path, here: Callable[.
     done = here("show", ".")
     assert done.returncode == 3
     assert "upgrade zobench" in done.stderr
+
+
+def test_the_version_is_that_of_the_installed_distribution(here: Callable[..., Done]) -> None:
+    done = here("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"zobench {importlib.metadata.version('zobench')}\n"
 
 
 def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:

@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-from conftest import TinyDataset, TinyEncoder
+from tiny import SIZES, run, tiny_registry
 
 import zobench
-from zobench.plugins import Offer, Registry, load_registry
+from zobench.plugins import load_registry
 from zobench.spaces import make_space
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,29 +34,10 @@ def test_the_optimizer_of_the_how_to_runs(tmp_path: Path, monkeypatch: pytest.Mo
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     (tmp_path / "random_walk.py").write_text(code)
     module = imported(tmp_path / "random_walk.py", monkeypatch)
-    offers: dict[Any, Any] = dict(load_registry().offers)
-    for kind, plugins in {
-        "optimizers": module.zobench_register_optimizers(),
-        "encoders": {"tiny": zobench.Plugin(lambda request: TinyEncoder(), "")},
-        "datasets": {"tiny": zobench.Plugin(lambda request: TinyDataset(), "")},
-    }.items():
-        mine = {name: Offer(name, plugin, "docs") for name, plugin in plugins.items()}
-        offers[kind] = {**offers[kind], **mine}
-    result = zobench.run(
-        optimizer="random-walk",
-        encoder="tiny",
-        dataset="tiny",
-        disease="spots",
-        budget=400,
-        batch_size=10,
-        replicates=20,
-        overrides={
-            "split": {"train": 120, "test_per_cell": 40},
-            "optimizer": {"step": 0.05},
-        },
-        out=tmp_path,
-        registry=Registry(offers),
-    )
+    (plugin,) = module.zobench_register_optimizers().values()
+    registry = tiny_registry(optimizer=plugin.target)
+    overrides = {**SIZES, "optimizer": {"step": 0.05}}
+    result = run(tmp_path, registry, optimizer="mine", overrides=overrides)
     assert result.scores[-1].queries == 400
     assert result.scores[-1].objective < result.scores[0].objective
 

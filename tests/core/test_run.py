@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,52 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinyDataset, TinyEncoder
-from rich.console import Console
+from conftest import TinyEncoder
+from tiny import SIZES, run, tiny_registry
 from torch import Tensor
 
 import zobench
 from zobench import store
-from zobench.cli.tables import print_result
-from zobench.errors import ConfigError, EncoderError, Interrupted, PluginError
+from zobench.errors import ConfigError, PluginError
 from zobench.fairness import Predictions, metrics
 from zobench.loop import snapshot_schedule
 from zobench.optimizers import Answer, Ask, OptimizerContext
-from zobench.plugins import Offer, Registry, load_registry
-from zobench.progress import Silence
-from zobench.registration import Plugin
-
-SIZES = {"split": {"train": 120, "test_per_cell": 40}}
-
-
-def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
-    """The real registry with a tiny encoder and dataset beside the built-in ones."""
-    offers: dict[Any, Mapping[str, Offer]] = dict(load_registry().offers)
-
-    def add(kind: str, name: str, target: Any) -> None:
-        offers[kind] = {**offers[kind], name: Offer(name, Plugin(target, "test"), "tests")}
-
-    add("encoders", "tiny", encoder or (lambda request: TinyEncoder()))
-    add("datasets", "tiny", lambda request: TinyDataset())
-    if optimizer is not None:
-        add("optimizers", "mine", optimizer)
-    return Registry(offers)
-
-
-def run(
-    tmp_path: Path, registry: Registry | None = None, **fields: Any
-) -> zobench.results.RunResult:  # type: ignore[name-defined]
-    settings: dict[str, Any] = {
-        "encoder": "tiny",
-        "dataset": "tiny",
-        "disease": "spots",
-        "budget": 400,
-        "batch_size": 10,
-        "replicates": 50,
-        "overrides": {**SIZES, "optimizer": {"samples": 2}},
-        **fields,
-    }
-    return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)
 
 
 def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> None:
@@ -156,91 +118,6 @@ def test_a_batch_larger_than_the_training_set_is_refused(tmp_path: Path) -> None
         run(tmp_path, batch_size=200, budget=4000)
 
 
-class Failing(TinyEncoder):
-    """Answers NaN from its n-th image on."""
-
-    after = 300
-
-    def embed(self, images: Tensor) -> Tensor:
-        answer = super().embed(images)
-        if sum(self.calls) > self.after:
-            answer[-1] = torch.nan
-        return answer
-
-
-def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole")
-    with pytest.raises(EncoderError, match="NaN"):
-        run(tmp_path / "broken", tiny_registry(encoder=lambda request: Failing()))
-    (folder,) = (tmp_path / "broken").iterdir()
-    partial = zobench.show(folder)
-    assert partial.status == "failed"
-    assert 0 < partial.ledger["optimize"]["queries"] < 400
-    assert (
-        len(store.read_rows(folder / store.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
-    )
-    assert "NaN" in store.read_manifest(folder)["error"]
-    result = zobench.resume(folder, registry=tiny_registry())
-    assert result.status == "done"
-    for name in (store.TRACE, "edit.npy"):
-        assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
-    assert result.scores == whole.scores
-
-
-class StopAfter(Silence):
-    """Presses Ctrl-C, so to speak, once enough queries are spent."""
-
-    def __init__(self, queries: int) -> None:
-        self._queries = queries
-        self._phase = ""
-
-    def phase(self, name: str, total: int) -> None:
-        self._phase = name
-
-    def update(self, done: int, **figures: float) -> None:
-        if self._phase == "optimize" and done >= self._queries:
-            import signal
-
-            signal.raise_signal(signal.SIGINT)
-            self._queries = 10**9
-
-
-@pytest.mark.parametrize("queries", [40, 200])
-def test_ctrl_c_saves_and_resume_gives_the_same_bytes(tmp_path: Path, queries: int) -> None:
-    whole = run(tmp_path / "whole")
-    with pytest.raises(Interrupted, match="zobench resume"):
-        run(tmp_path / "cut", listener=StopAfter(queries))
-    (folder,) = (tmp_path / "cut").iterdir()
-    partial = zobench.show(folder)
-    assert partial.status == "interrupted"
-    assert partial.ledger["optimize"]["queries"] == queries
-    result = zobench.resume(folder, registry=tiny_registry())
-    for name in (store.TRACE, "edit.npy"):
-        assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
-    assert result.scores == whole.scores
-    assert result.fpq == whole.fpq
-    assert result.ledger == whole.ledger
-
-
-def test_resuming_on_another_encoder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Interrupted):
-        run(tmp_path, listener=StopAfter(40))
-    (folder,) = tmp_path.iterdir()
-
-    def changed(request: object) -> TinyEncoder:
-        encoder = TinyEncoder()
-        encoder.spec = replace(encoder.spec, digest="other")
-        return encoder
-
-    with pytest.raises(ConfigError, match="the encoder is not what it was"):
-        zobench.resume(folder, registry=tiny_registry(encoder=changed))
-
-
-def test_resuming_a_finished_run_only_reads_it(tmp_path: Path) -> None:
-    result = run(tmp_path)
-    assert zobench.resume(result.run_dir, registry=tiny_registry()) == result
-
-
 def test_json_holds_what_it_promises(tmp_path: Path) -> None:
     found = json.loads(json.dumps(run(tmp_path).as_dict(), allow_nan=False))
     assert {
@@ -308,47 +185,6 @@ def test_asks_that_are_none_are_the_plugins_fault(tmp_path: Path) -> None:
         run(tmp_path, tiny_registry(optimizer=Bare), optimizer="mine", overrides=SIZES)
 
 
-def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The status is read again under the lock: the first reading may be stale."""
-    result = run(tmp_path)
-    before = {path: path.read_bytes() for path in result.run_dir.rglob("*") if path.is_file()}
-    real, calls = store.read_manifest, []
-
-    def stale_at_first(folder: Path) -> dict[str, Any]:
-        calls.append(folder)
-        manifest = real(folder)
-        return {**manifest, "status": "running"} if len(calls) == 1 else manifest
-
-    monkeypatch.setattr(store, "read_manifest", stale_at_first)
-    assert zobench.resume(result.run_dir, registry=tiny_registry()).status == "done"
-    assert {p: p.read_bytes() for p in result.run_dir.rglob("*") if p.is_file()} == before
-
-
-def test_resuming_with_other_parameters_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Interrupted):
-        run(tmp_path, listener=StopAfter(40))
-    (folder,) = tmp_path.iterdir()
-    manifest = store.read_manifest(folder)
-    manifest["config"]["overrides"]["optimizer"]["step"] = "0.5"
-    store.write_json(folder / store.MANIFEST, manifest)
-    with pytest.raises(ConfigError, match="the set of parameters is not what it was"):
-        zobench.resume(folder, registry=tiny_registry())
-
-
-def test_a_plugin_that_crashes_leaves_a_folder_that_says_so(tmp_path: Path) -> None:
-    class Crashing(TinyEncoder):
-        def embed(self, images: Tensor) -> Tensor:
-            raise KeyError("oops")
-
-    with pytest.raises(KeyError):
-        run(tmp_path, tiny_registry(encoder=lambda request: Crashing()))
-    (folder,) = tmp_path.iterdir()
-    assert store.read_manifest(folder)["status"] == "failed"
-    assert "KeyError" in store.read_manifest(folder)["error"]
-
-
 def test_no_file_of_a_run_is_a_pickle(tmp_path: Path) -> None:
     import pickle
 
@@ -374,21 +210,3 @@ def test_a_dataset_of_another_shape_than_the_encoders_is_refused(tmp_path: Path)
 
     with pytest.raises(PluginError, match="gives images of shape"):
         run(tmp_path, tiny_registry(encoder=wide))
-
-
-@pytest.mark.parametrize("width", [80, 100, 120, 160])
-def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
-    tmp_path: Path, width: int
-) -> None:
-    result = run(tmp_path)
-    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    print_result(result, console)
-    text = console.export_text()
-    assert "…" not in text
-    assert text.count("edit ") >= len(result.scores) - 1
-    for score in result.scores:
-        for name in ("eo_n", "eo_p", "accuracy"):
-            found = score.metrics[name]
-            assert f"{found.value:.1f}" in text
-            assert f"[{found.low:.1f}, {found.high:.1f}]" in text
-    assert max(map(len, text.splitlines())) <= width or str(result.run_dir) in text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import __version__
 from ..config import RunConfig, parse_overrides
 from .plugin import app as plugin_app
 
@@ -21,10 +22,28 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Which black-box optimizer buys the most fairness per query?",
 )
 
 app.add_typer(plugin_app, name="plugin")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zobench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Which black-box optimizer buys the most fairness per query?"""
+
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Settings = Annotated[
