@@ -34,6 +34,7 @@ ENTRIES = [
     ("openai-es", COARSE),
     ("adam", "pixel"),
     ("adam-released", "pixel"),
+    ("pgd", "pixel"),
     ("spsa", COARSE),
     ("spsa-gc", COARSE),
     ("zo-sgd", COARSE),
