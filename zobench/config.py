@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from .errors import ConfigError
 from .heads import PROTOCOLS
 from .heads import Protocol as HeadProtocol
 from .parameters import nearest
+from .spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "split")
 
@@ -89,6 +91,9 @@ class RunConfig:
             self.budget,
             f"at least one evaluation, so {self.batch_size} queries (batch_size images)",
         )
+        check_space_name(self.space)
+        device = re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device)
+        _require(device is not None, "device", self.device, "auto, cpu or cuda:N")
         choices = {"heads": PROTOCOLS, "precision": ("auto", "fp32", "bf16")}
         for name, allowed in choices.items():
             value = getattr(self, name)

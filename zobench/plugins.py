@@ -84,7 +84,7 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
         except Exception as error:
             raise PluginError(
                 f"the plugin {entry_point.name!r} of distribution {source!r} cannot be imported: "
-                f"{type(error).__name__}: {error}; mend it or uninstall {source}"
+                f"{type(error).__name__}: {error}; mend it, or uninstall {source} if it is installed"
             ) from error
         _check_hooks(module, entry_point.name, source)
         name = f"{source}:{entry_point.name}"

@@ -181,20 +181,30 @@ def make_space(name: str, image_shape: tuple[int, int, int], box: float = 0.0) -
         ConfigError: There is no such space, or its number does not fit the images.
     """
     _, height, width = image_shape
+    check_space_name(name)
     space = _named(name, height, width)
     return BoxedSpace(space, box) if box > 0 else space
+
+
+def check_space_name(name: str) -> None:
+    """What can be said of a name before the size of the images is known.
+
+    Raises:
+        ConfigError: There is no such family of spaces.
+    """
+    family = name.partition(":")[0]
+    if name != "pixel" and family not in FAMILIES:
+        known = list(SUMMARIES)
+        raise ConfigError(
+            f"space is {name!r}, but must be one of {', '.join(known)}"
+            f"{nearest(family, ['pixel', *FAMILIES])}"
+        )
 
 
 def _named(name: str, height: int, width: int) -> Space:
     family, _, number = name.partition(":")
     if name == "pixel":
         return PixelSpace(height, width)
-    if family not in FAMILIES:
-        known = list(SUMMARIES)
-        raise ConfigError(
-            f"space is {name!r}, but must be one of {', '.join(known)}"
-            f"{nearest(family, ['pixel', *FAMILIES])}"
-        )
     limit = min(height, width)
     if not number.isdecimal() or not 1 <= int(number) <= limit:
         raise ConfigError(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +26,68 @@ from zobench.results import RunResult
 from zobench.store import TIMING, read_rows
 
 TARGET = 0.25
-COARSE = "lowres:14"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An optimizer in a space, with parameters other than its defaults."""
+
+    optimizer: str
+    space: str
+    overrides: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The optimizer and what was set."""
+        words = [self.optimizer, *(f"{name}={value}" for name, value in self.overrides.items())]
+        return " ".join(words)
+
+    def fields(self, seed: int) -> dict[str, Any]:
+        """What ``zobench.run`` takes."""
+        found = {"optimizer": self.optimizer, "space": self.space, "seed": seed}
+        return {**found, "overrides": {"optimizer": self.overrides}}
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """Where the one run of a seed lies."""
+        name = f"{self.label}-{self.space}".replace(":", "_").replace(" ", "-")
+        return out / name / f"seed-{seed}"
+
+
 ENTRIES = [
-    ("gezo", "pixel"),
-    ("gezo", COARSE),
-    ("gezo-released", COARSE),
-    ("kalman", "pixel"),
-    ("openai-es", COARSE),
-    ("adam", "pixel"),
-    ("adam-released", "pixel"),
-    ("pgd", "pixel"),
-    ("spsa", COARSE),
-    ("spsa-gc", COARSE),
-    ("zo-sgd", COARSE),
-    ("zo-signsgd", COARSE),
-    ("zo-adamm", COARSE),
-    ("mezo", COARSE),
-    ("sep-cma", COARSE),
-    ("patch-search", COARSE),
-    ("random", COARSE),
-    ("nevergrad:CMA", COARSE),
-    ("nevergrad:OnePlusOne", COARSE),
+    Entry("gezo", "pixel"),
+    Entry("kalman", "pixel"),
+    Entry("adam", "pixel"),
+    Entry("adam", "pixel", {"lr": 0.0003}),
+    Entry("adam-released", "pixel"),
+    Entry("pgd", "pixel"),
+    *(
+        Entry(optimizer, "lowres:14")
+        for optimizer in (
+            "gezo",
+            "gezo-released",
+            "openai-es",
+            "spsa",
+            "spsa-gc",
+            "zo-sgd",
+            "zo-signsgd",
+            "zo-adamm",
+            "mezo",
+            "sep-cma",
+            "patch-search",
+            "random",
+            "nevergrad:CMA",
+            "nevergrad:OnePlusOne",
+        )
+    ),
 ]
+"""Those that others are compared with come first."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One entry over its seeds."""
 
-    optimizer: str
-    space: str
+    entry: Entry
     results: list[RunResult]
 
     @property
@@ -106,25 +139,20 @@ def carry_out(folder: Path, fields: dict[str, Any]) -> None:
         print(folder, error, file=sys.stderr, flush=True)
 
 
-def folder_of(out: Path, optimizer: str, space: str, seed: int) -> Path:
-    """Where the one run of an entry and a seed lies."""
-    return out / f"{optimizer}-{space}".replace(":", "_") / f"seed-{seed}"
-
-
-def found(out: Path, optimizer: str, space: str, seeds: range) -> Row | None:
+def found(out: Path, entry: Entry, seeds: range) -> Row | None:
     """What is done of one entry."""
-    folders = [folder_of(out, optimizer, space, seed) for seed in seeds]
+    folders = [entry.folder(out, seed) for seed in seeds]
     runs = [zobench.show(m.parent) for each in folders for m in each.glob("*/manifest.json")]
     done = [run for run in runs if run.status == "done"]
-    offer, _ = load_registry().find("optimizers", optimizer)
-    now = asdict(resolve(offer.plugin.parameters(), {}, "optimizer"))
+    offer, _ = load_registry().find("optimizers", entry.optimizer)
+    now = asdict(resolve(offer.plugin.parameters(), entry.overrides, "optimizer"))
     for run in done:
         same = run.manifest["versions"]["zobench"] == zobench.__version__
         if not same or run.manifest["parameters"]["optimizer"] != now:
             raise SystemExit(
                 f"{run.run_dir} had other parameters than now; remove it and run again"
             )
-    return Row(optimizer, space, done) if done else None
+    return Row(entry, done) if done else None
 
 
 def table(rows: list[Row]) -> str:
@@ -137,8 +165,8 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         per_query, share = row.overhead
         cells = [
-            row.optimizer,
-            row.space,
+            row.entry.label,
+            row.entry.space,
             str(len(row.results)),
             spread(row.fpq, 2),
             spread(row.recovery, 2),
@@ -167,7 +195,7 @@ def draw(rows: list[Row], path: Path) -> None:
         budget, first = row.results[0].config.budget, row.results[0].config.batch_size
         grid = np.geomspace(first, 1.3 * budget, 300)  # beyond the budget the last one is deployed
         curves = np.stack([staircase(result, grid) for result in row.results])
-        (line,) = axes.plot(grid, curves.mean(0), label=f"{row.optimizer}, {row.space}")
+        (line,) = axes.plot(grid, curves.mean(0), label=f"{row.entry.label}, {row.entry.space}")
         color = line.get_color()
         axes.fill_between(grid, curves.min(0), curves.max(0), alpha=0.12, color=color, linewidth=0)
         for result in row.results:
@@ -190,9 +218,9 @@ def staircase(result: RunResult, grid: np.ndarray) -> np.ndarray:
 
 def shown(rows: list[Row]) -> list[Row]:
     """The best five by FPQ, GeZO as in the paper, and white-box Adam."""
-    kept = [("gezo", "pixel"), ("adam", "pixel")]
-    best = [row for row in rows if (row.optimizer, row.space) not in kept][:5]
-    return [row for row in rows if row in best or (row.optimizer, row.space) in kept]
+    kept = [Entry("gezo", "pixel"), Entry("adam", "pixel")]
+    best = [row for row in rows if row.entry not in kept][:5]
+    return [row for row in rows if row in best or row.entry in kept]
 
 
 def main() -> None:
@@ -206,17 +234,12 @@ def main() -> None:
     wanted = parser.parse_args()
     seeds = range(wanted.seeds)
     tasks = [
-        (
-            folder_of(wanted.out, name, space, seed),
-            {"optimizer": name, "space": space, "seed": seed},
-        )
-        for seed in seeds
-        for name, space in ENTRIES
+        (entry.folder(wanted.out, seed), entry.fields(seed)) for seed in seeds for entry in ENTRIES
     ]
     tasks.sort(key=lambda task: task[1]["space"] != "pixel")  # those that others are compared with
     if not wanted.read_only:
         joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(carry_out)(*task) for task in tasks)
-    rows = [row for entry in ENTRIES if (row := found(wanted.out, *entry, seeds))]
+    rows = [row for entry in ENTRIES if (row := found(wanted.out, entry, seeds))]
     rows.sort(key=lambda row: -float(np.mean(row.fpq)))
     print(table(rows))
     if wanted.picture:

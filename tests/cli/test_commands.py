@@ -108,6 +108,8 @@ def test_a_run_prints_one_json_object_and_show_prints_it_again(
         (["--space", "pixels"], 2, "space is 'pixels'"),
         (["--device", "cuda:99"], 2, "CUDA device(s)"),
         (["--device", "tpu"], 2, "auto, cpu or cuda:N"),
+        (["--device", "cuda:x"], 2, "auto, cpu or cuda:N"),
+        (["--space", "lowres"], 2, "such as lowres:28"),
         (["--dataset", "nih"], 2, "needs --data-root"),
         (["--dataset", "nih", "--data-root", "nowhere"], 2, "not a folder"),
         (["--encoder", "timm:resnet_18"], 2, "timm has no model"),
@@ -160,6 +162,9 @@ def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:
     done = here("list", "optimizers", "gezo")
     for word in ("optimizer.step", "0.01", "optimizer.samples", "at least 1"):
         assert word in done.stdout
+    typo = here("list", "optimizers", "nevergrad:CAM")
+    assert typo.returncode == 2
+    assert "did you mean" in typo.stderr
     rows = json.loads(here("list", "optimizers", "gezo", "--json").stdout)
     assert rows["parameters"]["momentum"]["default"] == 0.9
 

@@ -15,7 +15,7 @@ from zobench.cli.scaffold import write_project
     ("good", "bad", "fault"),
     [
         ("self.rng = context.rng", "self.rng = np.random.default_rng()", "draw from context.rng"),
-        ('("edit", "asks", "rng")', '("asks", "rng")', "state_dict"),
+        ('("edit", "asks", "rng")', '("asks", "rng")', "state_dict() lacks edit"),
         ('label="value"', 'label="gradient"', "make them equal"),
         ("return self.edit.clone()", "return self.edit[0]", "context.space.shape"),
         (

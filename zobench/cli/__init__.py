@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import ZobenchError
+from ..errors import Interrupted, ZobenchError
 
 
 def main() -> None:
@@ -14,6 +14,9 @@ def main() -> None:
 
     try:
         app(prog_name="zobench")
+    except Interrupted as stop:
+        error_console().print(_escaped(str(stop)), highlight=False)
+        sys.exit(stop.exit_code)
     except ZobenchError as error:
         error_console().print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
         sys.exit(error.exit_code)

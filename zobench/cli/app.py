@@ -83,7 +83,7 @@ def run(
         str, typer.Option(help="Training of the linear heads: converged or paper.")
     ] = DEFAULTS.heads,
     snapshots: Annotated[
-        int, typer.Option(help="Log-spaced query counts to keep the edit at.")
+        int, typer.Option(help="Log-spaced query counts to keep the edit at; FPQ sees only these.")
     ] = DEFAULTS.snapshots,
     replicates: Annotated[
         int, typer.Option(help="Bootstrap resamples behind every interval.")

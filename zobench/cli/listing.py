@@ -113,10 +113,16 @@ def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
 
 
 def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None:
-    base = name.partition(":")[0]
-    if base not in registry.offers[kind]:
-        registry.find(kind, name)
+    base, colon, member = name.partition(":")
+    if colon or base not in registry.offers[kind]:
+        registry.find(kind, name)  # says what is wrong with the name
     offer = registry.offers[kind][base]
+    members = offer.plugin.all_members() if member else []
+    if members and member not in members:
+        raise ConfigError(
+            f"{base} has no {offer.plugin.argument} {member!r}{nearest(member, members)} "
+            f"(all of them: zobench list {kind} --all)"
+        )
     declared = declarations(offer.plugin.parameters())
     if as_json:
         rows = {k: {**asdict(v), "type": v.type.__name__} for k, v in declared.items()}

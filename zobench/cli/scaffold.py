@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 class ${Class}Parameters:
     """Shown by ``zobench list optimizers $name``, set by ``--set optimizer.step=0.02``."""
 
-    step: float = zobench.parameter(0.01, "size of a step, in units of the pixel range", low=0)
+    step: float = zobench.parameter(0.01, "size of a step, in units of the pixel range", low=1e-6)
 
 
 class $Class(Stateful):

@@ -163,8 +163,10 @@ class OptimizerConformance:
                 )
             restored = self.make(oracle, seed=99)
             restored.load_state_dict(state)
+            lost = _differing(straight, restored)
             assert trace(straight, oracle) == trace(restored, oracle), (
-                f"restored after {before} asks it goes on otherwise: state_dict() lacks something"
+                f"restored after {before} asks it goes on otherwise: state_dict() lacks "
+                f"{' or '.join(lost) or 'something that is no attribute'}"
             )
             assert torch.equal(straight.recommend(), restored.recommend()), (
                 f"restored after {before} asks it recommends another point"
@@ -249,6 +251,28 @@ def remote_trace(name: str, overrides: str) -> str:
         "Remote", (OptimizerConformance,), {"name": name, "overrides": json.loads(overrides)}
     )()
     return trace(suite.make(ToyOracle(), 1), ToyOracle())
+
+
+def _differing(one: object, other: object) -> list[str]:
+    """Attributes that two optimizers do not have in common: what a state may have left out."""
+    mine, yours = (getattr(each, "__dict__", {}) for each in (one, other))
+    names = sorted(mine.keys() | yours.keys())
+    return [name for name in names if _shown(mine.get(name)) != _shown(yours.get(name))]
+
+
+def _shown(value: object) -> object:
+    """Something that is equal for equal values; objects that hold nothing to compare are alike."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.detach().numpy().tobytes()
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    if isinstance(value, np.random.Generator):
+        return json.dumps(value.bit_generator.state, default=repr)
+    if isinstance(value, list | tuple):
+        return [_shown(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _shown(each) for key, each in value.items()}
+    return value if isinstance(value, int | float | str | None) else type(value)
 
 
 @cache

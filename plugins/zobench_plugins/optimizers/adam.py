@@ -1,8 +1,9 @@
 """White-box Adam on the edit: what the paper calls DNE (UDE), the bar for black-box optimizers.
 
 Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015. Each step takes one gradient on a
-fresh minibatch. Jin et al. 2024, section 3.2, have a learning rate of 0.01, their released code 0.00005;
-the default was chosen on phantom patients of no benchmark, see docs/explanation/calibration.md.
+fresh minibatch. The learning rate is that of Jin et al. 2024, section 3.2; their released code has
+0.00005, see ``adam-released``. L has no floor, so Adam never comes to rest: what a smaller rate does
+is in docs/explanation/calibration.md.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from zobench.parameters import parameter
 class AdamParameters:
     """Hyperparameters of Adam."""
 
-    lr: float = parameter(0.0003, "learning rate, in units of the pixel range", low=0)
+    lr: float = parameter(0.01, "learning rate, in units of the pixel range", low=0)
     beta1: float = parameter(0.9, "decay of the mean gradient", low=0, high=0.999999)
     beta2: float = parameter(0.999, "decay of the mean squared gradient", low=0, high=0.999999)
 
