@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,37 +89,67 @@ def make_parts(
 ) -> Parts:
     """Makes everything that a config names; nothing is embedded yet.
 
+    Args:
+        config: What to make.
+        registry: Where names are looked up.
+        listener: Told what takes long.
+        settings: Those of the encoder of a run that is resumed.
+
     Raises:
         ConfigError: A name or a parameter is wrong, or parts do not fit together.
         DatasetError: The dataset is.
     """
-    parameters = _resolved(config, registry)
+    resolved(config, registry)  # what can be said before anything is loaded
     listener.phase("load the encoder", 0)
     encoder = make_encoder(config, registry, settings)
     try:
         for note in encoder.spec.notes:
             listener.note(note)
-        shape = encoder.spec.image_shape
-        space = make_space(config.space, shape, config.box)
-        optimizer = make_optimizer(config, registry, space)
-        _check_optimizer(config, registry, space, encoder)
-        listener.phase("read the dataset", 0)
-        dataset = make_dataset(config, registry, shape[1])
-        if dataset.spec.shape[1:] != shape[1:] or dataset.spec.shape[0] not in (1, shape[0]):
-            raise PluginError(
-                f"dataset {config.dataset!r} gives images of shape {dataset.spec.shape}, but encoder "
-                f"{config.encoder!r} takes {shape}"
-            )
-        split_parameters = SplitParameters(**parameters["split"])
-        split = make_split(dataset, split_parameters, generator(config.seed, "split"))
-        if config.batch_size > len(split.train):
-            raise ConfigError(
-                f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
-                "to train on"
-            )
+
+        def dataset(size: int) -> Dataset:
+            listener.phase("read the dataset", 0)
+            return make_dataset(config, registry, size)
+
+        return fit_parts(config, registry, encoder, dataset)
     except BaseException:
         encoder.close()
         raise
+
+
+def fit_parts(
+    config: RunConfig, registry: Registry, encoder: Encoder, dataset_of: Callable[[int], Dataset]
+) -> Parts:
+    """Puts an encoder and a dataset together with the rest of what a config names.
+
+    Args:
+        config: What to make.
+        registry: Where names are looked up.
+        encoder: The one that the config names.
+        dataset_of: Gives the dataset for images of so many pixels a side; the last to be made, for
+            it may take longest.
+
+    Raises:
+        ConfigError: A name or a parameter is wrong, or parts do not fit together.
+        DatasetError: The dataset is.
+    """
+    parameters = resolved(config, registry)
+    shape = encoder.spec.image_shape
+    space = make_space(config.space, shape, config.box)
+    optimizer = make_optimizer(config, registry, space)
+    _check_optimizer(config, registry, space, encoder)
+    dataset = dataset_of(shape[1])
+    if dataset.spec.shape[1:] != shape[1:] or dataset.spec.shape[0] not in (1, shape[0]):
+        raise PluginError(
+            f"dataset {config.dataset!r} gives images of shape {dataset.spec.shape}, but encoder "
+            f"{config.encoder!r} takes {shape}"
+        )
+    split_parameters = SplitParameters(**parameters["split"])
+    split = make_split(dataset, split_parameters, generator(config.seed, "split"))
+    if config.batch_size > len(split.train):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
+            "to train on"
+        )
     plugins = {
         "optimizer": registry.find("optimizers", config.optimizer)[0].distribution,
         "encoder": registry.find("encoders", config.encoder)[0].distribution,
@@ -128,8 +158,12 @@ def make_parts(
     return Parts(encoder, dataset, split, space, optimizer, parameters, plugins)
 
 
-def _resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]:
-    """All parameters with their defaults; every override is checked before anything is made."""
+def resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]:
+    """All parameters by owner with their defaults; every name and override is checked.
+
+    Raises:
+        ConfigError: A plugin or a parameter is unknown, or a value breaks its rule.
+    """
     found = {}
     for owner, kind, name in (
         ("optimizer", "optimizers", config.optimizer),

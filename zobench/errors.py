@@ -8,7 +8,8 @@
     ├── DatasetError         a file or a row of a dataset is wrong: names both
     ├── EncoderError         the encoder failed or answered nonsense
     ├── StoreError           a run folder cannot be read or written
-    │   └── NotARunError     the path given is no run folder (a ConfigError as well)
+    │   ├── NotARunError     the path given is no run folder (a ConfigError as well)
+    │   └── BusyError        another process writes to the run folder
     ├── Interrupted          stopped on request; the state is saved
     └── BudgetExhausted      control flow: the next batch would pass the budget
 
@@ -55,6 +56,10 @@ class NotARunError(StoreError, ConfigError):
     """A path that was given as a run folder and is none."""
 
     exit_code: ClassVar[int] = 2
+
+
+class BusyError(StoreError):
+    """A run folder that another process is writing to."""
 
 
 class Interrupted(ZobenchError):

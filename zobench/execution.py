@@ -34,18 +34,53 @@ def start_run(
     """
     listener = listener or Silence()
     parts = make_parts(config, registry or load_registry(), listener)
-    folder = store.RunFolder(_new_folder(out, config))
-    folder.write_manifest(
-        run_id=folder.path.name,
-        status="running",
-        config=config.as_dict(),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        resumed=0,
-        wall_seconds=0.0,
-        encoder_seconds=0.0,
-        ledger=Ledger(config.backward_cost).as_dict(),
+    return _begin(config, parts, store.RunFolder(_new_folder(out, config)), listener)
+
+
+def carry_out(
+    config: RunConfig,
+    path: Path,
+    *,
+    registry: Registry | None = None,
+    listener: Listener | None = None,
+) -> RunResult:
+    """A run in a folder of its own, whatever lies there: nothing, a beginning, or all of it.
+
+    Raises:
+        BusyError: Another process is at it.
+        ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
+    """
+    if (path / store.MANIFEST).exists():
+        return resume_run(path, registry=registry, listener=listener)
+    listener = listener or Silence()
+    parts = make_parts(config, registry or load_registry(), listener)
+    folder = store.RunFolder(path)
+    if (path / store.MANIFEST).exists():  # another process was quicker
+        folder.close()
+        parts.encoder.close()
+        return resume_run(path, registry=registry, listener=listener)
+    return _begin(config, parts, folder, listener)
+
+
+def new_manifest(config: RunConfig, parts: Parts) -> store.Json:
+    """All that is known of a run before it begins."""
+    return {
+        "schema": store.SCHEMA,
+        "status": "running",
+        "config": config.as_dict(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "resumed": 0,
+        "wall_seconds": 0.0,
+        "encoder_seconds": 0.0,
+        "ledger": Ledger(config.backward_cost).as_dict(),
         **provenance(parts),
-    )
+    }
+
+
+def _begin(
+    config: RunConfig, parts: Parts, folder: store.RunFolder, listener: Listener
+) -> RunResult:
+    folder.write_manifest(run_id=folder.path.name, **new_manifest(config, parts))
     return Session(config, parts, folder, listener).carry_out()
 
 
@@ -110,9 +145,13 @@ def _places(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> tupl
 def _new_folder(out: Path, config: RunConfig) -> Path:
     """A folder name that tells the run and is nobody else's."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    words = [now, config.optimizer, config.encoder, config.dataset, config.disease]
-    name = "-".join(words).replace(":", "_").replace("/", "_").replace(" ", "_")
-    path = out / f"{name}-s{config.seed}-{secrets.token_hex(2)}"
+    path = out / f"{now}-{slug(config)}-{secrets.token_hex(2)}"
     with store.disk_errors(out):
         path.mkdir(parents=True)
     return path
+
+
+def slug(config: RunConfig) -> str:
+    """What a folder's name tells of a run."""
+    words = "-".join([config.optimizer, config.encoder, config.dataset, config.disease])
+    return f"{words}-s{config.seed}".replace(":", "_").replace("/", "_").replace(" ", "_")

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def _split_notes(parts: Parts) -> dict[str, Any]:
     }
 
 
+@cache
 def _git_revision() -> str:
     """Revision of the source tree that zobench runs from; empty where it is installed."""
     folder = Path(__file__).parent

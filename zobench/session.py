@@ -11,11 +11,12 @@ import numpy as np
 
 from . import store
 from .assembly import Parts
-from .config import RunConfig
+from .config import RunConfig, cache_folder
+from .datasets import Progress
 from .embedding import MeteredEncoder, embed_images
 from .errors import Interrupted, StoreError
 from .fairness import Predictions, metrics
-from .heads import fit_sensitive_head
+from .heads import Head, fit_sensitive_head
 from .images import Images, load_images
 from .ledger import Counts, Ledger
 from .loop import Loop, snapshot_schedule
@@ -25,12 +26,14 @@ from .pictures import draw_pictures
 from .progress import Listener
 from .recovery import recovery
 from .results import RunResult, read_result, read_scores
-from .scoring import Raw, Scorer
+from .scoring import Raw, Scorer, raw_from_json
+from .sharing import SharedResults, digest
 from .signals import Stop, stop_on_signal
 from .streams import generator, seed_sequence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 
 @dataclass
@@ -48,6 +51,8 @@ class Session:
         self.ledger = Ledger(self.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
         self.stopped = Stop()
+        self.shared = SharedResults(cache_folder() / "shared")
+        self.reused: list[str] = []
 
     def carry_out(self) -> RunResult:
         """All phases; whatever happens, the manifest says how it ended."""
@@ -75,6 +80,7 @@ class Session:
             ledger=self.ledger.as_dict(),
             encoder_seconds=self.encoder.seconds,
             wall_seconds=self._clock(),
+            reused=self.reused,
             **notes,
         )
         self.folder.write_manifest(status=status)
@@ -91,13 +97,7 @@ class Session:
             self.ledger.optimize = Counts(**checkpoint.counts)
         train, test = self._load()
         clean = self._setup(train)
-        head = fit_sensitive_head(
-            clean,
-            train.sensitive,
-            train.label,
-            protocol=config.heads,
-            rng=generator(config.seed, "heads"),
-        )
+        head = self._sensitive_head(train, clean)
         objective = Objective(
             images=train,
             encoder=self.encoder,
@@ -143,11 +143,76 @@ class Session:
             self.ledger.setup = Counts(**notes["counts"])
             self.encoder.seconds += notes["encoder_seconds"]
             return np.asarray(tensors["clean"].numpy())
-        self.listener.phase("embed clean images", len(train))
-        clean = embed_images(self.encoder, train, "setup", progress=self._report)
+        clean = self._clean(train)
         notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
         store.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
         return clean
+
+    def _clean(self, train: Images) -> NDArray[np.float32]:
+        """Embeddings of the clean training images; those of another run if the encoder is the same.
+
+        A digest is the encoder's own word, so the first block is embedded and compared, bit by bit. The
+        ledger books what the run costs on its own, whoever paid for it.
+        """
+        import torch
+
+        spec = self.encoder.spec
+        key = digest("clean", spec.digest, spec.settings, spec.block, train.pixels)
+        known = self.shared.read(key)
+        first = train.part(slice(0, spec.block))
+        if known is not None:
+            clean = np.asarray(known[0]["clean"].numpy())
+            aside = MeteredEncoder(self.parts.encoder, Ledger())
+            same = np.array_equal(embed_images(aside, first, "setup"), clean[: len(first)])
+            self.encoder.seconds += aside.seconds
+            if same:
+                self.ledger.setup = Counts(**known[1])
+                self.reused.append("clean embeddings")
+                return clean
+        self.listener.phase("embed clean images", len(train))
+        clean = embed_images(self.encoder, train, "setup", progress=self._report)
+        self.shared.write(key, {"clean": torch.from_numpy(clean)}, asdict(self.ledger.setup))
+        return clean
+
+    def _sensitive_head(self, train: Images, clean: NDArray[np.float32]) -> Head:
+        """The SA head g, fitted on clean embeddings."""
+        import torch
+
+        config = self.config
+        key = digest("head", clean, train.sensitive, train.label, config.heads, config.seed)
+        known = self.shared.read(key)
+        if known is not None:
+            self.reused.append("SA head")
+            return Head(known[0]["weight"].numpy(), known[0]["bias"].numpy())
+        head = fit_sensitive_head(
+            clean,
+            train.sensitive,
+            train.label,
+            protocol=config.heads,
+            rng=generator(config.seed, "heads"),
+        )
+        tensors = {"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)}
+        self.shared.write(key, tensors)
+        return head
+
+    def _erm(
+        self, scorer: Scorer, edit: Tensor, clean: NDArray[np.float32], progress: Progress
+    ) -> Raw:
+        """The score of no edit, which is the same for every optimizer."""
+        test, head = scorer.test, scorer.frozen
+        key = digest(
+            *("ERM", clean, scorer.train.label, scorer.train.sensitive, head.weight, head.bias),
+            *(self.encoder.spec.settings, test.pixels, test.label, test.sensitive),
+            *(scorer.protocol, scorer.seed),
+        )
+        known = self.shared.read(key)
+        if known is not None:
+            self.ledger.score = Counts(**known[1]["counts"])
+            self.reused.append("ERM score")
+            return raw_from_json(known[1]["raw"])
+        raw = scorer.score(edit, 0, clean, progress)
+        self.shared.write(key, {}, {"raw": asdict(raw), "counts": asdict(self.ledger.score)})
+        return raw
 
     def _score(self, scorer: Scorer, clean: NDArray[np.float32]) -> None:
         """Scores ERM and each snapshot, unless done before; stores each as soon as it is known."""
@@ -178,9 +243,10 @@ class Session:
             def report(done: int, total: int, start: int = images) -> None:
                 self._report(start + done, total)
 
-            if content not in known:  # an optimizer that stood still is not embedded again
-                clean_train = None if number else clean
-                known[content] = scorer.score(edit, number, clean_train, report)
+            if not number:
+                known[content] = self._erm(scorer, edit, clean, report)
+            elif content not in known:  # an optimizer that stood still is not embedded again
+                known[content] = scorer.score(edit, number, progress=report)
             raws.append(replace(known[content], queries=number))
             images += test + (train if number else 0)
             found = {

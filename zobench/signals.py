@@ -37,8 +37,13 @@ def stop_on_signal(listener: Listener) -> Iterator[Stop]:
         notes.append(Thread(target=listener.note, args=(NOTE,)))
         notes[0].start()
 
+    heard = [
+        each
+        for each in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(each) is not signal.SIG_IGN  # whoever started us wants it so
+    ]
     try:
-        before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+        before = {each: signal.signal(each, handle) for each in heard}
     except ValueError:  # not the main thread: whoever runs us handles signals
         yield stop
         return

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import NotARunError, StoreError
+from .errors import BusyError, NotARunError, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,7 @@ TIMING = "timing.jsonl"
 SETUP = "setup.safetensors"
 SCORES = "scores.json"
 SNAPSHOTS = "snapshots"
+LOCK = ".lock"
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
 Json = dict[str, Any]
@@ -173,7 +174,8 @@ class RunFolder:
     """The one writer of a run folder.
 
     Raises:
-        StoreError: Another process writes to it, or it cannot be written.
+        BusyError: Another process writes to it.
+        StoreError: It cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -182,11 +184,11 @@ class RunFolder:
         self.path = path
         with disk_errors(path):
             (path / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path / ".lock")
+            self._lock = FileLock(path / LOCK)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
-                raise StoreError(f"another process is writing to {path}") from error
+                raise BusyError(f"another process is writing to {path}") from error
         self._waiting: dict[str, list[bytes]] = {TRACE: [], TIMING: []}
         self._manifest: Json = {}
 
@@ -198,7 +200,7 @@ class RunFolder:
         """Puts changes into the manifest."""
         if not self._manifest and (self.path / MANIFEST).exists():
             self._manifest = read_manifest(self.path)
-        self._manifest = {"schema": SCHEMA, **self._manifest, **changes}
+        self._manifest = {**self._manifest, **changes}
         write_json(self.path / MANIFEST, self._manifest)
 
     def append(self, row: Json, timing: Json) -> None:
@@ -259,6 +261,19 @@ class RunFolder:
         for path in (self.path / SNAPSHOTS).glob("*.safetensors"):
             if int(path.stem) > queries:
                 path.unlink()
+
+
+def is_busy(folder: Path) -> bool:
+    """Whether a process is writing to a run folder; ``False`` for a folder that is not there."""
+    from filelock import FileLock, Timeout
+
+    if not folder.is_dir():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def snapshot_queries(folder: Path) -> list[int]:

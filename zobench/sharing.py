@@ -1,0 +1,64 @@
+"""What several runs have in common, computed once: clean embeddings, SA heads, ERM scores.
+
+One file a result in the user's cache, named by the digest of everything that the result depends on.
+Processes that compute the same result write the same bytes, so they need no lock; a file that is
+missing or damaged is computed again, and one that cannot be written is done without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import StoreError
+from .store import Json, read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Part = str | int | float | Mapping[str, Any] | NDArray[Any]
+
+
+def digest(*parts: Part) -> str:
+    """Digest of texts, numbers, JSON objects and the content of arrays."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            hasher.update(f"{part.dtype}{part.shape}".encode())
+            hasher.update(np.ascontiguousarray(part).data)
+        else:
+            hasher.update(json.dumps(part, sort_keys=True).encode())
+        hasher.update(b"\0")
+    return hasher.hexdigest()
+
+
+class SharedResults:
+    """A folder of results by digest; may be deleted at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, key: str) -> tuple[dict[str, Tensor], Json] | None:
+        """Tensors and notes, or ``None`` where there is nothing that can be read."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        try:
+            return read_tensors(path)
+        except StoreError:
+            return None
+
+    def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
+        """Keeps a result, if the disk lets it."""
+        with suppress(StoreError):
+            write_tensors(self._path(key), tensors, notes)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / f"{key[2:]}.safetensors"
