@@ -156,6 +156,20 @@ def _print(result: RunResult, as_json: bool) -> None:
         print_result(result, output_console())
 
 
+@app.command()
+def suite(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Run what is missing of a suite: optimizers x encoders x datasets x spaces x seeds."""
+    from .suite import run_suite_file
+
+    if not run_suite_file(path, out, jobs, as_json):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[

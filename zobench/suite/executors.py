@@ -1,0 +1,167 @@
+"""Where jobs run: the seam for engines, and the engine of one machine.
+
+An engine is given jobs while it has capacity and says how each ended. It retries nothing and knows
+no order; :mod:`zobench.suite.running` does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from .planning import Job
+from .work import Outcome, work
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ORPHAN_SECONDS = 1.0
+
+
+class Executor(Protocol):
+    """Runs :func:`zobench.suite.work.work` on jobs, somewhere."""
+
+    @property
+    def capacity(self) -> int:
+        """Jobs that may be submitted now."""
+        ...
+
+    def submit(self, job: Job) -> None:
+        """Starts a job."""
+        ...
+
+    def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs that ended, waiting at most ``timeout`` seconds for the first."""
+        ...
+
+    def cancel(self) -> None:
+        """Asks all jobs to stop soon and save their state; they still come back."""
+        ...
+
+    def close(self) -> None:
+        """Ends everything at once."""
+        ...
+
+
+class LocalExecutor:
+    """Worker processes on this machine, by loky; each runs one job at a time.
+
+    Every worker is a pool of its own, for a pool whose worker was killed is broken as a whole.
+    """
+
+    def __init__(self, jobs: int, cores: int | None = None) -> None:
+        """Starts nothing yet.
+
+        Args:
+            jobs: Worker processes.
+            cores: Cores to divide among them; those of this machine if ``None``.
+        """
+        import joblib
+
+        threads = max(1, (cores or joblib.cpu_count()) // jobs)
+        self._workers = [_Worker(threads) for _ in range(jobs)]
+
+    @property
+    def capacity(self) -> int:
+        """Idle workers."""
+        return sum(worker.at is None for worker in self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Gives a job to an idle worker."""
+        next(worker for worker in self._workers if worker.at is None).start(job)
+
+    def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs that ended; one whose worker died is ``lost``."""
+        futures = [worker.at[1] for worker in self._workers if worker.at is not None]
+        if futures:
+            wait(futures, timeout, FIRST_COMPLETED)
+        else:
+            time.sleep(timeout)
+        for worker in self._workers:
+            if worker.at is not None and worker.at[1].done():
+                yield worker.finish(*worker.at)
+
+    def cancel(self) -> None:
+        """Sends SIGTERM to every busy worker."""
+        for worker in self._workers:
+            if worker.at is not None:
+                worker.interrupt()
+
+    def close(self) -> None:
+        """Kills what still runs."""
+        for worker in self._workers:
+            worker.close()
+
+
+class _Worker:
+    """A process, and the job that it is at with the promise of its outcome."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool: ProcessPoolExecutor | None = None
+        self._process = 0
+        self.at: tuple[Job, Future[Outcome]] | None = None
+
+    def start(self, job: Job) -> None:
+        try:
+            if self._pool is None:
+                self._pool = self._new_pool()
+                self._process = self._pool.submit(os.getpid).result()
+            future = self._pool.submit(work, job)
+        except Exception as error:  # it died while it was idle, or could not be started
+            future = Future()
+            future.set_exception(error)
+        self.at = job, future
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        from loky import ProcessPoolExecutor
+
+        threads = str(self._threads)
+        return ProcessPoolExecutor(
+            max_workers=1,
+            initializer=_prepare,
+            initargs=(os.getpid(), self._threads),
+            env={**dict.fromkeys(THREAD_VARIABLES, threads), "LOKY_MAX_CPU_COUNT": threads},
+        )
+
+    def finish(self, job: Job, future: Future[Outcome]) -> tuple[Job, Outcome]:
+        self.at = None
+        try:
+            return job, future.result()
+        except Exception as error:  # loky has several for a worker that is gone
+            self.close()
+            return job, Outcome("lost", f"its worker process died ({type(error).__name__})")
+
+    def interrupt(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._process, signal.SIGTERM)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+
+def _prepare(parent: int, threads: int) -> None:
+    """In a worker: Ctrl-C is left to the parent, and without a parent there is nothing to do."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    threading.Thread(target=_stop_when_orphaned, args=(parent,), daemon=True).start()
+
+
+def _stop_when_orphaned(parent: int) -> None:
+    """The first signal saves the run's state; the next finds no run and ends the process."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_SECONDS)
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20 * ORPHAN_SECONDS)

@@ -1,0 +1,223 @@
+"""The suite file: TOML that declares optimizers x encoders x datasets x diseases x spaces x seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import RunConfig
+from ..errors import ConfigError
+from ..parameters import nearest
+
+TARGETS = (0.1, 0.25, 0.5, 0.75)
+"""Recoveries that runtimes are measured to, unless the file names others."""
+
+GRID = ("optimizers", "encoders", "datasets", "diseases", "spaces", "seeds")
+TOP = ("name", "targets", *GRID, "run", "split")
+ENTRY = {
+    "optimizers": ("name", "set", "spaces"),
+    "encoders": ("name", "set"),
+    "datasets": ("name", "set", "data_root", "diseases"),
+}
+SWEPT = ("optimizer", "encoder", "dataset", "disease", "data_root", "space", "seed", "overrides")
+RUN = tuple(each.name for each in dataclasses.fields(RunConfig) if each.name not in SWEPT)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as declared.
+
+    Attributes:
+        name: For titles.
+        configs: Its runs, all different; another seed first, so that neighbours share little.
+        targets: Recoveries that runtimes are measured to.
+    """
+
+    name: str
+    configs: tuple[RunConfig, ...]
+    targets: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One optimizer, encoder or dataset of the grid."""
+
+    name: str
+    set: Mapping[str, Any] = field(default_factory=dict)
+    spaces: Sequence[str] = ()
+    data_root: str | None = None
+    diseases: Sequence[str] = ()
+
+
+class Problems(list[str]):
+    """What is wrong with a file, collected, so that all of it is told at once."""
+
+    def raise_if_any(self, path: Path) -> None:
+        """Raises a :class:`ConfigError` that lists every problem once."""
+        if self:
+            found = list(dict.fromkeys(self))
+            lines = "".join(f"\n  - {each}" for each in found)
+            count = "a problem" if len(found) == 1 else f"{len(found)} problems"
+            raise ConfigError(f"{path} has {count}; nothing was started:{lines}")
+
+
+def read_suite(path: Path) -> Suite:
+    """Reads a suite file.
+
+    Raises:
+        ConfigError: It cannot be read, or anything in it is wrong; all problems are listed.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the suite file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    problems = Problems()
+    _check_keys(content, TOP, "", problems)
+    name = content.get("name", path.stem)
+    if not isinstance(name, str):
+        problems.append(f"name is {name!r}, but must be text")
+    configs = _configs(content, path.parent, problems)
+    targets = _targets(content, problems)
+    problems.raise_if_any(path)
+    return Suite(name, configs, targets)
+
+
+def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out: Problems) -> None:
+    for key in table:
+        if key not in known:
+            advice = nearest(key, known) or f"; known: {', '.join(known)}"
+            out.append(f"unknown key {where}{key}{advice}")
+
+
+def _configs(content: Mapping[str, Any], folder: Path, out: Problems) -> tuple[RunConfig, ...]:
+    """The grid, product by product."""
+    optimizers = _entries(content, "optimizers", (), out)
+    encoders = _entries(content, "encoders", (RunConfig.encoder,), out)
+    datasets = _entries(content, "datasets", (RunConfig.dataset,), out)
+    diseases = _texts(content.get("diseases", [RunConfig.disease]), "diseases", out)
+    spaces = _texts(content.get("spaces", [RunConfig.space]), "spaces", out)
+    seeds = _seeds(content.get("seeds", 1), out)
+    common = _table(content, "run", out)
+    _check_keys(common, RUN, "run.", out)
+    common = {key: value for key, value in common.items() if key in RUN}
+    split = _table(content, "split", out)
+    found: list[RunConfig] = []
+    problems_of_data = [
+        (dataset, disease) for dataset in datasets for disease in (dataset.diseases or diseases)
+    ]
+    for encoder, (dataset, disease), optimizer in itertools.product(
+        encoders, problems_of_data, optimizers
+    ):
+        root = dataset.data_root
+        overrides = {
+            "optimizer": dict(optimizer.set),
+            "encoder": dict(encoder.set),
+            "dataset": dict(dataset.set),
+            "split": split,
+        }
+        for space, seed in itertools.product(optimizer.spaces or spaces, seeds):
+            fields: dict[str, Any] = {
+                "optimizer": optimizer.name,
+                "encoder": encoder.name,
+                "dataset": dataset.name,
+                "disease": disease,
+                "data_root": str(folder / root) if root is not None else None,
+                "space": space,
+                "seed": seed,
+                "overrides": {owner: values for owner, values in overrides.items() if values},
+            }
+            try:
+                config = RunConfig(**common, **fields)
+            except (ConfigError, TypeError) as error:
+                out.append(str(error))
+                continue
+            if config in found:
+                out.append(
+                    f"the run of {optimizer.name} in {space} on {dataset.name}/{disease} with seed "
+                    f"{seed} is declared twice"
+                )
+            found.append(config)
+    return tuple(found)
+
+
+def _entries(
+    content: Mapping[str, Any], key: str, default: Sequence[str], out: Problems
+) -> list[Entry]:
+    values = content.get(key, list(default))
+    if not isinstance(values, list) or not values:
+        out.append(f"{key} is {values!r}, but must be a list of at least one name")
+        return []
+    found = []
+    for value in values:
+        if isinstance(value, str):
+            found.append(Entry(value))
+            continue
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            out.append(f"{key} holds {value!r}, but must hold names, or tables with a name")
+            continue
+        where = f"{key}[{value['name']!r}]."
+        _check_keys(value, ENTRY[key], where, out)
+        settings = value.get("set", {})
+        if not isinstance(settings, dict):
+            out.append(f"{where}set is {settings!r}, but must be a table of parameters")
+            settings = {}
+        root = value.get("data_root")
+        if root is not None and not isinstance(root, str):
+            out.append(f"{where}data_root is {root!r}, but must be the path of a folder")
+            root = None
+        lists = {
+            each: _texts(value[each], f"{where}{each}", out)
+            for each in ("spaces", "diseases")
+            if each in value
+        }
+        found.append(Entry(value["name"], settings, data_root=root, **lists))
+    return found
+
+
+def _texts(values: object, where: str, out: Problems) -> list[str]:
+    if not isinstance(values, list) or not values or not all(isinstance(v, str) for v in values):
+        out.append(f"{where} is {values!r}, but must be a list of at least one name")
+        return []
+    return values
+
+
+def _seeds(values: object, out: Problems) -> list[int]:
+    if isinstance(values, int) and not isinstance(values, bool) and values > 0:
+        return list(range(values))
+    whole = isinstance(values, list) and all(
+        isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in values
+    )
+    if not whole or not values:
+        out.append(
+            f"seeds is {values!r}, but must be a list of whole numbers, or how many: 3 means 0, 1, 2"
+        )
+        return []
+    return list(values)  # type: ignore[call-overload, no-any-return]
+
+
+def _table(content: Mapping[str, Any], key: str, out: Problems) -> dict[str, Any]:
+    values = content.get(key, {})
+    if not isinstance(values, dict):
+        out.append(f"{key} is {values!r}, but must be a table: [{key}]")
+        return {}
+    return values
+
+
+def _targets(content: Mapping[str, Any], out: Problems) -> tuple[float, ...]:
+    values = content.get("targets", list(TARGETS))
+    if (
+        not isinstance(values, list)
+        or not values
+        or not all(isinstance(each, int | float) and 0 < each <= 1 for each in values)
+        or sorted(set(values)) != values
+    ):
+        out.append(f"targets is {values!r}, but must be increasing recoveries above 0, at most 1")
+        return TARGETS
+    return tuple(float(each) for each in values)

@@ -1,0 +1,94 @@
+"""What a worker does: one idempotent function, and what it tells meanwhile through the run folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import BusyError, Interrupted, ZobenchError
+from ..execution import carry_out
+from .planning import Job
+
+State = Literal["done", "failed", "interrupted", "busy", "lost"]
+PROGRESS = "progress.json"
+SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        state: ``failed`` is the run's own fault, ``lost`` that of the machinery: try again;
+            ``busy``: another process is at it.
+        error: Why it is not done; empty if it is.
+    """
+
+    state: State
+    error: str = ""
+
+
+def work(job: Job) -> Outcome:
+    """Begins a run, goes on with it, or finds it done; never raises for a fault of the run."""
+    listener = FileListener(job.folder)
+    try:
+        carry_out(job.config, job.folder, listener=listener)
+    except BusyError as error:
+        return Outcome("busy", str(error))
+    except Interrupted as error:
+        listener.close()
+        return Outcome("interrupted", str(error))
+    except Exception as error:  # a plugin may raise anything; the other runs go on
+        listener.close()
+        name = "" if isinstance(error, ZobenchError) else f"{type(error).__name__}: "
+        return Outcome("failed", f"{name}{error}")
+    listener.close()
+    return Outcome("done")
+
+
+class FileListener:
+    """Writes where a run stands into its folder, for whoever watches, on any machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._written = folder / PROGRESS, 0.0
+        self._now: dict[str, Any] = {"phase": "", "done": 0, "total": 0, "figures": {}}
+
+    def phase(self, name: str, total: int) -> None:
+        """Told at once."""
+        self._now = {"phase": name, "done": 0, "total": total, "figures": {}, "since": time.time()}
+        self._write()
+
+    def update(self, done: int, **figures: float) -> None:
+        """Told twice a second at most."""
+        self._now["done"] = done
+        self._now["figures"].update(figures)
+        if time.monotonic() - self._written > SECONDS:
+            self._write()
+
+    def note(self, text: str) -> None:
+        """Kept by nobody: notes are in the manifest."""
+
+    def close(self) -> None:
+        """Nobody is at the run any more."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        """A reader sees the old or the new text; a crash may lose it, for it is only progress."""
+        self._written = time.monotonic()
+        draft = self._path.with_name(PROGRESS + ".part")
+        with suppress(OSError):  # before the run folder is there, and when the disk is full
+            draft.write_text(json.dumps({**self._now, "at": time.time()}))
+            draft.replace(self._path)
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """What :class:`FileListener` wrote last; ``None`` if nobody is at the run."""
+    try:
+        found: dict[str, Any] = json.loads((folder / PROGRESS).read_text())
+    except (OSError, ValueError):
+        return None
+    return found
