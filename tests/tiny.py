@@ -6,13 +6,61 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conftest import TinyDataset, TinyEncoder
+import numpy as np
+import torch
+from torch import Tensor
 
 import zobench
+from zobench.datasets import DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.encoders import EncoderSpec
 from zobench.plugins import Offer, Registry, load_registry
 from zobench.registration import Plugin
 
+SIDE = 8
+DIMENSION = 6
 SIZES = {"split": {"train": 120, "test_per_cell": 40}}
+
+
+class TinyEncoder:
+    """A fixed smooth map of 8x8 films to 6 numbers; every call is counted."""
+
+    def __init__(self, block: int = 50, name: str = "tiny") -> None:
+        generator = torch.Generator().manual_seed(3)
+        self._weight = torch.randn(SIDE * SIDE, DIMENSION, generator=generator) / SIDE
+        self.calls: list[int] = []
+        self.spec = EncoderSpec(name, (1, SIDE, SIDE), DIMENSION, True, True, "tiny", block)
+
+    def embed(self, images: Tensor) -> Tensor:
+        self.calls.append(len(images))
+        return torch.tanh(images.flatten(1) @ self._weight)
+
+    def close(self) -> None:
+        pass
+
+
+class TinyDataset:
+    """Random 8x8 films whose upper half tells the sex and whose lower half the disease."""
+
+    def __init__(self, patients: int = 240, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        patient = np.repeat(np.arange(patients), 2)
+        sensitive, label = patient % 2, (patient // 2) % 2
+        films = rng.integers(60, 190, (len(patient), 1, SIDE, SIDE))
+        films[:, :, : SIDE // 2] += (25 * sensitive)[:, None, None, None]
+        films[:, :, SIDE // 2 :] += (20 * label)[:, None, None, None]
+        self._pixels: Pixels = films.astype(np.uint8)
+        self.records = Records(
+            patient=patient,
+            label=label,
+            sensitive=sensitive,
+            age=np.full(len(patient), 50),
+            view=np.full(len(patient), "PA"),
+        )
+        self.spec = DatasetSpec("tiny", "spots", (1, SIDE, SIDE), ("a0", "a1"), "tiny", 0.8)
+
+    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        progress(len(rows), len(rows))
+        return self._pixels[rows]
 
 
 def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import DIMENSION, SIDE, TinyDataset, TinyEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import DIMENSION, SIDE, TinyDataset, TinyEncoder
 from torch import Tensor
 
 from zobench.embedding import MeteredEncoder

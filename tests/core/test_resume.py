@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TinyEncoder
-from tiny import run, tiny_registry
+from tiny import TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench

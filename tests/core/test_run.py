@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TinyEncoder
-from tiny import SIZES, run, tiny_registry
+from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import TinyDataset
+from tiny import TinyDataset
 
 from zobench.errors import ConfigError, DatasetError
 from zobench.splitting import SplitParameters, make_split

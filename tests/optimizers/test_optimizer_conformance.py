@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TinyDataset, TinyEncoder
+from tiny import TinyDataset, TinyEncoder
 
 from zobench.embedding import MeteredEncoder, embed_images
 from zobench.heads import fit_head

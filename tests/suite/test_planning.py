@@ -1,0 +1,103 @@
+"""A run is run once, wherever it was started; what cannot run is told before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import zobench
+from zobench import store
+from zobench.errors import ConfigError
+from zobench.execution import carry_out
+from zobench.identity import identity
+from zobench.plugins import load_registry
+from zobench.progress import Silence
+from zobench.suite.file import read_suite
+from zobench.suite.planning import Job, plan
+from zobench.suite.running import is_done
+
+Write = Callable[..., Path]
+
+
+def planned(path: Path, out: Path) -> list[Job]:
+    return plan(read_suite(path), path, out, load_registry(), Silence())
+
+
+def test_a_run_that_was_started_by_hand_is_not_run_again(suite_file: Write, tmp_path: Path) -> None:
+    path = suite_file(seeds="[0, 1]")
+    config = read_suite(path).configs[1]
+    by_hand = zobench.run(config, out=tmp_path / "runs")
+    jobs = planned(path, tmp_path / "runs")
+    assert [is_done(job) for job in jobs] == [False, True, False, False]
+    assert jobs[1].folder == by_hand.run_dir
+    assert len({job.folder for job in jobs}) == len({job.identity for job in jobs}) == 4
+
+
+def test_another_seed_or_optimizer_leaves_the_others_where_they_are(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    before = planned(suite_file(seeds="1"), tmp_path / "runs")
+    after = planned(suite_file('"spsa"', '"random"', '"gezo"', seeds="2"), tmp_path / "runs")
+    assert set(before) < set(after)
+    assert len(after) == 6
+
+
+def test_all_that_cannot_run_is_listed_and_nothing_is_begun(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path = suite_file('"gezoo"', '{name = "adam", set = {lrr = 1}}', '"random"', '"nevergrad:Foo"')
+    with pytest.raises(ConfigError) as caught:
+        planned(path, tmp_path / "runs")
+    for words in ("did you mean 'gezo'", "did you mean 'lr'", "Foo", "nothing was started"):
+        assert words in str(caught.value)
+    assert str(caught.value).count("did you mean 'gezo'") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_default_that_is_spelt_out_is_the_same_run(suite_file: Write, tmp_path: Path) -> None:
+    path = suite_file('"adam"', '{name = "adam", set = {lr = 0.01}}', seeds="1")
+    with pytest.raises(ConfigError, match="declared twice"):
+        planned(path, tmp_path / "runs")
+
+
+def test_identity_is_what_can_change_the_result_and_nothing_else(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    (config,) = read_suite(suite_file('"random"', seeds="1")).configs
+    manifest = store.read_manifest(carry_out(config, tmp_path / "one").run_dir)
+    name = identity(manifest)
+    same = {
+        "status": "failed",
+        "wall_seconds": 9.0,
+        "config": {**manifest["config"], "data_root": "/elsewhere", "device": "auto"},
+        "machine": {},
+    }
+    for key, value in same.items():
+        assert identity({**manifest, key: value}) == name, key
+    encoder, dataset = manifest["encoder"], manifest["dataset"]
+    other = {
+        "schema": 999,
+        "config": {**manifest["config"], "budget": 401},
+        "parameters": {**manifest["parameters"], "optimizer": {"step": 0.1}},
+        "encoder": {**encoder, "digest": "other weights"},
+        "dataset": {**dataset, "digest": "other films"},
+        "split": {**manifest["split"], "digest": "other patients"},
+        "versions": {**manifest["versions"], "zobench-tiny": "1"},
+    }
+    digests = {identity({**manifest, key: value}) for key, value in other.items()}
+    assert len(digests | {name}) == len(other) + 1
+    moved = {**encoder, "settings": {"device": "cuda:0", "precision": "bf16"}}
+    twin = {**encoder, "settings": {"device": "cuda:1", "precision": "bf16"}}
+    assert identity({**manifest, "encoder": moved}) == identity({**manifest, "encoder": twin})
+    assert identity({**manifest, "encoder": moved}) != name
+
+
+def test_carrying_out_a_run_twice_only_reads_it(suite_file: Write, tmp_path: Path) -> None:
+    config = replace(read_suite(suite_file('"random"', seeds="1")).configs[0], seed=5)
+    first = carry_out(config, tmp_path / "run")
+    written = (tmp_path / "run" / store.MANIFEST).stat().st_mtime_ns
+    assert carry_out(config, tmp_path / "run").scores == first.scores
+    assert (tmp_path / "run" / store.MANIFEST).stat().st_mtime_ns == written
