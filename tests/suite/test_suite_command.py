@@ -1,0 +1,160 @@
+"""``zobench suite`` as real processes: killed, doubled, stopped; it ends as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Write = Callable[..., Path]
+SLOW = '{name = "troubled", set = {pause = 0.05, candidates = 1}}'
+SLOWER = '{name = "troubled", set = {pause = 1.0, candidates = 1}}'
+RESULTS = ("trace.jsonl", "edit.npy")
+
+
+def start(path: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    words = ["suite", str(path), "--jobs", "2", "--out", str(out), *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", "zobench", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, errors = process.communicate(timeout=200)
+    return process.returncode, out, errors
+
+
+def rows(out: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in out.glob("*/trace.jsonl"))
+
+
+def workers(out: Path) -> list[int]:
+    """Processes that hold the lock of a run folder."""
+    found = subprocess.run(
+        ["pgrep", "-f", "loky"], capture_output=True, text=True, check=False
+    ).stdout.split()
+    mine = []
+    for word in found:
+        links = Path(f"/proc/{word}/fd")
+        try:
+            opened = [os.readlink(link) for link in links.iterdir()]
+        except OSError:
+            continue
+        if any(each.startswith(str(out)) for each in opened):
+            mine.append(int(word))
+    return mine
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 100
+    while not what():
+        if process.poll() is not None:
+            pytest.fail(f"the suite ended too early: {process.communicate()[1][-2000:]}")
+        assert time.monotonic() < deadline, "the wanted state was never reached"
+        time.sleep(0.02)
+
+
+def contents(out: Path) -> dict[str, dict[str, object]]:
+    """All results by the run's config, without what may differ: times and names."""
+    found = {}
+    for manifest in out.glob("*/manifest.json"):
+        folder, content = manifest.parent, json.loads(manifest.read_text())
+        scores = json.loads((folder / "scores.json").read_text())
+        snapshots = {each.name: each.read_bytes() for each in folder.glob("snapshots/*")}
+        found[json.dumps(content["config"], sort_keys=True)] = {
+            "status": content["status"],
+            "ledger": content["ledger"],
+            "scores": {**scores, "encoder_seconds": 0},
+            "snapshots": snapshots,
+            **{name: (folder / name).read_bytes() for name in RESULTS},
+        }
+    return found
+
+
+def test_a_suite_killed_again_and_again_ends_as_if_it_had_not_been(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path = suite_file(SLOW, '"gezo"', '"random"', seeds="2")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    code, out, errors = finished(start(path, whole, "--json"))
+    assert code == 0, errors
+    assert [each["status"] for each in json.loads(out)["runs"]] == ["done"] * 6
+    for kills in range(3):
+        process, before = start(path, broken), rows(broken)
+        wait_for(lambda before=before: rows(broken) > before, process)  # type: ignore[misc]
+        if kills == 1:  # a worker alone: its run is taken up again by another
+            (first, *_) = workers(broken)
+            os.kill(first, signal.SIGKILL)
+            wait_for(lambda first=first: workers(broken) and first not in workers(broken), process)  # type: ignore[misc]
+        process.kill()
+        process.communicate()
+        for worker in workers(broken):
+            os.kill(worker, signal.SIGKILL)
+    code, _, errors = finished(start(path, broken))
+    assert code == 0, errors
+    assert contents(broken) == contents(whole)
+
+
+def test_two_suites_at_once_share_the_work_and_spoil_nothing(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path, out = suite_file('"gezo"', '"random"', seeds="3"), tmp_path / "runs"
+    both = [start(path, out, "--json") for _ in range(2)]
+    for process in both:
+        code, found, errors = finished(process)
+        assert code == 0, errors
+        assert [each["status"] for each in json.loads(found)["runs"]] == ["done"] * 6
+    assert len(list(out.glob("*/manifest.json"))) == 6
+    manifests = [json.loads(each.read_text()) for each in out.glob("*/manifest.json")]
+    assert all(each["resumed"] == 0 for each in manifests)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_saves_and_leaves_nobody_behind(
+    suite_file: Write, tmp_path: Path, number: signal.Signals
+) -> None:
+    path, out = suite_file(SLOWER, seeds="3"), tmp_path / "r"
+    process = start(path, out)
+    wait_for(lambda: len(list(out.glob("*/progress.json"))) == 2, process)
+    wait_for(lambda: rows(out) > 2, process)
+    process.send_signal(number)
+    code, _, errors = finished(process)
+    assert code == 130, errors
+    assert "everything so far is saved" in errors
+    assert "Traceback" not in errors
+    assert not workers(out)
+    states = {json.loads(each.read_text())["status"] for each in out.glob("*/manifest.json")}
+    assert states == {"interrupted"}
+
+
+def test_workers_save_their_runs_when_the_suite_is_gone(suite_file: Write, tmp_path: Path) -> None:
+    path, out = suite_file(SLOWER, seeds="2"), tmp_path / "r"
+    process = start(path, out)
+    wait_for(lambda: rows(out) > 2, process)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and workers(out):
+        time.sleep(0.1)
+    assert not workers(out)
+    states = {json.loads(each.read_text())["status"] for each in out.glob("*/manifest.json")}
+    assert states == {"interrupted"}
+
+
+def test_a_failed_run_is_told_and_the_rest_is_done(suite_file: Write, tmp_path: Path) -> None:
+    path = suite_file('{name = "troubled", set = {fails_at = 2}}', '"random"', seeds="1")
+    code, out, errors = finished(start(path, tmp_path / "runs"))
+    assert code == 1
+    assert "ArithmeticError: lost my way" in out
+    assert "2 runs: 1 done, 1 failed" in errors
+    assert "Traceback" not in errors + out
