@@ -114,13 +114,20 @@ def _auc(predictions: Predictions, weights: Floats) -> Floats:
     """Weighted probability that a positive image scores above a negative one; ties count half."""
     levels, rank = np.unique(predictions.score, return_inverse=True)
     order = np.argsort(rank, kind="stable")
-    starts = np.searchsorted(rank[order], np.arange(len(levels)))
-    positive = np.add.reduceat((weights * predictions.label)[:, order], starts, axis=1)
-    negative = np.add.reduceat((weights * (1 - predictions.label))[:, order], starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    wins = (positive * (below + 0.5 * negative)).sum(1)
+    sick = predictions.label[order]
+    positive = np.take(weights, order, axis=1)
+    negative = positive * (1 - sick)
+    positive *= sick
+    if len(levels) < len(order):  # equal scores are one step of the sum
+        starts = np.searchsorted(rank[order], np.arange(len(levels)))
+        positive = np.add.reduceat(positive, starts, axis=1)
+        negative = np.add.reduceat(negative, starts, axis=1)
+    upto = np.cumsum(negative, axis=1)
+    all_of_them = upto[:, -1].copy()
+    upto -= 0.5 * negative
+    wins = np.einsum("ij,ij->i", positive, upto)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(wins / (positive.sum(1) * negative.sum(1)))
+        return np.asarray(wins / (positive.sum(1) * all_of_them))
 
 
 def patient_weights(

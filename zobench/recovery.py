@@ -10,8 +10,6 @@ divided by the width: 1 is everything at once, 0 is nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,29 +50,3 @@ def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budge
     stops = np.log(np.clip([*queries, budget], first, budget))
     widths = np.diff(stops)
     return np.asarray(widths @ recoveries / (np.log(budget) - np.log(first)))
-
-
-def first_success(queries: Sequence[int], recoveries: Sequence[float], target: float) -> int | None:
-    """Queries of the first snapshot whose recovery is at least ``target``; ``None`` if none is."""
-    reached = (count for count, found in zip(queries, recoveries, strict=True) if found >= target)
-    return next(reached, None)
-
-
-def expected_queries(successes: Sequence[int | None], spent: Sequence[int]) -> float:
-    """ERT: queries spent by all runs up to their success, over the number of successes.
-
-    COCO's expected running time (Hansen et al. 2021): a run that fails is charged all that it spent, as
-    if another were started after it until one succeeds.
-
-    Args:
-        successes: Queries of each run's first success, ``None`` for a run without.
-        spent: Queries that each run has spent in all.
-
-    Returns:
-        Infinity if no run succeeds.
-    """
-    reached = [count for count in successes if count is not None]
-    if not reached:
-        return float("inf")
-    failed = [all_of_it for count, all_of_it in zip(successes, spent, strict=True) if count is None]
-    return (sum(reached) + sum(failed)) / len(reached)

@@ -14,7 +14,7 @@ from . import store
 from .config import RunConfig, config_from_json
 from .fairness import METRICS
 from .ledger import Counts, Ledger
-from .scoring import Estimate, Raw, Score, raw_from_json, summarise
+from .scoring import Estimate, Raw, Resamples, Score, raw_from_json, resample, summarise
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,7 @@ def read_result(folder: Path) -> RunResult:
     scores: tuple[Score, ...] = ()
     fpq = None
     if raws:
-        summary = summarise(
-            raws,
-            np.asarray(test["patient"]),
-            np.asarray(test["label"]),
-            np.asarray(test["sensitive"]),
-            seed=config.seed,
-            replicates=config.replicates,
-            tolerance=config.tolerance,
-            first=config.batch_size,
-            budget=config.budget,
-        )
+        summary = summarise(raws, resampled(raws, test, config, config.replicates))
         scores, fpq = summary.scores, summary.fpq if manifest["status"] == "done" else None
     return RunResult(
         run_id=folder.name,
@@ -103,6 +93,23 @@ def read_result(folder: Path) -> RunResult:
         wall_seconds=manifest.get("wall_seconds", 0.0),
         encoder_seconds=manifest.get("encoder_seconds", 0.0),
         manifest=manifest,
+    )
+
+
+def resampled(
+    raws: list[Raw], test: Mapping[str, list[int]], config: RunConfig, replicates: int
+) -> Resamples:
+    """What was scored, on the test patients and on resamples of them."""
+    return resample(
+        raws,
+        np.asarray(test["patient"]),
+        np.asarray(test["label"]),
+        np.asarray(test["sensitive"]),
+        seed=config.seed,
+        replicates=replicates,
+        tolerance=config.tolerance,
+        first=config.batch_size,
+        budget=config.budget,
     )
 
 

@@ -151,7 +151,27 @@ class Summary:
     fpq: Estimate
 
 
-def summarise(
+@dataclass(frozen=True)
+class Resamples:
+    """A run's numbers on its test patients (column 0) and on R bootstrap resamples of them.
+
+    Runs with equal test images and seed see the same resamples, so their differences are paired.
+
+    Attributes:
+        queries: ``(S + 1,)``; ERM is the first of the rows, with 0.
+        metrics: By name ``(S + 1, R + 1)``, in percent; gaps in :data:`~zobench.fairness.SIGNED` keep
+            the sign of a=1 minus a=0.
+        recovery: ``(S + 1, R + 1)``.
+        fpq: ``(R + 1,)``.
+    """
+
+    queries: tuple[int, ...]
+    metrics: Mapping[str, Floats]
+    recovery: Floats
+    fpq: Floats
+
+
+def resample(
     raws: Sequence[Raw],
     patient: NDArray[np.int64],
     label: NDArray[np.int64],
@@ -162,10 +182,8 @@ def summarise(
     tolerance: float,
     first: int,
     budget: int,
-) -> Summary:
-    """Metrics, recovery and FPQ with intervals; the first of ``raws`` is ERM.
-
-    Every row sees the same resampled patients, so differences between rows are paired.
+) -> Resamples:
+    """Metrics, recovery and FPQ of all rows, on the data and on resamples of the patients.
 
     Args:
         raws: ERM, then the snapshots by increasing queries.
@@ -173,29 +191,50 @@ def summarise(
         label: Disease of the test images.
         sensitive: Sensitive attribute of the test images.
         seed: Seed of the run.
-        replicates: Bootstrap resamples.
+        replicates: Bootstrap resamples; 0 for the data alone.
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         first: Queries of one evaluation.
         budget: Queries that the optimizer was given.
     """
-    rng = generator(seed, "bootstrap")
-    weights = patient_weights(patient, label, sensitive, replicates, rng)
-    weights = np.concatenate([np.ones((1, len(patient))), weights])  # row 0 is the data itself
+    weights = np.ones((1, len(patient)))
+    if replicates:
+        rng = generator(seed, "bootstrap")
+        drawn = patient_weights(patient, label, sensitive, replicates, rng)
+        weights = np.concatenate([weights, drawn])
     tables = [
         signed_metrics(Predictions(np.asarray(raw.score), label, sensitive), weights)
         for raw in raws
     ]
     erm = tables[0]
-    shares = [
-        recovery(
-            erm["eodds_average"],
-            found["eodds_average"],
-            erm["accuracy"],
-            found["accuracy"],
-            tolerance,
-        )
-        for found in tables
-    ]
+    shares = np.stack(
+        [
+            recovery(
+                erm["eodds_average"],
+                found["eodds_average"],
+                erm["accuracy"],
+                found["accuracy"],
+                tolerance,
+            )
+            for found in tables
+        ]
+    )
+    queries = tuple(raw.queries for raw in raws)
+    area = fairness_per_query(list(queries[1:]), shares[1:], first, budget)
+    return Resamples(
+        queries=queries,
+        metrics={name: np.stack([found[name] for found in tables]) for name in METRICS},
+        recovery=shares,
+        fpq=np.broadcast_to(area, (len(weights),)),
+    )
+
+
+def summarise(raws: Sequence[Raw], resamples: Resamples) -> Summary:
+    """Every number with its interval.
+
+    Args:
+        raws: ERM, then the snapshots by increasing queries.
+        resamples: Of the same rows.
+    """
     scores = tuple(
         Score(
             queries=raw.queries,
@@ -204,16 +243,14 @@ def summarise(
             sa_frozen=raw.sa_frozen,
             sa_refitted=raw.sa_refitted,
             metrics={
-                name: (_gap_estimate if name in SIGNED else _estimate)(found[name])
-                for name in METRICS
+                name: (_gap_estimate if name in SIGNED else _estimate)(values[row])
+                for name, values in resamples.metrics.items()
             },
-            recovery=_estimate(share),
+            recovery=_estimate(resamples.recovery[row]),
         )
-        for raw, found, share in zip(raws, tables, shares, strict=True)
+        for row, raw in enumerate(raws)
     )
-    curve = np.stack(shares[1:]) if len(shares) > 1 else np.zeros((0, len(weights)))
-    area = fairness_per_query([raw.queries for raw in raws[1:]], curve, first, budget)
-    return Summary(scores=scores, fpq=_estimate(np.broadcast_to(area, (len(weights),))))
+    return Summary(scores=scores, fpq=_estimate(resamples.fpq))
 
 
 def _estimate(values: Floats) -> Estimate:

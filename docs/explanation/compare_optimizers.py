@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 import zobench
 from zobench.parameters import resolve
 from zobench.plugins import load_registry
-from zobench.recovery import expected_queries, first_success
 from zobench.results import RunResult
+from zobench.statistics import expected_queries, first_success
 from zobench.store import TIMING, read_rows
 
 TARGET = 0.25

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zobench.recovery import expected_queries, fairness_per_query, first_success, recovery
+from zobench.recovery import fairness_per_query, recovery
 
 
 def one(*values: float) -> list[np.ndarray]:
@@ -49,15 +49,3 @@ def test_a_constant_recovery_counts_from_its_first_snapshot_on(queries: list, sh
     found = fairness_per_query(queries, np.full((len(queries), 1), share), 64, 10_000)[0]
     expected = share * np.log(10_000 / queries[0]) / np.log(10_000 / 64)
     assert found == pytest.approx(expected, abs=1e-12)
-
-
-def test_the_first_snapshot_at_or_above_the_target_counts() -> None:
-    assert first_success([10, 100, 1000], [0.1, 0.3, 0.2], 0.3) == 100
-    assert first_success([10, 100, 1000], [0.1, 0.3, 0.2], 0.31) is None
-    assert first_success([], [], 0.0) is None
-
-
-def test_expected_queries_charge_failures_all_that_they_spent() -> None:
-    assert expected_queries([100, 300], [1000, 1000]) == 200
-    assert expected_queries([100, None, None], [1000, 1000, 990]) == 2090
-    assert expected_queries([None, None], [1000, 1000]) == float("inf")

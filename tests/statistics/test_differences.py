@@ -1,0 +1,93 @@
+"""Intervals that hold what they promise, and verdicts that follow from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from zobench.statistics import Interval, difference, two_level
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
+@pytest.mark.parametrize("patients", [0.0, 1.0])
+def test_the_interval_covers_the_truth_at_least_as_often_as_it_says(
+    seeds: int, patients: float
+) -> None:
+    """Seeds of standard deviation 1 around the truth, their patients' noise on top."""
+    rng = np.random.default_rng(seeds)
+    held = 0
+    for _ in range(400):
+        centres = rng.standard_normal(seeds) + patients * rng.standard_normal(seeds)
+        noise = patients * rng.standard_normal((seeds, 200))
+        runs = [np.append(c, c + row) for c, row in zip(centres, noise, strict=True)]
+        found = two_level(runs, rng, 300)
+        held += found.low <= 0 <= found.high
+    assert held / 400 >= 0.92
+
+
+def test_without_noise_of_patients_it_is_students_interval() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.standard_normal(40)
+    for count in (3, 40):
+        few = values[:count]
+        found = two_level([np.full(3, value) for value in few], rng, 20_000)
+        low, high = stats.t.interval(0.95, count - 1, few.mean(), stats.sem(few))
+        assert found.low == pytest.approx(low, rel=0.03)
+        assert found.high == pytest.approx(high, rel=0.03)
+
+
+def test_one_seed_has_the_interval_of_its_patients() -> None:
+    rng = np.random.default_rng(0)
+    run = np.append(5.0, 5 + rng.standard_normal(5000))
+    found = two_level([run], rng, 20_000)
+    assert found.seeds == 1
+    assert found.low == pytest.approx(np.percentile(run[1:], 2.5), abs=0.1)
+    assert found.high == pytest.approx(np.percentile(run[1:], 97.5), abs=0.1)
+
+
+def pair(gain: float, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A and B whose patients vary together far more than the two differ."""
+    rng = np.random.default_rng(seed)
+    common = 10 * rng.standard_normal(501)
+    common[0] = 0.0
+    own = spread * rng.standard_normal(501)
+    own[0] = 0.0
+    return common, common + gain + own
+
+
+@pytest.mark.parametrize(
+    ("gain", "spread", "margin", "verdict"),
+    [
+        (1.0, 0.1, 0.0, "better"),
+        (-1.0, 0.1, 0.5, "worse"),
+        (-0.01, 0.1, 0.5, "no worse"),
+        (-0.2, 0.9, 0.3, "undecided"),
+        (0.0, 0.0, 0.0, "same"),
+    ],
+)
+def test_verdicts(gain: float, spread: float, margin: float, verdict: str) -> None:
+    pairs = [pair(gain, spread, seed) for seed in range(8)]
+    found = difference(pairs, np.random.default_rng(0), margin=margin)
+    assert found.verdict == verdict
+    assert found.gain.value == pytest.approx(gain)
+    assert found.gain.high - found.gain.low < 2  # paired: the patients' common part is gone
+
+
+def test_for_a_gap_less_is_better() -> None:
+    pairs = [pair(-1.0, 0.1, seed) for seed in range(8)]
+    found = difference(pairs, np.random.default_rng(0), higher_is_better=False)
+    assert found.verdict == "better"
+    assert found.superiority == 1.0
+    assert found.b.value < found.a.value
+
+
+def test_superiority_is_even_where_nothing_tells_them_apart() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((10, 501))
+    pairs = [(np.zeros(501), row - row.mean()) for row in noise]
+    found = difference(pairs, rng)
+    assert 0.1 < found.superiority < 0.9
+    same = difference([(np.ones(9), np.ones(9))], rng)
+    assert same.superiority == 0.5
+    assert same.gain == Interval(0.0, 0.0, 0.0, 1)

@@ -1,0 +1,75 @@
+"""Average ranks over problems, and whether they differ by more than chance.
+
+Demsar 2006, "Statistical comparisons of classifiers over multiple data sets": Friedman's test, then
+Nemenyi's critical difference.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks.
+
+    Attributes:
+        ranks: ``(M,)`` of the methods; 1 is best.
+        friedman: p-value of Friedman's test that all are alike; NaN for fewer than three methods or two
+            problems.
+        critical_difference: Ranks further apart than this differ at 5 % (Nemenyi).
+        cliques: Largest sets of methods, by place in ``ranks``, that cannot be told apart.
+    """
+
+    ranks: Floats
+    friedman: float
+    critical_difference: float
+    cliques: tuple[tuple[int, ...], ...]
+
+
+def ranking(scores: NDArray[np.floating], alpha: float = 0.05) -> Ranking:
+    """Ranks methods over problems.
+
+    Args:
+        scores: ``(P, M)``, higher is better; every method on every problem.
+        alpha: Level of the critical difference.
+
+    Raises:
+        ValueError: A score is missing.
+    """
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
+    table = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(table).all():
+        raise ValueError("ranking wants a score of every method on every problem")
+    problems, methods = table.shape
+    ranks = rankdata(-table, axis=1).mean(0)
+    friedman = math.nan
+    if methods > 2 and problems > 1 and np.ptp(table, axis=1).any():
+        friedman = float(friedmanchisquare(*table.T).pvalue)
+    critical = math.inf
+    if methods > 1:
+        q = float(studentized_range.ppf(1 - alpha, methods, np.inf)) / math.sqrt(2)
+        critical = q * math.sqrt(methods * (methods + 1) / (6 * problems))
+    return Ranking(ranks, friedman, critical, _cliques(ranks, critical))
+
+
+def _cliques(ranks: Floats, critical: float) -> tuple[tuple[int, ...], ...]:
+    """Runs of neighbours in rank, at least two, that span no more than the critical difference."""
+    order = np.argsort(ranks, kind="stable")
+    found: list[tuple[int, ...]] = []
+    reach = 0
+    for start in range(len(order)):
+        stop = start
+        while stop + 1 < len(order) and ranks[order[stop + 1]] - ranks[order[start]] <= critical:
+            stop += 1
+        if stop > start and stop + 1 > reach:
+            found.append(tuple(int(each) for each in order[start : stop + 1]))
+            reach = stop + 1
+    return tuple(found)
