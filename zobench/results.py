@@ -85,9 +85,7 @@ def read_result(folder: Path) -> RunResult:
         run_dir=folder,
         status=manifest["status"],
         config=config,
-        ledger=manifest["ledger"]
-        if manifest["status"] == "done"
-        else _stored_counts(folder, config),
+        ledger=stored_ledger(folder, manifest, config),
         scores=scores,
         fpq=fpq,
         wall_seconds=manifest.get("wall_seconds", 0.0),
@@ -113,8 +111,13 @@ def resampled(
     )
 
 
-def _stored_counts(folder: Path, config: RunConfig) -> dict[str, dict[str, int]]:
-    """The ledger of a run that has not ended, from what lies in its folder."""
+def stored_ledger(
+    folder: Path, manifest: Mapping[str, Any], config: RunConfig
+) -> Mapping[str, Mapping[str, int]]:
+    """The ledger of a run; where it has not ended, from what lies in its folder."""
+    if manifest["status"] == "done":
+        recorded: Mapping[str, Mapping[str, int]] = manifest["ledger"]
+        return recorded
     ledger = Ledger(config.backward_cost)
     if (folder / store.SETUP).exists():
         ledger.setup = Counts(**store.read_tensors(folder / store.SETUP)[1]["counts"])

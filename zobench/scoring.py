@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,11 +197,9 @@ def resample(
         first: Queries of one evaluation.
         budget: Queries that the optimizer was given.
     """
-    weights = np.ones((1, len(patient)))
-    if replicates:
-        rng = generator(seed, "bootstrap")
-        drawn = patient_weights(patient, label, sensitive, replicates, rng)
-        weights = np.concatenate([weights, drawn])
+    weights = _weights(
+        *(column.tobytes() for column in (patient, label, sensitive)), seed, replicates
+    )
     tables = [
         signed_metrics(Predictions(np.asarray(raw.score), label, sensitive), weights)
         for raw in raws
@@ -226,6 +225,17 @@ def resample(
         recovery=shares,
         fpq=np.broadcast_to(area, (len(weights),)),
     )
+
+
+@lru_cache(maxsize=4)
+def _weights(patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int) -> Floats:
+    """How often each image counts, the data first; the same for all runs on the same test images."""
+    who, y, a = (np.frombuffer(each, dtype=np.int64) for each in (patient, label, sensitive))
+    data = np.ones((1, len(who)))
+    if not replicates:
+        return data
+    drawn = patient_weights(who, y, a, replicates, generator(seed, "bootstrap"))
+    return np.concatenate([data, drawn])
 
 
 def summarise(raws: Sequence[Raw], resamples: Resamples) -> Summary:

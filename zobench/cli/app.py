@@ -170,6 +170,64 @@ def suite(
         raise typer.Exit(1)
 
 
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run folder, or a folder of runs.")],
+    b: Annotated[
+        Path | None, typer.Argument(metavar="B", help="Likewise; A if it is not given.")
+    ] = None,
+    optimizer_a: Annotated[
+        str | None, typer.Option("--a", metavar="LABEL", help="Only this optimizer of A.")
+    ] = None,
+    optimizer_b: Annotated[
+        str | None, typer.Option("--b", metavar="LABEL", help="Only this optimizer of B.")
+    ] = None,
+    margins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--margin", metavar="METRIC=VALUE", help="What B may lose and still be no worse."
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all pairs to a .csv or .parquet file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the exported file.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say whether B is better than A, and how sure that is; paired by problem and seed."""
+    from .compare import compare_runs
+
+    labels = (optimizer_a, optimizer_b)
+    compare_runs(a, b or a, labels, margins or [], export, force, as_json)
+
+
+@app.command()
+def gate(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")
+    ],
+    baseline: Annotated[Path, typer.Option(help="What the runs are held to.")] = Path(
+        "baseline.json"
+    ),
+    update: Annotated[bool, typer.Option("--update", help="Write the baseline.")] = False,
+    margins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--margin", metavar="METRIC=VALUE", help="What may be lost; with --update only."
+        ),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A table for a CI job's summary page.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fail (exit 1) if fairness per query fell below a baseline."""
+    from .gate import hold_to_baseline
+
+    if not hold_to_baseline(runs, baseline, update, margins or [], as_json, markdown):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .two_level import Interval, resampled_means, two_level
+from .two_level import Interval, confidence, interval, resampled_means, two_level
 
 Verdict = Literal["better", "worse", "no worse", "undecided", "same"]
 
@@ -22,8 +22,8 @@ class Difference:
         a: Mean of A, and its interval.
         b: Mean of B, and its interval.
         gain: What B gains over A: positive is good, whichever way the metric points.
-        superiority: Share of resamples (of seeds, and of the patients within) in which B is better;
-            ties count half.
+        superiority: Probability of superiority: how sure it is that B is better on average, one-sided,
+            under both sources of chance.
         margin: What B may lose and still be no worse.
         verdict: ``better`` or ``worse`` if the interval of the gain is on one side of 0; else
             ``no worse`` if it is above ``-margin`` (non-inferiority); else ``undecided``. ``same`` if
@@ -58,11 +58,10 @@ def difference(
     """
     sign = 1.0 if higher_is_better else -1.0
     gains = [sign * (np.asarray(b, dtype=np.float64) - np.asarray(a)) for a, b in pairs]
-    state = rng.bit_generator.state
-    gain = two_level(gains, rng, replicates)
-    rng.bit_generator.state = state  # the interval and the share are of the same resamples
-    means = resampled_means(gains, rng, replicates)
-    superiority = float((means > 0).mean() + 0.5 * (means == 0).mean())
+    value, means = np.mean([gain[0] for gain in gains]), resampled_means(gains, rng, replicates)
+    low, high = interval(value, means, len(gains))
+    gain = Interval(float(value), float(low), float(high), len(gains))
+    superiority = confidence(value, means, len(gains))
     same = not any(np.any(each) for each in gains)
     a, b = (two_level([pair[side] for pair in pairs], rng, replicates) for side in (0, 1))
     return Difference(a, b, gain, superiority, margin, _verdict(gain, margin, same))

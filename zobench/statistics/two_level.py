@@ -86,6 +86,24 @@ def interval(value: Floats, means: Floats, seeds: int) -> tuple[Floats, Floats]:
     if seeds < 2:
         low, high = np.percentile(means, [2.5, 97.5], axis=0)
         return np.minimum(low, value), np.maximum(high, value)
-    error = np.sqrt(((means - value) ** 2).mean(0) * seeds / (seeds - 1))
-    half = float(t.ppf(0.975, seeds - 1)) * error
+    half = float(t.ppf(0.975, seeds - 1)) * _error(value, means, seeds)
     return value - half, value + half
+
+
+def confidence(value: Floats, means: Floats, seeds: int) -> float:
+    """How sure it is that the true mean is above 0: one-sided, and as :func:`interval` has it.
+
+    Above 97.5 % if and only if the interval is above 0; 50 % where nothing varies about 0.
+    """
+    from scipy.stats import t
+
+    if seeds < 2:
+        return float((means > 0).mean() + 0.5 * (means == 0).mean())
+    error = float(_error(value, means, seeds))
+    if error == 0:
+        return 0.5 + 0.5 * float(np.sign(value))
+    return float(t.cdf(value / error, seeds - 1))
+
+
+def _error(value: Floats, means: Floats, seeds: int) -> Floats:
+    return np.asarray(np.sqrt(((means - value) ** 2).mean(0) * seeds / (seeds - 1)))

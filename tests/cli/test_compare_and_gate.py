@@ -1,0 +1,101 @@
+"""``zobench compare`` and ``zobench gate`` as typed, on real run folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import SIZES, run
+
+ADAM = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compared")
+    for seed in range(3):
+        run(path / "runs", optimizer="random", overrides=SIZES, seed=seed)
+        run(path / "runs", **ADAM, seed=seed)
+        run(path / "worse", **ADAM, seed=seed)
+    return path
+
+
+def zobench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zobench", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> None:
+    words = ("compare", "runs", "--a", "random", "--b", "adam lr=0.02")
+    said = zobench(folder, *words, "--export", "pairs.csv")
+    assert said.returncode == 0, said.stderr
+    assert "A: random   B: adam lr=0.02" in said.stdout
+    found = json.loads(zobench(folder, *words, "--json", "--margin", "fpq=0.5").stdout)
+    assert found["verdict"] in (said.stdout, found["verdict"])
+    assert found["metrics"]["fpq"]["margin"] == 0.5
+    assert len(found["pairs"]) == 3
+    with (folder / "pairs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * len(found["metrics"])
+    fpq = [float(each["value_b"]) for each in rows if each["metric"] == "fpq"]
+    assert sum(fpq) / 3 == pytest.approx(found["metrics"]["fpq"]["b"]["value"])
+    again = zobench(folder, *words, "--export", "pairs.csv")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert zobench(folder, *words, "--export", "pairs.csv", "--force").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("compare", "nowhere", "runs"), "nowhere is no run folder and holds none"),
+        (("compare", "runs", "--a", "gezo"), "there are: adam lr=0.02, random"),
+        (("compare", "runs", "--margin", "fqp=1"), "did you mean 'fpq'"),
+        (("compare", "runs", "--margin", "fpq=-1"), "of at least 0"),
+        (("compare", "runs", "--export", "x.xls"), "must end in .csv or .parquet"),
+        (("gate", "runs"), "write one with --update"),
+        (("gate", "runs", "--margin", "fpq=1"), "together with --update"),
+    ],
+)
+def test_mistakes_get_one_message(folder: Path, words: tuple[str, ...], message: str) -> None:
+    done = zobench(folder, *words)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) -> None:
+    written = zobench(folder, "gate", "runs", "--update", "--margin", "recovery=0.05")
+    assert written.returncode == 0, written.stderr
+    held = zobench(folder, "gate", "runs")
+    assert held.returncode == 0
+    assert "passed: 6 numbers hold" in held.stdout
+    baseline = json.loads((folder / "baseline.json").read_text())
+    assert baseline["margins"]["recovery"] == 0.05
+    for row in baseline["rows"]:
+        for seed in row["metrics"]["accuracy"]["values"]:
+            row["metrics"]["accuracy"]["values"][seed] += 9
+    (folder / "better.json").write_text(json.dumps(baseline))
+    failed = zobench(folder, "gate", "runs", "--baseline", "better.json")
+    assert failed.returncode == 1
+    assert "failed: 2 of 6 numbers" in failed.stdout
+    assert "-9.0 ±" in failed.stdout
+    table = zobench(folder, "gate", "runs", "--baseline", "better.json", "--markdown").stdout
+    assert table.startswith("**failed: 2 of 6")
+    assert "| **fell** |" in table
+    found = json.loads(
+        zobench(folder, "gate", "runs", "--baseline", "better.json", "--json").stdout
+    )
+    assert found["passed"] is False
+    missing = zobench(folder, "gate", "worse")
+    assert missing.returncode == 1
+    assert "missing" in missing.stdout

@@ -1,0 +1,129 @@
+"""Runs compared with runs: what is paired, what is refused, what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import SIZES, run
+
+from zobench import store
+from zobench.comparison import Comparison, compare, sentence
+from zobench.errors import ConfigError, NotARunError
+from zobench.statistics.measured import HIGHER_IS_BETTER, measure, measure_all
+
+BETTER = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seeds of random search and of Adam."""
+    path = tmp_path_factory.mktemp("runs")
+    for seed in range(3):
+        run(path, optimizer="random", overrides=SIZES, seed=seed)
+        run(path, **BETTER, seed=seed)
+    return path
+
+
+def compared(folder: Path, a: str, b: str, **more: Any) -> Comparison:
+    return compare(measure_all([folder], wanted=a), measure_all([folder], wanted=b), **more)
+
+
+def test_runs_are_paired_by_seed_and_share_their_resamples(folder: Path) -> None:
+    found = compared(folder, "random", "adam lr=0.02")
+    assert [one.config.seed for one, _ in found.pairs] == [0, 1, 2]
+    assert all(one.config.seed == other.config.seed for one, other in found.pairs)
+    assert found.left_out == ()
+    assert set(found.metrics) == set(HIGHER_IS_BETTER)
+    for one, other in found.pairs:
+        assert one.resamples is not None
+        assert other.resamples is not None
+        for name, values in one.resamples.metrics.items():  # ERM is the same for both
+            assert np.array_equal(values[0], other.resamples.metrics[name][0], equal_nan=True)
+
+
+def test_the_other_way_round_everything_is_the_other_way_round(folder: Path) -> None:
+    there = compared(folder, "random", "adam lr=0.02")
+    back = compared(folder, "adam lr=0.02", "random")
+    for name, each in there.metrics.items():
+        assert back.metrics[name].gain.value == pytest.approx(-each.gain.value)
+        assert back.metrics[name].superiority == pytest.approx(1 - each.superiority, abs=0.1)
+
+
+def test_a_run_against_itself_is_the_same(folder: Path) -> None:
+    found = compared(folder, "random", "random")
+    assert {each.verdict for each in found.metrics.values()} == {"same"}
+    assert "the same, to the last digit" in sentence(found)
+
+
+def test_one_pair_knows_of_patients_only_and_says_so(folder: Path) -> None:
+    runs = measure_all([folder])
+    mine = [each for each in runs if each.config.seed == 0]
+    found = compare(mine[:1], mine[1:])
+    assert any("not of other seeds" in note for note in found.notes)
+    assert "one pair" in sentence(found)
+
+
+def test_two_suites_are_paired_by_optimizer_too(folder: Path) -> None:
+    runs = measure_all([folder])
+    found = compare(runs, runs[:4])
+    assert len(found.pairs) == 4
+    assert len(found.left_out) == 2
+    assert all(one.label == other.label for one, other in found.pairs)
+    assert found.a == "2 optimizers"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"budget": 800}, "the budget is 400 in one and 800 in the other"),
+        ({"penalty": 0.5}, "the penalty is 0.01 in one and 0.5 in the other"),
+        ({"heads": "paper"}, "the head protocol is converged in one and paper"),
+        ({"replicates": 60}, "number of replicates"),
+        (
+            {"overrides": {"split": {"train": 100, "test_per_cell": 40}}},
+            "split digest",
+        ),
+    ],
+)
+def test_runs_under_other_conditions_are_refused(
+    folder: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    other = run(tmp_path, **{"optimizer": "random", "overrides": SIZES, **change})
+    with pytest.raises(ConfigError, match="cannot be compared") as caught:
+        compare(measure_all([folder], wanted="random"), [measure(other.run_dir)])
+    assert words in str(caught.value)
+
+
+def test_without_partners_there_is_nothing_to_compare(folder: Path, tmp_path: Path) -> None:
+    other = run(tmp_path, optimizer="random", overrides=SIZES, seed=9)
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        compare(measure_all([folder], wanted="random"), [measure(other.run_dir)])
+    with pytest.raises(
+        ConfigError, match=r"no run of 'gezo' there; there are: adam lr=0\.02, random"
+    ):
+        measure_all([folder], wanted="gezo")
+    with pytest.raises(NotARunError, match="holds none"):
+        measure_all([tmp_path / "nowhere"])
+
+
+def test_an_unfinished_run_is_used_up_to_where_it_got_and_told(
+    folder: Path, tmp_path: Path
+) -> None:
+    whole = run(tmp_path, **BETTER, seed=1)
+    manifest = store.read_json(whole.run_dir / store.MANIFEST)
+    store.write_json(whole.run_dir / store.MANIFEST, {**manifest, "status": "interrupted"})
+    scores = store.read_json(whole.run_dir / store.SCORES)
+    scores["edits"] = scores["edits"][:3]
+    store.write_json(whole.run_dir / store.SCORES, scores)
+    with (whole.run_dir / store.TRACE).open("ab") as file:
+        file.write(b'{"ask": 99, "quer')  # torn by a crash
+    found = compare(measure_all([folder], wanted="random"), [measure(whole.run_dir)])
+    assert len(found.pairs) == 1
+    assert any("unfinished" in note for note in found.notes)
+    partial = measure(whole.run_dir)
+    assert partial.resamples is not None
+    assert len(partial.resamples.queries) == 3
+    assert 0 < partial.spent <= 400

@@ -1,0 +1,154 @@
+"""``zobench compare``: is B better, and how sure are we?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..comparison import Comparison, compare, sentence
+from ..errors import ConfigError
+from ..exporting import check_target, write_table
+from ..parameters import nearest
+from ..statistics.measured import HIGHER_IS_BETTER, measure_all
+from ..statistics.two_level import Interval
+from .console import output_console
+
+STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
+SHARES = ("fpq", "recovery")
+"""Metrics of which 1 is all; the others are percent."""
+RATIOS = ("di_gap", "di_gap_tpr")
+"""Percent that may pass 100."""
+
+
+def compare_runs(
+    a: Path,
+    b: Path,
+    labels: tuple[str | None, str | None],
+    margins: list[str],
+    export: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Prints how B's runs differ from A's.
+
+    Raises:
+        ZobenchError: There is nothing to compare, or it cannot be compared.
+    """
+    allowed = parse_margins(margins)
+    if export is not None:
+        check_target(export, force)
+    one, other = (
+        measure_all([path], wanted=wanted) for path, wanted in zip((a, b), labels, strict=True)
+    )
+    found = compare(one, other, allowed)
+    if export is not None:
+        write_table(export, pair_rows(found))
+    if as_json:
+        print(json.dumps(as_dict(found), allow_nan=False))
+    else:
+        print_comparison(found, output_console())
+
+
+def parse_margins(texts: list[str]) -> dict[str, float]:
+    """``["fpq=0.02"]`` as ``{"fpq": 0.02}``.
+
+    Raises:
+        ConfigError: No such metric, or no number of at least 0.
+    """
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in HIGHER_IS_BETTER:
+            raise ConfigError(
+                f"--margin {text!r}: there is no metric {name!r}{nearest(name, HIGHER_IS_BETTER)}; "
+                f"known: {', '.join(HIGHER_IS_BETTER)}"
+            )
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = -1.0
+        if not 0 <= found[name] < float("inf"):
+            raise ConfigError(f"--margin {text!r} must be metric=number, of at least 0")
+    return found
+
+
+def print_comparison(found: Comparison, console: Console) -> None:
+    """A table of metrics and one sentence."""
+    console.print(f"A: [bold]{escape(found.a)}[/]   B: [bold]{escape(found.b)}[/]")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "means over pairs, with 95 % intervals over seeds and patients"
+    table.add_column("")
+    for heading in ("A", "B", "B gains", "P(B better)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("B is")
+    for name, each in found.metrics.items():
+        digits = 3 if name in SHARES else 1
+        style = STYLES.get(each.verdict, "dim")
+        table.add_row(
+            name,
+            _cell(_possible(each.a, name), digits),
+            _cell(_possible(each.b, name), digits),
+            _cell(each.gain, digits, signed=True),
+            f"{each.superiority:.1%}",
+            f"[{style}]{each.verdict}[/]",
+        )
+    console.print(table)
+    console.print("[dim]a gain is positive where B is better, whichever way the metric points[/]")
+    for note in found.notes:
+        console.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)
+    if found.left_out:
+        names = ", ".join(run.folder.name for run in found.left_out)
+        console.print(f"[bold yellow]note:[/] left out, without a scored partner: {escape(names)}")
+    console.print(f"[bold]{escape(sentence(found))}[/]", soft_wrap=True)
+
+
+def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    ends = f"{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}"
+    return f"{interval.value:{sign}.{digits}f} \\[{ends}]"
+
+
+def _possible(interval: Interval, name: str) -> Interval:
+    """Student's interval does not know that a rate lies between 0 and 100 %, and a gap above 0."""
+    least, most = (-inf, 1.0) if name in SHARES else (0.0, inf if name in RATIOS else 100.0)
+    return replace(interval, low=max(interval.low, least), high=min(interval.high, most))
+
+
+def as_dict(found: Comparison) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "a": found.a,
+        "b": found.b,
+        "pairs": [[str(run.folder) for run in pair] for pair in found.pairs],
+        "left_out": [str(run.folder) for run in found.left_out],
+        "metrics": {name: asdict(each) for name, each in found.metrics.items()},
+        "notes": list(found.notes),
+        "verdict": sentence(found),
+    }
+
+
+def pair_rows(found: Comparison) -> list[dict[str, object]]:
+    """For ``--export``: a row a pair and metric."""
+    return [
+        {
+            "problem": one.problem,
+            "seed": one.config.seed,
+            "a": one.label,
+            "b": other.label,
+            "metric": name,
+            "value_a": float(one.metric(name)[0]),
+            "value_b": float(other.metric(name)[0]),
+            "run_a": one.folder.name,
+            "run_b": other.folder.name,
+        }
+        for one, other in found.pairs
+        for name in HIGHER_IS_BETTER
+    ]

@@ -1,0 +1,150 @@
+"""Runs as statistics see them, read from their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import store
+from ..config import RunConfig, config_from_json
+from ..errors import ConfigError, NotARunError
+from ..fairness import SIGNED
+from ..identity import label, problem
+from ..results import read_scores, resampled, stored_ledger
+from ..scoring import Resamples
+
+Floats = NDArray[np.float64]
+
+HIGHER_IS_BETTER = {
+    "fpq": True,
+    "recovery": True,
+    "eo_n": False,
+    "eo_p": False,
+    "di_gap_tpr": False,
+    "di_gap": False,
+    "accuracy": True,
+    "worst_group": True,
+    "auc": True,
+}
+"""What runs are compared in, and which way it points."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, finished or not.
+
+    Attributes:
+        folder: Where it lies.
+        status: ``running``, ``interrupted``, ``failed`` or ``done``.
+        label: Of the optimizer, see :func:`zobench.identity.label`.
+        problem: See :func:`zobench.identity.problem`.
+        config: What was asked for.
+        manifest: Everything recorded.
+        spent: Queries that the optimizer has spent.
+        resamples: What its scored snapshots are worth; ``None`` before any is scored.
+    """
+
+    folder: Path
+    status: str
+    label: str
+    problem: str
+    config: RunConfig
+    manifest: Mapping[str, Any]
+    spent: int
+    resamples: Resamples | None
+
+    def metric(self, name: str) -> Floats:
+        """A number ``(R + 1,)``, the data first: FPQ, or that of the last scored snapshot.
+
+        Raises:
+            ValueError: Nothing is scored.
+        """
+        if self.resamples is None:
+            raise ValueError(f"{self.folder} has no scores")
+        if name == "fpq":
+            return self.resamples.fpq
+        if name == "recovery":
+            last: Floats = self.resamples.recovery[-1]
+            return last
+        values: Floats = self.resamples.metrics[name][-1]
+        unsigned: Floats = np.abs(values)
+        return unsigned if name in SIGNED else values
+
+
+def measure(folder: Path, replicates: int | None = None) -> Measured:
+    """Reads a run.
+
+    Args:
+        folder: A run folder.
+        replicates: Resamples of the patients; as many as the run's config says if ``None``.
+
+    Raises:
+        StoreError: It is no run folder, is damaged, or was written by a newer zobench.
+    """
+    manifest = store.read_manifest(folder)
+    config = config_from_json(manifest["config"])
+    raws, test = read_scores(folder)
+    found = None
+    if raws:
+        count = config.replicates if replicates is None else replicates
+        found = resampled(raws, test, config, count)
+    return Measured(
+        folder=folder,
+        status=manifest["status"],
+        label=label(manifest["config"]),
+        problem=problem(manifest["config"]),
+        config=config,
+        manifest=manifest,
+        spent=stored_ledger(folder, manifest, config)["optimize"]["queries"],
+        resamples=found,
+    )
+
+
+def run_folders(paths: Iterable[Path]) -> list[Path]:
+    """Run folders among paths, or right below them; each once, in order.
+
+    Raises:
+        NotARunError: A path is neither a run folder nor holds one.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        here = (path / store.MANIFEST).is_file()
+        inside = (
+            [path] if here else sorted(each.parent for each in path.glob(f"*/{store.MANIFEST}"))
+        )
+        if not inside:
+            raise NotARunError(f"{path} is no run folder and holds none")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def measure_all(
+    paths: Iterable[Path], replicates: int | None = None, wanted: str | None = None
+) -> list[Measured]:
+    """All runs at or right below paths; a run that vanishes meanwhile is left out.
+
+    Args:
+        paths: Run folders, and folders of run folders.
+        replicates: See :func:`measure`.
+        wanted: Only runs of the optimizer with this label.
+
+    Raises:
+        StoreError: A path holds no run, or a run is damaged.
+        ConfigError: There is no run of that optimizer.
+    """
+    found, others = [], set()
+    for folder in run_folders(paths):
+        with suppress(NotARunError):
+            name = label(store.read_manifest(folder)["config"])
+            if wanted in (None, name):
+                found.append(measure(folder, replicates))
+            others.add(name)
+    if not found:
+        raise ConfigError(f"no run of {wanted!r} there; there are: {', '.join(sorted(others))}")
+    return found
