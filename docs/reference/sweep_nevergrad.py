@@ -3,7 +3,7 @@
     python docs/reference/sweep_nevergrad.py > table.md
 
 200 evaluations, as many as the default budget pays for, in 64 dimensions; each strategy in a
-process of its own, forked, so not on Windows, that is stopped after 20 seconds.
+process of its own, forked, so not on Windows, that is stopped after 10 seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zobench.plugins import load_registry
 from zobench.testing import ToyOracle
 
 EVALUATIONS = 200
-SECONDS = 20
+SECONDS = 10
 
 
 def carry_out(strategy: str, answer: Connection) -> None:

@@ -165,7 +165,7 @@ def _progress(job: Job, standing: Standing) -> list[str]:
 
     now = read_progress(job.folder) if standing in ("running", "elsewhere") else None
     if now is None:
-        return [""] * 4
+        return ["starting" if standing == "running" else "", "", "", ""]
     done, total, seconds = now["done"], now["total"], now["at"] - now.get("since", now["at"])
     if not total:
         return [escape(now["phase"]), "", "", ""]

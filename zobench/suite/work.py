@@ -55,6 +55,8 @@ class FileListener:
 
     def __init__(self, folder: Path) -> None:
         self._path, self._written = folder / PROGRESS, 0.0
+        with suppress(OSError):  # whoever opens the run folder will say what is wrong with it
+            folder.mkdir(parents=True, exist_ok=True)
         self._now: dict[str, Any] = {"phase": "", "done": 0, "total": 0, "figures": {}}
 
     def phase(self, name: str, total: int) -> None:
@@ -73,14 +75,16 @@ class FileListener:
         """Kept by nobody: notes are in the manifest."""
 
     def close(self) -> None:
-        """Nobody is at the run any more."""
-        self._path.unlink(missing_ok=True)
+        """Nobody is at the run any more; a folder in which nothing was begun goes, too."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+            self._path.parent.rmdir()
 
     def _write(self) -> None:
         """A reader sees the old or the new text; a crash may lose it, for it is only progress."""
         self._written = time.monotonic()
         draft = self._path.with_name(PROGRESS + ".part")
-        with suppress(OSError):  # before the run folder is there, and when the disk is full
+        with suppress(OSError):  # the disk is full, say; the run will tell
             draft.write_text(json.dumps({**self._now, "at": time.time()}))
             draft.replace(self._path)
 
