@@ -13,8 +13,11 @@ import pytest
 from tiny import SIZES, run, tiny_registry
 
 import zobench
+from zobench.assembly import resolved
+from zobench.parameters import resolve
 from zobench.plugins import load_registry
 from zobench.spaces import make_space
+from zobench.suite.file import read_suite
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -46,26 +49,25 @@ def test_the_comparison_runs_reads_again_prints_and_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare = imported(DOCS / "explanation" / "compare_optimizers.py", monkeypatch)
-    for name, space in compare.ENTRIES:
-        load_registry().find("optimizers", name)
-        make_space(space, (1, 224, 224))
-    folder = compare.folder_of(tmp_path, "random", "lowres:4", 0)
-    fields = {
-        "optimizer": "random",
-        "space": "lowres:4",
-        "budget": 128,
-        "batch_size": 16,
-        "snapshots": 2,
-        "replicates": 20,
-        "overrides": {"split": {"train": 40, "test_per_cell": 10}},
-    }
+    registry = load_registry()
+    for each in compare.ENTRIES:
+        offer, _ = registry.find("optimizers", each.optimizer)
+        resolve(offer.plugin.parameters(), each.overrides, "optimizer")
+        make_space(each.space, (1, 224, 224))
+    compared = {each.optimizer.partition(":")[0] for each in compare.ENTRIES}
+    assert compared == set(registry.offers["optimizers"])  # whoever is bundled is compared
+    entry = compare.Entry("random", "lowres:4", {"step": 0.02})
+    folder = entry.folder(tmp_path, 0)
+    fields = entry.fields(0)
+    fields |= {"budget": 128, "batch_size": 16, "snapshots": 2, "replicates": 20}
+    fields["overrides"]["split"] = {"train": 40, "test_per_cell": 10}
     compare.carry_out(folder, fields)
     compare.carry_out(folder, fields)
     assert capsys.readouterr().err.count("done") == 2
     assert len(list(folder.iterdir())) == 1
-    row = compare.found(tmp_path, "random", "lowres:4", range(1))
+    row = compare.found(tmp_path, entry, range(1))
     assert row is not None
-    assert "| random | lowres:4 | 1 |" in compare.table([row])
+    assert "| random step=0.02 | lowres:4 | 1 |" in compare.table([row])
     compare.draw([row], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     compare.carry_out(tmp_path / "odd", {**fields, "budget": 1})
@@ -86,6 +88,17 @@ def test_the_sweep_of_nevergrad_tells_what_ran_and_what_did_not(tmp_path: Path) 
     assert re.search(r"\| OnePlusOne \| \d+% \| 10 \|", done.stdout)
     assert re.search(r"\| NLOPT_LN_SBPLX \| .*not installed", done.stdout)
     assert re.search(r"\| Nobody \| nevergrad has no strategy", done.stdout)
+
+
+def test_the_suite_of_the_how_to_declares_what_it_says(tmp_path: Path) -> None:
+    text = (DOCS / "how-to" / "run-a-suite.md").read_text()
+    (content,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "bench.toml").write_text(content)
+    suite = read_suite(tmp_path / "bench.toml")
+    assert len(suite.configs) == 4 * 2 * 3
+    registry = load_registry()
+    for config in suite.configs:
+        resolved(config, registry)
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:
