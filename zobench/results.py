@@ -95,7 +95,11 @@ def read_result(folder: Path) -> RunResult:
 
 
 def resampled(
-    raws: list[Raw], test: Mapping[str, list[int]], config: RunConfig, replicates: int
+    raws: list[Raw],
+    test: Mapping[str, list[int]],
+    config: RunConfig,
+    replicates: int,
+    auc: bool = True,
 ) -> Resamples:
     """What was scored, on the test patients and on resamples of them."""
     return resample(
@@ -108,6 +112,7 @@ def resampled(
         tolerance=config.tolerance,
         first=config.batch_size,
         budget=config.budget,
+        auc=auc,
     )
 
 

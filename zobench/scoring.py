@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .datasets import Progress, silent
 from .embedding import MeteredEncoder, embed_images
-from .fairness import METRICS, SIGNED, Predictions, patient_weights, signed_metrics
+from .fairness import SIGNED, Predictions, patient_weights, signed_metrics_of_all
 from .heads import Head, Protocol, fit_head, fit_sensitive_head
 from .images import Images
 from .recovery import fairness_per_query, recovery
@@ -183,6 +183,7 @@ def resample(
     tolerance: float,
     first: int,
     budget: int,
+    auc: bool = True,
 ) -> Resamples:
     """Metrics, recovery and FPQ of all rows, on the data and on resamples of the patients.
 
@@ -196,14 +197,13 @@ def resample(
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         first: Queries of one evaluation.
         budget: Queries that the optimizer was given.
+        auc: Whether to compute the AUC, which takes most of the time.
     """
     weights = _weights(
         *(column.tobytes() for column in (patient, label, sensitive)), seed, replicates
     )
-    tables = [
-        signed_metrics(Predictions(np.asarray(raw.score), label, sensitive), weights)
-        for raw in raws
-    ]
+    answers = [Predictions(np.asarray(raw.score), label, sensitive) for raw in raws]
+    tables = signed_metrics_of_all(answers, weights, auc=auc)
     erm = tables[0]
     shares = np.stack(
         [
@@ -221,7 +221,7 @@ def resample(
     area = fairness_per_query(list(queries[1:]), shares[1:], first, budget)
     return Resamples(
         queries=queries,
-        metrics={name: np.stack([found[name] for found in tables]) for name in METRICS},
+        metrics={name: np.stack([found[name] for found in tables]) for name in tables[0]},
         recovery=shares,
         fpq=np.broadcast_to(area, (len(weights),)),
     )

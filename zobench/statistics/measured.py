@@ -77,12 +77,13 @@ class Measured:
         return unsigned if name in SIGNED else values
 
 
-def measure(folder: Path, replicates: int | None = None) -> Measured:
+def measure(folder: Path, replicates: int | None = None, *, auc: bool = True) -> Measured:
     """Reads a run.
 
     Args:
         folder: A run folder.
         replicates: Resamples of the patients; as many as the run's config says if ``None``.
+        auc: Whether to compute the AUC, which takes most of the time.
 
     Raises:
         StoreError: It is no run folder, is damaged, or was written by a newer zobench.
@@ -93,7 +94,7 @@ def measure(folder: Path, replicates: int | None = None) -> Measured:
     found = None
     if raws:
         count = config.replicates if replicates is None else replicates
-        found = resampled(raws, test, config, count)
+        found = resampled(raws, test, config, count, auc)
     return Measured(
         folder=folder,
         status=manifest["status"],
