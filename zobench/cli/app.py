@@ -202,6 +202,26 @@ def compare(
 
 
 @app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    suite: Annotated[
+        Path | None, typer.Option(help="Suite file that names the targets and the title.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
+) -> None:
+    """Make one self-contained HTML page about many runs."""
+    from .report import write_report
+
+    write_report(runs, out, suite, title, force)
+
+
+@app.command()
 def gate(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")

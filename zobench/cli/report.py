@@ -1,0 +1,46 @@
+"""``zobench report``: one page about many runs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import ConfigError, NotARunError
+from ..report.content import collect
+from ..report.rendering import render, write_page
+from ..statistics.measured import measure, run_folders
+from ..suite.file import TARGETS, read_suite
+from .console import ConsoleListener, output_console
+
+
+def write_report(
+    paths: list[Path], out: Path, suite: Path | None, title: str | None, force: bool
+) -> None:
+    """Reads runs, computes what there is to say, and writes the page.
+
+    Raises:
+        ZobenchError: There are no runs, they do not go together, or the page cannot be written.
+    """
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists already; choose another name, or --force to replace it")
+    if not out.parent.is_dir():
+        raise ConfigError(f"{out.parent} is not a folder")
+    declared = read_suite(suite) if suite is not None else None
+    targets = declared.targets if declared is not None else TARGETS
+    folders = run_folders(paths)
+    with ConsoleListener() as listener:
+        listener.phase("read runs", len(folders))
+        runs = []
+        for number, folder in enumerate(folders):
+            with suppress(NotARunError):  # it went away meanwhile
+                runs.append(measure(folder, auc=False))
+            listener.update(number + 1)
+        groups = {(run.problem, run.label) for run in runs}
+        listener.phase("compute", len(groups))
+        content = collect(runs, targets, listener.update)
+        name = title or (declared.name if declared is not None else "zobench report")
+        write_page(out, render(name, content, runs))
+    size = out.stat().st_size / 1e6
+    output_console().print(
+        f"wrote {out}: {len(runs)} runs, {size:.1f} MB", soft_wrap=True, highlight=False
+    )

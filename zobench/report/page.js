@@ -1,0 +1,174 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  // Okabe and Ito's colours, without those that are too light on white or too dark on black
+  const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+  const DASHES = ["solid", "dash", "dashdot", "longdash"];
+  const MARKS = ["circle", "square", "diamond", "triangle-up", "star", "pentagon"];
+  const NAMES = [...new Set(data.rows.map((row) => row.optimizer))];
+  const place = (name) => NAMES.indexOf(name);
+  const colour = (name) => COLOURS[place(name) % COLOURS.length];
+  const dash = (name, feedback) => feedback === "gradient" ? "dot" : DASHES[Math.floor(place(name) / COLOURS.length) % DASHES.length];
+  const mark = (name) => MARKS[Math.floor(place(name) / COLOURS.length) % MARKS.length];
+  const problem = () => data.problems[$("problem").value];
+  const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+  function layout(x, y, more) {
+    const style = getComputedStyle(document.documentElement);
+    const of = (name) => style.getPropertyValue(name).trim();
+    const narrow = window.innerWidth < 640;
+    const axis = { gridcolor: of("--line"), zerolinecolor: of("--soft"), linecolor: of("--soft"), automargin: true };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: of("--ink"), family: "system-ui, sans-serif", size: narrow ? 12 : 14 },
+      margin: { l: 55, r: 10, t: 10, b: 50 }, hovermode: "closest",
+      legend: narrow ? { orientation: "h", y: -0.2 } : { y: 1 },
+      xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, ...more,
+    };
+  }
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const budgetLine = (budget) => ({ shapes: [{ type: "line", x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888888" } }] });
+
+  const charts = {
+    curves() {
+      const { queries, lines, budget } = data.curves[problem()];
+      const traces = [];
+      for (const [name, line] of Object.entries(lines)) {
+        const known = line.mean.map((value) => value !== null);
+        const x = queries.filter((_, i) => known[i]);
+        const pick = (values) => values.filter((_, i) => known[i]);
+        traces.push({
+          x: [...x, ...x.slice().reverse()], y: [...pick(line.high), ...pick(line.low).reverse()], fill: "toself",
+          fillcolor: colour(name), opacity: 0.13, line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: name,
+        });
+        traces.push({
+          x, y: pick(line.mean), name: escaped(name), legendgroup: name, mode: "lines",
+          line: { color: colour(name), dash: dash(name, line.feedback), width: 2.2, shape: "hv" },
+        });
+      }
+      const x = { type: "log", title: { text: "queries" } };
+      const y = { title: { text: "recovery" }, zeroline: true, zerolinewidth: 2, range: [-0.35, 1.05] };
+      return [traces, layout(x, y, budgetLine(budget))];
+    },
+    runtimes() {
+      const { queries, lines, budget } = data.runtimes[problem()];
+      const traces = Object.entries(lines).map(([name, line]) => ({
+        x: queries, y: line.share, name: escaped(name), mode: "lines",
+        line: { color: colour(name), dash: dash(name, feedback(name)), width: 2.2, shape: "hv" },
+      }));
+      return [traces, layout({ type: "log", title: { text: "queries" } }, { title: { text: "share of targets reached" }, range: [-0.02, 1.02] }, budgetLine(budget))];
+    },
+    tradeoffs() {
+      const { points, erm } = data.tradeoffs[problem()];
+      const style = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+      const trace = (name, rows, marker) => ({
+        x: rows.map((row) => row.accuracy), y: rows.map((row) => row.gap), text: rows.map((row) => `seed ${row.seed}`),
+        name: escaped(name), mode: "markers", marker, hovertemplate: "%{text}<br>accuracy %{x:.1f} %<br>gap %{y:.1f}",
+      });
+      const traces = Object.entries(points).map(([name, rows]) => trace(name, rows, { color: colour(name), symbol: mark(name), size: 10 }));
+      traces.push(trace("ERM", erm, { color: style, symbol: "x-thin-open", size: 11, line: { width: 2 } }));
+      return [traces, layout({ title: { text: "accuracy, %" } }, { title: { text: "mean of EO_n and EO_p, %" }, rangemode: "tozero" })];
+    },
+  };
+  const feedback = (name) => data.rows.find((row) => row.optimizer === name).feedback;
+
+  const tables = {
+    curves() {
+      const { queries, lines } = data.curves[problem()];
+      const body = [];
+      for (const [name, line] of Object.entries(lines))
+        queries.forEach((at, i) => { if (line.mean[i] !== null) body.push([name, at, line.mean[i], line.low[i], line.high[i]]); });
+      return [["optimizer", "queries", "recovery", "low", "high"], body];
+    },
+    runtimes() {
+      const { queries, lines } = data.runtimes[problem()];
+      const body = [];
+      for (const [name, line] of Object.entries(lines)) queries.forEach((at, i) => body.push([name, at, line.share[i]]));
+      return [["optimizer", "queries", "share of targets"], body];
+    },
+    tradeoffs() {
+      const { points, erm } = data.tradeoffs[problem()];
+      const body = [];
+      for (const [name, rows] of [...Object.entries(points), ["ERM", erm]]) for (const row of rows) body.push([name, row.seed, row.accuracy, row.gap]);
+      return [["optimizer", "seed", "accuracy", "gap"], body];
+    },
+  };
+
+  function fill(name) {
+    const [head, body] = tables[name]();
+    const table = $(`${name}-numbers`);
+    table.replaceChildren();
+    const line = (parent, cells, tag) => {
+      const row = parent.insertRow();
+      for (const cell of cells) row.appendChild(Object.assign(document.createElement(tag), { textContent: cell }));
+    };
+    line(table.createTHead(), head, "th");
+    const rows = table.createTBody();
+    for (const cells of body) line(rows, cells, "td");
+  }
+
+  function draw() {
+    for (const [name, chart] of Object.entries(charts)) Plotly.react($(name), ...chart(), CONFIG);
+    for (const each of document.querySelectorAll("details.numbers[open]")) fill(each.dataset.of);
+  }
+
+  function show() {
+    const at = $("problem").value, target = $("target").value, words = $("filter").value.trim().toLowerCase();
+    for (const each of document.querySelectorAll("[data-problem]")) {
+      const filtered = each.closest("#headline") && words && !each.textContent.toLowerCase().includes(words);
+      each.hidden = each.dataset.problem !== at || Boolean(filtered);
+    }
+    for (const each of document.querySelectorAll(".of-target")) each.hidden = each.dataset.target !== target;
+  }
+
+  function price() {
+    const cost = Math.max(0, Number($("cost").value) || 0);
+    for (const cell of document.querySelectorAll(".spent")) {
+      const queries = Number(cell.dataset.forward) + cost * Number(cell.dataset.backward);
+      cell.dataset.value = queries;
+      cell.textContent = Math.round(queries).toLocaleString("en");
+    }
+  }
+
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
+  };
+  function sort(header) {
+    const table = header.closest("table"), column = header.cellIndex;
+    const down = header.getAttribute("aria-sort") === "descending" || (header.getAttribute("aria-sort") === "none" && !header.classList.contains("number"));
+    for (const each of table.tHead.rows[0].cells) each.setAttribute("aria-sort", "none");
+    header.setAttribute("aria-sort", down ? "ascending" : "descending");
+    const sign = down ? 1 : -1;
+    const rows = [...table.tBodies[0].rows].sort((a, b) => {
+      const [x, y] = [value(a, column), value(b, column)];
+      return sign * (typeof x === "number" ? x - y : x.localeCompare(y));
+    });
+    table.tBodies[0].append(...rows);
+  }
+
+  function download(id) {
+    if (tables[id.replace("-numbers", "")]) fill(id.replace("-numbers", ""));
+    const quoted = (text) => /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+    const lines = [...$(id).rows].filter((row) => !row.hidden).map((row) =>
+      [...row.cells].filter((cell) => !cell.hidden).map((cell) => quoted(cell.textContent.trim().replace(/\s+/g, " "))).join(","));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
+    link.download = `${id}.csv`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  for (const id of ["problem", "target"]) $(id).addEventListener("change", () => { show(); draw(); });
+  $("filter").addEventListener("input", show);
+  $("cost").addEventListener("input", price);
+  for (const header of document.querySelectorAll(".sortable thead th")) header.firstElementChild.addEventListener("click", () => sort(header));
+  for (const each of document.querySelectorAll("[data-csv]")) each.addEventListener("click", () => download(each.dataset.csv));
+  for (const each of document.querySelectorAll("details.numbers")) each.addEventListener("toggle", () => { if (each.open) fill(each.dataset.of); });
+  dark.addEventListener("change", draw);
+  price();
+  show();
+  draw();
+})();
