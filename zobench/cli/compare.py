@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
-from math import inf
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,11 @@ from ..comparison import Comparison, compare, sentence
 from ..errors import ConfigError
 from ..exporting import check_target, write_table
 from ..parameters import nearest
-from ..statistics.measured import HIGHER_IS_BETTER, measure_all
+from ..statistics.measured import HIGHER_IS_BETTER, SHARES, measure_all, possible
 from ..statistics.two_level import Interval
 from .console import output_console
 
 STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
-SHARES = ("fpq", "recovery")
-"""Metrics of which 1 is all; the others are percent."""
-RATIOS = ("di_gap", "di_gap_tpr")
-"""Percent that may pass 100."""
 
 
 def compare_runs(
@@ -94,8 +89,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
         style = STYLES.get(each.verdict, "dim")
         table.add_row(
             name,
-            _cell(_possible(each.a, name), digits),
-            _cell(_possible(each.b, name), digits),
+            _cell(possible(each.a, name), digits),
+            _cell(possible(each.b, name), digits),
             _cell(each.gain, digits, signed=True),
             f"{each.superiority:.1%}",
             f"[{style}]{each.verdict}[/]",
@@ -114,12 +109,6 @@ def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
     sign = "+" if signed else ""
     ends = f"{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}"
     return f"{interval.value:{sign}.{digits}f} \\[{ends}]"
-
-
-def _possible(interval: Interval, name: str) -> Interval:
-    """Student's interval does not know that a rate lies between 0 and 100 %, and a gap above 0."""
-    least, most = (-inf, 1.0) if name in SHARES else (0.0, inf if name in RATIOS else 100.0)
-    return replace(interval, low=max(interval.low, least), high=min(interval.high, most))
 
 
 def as_dict(found: Comparison) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from ..errors import ConfigError
 from ..gate import MARGINS, Check, baseline_of, check, read_baseline, write_baseline
-from ..statistics.measured import measure_all
-from .compare import SHARES, parse_margins
+from ..statistics.measured import SHARES, measure_all
+from .compare import parse_margins
 from .console import output_console
 
 STYLES = {"fell": "red", "missing": "red", "rose": "green", "new": "yellow"}

@@ -24,7 +24,7 @@ from ..statistics import (
     success_rate,
     two_level,
 )
-from ..statistics.measured import Measured
+from ..statistics.measured import Measured, possible
 from ..statistics.two_level import Interval
 
 Json = dict[str, Any]
@@ -46,6 +46,7 @@ class Content:
         problems: Names of the problems, in order.
         targets: Recoveries that runtimes are measured to.
         rows: The headline table.
+        erm: The classifier without any edit, by problem; the same for every optimizer.
         curves: Recovery over queries, by problem.
         runtimes: ECDF of runtimes over targets, by problem.
         tradeoffs: Gap and accuracy of each run's last snapshot, by problem.
@@ -58,6 +59,7 @@ class Content:
     problems: tuple[str, ...]
     targets: tuple[float, ...]
     rows: tuple[Json, ...]
+    erm: Mapping[str, Json]
     curves: Mapping[str, Json]
     runtimes: Mapping[str, Json]
     tradeoffs: Mapping[str, Json]
@@ -103,6 +105,7 @@ def collect(
         problems=problems,
         targets=tuple(targets),
         rows=tuple(rows),
+        erm={name: _erm(members, rng) for name, members in by_problem.items()},
         curves={name: _curves(members, rng) for name, members in by_problem.items()},
         runtimes={name: _runtimes(members, targets, rng) for name, members in by_problem.items()},
         tradeoffs={name: _tradeoff(members) for name, members in by_problem.items()},
@@ -167,7 +170,9 @@ def _row(
     scored = [run for run in members if run.resamples is not None]
 
     def mean(name: str, of: Sequence[Measured]) -> Json | None:
-        return _interval(two_level([run.metric(name) for run in of], rng)) if of else None
+        if not of:
+            return None
+        return _interval(possible(two_level([run.metric(name) for run in of], rng), name))
 
     row: Json = {
         "problem": problem,
@@ -189,6 +194,22 @@ def _row(
         row["ert"].append({key: _finite(value) for key, value in ert.items()})
         row["success"].append(success_rate(reached))
     return row
+
+
+def _erm(groups: Mapping[str, Sequence[Measured]], rng: np.random.Generator) -> Json:
+    """Metrics before any edit, of one run a seed; none of them where nothing is scored."""
+    by_seed = {
+        run.config.seed: run.resamples
+        for members in groups.values()
+        for run in members
+        if run.resamples is not None
+    }
+
+    def mean(name: str) -> Json | None:
+        values = [np.abs(resamples.metrics[name][0]) for resamples in by_seed.values()]
+        return _interval(possible(two_level(values, rng), name)) if values else None
+
+    return {"seeds": len(by_seed), **{name: mean(name) for name in SHOWN}}
 
 
 def _reached(run: Measured, target: float) -> int | None:

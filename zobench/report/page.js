@@ -23,8 +23,8 @@
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: of("--ink"), family: "system-ui, sans-serif", size: narrow ? 12 : 14 },
-      margin: { l: 55, r: 10, t: 10, b: 50 }, hovermode: "closest",
-      legend: narrow ? { orientation: "h", y: -0.2 } : { y: 1 },
+      margin: { l: 55, r: 10, t: 34, b: 50 }, hovermode: "closest", modebar: { bgcolor: "rgba(0,0,0,0)" },
+      showlegend: true, legend: { font: { size: 12 }, ...(narrow ? { orientation: "h", y: -0.3 } : { y: 1 }) },
       xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, ...more,
     };
   }
@@ -35,11 +35,12 @@
     curves() {
       const { queries, lines, budget } = data.curves[problem()];
       const traces = [];
+      const bands = $("bands").checked;
       for (const [name, line] of Object.entries(lines)) {
         const known = line.mean.map((value) => value !== null);
         const x = queries.filter((_, i) => known[i]);
         const pick = (values) => values.filter((_, i) => known[i]);
-        traces.push({
+        if (bands) traces.push({
           x: [...x, ...x.slice().reverse()], y: [...pick(line.high), ...pick(line.low).reverse()], fill: "toself",
           fillcolor: colour(name), opacity: 0.13, line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: name,
         });
@@ -48,7 +49,7 @@
           line: { color: colour(name), dash: dash(name, line.feedback), width: 2.2, shape: "hv" },
         });
       }
-      const x = { type: "log", title: { text: "queries" } };
+      const x = { type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" } };
       const y = { title: { text: "recovery" }, zeroline: true, zerolinewidth: 2, range: [-0.35, 1.05] };
       return [traces, layout(x, y, budgetLine(budget))];
     },
@@ -58,7 +59,7 @@
         x: queries, y: line.share, name: escaped(name), mode: "lines",
         line: { color: colour(name), dash: dash(name, feedback(name)), width: 2.2, shape: "hv" },
       }));
-      return [traces, layout({ type: "log", title: { text: "queries" } }, { title: { text: "share of targets reached" }, range: [-0.02, 1.02] }, budgetLine(budget))];
+      return [traces, layout({ type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" } }, { title: { text: "share of targets reached" }, range: [-0.02, 1.02] }, budgetLine(budget))];
     },
     tradeoffs() {
       const { points, erm } = data.tradeoffs[problem()];
@@ -161,6 +162,8 @@
     URL.revokeObjectURL(link.href);
   }
 
+  $("bands").checked = Object.values(data.curves).every((each) => Object.keys(each.lines).length <= 6);
+  $("bands").addEventListener("change", draw);
   for (const id of ["problem", "target"]) $(id).addEventListener("change", () => { show(); draw(); });
   $("filter").addEventListener("input", show);
   $("cost").addEventListener("input", price);

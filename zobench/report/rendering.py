@@ -19,7 +19,12 @@ from .content import SHOWN, Content, Json
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-HEADINGS = {"eo_n": "EO_n", "eo_p": "EO_p", "di_gap_tpr": "|1\N{MINUS SIGN}DI| tpr", "accuracy": "accuracy"}
+HEADINGS = {
+    "eo_n": "EO_n",
+    "eo_p": "EO_p",
+    "di_gap_tpr": "|1\N{MINUS SIGN}DI| tpr",
+    "accuracy": "accuracy",
+}
 WIDTHS = {"edit.png": 900, "before-after.png": 480}
 QUALITY = 60
 
@@ -100,7 +105,9 @@ def _cell(interval: Json | None, digits: int) -> Markup:
 
     if interval is None:
         return Markup('<td class="number" data-value="-1e300">\N{EN DASH}</td>')
-    value, low, high = (f"{interval[key]:.{digits}f}" for key in ("value", "low", "high"))
+    value, low, high = (
+        f"{round(interval[key], digits) + 0.0:.{digits}f}" for key in ("value", "low", "high")
+    )
     return Markup('<td class="number" data-value="{}">{} <small>[{}, {}]</small></td>').format(
         interval["value"], *(_minus(each) for each in (value, low, high))
     )

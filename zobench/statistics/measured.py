@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..fairness import SIGNED
 from ..identity import label, problem
 from ..results import read_scores, resampled, stored_ledger
 from ..scoring import Resamples
+from .two_level import Interval
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +35,18 @@ HIGHER_IS_BETTER = {
     "auc": True,
 }
 """What runs are compared in, and which way it points."""
+
+
+SHARES = ("fpq", "recovery")
+"""Metrics of which 1 is all; the others are percent."""
+RATIOS = ("di_gap", "di_gap_tpr")
+"""Percent that may pass 100."""
+
+
+def possible(interval: Interval, name: str) -> Interval:
+    """Student's interval does not know that a rate lies between 0 and 100 %, and a gap above 0."""
+    least, most = (-inf, 1.0) if name in SHARES else (0.0, inf if name in RATIOS else 100.0)
+    return replace(interval, low=max(interval.low, least), high=min(interval.high, most))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""What a report says, against numbers worked out by hand and by other functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import SIZES, run
+
+from zobench.errors import ConfigError
+from zobench.report.content import Content, collect
+from zobench.statistics import expected_queries
+from zobench.statistics.measured import Measured, measure_all
+
+TARGETS = (0.1, 0.25)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
+    path = tmp_path_factory.mktemp("reported")
+    for seed in range(3):
+        run(path, optimizer="random", overrides=SIZES, seed=seed)
+        run(path, optimizer="adam", overrides=SIZES, seed=seed)
+    return measure_all([path])
+
+
+def row(content: Content, optimizer: str) -> dict[str, Any]:
+    (found,) = [each for each in content.rows if each["optimizer"] == optimizer]
+    return found
+
+
+def test_means_are_those_of_the_runs_and_intervals_hold_them(runs: list[Measured]) -> None:
+    content = collect(runs, TARGETS)
+    for name in ("random", "adam"):
+        mine = [each for each in runs if each.label == name]
+        found = row(content, name)
+        for metric in ("fpq", "recovery", "eo_n", "accuracy"):
+            mean = np.mean([each.metric(metric)[0] for each in mine])
+            assert found[metric]["value"] == pytest.approx(mean, abs=1e-5)
+            assert found[metric]["low"] <= found[metric]["value"] <= found[metric]["high"]
+        assert (found["done"], found["seeds"]) == (3, 3)
+
+
+def test_runtimes_charge_failures_and_curves_end_at_the_last_snapshot(runs: list[Measured]) -> None:
+    content = collect(runs, TARGETS)
+    mine = [each for each in runs if each.label == "adam"]
+    for place, target in enumerate(TARGETS):
+        reached = []
+        for each in mine:
+            assert each.resamples is not None
+            pairs = zip(each.resamples.queries[1:], each.resamples.recovery[1:, 0], strict=True)
+            reached.append(next((queries for queries, value in pairs if value >= target), None))
+        ert = expected_queries(reached, [each.spent for each in mine])
+        found = row(content, "adam")["ert"][place]["value"]
+        assert (found is None) == np.isinf(ert)
+        assert found is None or found == pytest.approx(ert)
+        assert row(content, "adam")["success"][place] == sum(r is not None for r in reached) / 3
+    (curves,) = content.curves.values()
+    assert curves["queries"][-1] > curves["budget"] == 400
+    last = curves["lines"]["adam"]["mean"][-1]
+    assert last == pytest.approx(row(content, "adam")["recovery"]["value"], abs=1e-5)
+
+
+def test_unfinished_runs_count_up_to_where_they_got(runs: list[Measured]) -> None:
+    first, *others = [each for each in runs if each.label == "random"]
+    assert first.resamples is not None
+    cut = replace(
+        first.resamples,
+        queries=first.resamples.queries[:3],
+        recovery=first.resamples.recovery[:3],
+        metrics={name: values[:3] for name, values in first.resamples.metrics.items()},
+    )
+    stopped = replace(first, status="interrupted", resamples=cut, spent=60)
+    nothing = replace(others[0], status="failed", resamples=None, spent=20)
+    content = collect([stopped, nothing, *others[1:]], TARGETS)
+    found = row(content, "random")
+    assert (found["done"], found["seeds"]) == (1, 3)
+    assert dict(content.facts)["runs"] == "3 (1 interrupted, 1 failed, 1 done)"
+    (curves,) = content.curves.values()
+    known = [value is not None for value in curves["lines"]["random"]["mean"]]
+    assert known == [queries <= 60 for queries in curves["queries"]]
+
+
+def test_every_number_can_be_written_as_json(runs: list[Measured]) -> None:
+    content = collect(runs, TARGETS)
+    assert json.dumps([content.rows, content.curves, content.runtimes], allow_nan=False)
+    (ledger,) = {each["optimizer"]: each for each in content.ledger}.keys() & {"adam"}
+    spent = next(each for each in content.ledger if each["optimizer"] == ledger)
+    assert spent["optimize_backward"] == spent["optimize_forward"] > 0
+
+
+def test_two_budgets_and_two_runs_of_one_seed_are_refused(
+    runs: list[Measured], tmp_path: Path
+) -> None:
+    run(tmp_path / "long", optimizer="random", overrides=SIZES, budget=800)
+    with pytest.raises(ConfigError, match="budgets of"):
+        collect([*runs, *measure_all([tmp_path / "long"])], TARGETS)
+    with pytest.raises(ConfigError, match="the same problem, optimizer and seed"):
+        collect([*runs, replace(runs[0], folder=tmp_path)], TARGETS)
+
+
+def test_ranks_are_there_from_two_problems_on(runs: list[Measured]) -> None:
+    assert collect(runs, TARGETS).ranks is None
+    other = [replace(each, problem="another") for each in runs]
+    ranks = collect([*runs, *other], TARGETS).ranks
+    assert ranks is not None
+    assert sorted(ranks["optimizers"]) == ["adam", "random"]
+    assert sum(ranks["ranks"]) == 3
