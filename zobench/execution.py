@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .progress import Listener, Silence
 from .provenance import provenance
 from .results import RunResult, read_result
 from .session import Session
+from .trackers import make_trackers
 
 
 def start_run(
@@ -26,15 +27,27 @@ def start_run(
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
+    trackers: Sequence[str] = (),
 ) -> RunResult:
     """Carries out a new run in a new folder under ``out``.
+
+    Args:
+        config: What to run.
+        out: Folder of run folders.
+        registry: Plugins; those of the installed packages if ``None``.
+        listener: Told of progress.
+        trackers: Names of trackers to be told of the run, each ``name`` or ``name:argument``.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
     """
     listener = listener or Silence()
-    parts = make_parts(config, registry or load_registry(), listener)
-    return _begin(config, parts, store.RunFolder(_new_folder(out, config)), listener)
+    registry = registry or load_registry()
+    for name in trackers:
+        registry.find("trackers", name)
+    parts = make_parts(config, registry, listener)
+    folder = store.RunFolder(_new_folder(out, config))
+    return _begin(config, parts, folder, listener, registry, trackers)
 
 
 def carry_out(
@@ -43,6 +56,7 @@ def carry_out(
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
+    trackers: Sequence[str] = (),
 ) -> RunResult:
     """A run in a folder of its own, whatever lies there: nothing, a beginning, or all of it.
 
@@ -51,15 +65,15 @@ def carry_out(
         ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
     """
     if (path / store.MANIFEST).exists():
-        return resume_run(path, registry=registry, listener=listener)
-    listener = listener or Silence()
-    parts = make_parts(config, registry or load_registry(), listener)
+        return resume_run(path, registry=registry, listener=listener, trackers=trackers)
+    listener, registry = listener or Silence(), registry or load_registry()
+    parts = make_parts(config, registry, listener)
     folder = store.RunFolder(path)
     if (path / store.MANIFEST).exists():  # another process was quicker
         folder.close()
         parts.encoder.close()
-        return resume_run(path, registry=registry, listener=listener)
-    return _begin(config, parts, folder, listener)
+        return resume_run(path, registry=registry, listener=listener, trackers=trackers)
+    return _begin(config, parts, folder, listener, registry, trackers)
 
 
 def new_manifest(config: RunConfig, parts: Parts) -> store.Json:
@@ -78,14 +92,29 @@ def new_manifest(config: RunConfig, parts: Parts) -> store.Json:
 
 
 def _begin(
-    config: RunConfig, parts: Parts, folder: store.RunFolder, listener: Listener
+    config: RunConfig,
+    parts: Parts,
+    folder: store.RunFolder,
+    listener: Listener,
+    registry: Registry,
+    trackers: Sequence[str],
 ) -> RunResult:
+    try:
+        told = make_trackers(trackers, registry, folder.path, listener)
+    except BaseException:
+        parts.encoder.close()
+        folder.discard()
+        raise
     folder.write_manifest(run_id=folder.path.name, **new_manifest(config, parts))
-    return Session(config, parts, folder, listener).carry_out()
+    return Session(config, parts, folder, listener, trackers=told).carry_out()
 
 
 def resume_run(
-    path: Path, *, registry: Registry | None = None, listener: Listener | None = None
+    path: Path,
+    *,
+    registry: Registry | None = None,
+    listener: Listener | None = None,
+    trackers: Sequence[str] = (),
 ) -> RunResult:
     """Goes on with a run that was interrupted, failed or killed; a finished one is only read.
 
@@ -103,15 +132,17 @@ def resume_run(
         config = config_from_json(manifest["config"])
         registry = registry or load_registry()
         parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
-        _check_same(manifest, parts, path, listener)
+        check_same(manifest, parts, path, listener)
+        told = make_trackers(trackers, registry, path, listener)
         folder.write_manifest(status="running", error=None, resumed=manifest["resumed"] + 1)
-        return Session(config, parts, folder, listener, manifest["wall_seconds"]).carry_out()
+        seconds = manifest["wall_seconds"]
+        return Session(config, parts, folder, listener, seconds, told).carry_out()
     finally:
         folder.close()
 
 
-def _check_same(manifest: Mapping[str, Any], parts: Parts, path: Path, listener: Listener) -> None:
-    """Refuses to go on with something other than what began; notes other versions.
+def check_same(manifest: Mapping[str, Any], parts: Parts, path: Path, listener: Listener) -> None:
+    """Refuses parts other than those that a run began with; notes other versions.
 
     Raises:
         ConfigError: Data, weights, device, precision or parameters are not what they were.

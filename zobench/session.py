@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +32,28 @@ from .scoring import Raw, Scorer, raw_from_json
 from .sharing import SharedResults, digest
 from .signals import Stop, stop_on_signal
 from .streams import generator, seed_sequence
+from .trackers import Trackers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an objective and a score are made of.
+
+    Attributes:
+        train: Images that heads learn from and the objective draws from.
+        test: Images that metrics are computed on.
+        clean: Embeddings of ``train`` without an edit.
+        head: The SA head g.
+    """
+
+    train: Images
+    test: Images
+    clean: NDArray[np.float32]
+    head: Head
 
 
 @dataclass
@@ -45,12 +65,13 @@ class Session:
     folder: store.RunFolder
     listener: Listener
     seconds_before: float = 0.0
+    trackers: Trackers = field(default_factory=Trackers)
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
-        self.stopped = Stop()
+        self.stopped: Callable[[], bool] = Stop()
         self.shared = SharedResults(cache_folder() / "shared")
         self.reused: list[str] = []
 
@@ -58,6 +79,7 @@ class Session:
         """All phases; whatever happens, the manifest says how it ended."""
         try:
             with stop_on_signal(self.listener) as self.stopped:
+                self._follow()
                 self._phases()
         except (Interrupted, KeyboardInterrupt) as error:
             self._end("interrupted")
@@ -75,6 +97,22 @@ class Session:
             self.folder.close()
         return read_result(self.folder.path)
 
+    def _follow(self) -> None:
+        """Lets trackers know what is there, and what will be."""
+        path = self.folder.path
+        self.folder.restore()  # what was not committed is gone
+        self.trackers.tell(
+            "started", store.read_manifest(path), store.read_rows(path / store.TRACE)
+        )
+
+        def committed(rows: list[store.Json], snapshots: list[tuple[int, Path]]) -> None:
+            if rows:
+                self.trackers.tell("rows", rows)
+            for queries, kept in snapshots:
+                self.trackers.tell("snapshot", queries, kept)
+
+        self.folder.committed = committed
+
     def _end(self, status: str, **notes: str) -> None:
         self.folder.write_manifest(
             ledger=self.ledger.as_dict(),
@@ -84,24 +122,52 @@ class Session:
             **notes,
         )
         self.folder.write_manifest(status=status)
+        result = read_result(self.folder.path).as_dict() if status == "done" else None
+        self.trackers.tell("ended", status, result)
 
     def _clock(self) -> float:
         """Seconds that the run took so far, in all its processes."""
         return self.seconds_before + time.perf_counter() - self.began
 
     def _phases(self) -> None:
-        config = self.config
         checkpoint = self.folder.restore()
         if checkpoint is not None:
             self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
             self.ledger.optimize = Counts(**checkpoint.counts)
+        material = self.prepare()
+        self.optimize(material, checkpoint)
+        config = self.config
+        scorer = Scorer(
+            material.train,
+            material.test,
+            self.encoder,
+            material.head,
+            config.penalty,
+            config.heads,
+            config.seed,
+        )
+        self._score(scorer, material.clean)
+        draw_pictures(self.folder.path, material.test, self.parts.dataset.spec.groups)
+        self._end("done")
+        self.folder.drop_checkpoint()
+
+    def prepare(self) -> Material:
+        """Images, embeddings of the clean ones, and the SA head."""
         train, test = self._load()
         clean = self._setup(train)
-        head = self._sensitive_head(train, clean)
+        return Material(train, test, clean, self._sensitive_head(train, clean))
+
+    def optimize(self, material: Material, checkpoint: store.Checkpoint | None = None) -> None:
+        """Spends the budget, from a checkpoint or from the beginning.
+
+        Raises:
+            Interrupted: ``stopped`` said so; the state is saved.
+        """
+        config = self.config
         objective = Objective(
-            images=train,
+            images=material.train,
             encoder=self.encoder,
-            head=head,
+            head=material.head,
             penalty=config.penalty,
             batch_size=config.batch_size,
             entropy=seed_sequence(config.seed, "minibatch"),
@@ -112,11 +178,6 @@ class Session:
         Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped).run(
             checkpoint
         )
-        scorer = Scorer(train, test, self.encoder, head, config.penalty, config.heads, config.seed)
-        self._score(scorer, clean)
-        draw_pictures(self.folder.path, test, self.parts.dataset.spec.groups)
-        self._end("done")
-        self.folder.drop_checkpoint()
 
     def _load(self) -> tuple[Images, Images]:
         """Reads or renders the images of the split."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,8 @@ LOCK = ".lock"
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
 Json = dict[str, Any]
+Committed = Callable[[list[Json], list[tuple[int, Path]]], None]
+"""Told of rows of the trace, and of snapshots with their queries, once they survive a crash."""
 
 
 @contextlib.contextmanager
@@ -190,11 +192,22 @@ class RunFolder:
             except Timeout as error:
                 raise BusyError(f"another process is writing to {path}") from error
         self._waiting: dict[str, list[bytes]] = {TRACE: [], TIMING: []}
+        self._rows: list[Json] = []
+        self._kept: list[tuple[int, Path]] = []
+        self.committed: Committed = lambda rows, snapshots: None
         self._manifest: Json = {}
 
     def close(self) -> None:
         """Lets another process write."""
         self._lock.release()
+
+    def discard(self) -> None:
+        """Lets a folder go in which nothing was begun."""
+        self.close()
+        with contextlib.suppress(OSError):
+            (self.path / LOCK).unlink(missing_ok=True)
+            (self.path / SNAPSHOTS).rmdir()
+            self.path.rmdir()
 
     def write_manifest(self, **changes: Any) -> None:
         """Puts changes into the manifest."""
@@ -205,6 +218,7 @@ class RunFolder:
 
     def append(self, row: Json, timing: Json) -> None:
         """Adds a row to trace and timing; on disk after the next :meth:`checkpoint`."""
+        self._rows.append(row)
         for name, value in ((TRACE, row), (TIMING, timing)):
             self._waiting[name].append(json.dumps(value, allow_nan=False).encode() + b"\n")
 
@@ -226,6 +240,10 @@ class RunFolder:
             "wall_seconds": state.wall_seconds,
         }
         write_tensors(self.path / CHECKPOINT, tensors, notes)
+        rows, snapshots = self._rows, self._kept
+        self._rows, self._kept = [], []
+        if rows or snapshots:
+            self.committed(rows, snapshots)
 
     def restore(self) -> Checkpoint | None:
         """The last checkpoint, with trace and snapshots cut back to it; ``None`` if there is none."""
@@ -255,7 +273,9 @@ class RunFolder:
 
     def write_snapshot(self, queries: int, edit: Tensor) -> None:
         """Keeps the edit ``(1, H, W)`` recommended after ``queries``."""
-        write_tensors(self.path / SNAPSHOTS / f"{queries:012d}.safetensors", {"edit": edit})
+        path = self.path / SNAPSHOTS / f"{queries:012d}.safetensors"
+        write_tensors(path, {"edit": edit})
+        self._kept.append((queries, path))
 
     def _drop_snapshots_after(self, queries: int) -> None:
         for path in (self.path / SNAPSHOTS).glob("*.safetensors"):

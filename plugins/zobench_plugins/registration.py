@@ -117,3 +117,15 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
             label="--data-root",
         ),
     }
+
+
+@hookimpl
+def zobench_register_trackers() -> Mapping[str, Plugin]:
+    """Trackers, with what they need."""
+    return {
+        "tensorboard": Plugin(
+            "zobench_plugins.trackers.tensorboard:TensorBoard",
+            "curves, scores and edits in <run>/tensorboard",
+            label="tensorboardX",
+        ),
+    }

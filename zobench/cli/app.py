@@ -52,6 +52,10 @@ Settings = Annotated[
         "--set", metavar="OWNER.NAME=VALUE", help="A parameter, e.g. optimizer.step=0.02."
     ),
 ]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option("--tracker", metavar="NAME", help="See: zobench list trackers. May be repeated."),
+]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
@@ -95,6 +99,7 @@ def run(
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
     settings: Settings = None,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    trackers: Trackers = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run one optimizer against one encoder and score what it found."""
@@ -123,18 +128,18 @@ def run(
         overrides=parse_overrides(settings or []),
     )
     with ConsoleListener() as listener:
-        result = start_run(config, out, listener=listener)
+        result = start_run(config, out, listener=listener, trackers=trackers or [])
     _print(result, as_json)
 
 
 @app.command()
-def resume(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+def resume(path: RunFolderArgument, trackers: Trackers = None, as_json: JsonFlag = False) -> None:
     """Go on with a run that was interrupted or killed."""
     from ..execution import resume_run
     from .console import ConsoleListener
 
     with ConsoleListener() as listener:
-        result = resume_run(path, listener=listener)
+        result = resume_run(path, listener=listener, trackers=trackers or [])
     _print(result, as_json)
 
 
@@ -161,12 +166,13 @@ def suite(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
     jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    trackers: Trackers = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run what is missing of a suite: optimizers x encoders x datasets x spaces x seeds."""
     from .suite import run_suite_file
 
-    if not run_suite_file(path, out, jobs, as_json):
+    if not run_suite_file(path, out, jobs, trackers or [], as_json):
         raise typer.Exit(1)
 
 
@@ -199,6 +205,19 @@ def compare(
 
     labels = (optimizer_a, optimizer_b)
     compare_runs(a, b or a, labels, margins or [], export, force, as_json)
+
+
+@app.command()
+def verify(
+    path: RunFolderArgument,
+    queries: Annotated[int, typer.Option(help="Replay at least so many queries.", min=1)] = 1280,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay the beginning of a stored run and compare it with its trace; exit 1 if it differs."""
+    from .verify import verify as verify_stored
+
+    if not verify_stored(path, queries, as_json):
+        raise typer.Exit(1)
 
 
 @app.command()

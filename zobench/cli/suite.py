@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..suite.running import Running
 
 
-def run_suite_file(path: Path, out: Path, jobs: int, as_json: bool) -> bool:
+def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_json: bool) -> bool:
     """Plans, runs and prints a suite; whether all of it is done.
 
     Raises:
@@ -35,7 +36,13 @@ def run_suite_file(path: Path, out: Path, jobs: int, as_json: bool) -> bool:
         raise ConfigError(f"--jobs is {jobs}, but must be at least 1")
     suite = read_suite(path)
     with ConsoleListener() as listener:
-        planned = plan(suite, path, out, load_registry(), listener)
+        registry = load_registry()
+        for name in trackers:
+            registry.find("trackers", name)
+        planned = [
+            replace(job, trackers=tuple(trackers))
+            for job in plan(suite, path, out, registry, listener)
+        ]
     executor = LocalExecutor(jobs)
     try:
         with _board(jobs) as board, stop_on_signal(board) as stopped:

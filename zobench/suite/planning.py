@@ -32,11 +32,13 @@ class Job:
         config: What to run.
         folder: Its run folder, there or not.
         identity: See :func:`zobench.identity.identity`.
+        trackers: Names of trackers to be told of it.
     """
 
     config: RunConfig = field(compare=False)
     folder: Path
     identity: str
+    trackers: tuple[str, ...] = ()
 
 
 class Workshop:

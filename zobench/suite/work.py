@@ -36,7 +36,7 @@ def work(job: Job) -> Outcome:
     """Begins a run, goes on with it, or finds it done; never raises for a fault of the run."""
     listener = FileListener(job.folder)
     try:
-        carry_out(job.config, job.folder, listener=listener)
+        carry_out(job.config, job.folder, listener=listener, trackers=job.trackers)
     except BusyError as error:
         return Outcome("busy", str(error))
     except Interrupted as error:

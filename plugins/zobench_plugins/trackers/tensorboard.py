@@ -1,0 +1,63 @@
+"""Curves in TensorBoard, through tensorboardX: no server, no account, files in the run folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zobench.errors import ConfigError
+from zobench.store import Json
+from zobench.trackers import TrackerRequest
+
+CURVES = ("value_min", "value_mean")
+SCORES = ("objective", "eo_n", "eo_p", "accuracy", "recovery")
+
+
+class TensorBoard:
+    """Objective and scores over queries, in ``<run>/tensorboard``."""
+
+    def __init__(self, request: TrackerRequest) -> None:
+        """Opens nothing yet.
+
+        Raises:
+            ConfigError: tensorboardX is not installed.
+        """
+        if importlib.util.find_spec("tensorboardX") is None:
+            raise ConfigError(
+                "tracker tensorboard needs tensorboardX: "
+                "python -m pip install 'zobench[tensorboard]'"
+            )
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(request.folder / "tensorboard"))
+
+    def started(self, manifest: Mapping[str, Any], rows: Sequence[Json]) -> None:
+        """The config as text; rows that are there already were told before."""
+        config = "\n".join(f"    {key}: {value}" for key, value in manifest["config"].items())
+        self._writer.add_text("config", config)
+
+    def rows(self, rows: Sequence[Json]) -> None:
+        """Values of the objective."""
+        for row in rows:
+            for name in CURVES:
+                self._writer.add_scalar(f"optimize/{name}", row[name], row["queries"])
+        self._writer.flush()
+
+    def snapshot(self, queries: int, path: Path) -> None:
+        """The edit as a picture, grey where it is 0."""
+        from safetensors.numpy import load_file
+
+        edit = load_file(path)["edit"]
+        size = float(abs(edit).max()) or 1.0
+        self._writer.add_image("edit", 0.5 + 0.5 * edit / size, queries)
+
+    def ended(self, status: str, result: Mapping[str, Any] | None) -> None:
+        """Scores, if the run is done."""
+        for row in result["scores"] if result is not None else ():
+            for name in SCORES:
+                value = row[name]["value"] if isinstance(row[name], Mapping) else row[name]
+                if value is not None:
+                    self._writer.add_scalar(f"score/{name}", value, row["queries"])
+        self._writer.close()

@@ -1,0 +1,151 @@
+"""Trackers are told what is safe on disk, once; one that fails harms nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SIZES, TinyEncoder, run, tiny_registry
+from torch import Tensor
+
+import zobench
+from zobench import store
+from zobench.config import RunConfig
+from zobench.errors import ConfigError, EncoderError
+from zobench.execution import resume_run, start_run
+from zobench.plugins import Offer, Registry
+from zobench.progress import Silence
+from zobench.registration import Plugin
+from zobench.trackers import TrackerRequest
+
+CONFIG = RunConfig(
+    optimizer="random",
+    encoder="tiny",
+    dataset="tiny",
+    disease="spots",
+    budget=400,
+    batch_size=10,
+    replicates=50,
+    overrides=SIZES,
+)
+
+
+class Diary:
+    """Writes down what it is told."""
+
+    pages: list[tuple[str, Any]]
+
+    def __init__(self, request: TrackerRequest) -> None:
+        self.argument = request.argument
+
+    def started(self, manifest: Mapping[str, Any], rows: Sequence[store.Json]) -> None:
+        self.pages.append(("started", [row["ask"] for row in rows]))
+
+    def rows(self, rows: Sequence[store.Json]) -> None:
+        if self.argument == "fails":
+            raise OSError("the server is down")
+        self.pages.append(("rows", [row["ask"] for row in rows]))
+
+    def snapshot(self, queries: int, path: Path) -> None:
+        assert path.is_file()
+        self.pages.append(("snapshot", queries))
+
+    def ended(self, status: str, result: Mapping[str, Any] | None) -> None:
+        self.pages.append(("ended", (status, result)))
+
+
+def registry(pages: list[tuple[str, Any]], **more: Any) -> Registry:
+    tracker = type("Mine", (Diary,), {"pages": pages})
+    offers: dict[Any, Any] = dict(tiny_registry(**more).offers)
+    plugin = Plugin(tracker, "test", argument="how")
+    offers["trackers"] = {**offers["trackers"], "diary": Offer("diary", plugin, "tests")}
+    return Registry(offers)
+
+
+def told(pages: list[tuple[str, Any]], what: str) -> list[Any]:
+    return [content for name, content in pages if name == what]
+
+
+def test_a_tracker_hears_every_row_and_snapshot_once_and_the_result(tmp_path: Path) -> None:
+    pages: list[tuple[str, Any]] = []
+    result = start_run(CONFIG, tmp_path, registry=registry(pages), trackers=["diary:well"])
+    stored = [row["ask"] for row in store.read_rows(result.run_dir / store.TRACE)]
+    assert [ask for rows in told(pages, "rows") for ask in rows] == stored
+    assert told(pages, "snapshot") == store.snapshot_queries(result.run_dir)
+    assert told(pages, "started") == [[]]
+    assert told(pages, "ended") == [("done", result.as_dict())]
+
+
+def test_a_resumed_run_tells_what_was_there_and_then_the_rest(tmp_path: Path) -> None:
+    class Failing(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            answer = super().embed(images)
+            return answer / 0 if sum(self.calls) > 400 else answer
+
+    pages: list[tuple[str, Any]] = []
+    with pytest.raises(EncoderError):
+        start_run(
+            CONFIG,
+            tmp_path,
+            registry=registry(pages, encoder=lambda request: Failing()),
+            trackers=["diary:well"],
+        )
+    assert told(pages, "ended") == [("failed", None)]
+    (folder,) = tmp_path.iterdir()
+    resume_run(folder, registry=registry(pages), trackers=["diary:well"])
+    (before,) = [rows for rows in told(pages, "started") if rows]
+    assert 0 < len(before) < 8
+    heard = [ask for rows in told(pages, "rows") for ask in rows]
+    assert heard == [row["ask"] for row in store.read_rows(folder / store.TRACE)]
+    assert before == heard[: len(before)]
+
+
+def test_a_tracker_that_raises_is_told_of_and_switched_off(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Listening(Silence):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    pages: list[tuple[str, Any]] = []
+    result = start_run(
+        CONFIG,
+        tmp_path,
+        registry=registry(pages),
+        listener=Listening(),
+        trackers=["diary:fails", "diary:well"],
+    )
+    assert result.status == "done"
+    (note,) = notes
+    assert "diary:fails" in note
+    assert "the server is down" in note
+    assert len(told(pages, "ended")) == 1
+    without = run(tmp_path / "without", optimizer="random", overrides=SIZES)
+    assert result.scores == without.scores
+
+
+def test_an_unknown_tracker_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'tensorboard'"):
+        start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorbord"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_gets_curves_that_it_can_read(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    result = start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
+    (events,) = (result.run_dir / "tensorboard").iterdir()
+    content = events.read_bytes()
+    for tag in (b"optimize/value_mean", b"score/eo_p", b"edit", b"config"):
+        assert tag in content
+    assert zobench.show(result.run_dir).status == "done"
+
+
+def test_a_tracker_that_lacks_its_package_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"zobench\[tensorboard\]"):
+        start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
+    assert list(tmp_path.iterdir()) == []

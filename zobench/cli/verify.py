@@ -1,0 +1,40 @@
+"""``zobench verify``: is a stored run what its config makes?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from ..verification import TOLERANCE, Verification, verify_run
+from .console import ConsoleListener, output_console
+
+
+def verify(path: Path, queries: int, as_json: bool) -> bool:
+    """Replays the beginning of a run; whether it agrees with what is stored."""
+    with ConsoleListener() as listener:
+        found = verify_run(path, queries, listener=listener)
+    if as_json:
+        finite = found.difference < float("inf")
+        fields = {**asdict(found), "difference": found.difference if finite else None}
+        print(json.dumps({"holds": found.holds, **fields}, allow_nan=False))
+    else:
+        output_console().print(sentence(found), soft_wrap=True, highlight=False)
+    return found.holds
+
+
+def sentence(found: Verification) -> str:
+    """What was found, in one sentence."""
+    what = (
+        f"{found.asks} asks, {found.queries:,} queries, {found.snapshots} snapshots and the setup "
+        "embeddings"
+    )
+    if found.difference == 0:
+        return f"verified: {what} are the same to the last bit"
+    if found.holds:
+        return f"verified: {what} agree; the largest relative difference is {found.difference:.1e}"
+    where = f"from ask {found.first} on" if found.first else "in an embedding or a snapshot"
+    return (
+        f"NOT verified: of {what} some differ, {where}, by more than {TOLERANCE:g} "
+        f"(largest relative difference {found.difference:.1e})"
+    )
