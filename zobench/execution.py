@@ -28,6 +28,7 @@ def start_run(
     registry: Registry | None = None,
     listener: Listener | None = None,
     trackers: Sequence[str] = (),
+    record: bool = False,
 ) -> RunResult:
     """Carries out a new run in a new folder under ``out``.
 
@@ -37,6 +38,7 @@ def start_run(
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
         trackers: Names of trackers to be told of the run, each ``name`` or ``name:argument``.
+        record: Whether to keep all answers, see :mod:`zobench.recording`.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
@@ -47,7 +49,7 @@ def start_run(
         registry.find("trackers", name)
     parts = make_parts(config, registry, listener)
     folder = store.RunFolder(_new_folder(out, config))
-    return _begin(config, parts, folder, listener, registry, trackers)
+    return _begin(config, parts, folder, listener, registry, trackers, record)
 
 
 def carry_out(
@@ -98,6 +100,7 @@ def _begin(
     listener: Listener,
     registry: Registry,
     trackers: Sequence[str],
+    record: bool = False,
 ) -> RunResult:
     try:
         told = make_trackers(trackers, registry, folder.path, listener)
@@ -105,8 +108,9 @@ def _begin(
         parts.encoder.close()
         folder.discard()
         raise
-    folder.write_manifest(run_id=folder.path.name, **new_manifest(config, parts))
-    return Session(config, parts, folder, listener, trackers=told).carry_out()
+    manifest = {**new_manifest(config, parts), "recorded": record}
+    folder.write_manifest(run_id=folder.path.name, **manifest)
+    return Session(config, parts, folder, listener, trackers=told, record=record).carry_out()
 
 
 def resume_run(
@@ -135,8 +139,8 @@ def resume_run(
         check_same(manifest, parts, path, listener)
         told = make_trackers(trackers, registry, path, listener)
         folder.write_manifest(status="running", error=None, resumed=manifest["resumed"] + 1)
-        seconds = manifest["wall_seconds"]
-        return Session(config, parts, folder, listener, seconds, told).carry_out()
+        seconds, record = manifest["wall_seconds"], manifest.get("recorded", False)
+        return Session(config, parts, folder, listener, seconds, told, record).carry_out()
     finally:
         folder.close()
 

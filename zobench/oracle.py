@@ -16,6 +16,8 @@ from .spaces import Space
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .recording import Recorder
+
 
 @dataclass(frozen=True)
 class Oracle:
@@ -27,6 +29,7 @@ class Oracle:
         ledger: What is charged.
         budget: Limit on the queries booked as ``optimize``; never passed by a single image.
         feedback: The level that the optimizer declared; more is refused.
+        recorder: Keeps answers; ``None`` to keep none.
     """
 
     objective: Objective
@@ -34,6 +37,7 @@ class Oracle:
     ledger: Ledger
     budget: int
     feedback: Feedback
+    recorder: Recorder | None = None
 
     def price(self, ask: Ask) -> int:
         """Queries that an ask costs."""
@@ -57,6 +61,13 @@ class Oracle:
         images = len(ask.points) * self.objective.batch_size
         self.ledger.charge("optimize", images, gradient=ask.want == "gradient")
         self.ledger.optimize.evaluations += len(ask.points)
+        return (
+            self._evaluate(ask)
+            if self.recorder is None
+            else self.recorder.give(ask, self._evaluate)
+        )
+
+    def _evaluate(self, ask: Ask) -> Answer:
         return self._with_gradients(ask) if ask.want == "gradient" else self._without(ask)
 
     def _without(self, ask: Ask) -> Answer:

@@ -26,6 +26,7 @@ from .objective import Objective
 from .oracle import Oracle
 from .pictures import draw_pictures
 from .progress import Listener
+from .recording import Recorder
 from .recovery import recovery
 from .results import RunResult, read_result, read_scores
 from .scoring import Raw, Scorer, raw_from_json
@@ -66,6 +67,7 @@ class Session:
     listener: Listener
     seconds_before: float = 0.0
     trackers: Trackers = field(default_factory=Trackers)
+    record: bool = False
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -173,7 +175,9 @@ class Session:
             entropy=seed_sequence(config.seed, "minibatch"),
         )
         optimizer, space = self.parts.optimizer, self.parts.space
-        oracle = Oracle(objective, space, self.ledger, config.budget, optimizer.feedback)
+        recorder = Recorder(self.folder.path) if self.record else None
+        level = optimizer.feedback
+        oracle = Oracle(objective, space, self.ledger, config.budget, level, recorder)
         due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
         Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped).run(
             checkpoint

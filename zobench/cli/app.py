@@ -100,6 +100,9 @@ def run(
     settings: Settings = None,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     trackers: Trackers = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep all answers, for zobench replay.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run one optimizer against one encoder and score what it found."""
@@ -128,7 +131,7 @@ def run(
         overrides=parse_overrides(settings or []),
     )
     with ConsoleListener() as listener:
-        result = start_run(config, out, listener=listener, trackers=trackers or [])
+        result = start_run(config, out, listener=listener, trackers=trackers or [], record=record)
     _print(result, as_json)
 
 
@@ -205,6 +208,26 @@ def compare(
 
     labels = (optimizer_a, optimizer_b)
     compare_runs(a, b or a, labels, margins or [], export, force, as_json)
+
+
+@app.command()
+def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+    """Run the optimizer of a recorded run again on its answers, without the encoder."""
+    from dataclasses import asdict
+
+    from ..recording import replay_run
+    from .console import output_console
+
+    found = replay_run(path)
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    edit = "the same edit" if found.same_edit else "ANOTHER edit"
+    output_console().print(
+        f"{found.asks} asks, {found.queries:,} queries, answered from the record; the optimizer ends "
+        f"with {edit} as the run",
+        soft_wrap=True,
+    )
 
 
 @app.command()
