@@ -8,14 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from tiny import SIZES, run, tiny_registry
 
 import zobench
 from zobench.assembly import resolved
+from zobench.execution import start_run
 from zobench.parameters import resolve
-from zobench.plugins import load_registry
+from zobench.plugins import Offer, Registry, load_registry
 from zobench.spaces import make_space
 from zobench.suite.file import read_suite
 
@@ -88,6 +90,23 @@ def test_the_sweep_of_nevergrad_tells_what_ran_and_what_did_not(tmp_path: Path) 
     assert re.search(r"\| OnePlusOne \| \d+% \| 10 \|", done.stdout)
     assert re.search(r"\| NLOPT_LN_SBPLX \| .*not installed", done.stdout)
     assert re.search(r"\| Nobody \| nevergrad has no strategy", done.stdout)
+
+
+def test_the_tracker_of_the_how_to_follows_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (DOCS / "how-to" / "follow-runs-elsewhere.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "lines.py").write_text(code)
+    (plugin,) = imported(tmp_path / "lines.py", monkeypatch).zobench_register_trackers().values()
+    offers: dict[Any, Any] = dict(tiny_registry().offers)
+    offers["trackers"] = {"lines": Offer("lines", plugin, "tests")}
+    settings = {"optimizer": "random", "budget": 400, "batch_size": 10, "overrides": SIZES}
+    config = zobench.RunConfig(encoder="tiny", dataset="tiny", disease="spots", **settings)
+    start_run(config, tmp_path, registry=Registry(offers), trackers=["lines"])
+    said = capsys.readouterr().out
+    for words in ("0 rows are there", "400 queries, objective", "kept 0000", "done {"):
+        assert words in said
 
 
 def test_the_suite_of_the_how_to_declares_what_it_says(tmp_path: Path) -> None:
