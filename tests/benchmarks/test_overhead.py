@@ -1,4 +1,4 @@
-"""How much of a run is the encoder; ``pytest tests/benchmarks --benchmark-only -s`` prints it.
+"""How much of a run is the encoder; ``pytest tests/benchmarks --benchmark-only -n 0 -s`` prints it.
 
 Ratios are measured side by side in one process, in alternation, because machines drift.
 """
