@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import ConfigError
 from .statistics.differences import Difference, difference
@@ -20,11 +21,36 @@ CONDITIONS: tuple[tuple[str, Callable[[Measured], object]], ...] = (
     ("number of snapshots", lambda run: run.config.snapshots),
     ("number of replicates", lambda run: run.config.replicates),
     ("tolerance", lambda run: run.config.tolerance),
+    ("box", lambda run: run.config.box),
+    ("arithmetic", lambda run: _arithmetic(run.manifest["encoder"]["settings"])),
+    ("set of encoder parameters", lambda run: run.manifest["parameters"]["encoder"]),
+    ("set of split parameters", lambda run: run.manifest["parameters"]["split"]),
     ("encoder digest", lambda run: run.manifest["encoder"]["digest"]),
     ("dataset digest", lambda run: run.manifest["dataset"]["digest"]),
     ("split digest", lambda run: run.manifest["split"]["digest"]),
 )
 """What two runs must have in common, or their difference is not the optimizer's."""
+
+
+PER_SEED = ("split digest",)
+"""Conditions that belong to a seed, and not to all runs of a problem."""
+
+
+def _arithmetic(settings: Mapping[str, object]) -> list[str]:
+    return [str(settings.get("device")).partition(":")[0], str(settings.get("precision"))]
+
+
+def require_same_conditions(runs: Iterable[Measured]) -> None:
+    """Refuses runs of one problem under different conditions.
+
+    Raises:
+        ConfigError: Two of them differ in what they must have in common.
+    """
+    problems: dict[str, Measured] = {}
+    seeds: dict[tuple[str, int], Measured] = {}
+    for run in runs:
+        _require_comparable(problems.setdefault(run.problem, run), run, without=PER_SEED)
+        _require_comparable(seeds.setdefault((run.problem, run.config.seed), run), run)
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,7 @@ class Comparison:
         a: What A is called.
         b: What B is called.
         pairs: Runs of equal problem and seed.
-        left_out: Runs without a partner, or without a score.
+        left_out: Runs without a partner, or not done, or whose partner is not.
         metrics: B's gain in each metric.
         notes: What a reader should know.
     """
@@ -49,8 +75,8 @@ class Comparison:
 
     @property
     def seeds(self) -> int:
-        """Pairs of runs."""
-        return len(self.pairs)
+        """Different seeds among the pairs."""
+        return len({one.config.seed for one, _ in self.pairs})
 
 
 def compare(
@@ -78,20 +104,24 @@ def compare(
     pairs, left_out = [], []
     for key in [*here, *(key for key in there if key not in here)]:
         one, other = here.get(key), there.get(key)
-        if one is None or other is None or one.resamples is None or other.resamples is None:
+        if one is None or other is None or one.status != "done" or other.status != "done":
             left_out += [run for run in (one, other) if run is not None]
             continue
         _require_comparable(one, other)
+        if one.folder.resolve() == other.folder.resolve():
+            raise ConfigError(
+                f"{one.folder} is in A and in B; say which runs are meant with --a and --b"
+            )
         pairs.append((one, other))
     if not pairs:
         raise ConfigError(
-            "nothing to compare: no run of A has a scored partner in B of the same dataset, disease, "
-            f"encoder and seed{' and optimizer' if by_label else ''}"
+            "nothing to compare: no finished run of A has a finished partner in B of the same "
+            f"dataset, disease, encoder and seed{' and optimizer' if by_label else ''}"
         )
     rng = np.random.default_rng(seed)
     metrics = {
         name: difference(
-            [(one.metric(name), other.metric(name)) for one, other in pairs],
+            _by_seed(pairs, name),
             rng,
             higher_is_better=higher,
             margin=margins.get(name, 0.0),
@@ -100,6 +130,18 @@ def compare(
     }
     names = [_name(side) for side in (a, b)]
     return Comparison(names[0], names[1], tuple(pairs), tuple(left_out), metrics, _notes(pairs))
+
+
+def _by_seed(
+    pairs: Sequence[tuple[Measured, Measured]], metric: str
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """A and B of each seed, mean over its pairs: what has one seed shares patients, and is one draw."""
+    found = []
+    for seed in dict.fromkeys(one.config.seed for one, _ in pairs):
+        mine = [pair for pair in pairs if pair[0].config.seed == seed]
+        a, b = (np.mean([pair[side].metric(metric) for pair in mine], axis=0) for side in (0, 1))
+        found.append((a, b))
+    return found
 
 
 def _by_key(runs: Iterable[Measured], by_label: bool) -> dict[tuple[str, int, str], Measured]:
@@ -117,9 +159,9 @@ def _by_key(runs: Iterable[Measured], by_label: bool) -> dict[tuple[str, int, st
     return found
 
 
-def _require_comparable(one: Measured, other: Measured) -> None:
+def _require_comparable(one: Measured, other: Measured, without: Sequence[str] = ()) -> None:
     for what, of in CONDITIONS:
-        if of(one) != of(other):
+        if what not in without and of(one) != of(other):
             raise ConfigError(
                 f"{one.folder} and {other.folder} cannot be compared: the {what} is {of(one)} in one "
                 f"and {of(other)} in the other"
@@ -133,11 +175,8 @@ def _name(runs: Sequence[Measured]) -> str:
 
 def _notes(pairs: Sequence[tuple[Measured, Measured]]) -> tuple[str, ...]:
     notes = []
-    if len(pairs) == 1:
-        notes.append("one pair of runs: the interval knows of other patients, not of other seeds")
-    unfinished = [run.folder.name for pair in pairs for run in pair if run.status != "done"]
-    if unfinished:
-        notes.append(f"unfinished, used up to where they got: {', '.join(unfinished)}")
+    if len({one.config.seed for one, _ in pairs}) == 1:
+        notes.append("one seed: the interval knows of other patients, not of other seeds")
     for name in ("zobench", "torch"):
         versions = [
             {run.manifest["versions"].get(name) for run in side}
@@ -153,10 +192,10 @@ def sentence(found: Comparison) -> str:
     """The verdict on FPQ in one plain sentence."""
     fpq = found.metrics["fpq"]
     gain = f"[{fpq.gain.low:+.3f}, {fpq.gain.high:+.3f}]"
-    count = "one pair" if found.seeds == 1 else f"{found.seeds} pairs"
+    count = "one seed" if found.seeds == 1 else f"{found.seeds} seeds"
     figures = (
         f"FPQ {fpq.b.value:.3f} against {fpq.a.value:.3f}, a difference of {fpq.gain.value:+.3f} "
-        f"{gain} over {count} of runs"
+        f"{gain} over {count}"
     )
     words = {
         "better": "B buys more fairness per query than A",

@@ -81,10 +81,13 @@ class RunConfig:
             ("replicates", 10, "a whole number of at least 10"),
         ):
             value = getattr(self, name)
-            _require(isinstance(value, int) and value >= low, name, value, rule)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            _require(whole and value >= low, name, value, rule)
         for name in ("penalty", "tolerance", "box"):
             value = getattr(self, name)
-            _require(0 <= value < float("inf"), name, value, "a number of at least 0")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            rule = "a number of at least 0"
+            _require(number and 0 <= value < float("inf"), name, value, rule)
         _require(
             isinstance(self.budget, int) and self.budget >= self.batch_size,
             "budget",
@@ -92,7 +95,7 @@ class RunConfig:
             f"at least one evaluation, so {self.batch_size} queries (batch_size images)",
         )
         check_space_name(self.space)
-        device = re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device)
+        device = re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(self.device))
         _require(device is not None, "device", self.device, "auto, cpu or cuda:N")
         choices = {"heads": PROTOCOLS, "precision": ("auto", "fp32", "bf16")}
         for name, allowed in choices.items():

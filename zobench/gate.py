@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .comparison import CONDITIONS
+from .comparison import CONDITIONS, PER_SEED
 from .errors import ConfigError
 from .statistics.measured import HIGHER_IS_BETTER, Measured
 from .store import write_json
@@ -24,8 +24,6 @@ from .store import write_json
 SCHEMA = 1
 MARGINS = {"fpq": 0.02, "recovery": 0.1, "accuracy": 2.0}
 """What may be lost unless the baseline says otherwise; accuracy in percent."""
-PER_SEED = ("split digest",)
-"""Conditions that belong to a seed and not to the whole row."""
 DIGITS = 6
 
 Standing = Literal["holds", "fell", "rose", "missing", "new"]
@@ -123,6 +121,13 @@ def _row(runs: Sequence[Measured], margins: Mapping[str, float]) -> Row:
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"{first.label} on {first.problem} has two runs of one seed")
     ordered = sorted(runs, key=lambda run: run.config.seed)
+    for run in ordered:
+        for name in margins:
+            if not np.isfinite(run.metric(name)).all():
+                raise ConfigError(
+                    f"{name} of {run.folder} is infinite on some patients, so it cannot be held to a "
+                    "margin; leave it out"
+                )
     metrics = {
         name: Sample(
             {str(run.config.seed): round(float(run.metric(name)[0]), DIGITS) for run in ordered},
@@ -167,7 +172,13 @@ def read_baseline(path: Path) -> Baseline:
             )
             for row in found["rows"]
         )
-        return Baseline({name: float(value) for name, value in found["margins"].items()}, rows)
+        margins = {name: float(value) for name, value in found["margins"].items()}
+        for name in margins:
+            if name not in HIGHER_IS_BETTER:
+                raise ValueError(f"metric {name!r} is unknown")
+        if any(set(row.metrics) != set(margins) for row in rows):
+            raise ValueError("margins and metrics are not the same; write it anew with --update")
+        return Baseline(margins, rows)
     except OSError as error:
         raise ConfigError(
             f"cannot read the baseline {path}: {error.strerror}; write one with --update"

@@ -40,19 +40,24 @@ def identity(manifest: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def label(config: Mapping[str, Any]) -> str:
+def label(config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> str:
     """How tables call an optimizer: its name, what was set, and its space unless that is pixel.
 
     Args:
         config: As in the manifest.
+        parameters: As in the manifest, so that what was typed as 3e-4 is 0.0003.
     """
-    settings = config["overrides"].get("optimizer", {})
-    words = [config["optimizer"], *(f"{name}={settings[name]}" for name in sorted(settings))]
-    if config["space"] != "pixel":
-        words.append(f"in {config['space']}")
-    return " ".join(words)
+    name = config["optimizer"] + _settings(config, "optimizer", parameters)
+    return name if config["space"] == "pixel" else f"{name} in {config['space']}"
 
 
-def problem(config: Mapping[str, Any]) -> str:
-    """How tables call what was to be solved: dataset, disease and encoder."""
-    return f"{config['dataset']}/{config['disease']} {config['encoder']}"
+def problem(config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> str:
+    """How tables call what was to be solved: dataset, disease and encoder, with what was set."""
+    dataset = f"{config['dataset']}/{config['disease']}" + _settings(config, "dataset", parameters)
+    return f"{dataset} {config['encoder']}" + _settings(config, "encoder", parameters)
+
+
+def _settings(config: Mapping[str, Any], owner: str, parameters: Mapping[str, Any] | None) -> str:
+    typed = config["overrides"].get(owner, {})
+    values = typed if parameters is None else parameters[owner]
+    return "".join(f" {name}={values[name]}" for name in sorted(typed))

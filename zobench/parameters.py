@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -120,7 +121,7 @@ def _checked(declared: Declaration, value: object, where: str) -> object:
         elif isinstance(typed, int | float) and not isinstance(typed, bool):
             low = -float("inf") if declared.low is None else declared.low
             high = float("inf") if declared.high is None else declared.high
-            bad = not low <= typed <= high
+            bad = not (low <= typed <= high and math.isfinite(typed))
     if bad:
         raise ConfigError(
             f"{where} is {value!r}, but must be {declared.rule} (default {declared.default!r})"

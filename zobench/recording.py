@@ -121,21 +121,19 @@ def replay_run(folder: Path, *, registry: Registry | None = None) -> Replay:
         registry: Plugins; those of the installed packages if ``None``.
 
     Raises:
-        ConfigError: The run was not recorded, or the optimizer asks something that is not there.
+        ConfigError: The run was not recorded or is not done, or the optimizer asks something else.
     """
     import torch
 
     oracle = RecordedOracle(folder)
+    status = store.read_manifest(folder)["status"]
+    if status != "done":
+        raise ConfigError(f"{folder} is {status}; zobench resume it first")
     optimizer = make_optimizer(oracle.config, registry or load_registry(), oracle.space)
-    asks = 0
-    while True:
+    asks = len(store.read_rows(folder / store.TRACE))
+    for _ in range(asks):
         ask = require_ask(optimizer.ask())
-        try:
-            answer = oracle.query(ask)
-        except BudgetExhausted:
-            break
-        optimizer.tell(ask, answer)
-        asks += 1
+        optimizer.tell(ask, oracle.query(ask))
     edit: Tensor = oracle.space.decode(optimizer.recommend()[None])[0]
     kept = store.snapshot_queries(folder)
     same = bool(kept) and bool(torch.equal(edit, store.read_snapshot(folder, kept[-1])))

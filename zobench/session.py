@@ -30,7 +30,7 @@ from .recording import Recorder
 from .recovery import recovery
 from .results import RunResult, read_result, read_scores
 from .scoring import Raw, Scorer, raw_from_json
-from .sharing import SharedResults, digest
+from .sharing import SharedResults, code_digest, digest
 from .signals import Stop, stop_on_signal
 from .streams import generator, seed_sequence
 from .trackers import Trackers
@@ -97,7 +97,9 @@ class Session:
         finally:
             self.parts.encoder.close()
             self.folder.close()
-        return read_result(self.folder.path)
+        result = read_result(self.folder.path)
+        self.trackers.tell("ended", "done", result.as_dict())
+        return result
 
     def _follow(self) -> None:
         """Lets trackers know what is there, and what will be."""
@@ -124,8 +126,8 @@ class Session:
             **notes,
         )
         self.folder.write_manifest(status=status)
-        result = read_result(self.folder.path).as_dict() if status == "done" else None
-        self.trackers.tell("ended", status, result)
+        if status != "done":
+            self.trackers.tell("ended", status, None)
 
     def _clock(self) -> float:
         """Seconds that the run took so far, in all its processes."""
@@ -244,7 +246,9 @@ class Session:
         import torch
 
         config = self.config
-        key = digest("head", clean, train.sensitive, train.label, config.heads, config.seed)
+        key = digest(
+            "head", code_digest(), clean, train.sensitive, train.label, config.heads, config.seed
+        )
         known = self.shared.read(key)
         if known is not None:
             self.reused.append("SA head")
@@ -266,7 +270,15 @@ class Session:
         """The score of no edit, which is the same for every optimizer."""
         test, head = scorer.test, scorer.frozen
         key = digest(
-            *("ERM", clean, scorer.train.label, scorer.train.sensitive, head.weight, head.bias),
+            *(
+                "ERM",
+                code_digest(),
+                clean,
+                scorer.train.label,
+                scorer.train.sensitive,
+                head.weight,
+                head.bias,
+            ),
             *(self.encoder.spec.settings, test.pixels, test.label, test.sensitive),
             *(scorer.protocol, scorer.seed),
         )

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ from .store import Json, read_tensors, write_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
+CODE = ("embedding", "fairness", "heads", "images", "scoring", "streams")
 Part = str | int | float | Mapping[str, Any] | NDArray[Any]
 
 
@@ -37,6 +41,13 @@ def digest(*parts: Part) -> str:
             hasher.update(json.dumps(part, sort_keys=True).encode())
         hasher.update(b"\0")
     return hasher.hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that heads and scores come from, so that a change of it shares nothing."""
+    here = Path(__file__).parent
+    return digest(*((here / f"{name}.py").read_text(encoding="utf-8") for name in CODE))
 
 
 class SharedResults:
@@ -57,8 +68,11 @@ class SharedResults:
 
     def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
         """Keeps a result, if the disk lets it."""
-        with suppress(StoreError):
-            write_tensors(self._path(key), tensors, notes)
+        path = self._path(key)
+        draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        with suppress(StoreError, OSError):  # two processes may be at the same result
+            write_tensors(draft, tensors, notes)
+            draft.replace(path)
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key[2:]}.safetensors"

@@ -38,6 +38,8 @@ SETUP = "setup.safetensors"
 SCORES = "scores.json"
 SNAPSHOTS = "snapshots"
 LOCK = ".lock"
+LOCK_SECONDS = 0.3
+"""Longer than it takes to ask whether a folder is busy."""
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
 Json = dict[str, Any]
@@ -188,7 +190,7 @@ class RunFolder:
             (path / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(path / LOCK)
             try:
-                self._lock.acquire(timeout=0)
+                self._lock.acquire(timeout=LOCK_SECONDS)
             except Timeout as error:
                 raise BusyError(f"another process is writing to {path}") from error
         self._waiting: dict[str, list[bytes]] = {TRACE: [], TIMING: []}
@@ -284,7 +286,10 @@ class RunFolder:
 
 
 def is_busy(folder: Path) -> bool:
-    """Whether a process is writing to a run folder; ``False`` for a folder that is not there."""
+    """Whether a process is writing to a run folder, or its lock is another user's.
+
+    ``False`` for a folder that is not there.
+    """
     from filelock import FileLock, Timeout
 
     if not folder.is_dir():
@@ -292,7 +297,7 @@ def is_busy(folder: Path) -> bool:
     try:
         with FileLock(folder / LOCK, timeout=0):
             return False
-    except Timeout:
+    except (Timeout, OSError):
         return True
 
 

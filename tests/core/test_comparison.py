@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,16 @@ def test_the_other_way_round_everything_is_the_other_way_round(folder: Path) -> 
         assert back.metrics[name].superiority == pytest.approx(1 - each.superiority, abs=0.1)
 
 
-def test_a_run_against_itself_is_the_same(folder: Path) -> None:
-    found = compared(folder, "random", "random")
+def test_the_same_run_made_twice_is_the_same_but_one_folder_is_not_compared_with_itself(
+    folder: Path, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        run(tmp_path, optimizer="random", overrides=SIZES, seed=seed)
+    found = compare(measure_all([folder], wanted="random"), measure_all([tmp_path]))
     assert {each.verdict for each in found.metrics.values()} == {"same"}
     assert "the same, to the last digit" in sentence(found)
+    with pytest.raises(ConfigError, match="is in A and in B"):
+        compared(folder, "random", "random")
 
 
 def test_one_pair_knows_of_patients_only_and_says_so(folder: Path) -> None:
@@ -63,16 +70,21 @@ def test_one_pair_knows_of_patients_only_and_says_so(folder: Path) -> None:
     mine = [each for each in runs if each.config.seed == 0]
     found = compare(mine[:1], mine[1:])
     assert any("not of other seeds" in note for note in found.notes)
-    assert "one pair" in sentence(found)
+    assert "one seed" in sentence(found)
 
 
-def test_two_suites_are_paired_by_optimizer_too(folder: Path) -> None:
-    runs = measure_all([folder])
-    found = compare(runs, runs[:4])
+def test_two_suites_are_paired_by_optimizer_too_and_a_seed_is_one_draw(
+    folder: Path, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        run(tmp_path, optimizer="random", overrides=SIZES, seed=seed)
+        run(tmp_path, **BETTER, seed=seed)
+    found = compare(measure_all([folder]), measure_all([tmp_path]))
     assert len(found.pairs) == 4
     assert len(found.left_out) == 2
     assert all(one.label == other.label for one, other in found.pairs)
     assert found.a == "2 optimizers"
+    assert found.seeds == found.metrics["fpq"].gain.seeds == 2
 
 
 @pytest.mark.parametrize(
@@ -84,7 +96,7 @@ def test_two_suites_are_paired_by_optimizer_too(folder: Path) -> None:
         ({"replicates": 60}, "number of replicates"),
         (
             {"overrides": {"split": {"train": 100, "test_per_cell": 40}}},
-            "split digest",
+            "set of split parameters",
         ),
     ],
 )
@@ -109,21 +121,34 @@ def test_without_partners_there_is_nothing_to_compare(folder: Path, tmp_path: Pa
         measure_all([tmp_path / "nowhere"])
 
 
-def test_an_unfinished_run_is_used_up_to_where_it_got_and_told(
-    folder: Path, tmp_path: Path
-) -> None:
-    whole = run(tmp_path, **BETTER, seed=1)
-    manifest = store.read_json(whole.run_dir / store.MANIFEST)
-    store.write_json(whole.run_dir / store.MANIFEST, {**manifest, "status": "interrupted"})
-    scores = store.read_json(whole.run_dir / store.SCORES)
+def test_an_unfinished_run_is_left_out_and_told(folder: Path, tmp_path: Path) -> None:
+    for seed in range(2):
+        run(tmp_path, **BETTER, seed=seed)
+    first = measure_all([tmp_path])[0].folder
+    manifest = store.read_json(first / store.MANIFEST)
+    store.write_json(first / store.MANIFEST, {**manifest, "status": "interrupted"})
+    scores = store.read_json(first / store.SCORES)
     scores["edits"] = scores["edits"][:3]
-    store.write_json(whole.run_dir / store.SCORES, scores)
-    with (whole.run_dir / store.TRACE).open("ab") as file:
+    store.write_json(first / store.SCORES, scores)
+    with (first / store.TRACE).open("ab") as file:
         file.write(b'{"ask": 99, "quer')  # torn by a crash
-    found = compare(measure_all([folder], wanted="random"), [measure(whole.run_dir)])
-    assert len(found.pairs) == 1
-    assert any("unfinished" in note for note in found.notes)
-    partial = measure(whole.run_dir)
+    partial = measure(first)
     assert partial.resamples is not None
-    assert len(partial.resamples.queries) == 3
-    assert 0 < partial.spent <= 400
+    assert partial.known == partial.resamples.queries[2] < partial.spent <= 400
+    found = compare(measure_all([folder], wanted="random"), measure_all([tmp_path]))
+    assert len(found.pairs) == 1
+    assert partial.folder in [each.folder for each in found.left_out]
+
+
+def test_a_ratio_that_is_infinite_on_some_patients_has_no_difference(folder: Path) -> None:
+    runs = measure_all([folder], wanted="random"), measure_all([folder], wanted="adam lr=0.02")
+    broken = []
+    for each in runs[1]:
+        assert each.resamples is not None
+        values = np.full_like(each.resamples.metrics["di_gap"], np.inf)
+        metrics = {**each.resamples.metrics, "di_gap": values}
+        broken.append(replace(each, resamples=replace(each.resamples, metrics=metrics)))
+    found = compare(runs[0], broken)
+    assert found.metrics["di_gap"].verdict == "undecided"
+    assert np.isnan(found.metrics["di_gap"].gain.value)
+    assert np.isfinite(found.metrics["fpq"].gain.value)

@@ -81,8 +81,13 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[Measured]) -> Non
     assert (found["done"], found["seeds"]) == (1, 3)
     assert dict(content.facts)["runs"] == "3 (1 interrupted, 1 failed, 1 done)"
     (curves,) = content.curves.values()
+    reach = stopped.known
+    assert reach == first.resamples.queries[2] < 400
     known = [value is not None for value in curves["lines"]["random"]["mean"]]
-    assert known == [queries <= 60 for queries in curves["queries"]]
+    assert known == [queries <= reach for queries in curves["queries"]]
+    (finished,) = [each for each in (stopped, *others[1:]) if each.status == "done"]
+    alone = collect([finished], TARGETS)
+    assert found["fpq"]["value"] == row(alone, "random")["fpq"]["value"]  # the unknown adds nothing
 
 
 def test_every_number_can_be_written_as_json(runs: list[Measured]) -> None:
@@ -97,7 +102,7 @@ def test_two_budgets_and_two_runs_of_one_seed_are_refused(
     runs: list[Measured], tmp_path: Path
 ) -> None:
     run(tmp_path / "long", optimizer="random", overrides=SIZES, budget=800)
-    with pytest.raises(ConfigError, match="budgets of"):
+    with pytest.raises(ConfigError, match="the budget is 400 in one and 800"):
         collect([*runs, *measure_all([tmp_path / "long"])], TARGETS)
     with pytest.raises(ConfigError, match="the same problem, optimizer and seed"):
         collect([*runs, replace(runs[0], folder=tmp_path)], TARGETS)

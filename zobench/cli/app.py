@@ -212,7 +212,7 @@ def compare(
 
 @app.command()
 def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
-    """Run the optimizer of a recorded run again on its answers, without the encoder."""
+    """Run a recorded run's optimizer on its answers, without the encoder; exit 1 if it differs."""
     from dataclasses import asdict
 
     from ..recording import replay_run
@@ -221,13 +221,15 @@ def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
     found = replay_run(path)
     if as_json:
         print(json.dumps(asdict(found)))
-        return
-    edit = "the same edit" if found.same_edit else "ANOTHER edit"
-    output_console().print(
-        f"{found.asks} asks, {found.queries:,} queries, answered from the record; the optimizer ends "
-        f"with {edit} as the run",
-        soft_wrap=True,
-    )
+    else:
+        edit = "the edit that the run ended with" if found.same_edit else "ANOTHER edit"
+        output_console().print(
+            f"{found.asks} asks, {found.queries:,} queries, answered from the record; the optimizer "
+            f"ends with {edit}",
+            soft_wrap=True,
+        )
+    if not found.same_edit:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
             _cell(possible(each.a, name), digits),
             _cell(possible(each.b, name), digits),
             _cell(each.gain, digits, signed=True),
-            f"{each.superiority:.1%}",
+            f"{each.superiority:.1%}" if isfinite(each.superiority) else "",
             f"[{style}]{each.verdict}[/]",
         )
     console.print(table)
@@ -106,6 +107,8 @@ def print_comparison(found: Comparison, console: Console) -> None:
 
 
 def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
+    if not isfinite(interval.value):
+        return "infinite"
     sign = "+" if signed else ""
     ends = f"{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}"
     return f"{interval.value:{sign}.{digits}f} \\[{ends}]"
@@ -118,10 +121,17 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         "b": found.b,
         "pairs": [[str(run.folder) for run in pair] for pair in found.pairs],
         "left_out": [str(run.folder) for run in found.left_out],
-        "metrics": {name: asdict(each) for name, each in found.metrics.items()},
+        "metrics": {name: _plain(asdict(each)) for name, each in found.metrics.items()},
         "notes": list(found.notes),
         "verdict": sentence(found),
     }
+
+
+def _plain(values: Any) -> Any:
+    """As JSON can hold it: ``None`` for what is infinite or unknown."""
+    if isinstance(values, dict):
+        return {key: _plain(value) for key, value in values.items()}
+    return None if isinstance(values, float) and not isfinite(values) else values
 
 
 def pair_rows(found: Comparison) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def hold_to_baseline(
     console = output_console()
     wanted = parse_margins(margins)
     if update:
-        known = read_baseline(path).margins if path.exists() else MARGINS
+        known = MARGINS
+        with suppress(ConfigError):  # missing, or not worth keeping: it is written anew
+            known = dict(read_baseline(path).margins)
         baseline = baseline_of(measured, {**known, **wanted})
         write_baseline(path, baseline)
         console.print(f"wrote {path}: {len(baseline.rows)} rows", soft_wrap=True, highlight=False)

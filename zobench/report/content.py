@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..comparison import require_same_conditions
 from ..errors import ConfigError
 from ..results import stored_ledger
 from ..statistics import (
@@ -83,12 +84,12 @@ def collect(
         seed: Of resamples and simulated restarts.
 
     Raises:
-        ConfigError: Runs of one problem have different budgets, or one run is there twice.
+        ConfigError: Runs of one problem have different conditions, or one run is there twice.
     """
     groups: dict[Group, list[Measured]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.problem, run.label, run.config.seed)):
         groups[run.problem, run.label].append(run)
-    _require_one_budget(runs)
+    require_same_conditions(runs)
     _require_one_a_seed(groups)
     problems = tuple(sorted({problem for problem, _ in groups}))
     rows = []
@@ -113,17 +114,6 @@ def collect(
         ranks=_ranks(problems, rows),
         runs=tuple(_run(run) for members in groups.values() for run in members),
     )
-
-
-def _require_one_budget(runs: Sequence[Measured]) -> None:
-    first: dict[str, Measured] = {}
-    for run in runs:
-        other = first.setdefault(run.problem, run)
-        if other.config.budget != run.config.budget:
-            raise ConfigError(
-                f"{other.folder} and {run.folder} are the same problem with budgets of "
-                f"{other.config.budget} and {run.config.budget}; report on them one by one"
-            )
 
 
 def _require_one_a_seed(groups: Mapping[Group, Sequence[Measured]]) -> None:
@@ -167,7 +157,7 @@ def _row(
     """A row of the headline table; a number that nothing is known of is ``None``."""
     problem, label = group
     done = [run for run in members if run.status == "done"]
-    scored = [run for run in members if run.resamples is not None]
+    scored = [run for run in members if run.known]
 
     def mean(name: str, of: Sequence[Measured]) -> Json | None:
         if not of:
@@ -181,14 +171,14 @@ def _row(
         "seeds": len(members),
         "done": len(done),
         "fpq": mean("fpq", done),
-        "recovery": mean("recovery", scored),
-        **{name: mean(name, scored) for name in SHOWN},
+        "recovery": mean("recovery", done),
+        **{name: mean(name, done) for name in SHOWN},
         "ert": [],
         "success": [],
     }
-    spent = [run.spent for run in members]
+    spent = [run.known for run in scored]
     for target in targets:
-        reached = [_reached(run, target) for run in members]
+        reached = [_reached(run, target) for run in scored]
         low, high = expected_queries_interval(reached, spent, rng)
         ert = {"value": expected_queries(reached, spent), "low": low, "high": high}
         row["ert"].append({key: _finite(value) for key, value in ert.items()})
@@ -232,10 +222,10 @@ def _curves(groups: Mapping[str, Sequence[Measured]], rng: np.random.Generator) 
                 run.resamples.queries[1:],
                 run.resamples.recovery[1:],
                 grid,
-                math.inf if run.status == "done" else run.spent,
+                math.inf if run.status == "done" else run.known,
             ).T
             for run in members
-            if run.resamples is not None
+            if run.resamples is not None and run.known
         ]
         if not curves:
             continue
@@ -259,9 +249,12 @@ def _runtimes(
     grid = np.geomspace(first, 10 * budget, POINTS)
     lines = {}
     for label, members in groups.items():
-        spent = [run.spent for run in members]
+        scored = [run for run in members if run.known]
+        if not scored:
+            continue
+        spent = [run.known for run in scored]
         drawn = [
-            simulated_runtimes([_reached(run, target) for run in members], spent, SIMULATED, rng)
+            simulated_runtimes([_reached(run, target) for run in scored], spent, SIMULATED, rng)
             for target in targets
         ]
         lines[label] = {"share": _rounded(ecdf(np.concatenate(drawn), grid))}
@@ -275,7 +268,7 @@ def _tradeoff(groups: Mapping[str, Sequence[Measured]]) -> Json:
     for label, members in groups.items():
         points[label] = []
         for run in members:
-            if run.resamples is None:
+            if run.resamples is None or run.status != "done":
                 continue
             metrics, seed = run.resamples.metrics, run.config.seed
             for row, into in ((-1, points[label]), (0, None)):

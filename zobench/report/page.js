@@ -50,7 +50,8 @@
         });
       }
       const x = { type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" } };
-      const y = { title: { text: "recovery" }, zeroline: true, zerolinewidth: 2, range: [-0.35, 1.05] };
+      const least = Math.min(-0.1, ...Object.values(lines).flatMap((line) => line.mean.filter((value) => value !== null)));
+      const y = { title: { text: "recovery" }, zeroline: true, zerolinewidth: 2, range: [1.2 * least, 1.05] };
       return [traces, layout(x, y, budgetLine(budget))];
     },
     runtimes() {
@@ -150,11 +151,16 @@
     table.tBodies[0].append(...rows);
   }
 
+  const plain = (cell) => {
+    const number = Number(cell.dataset.value);
+    if (cell.dataset.value === undefined) return cell.textContent.trim().replace(/\s+/g, " ");
+    return Math.abs(number) >= 1e300 ? "" : String(number); // what is infinite or unknown is empty
+  };
   function download(id) {
     if (tables[id.replace("-numbers", "")]) fill(id.replace("-numbers", ""));
     const quoted = (text) => /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
     const lines = [...$(id).rows].filter((row) => !row.hidden).map((row) =>
-      [...row.cells].filter((cell) => !cell.hidden).map((cell) => quoted(cell.textContent.trim().replace(/\s+/g, " "))).join(","));
+      [...row.cells].filter((cell) => !cell.hidden).map((cell) => quoted(plain(cell))).join(","));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
     link.download = `${id}.csv`;

@@ -132,7 +132,11 @@ def _pictures(runs: Sequence[Measured]) -> list[Json]:
     found: dict[tuple[str, str], Json] = {}
     for run in sorted(runs, key=lambda run: run.config.seed):
         key = (run.problem, run.label)
-        if key in found or not all((run.folder / name).is_file() for name in WIDTHS):
+        if (
+            run.status != "done"
+            or key in found
+            or not all((run.folder / name).is_file() for name in WIDTHS)
+        ):
             continue
         edit, images = (_embedded(run.folder / name, width) for name, width in WIDTHS.items())
         names = {"problem": run.problem, "optimizer": run.label, "seed": run.config.seed}

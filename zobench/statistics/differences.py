@@ -57,6 +57,8 @@ def difference(
         replicates: Resamples.
     """
     sign = 1.0 if higher_is_better else -1.0
+    if not all(np.isfinite(side).all() for pair in pairs for side in pair):
+        return _unknown(len(pairs), margin)
     gains = [sign * (np.asarray(b, dtype=np.float64) - np.asarray(a)) for a, b in pairs]
     value, means = np.mean([gain[0] for gain in gains]), resampled_means(gains, rng, replicates)
     low, high = interval(value, means, len(gains))
@@ -65,6 +67,12 @@ def difference(
     same = not any(np.any(each) for each in gains)
     a, b = (two_level([pair[side] for pair in pairs], rng, replicates) for side in (0, 1))
     return Difference(a, b, gain, superiority, margin, _verdict(gain, margin, same))
+
+
+def _unknown(seeds: int, margin: float) -> Difference:
+    """Of ratios that are infinite on some patients there is no mean, and no difference."""
+    nothing = Interval(np.nan, np.nan, np.nan, seeds)
+    return Difference(nothing, nothing, nothing, np.nan, margin, "undecided")
 
 
 def _verdict(gain: Interval, margin: float, same: bool) -> Verdict:

@@ -73,6 +73,13 @@ class Measured:
     spent: int
     resamples: Resamples | None
 
+    @property
+    def known(self) -> int:
+        """Queries up to which its recovery is known: all it has spent, or its last scored snapshot."""
+        if self.status == "done":
+            return self.spent
+        return self.resamples.queries[-1] if self.resamples is not None else 0
+
     def metric(self, name: str) -> Floats:
         """A number ``(R + 1,)``, the data first: FPQ, or that of the last scored snapshot.
 
@@ -112,8 +119,8 @@ def measure(folder: Path, replicates: int | None = None, *, auc: bool = True) ->
     return Measured(
         folder=folder,
         status=manifest["status"],
-        label=label(manifest["config"]),
-        problem=problem(manifest["config"]),
+        label=label(manifest["config"], manifest["parameters"]),
+        problem=problem(manifest["config"], manifest["parameters"]),
         config=config,
         manifest=manifest,
         spent=stored_ledger(folder, manifest, config)["optimize"]["queries"],
@@ -156,7 +163,8 @@ def measure_all(
     found, others = [], set()
     for folder in run_folders(paths):
         with suppress(NotARunError):
-            name = label(store.read_manifest(folder)["config"])
+            manifest = store.read_manifest(folder)
+            name = label(manifest["config"], manifest["parameters"])
             if wanted in (None, name):
                 found.append(measure(folder, replicates))
             others.add(name)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from .planning import Job
-from .work import Outcome, work
+from .work import Outcome, read_progress, work
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -140,8 +140,12 @@ class _Worker:
             return job, Outcome("lost", f"its worker process died ({type(error).__name__})")
 
     def interrupt(self) -> None:
+        """The process is asked from the job, for loky replaces one whose memory has grown."""
+        if self.at is None:
+            return
+        now = read_progress(self.at[0].folder) or {}
         with suppress(ProcessLookupError):
-            os.kill(self._process, signal.SIGTERM)
+            os.kill(now.get("process", self._process), signal.SIGTERM)
 
     def close(self) -> None:
         if self._pool is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class FileListener:
     def phase(self, name: str, total: int) -> None:
         """Told at once."""
         self._now = {"phase": name, "done": 0, "total": total, "figures": {}, "since": time.time()}
+        self._now["process"] = os.getpid()
         self._write()
 
     def update(self, done: int, **figures: float) -> None:
