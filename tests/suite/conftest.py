@@ -30,7 +30,7 @@ test_per_cell = 40
 """
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _tiny_plugin() -> Iterator[None]:
     """The plugin beside this file, as if it were installed."""
     before = os.environ.get("PYTHONPATH")
