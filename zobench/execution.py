@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import store
+from . import files, store
 from .assembly import Parts, make_parts
 from .config import RunConfig, config_from_json
 from .errors import ConfigError
@@ -78,7 +78,7 @@ def carry_out(
     return _begin(config, parts, folder, listener, registry, trackers)
 
 
-def new_manifest(config: RunConfig, parts: Parts) -> store.Json:
+def new_manifest(config: RunConfig, parts: Parts) -> files.Json:
     """All that is known of a run before it begins."""
     return {
         "schema": store.SCHEMA,
@@ -181,7 +181,7 @@ def _new_folder(out: Path, config: RunConfig) -> Path:
     """A folder name that tells the run and is nobody else's."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     path = out / f"{now}-{slug(config)}-{secrets.token_hex(2)}"
-    with store.disk_errors(out):
+    with files.disk_errors(out):
         path.mkdir(parents=True)
     return path
 

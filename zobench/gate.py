@@ -18,8 +18,8 @@ import numpy as np
 
 from .comparison import CONDITIONS, PER_SEED
 from .errors import ConfigError
+from .files import write_json
 from .statistics.measured import HIGHER_IS_BETTER, Measured
-from .store import write_json
 
 SCHEMA = 1
 MARGINS = {"fpq": 0.02, "recovery": 0.1, "accuracy": 2.0}

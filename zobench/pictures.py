@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .files import disk_errors
 from .images import Images
-from .store import disk_errors, read_snapshot, snapshot_queries
+from .store import read_snapshot, snapshot_queries
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import store
+from . import files, store
 from .assembly import make_optimizer
 from .config import RunConfig, config_from_json
 from .errors import BudgetExhausted, ConfigError
@@ -44,7 +44,7 @@ class Recorder:
             value = getattr(answer, name)
             if value is not None:
                 tensors[name] = value
-        store.write_tensors(self._folder / f"{ask_digest(ask)}.safetensors", tensors)
+        files.write_tensors(self._folder / f"{ask_digest(ask)}.safetensors", tensors)
         return answer
 
 
@@ -94,7 +94,7 @@ class RecordedOracle:
             )
         self.ledger.charge("optimize", images, gradient=gradient)
         self.ledger.optimize.evaluations += len(ask.points)
-        tensors, _ = store.read_tensors(path)
+        tensors, _ = files.read_tensors(path)
         return Answer(tensors["values"], tensors.get("embeddings"), tensors.get("gradients"))
 
 
@@ -130,7 +130,7 @@ def replay_run(folder: Path, *, registry: Registry | None = None) -> Replay:
     if status != "done":
         raise ConfigError(f"{folder} is {status}; zobench resume it first")
     optimizer = make_optimizer(oracle.config, registry or load_registry(), oracle.space)
-    asks = len(store.read_rows(folder / store.TRACE))
+    asks = len(files.read_rows(folder / store.TRACE))
     for _ in range(asks):
         ask = require_ask(optimizer.ask())
         optimizer.tell(ask, oracle.query(ask))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import store
+from . import files, store
 from .config import RunConfig, config_from_json
 from .fairness import METRICS
 from .ledger import Counts, Ledger
@@ -125,12 +125,12 @@ def stored_ledger(
         return recorded
     ledger = Ledger(config.backward_cost)
     if (folder / store.SETUP).exists():
-        ledger.setup = Counts(**store.read_tensors(folder / store.SETUP)[1]["counts"])
-    rows = store.read_rows(folder / store.TRACE)
+        ledger.setup = Counts(**files.read_tensors(folder / store.SETUP)[1]["counts"])
+    rows = files.read_rows(folder / store.TRACE)
     if rows:
         ledger.optimize = Counts(**{each.name: rows[-1][each.name] for each in fields(Counts)})
     if (folder / store.SCORES).exists():
-        ledger.score = Counts(**store.read_json(folder / store.SCORES)["counts"])
+        ledger.score = Counts(**files.read_json(folder / store.SCORES)["counts"])
     return ledger.as_dict()
 
 
@@ -139,7 +139,7 @@ def read_scores(folder: Path) -> tuple[list[Raw], dict[str, list[int]]]:
     path = folder / store.SCORES
     if not path.exists():
         return [], {}
-    found = store.read_json(path)
+    found = files.read_json(path)
     return [raw_from_json(row) for row in found["edits"]], found["test"]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import store
+from . import files, store
 from .assembly import Parts
 from .config import RunConfig, cache_folder
 from .datasets import Progress
@@ -106,10 +106,10 @@ class Session:
         path = self.folder.path
         self.folder.restore()  # what was not committed is gone
         self.trackers.tell(
-            "started", store.read_manifest(path), store.read_rows(path / store.TRACE)
+            "started", store.read_manifest(path), files.read_rows(path / store.TRACE)
         )
 
-        def committed(rows: list[store.Json], snapshots: list[tuple[int, Path]]) -> None:
+        def committed(rows: list[files.Json], snapshots: list[tuple[int, Path]]) -> None:
             if rows:
                 self.trackers.tell("rows", rows)
             for queries, kept in snapshots:
@@ -206,13 +206,13 @@ class Session:
 
         path = self.folder.path / store.SETUP
         if path.exists():
-            tensors, notes = store.read_tensors(path)
+            tensors, notes = files.read_tensors(path)
             self.ledger.setup = Counts(**notes["counts"])
             self.encoder.seconds += notes["encoder_seconds"]
             return np.asarray(tensors["clean"].numpy())
         clean = self._clean(train)
         notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
-        store.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
+        files.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
         return clean
 
     def _clean(self, train: Images) -> NDArray[np.float32]:
@@ -300,7 +300,7 @@ class Session:
         path = self.folder.path / store.SCORES
         base_seconds = self.encoder.seconds
         if raws:
-            before = store.read_json(path)
+            before = files.read_json(path)
             self.ledger.score = Counts(**before["counts"])
             self.encoder.seconds += before["encoder_seconds"]
         test, train = len(scorer.test), len(scorer.train)
@@ -336,7 +336,7 @@ class Session:
                 "counts": asdict(self.ledger.score),
                 "encoder_seconds": self.encoder.seconds - base_seconds,
             }
-            store.write_json(path, found)
+            files.write_json(path, found)
             self.listener.update(images, **self._figures(raws, scorer.test))
 
     def _edit_shape(self) -> tuple[int, int, int]:

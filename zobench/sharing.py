@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StoreError
-from .store import Json, read_tensors, write_tensors
+from .files import Json, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,13 +18,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BusyError, NotARunError, StoreError
+from .files import (
+    Json,
+    append_lines,
+    disk_errors,
+    keep_rows,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,95 +51,8 @@ LOCK_SECONDS = 0.3
 """Longer than it takes to ask whether a folder is busy."""
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
-Json = dict[str, Any]
 Committed = Callable[[list[Json], list[tuple[int, Path]]], None]
 """Told of rows of the trace, and of snapshots with their queries, once they survive a crash."""
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns a failed read or write into an error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read or written: {error.strerror or error}; what was stored before is "
-            "safe: free some space or mend the permissions, then zobench resume, or choose another "
-            "folder with --out"
-        ) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file so that a reader sees the old or the new content, whatever crashes."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".part")
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Atomically writes JSON, numbers in full precision; NaN and infinity are refused."""
-    text = json.dumps(value, indent=1, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
-
-
-def read_json(path: Path) -> Any:
-    """Reads JSON.
-
-    Raises:
-        StoreError: The file is missing or is not JSON.
-    """
-    with disk_errors(path):
-        content = path.read_bytes()
-    try:
-        return json.loads(content)
-    except ValueError as error:
-        raise StoreError(f"{path} is not valid JSON: {error}") from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
-    """Atomically writes tensors and JSON notes as one safetensors file."""
-    import torch
-    from safetensors.torch import save
-
-    metadata = {"notes": json.dumps(notes or {}, sort_keys=True)}
-    contiguous = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    write_atomically(path, save(contiguous, metadata))
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], Json]:
-    """Reads what :func:`write_tensors` wrote."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with disk_errors(path), safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-    except SafetensorError as error:
-        raise StoreError(f"{path} is damaged: {error}") from error
-    return tensors, notes
-
-
-def read_rows(path: Path) -> list[Json]:
-    """Rows of a JSON-lines file, without a torn last line."""
-    if not path.exists():
-        return []
-    with disk_errors(path):
-        content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 def read_manifest(folder: Path) -> Json:
@@ -228,7 +150,7 @@ class RunFolder:
         """Appends the waiting rows, syncs them, then replaces the checkpoint."""
         for name, lines in self._waiting.items():
             if lines:
-                _append(self.path / name, b"".join(lines))
+                append_lines(self.path / name, b"".join(lines))
                 lines.clear()
         from torch import Tensor
 
@@ -252,12 +174,12 @@ class RunFolder:
         path = self.path / CHECKPOINT
         if not path.exists():
             for name in (TRACE, TIMING):
-                _keep_rows(self.path / name, 0)
+                keep_rows(self.path / name, 0)
             self._drop_snapshots_after(-1)
             return None
         tensors, notes = read_tensors(path)
         for name in (TRACE, TIMING):
-            _keep_rows(self.path / name, notes["asks"])
+            keep_rows(self.path / name, notes["asks"])
         self._drop_snapshots_after(notes["counts"]["queries"])
         return Checkpoint(
             asks=notes["asks"],
@@ -301,6 +223,13 @@ def is_busy(folder: Path) -> bool:
         return True
 
 
+def run_folders(path: Path) -> list[Path]:
+    """Run folders right below a folder, or the folder itself if it is one; in order of names."""
+    if (path / MANIFEST).is_file():
+        return [path]
+    return sorted(each.parent for each in path.glob(f"*/{MANIFEST}"))
+
+
 def snapshot_queries(folder: Path) -> list[int]:
     """Query counts of the snapshots, increasing."""
     return sorted(int(path.stem) for path in (folder / SNAPSHOTS).glob("*.safetensors"))
@@ -310,24 +239,3 @@ def read_snapshot(folder: Path, queries: int) -> Tensor:
     """The edit ``(1, H, W)`` recommended after ``queries``."""
     tensors, _ = read_tensors(folder / SNAPSHOTS / f"{queries:012d}.safetensors")
     return tensors["edit"]
-
-
-def _append(path: Path, content: bytes) -> None:
-    with disk_errors(path), path.open("ab") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _keep_rows(path: Path, rows: int) -> None:
-    """Cuts a JSON-lines file after its first ``rows`` rows."""
-    if not path.exists():
-        return
-    with disk_errors(path), path.open("r+b") as file:
-        for _ in range(rows):
-            line = file.readline()
-            if not line.endswith(b"\n"):
-                raise StoreError(
-                    f"{path} has fewer rows than its checkpoint ({rows}): it was changed"
-                )
-        file.truncate(file.tell())

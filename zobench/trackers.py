@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from .files import Json
 from .plugins import Registry
 from .progress import Listener, Silence
-from .store import Json
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from . import store
+from . import files, store
 from .assembly import make_parts
 from .config import config_from_json
 from .errors import ConfigError, Interrupted
@@ -75,7 +75,7 @@ def verify_run(
     """
     listener = listener or Silence()
     manifest = store.read_manifest(path)
-    stored = store.read_rows(path / store.TRACE)
+    stored = files.read_rows(path / store.TRACE)
     if not stored:
         raise ConfigError(f"{path} has no trace yet, so there is nothing to verify")
     config = config_from_json(manifest["config"])
@@ -101,9 +101,9 @@ def verify_run(
         parts.encoder.close()
 
 
-def _compared(path: Path, stored: list[store.Json], folder: Path, enough: int) -> Verification:
-    rows = store.read_rows(folder / store.TRACE)
-    setup = [store.read_tensors(each / store.SETUP)[0]["clean"].numpy() for each in (path, folder)]
+def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -> Verification:
+    rows = files.read_rows(folder / store.TRACE)
+    setup = [files.read_tensors(each / store.SETUP)[0]["clean"].numpy() for each in (path, folder)]
     largest, first = _difference(*setup), 0
     for before, now in zip(stored, rows, strict=False):
         off = max(_difference(np.array(before[name]), np.array(now[name])) for name in VALUES)

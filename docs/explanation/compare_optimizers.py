@@ -19,11 +19,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import zobench
+from zobench.files import read_rows
 from zobench.parameters import resolve
 from zobench.plugins import load_registry
 from zobench.results import RunResult
 from zobench.statistics import expected_queries, first_success
-from zobench.store import TIMING, read_rows
+from zobench.store import TIMING
 
 TARGET = 0.25
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import SIZES, run
 
-from zobench import store
+from zobench import files, store
 from zobench.comparison import Comparison, compare, sentence
 from zobench.errors import ConfigError, NotARunError
 from zobench.statistics.measured import HIGHER_IS_BETTER, measure, measure_all
@@ -125,11 +125,11 @@ def test_an_unfinished_run_is_left_out_and_told(folder: Path, tmp_path: Path) ->
     for seed in range(2):
         run(tmp_path, **BETTER, seed=seed)
     first = measure_all([tmp_path])[0].folder
-    manifest = store.read_json(first / store.MANIFEST)
-    store.write_json(first / store.MANIFEST, {**manifest, "status": "interrupted"})
-    scores = store.read_json(first / store.SCORES)
+    manifest = files.read_json(first / store.MANIFEST)
+    files.write_json(first / store.MANIFEST, {**manifest, "status": "interrupted"})
+    scores = files.read_json(first / store.SCORES)
     scores["edits"] = scores["edits"][:3]
-    store.write_json(first / store.SCORES, scores)
+    files.write_json(first / store.SCORES, scores)
     with (first / store.TRACE).open("ab") as file:
         file.write(b'{"ask": 99, "quer')  # torn by a crash
     partial = measure(first)

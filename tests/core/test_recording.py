@@ -12,7 +12,7 @@ import pytest
 from tiny import SIZES, TinyEncoder, tiny_registry
 from torch import Tensor
 
-from zobench import store
+from zobench import files, store
 from zobench.config import RunConfig
 from zobench.errors import ConfigError, EncoderError
 from zobench.execution import resume_run, start_run
@@ -42,14 +42,14 @@ def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None
     found = replay_run(run.run_dir)  # the real registry has no encoder called tiny
     assert found.same_edit
     assert found.queries == run.ledger["optimize"]["queries"]
-    assert found.asks == len(store.read_rows(run.run_dir / store.TRACE))
+    assert found.asks == len(files.read_rows(run.run_dir / store.TRACE))
 
 
 def test_what_was_not_recorded_is_refused_with_its_number(tmp_path: Path) -> None:
     run = recorded(tmp_path, "random")
-    manifest = store.read_json(run.run_dir / store.MANIFEST)
+    manifest = files.read_json(run.run_dir / store.MANIFEST)
     manifest["config"]["overrides"]["optimizer"] = {"step": 0.02}
-    store.write_json(run.run_dir / store.MANIFEST, manifest)
+    files.write_json(run.run_dir / store.MANIFEST, manifest)
     with pytest.raises(ConfigError, match="ask 1 was not recorded"):
         replay_run(run.run_dir)
 

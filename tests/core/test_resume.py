@@ -12,7 +12,7 @@ from tiny import TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench
-from zobench import store
+from zobench import files, store
 from zobench.errors import ConfigError, EncoderError, Interrupted
 from zobench.progress import Silence
 
@@ -38,7 +38,7 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
     assert partial.status == "failed"
     assert 0 < partial.ledger["optimize"]["queries"] < 400
     assert (
-        len(store.read_rows(folder / store.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
+        len(files.read_rows(folder / store.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
     )
     assert "NaN" in store.read_manifest(folder)["error"]
     result = zobench.resume(folder, registry=tiny_registry())
@@ -126,7 +126,7 @@ def test_resuming_with_other_parameters_is_refused(tmp_path: Path) -> None:
     (folder,) = tmp_path.iterdir()
     manifest = store.read_manifest(folder)
     manifest["config"]["overrides"]["optimizer"]["step"] = "0.5"
-    store.write_json(folder / store.MANIFEST, manifest)
+    files.write_json(folder / store.MANIFEST, manifest)
     with pytest.raises(ConfigError, match="the set of parameters is not what it was"):
         zobench.resume(folder, registry=tiny_registry())
 

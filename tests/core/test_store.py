@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from zobench.errors import StoreError
+from zobench.files import read_rows, read_tensors, write_json, write_tensors
 from zobench.store import (
     CHECKPOINT,
     MANIFEST,
@@ -15,12 +16,8 @@ from zobench.store import (
     Checkpoint,
     RunFolder,
     read_manifest,
-    read_rows,
     read_snapshot,
-    read_tensors,
     snapshot_queries,
-    write_json,
-    write_tensors,
 )
 
 

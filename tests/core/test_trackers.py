@@ -11,7 +11,7 @@ from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench
-from zobench import store
+from zobench import files, store
 from zobench.config import RunConfig
 from zobench.errors import ConfigError, EncoderError
 from zobench.execution import resume_run, start_run
@@ -40,10 +40,10 @@ class Diary:
     def __init__(self, request: TrackerRequest) -> None:
         self.argument = request.argument
 
-    def started(self, manifest: Mapping[str, Any], rows: Sequence[store.Json]) -> None:
+    def started(self, manifest: Mapping[str, Any], rows: Sequence[files.Json]) -> None:
         self.pages.append(("started", [row["ask"] for row in rows]))
 
-    def rows(self, rows: Sequence[store.Json]) -> None:
+    def rows(self, rows: Sequence[files.Json]) -> None:
         if self.argument == "fails":
             raise OSError("the server is down")
         self.pages.append(("rows", [row["ask"] for row in rows]))
@@ -71,7 +71,7 @@ def told(pages: list[tuple[str, Any]], what: str) -> list[Any]:
 def test_a_tracker_hears_every_row_and_snapshot_once_and_the_result(tmp_path: Path) -> None:
     pages: list[tuple[str, Any]] = []
     result = start_run(CONFIG, tmp_path, registry=registry(pages), trackers=["diary:well"])
-    stored = [row["ask"] for row in store.read_rows(result.run_dir / store.TRACE)]
+    stored = [row["ask"] for row in files.read_rows(result.run_dir / store.TRACE)]
     assert [ask for rows in told(pages, "rows") for ask in rows] == stored
     assert told(pages, "snapshot") == store.snapshot_queries(result.run_dir)
     assert told(pages, "started") == [[]]
@@ -98,7 +98,7 @@ def test_a_resumed_run_tells_what_was_there_and_then_the_rest(tmp_path: Path) ->
     (before,) = [rows for rows in told(pages, "started") if rows]
     assert 0 < len(before) < 8
     heard = [ask for rows in told(pages, "rows") for ask in rows]
-    assert heard == [row["ask"] for row in store.read_rows(folder / store.TRACE)]
+    assert heard == [row["ask"] for row in files.read_rows(folder / store.TRACE)]
     assert before == heard[: len(before)]
 
 

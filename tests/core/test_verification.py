@@ -10,7 +10,7 @@ import torch
 from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
-from zobench import store
+from zobench import files, store
 from zobench.errors import ConfigError
 from zobench.plugins import Registry
 from zobench.verification import Verification, verify_run
@@ -55,7 +55,7 @@ def test_a_changed_snapshot_is_found(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
     queries = store.snapshot_queries(folder)[1]
     path = folder / store.SNAPSHOTS / f"{queries:012d}.safetensors"
-    store.write_tensors(path, {"edit": store.read_snapshot(folder, queries) + 0.1})
+    files.write_tensors(path, {"edit": store.read_snapshot(folder, queries) + 0.1})
     assert not verified(folder).holds
 
 
@@ -82,9 +82,9 @@ def test_rounding_of_other_hardware_is_not_a_forgery(tmp_path: Path) -> None:
 
 def test_other_data_are_refused_and_an_empty_run_too(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs").run_dir
-    manifest = store.read_json(folder / store.MANIFEST)
+    manifest = files.read_json(folder / store.MANIFEST)
     manifest["dataset"]["digest"] = "other films"
-    store.write_json(folder / store.MANIFEST, manifest)
+    files.write_json(folder / store.MANIFEST, manifest)
     with pytest.raises(ConfigError, match="the dataset is not what it was"):
         verified(folder)
     (folder / store.TRACE).unlink()

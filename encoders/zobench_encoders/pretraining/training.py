@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zobench.datasets import Progress, silent
 from zobench.errors import ConfigError, Interrupted
-from zobench.store import disk_errors, read_tensors, write_tensors
+from zobench.files import disk_errors, read_tensors, write_tensors
 
 from ..architecture import GRID
 from .alignment import align, check_films

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zobench.errors import ConfigError
-from zobench.store import Json
+from zobench.files import Json
 from zobench.trackers import TrackerRequest
 
 CURVES = ("value_min", "value_mean")
