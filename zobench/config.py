@@ -53,7 +53,7 @@ class RunConfig:
     space: str = "pixel"
     box: float = 0.0
     seed: int = 0
-    budget: int = 12_800
+    budget: int = 6_400
     batch_size: int = 64
     penalty: float = 0.01
     backward_cost: int = 2

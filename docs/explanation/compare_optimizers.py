@@ -27,6 +27,7 @@ from zobench.statistics import expected_queries, first_success
 from zobench.store import TIMING
 
 TARGET = 0.25
+BUDGET = 12_800
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Entry:
 
     def fields(self, seed: int) -> dict[str, Any]:
         """What ``zobench.run`` takes."""
-        found = {"optimizer": self.optimizer, "space": self.space, "seed": seed}
+        found = {"optimizer": self.optimizer, "space": self.space, "seed": seed, "budget": BUDGET}
         return {**found, "overrides": {"optimizer": self.overrides}}
 
     def folder(self, out: Path, seed: int) -> Path:

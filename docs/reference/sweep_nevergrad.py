@@ -2,7 +2,7 @@
 
     python docs/reference/sweep_nevergrad.py > table.md
 
-200 evaluations, as many as the default budget pays for, in 64 dimensions; each strategy in a
+200 evaluations, as many as 12,800 queries pay for, in 64 dimensions; each strategy in a
 process of its own, forked, so not on Windows, that is stopped after 10 seconds.
 """
 
