@@ -34,6 +34,10 @@ class MeteredEncoder:
         """What the encoder says of itself."""
         return self._encoder.spec
 
+    def apart(self) -> MeteredEncoder:
+        """The same encoder with a ledger of its own, for looks that are charged to nobody."""
+        return MeteredEncoder(self._encoder, Ledger())
+
     def embed(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings ``(N, D)``, without gradients.
 

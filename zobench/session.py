@@ -14,11 +14,11 @@ import numpy as np
 from . import files, store
 from .assembly import Parts
 from .config import RunConfig, cache_folder
-from .datasets import Progress
-from .embedding import MeteredEncoder, embed_images
+from .embedding import MeteredEncoder
 from .errors import Interrupted, StoreError
 from .fairness import Predictions, metrics
-from .heads import Head, fit_sensitive_head
+from .groundwork import Groundwork
+from .heads import Head
 from .images import Images, load_images
 from .ledger import Counts, Ledger
 from .loop import Loop, snapshot_schedule
@@ -29,15 +29,14 @@ from .progress import Listener
 from .recording import Recorder
 from .recovery import recovery
 from .results import RunResult, read_result, read_scores
-from .scoring import Raw, Scorer, raw_from_json
-from .sharing import SharedResults, code_digest, digest
+from .scoring import Raw, Scorer
+from .sharing import SharedResults
 from .signals import Stop, stop_on_signal
-from .streams import generator, seed_sequence
+from .streams import seed_sequence
 from .trackers import Trackers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class Session:
         self.ledger = Ledger(self.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
         self.stopped: Callable[[], bool] = Stop()
-        self.shared = SharedResults(cache_folder() / "shared")
-        self.reused: list[str] = []
+        self.groundwork = Groundwork(self.encoder, SharedResults(cache_folder() / "shared"))
 
     def carry_out(self) -> RunResult:
         """All phases; whatever happens, the manifest says how it ended."""
@@ -122,7 +120,7 @@ class Session:
             ledger=self.ledger.as_dict(),
             encoder_seconds=self.encoder.seconds,
             wall_seconds=self._clock(),
-            reused=self.reused,
+            reused=self.groundwork.reused,
             **notes,
         )
         self.folder.write_manifest(status=status)
@@ -159,7 +157,9 @@ class Session:
         """Images, embeddings of the clean ones, and the SA head."""
         train, test = self._load()
         clean = self._setup(train)
-        return Material(train, test, clean, self._sensitive_head(train, clean))
+        config = self.config
+        head = self.groundwork.sensitive_head(train, clean, config.heads, config.seed)
+        return Material(train, test, clean, head)
 
     def optimize(self, material: Material, checkpoint: store.Checkpoint | None = None) -> None:
         """Spends the budget, from a checkpoint or from the beginning.
@@ -210,86 +210,14 @@ class Session:
             self.ledger.setup = Counts(**notes["counts"])
             self.encoder.seconds += notes["encoder_seconds"]
             return np.asarray(tensors["clean"].numpy())
-        clean = self._clean(train)
+
+        def begin() -> None:
+            self.listener.phase("embed clean images", len(train))
+
+        clean = self.groundwork.clean(train, begin, self._report)
         notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
         files.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
         return clean
-
-    def _clean(self, train: Images) -> NDArray[np.float32]:
-        """Embeddings of the clean training images; those of another run if the encoder is the same.
-
-        A digest is the encoder's own word, so the first block is embedded and compared, bit by bit. The
-        ledger books what the run costs on its own, whoever paid for it.
-        """
-        import torch
-
-        spec = self.encoder.spec
-        key = digest("clean", spec.digest, spec.settings, spec.block, train.pixels)
-        known = self.shared.read(key)
-        first = train.part(slice(0, spec.block))
-        if known is not None:
-            clean = np.asarray(known[0]["clean"].numpy())
-            aside = MeteredEncoder(self.parts.encoder, Ledger())
-            same = np.array_equal(embed_images(aside, first, "setup"), clean[: len(first)])
-            self.encoder.seconds += aside.seconds
-            if same:
-                self.ledger.setup = Counts(**known[1])
-                self.reused.append("clean embeddings")
-                return clean
-        self.listener.phase("embed clean images", len(train))
-        clean = embed_images(self.encoder, train, "setup", progress=self._report)
-        self.shared.write(key, {"clean": torch.from_numpy(clean)}, asdict(self.ledger.setup))
-        return clean
-
-    def _sensitive_head(self, train: Images, clean: NDArray[np.float32]) -> Head:
-        """The SA head g, fitted on clean embeddings."""
-        import torch
-
-        config = self.config
-        key = digest(
-            "head", code_digest(), clean, train.sensitive, train.label, config.heads, config.seed
-        )
-        known = self.shared.read(key)
-        if known is not None:
-            self.reused.append("SA head")
-            return Head(known[0]["weight"].numpy(), known[0]["bias"].numpy())
-        head = fit_sensitive_head(
-            clean,
-            train.sensitive,
-            train.label,
-            protocol=config.heads,
-            rng=generator(config.seed, "heads"),
-        )
-        tensors = {"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)}
-        self.shared.write(key, tensors)
-        return head
-
-    def _erm(
-        self, scorer: Scorer, edit: Tensor, clean: NDArray[np.float32], progress: Progress
-    ) -> Raw:
-        """The score of no edit, which is the same for every optimizer."""
-        test, head = scorer.test, scorer.frozen
-        key = digest(
-            *(
-                "ERM",
-                code_digest(),
-                clean,
-                scorer.train.label,
-                scorer.train.sensitive,
-                head.weight,
-                head.bias,
-            ),
-            *(self.encoder.spec.settings, test.pixels, test.label, test.sensitive),
-            *(scorer.protocol, scorer.seed),
-        )
-        known = self.shared.read(key)
-        if known is not None:
-            self.ledger.score = Counts(**known[1]["counts"])
-            self.reused.append("ERM score")
-            return raw_from_json(known[1]["raw"])
-        raw = scorer.score(edit, 0, clean, progress)
-        self.shared.write(key, {}, {"raw": asdict(raw), "counts": asdict(self.ledger.score)})
-        return raw
 
     def _score(self, scorer: Scorer, clean: NDArray[np.float32]) -> None:
         """Scores ERM and each snapshot, unless done before; stores each as soon as it is known."""
@@ -321,7 +249,7 @@ class Session:
                 self._report(start + done, total)
 
             if not number:
-                known[content] = self._erm(scorer, edit, clean, report)
+                known[content] = self.groundwork.erm(scorer, edit, clean, report)
             elif content not in known:  # an optimizer that stood still is not embedded again
                 known[content] = scorer.score(edit, number, progress=report)
             raws.append(replace(known[content], queries=number))

@@ -15,6 +15,7 @@ from .assembly import make_parts
 from .config import config_from_json
 from .errors import ConfigError, Interrupted
 from .execution import check_same
+from .groundwork import Groundwork
 from .plugins import Registry, load_registry
 from .progress import Listener, Silence
 from .session import Session
@@ -88,7 +89,8 @@ def verify_run(
         with TemporaryDirectory() as folder:
             replayed = store.RunFolder(Path(folder))
             session = Session(config, parts, replayed, listener)
-            session.shared = SharedResults(Path(folder) / "shared")  # nobody's, so all is computed
+            nothing = SharedResults(Path(folder) / "shared")  # so all is computed
+            session.groundwork = Groundwork(session.encoder, nothing)
             part = (
                 enough < stored[-1]["queries"]
             )  # all of it ends by itself, with its last snapshot

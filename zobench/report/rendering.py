@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import StoreError
 from ..statistics.measured import Measured
-from .content import SHOWN, Content, Json
+from .content import Content
+from .numbers import Json
+from .tables import SHOWN
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -19,6 +19,7 @@ from ..fairness import SIGNED
 from ..identity import label, problem
 from ..results import read_scores, resampled, stored_ledger
 from ..scoring import Resamples
+from .runtimes import first_success
 from .two_level import Interval
 
 Floats = NDArray[np.float64]
@@ -80,6 +81,13 @@ class Measured:
             return self.spent
         return self.resamples.queries[-1] if self.resamples is not None else 0
 
+    def reached(self, target: float) -> int | None:
+        """Queries of the first scored snapshot with that recovery; ``None`` if there is none."""
+        if self.resamples is None:
+            return None
+        recoveries = self.resamples.recovery[1:, 0].tolist()
+        return first_success(self.resamples.queries[1:], recoveries, target)
+
     def metric(self, name: str) -> Floats:
         """A number ``(R + 1,)``, the data first: FPQ, or that of the last scored snapshot.
 
@@ -136,10 +144,7 @@ def run_folders(paths: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        here = (path / store.MANIFEST).is_file()
-        inside = (
-            [path] if here else sorted(each.parent for each in path.glob(f"*/{store.MANIFEST}"))
-        )
+        inside = store.run_folders(path)
         if not inside:
             raise NotARunError(f"{path} is no run folder and holds none")
         found |= dict.fromkeys(inside)

@@ -113,7 +113,7 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
         ConfigError: Some run cannot be carried out; all problems are listed.
     """
     workshop, problems = Workshop(registry, listener), Problems()
-    there = runs_by_identity(folders(out))
+    there = runs_by_identity(store.run_folders(out))
     jobs: list[Job] = []
     known: dict[str, RunConfig] = {}
     try:
@@ -136,13 +136,6 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
         workshop.close()
     problems.raise_if_any(path)
     return jobs
-
-
-def folders(out: Path) -> list[Path]:
-    """Run folders right below a folder, or the folder itself if it is one."""
-    if (out / store.MANIFEST).exists():
-        return [out]
-    return sorted(each.parent for each in out.glob(f"*/{store.MANIFEST}"))
 
 
 def runs_by_identity(paths: Iterable[Path]) -> dict[str, Path]:

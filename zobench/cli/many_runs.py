@@ -1,0 +1,104 @@
+"""Commands on many runs: make them, compare them, show them, hold a build to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import JsonFlag, Trackers
+from .root import app
+
+
+@app.command(rich_help_panel="Many runs")
+def suite(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    trackers: Trackers = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run what is missing of a suite: optimizers x encoders x datasets x spaces x seeds."""
+    from .suite import run_suite_file
+
+    if not run_suite_file(path, out, jobs, trackers or [], as_json):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Many runs")
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    suite: Annotated[
+        Path | None, typer.Option(help="Suite file that names the targets and the title.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
+) -> None:
+    """Make one self-contained HTML page about many runs."""
+    from .report import write_report
+
+    write_report(runs, out, suite, title, force)
+
+
+@app.command(rich_help_panel="Many runs")
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run folder, or a folder of runs.")],
+    b: Annotated[
+        Path | None, typer.Argument(metavar="B", help="Likewise; A if it is not given.")
+    ] = None,
+    optimizer_a: Annotated[
+        str | None, typer.Option("--a", metavar="LABEL", help="Only this optimizer of A.")
+    ] = None,
+    optimizer_b: Annotated[
+        str | None, typer.Option("--b", metavar="LABEL", help="Only this optimizer of B.")
+    ] = None,
+    margins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--margin", metavar="METRIC=VALUE", help="What B may lose and still be no worse."
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all pairs to a .csv or .parquet file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the exported file.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say whether B is better than A, and how sure that is; paired by problem and seed."""
+    from .compare import compare_runs
+
+    labels = (optimizer_a, optimizer_b)
+    compare_runs(a, b or a, labels, margins or [], export, force, as_json)
+
+
+@app.command(rich_help_panel="Many runs")
+def gate(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")
+    ],
+    baseline: Annotated[Path, typer.Option(help="What the runs are held to.")] = Path(
+        "baseline.json"
+    ),
+    update: Annotated[bool, typer.Option("--update", help="Write the baseline.")] = False,
+    margins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--margin", metavar="METRIC=VALUE", help="What may be lost; with --update only."
+        ),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A table for a CI job's summary page.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fail (exit 1) if fairness per query fell below a baseline."""
+    from .gate import hold_to_baseline
+
+    if not hold_to_baseline(runs, baseline, update, margins or [], as_json, markdown):
+        raise typer.Exit(1)

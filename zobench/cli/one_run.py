@@ -1,0 +1,156 @@
+"""Commands on one run: make it, go on with it, look at it, check it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..config import RunConfig, parse_overrides
+from .options import DEFAULTS, JsonFlag, RunFolderArgument, Settings, Trackers
+from .root import app
+
+if TYPE_CHECKING:
+    from ..results import RunResult
+
+
+@app.command(rich_help_panel="One run")
+def run(
+    optimizer: Annotated[
+        str, typer.Option(help="See: zobench list optimizers.")
+    ] = DEFAULTS.optimizer,
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    space: Annotated[
+        str, typer.Option(help="Search space: pixel, lowres:<k>, dct:<k> or patch:<p>.")
+    ] = DEFAULTS.space,
+    box: Annotated[
+        float, typer.Option(help="Largest absolute value of the edit; 0 for none.")
+    ] = DEFAULTS.box,
+    seed: Annotated[int, typer.Option(help="Root of all random streams.")] = DEFAULTS.seed,
+    budget: Annotated[int, typer.Option(help="Queries to spend, in images.")] = DEFAULTS.budget,
+    batch_size: Annotated[
+        int, typer.Option(help="Images a minibatch of the objective.")
+    ] = DEFAULTS.batch_size,
+    penalty: Annotated[float, typer.Option(help="Lambda of the objective.")] = DEFAULTS.penalty,
+    backward_cost: Annotated[
+        int, typer.Option(help="Queries that one image's backward pass counts for.")
+    ] = DEFAULTS.backward_cost,
+    heads: Annotated[
+        str, typer.Option(help="Training of the linear heads: converged or paper.")
+    ] = DEFAULTS.heads,
+    snapshots: Annotated[
+        int, typer.Option(help="Log-spaced query counts to keep the edit at; FPQ sees only these.")
+    ] = DEFAULTS.snapshots,
+    replicates: Annotated[
+        int, typer.Option(help="Bootstrap resamples behind every interval.")
+    ] = DEFAULTS.replicates,
+    tolerance: Annotated[
+        float, typer.Option(help="Points of accuracy that an edit may cost.")
+    ] = DEFAULTS.tolerance,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    trackers: Trackers = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep all answers, for zobench replay.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run one optimizer against one encoder and score what it found."""
+    from ..execution import start_run
+    from .console import ConsoleListener
+
+    config = RunConfig(
+        optimizer=optimizer,
+        encoder=encoder,
+        dataset=dataset,
+        disease=disease,
+        data_root=data_root,
+        space=space,
+        box=box,
+        seed=seed,
+        budget=budget,
+        batch_size=batch_size,
+        penalty=penalty,
+        backward_cost=backward_cost,
+        heads=heads,  # type: ignore[arg-type]
+        snapshots=snapshots,
+        replicates=replicates,
+        tolerance=tolerance,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or []),
+    )
+    with ConsoleListener() as listener:
+        result = start_run(config, out, listener=listener, trackers=trackers or [], record=record)
+    _print(result, as_json)
+
+
+@app.command(rich_help_panel="One run")
+def resume(path: RunFolderArgument, trackers: Trackers = None, as_json: JsonFlag = False) -> None:
+    """Go on with a run that was interrupted or killed."""
+    from ..execution import resume_run
+    from .console import ConsoleListener
+
+    with ConsoleListener() as listener:
+        result = resume_run(path, listener=listener, trackers=trackers or [])
+    _print(result, as_json)
+
+
+@app.command(rich_help_panel="One run")
+def show(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+    """Show a stored run again, finished or not."""
+    from ..results import read_result
+
+    _print(read_result(path), as_json)
+
+
+def _print(result: RunResult, as_json: bool) -> None:
+    from .console import output_console
+    from .tables import print_result
+
+    if as_json:
+        print(json.dumps(result.as_dict(), allow_nan=False))
+    else:
+        print_result(result, output_console())
+
+
+@app.command(rich_help_panel="One run")
+def verify(
+    path: RunFolderArgument,
+    queries: Annotated[int, typer.Option(help="Replay at least so many queries.", min=1)] = 1280,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay the beginning of a stored run and compare it with its trace; exit 1 if it differs."""
+    from .verify import verify as verify_stored
+
+    if not verify_stored(path, queries, as_json):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="One run")
+def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+    """Run a recorded run's optimizer on its answers, without the encoder; exit 1 if it differs."""
+    from dataclasses import asdict
+
+    from ..recording import replay_run
+    from .console import output_console
+
+    found = replay_run(path)
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        edit = "the edit that the run ended with" if found.same_edit else "ANOTHER edit"
+        output_console().print(
+            f"{found.asks} asks, {found.queries:,} queries, answered from the record; the optimizer "
+            f"ends with {edit}",
+            soft_wrap=True,
+        )
+    if not found.same_edit:
+        raise typer.Exit(1)

@@ -1,0 +1,90 @@
+"""The curves and clouds of the report, as plain data: one chart a problem."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..statistics import band, ecdf, simulated_runtimes, staircase
+from ..statistics.measured import Measured
+from .numbers import DIGITS, Json, rounded
+
+POINTS = 60
+SIMULATED = 1000
+
+
+def curves(groups: Mapping[str, Sequence[Measured]], rng: np.random.Generator) -> Json:
+    """Mean recovery and its band on a common grid of queries."""
+    everyone = [run for members in groups.values() for run in members]
+    first = min(run.config.batch_size for run in everyone)
+    budget = max(run.config.budget for run in everyone)
+    grid = np.unique(np.geomspace(first, 1.25 * budget, POINTS).round().astype(int))
+    lines = {}
+    for label, members in groups.items():
+        known = [
+            staircase(
+                run.resamples.queries[1:],
+                run.resamples.recovery[1:],
+                grid,
+                math.inf if run.status == "done" else run.known,
+            ).T
+            for run in members
+            if run.resamples is not None and run.known
+        ]
+        if not known:
+            continue
+        mean, low, high = band(known, rng)
+        lines[label] = {
+            "mean": rounded(mean),
+            "low": rounded(low),
+            "high": rounded(high),
+            "feedback": members[0].manifest["feedback"],
+        }
+    return {"queries": grid.tolist(), "budget": budget, "lines": lines}
+
+
+def runtimes(
+    groups: Mapping[str, Sequence[Measured]], targets: Sequence[float], rng: np.random.Generator
+) -> Json:
+    """ECDF over targets of runtimes with simulated restarts."""
+    everyone = [run for members in groups.values() for run in members]
+    first = min(run.config.batch_size for run in everyone)
+    budget = max(run.config.budget for run in everyone)
+    grid = np.geomspace(first, 10 * budget, POINTS)
+    lines = {}
+    for label, members in groups.items():
+        scored = [run for run in members if run.known]
+        if not scored:
+            continue
+        spent = [run.known for run in scored]
+        drawn = [
+            simulated_runtimes([run.reached(target) for run in scored], spent, SIMULATED, rng)
+            for target in targets
+        ]
+        lines[label] = {"share": rounded(ecdf(np.concatenate(drawn), grid))}
+    return {"queries": [round(float(each), 1) for each in grid], "budget": budget, "lines": lines}
+
+
+def tradeoff(groups: Mapping[str, Sequence[Measured]]) -> Json:
+    """Average gap and accuracy of each run's last snapshot, and of ERM."""
+    points: dict[str, list[Json]] = {}
+    erm: dict[int, Json] = {}
+    for label, members in groups.items():
+        points[label] = []
+        for run in members:
+            if run.resamples is None or run.status != "done":
+                continue
+            metrics, seed = run.resamples.metrics, run.config.seed
+            for row, into in ((-1, points[label]), (0, None)):
+                found = {
+                    "gap": round(float(metrics["eodds_average"][row, 0]), DIGITS),
+                    "accuracy": round(float(metrics["accuracy"][row, 0]), DIGITS),
+                    "seed": seed,
+                }
+                if into is None:
+                    erm[seed] = found
+                else:
+                    into.append(found)
+    return {"points": points, "erm": [erm[seed] for seed in sorted(erm)]}

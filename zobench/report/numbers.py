@@ -1,0 +1,31 @@
+"""How numbers leave for the page: short, and ``None`` where JSON knows no such number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..statistics.two_level import Interval
+
+Json = dict[str, Any]
+DIGITS = 5
+
+
+def interval(found: Interval) -> Json:
+    """A value between its limits."""
+    return {
+        "value": round(found.value, DIGITS),
+        "low": round(found.low, DIGITS),
+        "high": round(found.high, DIGITS),
+    }
+
+
+def finite(value: float) -> float | None:
+    """A number, unless it is infinite or none at all."""
+    return round(value, DIGITS) if math.isfinite(value) else None
+
+
+def rounded(values: Iterable[float]) -> list[float | None]:
+    """:func:`finite` of each."""
+    return [finite(float(each)) for each in values]

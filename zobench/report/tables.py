@@ -1,0 +1,154 @@
+"""The tables of the report, as plain data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..results import stored_ledger
+from ..statistics import (
+    expected_queries,
+    expected_queries_interval,
+    ranking,
+    success_rate,
+    two_level,
+)
+from ..statistics.measured import Measured, possible
+from .numbers import Json, finite, interval, rounded
+
+Group = tuple[str, str]
+"""Problem and optimizer."""
+
+SHOWN = ("eo_n", "eo_p", "di_gap_tpr", "accuracy")
+
+
+def facts(
+    runs: Sequence[Measured], groups: Mapping[Group, Sequence[Measured]]
+) -> tuple[tuple[str, str], ...]:
+    """What was run, on what and with what, as rows of (name, value)."""
+
+    def of(what: Callable[[Measured], object]) -> str:
+        return ", ".join(dict.fromkeys(str(what(run)) for run in runs))
+
+    states = [run.status for run in runs]
+    standing = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    budgets = sorted({run.config.budget for run in runs})
+    return (
+        ("runs", f"{len(runs)} ({standing})"),
+        ("optimizers", str(len({label for _, label in groups}))),
+        ("problems", "; ".join(sorted({problem for problem, _ in groups}))),
+        ("seeds", ", ".join(map(str, sorted({run.config.seed for run in runs})))),
+        ("budget, queries", ", ".join(f"{each:,}" for each in budgets)),
+        ("test images", of(lambda run: f"{run.manifest['split']['test']:,}")),
+        ("heads", of(lambda run: run.config.heads)),
+        ("zobench", of(lambda run: run.manifest["versions"].get("zobench"))),
+        ("torch", of(lambda run: run.manifest["versions"].get("torch"))),
+        ("machines", of(lambda run: run.manifest["machine"]["platform"])),
+    )
+
+
+def row(
+    group: Group, members: Sequence[Measured], targets: Sequence[float], rng: np.random.Generator
+) -> Json:
+    """A row of the headline table; a number that nothing is known of is ``None``."""
+    problem, label = group
+    done = [run for run in members if run.status == "done"]
+    scored = [run for run in members if run.known]
+
+    def mean(name: str, of: Sequence[Measured]) -> Json | None:
+        if not of:
+            return None
+        return interval(possible(two_level([run.metric(name) for run in of], rng), name))
+
+    row: Json = {
+        "problem": problem,
+        "optimizer": label,
+        "feedback": members[0].manifest["feedback"],
+        "seeds": len(members),
+        "done": len(done),
+        "fpq": mean("fpq", done),
+        "recovery": mean("recovery", done),
+        **{name: mean(name, done) for name in SHOWN},
+        "ert": [],
+        "success": [],
+    }
+    spent = [run.known for run in scored]
+    for target in targets:
+        reached = [run.reached(target) for run in scored]
+        low, high = expected_queries_interval(reached, spent, rng)
+        ert = {"value": expected_queries(reached, spent), "low": low, "high": high}
+        row["ert"].append({key: finite(value) for key, value in ert.items()})
+        row["success"].append(success_rate(reached))
+    return row
+
+
+def erm(groups: Mapping[str, Sequence[Measured]], rng: np.random.Generator) -> Json:
+    """Metrics before any edit, of one run a seed; none of them where nothing is scored."""
+    by_seed = {
+        run.config.seed: run.resamples
+        for members in groups.values()
+        for run in members
+        if run.resamples is not None
+    }
+
+    def mean(name: str) -> Json | None:
+        values = [np.abs(resamples.metrics[name][0]) for resamples in by_seed.values()]
+        return interval(possible(two_level(values, rng), name)) if values else None
+
+    return {"seeds": len(by_seed), **{name: mean(name) for name in SHOWN}}
+
+
+def spending(group: Group, members: Sequence[Measured]) -> Json:
+    """Images by purpose, mean over runs; backward images apart, so that any cost can be applied."""
+    counts = [stored_ledger(run.folder, run.manifest, run.config) for run in members]
+    keys = (("setup", "forward"), ("optimize", "forward"), ("optimize", "backward"))
+    sums = {
+        f"{purpose}_{what}": float(np.mean([each[purpose][what] for each in counts]))
+        for purpose, what in (*keys, ("score", "forward"))
+    }
+    cost = members[0].config.backward_cost
+    return {"problem": group[0], "optimizer": group[1], "backward_cost": cost, **sums}
+
+
+def ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
+    """Average ranks in FPQ of those that were run on every problem."""
+    table: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        if row["fpq"] is not None:
+            table[row["optimizer"]][row["problem"]] = row["fpq"]["value"]
+    labels = [label for label, found in table.items() if len(found) == len(problems)]
+    if len(problems) < 2 or len(labels) < 2:
+        return None
+    scores = np.array([[table[label][problem] for label in labels] for problem in problems])
+    found = ranking(scores)
+    order = np.argsort(found.ranks, kind="stable")
+    return {
+        "optimizers": [labels[place] for place in order],
+        "ranks": rounded(found.ranks[order]),
+        "friedman": finite(found.friedman),
+        "critical_difference": finite(found.critical_difference),
+        "problems": len(problems),
+    }
+
+
+def run(run: Measured) -> Json:
+    """Everything that was recorded of a run, but where it lies on the disk."""
+    config, manifest = run.manifest["config"], run.manifest
+    return {
+        "name": run.folder.name,
+        "problem": run.problem,
+        "optimizer": run.label,
+        "seed": run.config.seed,
+        "status": run.status,
+        "error": manifest.get("error") or "",
+        "spent": run.spent,
+        "config": {key: value for key, value in config.items() if key != "data_root"},
+        "parameters": manifest["parameters"],
+        "versions": manifest["versions"],
+        "plugins": manifest["plugins"],
+        "encoder": manifest["encoder"]["digest"],
+        "dataset": manifest["dataset"]["digest"],
+        "wall_seconds": round(manifest.get("wall_seconds", 0.0), 1),
+    }
