@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 import zobench
+from zobench.config import RunConfig
 from zobench.datasets import DatasetSpec, Pixels, Progress, Records, Rows, silent
 from zobench.encoders import EncoderSpec
 from zobench.plugins import Offer, Registry, load_registry
 from zobench.registration import Plugin
+from zobench.results import RunResult
 
 SIDE = 8
 DIMENSION = 6
@@ -77,17 +79,22 @@ def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
     return Registry(offers)
 
 
-def run(
-    tmp_path: Path, registry: Registry | None = None, **fields: Any
-) -> zobench.results.RunResult:  # type: ignore[name-defined]
-    settings: dict[str, Any] = {
-        "encoder": "tiny",
-        "dataset": "tiny",
-        "disease": "spots",
-        "budget": 400,
-        "batch_size": 10,
-        "replicates": 50,
-        "overrides": {**SIZES, "optimizer": {"samples": 2}},
-        **fields,
-    }
+SETTINGS: Mapping[str, Any] = {
+    "encoder": "tiny",
+    "dataset": "tiny",
+    "disease": "spots",
+    "budget": 400,
+    "batch_size": 10,
+    "replicates": 50,
+}
+
+
+def config(optimizer: str, overrides: Mapping[str, Any] = SIZES) -> RunConfig:
+    """Of a run of a second."""
+    return RunConfig(optimizer=optimizer, overrides=overrides, **SETTINGS)
+
+
+def run(tmp_path: Path, registry: Registry | None = None, **fields: Any) -> RunResult:
+    """A run of a second, by gezo unless another is named."""
+    settings = {**SETTINGS, "overrides": {**SIZES, "optimizer": {"samples": 2}}, **fields}
     return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)

@@ -26,7 +26,10 @@ class TrackerRequest:
 
 
 class Tracker(Protocol):
-    """Sends what a run does somewhere else. Rows are told when they are safe on disk, once each."""
+    """Sends what a run does somewhere else. Rows are told when they are safe on disk, once each.
+
+    Making one opens nothing and raises :class:`~zobench.errors.ConfigError` for what is missing.
+    """
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Json]) -> None:
         """A run begins, or goes on after ``rows`` of its trace."""

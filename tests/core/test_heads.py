@@ -88,8 +88,7 @@ def test_paper_learns_reproducibly_from_its_stream(data: tuple, role: str) -> No
     x, y = data
     x = (x - x.mean(0)) / x.std(0)
     one, two, other = (
-        fit_head(x, y, protocol="paper", role=role, rng=np.random.default_rng(s))  # type: ignore[arg-type]
-        for s in (0, 0, 1)
+        fit_head(x, y, protocol="paper", role=role, rng=np.random.default_rng(s)) for s in (0, 0, 1)
     )
     assert np.array_equal(one.weight, two.weight)
     assert not np.array_equal(one.weight, other.weight)

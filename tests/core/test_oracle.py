@@ -80,7 +80,7 @@ def test_the_norm_has_subgradient_zero_at_the_origin() -> None:
     zero = Ask(torch.zeros(1, 1, SIDE, SIDE), np.zeros(1, dtype=np.int64), "gradient")
     free = make_oracle(penalty=0.0).query(zero).gradients
     assert free is not None
-    assert torch.equal(oracle.query(zero).gradients, free)  # type: ignore[arg-type]
+    assert torch.equal(oracle.query(zero).gradients, free)
 
 
 def test_equal_minibatch_numbers_mean_the_same_images_in_any_ask() -> None:

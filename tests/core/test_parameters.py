@@ -89,7 +89,7 @@ def test_a_setting_for_nobody_names_the_owners() -> None:
 )
 def test_a_config_names_the_field_that_breaks_its_rule(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{field} is {value!r}, but must be"):
-        RunConfig(**{field: value})  # type: ignore[arg-type]
+        RunConfig(**{field: value})
 
 
 def test_a_config_survives_json() -> None:

@@ -34,7 +34,7 @@ class Shelf:
     def put(self, name: str, code: str) -> EntryPoint:
         (self._folder / f"{name}.py").write_text(code)
         entry_point = EntryPoint(name, name, "zobench")
-        return entry_point._for(FakeDistribution(f"dist-{name}"))  # type: ignore[attr-defined]
+        return entry_point._for(FakeDistribution(f"dist-{name}"))
 
 
 @pytest.fixture

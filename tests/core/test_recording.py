@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import SIZES, TinyEncoder, tiny_registry
+from tiny import SIZES, TinyEncoder, config, tiny_registry
 from torch import Tensor
 
 from zobench import files, store
-from zobench.config import RunConfig
 from zobench.errors import ConfigError, EncoderError
 from zobench.execution import resume_run, start_run
 from zobench.recording import ANSWERS, replay_run
@@ -21,18 +20,9 @@ from zobench.results import RunResult
 
 
 def recorded(tmp_path: Path, optimizer: str, encoder: Any = None, **settings: Any) -> RunResult:
-    config = RunConfig(
-        optimizer=optimizer,
-        encoder="tiny",
-        dataset="tiny",
-        disease="spots",
-        budget=400,
-        batch_size=10,
-        replicates=50,
-        overrides={**SIZES, "optimizer": settings},
-    )
+    wanted = config(optimizer, {**SIZES, "optimizer": settings})
     registry = tiny_registry(encoder=encoder)
-    return start_run(config, tmp_path / "runs", registry=registry, record=True)
+    return start_run(wanted, tmp_path / "runs", registry=registry, record=True)
 
 
 @pytest.mark.parametrize("optimizer", ["gezo", "adam", "kalman", "nevergrad:OnePlusOne"])

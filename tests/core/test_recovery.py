@@ -36,7 +36,7 @@ def test_everything_at_once_is_1_and_nothing_is_0() -> None:
 def test_a_staircase_worked_by_hand() -> None:
     """From 10 to 1000 is two decades: 0 for half of one, 0.5 for half, 0.8 for the second."""
     queries = [round(10 * 10**0.5, 6), 100]
-    found = fairness_per_query(queries, np.array([[0.5], [0.8]]), 10, 1000)  # type: ignore[arg-type]
+    found = fairness_per_query(queries, np.array([[0.5], [0.8]]), 10, 1000)
     assert found[0] == pytest.approx((0.5 * 0.5 + 1 * 0.8) / 2)
 
 

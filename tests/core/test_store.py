@@ -35,7 +35,7 @@ def test_rows_and_state_come_back_exactly(tmp_path: Path) -> None:
     found = folder.restore()
     assert found is not None
     assert found.optimizer["step"] == 0.1 + 0.2
-    assert torch.equal(found.optimizer["edit"], torch.full((2,), 2.0))  # type: ignore[arg-type]
+    assert torch.equal(found.optimizer["edit"], torch.full((2,), 2.0))
 
 
 def test_rows_and_snapshots_after_the_checkpoint_are_cut_on_restoring(tmp_path: Path) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import SIZES, TinyEncoder, run, tiny_registry
+from tiny import SIZES, TinyEncoder, config, run, tiny_registry
 from torch import Tensor
 
 import zobench
 from zobench import files, store
-from zobench.config import RunConfig
 from zobench.errors import ConfigError, EncoderError
 from zobench.execution import resume_run, start_run
 from zobench.plugins import Offer, Registry
@@ -20,16 +19,7 @@ from zobench.progress import Silence
 from zobench.registration import Plugin
 from zobench.trackers import TrackerRequest
 
-CONFIG = RunConfig(
-    optimizer="random",
-    encoder="tiny",
-    dataset="tiny",
-    disease="spots",
-    budget=400,
-    batch_size=10,
-    replicates=50,
-    overrides=SIZES,
-)
+CONFIG = config("random")
 
 
 class Diary:

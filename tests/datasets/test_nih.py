@@ -28,7 +28,7 @@ Row = list[str]
 
 def open_dataset(root: Path, disease: str = "pneumonia", **parameters: object) -> NihDataset:
     request = DatasetRequest(disease, root, 64, root)
-    return NihDataset(request, NihParameters(**parameters))  # type: ignore[arg-type]
+    return NihDataset(request, NihParameters(**parameters))
 
 
 @pytest.fixture

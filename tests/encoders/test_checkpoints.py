@@ -21,7 +21,7 @@ NAME = "vit_tiny_patch16_224"
 
 def load(tmp_path: Path, path: Path, **options: object):
     ask = EncoderRequest(f"timm:{NAME}", NAME, "cpu", "fp32", tmp_path)
-    parameters = TimmParameters(weights=str(path), chunk=2, **{"size": 64, **options})  # type: ignore[arg-type]
+    parameters = TimmParameters(weights=str(path), chunk=2, **{"size": 64, **options})
     return timm_model(ask, parameters)
 
 

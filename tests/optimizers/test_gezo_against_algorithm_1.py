@@ -43,7 +43,7 @@ def objective(points: torch.Tensor) -> torch.Tensor:
 def gezo() -> Gezo:
     x, y, z = [1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]
     draws = FixedDraws([[x, y], [y, z], [x, z], [y, x]])
-    context = OptimizerContext(Line(), draws, budget=10**6, batch_size=1)  # type: ignore[arg-type]
+    context = OptimizerContext(Line(), draws, budget=10**6, batch_size=1)
     return Gezo(context, GezoParameters(iterations=3, samples=2, step=0.5, momentum=0.5, decay=0.5))
 
 

@@ -93,7 +93,7 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_then_gone_on_with(
     seen: list[str] = []
 
     class Watching(Silent):
-        def show(self, standings: Mapping[Job, str], errors: object) -> None:  # type: ignore[override]
+        def show(self, standings: Mapping[Job, str], errors: object) -> None:
             seen.append(standings[job])
             if len(seen) == 3:
                 assert not engine.submitted
@@ -111,7 +111,7 @@ def test_what_another_process_finished_is_not_run_again(tmp_path: Path) -> None:
     engine = Scripted({})
 
     class Finishing(Silent):
-        def show(self, standings: Mapping[Job, str], errors: object) -> None:  # type: ignore[override]
+        def show(self, standings: Mapping[Job, str], errors: object) -> None:
             if standings[job] == "elsewhere":
                 other.write_manifest(schema=store.SCHEMA, status="done")
                 other.close()

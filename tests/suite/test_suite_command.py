@@ -91,11 +91,11 @@ def test_a_suite_killed_again_and_again_ends_as_if_it_had_not_been(
     assert [each["status"] for each in json.loads(out)["runs"]] == ["done"] * 6
     for kills in range(3):
         process, before = start(path, broken), rows(broken)
-        wait_for(lambda before=before: rows(broken) > before, process)  # type: ignore[misc]
+        wait_for(lambda before=before: rows(broken) > before, process)
         if kills == 1:  # a worker alone: its run is taken up again by another
             (first, *_) = workers(broken)
             os.kill(first, signal.SIGKILL)
-            wait_for(lambda first=first: workers(broken) and first not in workers(broken), process)  # type: ignore[misc]
+            wait_for(lambda first=first: workers(broken) and first not in workers(broken), process)
         process.kill()
         process.communicate()
         for worker in workers(broken):

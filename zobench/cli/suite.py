@@ -31,14 +31,14 @@ def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_jso
     from ..suite.file import read_suite
     from ..suite.planning import plan
     from ..suite.running import run_jobs
+    from ..trackers import make_trackers
 
     if jobs < 1:
         raise ConfigError(f"--jobs is {jobs}, but must be at least 1")
     suite = read_suite(path)
     with ConsoleListener() as listener:
         registry = load_registry()
-        for name in trackers:
-            registry.find("trackers", name)
+        make_trackers(trackers, registry, out, listener)  # so that what is missing is told now
         planned = [
             replace(job, trackers=tuple(trackers))
             for job in plan(suite, path, out, registry, listener)

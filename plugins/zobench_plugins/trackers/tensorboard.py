@@ -29,14 +29,18 @@ class TensorBoard:
                 "tracker tensorboard needs tensorboardX: "
                 "python -m pip install 'zobench[tensorboard]'"
             )
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(request.folder / "tensorboard"))
+        self._folder = request.folder / "tensorboard"
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Json]) -> None:
-        """The config as text; rows that are there already were told before."""
+        """The config as text, and the rows that are there, if nobody followed the run till now."""
+        from tensorboardX import SummaryWriter
+
+        followed = self._folder.is_dir()
+        self._writer = SummaryWriter(str(self._folder))
         config = "\n".join(f"    {key}: {value}" for key, value in manifest["config"].items())
         self._writer.add_text("config", config)
+        if not followed:
+            self.rows(rows)
 
     def rows(self, rows: Sequence[Json]) -> None:
         """Values of the objective."""
