@@ -26,7 +26,8 @@ def check_target(path: Path, force: bool = False) -> None:
         raise ConfigError(f"{path} exists already; choose another name, or --force to replace it")
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(
-            "parquet needs pyarrow: python -m pip install pyarrow, or name a .csv file instead"
+            "parquet needs pyarrow: python -m pip install 'zobench[parquet]', or name a .csv file "
+            "instead"
         )
 
 

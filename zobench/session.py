@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .embedding import MeteredEncoder
 from .errors import Interrupted, StoreError
 from .fairness import Predictions, metrics
 from .groundwork import Groundwork
+from .headlines import point_values
 from .heads import Head
 from .images import Images, load_images
 from .ledger import Counts, Ledger
@@ -115,7 +116,7 @@ class Session:
 
         self.folder.committed = committed
 
-    def _end(self, status: str, **notes: str) -> None:
+    def _end(self, status: str, **notes: Any) -> None:
         self.folder.write_manifest(
             ledger=self.ledger.as_dict(),
             encoder_seconds=self.encoder.seconds,
@@ -150,7 +151,7 @@ class Session:
         )
         self._score(scorer, material.clean)
         draw_pictures(self.folder.path, material.test, self.parts.dataset.spec.groups)
-        self._end("done")
+        self._end("done", headline=point_values(self.folder.path, config))
         self.folder.drop_checkpoint()
 
     def prepare(self) -> Material:

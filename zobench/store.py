@@ -223,9 +223,14 @@ def is_busy(folder: Path) -> bool:
         return True
 
 
+def is_run(path: Path) -> bool:
+    """Whether a run lies there, in whatever state."""
+    return (path / MANIFEST).is_file()
+
+
 def run_folders(path: Path) -> list[Path]:
     """Run folders right below a folder, or the folder itself if it is one; in order of names."""
-    if (path / MANIFEST).is_file():
+    if is_run(path):
         return [path]
     return sorted(each.parent for each in path.glob(f"*/{MANIFEST}"))
 

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import chrome
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from tiny import SIZES, run
 
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 HOSTILE = '</script><script>document.title="caught"</script><img src=x onerror="alert(1)">'
 DEADLINE = 30
 
@@ -36,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(2):
         for name in ("random", "adam"):
             run(folder / "runs", optimizer=name, overrides=SIZES, seed=seed)
-    first = next((folder / "runs").iterdir())
+    first = min((folder / "runs").iterdir())
     manifest = json.loads((first / "manifest.json").read_text())
     manifest["error"] = HOSTILE
     manifest["config"]["disease"] = HOSTILE
@@ -58,18 +51,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(page: Path) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no chromium and chromedriver on this machine (Debian: chromium-driver)")
-    options = Options()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tempfile.mkdtemp()}", "--window-size=1200,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    downloads = {"download.default_directory": str(page.parent)}
-    options.add_experimental_option("prefs", downloads)
-    made = webdriver.Chrome(options=options, service=Service(driver))
+    made = chrome(page.parent)
     made.get("about:blank")
     made.get_log("performance")  # what the browser asked for before the page
     made.get(page.as_uri())

@@ -104,11 +104,20 @@ def resume(path: RunFolderArgument, trackers: Trackers = None, as_json: JsonFlag
 
 
 @app.command(rich_help_panel="One run")
-def show(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
-    """Show a stored run again, finished or not."""
+def show(
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of run folders.")
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a stored run again, finished or not; or list all runs of a folder."""
+    from .. import store
     from ..results import read_result
 
-    _print(read_result(path), as_json)
+    if store.is_run(path) or not store.run_folders(path):
+        _print(read_result(path), as_json)
+    else:
+        _print_all(path, as_json)
 
 
 def _print(result: RunResult, as_json: bool) -> None:
@@ -119,6 +128,18 @@ def _print(result: RunResult, as_json: bool) -> None:
         print(json.dumps(result.as_dict(), allow_nan=False))
     else:
         print_result(result, output_console())
+
+
+def _print_all(path: Path, as_json: bool) -> None:
+    from ..headlines import read_headlines
+    from .console import output_console
+    from .many_tables import print_runs
+
+    runs = list(read_headlines(path))
+    if as_json:
+        print(json.dumps([run.as_dict() for run in runs], allow_nan=False))
+    else:
+        print_runs(runs, output_console())
 
 
 @app.command(rich_help_panel="One run")

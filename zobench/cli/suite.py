@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, Interrupted
 from .board import LineBoard, LiveBoard
 from .console import ConsoleListener, error_console, output_console, unechoed_keys
-from .suite_table import print_suite
+from .many_tables import print_suite
 
 if TYPE_CHECKING:
     from ..suite.running import Running

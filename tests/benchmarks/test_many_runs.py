@@ -1,0 +1,130 @@
+"""What many runs cost; ``pytest tests/benchmarks --benchmark-only -n 0 -s -k many`` prints it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import chrome
+from pytest_benchmark.fixture import BenchmarkFixture
+from tiny import SIZES, run
+
+import zobench
+from zobench import files, store
+from zobench.cli.report import write_report
+from zobench.headlines import read_headlines
+from zobench.plugins import load_registry
+from zobench.progress import Silence
+from zobench.suite.file import read_suite
+from zobench.suite.planning import plan
+from zobench.suite.work import work
+
+SUITE = """
+optimizers = [{names}]
+seeds = {seeds}
+[run]
+budget = 1280
+replicates = 200
+[split]
+train = 400
+test_per_cell = 100
+"""
+
+
+def once(benchmark: BenchmarkFixture, measured: Any, **figures: float) -> None:
+    """Shows figures that were measured side by side, and keeps them in the benchmark's record."""
+    benchmark.extra_info.update(figures)
+    benchmark.pedantic(measured, rounds=1, iterations=1)
+    print("\n  " + ", ".join(f"{name}: {value:.2f}" for name, value in figures.items()))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, with the phantom in it."""
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    suite(tmp_path, tmp_path / "first", 1, '"random"', 1)
+    return tmp_path / "cache"
+
+
+def suite(tmp_path: Path, out: Path, jobs: int, names: str, seeds: int) -> float:
+    """Seconds that a suite takes, with nothing computed before but the images."""
+    shutil.rmtree(tmp_path / "cache" / "shared", ignore_errors=True)
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.format(names=names, seeds=seeds))
+    words = ["suite", str(path), "--jobs", str(jobs), "--out", str(out)]
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "zobench", *words], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def test_two_workers_against_one(benchmark: BenchmarkFixture, tmp_path: Path, cache: Path) -> None:
+    """Wall time of the same suite, two workers with a core each against one with both."""
+    names, took = '"gezo", "openai-es", "zo-sgd", "spsa"', {1: 0.0, 2: 0.0}
+    for turn in range(2):
+        for jobs in took:
+            took[jobs] += suite(tmp_path, tmp_path / f"{jobs}-{turn}", jobs, names, 2)
+    print(f"\n  one worker {took[1] / 2:.1f} s, two workers {took[2] / 2:.1f} s")
+    once(benchmark, lambda: None, speedup=took[1] / took[2])
+
+
+def test_sharing_against_computing_everything_again(
+    benchmark: BenchmarkFixture, tmp_path: Path, cache: Path
+) -> None:
+    """Six optimizers on one problem, with and without what the first has computed."""
+    path = tmp_path / "suite.toml"
+    names = '"gezo", "openai-es", "zo-sgd", "spsa", "zo-adamm", "random"'
+    path.write_text(SUITE.format(names=names, seeds=1))
+    took = {"sharing": 0.0, "alone": 0.0}
+    for how in took:
+        shutil.rmtree(cache / "shared", ignore_errors=True)
+        for job in plan(read_suite(path), path, tmp_path / how, load_registry(), Silence()):
+            began = time.perf_counter()
+            assert work(job).state == "done"
+            took[how] += time.perf_counter() - began
+            if how == "alone":
+                shutil.rmtree(cache / "shared", ignore_errors=True)
+    once(benchmark, lambda: None, speedup=took["alone"] / took["sharing"], **took)
+
+
+def copies(original: Path, tmp_path: Path, optimizers: int, seeds: int) -> Path:
+    """Folders like those of real runs, made from one, that seem to be of many optimizers and seeds."""
+    manifest = files.read_json(original / store.MANIFEST)
+    for optimizer in range(optimizers):
+        for seed in range(seeds):
+            folder = tmp_path / "runs" / f"{optimizer}-{seed}"
+            shutil.copytree(original, folder)
+            manifest["config"] |= {"optimizer": f"optimizer-{optimizer}", "seed": seed}
+            files.write_json(folder / store.MANIFEST, manifest)
+    return tmp_path / "runs"
+
+
+def test_two_thousand_run_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """Everything that ``zobench show FOLDER`` reads."""
+    original = run(tmp_path / "original", optimizer="adam", overrides=SIZES).run_dir
+    folder = copies(original, tmp_path, 20, 100)
+    found = benchmark.pedantic(lambda: list(read_headlines(folder)), rounds=3)
+    assert len(found) == 2000
+    print(f"\n  {benchmark.stats.stats.mean:.2f} s for 2,000 runs")
+
+
+def test_a_page_about_two_hundred_runs(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """Size, and time until the browser has loaded it."""
+    original = zobench.run(optimizer="adam", budget=960, out=tmp_path / "original").run_dir
+    runs = copies(original, tmp_path, 20, 10)
+    page = tmp_path / "report.html"
+    write_report([runs], page, None, None, False)
+    browser = chrome(tmp_path)
+
+    def load() -> None:
+        browser.get(page.as_uri())
+
+    browser.get("about:blank")
+    benchmark.pedantic(load, rounds=3)
+    browser.quit()
+    size = page.stat().st_size / 1e6
+    print(f"\n  {size:.1f} MB, opens in {benchmark.stats.stats.mean:.2f} s")
