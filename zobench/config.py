@@ -107,6 +107,15 @@ class RunConfig:
                     f"overrides go to {', '.join(OWNERS)}, not to {owner!r}{nearest(owner, OWNERS)}"
                 )
 
+    def changed(self, **fields: Any) -> RunConfig:
+        """Another request that differs in these fields; checked like the first."""
+        return dataclasses.replace(self, **fields)
+
+    def with_settings(self, owner: str, **values: Any) -> RunConfig:
+        """Another request with these parameters of an owner besides those that it has."""
+        settings = {**self.overrides.get(owner, {}), **values}
+        return self.changed(overrides={**self.overrides, owner: settings})
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return dataclasses.asdict(self)

@@ -11,6 +11,7 @@ g, AdamW with lr 1.25e-4 for the disease head f, 50 epochs each (Jin et al. 2024
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,8 @@ PAPER_RATES: dict[Role, float] = {"sensitive": 1e-4, "disease": 1.25e-4}
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Batches = Callable[[np.random.Generator], Iterator[Labels]]
+"""Makes the batches of one epoch, as rows of the training images."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,35 @@ class Head:
         return torch.logsumexp(logits, dim=-1) - chosen
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Mean and spread of features, so that heads are fitted on standardised ones.
+
+    Attributes:
+        mean: ``(D,)``.
+        spread: ``(D,)``; 1 where a feature never changes.
+    """
+
+    mean: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, features: Floats) -> Scale:
+        """The scale of features ``(N, D)``."""
+        spread = features.std(0)
+        return cls(features.mean(0), np.where(spread > 0, spread, 1.0))
+
+    def standardised(self, features: Floats) -> Floats:
+        """Features of mean 0 and spread 1."""
+        return np.asarray((features - self.mean) / self.spread)
+
+    def head(self, weight: Floats, bias: float) -> Head:
+        """The head on raw features whose score is ``standardised @ weight + bias``."""
+        w = weight / self.spread
+        b = float(bias - self.mean @ w)
+        return Head(weight=np.stack([-0.5 * w, 0.5 * w]), bias=np.array([-0.5 * b, 0.5 * b]))
+
+
 def fit_head(
     embeddings: NDArray[np.floating],
     labels: Labels,
@@ -79,6 +111,7 @@ def fit_head(
     role: Role,
     rng: np.random.Generator,
     weights: Floats | None = None,
+    batches: Batches | None = None,
 ) -> Head:
     """Trains a linear head.
 
@@ -88,14 +121,15 @@ def fit_head(
         protocol: See the module's own words.
         role: What the head predicts; the paper trains the two roles differently.
         rng: Initial weights and batches of the ``paper`` protocol; unused by ``converged``.
-        weights: ``(N,)`` of mean 1, how much each image counts; 1 if ``None``.
+        weights: ``(N,)`` of mean 1, how much each image counts in ``converged``; 1 if ``None``.
+        batches: The batches of one epoch of ``paper``, as rows; random ones if ``None``.
     """
     features = np.asarray(embeddings, dtype=np.float64)
     if protocol == "converged":
         return _converged(features, labels, np.ones(len(labels)) if weights is None else weights)
     if weights is not None:
         raise ValueError("the paper protocol takes no weights")
-    return _paper(features, labels, role, rng)
+    return _paper(features, labels, role, rng, batches)
 
 
 def fit_sensitive_head(
@@ -132,9 +166,8 @@ def _converged(features: Floats, labels: Labels, weights: Floats) -> Head:
     """Binary logistic regression at its optimum; two logits -m/2 and m/2 give the same softmax."""
     from scipy.optimize import minimize
 
-    mean, spread = features.mean(0), features.std(0)
-    spread = np.where(spread > 0, spread, 1.0)
-    x = (features - mean) / spread
+    scale = Scale.of(features)
+    x = scale.standardised(features)
     sign = 2.0 * labels - 1.0
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
@@ -152,9 +185,7 @@ def _converged(features: Floats, labels: Labels, weights: Floats) -> Head:
         method="L-BFGS-B",
         options={"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30},
     ).x
-    w = found[:-1] / spread
-    b = float(found[-1] - mean @ w)
-    return Head(weight=np.stack([-0.5 * w, 0.5 * w]), bias=np.array([-0.5 * b, 0.5 * b]))
+    return scale.head(found[:-1], float(found[-1]))
 
 
 def _sigmoid(x: Floats) -> Floats:
@@ -163,7 +194,13 @@ def _sigmoid(x: Floats) -> Floats:
     return np.asarray(expit(x))
 
 
-def _paper(features: Floats, labels: Labels, role: Role, rng: np.random.Generator) -> Head:
+def _paper(
+    features: Floats,
+    labels: Labels,
+    role: Role,
+    rng: np.random.Generator,
+    batches: Batches | None = None,
+) -> Head:
     """A torch linear layer trained as the paper trains it."""
     import torch
 
@@ -173,9 +210,14 @@ def _paper(features: Floats, labels: Labels, role: Role, rng: np.random.Generato
     make = torch.optim.Adam if role == "sensitive" else torch.optim.AdamW
     optimizer = make([weight, bias], lr=PAPER_RATES[role])
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
+
+    def shuffled(rng: np.random.Generator) -> Iterator[Labels]:
+        order = rng.permutation(len(x))
+        for start in range(0, len(order), PAPER_BATCH):
+            yield order[start : start + PAPER_BATCH]
+
     for _ in range(PAPER_EPOCHS):
-        order = torch.from_numpy(rng.permutation(len(x)))
-        for rows in torch.split(order, PAPER_BATCH):
+        for rows in map(torch.from_numpy, (batches or shuffled)(rng)):
             loss = torch.nn.functional.cross_entropy(x[rows] @ weight.T + bias, y[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -35,7 +35,7 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:  # type: ignore[empty-b
 
 @hookspec
 def zobench_register_methods() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Methods of the paper's tables, by name."""
+    """Methods by name; made as ``target(context, parameters)``, see :mod:`zobench.methods`."""
 
 
 @hookspec

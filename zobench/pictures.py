@@ -45,15 +45,20 @@ def draw_pictures(folder: Path, images: Images, groups: tuple[str, str]) -> None
     if not queries:
         return
     edit = read_snapshot(folder, queries[-1])[0].numpy()
-    rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
-    pictures = images.batch(np.asarray(rows)).numpy().mean(axis=1)
+    pictures = healthy_films(images)
     with disk_errors(folder):
         np.save(folder / "edit.npy", edit, allow_pickle=False)
         _save(_edit_figure(edit, pictures[0], queries[-1]), folder / "edit.png")
         _save(_image_figure(edit, pictures, groups), folder / "before-after.png")
 
 
-def _figure(width: float, height: float) -> Figure:
+def healthy_films(images: Images) -> Grey:
+    """The first image of each group without the finding, grey ``(2, H, W)`` in [0, 1]."""
+    rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
+    return np.asarray(images.batch(np.asarray(rows)).numpy().mean(axis=1))
+
+
+def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -63,7 +68,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
-    figure = _figure(11.5, 4.2)
+    figure = new_figure(11.5, 4.2)
     raw, smooth, strongest = figure.subplots(1, 3)
     limit = float(np.abs(edit).max()) or 1.0
     shown = raw.imshow(edit, cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -83,7 +88,7 @@ def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
 
 
 def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
-    figure = _figure(6.4, 6.8)
+    figure = new_figure(6.4, 6.8)
     axes = figure.subplots(2, 2)
     for row, (image, group) in enumerate(zip(pictures, groups, strict=True)):
         for column, (shown, word) in enumerate(((image, "before"), (image + edit, "after"))):

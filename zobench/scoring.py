@@ -199,9 +199,7 @@ def resample(
         budget: Queries that the optimizer was given.
         auc: Whether to compute the AUC, which takes most of the time.
     """
-    weights = _weights(
-        *(column.tobytes() for column in (patient, label, sensitive)), seed, replicates
-    )
+    weights = bootstrap_weights(patient, label, sensitive, seed, replicates)
     answers = [Predictions(np.asarray(raw.score), label, sensitive) for raw in raws]
     tables = signed_metrics_of_all(answers, weights, auc=auc)
     erm = tables[0]
@@ -225,6 +223,17 @@ def resample(
         recovery=shares,
         fpq=np.broadcast_to(area, (len(weights),)),
     )
+
+
+def bootstrap_weights(
+    patient: NDArray[np.int64],
+    label: NDArray[np.int64],
+    sensitive: NDArray[np.int64],
+    seed: int,
+    replicates: int,
+) -> Floats:
+    """``(R + 1, n)``: how often each test image counts on the data and in each of R resamples."""
+    return _weights(*(each.tobytes() for each in (patient, label, sensitive)), seed, replicates)
 
 
 @lru_cache(maxsize=4)

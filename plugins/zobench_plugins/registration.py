@@ -120,6 +120,36 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
 
 
 @hookimpl
+def zobench_register_methods() -> Mapping[str, Plugin]:
+    """Rows of the paper's tables."""
+    return {
+        "erm": Plugin("zobench_plugins.methods.erm:Erm", "empirical risk minimisation"),
+        "sketch": Plugin(
+            "zobench_plugins.methods.sketch:Sketch",
+            "train and test on line drawings (Yao et al. 2022), by XDoG (Winnemoeller et al. 2012)",
+        ),
+        "group-dro": Plugin(
+            "zobench_plugins.methods.group_dro:GroupDro",
+            "worst group's loss, exponentiated group weights (Sagawa et al. 2020)",
+        ),
+        "batch-sampling": Plugin(
+            "zobench_plugins.methods.batch_sampling:BatchSampling",
+            "batches stratified over disease and sensitive attribute (Puyol-Anton et al. 2021)",
+        ),
+        "biasadv": Plugin(
+            "zobench_plugins.methods.biasadv:BiasAdv",
+            "adversarial images against a biased head (Lim et al. 2023)",
+            label="gradient",
+        ),
+        "dne": Plugin(
+            "zobench_plugins.methods.dne:Dne",
+            "a shared noise image that hides the attribute (Jin et al. 2024), by any optimizer",
+            argument="optimizer",
+        ),
+    }
+
+
+@hookimpl
 def zobench_register_trackers() -> Mapping[str, Plugin]:
     """Trackers, with what they need."""
     return {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonFlag, Trackers
+from .options import DEFAULTS, JsonFlag, Settings, Trackers
 from .root import app
 
 
@@ -102,3 +102,52 @@ def gate(
 
     if not hold_to_baseline(runs, baseline, update, margins or [], as_json, markdown):
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Many runs")
+def paper(
+    product: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT", help="table, fig2a, fig2b, fig3, fig4, universality, or all of them."
+        ),
+    ],
+    preset: Annotated[
+        str, typer.Option(help="quick: minutes on two cores; full: the paper's settings.")
+    ] = "quick",
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    seeds: Annotated[int | None, typer.Option(help="Instead of the preset's.", min=1)] = None,
+    transfer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--transfer-to",
+            metavar="ENCODER",
+            help="Also carry the noise there; universality only.",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at a time.", min=1)] = 1,
+    form: Annotated[
+        str, typer.Option("--format", help="Of tables: terminal, html, latex, markdown or csv.")
+    ] = "terminal",
+    out: Annotated[Path, typer.Option(help="Folder for runs, answers and figures.")] = Path(
+        "runs/paper"
+    ),
+) -> None:
+    """Reproduce the paper's table and figures, with the published numbers beside ours."""
+    from ..config import RunConfig, parse_overrides
+    from .paper import make_paper
+
+    base = RunConfig(
+        encoder=encoder,
+        dataset=dataset,
+        data_root=data_root,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or []),
+    )
+    make_paper(product, preset, base, out, jobs, seeds, form, transfer or [])

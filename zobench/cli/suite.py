@@ -15,6 +15,7 @@ from .console import ConsoleListener, error_console, output_console, unechoed_ke
 from .many_tables import print_suite
 
 if TYPE_CHECKING:
+    from ..suite.planning import Job
     from ..suite.running import Running
 
 
@@ -26,11 +27,8 @@ def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_jso
         Interrupted: The user asked to stop.
     """
     from ..plugins import load_registry
-    from ..signals import stop_on_signal
-    from ..suite.executors import LocalExecutor
     from ..suite.file import read_suite
     from ..suite.planning import plan
-    from ..suite.running import run_jobs
     from ..trackers import make_trackers
 
     if jobs < 1:
@@ -43,12 +41,7 @@ def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_jso
             replace(job, trackers=tuple(trackers))
             for job in plan(suite, path, out, registry, listener)
         ]
-    executor = LocalExecutor(jobs)
-    try:
-        with _board(jobs) as board, stop_on_signal(board) as stopped:
-            running = run_jobs(planned, executor, board, stopped)
-    finally:
-        executor.close()
+    running = run_planned(planned, jobs)
     if as_json:
         print(json.dumps(as_dict(suite.name, running), allow_nan=False))
     else:
@@ -59,6 +52,20 @@ def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_jso
             f"{len(running.those('done'))} done"
         )
     return not running.those("failed")
+
+
+def run_planned(planned: list[Job], jobs: int) -> Running:
+    """Runs what is missing on this machine, with a board of all runs."""
+    from ..signals import stop_on_signal
+    from ..suite.executors import LocalExecutor
+    from ..suite.running import run_jobs
+
+    executor = LocalExecutor(jobs)
+    try:
+        with _board(jobs) as board, stop_on_signal(board) as stopped:
+            return run_jobs(planned, executor, board, stopped)
+    finally:
+        executor.close()
 
 
 @contextmanager

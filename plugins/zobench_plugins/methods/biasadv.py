@@ -1,0 +1,137 @@
+"""Bias-adversarial augmentation (Lim et al., "BiasAdv", CVPR 2023).
+
+An auxiliary head is made to lean on what is easy, by the generalised cross-entropy (Zhang and Sabuncu
+2018). Each training image is then changed, through the white-box encoder, so that the auxiliary head
+errs while the head that is to be fair does not:
+
+    x' = argmax over |x' - x| <= radius of CE(y, f_biased(x')) - weight * CE(y, f(x'))
+
+and f is trained on the images and on their changed likenesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.errors import ConfigError
+from zobench.heads import L2, Head, Scale, fit_head
+from zobench.methods import Answer, MethodContext
+from zobench.parameters import parameter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BiasAdvParameters:
+    """Of the auxiliary head and of the attack."""
+
+    exponent: float = parameter(0.7, "q of the generalised cross-entropy", low=0.01, high=1.0)
+    radius: float = parameter(8.0, "largest change of a pixel, in 1/255", low=0.0)
+    steps: int = parameter(10, "steps of the attack, each with a way back", low=1)
+    keep: float = parameter(1.0, "weight of keeping the prediction of the fair head", low=0.0)
+
+
+class BiasAdv:
+    """A disease head trained on images and on images that fool a biased head."""
+
+    def __init__(self, context: MethodContext, parameters: BiasAdvParameters) -> None:
+        """Asks nothing yet.
+
+        Raises:
+            ConfigError: The encoder gives no gradients.
+        """
+        spec = context.encoder.spec
+        if not spec.differentiable:
+            raise ConfigError(
+                f"method biasadv attacks images through the encoder's gradients, and encoder "
+                f"{spec.name!r} gives none; leave biasadv out, or use a white-box encoder"
+            )
+        self._context, self._parameters = context, parameters
+
+    def solve(self) -> Answer:
+        """Fits both heads, changes the images, and fits the fair head again on all of them."""
+        context, train = self._context, self._context.train
+        clean = context.embed_train()
+        biased = fit_biased_head(clean, train.label, self._parameters.exponent)
+        changed = self._changed(biased, self._head(clean, train.label))
+        both, labels = np.concatenate([clean, changed]), np.concatenate([train.label] * 2)
+        scores = self._head(both, labels).score(context.embed_test())
+        confidence = [_confidence(biased, each, train.label) for each in (clean, changed)]
+        return context.answer(scores, confidence_of_biased_head=confidence)
+
+    def _head(self, embeddings: NDArray[np.float32], label: NDArray[np.int64]) -> Head:
+        context = self._context
+        return fit_head(
+            embeddings, label, protocol=context.protocol, role="disease", rng=context.rng()
+        )
+
+    def _changed(self, biased: Head, fair: Head) -> NDArray[np.float32]:
+        """Embeddings ``(N, D)`` of the changed training images."""
+        context = self._context
+        encoder, train, found = context.encoder, context.train, []
+        for block in train.blocks(encoder.spec.block):
+            images = self._attack(train.batch(block), train.label[block], biased, fair)
+            encoder.ledger.charge("optimize", len(images))
+            found.append(encoder.embed(images, "optimize").cpu().numpy())
+            context.progress(block.stop, len(train))
+        return np.concatenate(found)
+
+    def _attack(self, images: Tensor, label: NDArray[np.int64], biased: Head, fair: Head) -> Tensor:
+        """Projected sign ascent from the images themselves (Madry et al. 2018)."""
+        import torch
+
+        encoder, chosen = self._context.encoder, self._parameters
+        radius = chosen.radius / 255
+        stride = 2.5 * radius / chosen.steps
+        y = torch.from_numpy(label)
+        changed = images.clone()
+        for _ in range(chosen.steps):
+            variable = changed.requires_grad_()
+            encoder.ledger.charge("optimize", len(images), gradient=True)
+            embeddings = encoder.embed_with_gradient(variable, "optimize").cpu()
+            gain = biased.cross_entropy(embeddings, y) - chosen.keep * fair.cross_entropy(
+                embeddings, y
+            )
+            gradient = encoder.backward(gain.sum(), variable)
+            moved = variable.detach() + stride * gradient.sign()
+            changed = torch.minimum(torch.maximum(moved, images - radius), images + radius)
+            changed = changed.clamp(0.0, 1.0)
+        return changed
+
+
+def fit_biased_head(
+    embeddings: NDArray[np.floating], label: NDArray[np.int64], exponent: float
+) -> Head:
+    """A head that minimises the mean of ``(1 - p_y^q) / q``, which gives up on hard images."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    features = np.asarray(embeddings, dtype=np.float64)
+    scale = Scale.of(features)
+    x = scale.standardised(features)
+    sign = 2.0 * label - 1.0
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        w, b = parameters[:-1], parameters[-1]
+        chance = expit(sign * (x @ w + b))
+        value = ((1.0 - chance**exponent) / exponent).mean() + 0.5 * L2 * w @ w
+        pull = -sign * chance**exponent * (1.0 - chance) / len(x)
+        return float(value), np.append(x.T @ pull + L2 * w, pull.sum())
+
+    start = np.zeros(x.shape[1] + 1)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000}).x
+    return scale.head(found[:-1], float(found[-1]))
+
+
+def _confidence(head: Head, embeddings: NDArray[np.floating], label: NDArray[np.int64]) -> float:
+    """Mean probability of the true class."""
+    from scipy.special import expit
+
+    return float(expit((2.0 * label - 1.0) * head.score(embeddings)).mean())

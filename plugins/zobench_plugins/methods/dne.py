@@ -1,0 +1,16 @@
+"""Debiased noise editing (Jin et al. 2024), with any optimizer: a shared image is added to all."""
+
+from __future__ import annotations
+
+from zobench.methods import Answer, MethodContext
+
+
+class Dne:
+    """``dne:adam`` is the paper's DNE, ``dne:gezo`` its DNE-GeZO, ``dne:<any>`` anybody's."""
+
+    def __init__(self, context: MethodContext) -> None:
+        self._context = context
+
+    def solve(self) -> Answer:
+        """Learns the noise within the budget; the head is fitted on images that carry it."""
+        return self._context.optimize(self._context.argument)

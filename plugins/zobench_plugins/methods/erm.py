@@ -1,0 +1,25 @@
+"""Empirical risk minimisation: the classifier as everybody trains it."""
+
+from __future__ import annotations
+
+from zobench.heads import fit_head
+from zobench.methods import Answer, MethodContext
+
+
+class Erm:
+    """A disease head on embeddings of the images as they are."""
+
+    def __init__(self, context: MethodContext) -> None:
+        self._context = context
+
+    def solve(self) -> Answer:
+        """Fits the head and predicts."""
+        context = self._context
+        head = fit_head(
+            context.embed_train(),
+            context.train.label,
+            protocol=context.protocol,
+            role="disease",
+            rng=context.rng(),
+        )
+        return context.answer(head.score(context.embed_test()))

@@ -1,0 +1,94 @@
+"""Group DRO (Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020).
+
+Their Algorithm 1 on the disease head: weights q of the groups (y, a) grow exponentially with the
+groups' losses, and the head follows the gradient of the loss weighed by q. The head is convex and
+small, so each step sees all images, and the average of all iterates is kept (their Proposition 2).
+Their point is the regularisation: a strong L2 penalty, and the adjustment C / sqrt(n_g) of small
+groups (their Eq. 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.heads import L2, Head, Scale
+from zobench.methods import Answer, MethodContext
+from zobench.parameters import parameter
+
+Floats = NDArray[np.float64]
+GROUPS = 4
+SMOOTHNESS = 0.25
+"""Largest second derivative of the logistic loss."""
+
+
+@dataclass(frozen=True)
+class GroupDroParameters:
+    """Hyperparameters, named as in the paper."""
+
+    steps: int = parameter(3000, "gradient steps, each on all images", low=1)
+    group_step: float = parameter(0.01, "eta_q, step size of the groups' weights", low=0.0)
+    l2: float = parameter(L2, "L2 penalty of the standardised head", low=0.0)
+    adjustment: float = parameter(0.0, "C of the small groups' adjustment", low=0.0)
+
+
+class GroupDro:
+    """A disease head for the worst of the four groups of (y, a)."""
+
+    def __init__(self, context: MethodContext, parameters: GroupDroParameters) -> None:
+        self._context, self._parameters = context, parameters
+
+    def solve(self) -> Answer:
+        """Trains the head on clean embeddings; its final weights are kept as a note."""
+        context, train = self._context, self._context.train
+        group = 2 * train.label + train.sensitive
+        head, weights = fit_worst_group(
+            np.asarray(context.embed_train(), dtype=np.float64),
+            train.label,
+            group,
+            self._parameters,
+        )
+        scores = head.score(context.embed_test())
+        return context.answer(scores, group_weights=[float(each) for each in weights[-1]])
+
+
+def fit_worst_group(
+    features: Floats,
+    label: NDArray[np.int64],
+    group: NDArray[np.int64],
+    parameters: GroupDroParameters,
+) -> tuple[Head, Floats]:
+    """The head, and the groups' weights ``(steps + 1, 4)`` on the way.
+
+    Args:
+        features: Embeddings ``(N, D)``.
+        label: ``(N,)`` of 0 and 1.
+        group: ``(N,)`` of 0 to 3; one that has no image has no weight.
+        parameters: See there.
+    """
+    scale = Scale.of(features)
+    x = np.column_stack([scale.standardised(features), np.ones(len(features))])
+    sign = 2.0 * label - 1.0
+    member = (group[None] == np.arange(GROUPS)[:, None]).astype(np.float64)
+    counts = member.sum(1)
+    there = counts > 0
+    member[there] /= counts[there, None]
+    adjustment = np.where(there, parameters.adjustment / np.sqrt(np.maximum(counts, 1)), 0.0)
+    shrink = np.append(np.full(x.shape[1] - 1, parameters.l2), 0.0)
+    steepest = max(float(np.linalg.eigvalsh((x * row[:, None]).T @ x)[-1]) for row in member[there])
+    rate = 1.0 / (SMOOTHNESS * steepest + parameters.l2)
+    q = np.where(there, 1.0 / there.sum(), 0.0)
+    w, total, path = np.zeros(x.shape[1]), np.zeros(x.shape[1]), [q]
+    for _ in range(parameters.steps):
+        margin = sign * (x @ w)
+        losses = member @ np.logaddexp(0.0, -margin) + adjustment
+        q = np.where(there, q * np.exp(parameters.group_step * losses), 0.0)
+        q /= q.sum()
+        pull = -sign * (q @ member) / (1.0 + np.exp(np.clip(margin, -500, 500)))
+        w = w - rate * (x.T @ pull + shrink * w)
+        total += w
+        path.append(q)
+    average = total / parameters.steps
+    return scale.head(average[:-1], float(average[-1])), np.stack(path)

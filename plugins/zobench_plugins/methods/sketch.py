@@ -1,0 +1,99 @@
+"""Train and test on sketches: what a line drawing leaves out cannot be used against anybody.
+
+Yao et al., "Improving Fairness in Image Classification via Sketching", 2022. Their sketches are drawn by
+a learned network (Chan et al. 2022). Here a classical line extraction stands in, the extended difference
+of Gaussians (Winnemoeller, Kyprianidis and Olsen, "XDoG", Computers & Graphics 2012, Eq. 5 and 6); any
+other function can be named instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.datasets import Pixels
+from zobench.errors import ConfigError
+from zobench.heads import fit_head
+from zobench.methods import Answer, MethodContext
+from zobench.parameters import parameter
+
+Sketcher = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+"""From an image ``(H, W)`` in [0, 1] to its sketch, of the same shape and range."""
+
+
+@dataclass(frozen=True)
+class SketchParameters:
+    """How lines are drawn."""
+
+    sketcher: str = parameter("xdog", "xdog, or package.module:function from (H, W) to (H, W)")
+    sigma: float = parameter(1.0, "width of the lines, in pixels", low=0.1)
+    sharpening: float = parameter(20.0, "XDoG's p, the weight of the edges", low=0.0)
+    threshold: float = parameter(0.5, "XDoG's epsilon, the brightness that is white", low=0.0)
+    slope: float = parameter(10.0, "XDoG's phi, how hard the lines are", low=0.0)
+
+
+RATIO = 1.6
+"""k of the difference of Gaussians, after Marr and Hildreth 1980."""
+
+
+def xdog(image: NDArray[np.float32], parameters: SketchParameters) -> NDArray[np.floating]:
+    """Dark lines on white, ``(H, W)`` in [0, 1]."""
+    from scipy.ndimage import gaussian_filter
+
+    narrow = gaussian_filter(image, parameters.sigma)
+    wide = gaussian_filter(image, RATIO * parameters.sigma)
+    sharpened = (1 + parameters.sharpening) * narrow - parameters.sharpening * wide
+    below = np.minimum(sharpened - parameters.threshold, 0.0)
+    return np.asarray(1.0 + np.tanh(parameters.slope * below))
+
+
+class Sketch:
+    """A disease head on embeddings of sketches."""
+
+    def __init__(self, context: MethodContext, parameters: SketchParameters) -> None:
+        self._context, self._draw = context, _sketcher(parameters)
+
+    def solve(self) -> Answer:
+        """Draws all images, fits the head on sketches and predicts from sketches."""
+        context = self._context
+        head = fit_head(
+            context.embed_train(self._sketches(context.train.pixels)),
+            context.train.label,
+            protocol=context.protocol,
+            role="disease",
+            rng=context.rng(),
+        )
+        return context.answer(head.score(context.embed_test(self._sketches(context.test_pixels))))
+
+    def _sketches(self, pixels: Pixels) -> Pixels:
+        """One grey sketch for all channels of an image."""
+        drawn = np.empty_like(pixels)
+        for place, image in enumerate(pixels):
+            sketch = np.asarray(self._draw(image.mean(axis=0, dtype=np.float32) / 255))
+            if sketch.shape != image.shape[1:] or not np.isfinite(sketch).all():
+                raise ConfigError(
+                    f"method.sketcher made {sketch.shape} of an image of {image.shape[1:]}, or numbers "
+                    "that are not finite; it must return one finite value in [0, 1] a pixel"
+                )
+            drawn[place] = np.clip(np.rint(255 * sketch), 0, 255).astype(np.uint8)
+        return drawn
+
+
+def _sketcher(parameters: SketchParameters) -> Sketcher:
+    if parameters.sketcher == "xdog":
+        return lambda image: xdog(image, parameters)
+    module, _, name = parameters.sketcher.partition(":")
+    try:
+        found: Any = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"method.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
+            f"package.module:function ({type(error).__name__}: {error})"
+        ) from error
+    sketcher: Sketcher = found
+    return sketcher

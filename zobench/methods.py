@@ -1,0 +1,122 @@
+"""What a method is: a way to a disease classifier over a frozen encoder, a row of the paper's table.
+
+A method sees the training images with their labels and the pixels of the test images, asks the
+metered encoder, and answers with one score a test image. What it asked is in its ledger: ``setup``
+is the training images once, ``optimize`` all further ones, ``score`` the test images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .datasets import Pixels, Progress
+from .embedding import MeteredEncoder, embed_images
+from .heads import Protocol as HeadProtocol
+from .images import Images
+from .ledger import Ledger, Purpose
+from .streams import generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Optimize = Callable[[str], "Answer"]
+"""Runs an optimizer on the problem and answers as the classifier on its edited images does."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method came to.
+
+    Attributes:
+        scores: One a test image, positive where the disease is predicted.
+        ledger: Counts by purpose, as :meth:`zobench.ledger.Ledger.as_dict`.
+        notes: What else is worth keeping, for JSON.
+    """
+
+    scores: tuple[float, ...]
+    ledger: Mapping[str, Mapping[str, int]]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Known:
+    """Embeddings of unedited images that several methods ask for; computed once, booked to each."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, NDArray[np.float32]] = {}
+
+    def embed(
+        self, encoder: MeteredEncoder, images: Images, purpose: Purpose, progress: Progress
+    ) -> NDArray[np.float32]:
+        """Embeddings ``(n, D)``."""
+        key = id(images.pixels)
+        if key not in self._found:
+            self._found[key] = embed_images(encoder, images, purpose, progress=progress)
+        else:
+            encoder.ledger.charge(purpose, len(images))
+            encoder.ledger.of(purpose).requests += -(-len(images) // encoder.spec.block)
+        return self._found[key]
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """A problem, as a method sees it.
+
+    Attributes:
+        train: Training images with disease and sensitive attribute.
+        encoder: The frozen encoder; ``encoder.spec.gradients`` says whether it is a white box.
+        protocol: How linear heads are trained.
+        seed: Of the run; :meth:`rng` makes generators from it.
+        argument: What stood after the colon of the method's name.
+        optimize: See :data:`Optimize`.
+        progress: Told of images embedded.
+    """
+
+    train: Images
+    test_pixels: Pixels
+    encoder: MeteredEncoder
+    protocol: HeadProtocol
+    seed: int
+    argument: str
+    optimize: Optimize
+    known: Known
+    progress: Progress
+
+    def rng(self) -> np.random.Generator:
+        """The stream from which heads draw; the same for all methods."""
+        return generator(self.seed, "heads")
+
+    def embed_train(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
+        """Embeddings ``(N, D)`` of the training images, or of other pixels in their place."""
+        return self._embed(self.train.pixels, pixels, "setup")
+
+    def embed_test(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
+        """Embeddings ``(n, D)`` of the test images, or of other pixels in their place."""
+        return self._embed(self.test_pixels, pixels, "score")
+
+    def _embed(self, own: Pixels, other: Pixels | None, purpose: Purpose) -> NDArray[np.float32]:
+        nothing = np.zeros(len(own), dtype=np.int64)
+        images = Images(own if other is None else other, nothing, nothing, nothing)
+        if other is not None:
+            return embed_images(self.encoder, images, purpose, progress=self.progress)
+        return self.known.embed(self.encoder, images, purpose, self.progress)
+
+    def answer(self, scores: NDArray[np.floating], **notes: Any) -> Answer:
+        """Scores with everything that was asked of the encoder."""
+        ledger: Ledger = self.encoder.ledger
+        return Answer(tuple(np.asarray(scores, dtype=np.float64).tolist()), ledger.as_dict(), notes)
+
+
+class Method(Protocol):
+    """A row of the table; made as ``target(context, parameters)``."""
+
+    def solve(self) -> Answer:
+        """Trains on the training images and answers for the test images.
+
+        Raises:
+            ConfigError: The encoder cannot do what the method needs.
+        """
+        ...

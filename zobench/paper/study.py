@@ -1,0 +1,175 @@
+"""What has to be run for the paper's table and figures, and what was found."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import store
+from ..config import RunConfig
+from ..plugins import Registry
+from ..progress import Listener
+from ..solving import Problem, Solved
+from ..statistics import two_level
+from ..statistics.two_level import Interval
+from .presets import Preset
+
+DNE = "dne:"
+SHOWN = ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "accuracy")
+Cell = tuple[str, str]
+"""Method and disease."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method on a disease, over all seeds.
+
+    Attributes:
+        method: As named.
+        disease: Likewise.
+        metrics: Means over seeds, in percent.
+        queries: Mean queries by purpose.
+        seeds: How many.
+    """
+
+    method: str
+    disease: str
+    metrics: Mapping[str, Interval]
+    queries: Mapping[str, float]
+    seeds: int
+
+
+class Study:
+    """One preset on one dataset and encoder; everything is kept in one folder and found again."""
+
+    def __init__(
+        self, preset: Preset, base: RunConfig, out: Path, registry: Registry, listener: Listener
+    ) -> None:
+        """Loads nothing yet."""
+        self.preset, self.base, self.out = preset, base, out
+        self._registry, self._listener = registry, listener
+
+    def problems(self, diseases: Iterable[str] | None = None) -> list[RunConfig]:
+        """One config a disease and seed."""
+        chosen = self.preset.diseases if diseases is None else diseases
+        return [
+            self.preset.config(self.base, disease, seed)
+            for disease in chosen
+            for seed in range(self.preset.seeds)
+        ]
+
+    def table_runs(self) -> list[RunConfig]:
+        """The runs behind the table's rows that learn noise."""
+        return [
+            problem.changed(optimizer=method.removeprefix(DNE))
+            for problem in self.problems()
+            for method in self.preset.methods
+            if method.startswith(DNE)
+        ]
+
+    def penalty_runs(self) -> dict[float, list[RunConfig]]:
+        """Those of Fig. 2a: white-box noise at each lambda."""
+        budget = self.preset.budget(self.preset.ablated_epochs, self.preset.iterations)
+        return {
+            penalty: [
+                problem.changed(optimizer="adam", penalty=penalty, budget=budget)
+                for problem in self.problems([self.preset.ablated])
+            ]
+            for penalty in self.preset.penalties
+        }
+
+    def iteration_runs(self) -> dict[int, list[RunConfig]]:
+        """Those of Fig. 2b: GeZO at each R, for as many epochs, so that a larger R costs more."""
+        preset = self.preset
+        return {
+            iterations: [
+                problem.changed(
+                    optimizer="gezo", budget=preset.budget(preset.ablated_epochs, iterations)
+                ).with_settings("optimizer", iterations=iterations)
+                for problem in self.problems([preset.ablated])
+            ]
+            for iterations in preset.local_iterations
+        }
+
+    def solve(self, methods: Sequence[str], problems: Sequence[RunConfig]) -> list[Solved]:
+        """Answers of methods on problems; what is known already is only read."""
+        found = []
+        for config in problems:
+            with Problem(config, self.out, self._registry, self._listener) as problem:
+                for method in methods:
+                    settings = self.preset.settings.get(method.partition(":")[0])
+                    found.append(problem.solve(method, settings))
+        return found
+
+    def table(self) -> list[Entry]:
+        """Every row of the table in every block."""
+        return entries(self.solve(self.preset.methods, self.problems()))
+
+    def ablation(self, runs: Mapping[Any, Sequence[RunConfig]]) -> dict[Any, Entry]:
+        """The entry of each point of an axis."""
+        found = {}
+        for point, configs in runs.items():
+            solved = [
+                answer
+                for config in configs
+                for answer in self.solve([DNE + config.optimizer], [config])
+            ]
+            (found[point],) = entries(solved)
+        return found
+
+    def universality(self, targets: Sequence[RunConfig], source: str = "dne:adam") -> list[Entry]:
+        """The noise of each disease on each target, beside ERM and the target's own noise.
+
+        Args:
+            targets: Configs of problems, with any disease and encoder.
+            source: The method whose noise is carried.
+        """
+        found = []
+        for target in targets:
+            with Problem(target, self.out, self._registry, self._listener) as problem:
+                found.append(problem.solve("erm"))
+                for disease in self.preset.diseases:
+                    noise = self.noise(source, disease, target.seed)
+                    title = f"noise of {disease.replace('_', ' ')}"
+                    found.append(problem.carry(noise, title))
+        return entries(found)
+
+    def films(self, disease: str) -> tuple[NDArray[np.float32], tuple[str, str]]:
+        """A test film ``(2, H, W)`` of each group without the finding, and the groups' names."""
+        config = self.preset.config(self.base, disease, 0)
+        with Problem(config, self.out, self._registry, self._listener) as problem:
+            return problem.films()
+
+    def noise(self, method: str, disease: str, seed: int = 0) -> NDArray[np.float32]:
+        """The noise ``(H, W)`` that a method has learnt."""
+        (solved,) = self.solve([method], [self.preset.config(self.base, disease, seed)])
+        folder = self.out / solved.answer.notes["run"]
+        last = store.snapshot_queries(folder)[-1]
+        return np.asarray(store.read_snapshot(folder, last)[0].numpy())
+
+
+def entries(solved: Sequence[Solved], seed: int = 0) -> list[Entry]:
+    """Means over seeds with intervals over seeds and patients, in order of appearance."""
+    groups: dict[Cell, list[Solved]] = defaultdict(list)
+    for each in solved:
+        groups[each.method, each.config.disease].append(each)
+    found = []
+    for number, ((method, disease), members) in enumerate(groups.items()):
+        measured = [each.metrics() for each in members]
+        metrics = {}
+        for name in SHOWN:
+            rng = np.random.default_rng([seed, number])  # the same seeds are drawn for all metrics
+            metrics[name] = two_level([each[name] for each in measured], rng)
+        ledgers = [each.answer.ledger for each in members]
+        queries = {
+            purpose: float(np.mean([each[purpose]["queries"] for each in ledgers]))
+            for purpose in ledgers[0]
+        }
+        found.append(Entry(method, disease, metrics, queries, len(members)))
+    return found

@@ -1,0 +1,224 @@
+"""Carries out methods on one problem, and keeps what they answer: one small file an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import files, store
+from .assembly import fit_parts, make_parts
+from .config import RunConfig
+from .embedding import MeteredEncoder, embed_images
+from .errors import ConfigError
+from .execution import carry_out, new_manifest, slug
+from .fairness import Predictions, signed_metrics_of_all
+from .heads import fit_head
+from .identity import identity
+from .images import load_images
+from .ledger import Ledger
+from .methods import Answer, Known, Method, MethodContext
+from .parameters import resolve
+from .pictures import healthy_films
+from .plugins import Registry
+from .progress import Listener
+from .results import read_scores
+from .scoring import bootstrap_weights
+from .sharing import digest
+
+FOLDER = "methods"
+IRRELEVANT = ("optimizer", "space", "box", "budget", "batch_size", "penalty", "snapshots")
+"""Fields of a config that a method without an optimizer does not look at."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A method's answer with the test images it is about.
+
+    Attributes:
+        method: As named.
+        config: Of the problem.
+        answer: What the method said.
+        test: Columns ``patient``, ``label``, ``sensitive`` of the test images.
+    """
+
+    method: str
+    config: RunConfig
+    answer: Answer
+    test: Mapping[str, NDArray[np.int64]]
+
+    def metrics(self, replicates: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """Metrics in percent ``(R + 1,)``: on the test patients, then on R resamples of them."""
+        columns = (self.test["patient"], self.test["label"], self.test["sensitive"])
+        count = self.config.replicates if replicates is None else replicates
+        weights = bootstrap_weights(*columns, self.config.seed, count)
+        scores = np.asarray(self.answer.scores)
+        predictions = Predictions(scores, columns[1], columns[2])
+        (found,) = signed_metrics_of_all([predictions], weights, auc=False)
+        return {name: np.abs(values) for name, values in found.items()}
+
+
+class Problem:
+    """A split of a dataset behind an encoder; images and clean embeddings are had once for all."""
+
+    def __init__(
+        self, config: RunConfig, out: Path, registry: Registry, listener: Listener
+    ) -> None:
+        """Loads encoder and dataset; no image is looked at yet.
+
+        Args:
+            config: Its optimizer is of no account; budget and batch size are those of ``dne``.
+            out: Where answers and run folders are kept.
+            registry: Plugins.
+            listener: Told what takes long.
+        """
+        self._config, self._out = config, out
+        self._registry, self._listener = registry, listener
+        self._parts = make_parts(config, registry, listener)
+        self._known = Known()
+        self._images: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.encoder.close()
+
+    def solve(self, method: str, overrides: Mapping[str, Any] | None = None) -> Solved:
+        """A method's answer, from its file if it was solved before.
+
+        Raises:
+            ZobenchError: The method is not known, or cannot be used here.
+        """
+        offer, argument = self._registry.find("methods", method)
+        chosen = dict(overrides or {})
+        parameters = asdict(resolve(offer.plugin.parameters(), chosen, "method"))
+        manifest = new_manifest(self._config, self._parts) if argument else self._manifest()
+        name = digest(identity(manifest), method, parameters)
+        path = self._out / FOLDER / f"{self._slug(method)}-{name[:10]}.json"
+        if path.exists():
+            return read_solved(path)
+        context = self._context(argument)
+        made: Method = offer.plugin.make(context, chosen, "method")
+        self._listener.phase(f"{method}, {self._config.disease}, seed {self._config.seed}", 0)
+        solved = Solved(method, self._config, made.solve(), self._columns())
+        _write(path, solved, parameters)
+        return solved
+
+    def carry(self, noise: NDArray[np.float32], title: str) -> Solved:
+        """What the classifier comes to on images that carry a noise ``(H, W)`` learnt elsewhere.
+
+        Raises:
+            ConfigError: The noise has another size than the encoder's images.
+        """
+        import torch
+
+        size = self._parts.encoder.spec.image_shape[1:]
+        if noise.shape != size:
+            raise ConfigError(
+                f"a noise of {noise.shape[0]} x {noise.shape[1]} pixels cannot be carried to encoder "
+                f"{self._config.encoder!r}, whose images have {size[0]} x {size[1]}"
+            )
+        name = digest(identity(self._manifest()), title, noise)
+        path = self._out / FOLDER / f"{self._slug('carried')}-{name[:10]}.json"
+        if path.exists():
+            return read_solved(path)
+        context, edit = self._context(""), torch.from_numpy(noise)[None]
+        self._listener.phase(f"{title}, {self._config.disease}, seed {self._config.seed}", 0)
+        train, test = (
+            embed_images(context.encoder, images, purpose, edit, context.progress)
+            for images, purpose in zip(self._load(), ("setup", "score"), strict=True)
+        )
+        head = fit_head(
+            train, context.train.label, protocol=context.protocol, role="disease", rng=context.rng()
+        )
+        answer = context.answer(head.score(test))
+        solved = Solved(title, self._config, answer, self._columns())
+        _write(path, solved, {})
+        return solved
+
+    def films(self) -> tuple[NDArray[np.float32], tuple[str, str]]:
+        """A test film ``(2, H, W)`` in [0, 1] of each group without the finding; the groups' names."""
+        return healthy_films(self._load()[1]), self._parts.dataset.spec.groups
+
+    def _manifest(self) -> dict[str, Any]:
+        """Of the problem alone, as if there were no optimizer."""
+        manifest = new_manifest(self._config, self._parts)
+        config, parameters = manifest["config"], manifest["parameters"]
+        manifest["config"] = {key: config[key] for key in config if key not in IRRELEVANT}
+        manifest["parameters"] = {key: parameters[key] for key in parameters if key != "optimizer"}
+        return manifest
+
+    def _slug(self, method: str) -> str:
+        return slug(replace(self._config, optimizer=method))
+
+    def _context(self, argument: str) -> MethodContext:
+        train, test = self._load()
+        return MethodContext(
+            train=train,
+            test_pixels=test.pixels,
+            encoder=MeteredEncoder(self._parts.encoder, Ledger(self._config.backward_cost)),
+            protocol=self._config.heads,
+            seed=self._config.seed,
+            argument=argument,
+            optimize=self._optimize,
+            known=self._known,
+            progress=lambda done, total: self._listener.update(done),
+        )
+
+    def _load(self) -> Any:
+        if self._images is None:
+            split, dataset = self._parts.split, self._parts.dataset
+            self._listener.phase("prepare images", len(split.train) + len(split.test))
+            self._images = tuple(
+                load_images(dataset, rows, lambda done, total: self._listener.update(done))
+                for rows in (split.train, split.test)
+            )
+        return self._images
+
+    def _columns(self) -> dict[str, NDArray[np.int64]]:
+        test = self._load()[1]
+        return {"patient": test.patient, "label": test.label, "sensitive": test.sensitive}
+
+    def _optimize(self, optimizer: str) -> Answer:
+        """A run, in the folder that a suite would choose for it."""
+        config, parts = replace(self._config, optimizer=optimizer), self._parts
+        fitted = fit_parts(config, self._registry, parts.encoder, lambda size: parts.dataset)
+        name = f"{slug(config)}-{identity(new_manifest(config, fitted))[:10]}"
+        result = carry_out(
+            config, self._out / name, registry=self._registry, listener=self._listener
+        )
+        last = read_scores(result.run_dir)[0][-1]
+        return Answer(last.score, result.ledger, {"run": name, "norm": last.norm})
+
+
+def read_solved(path: Path) -> Solved:
+    """An answer from its file.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    found = files.read_json(path)
+    answer = Answer(tuple(found["scores"]), found["ledger"], found["notes"])
+    test = {name: np.asarray(column, dtype=np.int64) for name, column in found["test"].items()}
+    return Solved(found["method"], RunConfig(**found["config"]), answer, test)
+
+
+def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
+    with files.disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    found = {
+        "schema": store.SCHEMA,
+        "method": solved.method,
+        "parameters": dict(parameters),
+        "config": solved.config.as_dict(),
+        "scores": list(solved.answer.scores),
+        "ledger": solved.answer.ledger,
+        "notes": dict(solved.answer.notes),
+        "test": {name: column.tolist() for name, column in solved.test.items()},
+    }
+    files.write_json(path, found)
