@@ -59,6 +59,7 @@ def healthy_films(images: Images) -> Grey:
 
 
 def new_figure(width: float, height: float) -> Figure:
+    """A figure in inches that belongs to no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -129,10 +129,9 @@ class Problem:
             return read_solved(path)
         context, edit = self._context(""), torch.from_numpy(noise)[None]
         self._listener.phase(f"{title}, {self._config.disease}, seed {self._config.seed}", 0)
-        train, test = (
-            embed_images(context.encoder, images, purpose, edit, context.progress)
-            for images, purpose in zip(self._load(), ("setup", "score"), strict=True)
-        )
+        images, encoder, told = self._load(), context.encoder, context.progress
+        train = embed_images(encoder, images[0], "setup", edit, told)
+        test = embed_images(encoder, images[1], "score", edit, told)
         head = fit_head(
             train, context.train.label, protocol=context.protocol, role="disease", rng=context.rng()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from .console import ConsoleListener, output_console
 from .suite import run_planned
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..paper.table import Block
     from ..plugins import Registry
     from ..progress import Listener
@@ -58,8 +61,6 @@ def make_paper(
             "--set optimizer.… would set it for every row; the rows are what the paper compares. "
             "Settings of datasets, encoders and splits may be given"
         )
-    import dataclasses
-
     chosen = PRESETS[preset]
     if seeds is not None:
         chosen = dataclasses.replace(chosen, seeds=seeds)
@@ -176,7 +177,7 @@ class _Writer:
         draw = draw_images if name == "fig3" else draw_noise
         self._draw(draw(films, groups, noises), name)
 
-    def _draw(self, figure: object, name: str) -> None:
+    def _draw(self, figure: Figure, name: str) -> None:
         from ..paper.figures import save
 
         for suffix in (".pdf", ".png"):

@@ -89,13 +89,18 @@ class Study:
         preset = self.preset
         return {
             iterations: [
-                problem.changed(
-                    optimizer="gezo", budget=preset.budget(preset.ablated_epochs, iterations)
-                ).with_settings("optimizer", iterations=iterations)
-                for problem in self.problems([preset.ablated])
+                self._gezo(problem, iterations) for problem in self.problems([preset.ablated])
             ]
             for iterations in preset.local_iterations
         }
+
+    def _gezo(self, problem: RunConfig, iterations: int) -> RunConfig:
+        """GeZO with R iterations an epoch; the default is not said, so that it is the table's run."""
+        budget = self.preset.budget(self.preset.ablated_epochs, iterations)
+        config = problem.changed(optimizer="gezo", budget=budget)
+        if iterations == self.preset.iterations:
+            return config
+        return config.with_settings("optimizer", iterations=iterations)
 
     def solve(self, methods: Sequence[str], problems: Sequence[RunConfig]) -> list[Solved]:
         """Answers of methods on problems; what is known already is only read."""

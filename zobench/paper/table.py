@@ -202,7 +202,8 @@ small {{ display: block; opacity: .65; }}
 .second {{ text-decoration: underline; }}
 </style>
 <h1>{title}</h1>
-<p>Percent, mean over seeds with 95 % interval; best bold, second underlined; what the paper says below.</p>
+<p>Percent, mean over seeds with 95 % interval; best bold, second underlined; below what the paper
+says.</p>
 {body}
 </html>
 """
