@@ -1,0 +1,215 @@
+"""What makes each method the one that its paper describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import SIZES, TinyEncoder, tiny_registry
+from zobench_plugins.methods.batch_sampling import stratified_batches
+from zobench_plugins.methods.biasadv import fit_biased_head
+from zobench_plugins.methods.group_dro import GroupDroParameters, fit_worst_group
+from zobench_plugins.methods.sketch import SketchParameters, xdog
+
+from zobench.config import RunConfig
+from zobench.encoders import EncoderSpec
+from zobench.errors import ConfigError
+from zobench.heads import fit_head
+from zobench.progress import Silence
+from zobench.solving import Problem, Solved
+from zobench.statistics.measured import measure
+
+TRAIN, TEST = 120, 160
+
+
+def config(**fields: Any) -> RunConfig:
+    settings: dict[str, Any] = {"budget": 200, "batch_size": 10, "replicates": 50, "snapshots": 1}
+    names = {"encoder": "tiny", "dataset": "tiny", "disease": "spots"}
+    return RunConfig(**{**settings, **names, "overrides": SIZES, **fields})
+
+
+def solve(tmp_path: Path, *methods: str, encoder: Any = None, **fields: Any) -> list[Solved]:
+    registry = tiny_registry(encoder=encoder)
+    with Problem(config(**fields), tmp_path, registry, Silence()) as problem:
+        return [problem.solve(method) for method in methods]
+
+
+def groups(n: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of which one tells the disease and one, louder, the group that it goes with."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, n)
+    sensitive = np.where(rng.random(n) < 0.9, label, 1 - label)
+    noise = rng.normal(size=(n, 4))
+    noise[:, 0] += 1.2 * (2 * label - 1)
+    noise[:, 1] += 2.5 * (2 * sensitive - 1)
+    return noise, label, 2 * label + sensitive
+
+
+def worst_loss(head: Any, x: np.ndarray, label: np.ndarray, group: np.ndarray) -> float:
+    losses = np.logaddexp(0, -(2 * label - 1) * head.score(x))
+    return max(losses[group == number].mean() for number in range(4))
+
+
+def test_group_dro_weighs_the_worst_group_most_and_helps_it() -> None:
+    x, label, group = groups()
+    erm = fit_head(x, label, protocol="converged", role="disease", rng=np.random.default_rng(0))
+    head, weights = fit_worst_group(x, label, group, GroupDroParameters())
+    losses = [
+        np.logaddexp(0, -(2 * label - 1) * head.score(x))[group == g].mean() for g in range(4)
+    ]
+    worst = int(np.argmax(losses))
+    assert np.allclose(weights.sum(1), 1)
+    assert int(np.argmax(weights[-1])) == worst
+    assert weights[-1, worst] > weights[100, worst] > weights[0, worst] == 0.25
+    assert worst_loss(head, x, label, group) < 0.8 * worst_loss(erm, x, label, group)
+
+
+def test_group_dro_with_a_still_adversary_is_the_mean_over_groups() -> None:
+    x, label, group = groups()
+    parameters = GroupDroParameters(steps=4000, group_step=0.0)
+    head, weights = fit_worst_group(x, label, group, parameters)
+    counts = np.bincount(group, minlength=4)
+    balanced = fit_head(
+        x,
+        label,
+        protocol="converged",
+        role="disease",
+        rng=np.random.default_rng(0),
+        weights=len(x) / (4 * counts[group]),
+    )
+    assert (weights == 0.25).all()
+    assert np.allclose(head.score(x), balanced.score(x), atol=0.05)
+
+
+def test_batches_hold_equally_many_of_each_cell_and_everybody_comes_round() -> None:
+    rng = np.random.default_rng(1)
+    label = (rng.random(203) < 0.3).astype(np.int64)
+    sensitive = (rng.random(203) < 0.2).astype(np.int64)
+    cell = 2 * label + sensitive
+    batches = list(stratified_batches(label, sensitive, 32, rng))
+    for rows in batches:
+        assert np.bincount(cell[rows], minlength=4).tolist() == [8] * 4
+    everybody = np.concatenate(batches)
+    assert set(everybody.tolist()) == set(range(203))
+    times = np.bincount(everybody)
+    for number in range(4):
+        assert times[cell == number].max() - times[cell == number].min() <= 1
+
+
+def test_batch_sampling_trains_on_those_batches_in_the_paper_protocol(tmp_path: Path) -> None:
+    erm, sampled = solve(tmp_path, "erm", "batch-sampling", heads="paper")
+    assert erm.answer.scores != sampled.answer.scores
+
+
+def test_the_biased_head_gives_up_on_what_contradicts_the_bias() -> None:
+    x, label, group = groups()
+    biased = fit_biased_head(x, label, 0.9)
+    fair = fit_head(x, label, protocol="converged", role="disease", rng=np.random.default_rng(0))
+    against = (group == 1) | (group == 2)
+    right = [((head.score(x) > 0) == label)[against].mean() for head in (biased, fair)]
+    assert right[0] < right[1]
+
+
+def test_biasadv_lowers_the_biased_heads_confidence_and_books_the_way_back(tmp_path: Path) -> None:
+    (solved,) = solve(tmp_path, "biasadv")
+    before, after = solved.answer.notes["confidence_of_biased_head"]
+    assert after < before - 0.02
+    optimize = solved.answer.ledger["optimize"]
+    assert optimize["backward"] == 10 * TRAIN
+    assert optimize["queries"] == 10 * TRAIN * 3 + TRAIN
+
+
+def test_biasadv_refuses_an_encoder_without_gradients(tmp_path: Path) -> None:
+    class Closed(TinyEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spec = EncoderSpec("closed", (1, 8, 8), 6, False, True, "closed", 50)
+
+    with pytest.raises(ConfigError, match="'closed' gives none"):
+        solve(tmp_path, "biasadv", encoder=lambda request: Closed())
+
+
+def test_a_sketch_has_lines_at_edges_and_nothing_else() -> None:
+    image = np.full((32, 32), 0.7, dtype=np.float32)
+    image[:, 16:] = 0.9
+    drawn = xdog(image, SketchParameters())
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert (drawn[:, :10] == 1).all()
+    assert (drawn[:, 24:] == 1).all()
+    assert drawn[:, 14:16].min() < 0.5
+
+
+def upside_down(image: np.ndarray) -> np.ndarray:
+    return image[::-1]
+
+
+def wrong_shape(image: np.ndarray) -> np.ndarray:
+    return image[0]
+
+
+def test_the_sketcher_can_be_replaced(tmp_path: Path) -> None:
+    with Problem(config(), tmp_path, tiny_registry(), Silence()) as problem:
+        turned = problem.solve("sketch", {"sketcher": "test_methods:upside_down"})
+        assert turned.answer.ledger["setup"]["queries"] == TRAIN
+        for name, words in (
+            ("test_methods:wrong_shape", "one finite value"),
+            ("nowhere:draw", "importable"),
+            ("draw", "importable"),
+        ):
+            with pytest.raises(ConfigError, match=words):
+                problem.solve("sketch", {"sketcher": name})
+
+
+def test_erm_is_the_first_row_of_a_run_and_dne_its_last(tmp_path: Path) -> None:
+    erm, dne = solve(tmp_path, "erm", "dne:adam")
+    stored = measure(tmp_path / dne.answer.notes["run"])
+    assert stored.resamples is not None
+    for row, solved in ((0, erm), (-1, dne)):
+        for name in ("eo_n", "eo_p", "accuracy"):
+            assert np.array_equal(
+                solved.metrics()[name], np.abs(stored.resamples.metrics[name][row])
+            )
+    assert erm.answer.ledger["setup"]["queries"] == TRAIN
+    assert erm.answer.ledger["score"]["queries"] == TEST
+    assert dne.answer.ledger["optimize"]["queries"] == 200 - 200 % 30
+
+
+def test_answers_are_kept_and_embeddings_shared_but_booked(tmp_path: Path) -> None:
+    encoder = TinyEncoder()
+    methods = ("erm", "group-dro", "batch-sampling")
+    first = solve(tmp_path, *methods, encoder=lambda request: encoder)
+    assert sum(encoder.calls) == TRAIN + TEST
+    for solved in first:
+        assert solved.answer.ledger["setup"]["queries"] == TRAIN
+        assert solved.answer.ledger["setup"]["requests"] == 3
+    again = solve(tmp_path, *methods, encoder=lambda request: encoder)
+    assert sum(encoder.calls) == TRAIN + TEST
+    assert [each.answer for each in again] == [each.answer for each in first]
+    solve(tmp_path, "erm", encoder=lambda request: encoder, budget=300)
+    assert sum(encoder.calls) == TRAIN + TEST  # a budget is nothing to a method that has none
+
+
+def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:
+    from zobench import store
+
+    with Problem(config(), tmp_path, tiny_registry(), Silence()) as problem:
+        own = problem.solve("dne:adam")
+        folder = tmp_path / own.answer.notes["run"]
+        noise = store.read_snapshot(folder, store.snapshot_queries(folder)[-1])[0].numpy()
+        assert problem.carry(noise, "noise of spots").answer.scores == own.answer.scores
+        with pytest.raises(ConfigError, match="4 x 4 pixels"):
+            problem.carry(torch.zeros(4, 4).numpy(), "noise of nobody")
+
+
+def test_a_wrong_method_or_parameter_is_named(tmp_path: Path) -> None:
+    with Problem(config(), tmp_path, tiny_registry(), Silence()) as problem:
+        with pytest.raises(ConfigError, match="did you mean 'sketch'"):
+            problem.solve("sketsh")
+        with pytest.raises(ConfigError, match="dne:<optimizer>"):
+            problem.solve("dne")
+        with pytest.raises(ConfigError, match="method"):
+            problem.solve("group-dro", {"stepz": 3})
