@@ -233,18 +233,21 @@ def bootstrap_weights(
     replicates: int,
 ) -> Floats:
     """``(R + 1, n)``: how often each test image counts on the data and in each of R resamples."""
-    return _weights(*(each.tobytes() for each in (patient, label, sensitive)), seed, replicates)
+    columns = (each.tobytes() for each in (patient, label, sensitive))
+    return _counts(*columns, seed, replicates).astype(np.float64)
 
 
-@lru_cache(maxsize=4)
-def _weights(patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int) -> Floats:
-    """How often each image counts, the data first; the same for all runs on the same test images."""
+@lru_cache(maxsize=32)
+def _counts(
+    patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int
+) -> NDArray[np.uint16]:
+    """As :func:`bootstrap_weights`, kept small: all runs on the same test images see the same."""
     who, y, a = (np.frombuffer(each, dtype=np.int64) for each in (patient, label, sensitive))
-    data = np.ones((1, len(who)))
+    data = np.ones((1, len(who)), dtype=np.uint16)
     if not replicates:
         return data
     drawn = patient_weights(who, y, a, replicates, generator(seed, "bootstrap"))
-    return np.concatenate([data, drawn])
+    return np.concatenate([data, drawn.astype(np.uint16)])
 
 
 def summarise(raws: Sequence[Raw], resamples: Resamples) -> Summary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -102,9 +103,8 @@ class Problem:
         path = self._out / FOLDER / f"{self._slug(method)}-{name[:10]}.json"
         if path.exists():
             return read_solved(path)
-        context = self._context(argument)
+        context = self._context(argument, method)
         made: Method = offer.plugin.make(context, chosen, "method")
-        self._listener.phase(f"{method}, {self._config.disease}, seed {self._config.seed}", 0)
         solved = Solved(method, self._config, made.solve(), self._columns())
         _write(path, solved, parameters)
         return solved
@@ -127,8 +127,7 @@ class Problem:
         path = self._out / FOLDER / f"{self._slug('carried')}-{name[:10]}.json"
         if path.exists():
             return read_solved(path)
-        context, edit = self._context(""), torch.from_numpy(noise)[None]
-        self._listener.phase(f"{title}, {self._config.disease}, seed {self._config.seed}", 0)
+        context, edit = self._context("", title), torch.from_numpy(noise)[None]
         images, encoder, told = self._load(), context.encoder, context.progress
         train = embed_images(encoder, images[0], "setup", edit, told)
         test = embed_images(encoder, images[1], "score", edit, told)
@@ -155,8 +154,9 @@ class Problem:
     def _slug(self, method: str) -> str:
         return slug(replace(self._config, optimizer=method))
 
-    def _context(self, argument: str) -> MethodContext:
+    def _context(self, argument: str, title: str) -> MethodContext:
         train, test = self._load()
+        words = f"{title}, {self._config.disease}, seed {self._config.seed}"
         return MethodContext(
             train=train,
             test_pixels=test.pixels,
@@ -166,7 +166,7 @@ class Problem:
             argument=argument,
             optimize=self._optimize,
             known=self._known,
-            progress=lambda done, total: self._listener.update(done),
+            progress=_Passes(self._listener, words),
         )
 
     def _load(self) -> Any:
@@ -193,6 +193,19 @@ class Problem:
         )
         last = read_scores(result.run_dir)[0][-1]
         return Answer(last.score, result.ledger, {"run": name, "norm": last.norm})
+
+
+class _Passes:
+    """A new phase for each time that a method goes through images."""
+
+    def __init__(self, listener: Listener, title: str) -> None:
+        self._listener, self._title, self._done = listener, title, math.inf
+
+    def __call__(self, done: int, total: int) -> None:
+        if done <= self._done:
+            self._listener.phase(self._title, total)
+        self._done = done
+        self._listener.update(done)
 
 
 def read_solved(path: Path) -> Solved:

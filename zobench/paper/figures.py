@@ -55,7 +55,8 @@ def draw_ablation(points: Mapping[Any, Entry], erm: Entry, axis: str) -> Figure:
     axes.set_xticks(places, words)
     axes.set(xlabel=f"{axis}; queries below", ylabel="percent", xlim=(-0.4, len(points) - 0.4))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.plot([], [], color="grey", linestyle="--", linewidth=0.9, label="ERM")
+    axes.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
 
 
