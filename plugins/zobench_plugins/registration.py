@@ -111,6 +111,10 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
             "procedural chest X-rays: pleural_effusion, pneumonia, edema; sex as attribute",
             label="built in",
         ),
+        "chexpert": Plugin(
+            "zobench_plugins.datasets.chexpert:CheXpertDataset",
+            "CheXpert's layout (train.csv, valid.csv and JPEG films), by sex, age or race",
+        ),
         "nih": Plugin(
             "zobench_plugins.datasets.nih:NihDataset",
             "ChestX-ray14 layout: any finding against No Finding; sex as attribute",

@@ -12,8 +12,9 @@ from zobench.errors import ConfigError
 from zobench.plugins import load_registry
 
 NAMES = sorted(load_registry().offers["datasets"])
-DISEASES = {"phantom": "edema", "nih": "pneumonia"}
-SETTINGS = {"phantom": {"patients": 24}, "nih": {}}
+DISEASES = {"phantom": "edema", "nih": "pneumonia", "chexpert": "pneumonia"}
+SETTINGS = {"phantom": {"patients": 24}, "nih": {}, "chexpert": {}}
+ROOTS = {"nih": "films_root", "chexpert": "chexpert_root"}
 """A small member of each; a dataset without one fails the first test."""
 
 SIZE = 64
@@ -27,7 +28,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def root(name: str, request: pytest.FixtureRequest) -> Path | None:
-    return None if name == "phantom" else request.getfixturevalue("films_root")
+    found: Path | None = request.getfixturevalue(ROOTS[name]) if name in ROOTS else None
+    return found
 
 
 def make(name: str, root: Path | None, cache: Path, disease: str = "") -> Dataset:

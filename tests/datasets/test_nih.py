@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ Row = list[str]
 
 
 def open_dataset(root: Path, disease: str = "pneumonia", **parameters: object) -> NihDataset:
-    request = DatasetRequest(disease, root, 64, root)
+    request = DatasetRequest(disease, root, 64, Path(os.environ["ZOBENCH_CACHE"]))
     return NihDataset(request, NihParameters(**parameters))
 
 

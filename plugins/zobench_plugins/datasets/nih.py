@@ -7,20 +7,18 @@ are left out. Sex is the sensitive attribute.
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
 from zobench.errors import ConfigError, DatasetError
 from zobench.parameters import nearest, parameter
+
+from .films import Film, FilmCache, digest_of, load_film
 
 TABLE = "Data_Entry_2017.csv"
 IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
@@ -78,7 +76,6 @@ class NihDataset:
                 f"{table} is missing; --data-root must be the folder that holds {TABLE} and the "
                 "images (ChestX-ray14's layout)"
             )
-        self._size = request.size
         try:
             entries = list(_read(table, request.root, request.disease))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -98,11 +95,13 @@ class NihDataset:
         self._spec = DatasetSpec(
             name="nih",
             disease=request.disease,
-            shape=(1, self._size, self._size),
+            shape=(1, request.size, request.size),
             groups=GROUPS,
-            digest=_digest(self._entries),
+            digest=digest_of(_lines(self._entries)),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
         )
+        paths = [entry.path for entry in self._entries]
+        self._cache = FilmCache.of(request.cache / "nih", paths, request.size)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -115,18 +114,18 @@ class NihDataset:
         return self._records
 
     def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
-        """Decodes and resizes films, several at a time.
+        """Films, decoded the first time that they are asked for.
 
         Raises:
             DatasetError: A file is missing, damaged, or not an 8-bit grey film.
         """
-        films = np.empty((len(rows), 1, self._size, self._size), dtype=np.uint8)
-        with ThreadPoolExecutor() as pool:
-            work = pool.map(lambda row: _load(self._entries[row], self._size), rows.tolist())
-            for done, film in enumerate(work, start=1):
-                films[done - 1, 0] = film
-                progress(done, len(rows))
-        return films
+
+        def decode(row: int) -> Film:
+            entry = self._entries[row]
+            where = f"{entry.path} (line {entry.line} of the table)"
+            return load_film(entry.path, where, self._cache.size)
+
+        return self._cache.read(rows, decode, progress)
 
 
 def _read(table: Path, root: Path, disease: str) -> Iterator[_Entry]:
@@ -206,45 +205,9 @@ def _check_sexes(entries: list[_Entry], table: Path) -> None:
             )
 
 
-def _digest(entries: list[_Entry]) -> str:
-    """Of the chosen rows and the sizes of their files."""
-    hasher = hashlib.blake2b(digest_size=8)
-    for entry in entries:
-        size = entry.path.stat().st_size
-        hasher.update(
-            f"{entry.path.name},{entry.patient},{entry.label},{entry.sensitive},{size}\n".encode()
-        )
-    return hasher.hexdigest()
-
-
-def _load(entry: _Entry, size: int) -> NDArray[np.uint8]:
-    where = f"{entry.path} (line {entry.line} of the table)"
-    try:
-        with Image.open(entry.path) as image:
-            image.load()
-            grey = _grey(image, where)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DatasetError(f"{where} is not a readable image: {error}") from error
-    return np.asarray(grey.resize((size, size), Image.Resampling.LANCZOS))
-
-
-def _grey(image: Image.Image, where: str) -> Image.Image:
-    """The film as 8-bit grey; colour is accepted where it is grey in disguise, as some of NIH's.
-
-    Raises:
-        DatasetError: The image has colour, transparency, or more than 8 bits.
-    """
-    if image.mode == "L":
-        return image
-    if image.mode in ("RGB", "RGBA"):
-        bands = [np.asarray(band) for band in image.split()]
-        same = np.array_equal(bands[0], bands[1]) and np.array_equal(bands[0], bands[2])
-        if same and (len(bands) == 3 or bool((bands[3] == 255).all())):
-            return image.getchannel(0)
-        raise DatasetError(
-            f"{where} is {image.mode} with colour or transparency; a film must be 8-bit grey"
-        )
-    raise DatasetError(
-        f"{where} has pixel mode {image.mode}; a film must be 8-bit grey: choose the window and "
-        "convert it first, for a rescaling by guess would change what the encoder sees"
-    )
+def _lines(entries: list[_Entry]) -> list[str]:
+    """The chosen rows and the sizes of their files."""
+    return [
+        f"{each.path.name},{each.patient},{each.label},{each.sensitive},{each.path.stat().st_size}"
+        for each in entries
+    ]

@@ -1,0 +1,362 @@
+"""CheXpert in its published layout: ``train.csv`` and ``valid.csv`` beside folders of JPEG films.
+
+Irvin et al., "CheXpert", AAAI 2019. A finding is compared with "No Finding", as the paper's code does;
+films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not mentioned).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.errors import ConfigError, DatasetError
+from zobench.parameters import nearest, parameter
+
+from .films import Film, FilmCache, digest_of, load_film
+
+if TYPE_CHECKING:
+    import pandas
+
+TABLES = ("train.csv", "valid.csv")
+PATH, SEX, AGE, PLANE, VIEW = "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA"
+NO_FINDING = "No Finding"
+FINDINGS = (
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+UNCERTAIN_IS_POSITIVE = ("Atelectasis", "Edema")
+"""Where ``uncertain=usual`` means ``ones``: U-Ones did best there in Irvin et al., Table 3."""
+SEXES = {"Female": 0, "Male": 1}
+BIAS = 0.8
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class CheXpertParameters:
+    """Which films to use, and what they are divided by."""
+
+    view: str = parameter(
+        "frontal", "projection", choices=("frontal", "AP", "PA", "lateral", "any")
+    )
+    uncertain: str = parameter(
+        "usual",
+        "what -1 means: positive, negative, or left out; usual is ones for atelectasis and edema, "
+        "zeros for the others",
+        choices=("usual", "ones", "zeros", "ignore"),
+    )
+    negatives: str = parameter(
+        "no-finding",
+        "films without the disease: those with No Finding, or all that lack it",
+        choices=("no-finding", "absent"),
+    )
+    sensitive: str = parameter("sex", "attribute a", choices=("sex", "age", "race"))
+    age: int = parameter(65, "a=1 from this age on, in years, if sensitive=age", low=1, high=120)
+    races: str = parameter(
+        "White,Black",
+        "beginnings of the two races compared, if sensitive=race; others are left out",
+    )
+    demographics: str = parameter("", "CSV file of PATIENT and PRIMARY_RACE, if sensitive=race")
+    rows: str = parameter("", "text file of the Path of each film to use, one a line")
+    missing: float = parameter(
+        0.0, "share of the films that may be missing; they are left out", low=0.0, high=1.0
+    )
+
+
+class CheXpertDataset:
+    """Films of one finding and of none."""
+
+    def __init__(self, request: DatasetRequest, parameters: CheXpertParameters) -> None:
+        """Reads and checks the tables; no film is opened yet.
+
+        Raises:
+            ConfigError: No folder, or an unknown disease.
+            DatasetError: A file, column or row is wrong.
+        """
+        root = _root(request.root)
+        finding = _finding(request.disease)
+        table = _read(root, finding)
+        table = _labelled(table, finding, parameters)
+        table = _viewed(table, parameters.view)
+        if parameters.rows:
+            table = _listed(table, Path(parameters.rows))
+        table, groups = _divided(table, parameters)
+        self._paths, table = _present(table, root, parameters.missing)
+        cells = table.groupby(["label", "sensitive"]).size()
+        if len(cells) < 4:
+            raise DatasetError(
+                f"{root}: with these settings a cell of ({finding}, {parameters.sensitive}) is empty; "
+                f"there are {len(table)} films in all. Widen view, rows, races or age"
+            )
+        label, sensitive = table["label"].to_numpy(), table["sensitive"].to_numpy()
+        self._records = Records(
+            patient=table["patient"].to_numpy(),
+            label=label,
+            sensitive=sensitive,
+            age=table[AGE].to_numpy(),
+            view=table[VIEW].fillna("").to_numpy(dtype=str),
+        )
+        lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
+        lines = [
+            f"{path.parent.parent.name}/{path.parent.name}/{path.name},{y},{a},{path.stat().st_size}"
+            for path, y, a in zip(self._paths, label, sensitive, strict=True)
+        ]
+        self._spec = DatasetSpec(
+            name="chexpert",
+            disease=request.disease,
+            shape=(1, request.size, request.size),
+            groups=groups,
+            digest=digest_of(lines),
+            positive_rate_gap=BIAS if lean >= 0 else -BIAS,
+        )
+        self._cache = FilmCache.of(request.cache / "chexpert", self._paths, request.size)
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the manifest says; the default bias leans as the archive itself leans."""
+        return self._spec
+
+    @property
+    def records(self) -> Records:
+        """One row a film."""
+        return self._records
+
+    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        """Films, decoded the first time that they are asked for.
+
+        Raises:
+            DatasetError: A file is damaged, or not an 8-bit grey film.
+        """
+
+        def decode(row: int) -> Film:
+            path = self._paths[row]
+            return load_film(path, str(path), self._cache.size)
+
+        return self._cache.read(rows, decode, progress)
+
+
+def _root(given: Path | None) -> Path:
+    """The folder of the tables: the one given, or the one published folder in it."""
+    if given is None:
+        raise ConfigError("dataset chexpert needs --data-root: the folder that holds train.csv")
+    if not given.is_dir():
+        raise ConfigError(f"--data-root is {str(given)!r}, which is not a folder")
+    inside = sorted(each.parent for each in given.glob(f"*/{TABLES[0]}"))
+    for folder in (given, *inside[:1]):
+        if (folder / TABLES[0]).is_file():
+            return folder
+    raise DatasetError(
+        f"{given / TABLES[0]} is missing; --data-root must be the folder that holds {TABLES[0]}, "
+        f"{TABLES[1]} and the films (CheXpert-v1.0 or CheXpert-v1.0-small)"
+    )
+
+
+def _finding(disease: str) -> str:
+    plain = {_plain(name): name for name in FINDINGS}
+    if _plain(disease) not in plain:
+        known = sorted(name.replace(" ", "_") for name in plain)
+        raise ConfigError(
+            f"disease is {disease!r}, but CheXpert knows only {', '.join(known)}"
+            + nearest(disease, known)
+        )
+    return plain[_plain(disease)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip().lower())
+
+
+def _read(root: Path, finding: str) -> pandas.DataFrame:
+    """Both tables, one row a film, with the columns that matter."""
+    import pandas
+
+    columns = [PATH, SEX, AGE, PLANE, VIEW, NO_FINDING, finding]
+    parts = []
+    for path in (root / name for name in TABLES):
+        if not path.is_file() and path.name != TABLES[0]:
+            continue  # some copies lack the validation part
+        try:
+            found = pandas.read_csv(path, usecols=lambda name: name in columns)
+        except (OSError, ValueError, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path} cannot be read as a CSV file: {error}") from error
+        for column in columns:
+            if column not in found:
+                raise DatasetError(
+                    f"{path} has no column {column!r}; of those needed it has "
+                    f"{', '.join(found.columns)}"
+                )
+        parts.append(found)
+    table = pandas.concat(parts, ignore_index=True)
+    for column in (NO_FINDING, finding):
+        table[column] = pandas.to_numeric(table[column], errors="coerce")
+        odd = ~(table[column].isna() | table[column].isin((-1.0, 0.0, 1.0)))
+        _refuse(table, odd, f"column {column!r} is not 1, 0, -1 or blank")
+    patient = table[PATH].astype(str).str.extract(r"patient(\d+)", expand=False)
+    _refuse(table, patient.isna(), "no patient can be read from Path (patient00001/…)")
+    age = pandas.to_numeric(table[AGE], errors="coerce")
+    _refuse(table, age.isna(), f"{AGE} is not a number of years")
+    table["patient"], table[AGE] = patient.astype("int64"), age.astype("int64")
+    return table
+
+
+def _refuse(table: pandas.DataFrame, rows: pandas.Series[bool], what: str) -> None:
+    """Names the first rows that break a rule, and counts all.
+
+    Raises:
+        DatasetError: There are any.
+    """
+    if rows.any():
+        names = ", ".join(str(each) for each in table.loc[rows, PATH].head(SHOWN))
+        more = f" and {int(rows.sum()) - SHOWN} more" if rows.sum() > SHOWN else ""
+        raise DatasetError(f"{what}: {names}{more}")
+
+
+def _labelled(
+    table: pandas.DataFrame, finding: str, parameters: CheXpertParameters
+) -> pandas.DataFrame:
+    """Rows that are positive or negative, with the column ``label``."""
+    policy = parameters.uncertain
+    if policy == "usual":
+        policy = "ones" if finding in UNCERTAIN_IS_POSITIVE else "zeros"
+    said = table[finding]
+    positive = (said == 1) | ((said == -1) & (policy == "ones"))
+    _refuse(
+        table,
+        (said == 1) & (table[NO_FINDING] == 1),
+        f"labels contradict each other, {finding} and {NO_FINDING} both being 1",
+    )
+    if parameters.negatives == "no-finding":
+        negative = (table[NO_FINDING] == 1) & ~positive
+    else:
+        negative = ~positive
+    if policy == "ignore":
+        negative &= said != -1
+    chosen = table[positive | negative].copy()
+    chosen["label"] = positive[positive | negative].astype("int64")
+    twice = chosen.duplicated(PATH, keep=False)
+    same = chosen.groupby(PATH)["label"].transform("nunique") > 1
+    _refuse(chosen, twice & same, "the same film is there twice with different labels")
+    return chosen.drop_duplicates(PATH)
+
+
+def _viewed(table: pandas.DataFrame, view: str) -> pandas.DataFrame:
+    if view == "any":
+        return table
+    if view in ("frontal", "lateral"):
+        return table[table[PLANE].astype(str).str.lower() == view]
+    return table[table[VIEW] == view]
+
+
+def _listed(table: pandas.DataFrame, path: Path) -> pandas.DataFrame:
+    """Only the films of a list, which fixes a published split; the first folder of a Path is free."""
+    try:
+        wanted = {
+            _tail(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()
+        }
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"dataset.rows is {str(path)!r}, which cannot be read: {error}"
+        ) from error
+    tails = table[PATH].map(_tail)
+    unknown = wanted - set(tails)
+    if unknown:
+        raise DatasetError(
+            f"{path} names {len(unknown)} films that are not among those chosen by disease, view and "
+            f"uncertain, such as {min(unknown)}"
+        )
+    return table[tails.isin(wanted)]
+
+
+def _tail(path: str) -> str:
+    """A Path without the name of the root, which is free."""
+    parts = path.strip().strip("/").split("/")
+    place = next((n for n, part in enumerate(parts) if part in ("train", "valid", "test")), 1)
+    return "/".join(parts[place:])
+
+
+def _divided(
+    table: pandas.DataFrame, parameters: CheXpertParameters
+) -> tuple[pandas.DataFrame, tuple[str, str]]:
+    """Rows whose sensitive attribute is known, with the column ``sensitive``; the groups' names."""
+    kind = parameters.sensitive
+    groups: tuple[str, str]
+    if kind == "sex":
+        groups, column = ("female", "male"), table[SEX].map(SEXES)
+    elif kind == "age":
+        groups = (f"under {parameters.age}", f"{parameters.age} and older")
+        column = (table[AGE] >= parameters.age).astype("float")
+    else:
+        groups, column = _races(table, parameters)
+    known = table[column.notna()].copy()
+    known["sensitive"] = column[column.notna()].astype("int64")
+    if kind != "age":
+        mixed = known.groupby("patient")["sensitive"].transform("nunique") > 1
+        _refuse(known, mixed, f"a patient's {kind} is not the same on all films")
+    return known, groups
+
+
+def _races(
+    table: pandas.DataFrame, parameters: CheXpertParameters
+) -> tuple[tuple[str, str], pandas.Series[float]]:
+    import pandas
+
+    names = [name.strip() for name in parameters.races.split(",")]
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise ConfigError(
+            f"dataset.races is {parameters.races!r}, but must be two names with a comma between them"
+        )
+    path = Path(parameters.demographics)
+    if not parameters.demographics or not path.is_file():
+        raise ConfigError(
+            f"dataset.demographics is {parameters.demographics!r}, but sensitive=race needs the "
+            "demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
+        )
+    try:
+        found = pandas.read_csv(path, usecols=["PATIENT", "PRIMARY_RACE"], dtype=str)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    race = found["PRIMARY_RACE"].fillna("")
+    number = pandas.Series(np.nan, index=found.index)
+    for place, name in enumerate(names):
+        number[race.str.lower().str.startswith(name.lower())] = place
+    patient = found["PATIENT"].str.extract(r"(\d+)", expand=False)
+    known = number.notna() & patient.notna()
+    by_patient = dict(zip(patient[known].astype("int64"), number[known], strict=True))
+    return (names[0], names[1]), table["patient"].map(by_patient)
+
+
+def _present(
+    table: pandas.DataFrame, root: Path, allowed: float
+) -> tuple[list[Path], pandas.DataFrame]:
+    """Films that are there.
+
+    Raises:
+        DatasetError: A larger share than allowed is missing.
+    """
+    paths = [root / _tail(path) for path in table[PATH]]
+    there: NDArray[np.bool_] = np.array([path.is_file() for path in paths], dtype=bool)
+    lost = int((~there).sum())
+    if lost > allowed * len(paths):
+        names = ", ".join(str(p) for p, ok in zip(paths, there, strict=True) if not ok and p)
+        raise DatasetError(
+            f"{lost} of {len(paths)} films are missing, more than the share of {allowed:g} that "
+            f"dataset.missing allows: {', '.join(names.split(', ')[:SHOWN])}"
+            + (f" and {lost - SHOWN} more" if lost > SHOWN else "")
+        )
+    return [path for path, ok in zip(paths, there, strict=True) if ok], table[there]
