@@ -1,0 +1,138 @@
+"""The whole of ``zobench paper`` on a dataset of a second, and what its parts are made of."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zobench.config import RunConfig
+from zobench.paper.presets import FULL, QUICK
+from zobench.paper.study import Study, entries
+from zobench.plugins import load_registry
+from zobench.progress import Silence
+from zobench.testing.projects import as_if_installed
+
+TESTS = Path(__file__).parents[1]
+SPLIT = ("--set", "split.train=60", "--set", "split.test_per_cell=20")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_plugin() -> Iterator[None]:
+    """The plugin of the suites' tests, for this process and for those that it starts."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [before])])
+    with as_if_installed(TESTS / "suite" / "plugin"):
+        yield
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def paper(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "zobench", "paper", *words, "--out", str(out)]
+    command += ["--dataset", "tiny", "--encoder", "tiny", "--seeds", "1", *SPLIT]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("paper")
+    done = paper(out, "all", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "DNE-GeZO" in done.stdout
+    return out
+
+
+def test_all_is_made_and_nothing_twice(made: Path) -> None:
+    for name in ("fig2a", "fig2b", "fig3", "fig4"):
+        assert (made / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        with Image.open(made / f"{name}.png") as picture:
+            assert min(picture.size) > 500
+    for name in ("table", "universality"):
+        for suffix in ("html", "tex", "md", "csv"):
+            assert (made / f"{name}.{suffix}").stat().st_size > 200
+    answers = {path: path.stat().st_mtime_ns for path in (made / "methods").iterdir()}
+    again = paper(made, "table", "--format", "csv")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == (made / "table.csv").read_text()
+    assert {path: path.stat().st_mtime_ns for path in (made / "methods").iterdir()} == answers
+
+
+def test_the_table_has_every_method_on_every_disease(made: Path) -> None:
+    rows = list(csv.DictReader((made / "table.csv").read_text().splitlines()))
+    assert {(row["method"], row["disease"]) for row in rows} == {
+        (method, disease) for method in QUICK.methods for disease in QUICK.diseases
+    }
+    queries = {row["method"]: float(row["queries"]) for row in rows}
+    assert queries["erm"] == queries["group-dro"] == queries["batch-sampling"] == 60
+    assert queries["biasadv"] == 60 + 3 * 60 * 3 + 60
+    assert queries["dne:gezo"] == 60 + 3200
+
+
+def test_wrong_words_are_told_before_anything_runs(tmp_path: Path) -> None:
+    for words, message in (
+        (("tabel",), "did you mean 'table'"),
+        (("table", "--preset", "fast"), "one of quick, full"),
+        (("table", "--format", "pdf"), "one of terminal, html"),
+        (("table", "--set", "optimizer.lr=1"), "for every row"),
+    ):
+        done = paper(tmp_path / "out", *words)
+        assert done.returncode == 2
+        assert message in " ".join(done.stderr.split())
+        assert not (tmp_path / "out").exists()
+
+
+def study(tmp_path: Path, **changes: object) -> Study:
+    base = RunConfig(
+        dataset="tiny",
+        encoder="tiny",
+        replicates=50,
+        overrides={"split": {"train": 60, "test_per_cell": 20}},
+    )
+    preset = replace(QUICK, seeds=2, **changes)
+    return Study(preset, base, tmp_path, load_registry(), Silence())
+
+
+def test_a_larger_r_costs_more_and_ten_is_the_tables_own(tmp_path: Path) -> None:
+    found = study(tmp_path)
+    runs = found.iteration_runs()
+    per_epoch = 2 * 10 * QUICK.batch_size
+    assert [runs[r][0].budget for r in runs] == [r * per_epoch for r in runs]
+    assert runs[10][0] in found.table_runs()
+    penalties = found.penalty_runs()
+    assert [configs[0].penalty for configs in penalties.values()] == list(penalties)
+    assert penalties[0.01][0] in found.table_runs()
+
+
+def test_full_is_what_the_paper_says() -> None:
+    config = FULL.config(RunConfig(dataset="chexpert"), "pneumonia", 0)
+    assert config.budget == 50 * 10 * 20 * 64
+    assert config.heads == "paper"
+    assert config.overrides["split"] == {"test_per_cell": 100}
+    assert FULL.config(RunConfig(), "edema", 0).overrides["split"] == {"test_per_cell": 200}
+
+
+def test_means_and_universality(tmp_path: Path) -> None:
+    found = study(tmp_path, diseases=("edema", "pneumonia"), methods=("erm", "dne:adam"))
+    problems = found.problems()
+    solved = found.solve(["erm"], problems)
+    (edema, pneumonia) = entries(solved)
+    values = [each.metrics()["accuracy"][0] for each in solved if each.config.disease == "edema"]
+    assert edema.metrics["accuracy"].value == pytest.approx(np.mean(values))
+    assert (edema.seeds, pneumonia.disease) == (2, "pneumonia")
+    matrix = {(each.method, each.disease): each for each in found.universality(problems)}
+    own = entries(found.solve(["dne:adam"], problems))
+    for each in own:
+        carried = matrix[f"noise of {each.disease}", each.disease]
+        assert carried.metrics["eo_p"].value == each.metrics["eo_p"].value
+    assert len(matrix) == 2 * 3
