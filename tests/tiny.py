@@ -26,11 +26,11 @@ SIZES = {"split": {"train": 120, "test_per_cell": 40}}
 class TinyEncoder:
     """A fixed smooth map of 8x8 films to 6 numbers; every call is counted."""
 
-    def __init__(self, block: int = 50, name: str = "tiny") -> None:
-        generator = torch.Generator().manual_seed(3)
+    def __init__(self, block: int = 50, name: str = "tiny", seed: int = 3) -> None:
+        generator = torch.Generator().manual_seed(seed)
         self._weight = torch.randn(SIDE * SIDE, DIMENSION, generator=generator) / SIDE
         self.calls: list[int] = []
-        self.spec = EncoderSpec(name, (1, SIDE, SIDE), DIMENSION, True, True, "tiny", block)
+        self.spec = EncoderSpec(name, (1, SIDE, SIDE), DIMENSION, True, True, name, block)
 
     def embed(self, images: Tensor) -> Tensor:
         self.calls.append(len(images))

@@ -39,8 +39,8 @@ def _tiny_plugin() -> Iterator[None]:
 
 
 def paper(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zobench", "paper", *words, "--out", str(out)]
-    command += ["--dataset", "tiny", "--encoder", "tiny", "--seeds", "1", *SPLIT]
+    command = [sys.executable, "-m", "zobench", "paper", "--out", str(out), "--seeds", "1"]
+    command += ["--dataset", "tiny", "--encoder", "tiny", *SPLIT, *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -79,11 +79,33 @@ def test_the_table_has_every_method_on_every_disease(made: Path) -> None:
     assert queries["dne:gezo"] == 60 + 3200
 
 
+def test_noise_is_carried_to_another_encoder(made: Path) -> None:
+    done = paper(made, "universality", "--transfer-to", "other", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    own, other = done.stdout.split("disease,method,")[1:]
+    assert "disease,method," + own == (made / "universality.csv").read_text()
+    assert "noise of edema" in other
+    assert own.splitlines()[1:] != other.splitlines()[1:]
+
+
+def test_the_full_preset_at_reduced_size_with_a_row_of_ones_own(tmp_path: Path) -> None:
+    words = ("--preset", "full", "--epochs", "1", "--disease", "spots", "--method", "dne:random")
+    words += ("--set", "split.train=80")
+    done = paper(tmp_path, "table", *words, "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert {row["disease"] for row in rows} == {"spots"}
+    queries = {row["method"]: float(row["queries"]) for row in rows}
+    assert queries["dne:gezo"] == queries["dne:random"] == 80 + 10 * 20 * 64
+    assert {row["published"] for row in rows} == {""}
+
+
 def test_wrong_words_are_told_before_anything_runs(tmp_path: Path) -> None:
     for words, message in (
         (("tabel",), "did you mean 'table'"),
         (("table", "--preset", "fast"), "one of quick, full"),
         (("table", "--format", "pdf"), "one of terminal, html"),
+        (("table", "--method", "erms"), "did you mean 'erm'"),
         (("table", "--set", "optimizer.lr=1"), "for every row"),
     ):
         done = paper(tmp_path / "out", *words)

@@ -121,7 +121,16 @@ def paper(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
     settings: Settings = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="NAME", help="One more row; see: zobench list methods."),
+    ] = None,
+    diseases: Annotated[
+        list[str] | None,
+        typer.Option("--disease", metavar="NAME", help="Instead of the paper's three. Repeatable."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Instead of the preset's.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the preset's.", min=1)] = None,
     transfer: Annotated[
         list[str] | None,
         typer.Option(
@@ -140,7 +149,7 @@ def paper(
 ) -> None:
     """Reproduce the paper's table and figures, with the published numbers beside ours."""
     from ..config import RunConfig, parse_overrides
-    from .paper import make_paper
+    from .paper import chosen, make_paper
 
     base = RunConfig(
         encoder=encoder,
@@ -150,4 +159,5 @@ def paper(
         precision=precision,
         overrides=parse_overrides(settings or []),
     )
-    make_paper(product, preset, base, out, jobs, seeds, form, transfer or [])
+    wanted = chosen(preset, seeds, epochs, diseases or [], methods or [])
+    make_paper(product, wanted, base, out, jobs, form, transfer or [])

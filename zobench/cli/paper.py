@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..config import RunConfig
 from ..errors import ConfigError, Interrupted
 from ..files import disk_errors
-from ..paper.presets import PRESETS
+from ..paper.presets import PRESETS, Preset
 from ..paper.study import Study
 from ..parameters import nearest
 from .console import ConsoleListener, output_console
@@ -29,13 +29,44 @@ NOISES = {"DNE": "dne:adam", "DNE-GeZO": "dne:gezo"}
 """What Fig. 3 and 4 show, by the paper's names."""
 
 
+def chosen(
+    name: str,
+    seeds: int | None,
+    epochs: int | None,
+    diseases: Sequence[str],
+    methods: Sequence[str],
+) -> Preset:
+    """A preset with what the user wants otherwise.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    _require(name, tuple(PRESETS), "--preset")
+    preset = PRESETS[name]
+    if seeds is not None:
+        preset = dataclasses.replace(preset, seeds=seeds)
+    if epochs is not None:
+        preset = dataclasses.replace(preset, epochs=epochs, ablated_epochs=epochs)
+    if diseases:
+        ablated = preset.ablated if preset.ablated in diseases else diseases[0]
+        preset = dataclasses.replace(preset, diseases=tuple(diseases), ablated=ablated)
+    rows = dict.fromkeys((*preset.methods, *methods))
+    return dataclasses.replace(preset, methods=tuple(rows))
+
+
+def _require(value: str, known: Sequence[str], name: str) -> None:
+    if value not in known:
+        raise ConfigError(
+            f"{name} is {value!r}, but must be one of {', '.join(known)}{nearest(value, known)}"
+        )
+
+
 def make_paper(
     product: str,
-    preset: str,
+    preset: Preset,
     base: RunConfig,
     out: Path,
     jobs: int,
-    seeds: int | None,
     form: str,
     transfer: Sequence[str],
 ) -> None:
@@ -47,26 +78,18 @@ def make_paper(
     """
     from ..plugins import load_registry
 
-    for value, known, name in (
-        (product, PRODUCTS, "WHAT"),
-        (preset, tuple(PRESETS), "--preset"),
-        (form, ("terminal", *FORMATS), "--format"),
-    ):
-        if value not in known:
-            raise ConfigError(
-                f"{name} is {value!r}, but must be one of {', '.join(known)}{nearest(value, known)}"
-            )
+    _require(product, PRODUCTS, "WHAT")
+    _require(form, ("terminal", *FORMATS), "--format")
     if "optimizer" in base.overrides:
         raise ConfigError(
             "--set optimizer.… would set it for every row; the rows are what the paper compares. "
             "Settings of datasets, encoders and splits may be given"
         )
-    chosen = PRESETS[preset]
-    if seeds is not None:
-        chosen = dataclasses.replace(chosen, seeds=seeds)
     registry = load_registry()
+    for method in preset.methods:
+        registry.find("methods", method)
     with ConsoleListener() as listener:
-        study = Study(chosen, base, out, registry, listener)
+        study = Study(preset, base, out, registry, listener)
         _run_ahead(study, product, jobs, registry, listener)
         wanted = PRODUCTS[:-1] if product == "all" else (product,)
         _Writer(study, out, form, transfer).write(wanted, whole=product == "all")

@@ -43,7 +43,10 @@ def zobench_register_optimizers() -> dict[str, zobench.Plugin]:
 
 @zobench.hookimpl
 def zobench_register_encoders() -> dict[str, zobench.Plugin]:
-    return {"tiny": zobench.Plugin(lambda request: TinyEncoder(), "test")}
+    return {
+        "tiny": zobench.Plugin(lambda request: TinyEncoder(), "test"),
+        "other": zobench.Plugin(lambda request: TinyEncoder(name="other", seed=4), "test"),
+    }
 
 
 @zobench.hookimpl
