@@ -17,6 +17,7 @@ from ..plugins import Registry
 from ..progress import Listener
 from ..solving import Problem, Solved
 from ..statistics import two_level
+from ..statistics.measured import possible
 from ..statistics.two_level import Interval
 from .presets import Preset
 
@@ -170,7 +171,8 @@ def entries(solved: Sequence[Solved], seed: int = 0) -> list[Entry]:
         metrics = {}
         for name in SHOWN:
             rng = np.random.default_rng([seed, number])  # the same seeds are drawn for all metrics
-            metrics[name] = two_level([each[name] for each in measured], rng)
+            mean = two_level([each[name] for each in measured], rng)
+            metrics[name] = possible(mean, name)
         ledgers = [each.answer.ledger for each in members]
         queries = {
             purpose: float(np.mean([each[purpose]["queries"] for each in ledgers]))
