@@ -15,13 +15,15 @@ import numpy as np
 
 from .datasets import Pixels, Progress
 from .embedding import MeteredEncoder, embed_images
+from .encoders import EncoderSpec
 from .heads import Protocol as HeadProtocol
 from .images import Images
-from .ledger import Ledger, Purpose
+from .ledger import Purpose
 from .streams import generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
 Optimize = Callable[[str], "Answer"]
 """Runs an optimizer on the problem and answers as the classifier on its edited images does."""
@@ -55,6 +57,7 @@ class Known:
         key = id(images.pixels)
         if key not in self._found:
             self._found[key] = embed_images(encoder, images, purpose, progress=progress)
+            self._found[key].setflags(write=False)  # the next method sees the same array
         else:
             encoder.ledger.charge(purpose, len(images))
             encoder.ledger.of(purpose).requests += -(-len(images) // encoder.spec.block)
@@ -67,17 +70,19 @@ class MethodContext:
 
     Attributes:
         train: Training images with disease and sensitive attribute.
-        encoder: The frozen encoder; ``encoder.spec.gradients`` says whether it is a white box.
+        test_pixels: The test images ``(n, C, H, W)``, 8-bit.
+        metered: The frozen encoder; the context's own calls book what they ask of it.
         protocol: How linear heads are trained.
         seed: Of the run; :meth:`rng` makes generators from it.
         argument: What stood after the colon of the method's name.
-        optimize: See :data:`Optimize`.
+        optimize: See :data:`Optimize`; only for methods registered with the argument ``optimizer``.
+        known: Embeddings that other methods have asked for.
         progress: Told of images embedded.
     """
 
     train: Images
     test_pixels: Pixels
-    encoder: MeteredEncoder
+    metered: MeteredEncoder
     protocol: HeadProtocol
     seed: int
     argument: str
@@ -89,9 +94,30 @@ class MethodContext:
         """The stream from which heads draw; the same for all methods."""
         return generator(self.seed, "heads")
 
+    @property
+    def spec(self) -> EncoderSpec:
+        """What the encoder says of itself; ``differentiable`` tells a white box."""
+        return self.metered.spec
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings ``(n, D)`` of images ``(n, C, H, W)`` in [0, 1], for training."""
+        self.metered.ledger.charge("optimize", len(images))
+        return self.metered.embed(images, "optimize").cpu()
+
+    def gradient(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+        """Gradient, like ``images``, of a loss of their embeddings ``(n, D)``; a white box only."""
+        variable = images.detach().clone().requires_grad_()
+        self.metered.ledger.charge("optimize", len(images), gradient=True)
+        embeddings = self.metered.embed_with_gradient(variable, "optimize").cpu()
+        return self.metered.backward(loss(embeddings), variable)
+
     def embed_train(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
-        """Embeddings ``(N, D)`` of the training images, or of other pixels in their place."""
-        return self._embed(self.train.pixels, pixels, "setup")
+        """Embeddings ``(N, D)`` of the training images, or of other pixels in their place.
+
+        The first time is booked as setup, any other as training.
+        """
+        first = not self.metered.ledger.setup.queries
+        return self._embed(self.train.pixels, pixels, "setup" if first else "optimize")
 
     def embed_test(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
         """Embeddings ``(n, D)`` of the test images, or of other pixels in their place."""
@@ -101,13 +127,13 @@ class MethodContext:
         nothing = np.zeros(len(own), dtype=np.int64)
         images = Images(own if other is None else other, nothing, nothing, nothing)
         if other is not None:
-            return embed_images(self.encoder, images, purpose, progress=self.progress)
-        return self.known.embed(self.encoder, images, purpose, self.progress)
+            return embed_images(self.metered, images, purpose, progress=self.progress)
+        return self.known.embed(self.metered, images, purpose, self.progress)
 
     def answer(self, scores: NDArray[np.floating], **notes: Any) -> Answer:
         """Scores with everything that was asked of the encoder."""
-        ledger: Ledger = self.encoder.ledger
-        return Answer(tuple(np.asarray(scores, dtype=np.float64).tolist()), ledger.as_dict(), notes)
+        ledger = self.metered.ledger.as_dict()
+        return Answer(tuple(np.asarray(scores, dtype=np.float64).tolist()), ledger, notes)
 
 
 class Method(Protocol):

@@ -30,10 +30,7 @@ def provenance(parts: Parts) -> dict[str, Any]:
         "scipy",
         *parts.plugins.values(),
     ):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "unknown"
+        versions[name] = distribution_version(name)
     return {
         "versions": versions,
         "git_revision": _git_revision(),
@@ -49,6 +46,14 @@ def provenance(parts: Parts) -> dict[str, Any]:
         "dataset": _plain(asdict(parts.dataset.spec)),
         "split": _split_notes(parts),
     }
+
+
+def distribution_version(name: str) -> str:
+    """Version of an installed distribution; ``unknown`` where there is none of that name."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

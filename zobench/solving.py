@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,25 +14,29 @@ from numpy.typing import NDArray
 
 from . import files, store
 from .assembly import fit_parts, make_parts
-from .config import RunConfig
+from .config import RunConfig, config_from_json
 from .embedding import MeteredEncoder, embed_images
-from .errors import ConfigError
+from .errors import ConfigError, PluginError, StoreError
 from .execution import carry_out, new_manifest, slug
 from .fairness import Predictions, signed_metrics_of_all
 from .heads import fit_head
 from .identity import identity
 from .images import load_images
 from .ledger import Ledger
-from .methods import Answer, Known, Method, MethodContext
+from .methods import Answer, Known, Method, MethodContext, Optimize
 from .parameters import resolve
 from .pictures import healthy_films
 from .plugins import Registry
 from .progress import Listener
+from .provenance import distribution_version
 from .results import read_scores
 from .scoring import bootstrap_weights
 from .sharing import digest
+from .suite.planning import place
 
 FOLDER = "methods"
+OPTIMIZER = "optimizer"
+"""What stands behind the colon of a method that runs an optimizer."""
 IRRELEVANT = ("optimizer", "space", "box", "budget", "batch_size", "penalty", "snapshots")
 """Fields of a config that a method without an optimizer does not look at."""
 
@@ -72,7 +77,8 @@ class Problem:
         """Loads encoder and dataset; no image is looked at yet.
 
         Args:
-            config: Its optimizer is of no account; budget and batch size are those of ``dne``.
+            config: Of the problem; budget, batch size and the like are those of methods that run an
+                optimizer, and must allow one evaluation of the config's own.
             out: Where answers and run folders are kept.
             registry: Plugins.
             listener: Told what takes long.
@@ -98,12 +104,14 @@ class Problem:
         offer, argument = self._registry.find("methods", method)
         chosen = dict(overrides or {})
         parameters = asdict(resolve(offer.plugin.parameters(), chosen, "method"))
-        manifest = new_manifest(self._config, self._parts) if argument else self._manifest()
-        name = digest(identity(manifest), method, parameters)
+        optimizes = offer.plugin.argument == OPTIMIZER
+        whole = self._of_run(argument)[1] if optimizes else self._manifest()
+        version = distribution_version(offer.distribution)
+        name = digest(identity(whole), method, parameters, offer.distribution, version)
         path = self._out / FOLDER / f"{self._slug(method)}-{name[:10]}.json"
         if path.exists():
             return read_solved(path)
-        context = self._context(argument, method)
+        context = self._context(argument, method, self._optimize if optimizes else _refused)
         made: Method = offer.plugin.make(context, chosen, "method")
         solved = Solved(method, self._config, made.solve(), self._columns())
         _write(path, solved, parameters)
@@ -127,8 +135,8 @@ class Problem:
         path = self._out / FOLDER / f"{self._slug('carried')}-{name[:10]}.json"
         if path.exists():
             return read_solved(path)
-        context, edit = self._context("", title), torch.from_numpy(noise)[None]
-        images, encoder, told = self._load(), context.encoder, context.progress
+        context, edit = self._context("", title, _refused), torch.from_numpy(noise)[None]
+        images, encoder, told = self._load(), context.metered, context.progress
         train = embed_images(encoder, images[0], "setup", edit, told)
         test = embed_images(encoder, images[1], "score", edit, told)
         head = fit_head(
@@ -154,17 +162,17 @@ class Problem:
     def _slug(self, method: str) -> str:
         return slug(replace(self._config, optimizer=method))
 
-    def _context(self, argument: str, title: str) -> MethodContext:
+    def _context(self, argument: str, title: str, optimize: Optimize) -> MethodContext:
         train, test = self._load()
         words = f"{title}, {self._config.disease}, seed {self._config.seed}"
         return MethodContext(
             train=train,
             test_pixels=test.pixels,
-            encoder=MeteredEncoder(self._parts.encoder, Ledger(self._config.backward_cost)),
+            metered=MeteredEncoder(self._parts.encoder, Ledger(self._config.backward_cost)),
             protocol=self._config.heads,
             seed=self._config.seed,
             argument=argument,
-            optimize=self._optimize,
+            optimize=optimize,
             known=self._known,
             progress=_Passes(self._listener, words),
         )
@@ -183,16 +191,26 @@ class Problem:
         test = self._load()[1]
         return {"patient": test.patient, "label": test.label, "sensitive": test.sensitive}
 
-    def _optimize(self, optimizer: str) -> Answer:
-        """A run, in the folder that a suite would choose for it."""
+    def _of_run(self, optimizer: str) -> tuple[RunConfig, files.Json]:
+        """The run of an optimizer on this problem, and what is known of it before it begins."""
         config, parts = replace(self._config, optimizer=optimizer), self._parts
         fitted = fit_parts(config, self._registry, parts.encoder, lambda size: parts.dataset)
-        name = f"{slug(config)}-{identity(new_manifest(config, fitted))[:10]}"
-        result = carry_out(
-            config, self._out / name, registry=self._registry, listener=self._listener
-        )
-        last = read_scores(result.run_dir)[0][-1]
-        return Answer(last.score, result.ledger, {"run": name, "norm": last.norm})
+        return config, new_manifest(config, fitted)
+
+    def _optimize(self, optimizer: str) -> Answer:
+        """A run, where a suite would find it or put it."""
+        config, manifest = self._of_run(optimizer)
+        folder = place(config, identity(manifest), self._out)
+        result = carry_out(config, folder, registry=self._registry, listener=self._listener)
+        last = read_scores(folder)[0][-1]
+        return Answer(last.score, result.ledger, {"run": folder.name, "norm": last.norm})
+
+
+def _refused(optimizer: str) -> Answer:
+    raise PluginError(
+        f"a method that runs an optimizer ({optimizer!r}) must be registered with the argument "
+        f"{OPTIMIZER!r}, as dne is"
+    )
 
 
 class _Passes:
@@ -215,14 +233,18 @@ def read_solved(path: Path) -> Solved:
         StoreError: It is damaged.
     """
     found = files.read_json(path)
-    answer = Answer(tuple(found["scores"]), found["ledger"], found["notes"])
-    test = {name: np.asarray(column, dtype=np.int64) for name, column in found["test"].items()}
-    return Solved(found["method"], RunConfig(**found["config"]), answer, test)
+    try:
+        answer = Answer(tuple(found["scores"]), found["ledger"], found["notes"])
+        test = {name: np.asarray(column, dtype=np.int64) for name, column in found["test"].items()}
+        return Solved(found["method"], config_from_json(found["config"]), answer, test)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is no answer of a method ({type(error).__name__}: {error}); delete it, and it "
+            "is made again"
+        ) from error
 
 
 def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
-    with files.disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
     found = {
         "schema": store.SCHEMA,
         "method": solved.method,
@@ -233,4 +255,7 @@ def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
         "notes": dict(solved.answer.notes),
         "test": {name: column.tolist() for name, column in solved.test.items()},
     }
-    files.write_json(path, found)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    files.write_json(draft, found)
+    with files.disk_errors(path):
+        draft.replace(path)  # two processes may be at the same answer

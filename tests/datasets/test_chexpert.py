@@ -129,18 +129,31 @@ Spoil = Callable[[list[Row]], None]
         (lambda rows: rows[3].update(Path="train/film.jpg"), "no patient can be read"),
         (lambda rows: rows.append({**rows[0], "Edema": "1.0", "No Finding": ""}), "there twice"),
         (lambda rows: rows.append({**row(0, 2, Edema="1.0"), "Sex": "Female"}), "not the same on"),
-        (lambda rows: rows.__delitem__(slice(2, 4)), ""),
+        (lambda rows: rows.__delitem__(slice(2, 8, 2)), "cell of .Edema, sex. is empty"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, spoil: Spoil, words: str) -> None:
     rows = good()
     spoil(rows)
     root = write(tmp_path / "any", rows)
-    if not words:
-        assert len(dataset(root).records) == 6
-        return
     with pytest.raises(DatasetError, match=words):
         dataset(root)
+
+
+def test_devices_are_no_finding_and_count(tmp_path: Path) -> None:
+    rows = good()
+    for each in rows[:2]:
+        each["Support Devices"] = "1.0"
+    rows += [row(20 + n, **{"Support Devices": "1.0"}) for n in range(2)]
+    records = dataset(write(tmp_path / "any", rows), "support_devices").records
+    assert np.bincount(records.label).tolist() == [2, 4]
+
+
+def test_one_of_several_archives_must_be_named(tmp_path: Path) -> None:
+    for name in ("CheXpert-v1.0", "CheXpert-v1.0-small"):
+        write(tmp_path / name, good(), films=False)
+    with pytest.raises(ConfigError, match="several archives"):
+        dataset(tmp_path)
 
 
 def test_a_person_of_unknown_sex_is_left_out(tmp_path: Path) -> None:

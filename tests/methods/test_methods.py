@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,18 @@ from zobench_plugins.methods.batch_sampling import stratified_batches
 from zobench_plugins.methods.biasadv import fit_biased_head
 from zobench_plugins.methods.group_dro import GroupDroParameters, fit_worst_group
 from zobench_plugins.methods.sketch import SketchParameters, xdog
+from zobench_plugins.optimizers.random_search import RandomSearch, RandomSearchParameters
 
 from zobench.config import RunConfig
 from zobench.encoders import EncoderSpec
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, PluginError, StoreError
 from zobench.heads import fit_head
+from zobench.methods import MethodContext
+from zobench.optimizers import OptimizerContext
+from zobench.parameters import parameter
+from zobench.plugins import Offer, Registry
 from zobench.progress import Silence
+from zobench.registration import Plugin
 from zobench.solving import Problem, Solved
 from zobench.statistics.measured import measure
 
@@ -99,9 +107,19 @@ def test_batches_hold_equally_many_of_each_cell_and_everybody_comes_round() -> N
         assert times[cell == number].max() - times[cell == number].min() <= 1
 
 
-def test_batch_sampling_trains_on_those_batches_in_the_paper_protocol(tmp_path: Path) -> None:
-    erm, sampled = solve(tmp_path, "erm", "batch-sampling", heads="paper")
-    assert erm.answer.scores != sampled.answer.scores
+def test_the_paper_protocol_trains_on_the_batches_that_it_is_given() -> None:
+    x, label, group = groups()
+    seen: list[np.ndarray] = []
+
+    def batches(rng: np.random.Generator) -> Iterator[np.ndarray]:
+        for rows in stratified_batches(label, group % 2, 32, rng):
+            seen.append(rows)
+            yield rows
+
+    rng = np.random.default_rng(0)
+    fit_head(x, label, protocol="paper", role="disease", rng=rng, batches=batches)
+    assert len(seen) == 50 * -(-np.bincount(group).max() // 8)
+    assert all((np.bincount(group[rows], minlength=4) == 8).all() for rows in seen)
 
 
 def test_the_biased_head_gives_up_on_what_contradicts_the_bias() -> None:
@@ -156,7 +174,8 @@ def test_the_sketcher_can_be_replaced(tmp_path: Path) -> None:
         turned = problem.solve("sketch", {"sketcher": "test_methods:upside_down"})
         assert turned.answer.ledger["setup"]["queries"] == TRAIN
         for name, words in (
-            ("test_methods:wrong_shape", "one finite value"),
+            ("test_methods:wrong_shape", "one value in"),
+            ("test_methods:TRAIN", "no function"),
             ("nowhere:draw", "importable"),
             ("draw", "importable"),
         ):
@@ -191,6 +210,77 @@ def test_answers_are_kept_and_embeddings_shared_but_booked(tmp_path: Path) -> No
     assert [each.answer for each in again] == [each.answer for each in first]
     solve(tmp_path, "erm", encoder=lambda request: encoder, budget=300)
     assert sum(encoder.calls) == TRAIN + TEST  # a budget is nothing to a method that has none
+
+
+def test_an_answer_is_not_taken_for_that_of_another_optimizer_or_penalty(tmp_path: Path) -> None:
+    def mine(default: float) -> Any:
+        @dataclass(frozen=True)
+        class Parameters:
+            step: float = parameter(default, "step")
+
+        class Mine(RandomSearch):
+            def __init__(self, context: OptimizerContext, parameters: Parameters) -> None:
+                super().__init__(context, RandomSearchParameters(step=parameters.step))
+
+        Mine.__init__.__annotations__["parameters"] = Parameters
+        return Mine
+
+    found = []
+    for step, penalty in ((0.01, 0.01), (0.3, 0.01), (0.3, 0.5)):
+        registry = tiny_registry(optimizer=mine(step))
+        with Problem(config(penalty=penalty), tmp_path, registry, Silence()) as problem:
+            found.append(problem.solve("dne:mine").answer)
+    assert len({each.notes["run"] for each in found}) == 3
+    assert len({each.scores for each in found}) >= 2
+
+
+def test_only_a_method_that_says_so_runs_an_optimizer(tmp_path: Path) -> None:
+    class Sly:
+        def __init__(self, context: MethodContext) -> None:
+            self._context = context
+
+        def solve(self) -> Any:
+            return self._context.optimize("gezo")
+
+    offers: dict[Any, Any] = dict(tiny_registry().offers)
+    offers["methods"] = {"sly": Offer("sly", Plugin(Sly, "test"), "tests")}
+    words = "must be registered with the argument 'optimizer'"
+    with (
+        Problem(config(), tmp_path, Registry(offers), Silence()) as problem,
+        pytest.raises(PluginError, match=words),
+    ):
+        problem.solve("sly")
+
+
+def test_what_a_method_asks_is_booked_and_shared_arrays_cannot_be_spoilt(tmp_path: Path) -> None:
+    class Asking:
+        def __init__(self, context: MethodContext) -> None:
+            self._context = context
+
+        def solve(self) -> Any:
+            context = self._context
+            clean = context.embed_train()
+            with pytest.raises(ValueError, match="read-only"):
+                clean -= 1
+            context.embed_train(context.train.pixels[::-1])
+            context.embed(context.train.batch(slice(0, 7)))
+            return context.answer(context.embed_test()[:, 0])
+
+    offers: dict[Any, Any] = dict(tiny_registry().offers)
+    offers["methods"] = {"asking": Offer("asking", Plugin(Asking, "test"), "tests")}
+    with Problem(config(), tmp_path, Registry(offers), Silence()) as problem:
+        ledger = problem.solve("asking").answer.ledger
+    assert ledger["setup"]["queries"] == TRAIN
+    assert ledger["optimize"]["queries"] == TRAIN + 7
+    assert ledger["score"]["queries"] == TEST
+
+
+def test_a_damaged_answer_says_what_to_do(tmp_path: Path) -> None:
+    solve(tmp_path, "erm")
+    (path,) = (tmp_path / "methods").iterdir()
+    path.write_text("{}")
+    with pytest.raises(StoreError, match="delete it"):
+        solve(tmp_path, "erm")
 
 
 def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:

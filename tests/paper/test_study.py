@@ -17,6 +17,7 @@ from PIL import Image
 from zobench.config import RunConfig
 from zobench.paper.presets import FULL, QUICK
 from zobench.paper.study import Study, entries
+from zobench.paper.table import arrange, markdown
 from zobench.plugins import load_registry
 from zobench.progress import Silence
 from zobench.testing.projects import as_if_installed
@@ -100,12 +101,44 @@ def test_the_full_preset_at_reduced_size_with_a_row_of_ones_own(tmp_path: Path) 
     assert {row["published"] for row in rows} == {""}
 
 
+def test_an_infinite_ratio_is_said_to_be_infinite(tmp_path: Path) -> None:
+    found = study(tmp_path)
+    solved = found.solve(["erm"], found.problems(["edema"]))
+    answers = []
+    for each in solved:
+        calls = np.where(each.test["sensitive"] == 1, 1.0, -1.0)  # a group without positive calls
+        answers.append(replace(each, answer=replace(each.answer, scores=tuple(calls.tolist()))))
+    (entry,) = entries(answers)
+    assert entry.metrics["di_gap"].value == np.inf
+    assert entry.metrics["eo_p"].value == 100
+    (block,) = arrange([entry])
+    assert "| ∞ [" in markdown([block]).replace("**", "").replace("<u>", "").replace("</u>", "")
+
+
+def test_rows_can_be_left_out_and_their_settings_changed(tmp_path: Path) -> None:
+    words = ("--without", "dne:adam", "--without", "dne:gezo", "--set", "method.biasadv.steps=1")
+    words += ("--disease", "Spots", "--disease", "spots", "--without", "sketch")
+    done = paper(tmp_path, "table", *words, "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert {row["disease"] for row in rows} == {"spots"}
+    queries = {row["method"]: float(row["queries"]) for row in rows}
+    assert list(queries) == ["erm", "group-dro", "batch-sampling", "biasadv", "dne:kalman"]
+    assert queries["biasadv"] == 60 + 60 * 3 + 60
+    assert {row["seeds"] for row in rows} == {"1"}
+
+
 def test_wrong_words_are_told_before_anything_runs(tmp_path: Path) -> None:
     for words, message in (
         (("tabel",), "did you mean 'table'"),
         (("table", "--preset", "fast"), "one of quick, full"),
         (("table", "--format", "pdf"), "one of terminal, html"),
         (("table", "--method", "erms"), "did you mean 'erm'"),
+        (("table", "--without", "erms"), "did you mean 'erm'"),
+        (("table", "--set", "method.biasadv.stepz=1"), "did you mean 'steps'"),
+        (("table", "--transfer-to", "other"), "goes with universality"),
+        (("universality", "--transfer-to", "othr"), "did you mean 'other'"),
+        (("universality", "--transfer-to", "vit-mae"), "224 x 224"),
         (("table", "--set", "optimizer.lr=1"), "for every row"),
     ):
         done = paper(tmp_path / "out", *words)

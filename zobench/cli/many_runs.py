@@ -125,6 +125,10 @@ def paper(
         list[str] | None,
         typer.Option("--method", metavar="NAME", help="One more row; see: zobench list methods."),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="NAME", help="A row to leave out. May be repeated."),
+    ] = None,
     diseases: Annotated[
         list[str] | None,
         typer.Option("--disease", metavar="NAME", help="Instead of the paper's three. Repeatable."),
@@ -148,16 +152,20 @@ def paper(
     ),
 ) -> None:
     """Reproduce the paper's table and figures, with the published numbers beside ours."""
-    from ..config import RunConfig, parse_overrides
+    from ..config import OWNERS, RunConfig, parse_overrides
     from .paper import chosen, make_paper
 
+    overrides = parse_overrides(settings or [], (*OWNERS, "method"))
+    of_methods = overrides.pop("method", {})
     base = RunConfig(
         encoder=encoder,
         dataset=dataset,
         data_root=data_root,
         device=device,
         precision=precision,
-        overrides=parse_overrides(settings or []),
+        overrides=overrides,
     )
-    wanted = chosen(preset, seeds, epochs, diseases or [], methods or [])
-    make_paper(product, wanted, base, out, jobs, form, transfer or [])
+    rows = (methods or [], without or [])
+    wanted = chosen(preset, seeds, epochs, diseases or [], *rows, of_methods)
+    if not make_paper(product, wanted, base, out, jobs, form, transfer or []):
+        raise typer.Exit(1)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.markup import escape
 
 from ..config import RunConfig
 from ..errors import ConfigError, Interrupted
 from ..files import disk_errors
 from ..paper.presets import PRESETS, Preset
 from ..paper.study import Study
-from ..parameters import nearest
-from .console import ConsoleListener, output_console
+from ..parameters import nearest, resolve
+from .console import ConsoleListener, error_console, output_console
 from .suite import run_planned
 
 if TYPE_CHECKING:
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 FORMATS = {"html": ".html", "latex": ".tex", "markdown": ".md", "csv": ".csv"}
 PRODUCTS = ("table", "fig2a", "fig2b", "fig3", "fig4", "universality", "all")
-NOISES = {"DNE": "dne:adam", "DNE-GeZO": "dne:gezo"}
-"""What Fig. 3 and 4 show, by the paper's names."""
 
 
 def chosen(
@@ -35,6 +36,8 @@ def chosen(
     epochs: int | None,
     diseases: Sequence[str],
     methods: Sequence[str],
+    without: Sequence[str],
+    settings: Mapping[str, str],
 ) -> Preset:
     """A preset with what the user wants otherwise.
 
@@ -48,10 +51,26 @@ def chosen(
     if epochs is not None:
         preset = dataclasses.replace(preset, epochs=epochs, ablated_epochs=epochs)
     if diseases:
+        diseases = [
+            *dict.fromkeys(re.sub(r"[\s-]+", "_", each.strip().lower()) for each in diseases)
+        ]
         ablated = preset.ablated if preset.ablated in diseases else diseases[0]
         preset = dataclasses.replace(preset, diseases=tuple(diseases), ablated=ablated)
-    rows = dict.fromkeys((*preset.methods, *methods))
-    return dataclasses.replace(preset, methods=tuple(rows))
+    rows = list(dict.fromkeys((*preset.methods, *methods)))
+    for method in without:
+        _require(method, rows, "--without")
+        rows.remove(method)
+    known = {name: dict(each) for name, each in preset.settings.items()}
+    for path, value in settings.items():
+        method, dot, name = path.rpartition(".")
+        if not dot:
+            raise ConfigError(
+                f"--set method.{path} is not of the form method.NAME.parameter=value, e.g. "
+                "method.biasadv.steps=5"
+            )
+        _require(method, [row.partition(":")[0] for row in rows], "--set method")
+        known.setdefault(method, {})[name] = value
+    return dataclasses.replace(preset, methods=tuple(rows), settings=known)
 
 
 def _require(value: str, known: Sequence[str], name: str) -> None:
@@ -69,12 +88,12 @@ def make_paper(
     jobs: int,
     form: str,
     transfer: Sequence[str],
-) -> None:
-    """Runs what is missing, then prints or draws what was asked for.
+) -> bool:
+    """Runs what is missing, then prints or draws what was asked for; whether no run failed.
 
     Raises:
         ConfigError: An option is wrong.
-        ZobenchError: A run failed, or the user stopped it; the same command goes on.
+        Interrupted: The user stopped it; the same command goes on.
     """
     from ..plugins import load_registry
 
@@ -87,24 +106,61 @@ def make_paper(
         )
     registry = load_registry()
     for method in preset.methods:
-        registry.find("methods", method)
+        offer, _ = registry.find("methods", method)
+        values = preset.settings.get(method.partition(":")[0], {})
+        resolve(offer.plugin.parameters(), values, "method")
+    if transfer and product not in ("universality", "all"):
+        raise ConfigError("--transfer-to goes with universality, or all")
     with ConsoleListener() as listener:
         study = Study(preset, base, out, registry, listener)
-        _run_ahead(study, product, jobs, registry, listener)
+        _check_transfer(base, transfer, registry)
+        if not _run_ahead(study, product, jobs, registry, listener):
+            return False
         wanted = PRODUCTS[:-1] if product == "all" else (product,)
         _Writer(study, out, form, transfer).write(wanted, whole=product == "all")
+    return True
+
+
+def _elsewhere(config: RunConfig, encoder: str) -> RunConfig:
+    """The same problem behind another encoder, whose settings are its defaults."""
+    rest = {owner: each for owner, each in config.overrides.items() if owner != "encoder"}
+    return config.changed(encoder=encoder, overrides=rest)
+
+
+def _check_transfer(base: RunConfig, encoders: Sequence[str], registry: Registry) -> None:
+    """Says early what would go wrong late.
+
+    Raises:
+        ConfigError: An encoder is not known, or has images of another size.
+    """
+    from ..assembly import make_encoder
+
+    sizes = []
+    for config in (base, *(_elsewhere(base, name) for name in encoders)) if encoders else ():
+        made = make_encoder(config, registry)
+        sizes.append(made.spec.image_shape[1:])
+        made.close()
+        if sizes[-1] != sizes[0]:
+            raise ConfigError(
+                f"--transfer-to {config.encoder}: its images have {sizes[-1][0]} x {sizes[-1][1]} "
+                f"pixels, and the noise of {base.encoder} {sizes[0][0]} x {sizes[0][1]}"
+            )
 
 
 def _run_ahead(
     study: Study, product: str, jobs: int, registry: Registry, listener: Listener
-) -> None:
-    """All runs that are needed, several at a time."""
+) -> bool:
+    """All runs that are needed, several at a time; whether all are done."""
     from ..suite.file import Suite
     from ..suite.planning import plan
 
     needed: list[RunConfig] = []
-    if product not in ("fig2a", "fig2b"):
+    if product in ("table", "all"):
         needed += study.table_runs()
+    if product in ("universality", "all"):
+        needed += study.source_runs()
+    if product in ("fig3", "fig4", "all"):
+        needed += study.shown_runs()
     if product in ("fig2a", "all"):
         needed += [run for runs in study.penalty_runs().values() for run in runs]
     if product in ("fig2b", "all"):
@@ -116,7 +172,9 @@ def _run_ahead(
     if running.those("interrupted"):
         raise Interrupted("stopped; everything so far is saved. The same command goes on")
     for job, error in running.errors.items():
-        raise ConfigError(f"{job.folder.name} failed: {error}")
+        words = f"[red]failed[/] {escape(str(job.folder))}: {escape(error)}"
+        error_console().print(words, soft_wrap=True, highlight=False)
+    return not running.errors
 
 
 class _Writer:
@@ -149,7 +207,7 @@ class _Writer:
         own = self._study.problems()
         self._tell(arrange(self._study.universality(own)), "universality", whole)
         for encoder in self._transfer:
-            targets = [config.changed(encoder=encoder) for config in own]
+            targets = [_elsewhere(config, encoder) for config in own]
             found = arrange(self._study.universality(targets))
             self._tell(found, f"transfer-{encoder.replace(':', '_').replace('/', '_')}", whole)
 
@@ -196,7 +254,8 @@ class _Writer:
 
         disease = self._study.preset.ablated
         films, groups = self._study.films(disease)
-        noises = {title: self._study.noise(method, disease) for title, method in NOISES.items()}
+        shown = self._study.shown_noises().items()
+        noises = {title: self._study.noise(method, disease) for title, method in shown}
         draw = draw_images if name == "fig3" else draw_noise
         self._draw(draw(films, groups, noises), name)
 
@@ -206,4 +265,4 @@ class _Writer:
         for suffix in (".pdf", ".png"):
             path = self._out / f"{name}{suffix}"
             save(figure, path)
-            output_console().print(f"wrote {path}", soft_wrap=True, highlight=False)
+            error_console().print(f"wrote {path}", soft_wrap=True, highlight=False)

@@ -83,7 +83,6 @@ QUICK = Preset(
     epochs=1,
     heads="converged",
     ablated_epochs=1,
-    local_iterations=(2, 5, 10, 20),
     settings={"biasadv": {"steps": 3}},
 )
 """Minutes on two cores."""

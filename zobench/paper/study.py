@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import store
 from ..config import RunConfig
+from ..errors import ConfigError
 from ..plugins import Registry
 from ..progress import Listener
 from ..solving import Problem, Solved
@@ -22,6 +24,8 @@ from ..statistics.two_level import Interval
 from .presets import Preset
 
 DNE = "dne:"
+NOISES = {"DNE": "dne:adam", "DNE-GeZO": "dne:gezo"}
+"""What Fig. 3 and 4 show, by the paper's names."""
 SHOWN = ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "accuracy")
 Cell = tuple[str, str]
 """Method and disease."""
@@ -129,21 +133,53 @@ class Study:
             (found[point],) = entries(solved)
         return found
 
-    def universality(self, targets: Sequence[RunConfig], source: str = "dne:adam") -> list[Entry]:
-        """The noise of each disease on each target, beside ERM and the target's own noise.
+    @property
+    def source(self) -> str:
+        """The method whose noise is carried elsewhere: the paper's DNE, or the first that learns one."""
+        learning = [method for method in self.preset.methods if method.startswith(DNE)]
+        if not learning:
+            raise ConfigError(
+                "no row learns noise, so there is none to show; add --method dne:gezo"
+            )
+        return NOISES["DNE"] if NOISES["DNE"] in learning else learning[0]
+
+    def source_runs(self) -> list[RunConfig]:
+        """The runs whose noise is carried elsewhere."""
+        optimizer = self.source.removeprefix(DNE)
+        return [problem.changed(optimizer=optimizer) for problem in self.problems()]
+
+    def shown_noises(self) -> dict[str, str]:
+        """Methods whose noise Fig. 3 and 4 show, by title."""
+        shown = {title: each for title, each in NOISES.items() if each in self.preset.methods}
+        return shown or {self.source: self.source}
+
+    def shown_runs(self) -> list[RunConfig]:
+        """The runs of Fig. 3 and 4."""
+        problem = self.preset.config(self.base, self.preset.ablated, 0)
+        return [
+            problem.changed(optimizer=method.removeprefix(DNE))
+            for method in self.shown_noises().values()
+        ]
+
+    def universality(self, targets: Sequence[RunConfig]) -> list[Entry]:
+        """The noise of each disease on each target, beside ERM.
 
         Args:
             targets: Configs of problems, with any disease and encoder.
-            source: The method whose noise is carried.
         """
+        seeds = {target.seed for target in targets}
+        noises = {
+            (disease, seed): self.noise(self.source, disease, seed)
+            for disease in self.preset.diseases
+            for seed in seeds
+        }
         found = []
         for target in targets:
             with Problem(target, self.out, self._registry, self._listener) as problem:
                 found.append(problem.solve("erm"))
                 for disease in self.preset.diseases:
-                    noise = self.noise(source, disease, target.seed)
                     title = f"noise of {disease.replace('_', ' ')}"
-                    found.append(problem.carry(noise, title))
+                    found.append(problem.carry(noises[disease, target.seed], title))
         return entries(found)
 
     def films(self, disease: str) -> tuple[NDArray[np.float32], tuple[str, str]]:
@@ -166,13 +202,11 @@ def entries(solved: Sequence[Solved], seed: int = 0) -> list[Entry]:
     for each in solved:
         groups[each.method, each.config.disease].append(each)
     found = []
-    for number, ((method, disease), members) in enumerate(groups.items()):
+    for (method, disease), members in groups.items():
         measured = [each.metrics() for each in members]
         metrics = {}
         for name in SHOWN:
-            rng = np.random.default_rng([seed, number])  # the same seeds are drawn for all metrics
-            mean = two_level([each[name] for each in measured], rng)
-            metrics[name] = possible(mean, name)
+            metrics[name] = _mean([each[name] for each in measured], name, seed)
         ledgers = [each.answer.ledger for each in members]
         queries = {
             purpose: float(np.mean([each[purpose]["queries"] for each in ledgers]))
@@ -180,3 +214,11 @@ def entries(solved: Sequence[Solved], seed: int = 0) -> list[Entry]:
         }
         found.append(Entry(method, disease, metrics, queries, len(members)))
     return found
+
+
+def _mean(values: Sequence[NDArray[np.float64]], name: str, seed: int) -> Interval:
+    """Mean over seeds; all entries see the same draws. One infinite ratio makes the mean so."""
+    if not all(np.isfinite(each).all() for each in values):
+        data = [float(each[0]) for each in values]
+        return Interval(float(np.mean(data)), min(data), math.inf, len(values))
+    return possible(two_level(values, np.random.default_rng(seed)), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,6 +37,17 @@ TEX_HEADINGS = {
 }
 
 
+TEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        **{sign: f"\\{sign}" for sign in "{}&%$#_"},
+    }
+)
+"""What LaTeX would take for a command."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A number with its interval, its rank in its column, and what the paper says."""
@@ -48,13 +60,17 @@ class Cell:
 
     def text(self, best: Callable[[str], str], second: Callable[[str], str]) -> str:
         """The value, marked if it is one of the two best."""
-        words = f"{self.value:.1f}"
+        words = _shown(self.value)
         return {0: words, 1: best(words), 2: second(words)}[self.rank]
 
     @property
     def interval(self) -> str:
         """Both ends."""
-        return f"[{self.low:.1f}, {self.high:.1f}]"
+        return f"[{_shown(self.low)}, {_shown(self.high)}]"
+
+
+def _shown(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "∞"
 
 
 @dataclass(frozen=True)
@@ -146,7 +162,7 @@ def markdown(blocks: Sequence[Block]) -> str:
                 said = "" if cell.published is None else f" · paper {cell.published:.1f}"
                 value = cell.text("**{}**".format, "<u>{}</u>".format)
                 cells.append(f"{value} {cell.interval}{said}")
-            text.append(_pipes([line.title, *cells, f"{line.queries:,.0f}"]))
+            text.append(_pipes([line.title.replace("|", r"\|"), *cells, f"{line.queries:,.0f}"]))
         text.append("")
     return "\n".join(text)
 
@@ -182,9 +198,7 @@ def latex(blocks: Sequence[Block]) -> str:
 
 
 def _tex(words: str) -> str:
-    for sign in "\\{}&%$#_^~":
-        words = words.replace(sign, r"\textbackslash{}" if sign == "\\" else rf"\{sign}")
-    return words
+    return words.translate(TEX)
 
 
 PAGE = """<!doctype html>

@@ -130,12 +130,20 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
                     "the same"
                 )
             known[name] = config
-            fresh = out / f"{slug(config)}-{name[:10]}"
-            jobs.append(Job(config, there.get(name, fresh), name))
+            jobs.append(Job(config, there.get(name, _fresh(config, name, out)), name))
     finally:
         workshop.close()
     problems.raise_if_any(path)
     return jobs
+
+
+def place(config: RunConfig, name: str, out: Path) -> Path:
+    """Where the run of an identity lies, or will."""
+    return runs_by_identity(store.run_folders(out)).get(name, _fresh(config, name, out))
+
+
+def _fresh(config: RunConfig, name: str, out: Path) -> Path:
+    return out / f"{slug(config)}-{name[:10]}"
 
 
 def runs_by_identity(paths: Iterable[Path]) -> dict[str, Path]:

@@ -43,6 +43,8 @@ FINDINGS = (
 )
 UNCERTAIN_IS_POSITIVE = ("Atelectasis", "Edema")
 """Where ``uncertain=usual`` means ``ones``: U-Ones did best there in Irvin et al., Table 3."""
+DEVICES = "Support Devices"
+"""No finding in the labeler's eyes: a film may have devices and No Finding, and counts as positive."""
 SEXES = {"Female": 0, "Male": 1}
 BIAS = 0.8
 SHOWN = 5
@@ -158,7 +160,12 @@ def _root(given: Path | None) -> Path:
     if not given.is_dir():
         raise ConfigError(f"--data-root is {str(given)!r}, which is not a folder")
     inside = sorted(each.parent for each in given.glob(f"*/{TABLES[0]}"))
-    for folder in (given, *inside[:1]):
+    if len(inside) > 1 and not (given / TABLES[0]).is_file():
+        raise ConfigError(
+            f"--data-root is {str(given)!r}, which holds several archives: "
+            f"{', '.join(each.name for each in inside)}; name one"
+        )
+    for folder in (given, *inside):
         if (folder / TABLES[0]).is_file():
             return folder
     raise DatasetError(
@@ -238,7 +245,7 @@ def _labelled(
     positive = (said == 1) | ((said == -1) & (policy == "ones"))
     _refuse(
         table,
-        (said == 1) & (table[NO_FINDING] == 1),
+        (said == 1) & (table[NO_FINDING] == 1) & (finding != DEVICES),
         f"labels contradict each other, {finding} and {NO_FINDING} both being 1",
     )
     if parameters.negatives == "no-finding":
@@ -353,10 +360,10 @@ def _present(
     there: NDArray[np.bool_] = np.array([path.is_file() for path in paths], dtype=bool)
     lost = int((~there).sum())
     if lost > allowed * len(paths):
-        names = ", ".join(str(p) for p, ok in zip(paths, there, strict=True) if not ok and p)
+        names = [str(path) for path, ok in zip(paths, there, strict=True) if not ok]
         raise DatasetError(
             f"{lost} of {len(paths)} films are missing, more than the share of {allowed:g} that "
-            f"dataset.missing allows: {', '.join(names.split(', ')[:SHOWN])}"
+            f"dataset.missing allows: {', '.join(names[:SHOWN])}"
             + (f" and {lost - SHOWN} more" if lost > SHOWN else "")
         )
     return [path for path, ok in zip(paths, there, strict=True) if ok], table[there]

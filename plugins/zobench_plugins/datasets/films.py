@@ -1,10 +1,10 @@
-"""Films from files: decoded to 8-bit grey, several at a time, once for ever."""
+"""Films from files: decoded to 8-bit grey, several at a time, once for a selection and size."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,35 +119,43 @@ class FilmCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             films = self._open("films.u8", np.uint8, (self.count, self.size, self.size))
             sums = self._open("checksums.u32", np.uint32, (self.count,))
-        wanted = np.unique(rows)
-        missing = [int(row) for row in wanted if sums[row] != _checksum(films[row])]
+        missing = [int(row) for row in np.unique(rows) if sums[row] != _checksum(films[row])]
         known, faults = len(rows) - len(missing), []
         progress(known, len(rows))
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(missing), AHEAD):
                 part = missing[start : start + AHEAD]
-                for row, film in zip(part, pool.map(_attempt(decode), part), strict=True):
-                    if isinstance(film, DatasetError):
-                        faults.append(film)
-                    else:
-                        films[row], sums[row] = film, _checksum(film)
+                made = dict(zip(part, pool.map(_attempt(decode), part), strict=True))
+                good = {row: each for row, each in made.items() if isinstance(each, np.ndarray)}
+                faults += [each for each in made.values() if isinstance(each, DatasetError)]
+                with disk_errors(self.folder):
+                    self._write("films.u8", good)
+                    self._write("checksums.u32", {r: _checksum(each) for r, each in good.items()})
                 progress(known + start + len(part), len(rows))
         if faults:
             raise _joined(faults)
         return np.asarray(films[rows])[:, None]
 
     def _open(self, name: str, kind: type[Kind], shape: tuple[int, ...]) -> NDArray[Kind]:
+        """A view of a file of zeros and what was written into it."""
         path = self.folder / name
         size = int(np.prod(shape)) * np.dtype(kind).itemsize
         if not path.exists() or path.stat().st_size != size:
             with path.open("ab") as file:
                 file.truncate(size)
-        return np.memmap(path, dtype=kind, mode="r+", shape=shape)
+        return np.memmap(path, dtype=kind, mode="r", shape=shape)
+
+    def _write(self, name: str, values: Mapping[int, Film | np.uint32]) -> None:
+        """Puts values at their places; not through a view, which a full disk would kill."""
+        with (self.folder / name).open("r+b") as file:
+            for row, value in values.items():
+                file.seek(row * value.nbytes)
+                file.write(value.tobytes())
 
 
-def _checksum(film: Film) -> int:
+def _checksum(film: Film) -> np.uint32:
     """Never 0, which stands for a film that is not there."""
-    return zlib.crc32(film.tobytes()) or 1
+    return np.uint32(zlib.crc32(film.tobytes()) or 1)
 
 
 def _attempt(decode: Callable[[int], Film]) -> Callable[[int], Film | DatasetError]:

@@ -47,11 +47,11 @@ class BiasAdv:
         Raises:
             ConfigError: The encoder gives no gradients.
         """
-        spec = context.encoder.spec
+        spec = context.spec
         if not spec.differentiable:
             raise ConfigError(
                 f"method biasadv attacks images through the encoder's gradients, and encoder "
-                f"{spec.name!r} gives none; leave biasadv out, or use a white-box encoder"
+                f"{spec.name!r} gives none; leave it out (--without biasadv), or use a white-box encoder"
             )
         self._context, self._parameters = context, parameters
 
@@ -74,33 +74,30 @@ class BiasAdv:
 
     def _changed(self, biased: Head, fair: Head) -> NDArray[np.float32]:
         """Embeddings ``(N, D)`` of the changed training images."""
-        context = self._context
-        encoder, train, found = context.encoder, context.train, []
-        for block in train.blocks(encoder.spec.block):
-            images = self._attack(train.batch(block), train.label[block], biased, fair)
-            encoder.ledger.charge("optimize", len(images))
-            found.append(encoder.embed(images, "optimize").cpu().numpy())
-            context.progress(block.stop, len(train))
+        context, found = self._context, []
+        for block in context.train.blocks(context.spec.block):
+            images = self._attack(
+                context.train.batch(block), context.train.label[block], biased, fair
+            )
+            found.append(context.embed(images).numpy())
+            context.progress(block.stop, len(context.train))
         return np.concatenate(found)
 
     def _attack(self, images: Tensor, label: NDArray[np.int64], biased: Head, fair: Head) -> Tensor:
         """Projected sign ascent from the images themselves (Madry et al. 2018)."""
         import torch
 
-        encoder, chosen = self._context.encoder, self._parameters
+        chosen, y = self._parameters, torch.from_numpy(label)
         radius = chosen.radius / 255
         stride = 2.5 * radius / chosen.steps
-        y = torch.from_numpy(label)
-        changed = images.clone()
+
+        def gain(embeddings: Tensor) -> Tensor:
+            errs = biased.cross_entropy(embeddings, y)
+            return (errs - chosen.keep * fair.cross_entropy(embeddings, y)).sum()
+
+        changed = images
         for _ in range(chosen.steps):
-            variable = changed.requires_grad_()
-            encoder.ledger.charge("optimize", len(images), gradient=True)
-            embeddings = encoder.embed_with_gradient(variable, "optimize").cpu()
-            gain = biased.cross_entropy(embeddings, y) - chosen.keep * fair.cross_entropy(
-                embeddings, y
-            )
-            gradient = encoder.backward(gain.sum(), variable)
-            moved = variable.detach() + stride * gradient.sign()
+            moved = changed + stride * self._context.gradient(changed, gain).sign()
             changed = torch.minimum(torch.maximum(moved, images - radius), images + radius)
             changed = changed.clamp(0.0, 1.0)
         return changed

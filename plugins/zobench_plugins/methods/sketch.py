@@ -75,10 +75,10 @@ class Sketch:
         drawn = np.empty_like(pixels)
         for place, image in enumerate(pixels):
             sketch = np.asarray(self._draw(image.mean(axis=0, dtype=np.float32) / 255))
-            if sketch.shape != image.shape[1:] or not np.isfinite(sketch).all():
+            if sketch.shape != image.shape[1:] or not ((sketch >= 0) & (sketch <= 1)).all():
                 raise ConfigError(
                     f"method.sketcher made {sketch.shape} of an image of {image.shape[1:]}, or numbers "
-                    "that are not finite; it must return one finite value in [0, 1] a pixel"
+                    "outside of [0, 1]; it must return one value in [0, 1] a pixel"
                 )
             drawn[place] = np.clip(np.rint(255 * sketch), 0, 255).astype(np.uint8)
         return drawn
@@ -95,5 +95,7 @@ def _sketcher(parameters: SketchParameters) -> Sketcher:
             f"method.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
             f"package.module:function ({type(error).__name__}: {error})"
         ) from error
+    if not callable(found):
+        raise ConfigError(f"method.sketcher is {parameters.sketcher!r}, which is no function")
     sketcher: Sketcher = found
     return sketcher
