@@ -7,13 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import files, store
-from .assembly import fit_parts, make_parts
 from .config import RunConfig, config_from_json
 from .embedding import MeteredEncoder, embed_images
 from .errors import ConfigError, PluginError, StoreError
@@ -26,13 +25,13 @@ from .ledger import Ledger
 from .methods import Answer, Known, Method, MethodContext, Optimize
 from .parameters import resolve
 from .pictures import healthy_films
-from .plugins import Registry
 from .progress import Listener
 from .provenance import distribution_version
 from .results import read_scores
 from .scoring import bootstrap_weights
 from .sharing import digest
 from .suite.planning import place
+from .workshop import Workshop
 
 FOLDER = "methods"
 OPTIMIZER = "optimizer"
@@ -71,29 +70,20 @@ class Solved:
 class Problem:
     """A split of a dataset behind an encoder; images and clean embeddings are had once for all."""
 
-    def __init__(
-        self, config: RunConfig, out: Path, registry: Registry, listener: Listener
-    ) -> None:
-        """Loads encoder and dataset; no image is looked at yet.
+    def __init__(self, config: RunConfig, out: Path, workshop: Workshop) -> None:
+        """Loads encoder and dataset, unless they are there; no image is looked at yet.
 
         Args:
             config: Of the problem; budget, batch size and the like are those of methods that run an
                 optimizer, and must allow one evaluation of the config's own.
             out: Where answers and run folders are kept.
-            registry: Plugins.
-            listener: Told what takes long.
+            workshop: Makes the parts; the encoder is let go with it.
         """
-        self._config, self._out = config, out
-        self._registry, self._listener = registry, listener
-        self._parts = make_parts(config, registry, listener)
+        self._config, self._out, self._workshop = config, out, workshop
+        self._listener = workshop.listener
+        self._parts = workshop.parts(config)
         self._known = Known()
         self._images: Any = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._parts.encoder.close()
 
     def solve(self, method: str, overrides: Mapping[str, Any] | None = None) -> Solved:
         """A method's answer, from its file if it was solved before.
@@ -101,7 +91,7 @@ class Problem:
         Raises:
             ZobenchError: The method is not known, or cannot be used here.
         """
-        offer, argument = self._registry.find("methods", method)
+        offer, argument = self._workshop.registry.find("methods", method)
         chosen = dict(overrides or {})
         parameters = asdict(resolve(offer.plugin.parameters(), chosen, "method"))
         optimizes = offer.plugin.argument == OPTIMIZER
@@ -193,17 +183,19 @@ class Problem:
 
     def _of_run(self, optimizer: str) -> tuple[RunConfig, files.Json]:
         """The run of an optimizer on this problem, and what is known of it before it begins."""
-        config, parts = replace(self._config, optimizer=optimizer), self._parts
-        fitted = fit_parts(config, self._registry, parts.encoder, lambda size: parts.dataset)
-        return config, new_manifest(config, fitted)
+        config = replace(self._config, optimizer=optimizer)
+        return config, new_manifest(config, self._workshop.parts(config))
 
     def _optimize(self, optimizer: str) -> Answer:
         """A run, where a suite would find it or put it."""
         config, manifest = self._of_run(optimizer)
         folder = place(config, identity(manifest), self._out)
-        result = carry_out(config, folder, registry=self._registry, listener=self._listener)
+        if not store.is_done(folder):
+            registry = self._workshop.registry
+            carry_out(config, folder, registry=registry, listener=self._listener)
         last = read_scores(folder)[0][-1]
-        return Answer(last.score, result.ledger, {"run": folder.name, "norm": last.norm})
+        ledger = store.read_manifest(folder)["ledger"]
+        return Answer(last.score, ledger, {"run": folder.name, "norm": last.norm})
 
 
 def _refused(optimizer: str) -> Answer:

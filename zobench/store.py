@@ -228,6 +228,11 @@ def is_run(path: Path) -> bool:
     return (path / MANIFEST).is_file()
 
 
+def is_done(path: Path) -> bool:
+    """Whether a finished run lies there."""
+    return is_run(path) and read_manifest(path)["status"] == "done"
+
+
 def run_folders(path: Path) -> list[Path]:
     """Run folders right below a folder, or the folder itself if it is one; in order of names."""
     if is_run(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from zobench.progress import Silence
 from zobench.registration import Plugin
 from zobench.solving import Problem, Solved
 from zobench.statistics.measured import measure
+from zobench.workshop import Workshop
 
 TRAIN, TEST = 120, 160
 
@@ -39,9 +41,15 @@ def config(**fields: Any) -> RunConfig:
     return RunConfig(**{**settings, **names, "overrides": SIZES, **fields})
 
 
+@contextmanager
+def problem_of(config: RunConfig, out: Path, registry: Registry) -> Iterator[Problem]:
+    with Workshop(registry, Silence()) as workshop:
+        yield Problem(config, out, workshop)
+
+
 def solve(tmp_path: Path, *methods: str, encoder: Any = None, **fields: Any) -> list[Solved]:
     registry = tiny_registry(encoder=encoder)
-    with Problem(config(**fields), tmp_path, registry, Silence()) as problem:
+    with problem_of(config(**fields), tmp_path, registry) as problem:
         return [problem.solve(method) for method in methods]
 
 
@@ -170,7 +178,7 @@ def wrong_shape(image: np.ndarray) -> np.ndarray:
 
 
 def test_the_sketcher_can_be_replaced(tmp_path: Path) -> None:
-    with Problem(config(), tmp_path, tiny_registry(), Silence()) as problem:
+    with problem_of(config(), tmp_path, tiny_registry()) as problem:
         turned = problem.solve("sketch", {"sketcher": "test_methods:upside_down"})
         assert turned.answer.ledger["setup"]["queries"] == TRAIN
         for name, words in (
@@ -212,6 +220,21 @@ def test_answers_are_kept_and_embeddings_shared_but_booked(tmp_path: Path) -> No
     assert sum(encoder.calls) == TRAIN + TEST  # a budget is nothing to a method that has none
 
 
+def test_an_encoder_is_loaded_once_for_many_problems(tmp_path: Path) -> None:
+    made: list[TinyEncoder] = []
+
+    def make(request: Any) -> TinyEncoder:
+        made.append(TinyEncoder())
+        return made[-1]
+
+    with Workshop(tiny_registry(encoder=make), Silence()) as workshop:
+        for seed in range(2):
+            problem = Problem(config(seed=seed), tmp_path, workshop)
+            problem.solve("erm")
+            problem.solve("biasadv")
+    assert len(made) == 1
+
+
 def test_an_answer_is_not_taken_for_that_of_another_optimizer_or_penalty(tmp_path: Path) -> None:
     def mine(default: float) -> Any:
         @dataclass(frozen=True)
@@ -228,7 +251,7 @@ def test_an_answer_is_not_taken_for_that_of_another_optimizer_or_penalty(tmp_pat
     found = []
     for step, penalty in ((0.01, 0.01), (0.3, 0.01), (0.3, 0.5)):
         registry = tiny_registry(optimizer=mine(step))
-        with Problem(config(penalty=penalty), tmp_path, registry, Silence()) as problem:
+        with problem_of(config(penalty=penalty), tmp_path, registry) as problem:
             found.append(problem.solve("dne:mine").answer)
     assert len({each.notes["run"] for each in found}) == 3
     assert len({each.scores for each in found}) >= 2
@@ -246,7 +269,7 @@ def test_only_a_method_that_says_so_runs_an_optimizer(tmp_path: Path) -> None:
     offers["methods"] = {"sly": Offer("sly", Plugin(Sly, "test"), "tests")}
     words = "must be registered with the argument 'optimizer'"
     with (
-        Problem(config(), tmp_path, Registry(offers), Silence()) as problem,
+        problem_of(config(), tmp_path, Registry(offers)) as problem,
         pytest.raises(PluginError, match=words),
     ):
         problem.solve("sly")
@@ -268,7 +291,7 @@ def test_what_a_method_asks_is_booked_and_shared_arrays_cannot_be_spoilt(tmp_pat
 
     offers: dict[Any, Any] = dict(tiny_registry().offers)
     offers["methods"] = {"asking": Offer("asking", Plugin(Asking, "test"), "tests")}
-    with Problem(config(), tmp_path, Registry(offers), Silence()) as problem:
+    with problem_of(config(), tmp_path, Registry(offers)) as problem:
         ledger = problem.solve("asking").answer.ledger
     assert ledger["setup"]["queries"] == TRAIN
     assert ledger["optimize"]["queries"] == TRAIN + 7
@@ -286,7 +309,7 @@ def test_a_damaged_answer_says_what_to_do(tmp_path: Path) -> None:
 def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:
     from zobench import store
 
-    with Problem(config(), tmp_path, tiny_registry(), Silence()) as problem:
+    with problem_of(config(), tmp_path, tiny_registry()) as problem:
         own = problem.solve("dne:adam")
         folder = tmp_path / own.answer.notes["run"]
         noise = store.read_snapshot(folder, store.snapshot_queries(folder)[-1])[0].numpy()
@@ -296,7 +319,7 @@ def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:
 
 
 def test_a_wrong_method_or_parameter_is_named(tmp_path: Path) -> None:
-    with Problem(config(), tmp_path, tiny_registry(), Silence()) as problem:
+    with problem_of(config(), tmp_path, tiny_registry()) as problem:
         with pytest.raises(ConfigError, match="did you mean 'sketch'"):
             problem.solve("sketsh")
         with pytest.raises(ConfigError, match="dne:<optimizer>"):

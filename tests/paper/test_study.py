@@ -21,6 +21,7 @@ from zobench.paper.table import arrange, markdown
 from zobench.plugins import load_registry
 from zobench.progress import Silence
 from zobench.testing.projects import as_if_installed
+from zobench.workshop import Workshop
 
 TESTS = Path(__file__).parents[1]
 SPLIT = ("--set", "split.train=60", "--set", "split.test_per_cell=20")
@@ -155,7 +156,7 @@ def study(tmp_path: Path, **changes: object) -> Study:
         overrides={"split": {"train": 60, "test_per_cell": 20}},
     )
     preset = replace(QUICK, seeds=2, **changes)
-    return Study(preset, base, tmp_path, load_registry(), Silence())
+    return Study(preset, base, tmp_path, Workshop(load_registry(), Silence()))
 
 
 def test_a_larger_r_costs_more_and_ten_is_the_tables_own(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ..files import disk_errors
 from ..paper.presets import PRESETS, Preset
 from ..paper.study import Study
 from ..parameters import nearest, resolve
+from ..workshop import Workshop
 from .console import ConsoleListener, error_console, output_console
 from .suite import run_planned
 
@@ -111,8 +112,8 @@ def make_paper(
         resolve(offer.plugin.parameters(), values, "method")
     if transfer and product not in ("universality", "all"):
         raise ConfigError("--transfer-to goes with universality, or all")
-    with ConsoleListener() as listener:
-        study = Study(preset, base, out, registry, listener)
+    with ConsoleListener() as listener, Workshop(registry, listener) as workshop:
+        study = Study(preset, base, out, workshop)
         _check_transfer(base, transfer, registry)
         if not _run_ahead(study, product, jobs, registry, listener):
             return False

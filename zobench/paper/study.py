@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from .. import store
 from ..config import RunConfig
 from ..errors import ConfigError
-from ..plugins import Registry
-from ..progress import Listener
 from ..solving import Problem, Solved
 from ..statistics import two_level
 from ..statistics.measured import possible
 from ..statistics.two_level import Interval
+from ..workshop import Workshop
 from .presets import Preset
 
 DNE = "dne:"
@@ -53,12 +52,10 @@ class Entry:
 class Study:
     """One preset on one dataset and encoder; everything is kept in one folder and found again."""
 
-    def __init__(
-        self, preset: Preset, base: RunConfig, out: Path, registry: Registry, listener: Listener
-    ) -> None:
+    def __init__(self, preset: Preset, base: RunConfig, out: Path, workshop: Workshop) -> None:
         """Loads nothing yet."""
         self.preset, self.base, self.out = preset, base, out
-        self._registry, self._listener = registry, listener
+        self._workshop = workshop
 
     def problems(self, diseases: Iterable[str] | None = None) -> list[RunConfig]:
         """One config a disease and seed."""
@@ -111,10 +108,10 @@ class Study:
         """Answers of methods on problems; what is known already is only read."""
         found = []
         for config in problems:
-            with Problem(config, self.out, self._registry, self._listener) as problem:
-                for method in methods:
-                    settings = self.preset.settings.get(method.partition(":")[0])
-                    found.append(problem.solve(method, settings))
+            problem = Problem(config, self.out, self._workshop)
+            for method in methods:
+                settings = self.preset.settings.get(method.partition(":")[0])
+                found.append(problem.solve(method, settings))
         return found
 
     def table(self) -> list[Entry]:
@@ -175,18 +172,17 @@ class Study:
         }
         found = []
         for target in targets:
-            with Problem(target, self.out, self._registry, self._listener) as problem:
-                found.append(problem.solve("erm"))
-                for disease in self.preset.diseases:
-                    title = f"noise of {disease.replace('_', ' ')}"
-                    found.append(problem.carry(noises[disease, target.seed], title))
+            problem = Problem(target, self.out, self._workshop)
+            found.append(problem.solve("erm"))
+            for disease in self.preset.diseases:
+                title = f"noise of {disease.replace('_', ' ')}"
+                found.append(problem.carry(noises[disease, target.seed], title))
         return entries(found)
 
     def films(self, disease: str) -> tuple[NDArray[np.float32], tuple[str, str]]:
         """A test film ``(2, H, W)`` of each group without the finding, and the groups' names."""
         config = self.preset.config(self.base, disease, 0)
-        with Problem(config, self.out, self._registry, self._listener) as problem:
-            return problem.films()
+        return Problem(config, self.out, self._workshop).films()
 
     def noise(self, method: str, disease: str, seed: int = 0) -> NDArray[np.float32]:
         """The noise ``(H, W)`` that a method has learnt."""

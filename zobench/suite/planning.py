@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 from .. import store
-from ..assembly import Parts, fit_parts, make_dataset, make_encoder, resolved
 from ..config import RunConfig
-from ..datasets import Dataset
-from ..encoders import Encoder
 from ..errors import ZobenchError
 from ..execution import new_manifest, slug
 from ..identity import identity
 from ..plugins import Registry
 from ..progress import Listener
+from ..workshop import Workshop
 from .file import Problems, Suite
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -41,64 +35,6 @@ class Job:
     trackers: tuple[str, ...] = ()
 
 
-class Workshop:
-    """Makes the parts of many runs, each encoder and each dataset once."""
-
-    def __init__(self, registry: Registry, listener: Listener) -> None:
-        self._registry, self._listener = registry, listener
-        self._encoders: dict[str, Encoder | ZobenchError] = {}
-        self._datasets: dict[str, Dataset | ZobenchError] = {}
-
-    def parts(self, config: RunConfig) -> Parts:
-        """Everything that a config names, checked.
-
-        Raises:
-            ZobenchError: As :func:`zobench.assembly.make_parts`.
-        """
-        resolved(config, self._registry)
-
-        def encoder() -> Encoder:
-            self._listener.phase(f"load {config.encoder}", 0)
-            return make_encoder(config, self._registry)
-
-        def dataset(size: int) -> Dataset:
-            def make() -> Dataset:
-                self._listener.phase(f"read {config.dataset}/{config.disease}", 0)
-                return make_dataset(config, self._registry, size)
-
-            root, settings = config.data_root, config.overrides.get("dataset")
-            key = _key(config.dataset, config.disease, root, settings, size)
-            return _once(self._datasets, key, make)
-
-        settings = config.overrides.get("encoder")
-        key = _key(config.encoder, settings, config.device, config.precision)
-        made = _once(self._encoders, key, encoder)
-        return fit_parts(config, self._registry, made, dataset)
-
-    def close(self) -> None:
-        """Lets encoders go."""
-        for each in self._encoders.values():
-            if not isinstance(each, ZobenchError):
-                each.close()
-
-
-def _key(*values: Any) -> str:
-    return json.dumps(values, sort_keys=True, default=str)
-
-
-def _once(made: dict[str, Made | ZobenchError], key: str, make: Callable[[], Made]) -> Made:
-    """What was made under a key before, its failure included."""
-    if key not in made:
-        try:
-            made[key] = make()
-        except ZobenchError as error:
-            made[key] = error
-    found = made[key]
-    if isinstance(found, ZobenchError):
-        raise found
-    return found
-
-
 def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: Listener) -> list[Job]:
     """Checks every run of a suite and says where it lies, or will.
 
@@ -112,11 +48,11 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
     Raises:
         ConfigError: Some run cannot be carried out; all problems are listed.
     """
-    workshop, problems = Workshop(registry, listener), Problems()
+    problems = Problems()
     there = runs_by_identity(store.run_folders(out))
     jobs: list[Job] = []
     known: dict[str, RunConfig] = {}
-    try:
+    with Workshop(registry, listener) as workshop:
         for config in suite.configs:
             try:
                 name = identity(new_manifest(config, workshop.parts(config)))
@@ -131,8 +67,6 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
                 )
             known[name] = config
             jobs.append(Job(config, there.get(name, _fresh(config, name, out)), name))
-    finally:
-        workshop.close()
     problems.raise_if_any(path)
     return jobs
 
