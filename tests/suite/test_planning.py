@@ -17,7 +17,6 @@ from zobench.plugins import load_registry
 from zobench.progress import Silence
 from zobench.suite.file import read_suite
 from zobench.suite.planning import Job, plan
-from zobench.suite.running import is_done
 
 Write = Callable[..., Path]
 
@@ -31,7 +30,7 @@ def test_a_run_that_was_started_by_hand_is_not_run_again(suite_file: Write, tmp_
     config = read_suite(path).configs[1]
     by_hand = zobench.run(config, out=tmp_path / "runs")
     jobs = planned(path, tmp_path / "runs")
-    assert [is_done(job) for job in jobs] == [False, True, False, False]
+    assert [store.is_done(job.folder) for job in jobs] == [False, True, False, False]
     assert jobs[1].folder == by_hand.run_dir
     assert len({job.folder for job in jobs}) == len({job.identity for job in jobs}) == 4
 

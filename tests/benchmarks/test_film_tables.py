@@ -1,4 +1,4 @@
-"""A table of CheXpert's size; ``pytest tests/benchmarks --benchmark-only -n 0 -s -k tables``."""
+"""A table of CheXpert's size; ``pytest tests/benchmarks --benchmark-only -n 0 -s -k film``."""
 
 from __future__ import annotations
 
