@@ -178,7 +178,7 @@ def test_a_missing_column_folder_or_finding_is_named(tmp_path: Path) -> None:
 def test_missing_films_are_counted_and_allowed_up_to_a_share(tmp_path: Path) -> None:
     root = write(tmp_path / "any", good())
     next(root.glob("train/patient00003/*/*.jpg")).unlink()
-    with pytest.raises(DatasetError, match=r"1 of 8 films are missing.*patient00003"):
+    with pytest.raises(DatasetError, match=r"1 of 8 films are missing or unreadable.*patient00003"):
         dataset(root)
     assert len(dataset(root, missing=0.2).records) == 7
 
@@ -191,6 +191,13 @@ def test_unreadable_films_are_all_counted(tmp_path: Path) -> None:
     found = dataset(root)
     with pytest.raises(DatasetError, match=r"2 films cannot be used(.|\n)*patient00001"):
         found.pixels(np.arange(8))
+    with pytest.raises(DatasetError, match="2 of 8 films are missing or unreadable"):
+        dataset(root)
+    rest = dataset(root, missing=0.3)
+    assert rest.pixels(np.arange(6)).shape == (6, 1, 32, 32)
+    path.write_bytes(next(root.glob("train/patient00003/*/*.jpg")).read_bytes())
+    with pytest.raises(DatasetError, match="1 of 8 films"):  # a mended one is tried again
+        dataset(root)
     assert found.pixels(np.array([0, 3])).shape == (2, 1, 32, 32)
 
 

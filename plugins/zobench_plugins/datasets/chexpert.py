@@ -18,7 +18,7 @@ from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Reco
 from zobench.errors import ConfigError, DatasetError
 from zobench.parameters import nearest, parameter
 
-from .films import Film, FilmCache, digest_of, load_film
+from .films import Film, FilmCache, Unreadable, UnreadableFilms, digest_of, load_film
 
 if TYPE_CHECKING:
     import pandas
@@ -77,7 +77,10 @@ class CheXpertParameters:
     demographics: str = parameter("", "CSV file of PATIENT and PRIMARY_RACE, if sensitive=race")
     rows: str = parameter("", "text file of the Path of each film to use, one a line")
     missing: float = parameter(
-        0.0, "share of the films that may be missing; they are left out", low=0.0, high=1.0
+        0.0,
+        "share of the films that may be missing or unreadable; they are left out",
+        low=0.0,
+        high=1.0,
     )
 
 
@@ -99,7 +102,11 @@ class CheXpertDataset:
         if parameters.rows:
             table = _listed(table, Path(parameters.rows))
         table, groups = _divided(table, parameters)
-        self._paths, table = _present(table, root, parameters.missing)
+        folder = request.cache / "chexpert"
+        self._unreadable = Unreadable(
+            folder / f"unreadable-{digest_of([str(root.absolute())])}.txt"
+        )
+        self._paths, table = _present(table, root, parameters.missing, self._unreadable)
         cells = table.groupby(["label", "sensitive"]).size()
         if len(cells) < 4:
             raise DatasetError(
@@ -127,7 +134,7 @@ class CheXpertDataset:
             digest=digest_of(lines),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
         )
-        self._cache = FilmCache.of(request.cache / "chexpert", self._paths, request.size)
+        self._cache = FilmCache.of(folder, self._paths, request.size)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -150,7 +157,14 @@ class CheXpertDataset:
             path = self._paths[row]
             return load_film(path, str(path), self._cache.size)
 
-        return self._cache.read(rows, decode, progress)
+        try:
+            return self._cache.read(rows, decode, progress)
+        except UnreadableFilms as fault:
+            self._unreadable.remember([self._paths[row] for row in fault.rows])
+            raise DatasetError(
+                f"{fault}\nthey are remembered: with --set dataset.missing=SHARE the next start leaves "
+                "them out"
+            ) from fault
 
 
 def _root(given: Path | None) -> Path:
@@ -349,21 +363,23 @@ def _races(
 
 
 def _present(
-    table: pandas.DataFrame, root: Path, allowed: float
+    table: pandas.DataFrame, root: Path, allowed: float, unreadable: Unreadable
 ) -> tuple[list[Path], pandas.DataFrame]:
-    """Films that are there.
+    """Films that are there and, as far as anybody has tried, can be read.
 
     Raises:
-        DatasetError: A larger share than allowed is missing.
+        DatasetError: A larger share than allowed is not.
     """
     paths = [root / _tail(path) for path in table[PATH]]
-    there: NDArray[np.bool_] = np.array([path.is_file() for path in paths], dtype=bool)
+    there: NDArray[np.bool_] = np.array(
+        [path.is_file() and path not in unreadable for path in paths], dtype=bool
+    )
     lost = int((~there).sum())
     if lost > allowed * len(paths):
         names = [str(path) for path, ok in zip(paths, there, strict=True) if not ok]
         raise DatasetError(
-            f"{lost} of {len(paths)} films are missing, more than the share of {allowed:g} that "
-            f"dataset.missing allows: {', '.join(names[:SHOWN])}"
+            f"{lost} of {len(paths)} films are missing or unreadable, more than the share of "
+            f"{allowed:g} that dataset.missing allows: {', '.join(names[:SHOWN])}"
             + (f" and {lost - SHOWN} more" if lost > SHOWN else "")
         )
     return [path for path, ok in zip(paths, there, strict=True) if ok], table[there]

@@ -26,6 +26,22 @@ SHOWN = 5
 """Unreadable films that a message names."""
 
 
+class UnreadableFilms(DatasetError):
+    """Films that cannot be decoded.
+
+    Attributes:
+        rows: Their numbers.
+    """
+
+    def __init__(self, faults: Mapping[int, DatasetError]) -> None:
+        self.rows = tuple(faults)
+        words = [str(fault) for fault in list(faults.values())[:SHOWN]]
+        if len(faults) > 1:
+            more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+            words = [f"{len(faults)} films cannot be used:", *words, *more]
+        super().__init__("\n  ".join(words))
+
+
 def load_film(path: Path, where: str, size: int) -> Film:
     """A film ``(size, size)``, resampled with Lanczos' filter.
 
@@ -95,11 +111,8 @@ class FilmCache:
             paths: Files, in the order of the films' numbers.
             size: Pixels a side.
         """
-        lines = []
-        for path in paths:
-            found = path.stat()
-            lines.append(f"{path},{found.st_size},{found.st_mtime_ns}")
-        return cls(folder / f"{digest_of(lines)}-{size}", len(paths), size)
+        name = digest_of([stamp(path) for path in paths])
+        return cls(folder / f"{name}-{size}", len(paths), size)
 
     def read(
         self, rows: Rows, decode: Callable[[int], Film], progress: Progress = silent
@@ -112,7 +125,7 @@ class FilmCache:
             progress: Told how many there are.
 
         Raises:
-            DatasetError: Some cannot be decoded; the first are named, and all are counted.
+            UnreadableFilms: Some cannot be decoded; the first are named, and all are counted.
             StoreError: The cache cannot be written.
         """
         with disk_errors(self.folder):
@@ -120,20 +133,21 @@ class FilmCache:
             films = self._open("films.u8", np.uint8, (self.count, self.size, self.size))
             sums = self._open("checksums.u32", np.uint32, (self.count,))
         missing = [int(row) for row in np.unique(rows) if sums[row] != _checksum(films[row])]
-        known, faults = len(rows) - len(missing), []
+        known = len(rows) - len(missing)
+        faults: dict[int, DatasetError] = {}
         progress(known, len(rows))
         with ThreadPoolExecutor() as pool:
             for start in range(0, len(missing), AHEAD):
                 part = missing[start : start + AHEAD]
                 made = dict(zip(part, pool.map(_attempt(decode), part), strict=True))
                 good = {row: each for row, each in made.items() if isinstance(each, np.ndarray)}
-                faults += [each for each in made.values() if isinstance(each, DatasetError)]
+                faults |= {r: each for r, each in made.items() if isinstance(each, DatasetError)}
                 with disk_errors(self.folder):
                     self._write("films.u8", good)
                     self._write("checksums.u32", {r: _checksum(each) for r, each in good.items()})
                 progress(known + start + len(part), len(rows))
         if faults:
-            raise _joined(faults)
+            raise UnreadableFilms(faults)
         return np.asarray(films[rows])[:, None]
 
     def _open(self, name: str, kind: type[Kind], shape: tuple[int, ...]) -> NDArray[Kind]:
@@ -168,12 +182,28 @@ def _attempt(decode: Callable[[int], Film]) -> Callable[[int], Film | DatasetErr
     return attempt
 
 
-def _joined(faults: Sequence[DatasetError]) -> DatasetError:
-    if len(faults) == 1:
-        return faults[0]
-    words = "\n  ".join(str(fault) for fault in faults[:SHOWN])
-    more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-    return DatasetError(f"{len(faults)} films cannot be used:\n  {words}{more}")
+class Unreadable:
+    """The films of an archive that could not be decoded, remembered until their files change."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = set(path.read_text().splitlines()) if path.exists() else set()
+
+    def __contains__(self, film: Path) -> bool:
+        return bool(self._known) and stamp(film) in self._known
+
+    def remember(self, films: Sequence[Path]) -> None:
+        """Adds films, for the next time."""
+        with disk_errors(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.writelines(f"{stamp(film)}\n" for film in films)
+
+
+def stamp(film: Path) -> str:
+    """What tells a file from another, and from itself after a change."""
+    found = film.stat()
+    return f"{film},{found.st_size},{found.st_mtime_ns}"
 
 
 def digest_of(lines: Sequence[str]) -> str:
