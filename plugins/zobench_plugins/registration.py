@@ -112,7 +112,7 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
             label="built in",
         ),
         "chexpert": Plugin(
-            "zobench_plugins.datasets.chexpert:CheXpertDataset",
+            "zobench_plugins.datasets.chexpert.dataset:CheXpertDataset",
             "CheXpert's layout (train.csv, valid.csv and JPEG films), by sex, age or race",
         ),
         "nih": Plugin(

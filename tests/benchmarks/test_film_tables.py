@@ -8,7 +8,8 @@ import tracemalloc
 from pathlib import Path
 
 from pytest_benchmark.fixture import BenchmarkFixture
-from zobench_plugins.datasets.chexpert import FINDINGS, CheXpertDataset, CheXpertParameters
+from zobench_plugins.datasets.chexpert.dataset import CheXpertDataset
+from zobench_plugins.datasets.chexpert.table import FINDINGS, CheXpertParameters
 
 from zobench.datasets import DatasetRequest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from zobench_plugins.datasets.chexpert import FINDINGS
+from zobench_plugins.datasets.chexpert.table import FINDINGS
 
 HEADER = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", *FINDINGS]
 SEXES = {"F": "Female", "M": "Male"}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from zobench_plugins.datasets.chexpert import FINDINGS, CheXpertDataset, CheXpertParameters
+from zobench_plugins.datasets.chexpert.dataset import CheXpertDataset
+from zobench_plugins.datasets.chexpert.table import FINDINGS, CheXpertParameters
 
 from zobench.datasets import DatasetRequest
 from zobench.errors import ConfigError, DatasetError
@@ -63,6 +64,7 @@ def test_real_films_in_this_layout_have_the_cells_of_their_archive(chexpert_root
     assert films.shape == (4, 1, 32, 32)
     assert np.array_equal(films[1], films[2])
     assert films.std() > 20
+    assert found.pixels(rows[:0]).shape == (0, 1, 32, 32)
     assert (
         dataset(chexpert_root.parent, "pneumonia").spec == found.spec
     )  # the folder above is as good
@@ -215,7 +217,7 @@ def test_a_film_is_decoded_once_and_a_damaged_cache_again(
     again = dataset(root).pixels(np.arange(6), lambda *now: told.append(now))
     assert told[0] == (4, 6)
     assert np.array_equal(again[:4], first)
-    (films,) = cache.glob("chexpert/*/films.u8")
+    (films,) = cache.glob("chexpert/*/films.bin")
     content = bytearray(films.read_bytes())
     content[5] ^= 255
     films.write_bytes(content)

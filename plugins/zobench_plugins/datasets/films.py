@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +16,9 @@ from zobench.datasets import Pixels, Progress, Rows, silent
 from zobench.errors import DatasetError
 from zobench.files import disk_errors
 
+from .film_cache import FilmCache
+
 Film = NDArray[np.uint8]
-Kind = TypeVar("Kind", np.uint8, np.uint32)
 AHEAD = 256
 """Films that may be decoded before they are written down."""
 SHOWN = 5
@@ -84,102 +83,52 @@ def _grey(image: Image.Image, where: str) -> Image.Image:
     )
 
 
-@dataclass(frozen=True)
-class FilmCache:
-    """Decoded films of one dataset at one size, in a memory-mapped file beside their checksums.
+class ArchiveFilms:
+    """The films of an archive at one size, each decoded the first time that it is asked for."""
 
-    A film without a checksum, or with another than it should have, is decoded again; so the cache may
-    be interrupted, damaged or deleted at any time. Films that nobody asked for take no place on disks
-    that keep sparse files.
-
-    Attributes:
-        folder: Where the two files lie.
-        count: Films of the dataset.
-        size: Pixels a side.
-    """
-
-    folder: Path
-    count: int
-    size: int
-
-    @classmethod
-    def of(cls, folder: Path, paths: Sequence[Path], size: int) -> FilmCache:
-        """The cache of these files, as they are now; a changed file makes another one.
+    def __init__(
+        self, folder: Path, paths: Sequence[Path], size: int, title: Callable[[int], str]
+    ) -> None:
+        """Opens nothing yet.
 
         Args:
-            folder: Of all caches of a dataset.
+            folder: Of the archive's caches; changed files get one of their own.
             paths: Files, in the order of the films' numbers.
             size: Pixels a side.
+            title: How messages call a film.
         """
-        name = digest_of([stamp(path) for path in paths])
-        return cls(folder / f"{name}-{size}", len(paths), size)
+        self._folder = folder / f"{digest_of([stamp(path) for path in paths])}-{size}"
+        self._paths, self._size, self._title = paths, size, title
 
-    def read(
-        self, rows: Rows, decode: Callable[[int], Film], progress: Progress = silent
-    ) -> Pixels:
-        """Films ``(n, 1, size, size)``.
-
-        Args:
-            rows: Their numbers.
-            decode: Makes one film from its file.
-            progress: Told how many there are.
+    def read(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        """Films ``(n, 1, size, size)``, decoded several at a time.
 
         Raises:
             UnreadableFilms: Some cannot be decoded; the first are named, and all are counted.
             StoreError: The cache cannot be written.
         """
-        with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            films = self._open("films.u8", np.uint8, (self.count, self.size, self.size))
-            sums = self._open("checksums.u32", np.uint32, (self.count,))
-        missing = [int(row) for row in np.unique(rows) if sums[row] != _checksum(films[row])]
-        known = len(rows) - len(missing)
-        faults: dict[int, DatasetError] = {}
-        progress(known, len(rows))
-        with ThreadPoolExecutor() as pool:
-            for start in range(0, len(missing), AHEAD):
-                part = missing[start : start + AHEAD]
-                made = dict(zip(part, pool.map(_attempt(decode), part), strict=True))
+        with closing(FilmCache(self._folder, self._size)) as cache, ThreadPoolExecutor() as pool:
+            todo = cache.missing(np.unique(rows))
+            done, faults = len(rows) - len(todo), dict[int, DatasetError]()
+            progress(done, len(rows))
+            for start in range(0, len(todo), AHEAD):
+                part = todo[start : start + AHEAD]
+                made = dict(zip(part.tolist(), pool.map(self._attempt, part.tolist()), strict=True))
                 good = {row: each for row, each in made.items() if isinstance(each, np.ndarray)}
+                if good:
+                    cache.write(np.array(list(good)), np.stack(list(good.values())))
                 faults |= {r: each for r, each in made.items() if isinstance(each, DatasetError)}
-                with disk_errors(self.folder):
-                    self._write("films.u8", good)
-                    self._write("checksums.u32", {r: _checksum(each) for r, each in good.items()})
-                progress(known + start + len(part), len(rows))
-        if faults:
-            raise UnreadableFilms(faults)
-        return np.asarray(films[rows])[:, None]
+                done += len(part)
+                progress(done, len(rows))
+            if faults:
+                raise UnreadableFilms(faults)
+            return cache.read(rows)[:, None]
 
-    def _open(self, name: str, kind: type[Kind], shape: tuple[int, ...]) -> NDArray[Kind]:
-        """A view of a file of zeros and what was written into it."""
-        path = self.folder / name
-        size = int(np.prod(shape)) * np.dtype(kind).itemsize
-        if not path.exists() or path.stat().st_size != size:
-            with path.open("ab") as file:
-                file.truncate(size)
-        return np.memmap(path, dtype=kind, mode="r", shape=shape)
-
-    def _write(self, name: str, values: Mapping[int, Film | np.uint32]) -> None:
-        """Puts values at their places; not through a view, which a full disk would kill."""
-        with (self.folder / name).open("r+b") as file:
-            for row, value in values.items():
-                file.seek(row * value.nbytes)
-                file.write(value.tobytes())
-
-
-def _checksum(film: Film) -> np.uint32:
-    """Never 0, which stands for a film that is not there."""
-    return np.uint32(zlib.crc32(film.tobytes()) or 1)
-
-
-def _attempt(decode: Callable[[int], Film]) -> Callable[[int], Film | DatasetError]:
-    def attempt(row: int) -> Film | DatasetError:
+    def _attempt(self, row: int) -> Film | DatasetError:
         try:
-            return decode(row)
+            return load_film(self._paths[row], self._title(row), self._size)
         except DatasetError as error:
             return error
-
-    return attempt
 
 
 class Unreadable:
@@ -189,8 +138,8 @@ class Unreadable:
         self._path = path
         self._known = set(path.read_text().splitlines()) if path.exists() else set()
 
-    def __contains__(self, film: Path) -> bool:
-        return bool(self._known) and stamp(film) in self._known
+    def __contains__(self, film: object) -> bool:
+        return bool(self._known) and isinstance(film, Path) and stamp(film) in self._known
 
     def remember(self, films: Sequence[Path]) -> None:
         """Adds films, for the next time."""

@@ -18,7 +18,7 @@ from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Reco
 from zobench.errors import ConfigError, DatasetError
 from zobench.parameters import nearest, parameter
 
-from .films import Film, FilmCache, digest_of, load_film
+from .films import ArchiveFilms, digest_of
 
 TABLE = "Data_Entry_2017.csv"
 IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
@@ -57,7 +57,12 @@ class _Entry:
 
 
 class NihDataset:
-    """Films of one finding and of none."""
+    """Films of one finding and of none.
+
+    Attributes:
+        spec: What the manifest says; the default bias leans as the archive itself leans.
+        records: One row a film.
+    """
 
     def __init__(self, request: DatasetRequest, parameters: NihParameters) -> None:
         """Reads and checks the table; no film is opened yet.
@@ -84,7 +89,7 @@ class NihDataset:
         _check_sexes(self._entries, table)
         sensitive = np.array([entry.sensitive for entry in self._entries], dtype=np.int64)
         label = np.array([entry.label for entry in self._entries], dtype=np.int64)
-        self._records = Records(
+        self.records = Records(
             patient=np.array([entry.patient for entry in self._entries], dtype=np.int64),
             label=label,
             sensitive=sensitive,
@@ -92,7 +97,7 @@ class NihDataset:
             view=np.array([entry.view for entry in self._entries]),
         )
         lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
-        self._spec = DatasetSpec(
+        self.spec = DatasetSpec(
             name="nih",
             disease=request.disease,
             shape=(1, request.size, request.size),
@@ -101,17 +106,7 @@ class NihDataset:
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
         )
         paths = [entry.path for entry in self._entries]
-        self._cache = FilmCache.of(request.cache / "nih", paths, request.size)
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """What the manifest says; the default bias leans as the archive itself leans."""
-        return self._spec
-
-    @property
-    def records(self) -> Records:
-        """One row a film."""
-        return self._records
+        self._films = ArchiveFilms(request.cache / "nih", paths, request.size, self._title)
 
     def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
         """Films, decoded the first time that they are asked for.
@@ -119,13 +114,11 @@ class NihDataset:
         Raises:
             DatasetError: A file is missing, damaged, or not an 8-bit grey film.
         """
+        return self._films.read(rows, progress)
 
-        def decode(row: int) -> Film:
-            entry = self._entries[row]
-            where = f"{entry.path} (line {entry.line} of the table)"
-            return load_film(entry.path, where, self._cache.size)
-
-        return self._cache.read(rows, decode, progress)
+    def _title(self, row: int) -> str:
+        entry = self._entries[row]
+        return f"{entry.path} (line {entry.line} of the table)"
 
 
 def _read(table: Path, root: Path, disease: str) -> Iterator[_Entry]:

@@ -16,8 +16,8 @@ from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Reco
 from zobench.errors import ConfigError
 from zobench.parameters import nearest, parameter
 
+from ..film_cache import FilmCache
 from .anatomy import draw_patient, draw_study
-from .film_cache import FilmCache
 from .findings import FINDINGS
 from .generator import SIZE, SUBTLETY, VERSION, render, study_stream
 
@@ -44,7 +44,12 @@ class PhantomParameters:
 
 
 class PhantomDataset:
-    """Phantom patients: every fourth cell of (sex, finding) equally large, films made on demand."""
+    """Phantom patients: every fourth cell of (sex, finding) equally large, films made on demand.
+
+    Attributes:
+        spec: What the manifest says of this cohort.
+        records: One row a film.
+    """
 
     def __init__(self, request: DatasetRequest, parameters: PhantomParameters) -> None:
         """Lays out the cohort; no film is rendered yet.
@@ -61,10 +66,10 @@ class PhantomDataset:
         self._seed, patients = parameters.cohort, parameters.patients
         self._patient, self._image = _cohort(self._seed, patients)
         self._size = request.size
-        self._records = self._table()
+        self.records = self._table()
         tag = f"phantom-{VERSION}-{self._disease}-{SUBTLETY[self._disease]}-{self._seed}-{patients}"
         digest = hashlib.blake2b(tag.encode(), digest_size=8).hexdigest()
-        self._spec = DatasetSpec(
+        self.spec = DatasetSpec(
             name="phantom",
             disease=self._disease,
             shape=(1, self._size, self._size),
@@ -74,16 +79,6 @@ class PhantomDataset:
             positive_rate=BIAS[self._disease][1],
         )
         self._folder = request.cache / f"phantom-{digest}"
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """What the manifest says of this cohort."""
-        return self._spec
-
-    @property
-    def records(self) -> Records:
-        """One row a film."""
-        return self._records
 
     def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
         """Renders what the cache lacks, on all cores, and reads the rest from it."""
@@ -112,8 +107,8 @@ class PhantomDataset:
             (
                 int(self._patient[row]),
                 int(self._image[row]),
-                bool(self._records.sensitive[row]),
-                bool(self._records.label[row]),
+                bool(self.records.sensitive[row]),
+                bool(self.records.label[row]),
             )
             for row in rows
         ]

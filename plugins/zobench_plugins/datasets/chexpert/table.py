@@ -1,12 +1,9 @@
-"""CheXpert in its published layout: ``train.csv`` and ``valid.csv`` beside folders of JPEG films.
-
-Irvin et al., "CheXpert", AAAI 2019. A finding is compared with "No Finding", as the paper's code does;
-films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not mentioned).
-"""
+"""The tables of CheXpert: which films there are, and what their labels mean."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
 from zobench.errors import ConfigError, DatasetError
 from zobench.parameters import nearest, parameter
-
-from .films import Film, FilmCache, Unreadable, UnreadableFilms, digest_of, load_film
 
 if TYPE_CHECKING:
     import pandas
@@ -46,8 +40,8 @@ UNCERTAIN_IS_POSITIVE = ("Atelectasis", "Edema")
 DEVICES = "Support Devices"
 """No finding in the labeler's eyes: a film may have devices and No Finding, and counts as positive."""
 SEXES = {"Female": 0, "Male": 1}
-BIAS = 0.8
 SHOWN = 5
+"""Films that a message names."""
 
 
 @dataclass(frozen=True)
@@ -84,90 +78,7 @@ class CheXpertParameters:
     )
 
 
-class CheXpertDataset:
-    """Films of one finding and of none."""
-
-    def __init__(self, request: DatasetRequest, parameters: CheXpertParameters) -> None:
-        """Reads and checks the tables; no film is opened yet.
-
-        Raises:
-            ConfigError: No folder, or an unknown disease.
-            DatasetError: A file, column or row is wrong.
-        """
-        root = _root(request.root)
-        finding = _finding(request.disease)
-        table = _read(root, finding)
-        table = _labelled(table, finding, parameters)
-        table = _viewed(table, parameters.view)
-        if parameters.rows:
-            table = _listed(table, Path(parameters.rows))
-        table, groups = _divided(table, parameters)
-        folder = request.cache / "chexpert"
-        self._unreadable = Unreadable(
-            folder / f"unreadable-{digest_of([str(root.absolute())])}.txt"
-        )
-        self._paths, table = _present(table, root, parameters.missing, self._unreadable)
-        cells = table.groupby(["label", "sensitive"]).size()
-        if len(cells) < 4:
-            raise DatasetError(
-                f"{root}: with these settings a cell of ({finding}, {parameters.sensitive}) is empty; "
-                f"there are {len(table)} films in all. Widen view, rows, races or age"
-            )
-        label, sensitive = table["label"].to_numpy(), table["sensitive"].to_numpy()
-        self._records = Records(
-            patient=table["patient"].to_numpy(),
-            label=label,
-            sensitive=sensitive,
-            age=table[AGE].to_numpy(),
-            view=table[VIEW].fillna("").to_numpy(dtype=str),
-        )
-        lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
-        lines = [
-            f"{path.parent.parent.name}/{path.parent.name}/{path.name},{y},{a},{path.stat().st_size}"
-            for path, y, a in zip(self._paths, label, sensitive, strict=True)
-        ]
-        self._spec = DatasetSpec(
-            name="chexpert",
-            disease=request.disease,
-            shape=(1, request.size, request.size),
-            groups=groups,
-            digest=digest_of(lines),
-            positive_rate_gap=BIAS if lean >= 0 else -BIAS,
-        )
-        self._cache = FilmCache.of(folder, self._paths, request.size)
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """What the manifest says; the default bias leans as the archive itself leans."""
-        return self._spec
-
-    @property
-    def records(self) -> Records:
-        """One row a film."""
-        return self._records
-
-    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
-        """Films, decoded the first time that they are asked for.
-
-        Raises:
-            DatasetError: A file is damaged, or not an 8-bit grey film.
-        """
-
-        def decode(row: int) -> Film:
-            path = self._paths[row]
-            return load_film(path, str(path), self._cache.size)
-
-        try:
-            return self._cache.read(rows, decode, progress)
-        except UnreadableFilms as fault:
-            self._unreadable.remember([self._paths[row] for row in fault.rows])
-            raise DatasetError(
-                f"{fault}\nthey are remembered: with --set dataset.missing=SHARE the next start leaves "
-                "them out"
-            ) from fault
-
-
-def _root(given: Path | None) -> Path:
+def find_root(given: Path | None) -> Path:
     """The folder of the tables: the one given, or the one published folder in it."""
     if given is None:
         raise ConfigError("dataset chexpert needs --data-root: the folder that holds train.csv")
@@ -188,7 +99,12 @@ def _root(given: Path | None) -> Path:
     )
 
 
-def _finding(disease: str) -> str:
+def find_finding(disease: str) -> str:
+    """How the tables call a disease.
+
+    Raises:
+        ConfigError: They know none of that name.
+    """
     plain = {_plain(name): name for name in FINDINGS}
     if _plain(disease) not in plain:
         known = sorted(name.replace(" ", "_") for name in plain)
@@ -197,6 +113,38 @@ def _finding(disease: str) -> str:
             + nearest(disease, known)
         )
     return plain[_plain(disease)]
+
+
+def chosen_films(
+    root: Path, finding: str, parameters: CheXpertParameters, unreadable: Container[Path]
+) -> tuple[pandas.DataFrame, list[Path], tuple[str, str]]:
+    """The films that the settings leave, a row each, with ``label``, ``sensitive`` and ``patient``.
+
+    Args:
+        root: Folder of the tables.
+        finding: As the tables call it.
+        parameters: Which films, and what they are divided by.
+        unreadable: Films that count as missing.
+
+    Returns:
+        The table, the films' files in its order, and the names of the groups.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        DatasetError: A file, column or row is, or a cell of (finding, attribute) is empty.
+    """
+    table = _labelled(_read(root, finding), finding, parameters)
+    table = _viewed(table, parameters.view)
+    if parameters.rows:
+        table = _listed(table, Path(parameters.rows))
+    table, groups = _divided(table, parameters)
+    paths, table = _present(table, root, parameters.missing, unreadable)
+    if len(table.groupby(["label", "sensitive"]).size()) < 4:
+        raise DatasetError(
+            f"{root}: with these settings a cell of ({finding}, {parameters.sensitive}) is empty; "
+            f"there are {len(table)} films in all. Widen view, rows, races or age"
+        )
+    return table, paths, groups
 
 
 def _plain(name: str) -> str:
@@ -363,7 +311,7 @@ def _races(
 
 
 def _present(
-    table: pandas.DataFrame, root: Path, allowed: float, unreadable: Unreadable
+    table: pandas.DataFrame, root: Path, allowed: float, unreadable: Container[Path]
 ) -> tuple[list[Path], pandas.DataFrame]:
     """Films that are there and, as far as anybody has tried, can be read.
 

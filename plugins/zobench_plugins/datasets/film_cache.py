@@ -1,4 +1,4 @@
-"""Films that were rendered once, kept in the user's cache and verified by digest when reused."""
+"""Films that were rendered or decoded once, kept in the user's cache, verified when reused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zobench.datasets import Pixels, Rows
 from zobench.errors import StoreError
@@ -21,7 +20,8 @@ class FilmCache:
     """``films.bin`` and ``digests.bin`` in one folder, a record a film; holes are absent films.
 
     Films are deterministic, so two processes that fill the same cache write the same bytes. Pixels
-    are written before their digest: a film torn by a crash fails its digest and is rendered again.
+    are written before their digest: a film torn by a crash fails its digest and is made again. Films
+    are read through a memory map, and written past it: a full disk kills whoever writes into one.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
@@ -48,7 +48,7 @@ class FilmCache:
         return np.asarray(bad, dtype=np.int64)
 
     def write(self, rows: Rows, films: Pixels) -> None:
-        """Adds rendered films ``(n, size, size)``.
+        """Adds films ``(n, size, size)``.
 
         Raises:
             StoreError: The disk is full, say.
@@ -62,15 +62,12 @@ class FilmCache:
 
     def read(self, rows: Rows) -> Pixels:
         """Films ``(n, size, size)`` that are known to be there."""
-        films = np.empty((len(rows), self._size, self._size), dtype=np.uint8)
+        if not len(rows):
+            return np.empty((0, self._size, self._size), dtype=np.uint8)
         with self._errors():
-            for place, row in enumerate(rows.tolist()):
-                films[place] = self._film(row)
-        return films
-
-    def _film(self, row: int) -> NDArray[np.uint8]:
-        content = os.pread(self._films, self._size**2, row * self._size**2)
-        return np.frombuffer(content, np.uint8).reshape(self._size, self._size)
+            shape = (int(rows.max()) + 1, self._size, self._size)
+            mapped = np.memmap(self._folder / "films.bin", np.uint8, mode="r", shape=shape)
+            return np.array(mapped[rows])
 
     def _is_whole(self, row: int) -> bool:
         with self._errors():

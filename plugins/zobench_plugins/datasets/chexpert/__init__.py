@@ -1,0 +1,1 @@
+"""CheXpert: its tables, and the films that they name."""

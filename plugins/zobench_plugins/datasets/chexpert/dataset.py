@@ -1,0 +1,77 @@
+"""CheXpert in its published layout: ``train.csv`` and ``valid.csv`` beside folders of JPEG films.
+
+Irvin et al., "CheXpert", AAAI 2019. A finding is compared with "No Finding", as the paper's code does;
+films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not mentioned).
+"""
+
+from __future__ import annotations
+
+from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.errors import DatasetError
+
+from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
+from .table import AGE, VIEW, CheXpertParameters, chosen_films, find_finding, find_root
+
+BIAS = 0.8
+
+
+class CheXpertDataset:
+    """Films of one finding and of none.
+
+    Attributes:
+        spec: What the manifest says; the default bias leans as the archive itself leans.
+        records: One row a film.
+    """
+
+    def __init__(self, request: DatasetRequest, parameters: CheXpertParameters) -> None:
+        """Reads and checks the tables; no film is opened yet.
+
+        Raises:
+            ConfigError: No folder, or an unknown disease.
+            DatasetError: A file, column or row is wrong.
+        """
+        root = find_root(request.root)
+        finding = find_finding(request.disease)
+        folder = request.cache / "chexpert"
+        known = digest_of([str(root.absolute())])
+        self._unreadable = Unreadable(folder / f"unreadable-{known}.txt")
+        table, self._paths, groups = chosen_films(root, finding, parameters, self._unreadable)
+        label, sensitive = table["label"].to_numpy(), table["sensitive"].to_numpy()
+        self.records = Records(
+            patient=table["patient"].to_numpy(),
+            label=label,
+            sensitive=sensitive,
+            age=table[AGE].to_numpy(),
+            view=table[VIEW].fillna("").to_numpy(dtype=str),
+        )
+        lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
+        lines = [
+            f"{path.parent.parent.name}/{path.parent.name}/{path.name},{y},{a},{path.stat().st_size}"
+            for path, y, a in zip(self._paths, label, sensitive, strict=True)
+        ]
+        self.spec = DatasetSpec(
+            name="chexpert",
+            disease=request.disease,
+            shape=(1, request.size, request.size),
+            groups=groups,
+            digest=digest_of(lines),
+            positive_rate_gap=BIAS if lean >= 0 else -BIAS,
+        )
+        self._films = ArchiveFilms(
+            folder, self._paths, request.size, lambda row: str(self._paths[row])
+        )
+
+    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+        """Films, decoded the first time that they are asked for.
+
+        Raises:
+            DatasetError: A file is damaged, or not an 8-bit grey film.
+        """
+        try:
+            return self._films.read(rows, progress)
+        except UnreadableFilms as fault:
+            self._unreadable.remember([self._paths[row] for row in fault.rows])
+            raise DatasetError(
+                f"{fault}\nthey are remembered: with --set dataset.missing=SHARE the next start leaves "
+                "them out"
+            ) from fault
