@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from zobench.encoders import EncoderSpec
 from zobench.plugins import Offer, Registry, load_registry
 from zobench.registration import Plugin
 from zobench.results import RunResult
+from zobench.testing.projects import as_if_installed
 
 SIDE = 8
 DIMENSION = 6
@@ -77,6 +80,19 @@ def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
     if optimizer is not None:
         add("optimizers", "mine", optimizer)
     return Registry(offers)
+
+
+@contextmanager
+def tiny_plugin() -> Iterator[None]:
+    """The plugin of tests/suite, as if it were installed, here and in processes started from here."""
+    tests, before = Path(__file__).parent, os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(tests), *filter(None, [before])])
+    with as_if_installed(tests / "suite" / "plugin"):
+        yield
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
 
 
 SETTINGS: Mapping[str, Any] = {

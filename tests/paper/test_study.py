@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import tiny_plugin
 
 from zobench.config import RunConfig
 from zobench.paper.presets import FULL, QUICK
@@ -20,24 +20,16 @@ from zobench.paper.study import Study, entries
 from zobench.paper.table import arrange, markdown
 from zobench.plugins import load_registry
 from zobench.progress import Silence
-from zobench.testing.projects import as_if_installed
 from zobench.workshop import Workshop
 
-TESTS = Path(__file__).parents[1]
 SPLIT = ("--set", "split.train=60", "--set", "split.test_per_cell=20")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny_plugin() -> Iterator[None]:
-    """The plugin of the suites' tests, for this process and for those that it starts."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [before])])
-    with as_if_installed(TESTS / "suite" / "plugin"):
+    """The plugin of tests/suite, for this process and for those that it starts."""
+    with tiny_plugin():
         yield
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
 
 
 def paper(out: Path, *words: str) -> subprocess.CompletedProcess[str]:

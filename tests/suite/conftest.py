@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from zobench.testing.projects import as_if_installed
-
-TESTS = Path(__file__).parents[1]
+from tiny import tiny_plugin
 
 FILE = """
 optimizers = [{optimizers}]
@@ -32,15 +28,9 @@ test_per_cell = 40
 
 @pytest.fixture(scope="module", autouse=True)
 def _tiny_plugin() -> Iterator[None]:
-    """The plugin beside this file, as if it were installed."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [before])])
-    with as_if_installed(TESTS / "suite" / "plugin"):
+    """The plugin of tests/suite, for this process and for those that it starts."""
+    with tiny_plugin():
         yield
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
 
 
 @pytest.fixture
