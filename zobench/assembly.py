@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .billing import PaidEncoder
 from .config import RunConfig, cache_folder
 from .datasets import Dataset, DatasetRequest
 from .encoders import Encoder, EncoderRequest
@@ -21,6 +22,7 @@ from .progress import Listener
 from .spaces import Space, make_space
 from .splitting import Split, SplitParameters, make_split
 from .streams import generator
+from .transport import Rounded
 
 Settings = Mapping[str, str | int]
 
@@ -57,7 +59,26 @@ def make_encoder(
         settings=settings or {},
     )
     encoder: Encoder = offer.plugin.make(request, config.overrides.get("encoder", {}), "encoder")
-    return encoder
+    try:
+        _check_payment(config, encoder)
+    except ConfigError:
+        encoder.close()
+        raise
+    return Rounded(encoder) if config.quantize else encoder
+
+
+def _check_payment(config: RunConfig, encoder: Encoder) -> None:
+    paid = isinstance(encoder, PaidEncoder)
+    if config.quantize and paid:
+        raise ConfigError(
+            f"quantize is {config.quantize}, but encoder {config.encoder!r} is a service, which rounds "
+            "or does not; quantize is for encoders that run here"
+        )
+    if config.max_cost and not (paid and encoder.spec.price):
+        raise ConfigError(
+            f"max_cost is {config.max_cost:g}, but encoder {config.encoder!r} has no price; "
+            + ("give one: --set encoder.price=0.0001" if paid else "nobody bills it")
+        )
 
 
 def make_dataset(config: RunConfig, registry: Registry, size: int) -> Dataset:

@@ -42,6 +42,10 @@ class RunConfig:
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
+        quantize: Bits of a pixel on the way to a local encoder, to study services that take
+            picture files: 8, or 0 for exact floats.
+        max_cost: What a rented encoder's images may cost in all, in the unit of its price; 0 for
+            no limit.
         overrides: Parameters by owner (optimizer, encoder, dataset, split) and name.
     """
 
@@ -63,6 +67,8 @@ class RunConfig:
     tolerance: float = 1.0
     device: str = "auto"
     precision: str = "auto"
+    quantize: int = 0
+    max_cost: float = 0.0
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,7 +89,7 @@ class RunConfig:
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool)
             _require(whole and value >= low, name, value, rule)
-        for name in ("penalty", "tolerance", "box"):
+        for name in ("penalty", "tolerance", "box", "max_cost"):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             rule = "a number of at least 0"
@@ -97,6 +103,7 @@ class RunConfig:
         check_space_name(self.space)
         device = re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(self.device))
         _require(device is not None, "device", self.device, "auto, cpu or cuda:N")
+        _require(self.quantize in (0, 8), "quantize", self.quantize, "8, or 0 for exact floats")
         choices = {"heads": PROTOCOLS, "precision": ("auto", "fp32", "bf16")}
         for name, allowed in choices.items():
             value = getattr(self, name)

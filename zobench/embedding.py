@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .billing import Account, PaidEncoder
 from .datasets import Progress, silent
 from .encoders import Encoder, EncoderSpec, checked_embeddings
+from .errors import CostReached
 from .images import Images
 from .ledger import Ledger, Purpose
 
@@ -34,6 +36,16 @@ class MeteredEncoder:
         """What the encoder says of itself."""
         return self._encoder.spec
 
+    @property
+    def account(self) -> Account | None:
+        """Where a rented encoder notes what it asks; ``None`` for any other."""
+        return self._encoder.account if isinstance(self._encoder, PaidEncoder) else None
+
+    def settle(self) -> None:
+        """To be called when all that was embedded so far is safe on disk."""
+        if self.account is not None:
+            self.account.settle()
+
     def apart(self) -> MeteredEncoder:
         """The same encoder with a ledger of its own, for looks that are charged to nobody."""
         return MeteredEncoder(self._encoder, Ledger())
@@ -43,9 +55,11 @@ class MeteredEncoder:
 
         Raises:
             EncoderError: The answer has the wrong shape or is not finite.
+            CostReached: The images would cost more than allowed.
         """
         import torch
 
+        self._open_purse(purpose, len(images))
         started = time.perf_counter()
         with torch.inference_mode():
             answer = self._encoder.embed(images)
@@ -53,6 +67,18 @@ class MeteredEncoder:
         self.seconds += time.perf_counter() - started
         self.ledger.of(purpose).requests += 1
         return checked
+
+    def _open_purse(self, purpose: Purpose, images: int) -> None:
+        account = self.account
+        if account is None:
+            return
+        account.purpose = purpose
+        if not account.affords(images):
+            raise CostReached(
+                f"max_cost is {account.limit:g}; {images} more images for {purpose!r} could pass it "
+                f"({account.bill.total().images_payable:,} were or may be billed at "
+                f"{account.price:g} each)"
+            )
 
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings through which a gradient flows back to ``images``.

@@ -27,6 +27,7 @@ class EncoderSpec:
         block: Images that one call of :meth:`Encoder.embed` should bring, at most.
         settings: What else decides the last bit of an embedding: device, precision, chunk.
         notes: Warnings to show beside every result.
+        price: What somebody bills for an image; 0 where nobody does, or it is not known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class EncoderSpec:
     block: int
     settings: Mapping[str, str | int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    price: float = 0.0
 
 
 class Encoder(Protocol):

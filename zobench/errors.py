@@ -7,6 +7,8 @@
     │   └── PluginError      a plugin is unknown, broken, registered twice or breaks its contract
     ├── DatasetError         a file or a row of a dataset is wrong: names both
     ├── EncoderError         the encoder failed or answered nonsense
+    │   └── ServiceError     a rented one does not answer, refuses, or has changed
+    ├── CostReached          the next images would cost more than allowed
     ├── StoreError           a run folder cannot be read or written
     │   ├── NotARunError     the path given is no run folder (a ConfigError as well)
     │   └── BusyError        another process writes to the run folder
@@ -46,6 +48,24 @@ class DatasetError(ZobenchError):
 
 class EncoderError(ZobenchError):
     """An encoder that failed, or answered something that cannot be an embedding."""
+
+
+class ServiceError(EncoderError):
+    """A rented encoder that cannot be used any more.
+
+    Attributes:
+        status: Of the last answer; ``None`` if there was none.
+        attempts: Requests that were made for the images in question.
+    """
+
+    def __init__(self, message: str, status: int | None = None, attempts: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.attempts = attempts
+
+
+class CostReached(ZobenchError):
+    """A service would have to be paid more than the user allows; nothing of it was asked."""
 
 
 class StoreError(ZobenchError):

@@ -119,8 +119,18 @@ def resume_run(
     registry: Registry | None = None,
     listener: Listener | None = None,
     trackers: Sequence[str] = (),
+    encoder_url: str | None = None,
+    max_cost: float | None = None,
 ) -> RunResult:
     """Goes on with a run that was interrupted, failed or killed; a finished one is only read.
+
+    Args:
+        path: Its folder.
+        registry: Plugins; those of the installed packages if ``None``.
+        listener: Told of progress.
+        trackers: Names of trackers to be told of the run.
+        encoder_url: Where a rented encoder is now; ``None`` if where it was.
+        max_cost: What it may bill in all; ``None`` for what was allowed before.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`.
@@ -135,10 +145,20 @@ def resume_run(
             return read_result(path)
         config = config_from_json(manifest["config"])
         registry = registry or load_registry()
+        changes: files.Json = {}
+        if encoder_url is not None:
+            config = config.with_settings("encoder", url=encoder_url)
+            moved = {**manifest["parameters"]["encoder"], "url": encoder_url}
+            changes["parameters"] = {**manifest["parameters"], "encoder": moved}
+        if max_cost is not None:
+            config = config.changed(max_cost=max_cost)
+        if changes or max_cost is not None:
+            changes["config"] = config.as_dict()
         parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
-        check_same(manifest, parts, path, listener)
+        check_same({**manifest, **changes}, parts, path, listener)
         told = make_trackers(trackers, registry, path, listener)
-        folder.write_manifest(status="running", error=None, resumed=manifest["resumed"] + 1)
+        resumed = manifest["resumed"] + 1
+        folder.write_manifest(status="running", error=None, resumed=resumed, **changes)
         seconds, record = manifest["wall_seconds"], manifest.get("recorded", False)
         return Session(config, parts, folder, listener, seconds, told, record).carry_out()
     finally:

@@ -95,7 +95,7 @@ class Loop:
                 if asks == 0:
                     raise ConfigError(
                         f"budget is {self.oracle.budget}, but the first batch of this optimizer "
-                        f"costs {self.oracle.price(ask)} queries; give at least that"
+                        f"cannot be paid: {refusal}"
                     ) from refusal
                 break
             except BaseException:
@@ -123,6 +123,7 @@ class Loop:
             self.listener.update(counts.queries, objective=row["value_mean"])
             if time.perf_counter() - saved >= CHECKPOINT_SECONDS or self.stopped():
                 self.folder.checkpoint(state())
+                metered.settle()
                 saved = time.perf_counter()
             if self.stopped():
                 raise Interrupted("stopped between two batches; everything so far is saved")
@@ -130,6 +131,7 @@ class Loop:
             self._snapshot(counts.queries)
         end = state()
         self.folder.checkpoint(end)
+        metered.settle()
         return end
 
     def _snapshot(self, queries: int) -> None:

@@ -59,6 +59,12 @@ class Oracle:
                 f"{spent} of {self.budget} queries are spent; the next batch costs {price}"
             )
         images = len(ask.points) * self.objective.batch_size
+        account = self.objective.encoder.account
+        if account is not None and not account.affords(images, keeping_reserve=True):
+            raise BudgetExhausted(
+                f"{images} more images could cost more than max_cost {account.limit:g} leaves when "
+                f"{account.reserve:,} are kept for scoring"
+            )
         self.ledger.charge("optimize", images, gradient=ask.want == "gradient")
         self.ledger.optimize.evaluations += len(ask.points)
         return (

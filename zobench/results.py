@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import files, store
+from .billing import Bill, read_bill
 from .config import RunConfig, config_from_json
 from .fairness import METRICS
 from .ledger import Counts, Ledger
@@ -31,6 +32,7 @@ class RunResult:
         fpq: Fairness per query; ``None`` before everything is scored.
         wall_seconds: Time spent in all.
         encoder_seconds: Time spent inside the encoder.
+        bill: What a rented encoder was asked and may charge for; ``None`` for one that runs here.
         manifest: Everything else that was recorded.
     """
 
@@ -43,6 +45,7 @@ class RunResult:
     fpq: Estimate | None
     wall_seconds: float
     encoder_seconds: float
+    bill: Bill | None
     manifest: Mapping[str, Any]
 
     @property
@@ -61,6 +64,7 @@ class RunResult:
             "scores": [_score_dict(score) for score in self.scores],
             "recovery": self.recovery,
             "fpq": _estimate_dict(self.fpq) if self.fpq is not None else None,
+            "bill": self.bill.as_dict() if self.bill is not None else None,
             "wall_seconds": self.wall_seconds,
             "encoder_seconds": self.encoder_seconds,
         }
@@ -90,6 +94,7 @@ def read_result(folder: Path) -> RunResult:
         fpq=fpq,
         wall_seconds=manifest.get("wall_seconds", 0.0),
         encoder_seconds=manifest.get("encoder_seconds", 0.0),
+        bill=read_bill(folder, manifest["encoder"].get("price", 0.0)),
         manifest=manifest,
     )
 
@@ -152,6 +157,7 @@ def _score_dict(score: Score) -> dict[str, Any]:
         "sa_refitted": score.sa_refitted,
         **{name: _estimate_dict(score.metrics[name]) for name in METRICS},
         "recovery": _estimate_dict(score.recovery),
+        **({"sent": asdict(score.sent)} if score.sent is not None else {}),
     }
 
 

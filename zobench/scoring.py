@@ -17,6 +17,7 @@ from .heads import Head, Protocol, fit_head, fit_sensitive_head
 from .images import Images
 from .recovery import fairness_per_query, recovery
 from .streams import generator
+from .transport import Sent, what_arrives
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,8 @@ class Raw:
         sa_frozen: Accuracy in percent of the SA head g that was trained on clean embeddings.
         sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
         score: Disease scores of the test images.
+        sent: What 8-bit transport left of the edit on the test images; ``None`` where floats travel
+            exactly, and for ERM.
     """
 
     queries: int
@@ -54,6 +57,7 @@ class Raw:
     sa_frozen: float
     sa_refitted: float
     score: tuple[float, ...]
+    sent: Sent | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Score:
     sa_refitted: float
     metrics: Mapping[str, Estimate]
     recovery: Estimate
+    sent: Sent | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,9 @@ class Scorer:
             sa_frozen=_accuracy(self.frozen, test, self.test.sensitive),
             sa_refitted=_accuracy(refitted, test, self.test.sensitive),
             score=tuple(disease.score(test).tolist()),
+            sent=None
+            if self.encoder.spec.exact_floats or not norm
+            else what_arrives(self.test, edit),
         )
 
 
@@ -269,6 +277,7 @@ def summarise(raws: Sequence[Raw], resamples: Resamples) -> Summary:
                 for name, values in resamples.metrics.items()
             },
             recovery=_estimate(resamples.recovery[row]),
+            sent=raw.sent,
         )
         for row, raw in enumerate(raws)
     )
@@ -296,4 +305,5 @@ def _gap_estimate(signed: Floats) -> Estimate:
 
 def raw_from_json(row: Mapping[str, Any]) -> Raw:
     """A :class:`Raw` as the store wrote it."""
-    return Raw(**{**row, "score": tuple(row["score"])})
+    sent = row.get("sent")
+    return Raw(**{**row, "score": tuple(row["score"]), "sent": Sent(**sent) if sent else None})

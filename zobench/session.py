@@ -13,9 +13,10 @@ import numpy as np
 
 from . import files, store
 from .assembly import Parts
+from .billing import Account, PaidEncoder
 from .config import RunConfig, cache_folder
 from .embedding import MeteredEncoder
-from .errors import Interrupted, StoreError
+from .errors import ConfigError, CostReached, EncoderError, Interrupted, StoreError
 from .fairness import Predictions, metrics
 from .groundwork import Groundwork
 from .headlines import point_values
@@ -88,6 +89,12 @@ class Session:
                 "stopped; everything so far is saved. Go on with: "
                 f"zobench resume {shlex.quote(str(self.folder.path))}"
             ) from error
+        except (EncoderError, CostReached) as error:
+            self._end("failed", error=f"{type(error).__name__}: {error}")
+            more = " --max-cost MORE" if isinstance(error, CostReached) else ""
+            said = f"{error}. Everything so far is saved; go on with: zobench resume "
+            error.args = (f"{said}{shlex.quote(str(self.folder.path))}{more}",)
+            raise
         except StoreError:
             raise  # the folder cannot be written; what it holds is whole
         except Exception as error:
@@ -155,8 +162,13 @@ class Session:
         self.folder.drop_checkpoint()
 
     def prepare(self) -> Material:
-        """Images, embeddings of the clean ones, and the SA head."""
+        """Images, embeddings of the clean ones, and the SA head.
+
+        Raises:
+            ConfigError: Not even scoring could be paid.
+        """
         train, test = self._load()
+        self._open_account(len(train), len(test))
         clean = self._setup(train)
         config = self.config
         head = self.groundwork.sensitive_head(train, clean, config.heads, config.seed)
@@ -185,6 +197,23 @@ class Session:
         Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped).run(
             checkpoint
         )
+
+    def _open_account(self, train: int, test: int) -> None:
+        """Keeps the bill of a rented encoder in the run's folder."""
+        encoder, limit = self.parts.encoder, self.config.max_cost
+        if not isinstance(encoder, PaidEncoder):
+            return
+        account = Account(self.folder.path, encoder.spec.price, limit)
+        encoder.open_account(account)
+        account.reserve = (train + test) * (self.config.snapshots + 1) + test
+        least = train + account.reserve + self.config.batch_size
+        if limit and least * account.price > limit:
+            raise ConfigError(
+                f"max_cost is {limit:g}, but the run sends at least {least:,} images (clean and edited "
+                f"images to score {self.config.snapshots} snapshots, and one evaluation), which cost "
+                f"{least * account.price:g}; give more, or fewer images with --set split.train and "
+                "split.test_per_cell, or --snapshots"
+            )
 
     def _load(self) -> tuple[Images, Images]:
         """Reads or renders the images of the split."""
@@ -218,6 +247,7 @@ class Session:
         clean = self.groundwork.clean(train, begin, self._report)
         notes = {"counts": asdict(self.ledger.setup), "encoder_seconds": self.encoder.seconds}
         files.write_tensors(path, {"clean": torch.from_numpy(clean)}, notes)
+        self.encoder.settle()
         return clean
 
     def _score(self, scorer: Scorer, clean: NDArray[np.float32]) -> None:
@@ -266,6 +296,7 @@ class Session:
                 "encoder_seconds": self.encoder.seconds - base_seconds,
             }
             files.write_json(path, found)
+            self.encoder.settle()
             self.listener.update(images, **self._figures(raws, scorer.test))
 
     def _edit_shape(self) -> tuple[int, int, int]:

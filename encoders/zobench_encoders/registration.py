@@ -23,6 +23,13 @@ def zobench_register_encoders() -> Mapping[str, Plugin]:
             label="local",
             argument="model",
         ),
+        "http": Plugin(
+            "zobench_encoders.remote.encoder:remote_encoder",
+            "a service: Open Inference Protocol, or pictures in JSON as many services take them",
+            label="remote",
+            argument="service",
+            members="zobench_encoders.remote.shapes:list_services",
+        ),
     }
 
 

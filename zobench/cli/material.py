@@ -104,3 +104,52 @@ def doctor(as_json: JsonFlag = False) -> None:
     from .checkup import examine
 
     examine(as_json)
+
+
+@app.command(rich_help_panel="What runs are made of")
+def serve(
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.", min=0, max=65535)] = 8000,
+    name: Annotated[
+        str | None, typer.Option(help="Of the model in its address; the encoder's if not given.")
+    ] = None,
+    token_env: Annotated[
+        str, typer.Option(help="Environment variable with the bearer token; unset: no token.")
+    ] = "ZOBENCH_SERVE_TOKEN",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    max_images: Annotated[int, typer.Option(help="Images in a request.", min=1)] = 256,
+    max_body: Annotated[int, typer.Option(help="MiB of a request's body.", min=1)] = 64,
+    max_requests: Annotated[
+        int, typer.Option(help="Requests at a time; more get 429.", min=1)
+    ] = 64,
+    max_waiting: Annotated[
+        int, typer.Option(help="Images waiting for the encoder; more get 429.", min=1)
+    ] = 4096,
+    latency: Annotated[float, typer.Option(help="Play slow: seconds added to a request.")] = 0.0,
+    jitter: Annotated[float, typer.Option(help="Play slow: at most so many seconds more.")] = 0.0,
+    fail_rate: Annotated[float, typer.Option(help="Play faulty: share of requests to fail.")] = 0.0,
+    rate_limit: Annotated[int, typer.Option(help="Play limited: images a minute.", min=0)] = 0,
+    quantize: Annotated[int, typer.Option(help="Play 8-bit: 8 rounds pixels, 0 does not.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of what is played.")] = 0,
+) -> None:
+    """Serve an encoder over HTTP: Open Inference Protocol v2, and embeddings in OpenAI's shape."""
+    from .serve import require_extra, serve_encoder
+
+    require_extra()
+    from ..serving.app import Limits
+    from ..serving.difficulties import Difficulties
+
+    config = RunConfig(
+        encoder=encoder,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or [], ("encoder",)),
+    )
+    limits = Limits(
+        body=max_body * 2**20, images=max_images, requests=max_requests, waiting=max_waiting
+    )
+    difficulties = Difficulties(latency, jitter, fail_rate, rate_limit, quantize, seed)
+    serve_encoder(config, name, host, port, token_env, limits, difficulties)

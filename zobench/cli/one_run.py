@@ -54,6 +54,15 @@ def run(
     ] = DEFAULTS.tolerance,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    encoder_url: Annotated[
+        str | None, typer.Option(help="Address of a service; the same as --set encoder.url=…")
+    ] = None,
+    quantize: Annotated[
+        int, typer.Option(help="8: round pixels on the way to a local encoder, as pictures do.")
+    ] = DEFAULTS.quantize,
+    max_cost: Annotated[
+        float, typer.Option(help="What a service may bill in all, by encoder.price; 0: no limit.")
+    ] = DEFAULTS.max_cost,
     settings: Settings = None,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     trackers: Trackers = None,
@@ -85,21 +94,41 @@ def run(
         tolerance=tolerance,
         device=device,
         precision=precision,
+        quantize=quantize,
+        max_cost=max_cost,
         overrides=parse_overrides(settings or []),
     )
+    if encoder_url is not None:
+        config = config.with_settings("encoder", url=encoder_url)
     with ConsoleListener() as listener:
         result = start_run(config, out, listener=listener, trackers=trackers or [], record=record)
     _print(result, as_json)
 
 
 @app.command(rich_help_panel="One run")
-def resume(path: RunFolderArgument, trackers: Trackers = None, as_json: JsonFlag = False) -> None:
+def resume(
+    path: RunFolderArgument,
+    trackers: Trackers = None,
+    encoder_url: Annotated[
+        str | None, typer.Option(help="Where the service is now, if it has moved.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="What the service may bill in all, if not as before.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Go on with a run that was interrupted or killed."""
     from ..execution import resume_run
     from .console import ConsoleListener
 
     with ConsoleListener() as listener:
-        result = resume_run(path, listener=listener, trackers=trackers or [])
+        result = resume_run(
+            path,
+            listener=listener,
+            trackers=trackers or [],
+            encoder_url=encoder_url,
+            max_cost=max_cost,
+        )
     _print(result, as_json)
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from ..billing import Bill, Usage
 from ..ledger import PURPOSES
 from ..results import RunResult
 from ..scoring import Estimate, Score
@@ -29,12 +30,15 @@ def print_result(result: RunResult, console: Console) -> None:
     _print_heading(result, console)
     if result.scores:
         _print_scores(result, console)
+        _print_sent(result.scores[-1], console)
     if result.fpq is not None:
         console.print(
             f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
             "1 = the whole gap removed at once, 0 = nothing"
         )
     console.print(_ledger_table(result))
+    if result.bill is not None:
+        _print_bill(result.bill, console)
     console.print(
         f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the encoder"
     )
@@ -140,3 +144,33 @@ def _ledger_table(result: RunResult) -> Table:
         name = f"{purpose} (of {result.config.budget:,})" if purpose == "optimize" else purpose
         table.add_row(name, *[f"{counts.get(heading, 0):,}" for heading in headings])
     return table
+
+
+def _print_sent(last: Score, console: Console) -> None:
+    """What 8-bit transport did to the last edit."""
+    if last.sent is not None:
+        console.print(
+            f"sent as 8-bit pixels, the last edit changes {last.sent.changed:.0%} of them; what arrives "
+            f"differs from it by {last.sent.distortion:.0%} of its size (root mean square)"
+        )
+
+
+def _print_bill(bill: Bill, console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "bill of the service, in images; check: what the encoder asked on its own"
+    table.add_column("")
+    for heading in ("requests", "retries", "sent", "billed", "maybe billed", "MB out", "MB in"):
+        table.add_column(heading, justify="right")
+    rows: list[tuple[str, Usage]] = [*bill.usage.items(), ("total", bill.total())]
+    for name, usage in rows:
+        counts = [usage.requests, usage.retries, usage.images_sent]
+        counts += [usage.images_billed, usage.images_maybe_billed]
+        sizes = [f"{size / 1e6:,.1f}" for size in (usage.bytes_sent, usage.bytes_received)]
+        table.add_row(name, *[f"{count:,}" for count in counts], *sizes)
+    console.print(table)
+    if bill.price:
+        costs = bill.as_dict()
+        console.print(
+            f"cost at {bill.price:g} an image: [bold]{costs['cost']:,.2f}[/]"
+            f", at most {costs['cost_at_most']:,.2f}"
+        )

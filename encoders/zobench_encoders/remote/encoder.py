@@ -1,0 +1,296 @@
+"""``http:<service>``: a rented encoder. Chunks travel side by side, every answer is checked and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zobench.billing import Account
+from zobench.encoders import EncoderRequest, EncoderSpec
+from zobench.errors import ConfigError, ServiceError
+from zobench.parameters import nearest, parameter
+
+from .exchange import Call, Line, checked_url
+from .inference import InferenceService, Wire, read_metadata
+from .pictures import PictureService, Shape
+from .retrying import Caller, Pace, Patience
+from .service import Floats, Service
+from .shapes import SHAPES, list_services, read_shape
+
+BLOCKS_AHEAD = 4
+"""Chunks a connection that one call of the encoder should bring, so that none of them waits for long."""
+
+LARGEST_ANSWER = 64 * 2**20
+DRIFT = 1e-3
+"""Relative difference of the canary's embedding above which a model is another one."""
+
+
+@dataclass(frozen=True)
+class RemoteParameters:
+    """How a service is spoken to."""
+
+    url: str = parameter("", "address of the service (--encoder-url)")
+    model: str = parameter("", "name that the service knows the model by")
+    template: str = parameter("", "TOML file with the shape of http:custom")
+    key_env: str = parameter(
+        "", "environment variable with the key; the service's usual one if empty"
+    )
+    price: float = parameter(0.0, "what the service bills for an image, in any currency", low=0)
+    chunk: int = parameter(0, "images a request; 0 for what suits the service", low=0)
+    connections: int = parameter(4, "requests at a time", low=1, high=256)
+    rate: int = parameter(0, "images a minute that are sent at most; 0 for no limit", low=0)
+    timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01)
+    retries: int = parameter(5, "further attempts at a request that may have been billed", low=0)
+    failures: int = parameter(20, "failures in a row after which the run stops, resumable", low=1)
+    patience: float = parameter(600.0, "seconds without any answer after which it stops", low=0)
+    backoff: float = parameter(0.5, "seconds before the second attempt; they grow", low=0.001)
+    canary: int = parameter(
+        2000, "images between two looks at whether the model has changed", low=1
+    )
+    wire: str = parameter("auto", "how oip tensors travel", choices=("auto", "binary", "json"))
+    size: int = parameter(224, "pixels a side, where the service does not tell", low=1)
+    channels: int = parameter(1, "channels of an image, where the service does not tell", low=1)
+    compression: int = parameter(1, "of PNG: 0 is fast, 9 small", low=0, high=9)
+
+
+class RemoteEncoder:
+    """An encoder behind HTTP; gives no gradients, and notes all that it asks in its account."""
+
+    def __init__(
+        self, name: str, service: Service, caller: Caller, line: Line, parameters: RemoteParameters
+    ) -> None:
+        """Embeds the canary, which tells the dimension; it costs an image.
+
+        Raises:
+            ServiceError: The service does not answer.
+        """
+        self._name, self._service, self._caller, self._line = name, service, caller, line
+        self._every, self._since = parameters.canary, 0
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(parameters.connections, thread_name_prefix="request")
+        traits = service.traits
+        self._canary = canary(traits.image_shape)
+        self._first = self._ask(self._canary)
+        self._spec = EncoderSpec(
+            name=name,
+            image_shape=traits.image_shape,
+            embedding_dim=self._first.shape[1],
+            differentiable=False,
+            exact_floats=traits.exact_floats,
+            digest=traits.digest,
+            block=traits.chunk * parameters.connections * BLOCKS_AHEAD,
+            settings={"device": "remote", "chunk": traits.chunk, **traits.settings},
+            notes=traits.notes,
+            price=parameters.price,
+        )
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What the manifest says of this encoder."""
+        return self._spec
+
+    @property
+    def account(self) -> Account:
+        """Where every request is noted."""
+        return self._caller.account
+
+    def open_account(self, account: Account) -> None:
+        """Goes on in another account, which takes over what was asked so far.
+
+        Raises:
+            ServiceError: The model is not what it was when that account began.
+        """
+        account.take_over(self._caller.account)
+        self._caller.account = account
+        self._compare(account.first("canary", self._first), self._first)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings ``(N, D)`` float32; chunks that were paid for before are not asked again.
+
+        Raises:
+            ServiceError: There is no hope of an answer, or the model has changed. Answers that came
+                are kept for the next attempt.
+        """
+        self._caller.begin()
+        self._stop.clear()
+        self._look_again(len(images))
+        size = self._service.traits.chunk
+        chunks = [images[start : start + size] for start in range(0, len(images), size)]
+        futures = [self._pool.submit(self._ask, chunk) for chunk in chunks]
+        try:
+            wait(futures)
+        except BaseException:
+            self._stop.set()
+            raise
+        failures = [error for future in futures if (error := future.exception()) is not None]
+        if (
+            failures
+        ):  # of several, that of the service, not of a chunk that was let go because of it
+            raise min(failures, key=lambda error: isinstance(error, _LetGoError))
+        return torch.from_numpy(np.concatenate([future.result() for future in futures]))
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._line.close()
+
+    def _ask(self, images: Tensor) -> Floats:
+        if self._stop.is_set():
+            raise _LetGoError("not asked, for another request failed")
+        call = self._service.call(images)
+        key = hashlib.sha256(call.body or b"").hexdigest()[:32]
+        paid = self.account.recall(key)
+        if paid is not None and len(paid) == len(images):
+            return paid
+        read = partial(self._service.read, images=len(images))
+        try:
+            return self._caller.ask(key, len(images), call, read)
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _look_again(self, images: int) -> None:
+        """Embeds the canary when it is time."""
+        self._since += images
+        if self._since <= self._every:
+            return
+        purpose, self.account.purpose = self.account.purpose, "check"
+        try:
+            self._compare(self._first, self._ask_anew(self._canary))
+        finally:
+            self.account.purpose = purpose
+        self._since = images
+
+    def _ask_anew(self, images: Tensor) -> Floats:
+        call = self._service.call(images)
+        read = partial(self._service.read, images=len(images))
+        return self._caller.ask("canary", len(images), call, read)
+
+    def _compare(self, before: Floats, now: Floats) -> None:
+        size = float(np.abs(before).max(initial=0)) or 1.0
+        same = before.shape == now.shape and float(np.abs(before - now).max()) <= DRIFT * size
+        if not same:
+            raise ServiceError(
+                f"encoder {self._name} is not what it was: the same image is embedded otherwise than "
+                "when the run began, so its results could not be compared; ask the service for the "
+                "model of that time, or start a new run"
+            )
+
+
+class _LetGoError(ServiceError):
+    """A chunk that was not asked because another one failed."""
+
+
+def canary(shape: tuple[int, int, int]) -> Tensor:
+    """An image ``(1, C, H, W)`` of 8-bit greys, always the same: a slope with a chequered middle."""
+    channels, height, width = shape
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None, :]
+    slope = (rows * 97 + columns * 31) * 255 // (97 * height + 31 * width)
+    middle = (rows * 4 // height % 3 > 0) & (columns * 4 // width % 3 > 0)
+    checks = ((rows // 7 + columns // 5) % 2) * 200
+    grey = torch.where(middle, checks, slope).float() / 255
+    return grey.expand(1, channels, height, width).contiguous()
+
+
+def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> RemoteEncoder:
+    """An encoder behind HTTP, once it has answered.
+
+    Raises:
+        ConfigError: A parameter is wrong or missing.
+        ServiceError: The service does not answer.
+    """
+    kind = request.argument
+    if kind not in list_services():
+        raise ConfigError(
+            f"encoder {request.name!r}: there is no service {kind!r}{nearest(kind, list_services())}; "
+            f"it must be one of {', '.join(list_services())}"
+        )
+    for name, value in (("device", request.device), ("precision", request.precision)):
+        if value != "auto":
+            raise ConfigError(f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere")
+    shape = _shape(request.name, kind, parameters)
+    url, loopback = checked_url(parameters.url or (shape.url if shape else ""))
+    secret = _secret(request.name, shape, parameters)
+    line = Line(
+        secret=secret,
+        header=shape.header if shape else "Authorization",
+        scheme=shape.scheme if shape else "Bearer ",
+        connections=parameters.connections,
+        seconds=parameters.timeout,
+        largest=LARGEST_ANSWER,
+        loopback=loopback,
+        doubtful=frozenset({400} if shape and shape.failures_are_400 else ()),
+    )
+    patience = Patience(
+        parameters.retries, parameters.failures, parameters.patience, parameters.backoff
+    )
+    caller = Caller(request.name, line, patience, Pace(parameters.rate))
+    try:
+        if shape is not None:
+            image_shape = (parameters.channels, parameters.size, parameters.size)
+            service: Service = PictureService(
+                url,
+                shape,
+                parameters.model,
+                image_shape,
+                chunk=parameters.chunk,
+                compression=parameters.compression,
+            )
+            return RemoteEncoder(request.name, service, caller, line, parameters)
+        return _inference(request, url, caller, line, parameters)
+    except BaseException:
+        line.close()
+        raise
+
+
+def _inference(
+    request: EncoderRequest, url: str, caller: Caller, line: Line, parameters: RemoteParameters
+) -> RemoteEncoder:
+    """An encoder that is spoken to in tensors: as bytes if it understands them, else in JSON."""
+    told = partial(read_metadata, url, size=parameters.size, channels=parameters.channels)
+    metadata = caller.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
+    wire = str(request.settings.get("wire", parameters.wire))
+    chunk = parameters.chunk or int(request.settings.get("chunk", 0))
+    wires: list[Wire] = ["binary", "json"] if wire == "auto" else [wire]  # type: ignore[list-item]
+    for number, each in enumerate(wires, 1):
+        service = InferenceService(url, metadata, each, chunk)
+        try:
+            return RemoteEncoder(request.name, service, caller, line, parameters)
+        except ServiceError:
+            if number == len(wires):
+                raise
+            caller.begin()
+    raise AssertionError("unreachable")
+
+
+def _shape(name: str, kind: str, parameters: RemoteParameters) -> Shape | None:
+    """How a service of pictures wants to be asked; ``None`` for one of tensors."""
+    if kind == "oip":
+        return None
+    if kind != "custom":
+        return SHAPES[kind]
+    if not parameters.template:
+        raise ConfigError(f"encoder {name!r} needs --set encoder.template=FILE.toml")
+    return read_shape(Path(parameters.template).expanduser())
+
+
+def _secret(name: str, shape: Shape | None, parameters: RemoteParameters) -> str | None:
+    variable = parameters.key_env or (shape.key_env if shape else "ZOBENCH_API_KEY")
+    secret = os.environ.get(variable) or None
+    if secret is None and (parameters.key_env or (shape and shape.key_needed)):
+        raise ConfigError(f"encoder {name!r} needs a key: set the environment variable {variable}")
+    if secret is not None and not (secret.isascii() and secret.isprintable()):
+        raise ConfigError(
+            f"the key in the environment variable {variable} has unprintable characters"
+        )
+    return secret

@@ -1,0 +1,226 @@
+"""One request and its answer: bounded in size and time, and every failure put into one of four kinds."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httpx2 as httpx
+
+from zobench.errors import ConfigError
+
+Kind = Literal["unreached", "busy", "doubtful", "refused"]
+"""What became of a request that was not answered well:
+
+- ``unreached``: it never arrived; nothing is billed; worth another try.
+- ``busy``: 429; nothing is billed; worth another try, later.
+- ``doubtful``: it may have been worked on, and billed; worth another try.
+- ``refused``: the same request will fail again; nothing is billed.
+"""
+
+CONNECT_SECONDS = 10.0
+EXCERPT = 300
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to be made.
+
+    Attributes:
+        url: Where to.
+        body: Sent by POST; ``None`` to GET.
+        headers: Those that belong to the body.
+    """
+
+    url: str
+    body: bytes | None = None
+    headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with status 200."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Fault(Exception):
+    """A request that was not answered well.
+
+    Attributes:
+        kind: See :data:`Kind`.
+        status: Of the answer; ``None`` if there was none.
+        delay: Seconds after which the service asks to be asked again; ``None`` if it does not say.
+    """
+
+    def __init__(
+        self, kind: Kind, message: str, status: int | None = None, delay: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.status, self.delay = kind, status, delay
+
+
+class Line:
+    """Connections to one service, kept open and shared by threads."""
+
+    def __init__(
+        self,
+        *,
+        secret: str | None,
+        header: str = "Authorization",
+        scheme: str = "Bearer ",
+        connections: int,
+        seconds: float,
+        largest: int,
+        loopback: bool,
+        doubtful: frozenset[int] = frozenset(),
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            secret: Key of the service; it is sent, and shown nowhere.
+            header: Where the key goes.
+            scheme: What stands before it.
+            connections: At a time.
+            seconds: That an answer may take in all.
+            largest: Bytes that an answer may have.
+            loopback: Whether the service is on this machine, where no proxy stands between.
+            doubtful: Statuses that, with this service, do not tell that trying again is in vain.
+        """
+        self._secret, self._seconds, self._largest = secret, seconds, largest
+        self._doubtful = doubtful
+        fixed = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if secret is not None:
+            fixed[header] = scheme + secret
+        self._client = httpx.Client(
+            headers=fixed,
+            http2=True,
+            timeout=httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds), pool=None),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            follow_redirects=False,
+            trust_env=not loopback,
+        )
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._client.close()
+
+    def exchange(self, call: Call) -> Reply:
+        """Sends a request and reads the whole answer.
+
+        Raises:
+            Fault: There is no answer, or it has another status than 200.
+        """
+        deadline = time.monotonic() + self._seconds
+        method = "GET" if call.body is None else "POST"
+        try:
+            with self._client.stream(
+                method, call.url, content=call.body, headers=dict(call.headers or {})
+            ) as answer:
+                body = self._read(answer, deadline)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise Fault("unreached", f"no connection: {self._clean(error)}") from error
+        except httpx.TimeoutException as error:
+            raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from error
+        except httpx.HTTPError as error:
+            raise Fault("doubtful", f"the exchange broke off: {self._clean(error)}") from error
+        if answer.status_code != 200:
+            raise self._fault(answer, body)
+        return Reply(answer.headers, body)
+
+    def _read(self, answer: httpx.Response, deadline: float) -> bytes:
+        parts, size = [], 0
+        for part in answer.iter_bytes():
+            size += len(part)
+            if size > self._largest:
+                raise Fault("doubtful", f"the answer is larger than {self._largest:,} bytes")
+            if time.monotonic() > deadline:
+                raise Fault("doubtful", f"the answer took longer than {self._seconds:g} seconds")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _fault(self, answer: httpx.Response, body: bytes) -> Fault:
+        status = answer.status_code
+        said = " ".join(self._clean(body[: 4 * EXCERPT].decode(errors="replace")).split())[:EXCERPT]
+        message = f"{status} {answer.reason_phrase}".strip() + (f": {said}" if said else "")
+        if status == 429:
+            return Fault("busy", message, status, retry_delay(answer.headers))
+        if 300 <= status < 400:
+            target = urlsplit(answer.headers.get("location", ""))
+            place = (
+                f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else "elsewhere"
+            )
+            message = (
+                f"{status}: it points to {self._clean(place)}, where keys and images are not sent"
+            )
+            return Fault("refused", message, status)
+        if status == 408 or status >= 500 or status in self._doubtful:
+            return Fault("doubtful", message, status, retry_delay(answer.headers))
+        return Fault("refused", message, status)
+
+    def _clean(self, text: object) -> str:
+        """A text without the key, should a service repeat it."""
+        return str(text).replace(self._secret, "***") if self._secret else str(text)
+
+
+def retry_delay(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a service asks to wait, from the headers in use; ``None`` if none is there.
+
+    Read are ``retry-after-ms``, ``retry-after`` (seconds or a date) and ``x-ratelimit-reset`` (seconds,
+    or a point in time since 1970).
+    """
+    from email.utils import parsedate_to_datetime
+
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0), ("x-ratelimit-reset", 1.0)):
+        text = headers.get(name)
+        if text is None:
+            continue
+        try:
+            seconds = float(text) * unit
+        except ValueError:
+            try:
+                seconds = parsedate_to_datetime(text).timestamp() - time.time()
+            except ValueError:
+                continue
+        if seconds > 1e9:  # a point in time, not a span
+            seconds -= time.time()
+        if seconds == seconds:
+            return max(0.0, seconds)
+    return None
+
+
+def checked_url(url: str) -> tuple[str, bool]:
+    """An address of a service without a last slash, and whether it is on this machine.
+
+    Raises:
+        ConfigError: It is no http or https address, or it holds what may be a secret.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"encoder.url cannot be read: {error}") from error
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(
+            "encoder.url holds a user, a password, a query or a fragment; an address is stored with "
+            "every run, so keys go into the environment variable named by encoder.key_env"
+        )
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(
+            f"encoder.url is {url!r}, but must be an address such as "
+            "http://127.0.0.1:8000/v2/models/vit-mae (--encoder-url)"
+        )
+    return url.rstrip("/"), _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,134 @@
+"""Open Inference Protocol v2 (Triton, KServe, MLServer, ``zobench serve``): pixels as exact floats."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from zobench import oip
+from zobench.errors import ConfigError
+
+from .exchange import Call, Fault, Reply
+from .service import Floats, Traits, as_embeddings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Wire = Literal["binary", "json"]
+USUAL_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What ``GET /v2/models/{model}`` says.
+
+    Attributes:
+        input: Name of the input tensor.
+        output: Name of the output tensor; empty if the model does not tell.
+        shape: Of an image, ``(C, H, W)``.
+        digest: Identifies the model as far as it tells.
+        chunk: Images a request that suit it; 0 if it does not tell.
+        bits: 8 if it rounds pixels, else 32.
+    """
+
+    input: str
+    output: str
+    shape: tuple[int, int, int]
+    digest: str
+    chunk: int
+    bits: int
+
+
+def read_metadata(url: str, reply: Reply, size: int, channels: int) -> Metadata:
+    """What a model says of itself.
+
+    Args:
+        url: Of the model.
+        reply: Of ``GET`` to it.
+        size: Pixels a side, where the model leaves them open.
+        channels: Likewise.
+
+    Raises:
+        ConfigError: It is no model that takes images, or not one alone.
+    """
+    try:
+        told: Any = orjson.loads(reply.body)
+        (entry,) = told["inputs"]
+        shape = [int(each) for each in entry["shape"]][-3:]
+        outputs, parameters = told.get("outputs") or [], told.get("parameters") or {}
+        if len(entry["shape"]) != 4 or entry["datatype"] != "FP32" or len(outputs) > 1:
+            raise ValueError(f"input {entry!r:.120}, outputs {outputs!r:.120}")
+        known = (shape[0] if shape[0] > 0 else channels, *(n if n > 0 else size for n in shape[1:]))
+        marks = [url, told.get("versions"), parameters.get("digest")]
+        digest = (
+            parameters.get("digest")
+            or hashlib.blake2b(orjson.dumps(marks), digest_size=8).hexdigest()
+        )
+        return Metadata(
+            input=str(entry["name"]),
+            output=str(outputs[0]["name"]) if outputs else "",
+            shape=(known[0], known[1], known[2]),
+            digest=str(digest),
+            chunk=min(int(parameters.get("block", 0)), int(parameters.get("max_images", 2**31))),
+            bits=int(parameters.get("bits", 32)),
+        )
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{url} does not describe a model with one FP32 input [N, C, H, W] and one output: "
+            f"{error!r:.200}"
+        ) from error
+
+
+class InferenceService:
+    """A model that is spoken to in tensors."""
+
+    def __init__(self, url: str, metadata: Metadata, wire: Wire, chunk: int) -> None:
+        """Takes the wire as given; which one a server understands is found out by trying.
+
+        Args:
+            url: Of the model.
+            metadata: What it says of itself.
+            wire: ``binary`` for raw bytes behind the JSON part, or ``json``.
+            chunk: Images a request; 0 for what suits the model.
+        """
+        self._url, self._metadata, self._wire = url, metadata, wire
+        eight = metadata.bits == 8
+        self.traits = Traits(
+            image_shape=metadata.shape,
+            exact_floats=not eight,
+            chunk=chunk or metadata.chunk or USUAL_CHUNK,
+            digest=metadata.digest,
+            settings={"wire": wire, **({"bits": 8} if eight else {})},
+        )
+
+    def call(self, images: Tensor) -> Call:
+        """An inference request; images of one channel are sent as one if the model takes one."""
+        wanted = self.traits.image_shape
+        pixels = images.expand(-1, wanted[0], -1, -1).numpy()
+        binary = self._wire == "binary"
+        fields: dict[str, Any] = {}
+        if self._metadata.output:
+            parameters = {"parameters": {"binary_data": True}} if binary else {}
+            fields["outputs"] = [{"name": self._metadata.output, **parameters}]
+        elif binary:
+            fields["parameters"] = {"binary_data_output": True}
+        body, headers = oip.write_tensor(
+            "inputs", self._metadata.input, pixels, binary=binary, fields=fields
+        )
+        return Call(f"{self._url}/infer", body, headers)
+
+    def read(self, reply: Reply, images: int) -> Floats:
+        """The one output tensor of a reply, whichever way it came."""
+        try:
+            _, tensors = oip.read_tensors("outputs", reply.body, reply.headers.get(oip.HEADER))
+        except oip.WireError as error:
+            raise Fault("doubtful", f"the answer cannot be read: {error}") from error
+        if len(tensors) != 1:
+            raise Fault("doubtful", f"{len(tensors)} output tensors came; one was expected")
+        (values,) = tensors.values()
+        if values.ndim == 0:
+            raise Fault("doubtful", "a single number came instead of embeddings")
+        return as_embeddings(values, images)

@@ -1,0 +1,190 @@
+"""Services that take picture files in JSON: 8-bit PNG, base64, and a template that says where."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from zobench.transport import pixels
+
+from .exchange import Call, Fault, Reply
+from .service import Floats, Traits, as_embeddings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Template = Any
+"""JSON in which ``"$images"`` stands for the list of items, ``"$uri"`` and ``"$base64"``, inside an
+item, for the picture, and ``"$model"`` for the model's name."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a service wants to be asked, and where its answer holds the embeddings.
+
+    Attributes:
+        request: Template of the body.
+        item: Template of what stands for an image.
+        answer: Path to the embeddings: keys joined by dots, ``[]`` after the one that is a list of
+            entries, e.g. ``data[].embedding``.
+        path: What the service's address ends with; added where it is missing.
+        url: Address where there is only one.
+        chunk: Images a request.
+        bytes: Of a body, at most; 0 if nothing is known.
+        key_env: Environment variable with the key.
+        key_needed: Whether there is no way without.
+        header: Where the key goes.
+        scheme: What stands before the key.
+        failures_are_400: Whether the service answers every failure with 400, so that the status does not
+            tell what may succeed later.
+    """
+
+    request: Template
+    item: Template
+    answer: str
+    path: str = ""
+    url: str = ""
+    chunk: int = 1
+    bytes: int = 0
+    key_env: str = "ZOBENCH_API_KEY"
+    key_needed: bool = False
+    header: str = "Authorization"
+    scheme: str = "Bearer "
+    failures_are_400: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class PictureService:
+    """A service that is sent PNG files, and so sees every pixel rounded to 8 bits."""
+
+    def __init__(
+        self,
+        url: str,
+        shape: Shape,
+        model: str,
+        image_shape: tuple[int, int, int],
+        *,
+        chunk: int = 0,
+        compression: int = 1,
+    ) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            url: Of the service, with or without the shape's path.
+            shape: How it wants to be asked.
+            model: Name that it knows the model by.
+            image_shape: ``(C, H, W)`` of the pictures: grey or RGB.
+            chunk: Images a request; 0 for the shape's own number.
+            compression: Of PNG, from 0 (fast, large) to 9 (slow, small).
+        """
+        self._url = url if url.endswith(shape.path) else url + shape.path
+        self._shape, self._model, self._compression = shape, model, compression
+        most = shape.bytes // (prod(image_shape) * 4 // 3 + 2000) if shape.bytes else 2**31
+        marks = [self._url, model, shape.answer]
+        self.traits = Traits(
+            image_shape=image_shape,
+            exact_floats=False,
+            chunk=max(1, min(chunk or shape.chunk, most)),
+            digest=hashlib.blake2b(orjson.dumps(marks), digest_size=8).hexdigest(),
+            settings={"bits": 8},
+        )
+
+    def call(self, images: Tensor) -> Call:
+        """A request with a PNG file an image."""
+        channels = self.traits.image_shape[0]
+        items = [self._item(each) for each in pixels(images.expand(-1, channels, -1, -1))]
+        body = orjson.dumps(_filled(self._shape.request, {"$images": items, "$model": self._model}))
+        return Call(self._url, body, {"Content-Type": "application/json", **self._shape.headers})
+
+    def read(self, reply: Reply, images: int) -> Floats:
+        """The embeddings at the shape's path; lists of numbers, or base64 of 32-bit floats."""
+        try:
+            answer = orjson.loads(reply.body)
+        except orjson.JSONDecodeError as error:
+            raise Fault("doubtful", f"the answer is no JSON: {error}") from error
+        found = [_numbers(each) for each in _entries(answer, self._shape.answer)]
+        if len({each.size for each in found}) > 1:
+            raise Fault("doubtful", "the embeddings that came have different lengths")
+        if len(found) != images:
+            raise Fault("doubtful", f"{len(found)} embeddings came for {images} images")
+        return as_embeddings(np.stack(found), images)
+
+    def _item(self, image: NDArray[np.uint8]) -> Any:
+        from PIL import Image
+
+        grey = len(image) == 1
+        picture = Image.fromarray(
+            image[0] if grey else np.ascontiguousarray(image.transpose(1, 2, 0))
+        )
+        file = io.BytesIO()
+        picture.save(file, "PNG", compress_level=self._compression)
+        coded = base64.b64encode(file.getvalue()).decode()
+        values = {"$base64": coded, "$uri": f"data:image/png;base64,{coded}"}
+        return _filled(self._shape.item, {**values, "$model": self._model})
+
+
+def _filled(template: Template, values: Mapping[str, Any]) -> Any:
+    if isinstance(template, str):
+        return values.get(template, template)
+    if isinstance(template, Mapping):
+        return {name: _filled(each, values) for name, each in template.items()}
+    if isinstance(template, list):
+        return [_filled(each, values) for each in template]
+    return template
+
+
+def _entries(answer: Any, path: str) -> list[Any]:
+    """What lies at a path, one an image; entries that carry an ``index`` are put in its order.
+
+    Raises:
+        Fault: There is nothing, or an entry holds an error instead.
+    """
+    before, _, after = path.partition("[]")
+    entries = _at(answer, before)
+    if not isinstance(entries, list):
+        raise Fault("doubtful", f"the answer has no list at {before!r}: {answer!r:.200}")
+    if not after:
+        return entries
+    for number, each in enumerate(entries):
+        if isinstance(each, Mapping) and "error" in each:
+            raise Fault(
+                "refused", f"image {number} of a request was refused: {each['error']!r:.200}"
+            )
+    numbers = [each.get("index") for each in entries if isinstance(each, Mapping)]
+    if any(number is not None for number in numbers):
+        if sorted(numbers, key=str) != sorted(range(len(entries)), key=str):
+            raise Fault("doubtful", f"the embeddings are numbered {numbers!r:.120}")
+        entries = sorted(entries, key=lambda each: each["index"])
+    return [_at(each, after.removeprefix(".")) for each in entries]
+
+
+def _at(value: Any, path: str) -> Any:
+    for key in filter(None, path.split(".")):
+        if not isinstance(value, Mapping) or key not in value:
+            raise Fault("doubtful", f"the answer has no {key!r} (of {path!r}): {value!r:.200}")
+        value = value[key]
+    return value
+
+
+def _numbers(value: Any) -> Floats:
+    """An embedding as it came; of several dimensions, its rows one after the other."""
+    try:
+        if isinstance(value, str):
+            return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
+        found = np.asarray(value)
+        if found.dtype.kind not in "fiu":
+            raise ValueError("they are no numbers")
+        with np.errstate(over="ignore"):
+            return found.astype(np.float32).reshape(-1)
+    except (binascii.Error, ValueError) as error:
+        raise Fault("doubtful", f"an embedding cannot be read: {error}") from error

@@ -1,0 +1,147 @@
+"""Services and how they want to be asked; ``custom:`` reads the same from a file.
+
+Sources: the services' published references, and the code of Infinity 0.0.78 and vLLM.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+from zobench.errors import ConfigError
+from zobench.parameters import nearest
+
+from .pictures import Shape
+
+MEGABYTE = 10**6
+
+SHAPES: dict[str, Shape] = {
+    # Infinity, zobench serve, and others after OpenAI's embeddings
+    "openai": Shape(
+        request={
+            "model": "$model",
+            "input": "$images",
+            "modality": "image",
+            "encoding_format": "float",
+        },
+        item="$uri",
+        answer="data[].embedding",
+        path="/embeddings",
+        chunk=32,
+        key_env="OPENAI_API_KEY",
+    ),
+    "vllm": Shape(
+        request={
+            "model": "$model",
+            "messages": [{"role": "user", "content": "$images"}],
+            "encoding_format": "float",
+        },
+        item={"type": "image_url", "image_url": {"url": "$uri"}},
+        answer="data[].embedding",
+        path="/embeddings",
+        key_env="VLLM_API_KEY",
+    ),
+    "voyage": Shape(
+        request={"model": "$model", "inputs": "$images", "truncation": False},
+        item={"content": [{"type": "image_base64", "image_base64": "$uri"}]},
+        answer="data[].embedding",
+        path="/multimodalembeddings",
+        url="https://api.voyageai.com/v1",
+        chunk=64,
+        bytes=20 * MEGABYTE,
+        key_env="VOYAGE_API_KEY",
+        key_needed=True,
+    ),
+    "cohere": Shape(
+        request={
+            "model": "$model",
+            "input_type": "image",
+            "images": "$images",
+            "embedding_types": ["float"],
+        },
+        item="$uri",
+        answer="embeddings.float",
+        path="/embed",
+        url="https://api.cohere.com/v2",
+        chunk=1,
+        bytes=20 * MEGABYTE,
+        key_env="CO_API_KEY",
+        key_needed=True,
+    ),
+    "jina": Shape(
+        request={"model": "$model", "input": "$images", "embedding_type": "float"},
+        item={"image": "$base64"},
+        answer="data[].embedding",
+        path="/embeddings",
+        url="https://api.jina.ai/v1",
+        chunk=32,
+        key_env="JINA_API_KEY",
+        key_needed=True,
+    ),
+    # Vertex AI: the address ends with :predict
+    "vertex": Shape(
+        request={"instances": "$images"},
+        item={"image": {"bytesBase64Encoded": "$base64"}},
+        answer="predictions[].imageEmbedding",
+        bytes=int(1.5 * MEGABYTE),
+        key_env="VERTEX_ACCESS_TOKEN",
+        key_needed=True,
+    ),
+    "medsiglip": Shape(
+        request={"instances": "$images"},
+        item={"image": {"input_bytes": "$base64"}},
+        answer="predictions[].embedding",
+        chunk=8,
+        bytes=int(1.5 * MEGABYTE),
+        key_env="VERTEX_ACCESS_TOKEN",
+        key_needed=True,
+    ),
+    "cxr-foundation": Shape(
+        request={"instances": "$images"},
+        item={"input_bytes": "$base64"},
+        answer="predictions[].general_img_emb",
+        chunk=8,
+        bytes=int(1.5 * MEGABYTE),
+        key_env="VERTEX_ACCESS_TOKEN",
+        key_needed=True,
+    ),
+    # Hugging Face inference endpoints answer every failure with 400
+    "huggingface": Shape(
+        request={"inputs": "$images"},
+        item="$base64",
+        answer="",
+        key_env="HF_TOKEN",
+        failures_are_400=True,
+    ),
+}
+
+
+def read_shape(path: Path) -> Shape:
+    """A shape of one's own, from a TOML file with the fields of :class:`~.pictures.Shape`.
+
+    Raises:
+        ConfigError: The file cannot be read, or a field is unknown, missing or of another type.
+    """
+    try:
+        found = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"the template {path} cannot be read: {error}") from error
+    known = {each.name: each for each in fields(Shape)}
+    for name, value in found.items():
+        if name not in known:
+            raise ConfigError(f"{path}: there is no field {name!r}{nearest(name, known)}")
+        type_ = {"str": str, "int": int, "bool": bool}.get(str(known[name].type))
+        if type_ is not None and type(value) is not type_:
+            raise ConfigError(f"{path}: {name} is {value!r}, but must be {type_.__name__}")
+    missing = {"request", "item", "answer"} - set(found)
+    if missing:
+        raise ConfigError(f"{path}: {', '.join(sorted(missing))} must be given")
+    if found.get("chunk", 1) < 1:
+        raise ConfigError(f"{path}: chunk is {found['chunk']}, but must be at least 1")
+    return Shape(**found)
+
+
+def list_services() -> list[str]:
+    """What may follow ``http:``."""
+    return ["oip", *SHAPES, "custom"]

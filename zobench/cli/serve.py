@@ -1,0 +1,69 @@
+"""``zobench serve``."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+from typing import TYPE_CHECKING
+
+from ..assembly import make_encoder
+from ..config import RunConfig
+from ..errors import ConfigError
+from ..plugins import load_registry
+from .console import error_console
+
+if TYPE_CHECKING:
+    from ..serving.app import Limits
+    from ..serving.difficulties import Difficulties
+
+EXTRA = ("starlette", "uvicorn", "prometheus_client")
+
+
+def require_extra() -> None:
+    """Raises a ConfigError if the packages of the extra ``serve`` are not installed."""
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"zobench serve needs {', '.join(missing)}; install: python -m pip install 'zobench[serve]'"
+        )
+
+
+def serve_encoder(
+    config: RunConfig,
+    name: str | None,
+    host: str,
+    port: int,
+    token_env: str,
+    limits: Limits,
+    difficulties: Difficulties,
+) -> None:
+    """Loads the encoder, says where it can be found, and serves until it is told to stop."""
+    from ..serving.app import Service
+    from ..serving.running import listen, serve
+
+    token = os.environ.get(token_env) or None
+    listening = listen(host, port)
+    try:
+        model = name or config.encoder.replace("/", "-")
+        encoder = make_encoder(config, load_registry())
+        for note in encoder.spec.notes:
+            error_console().print(f"note: {note}", soft_wrap=True)
+        service = Service(encoder, model, limits=limits, difficulties=difficulties, token=token)
+        port = listening.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        if not _is_loopback(host):
+            open_to = "everybody who can reach it" if token is None else "whoever has the token"
+            error_console().print(f"note: {host} is served to {open_to}, unencrypted")
+        print(f"{model} is served at http://{shown}:{port}/v2/models/{model}", flush=True)
+        serve(service, listening)
+        encoder.close()
+    finally:
+        listening.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,329 @@
+"""The service itself: Open Inference Protocol v2, embeddings in OpenAI's shape, health, counters."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hmac
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from .. import __version__, oip
+from ..encoders import Encoder
+from ..errors import ZobenchError
+from ..transport import rounded
+from .batching import Batcher, Full
+from .bodies import Refused, read_floats, read_pictures
+from .difficulties import Dice, Difficulties, RateLimit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float32]
+Handler = Callable[[Request], Awaitable[Response]]
+INPUT, OUTPUT = "images", "embeddings"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server puts up with.
+
+    Attributes:
+        body: Bytes of a request's body.
+        images: Images in a request.
+        requests: Requests at a time.
+        waiting: Images that may wait for the encoder.
+        batch: Images of several clients that are embedded together; 0 for the encoder's own block.
+        wait: Seconds that a lone request waits for company.
+    """
+
+    body: int = 64 * 2**20
+    images: int = 256
+    requests: int = 64
+    waiting: int = 4096
+    batch: int = 0
+    wait: float = 0.002
+
+
+@dataclass
+class Counters:
+    """What was served since the start, for Prometheus."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.requests = Counter(
+            "zobench_requests", "Requests by status.", ["status"], registry=self.registry
+        )
+        self.images = Counter(
+            "zobench_images",
+            "Images by outcome: embedded, refused (429) or failed (5xx).",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+
+class Service:
+    """One encoder behind HTTP."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        name: str,
+        *,
+        limits: Limits | None = None,
+        difficulties: Difficulties | None = None,
+        token: str | None = None,
+    ) -> None:
+        """Nothing runs before :attr:`app` is started.
+
+        Args:
+            encoder: Who embeds.
+            name: Of the model, as in its address.
+            limits: What is put up with.
+            difficulties: What is done on purpose.
+            token: What clients must send as bearer token; ``None`` to let everybody in.
+        """
+        self._encoder, self._name, self._token = encoder, name, token
+        self._limits, self._of = limits or Limits(), difficulties or Difficulties()
+        self._dice, self._rate = Dice(self._of), RateLimit(self._of.rate_limit)
+        self._batcher: Batcher | None = None
+        self._running = 0
+        self.counters = Counters()
+        model = "/v2/models/{model}"
+        post = ["POST"]
+        self.app = Starlette(
+            routes=[
+                Route("/v2", self._open(self._server)),
+                Route("/v2/health/live", self._health),
+                Route("/v2/health/ready", self._health),
+                Route(model, self._open(self._metadata)),
+                Route(f"{model}/ready", self._open(self._metadata)),
+                Route(f"{model}/infer", self._open(self._infer), methods=post),
+                Route(f"{model}/versions/{{version}}", self._open(self._metadata)),
+                Route(f"{model}/versions/{{version}}/infer", self._open(self._infer), methods=post),
+                Route("/v1/models", self._open(self._models)),
+                Route("/v1/embeddings", self._open(self._openai), methods=post),
+                Route("/metrics", self._open(self._metrics)),
+            ],
+            exception_handlers={HTTPException: self._unrouted},
+            lifespan=self._life,
+        )
+
+    @property
+    def version(self) -> str:
+        """Of the model: the beginning of the encoder's digest."""
+        return self._encoder.spec.digest[:12]
+
+    @contextlib.asynccontextmanager
+    async def _life(self, app: Starlette) -> AsyncIterator[None]:
+        spec, limits = self._encoder.spec, self._limits
+        batch = limits.batch or spec.block
+        self._batcher = Batcher(
+            self._encoder, batch=batch, wait=limits.wait, capacity=limits.waiting
+        )
+        self._batcher.start()
+        try:
+            yield
+        finally:
+            await self._batcher.stop()
+
+    def _open(self, handler: Handler) -> Handler:
+        """A handler behind the door: token, number of requests, errors in the caller's shape."""
+
+        async def guarded(request: Request) -> Response:
+            self._running += 1
+            try:
+                self._admit(request)
+                answer = await handler(request)
+            except Refused as refusal:
+                answer = _error(request, refusal.status, str(refusal), refusal.headers)
+            except ClientDisconnect:
+                answer = Response(status_code=400)
+            except ZobenchError as error:
+                answer = _error(request, 500, str(error))
+            finally:
+                self._running -= 1
+            self.counters.requests.labels(str(answer.status_code)).inc()
+            return answer
+
+        return guarded
+
+    def _admit(self, request: Request) -> None:
+        if self._token is not None:
+            given = request.headers.get("authorization", "").encode()
+            if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+                raise Refused(401, "a bearer token is needed", WWW_Authenticate="Bearer")
+        if self._running > self._limits.requests:
+            raise Refused(
+                429, f"{self._limits.requests} requests are being served", Retry_After="1"
+            )
+
+    def _check_model(self, request: Request) -> None:
+        model, version = request.path_params["model"], request.path_params.get("version")
+        if model != self._name:
+            raise Refused(404, f"there is no model {model!r}; this server has {self._name!r}")
+        if version not in (None, self.version):
+            raise Refused(404, f"there is no version {version!r}; this server has {self.version!r}")
+
+    async def _body(self, request: Request) -> bytes:
+        most = self._limits.body
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Refused(415, "bodies must come without content encoding")
+        declared = request.headers.get("content-length", "0")
+        too_large = Refused(413, f"the body is larger than {most} bytes")
+        if declared.isdigit() and int(declared) > most:
+            raise too_large
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise too_large
+            parts.append(part)
+        return b"".join(parts)
+
+    async def _embed(self, images: Tensor) -> Floats:
+        """Embeddings, if nothing is in the way; every image is counted by what became of it."""
+        count, outcomes = len(images), self.counters.images.labels
+        wait = self._rate.admit(count)
+        if wait:
+            outcomes("refused").inc(count)
+            raise Refused(
+                429,
+                f"{self._of.rate_limit} images a minute are allowed",
+                Retry_After=str(math.ceil(wait)),
+            )
+        fails, delay = self._dice.fails(), self._dice.delay()
+        if delay:
+            await asyncio.sleep(delay)
+        if fails:
+            outcomes("failed").inc(count)
+            raise Refused(500, "this failure was asked for (--fail-rate)")
+        assert self._batcher is not None
+        try:
+            found = await self._batcher.embed(rounded(images) if self._of.quantize else images)
+        except Full as full:
+            outcomes("refused").inc(count)
+            raise Refused(
+                429, "too many images are waiting", Retry_After=str(math.ceil(full.seconds))
+            ) from full
+        except Exception:
+            outcomes("failed").inc(count)
+            raise
+        outcomes("embedded").inc(count)
+        return found
+
+    async def _infer(self, request: Request) -> Response:
+        self._check_model(request)
+        body = await self._body(request)
+        length, spec = request.headers.get(oip.HEADER), self._encoder.spec
+        message, images = await run_in_threadpool(
+            read_floats, body, length, spec, self._limits.images
+        )
+        found = await self._embed(images)
+        fields = {"model_name": self._name, "model_version": self.version}
+        if isinstance(message.get("id"), str):
+            fields["id"] = message["id"]
+        binary = _wants_binary(message)
+        answer, headers = oip.write_tensor("outputs", OUTPUT, found, binary=binary, fields=fields)
+        return Response(answer, headers=headers)
+
+    async def _openai(self, request: Request) -> Response:
+        body = await self._body(request)
+        fields, images = await run_in_threadpool(
+            read_pictures, body, self._encoder.spec, self._limits.images
+        )
+        if fields.get("model", self._name) != self._name:
+            raise Refused(404, f"there is no such model; this server has {self._name!r}")
+        coding = fields.get("encoding_format", "float")
+        if coding not in ("float", "base64"):
+            raise Refused(400, "encoding_format must be float or base64")
+        found = await self._embed(images)
+        vectors: list[Any] = (
+            found.tolist()
+            if coding == "float"
+            else [base64.b64encode(each.astype("<f4").tobytes()).decode() for each in found]
+        )
+        data = [
+            {"object": "embedding", "index": index, "embedding": vector}
+            for index, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": 0, "total_tokens": 0}
+        return JSONResponse({"object": "list", "model": self._name, "data": data, "usage": usage})
+
+    async def _server(self, request: Request) -> Response:
+        extensions = ["binary_tensor_data"]
+        return JSONResponse({"name": "zobench", "version": __version__, "extensions": extensions})
+
+    async def _health(self, request: Request) -> Response:
+        return Response(status_code=200)
+
+    async def _metadata(self, request: Request) -> Response:
+        self._check_model(request)
+        spec = self._encoder.spec
+        tensor = {"datatype": "FP32"}
+        told = {
+            "name": self._name,
+            "versions": [self.version],
+            "platform": "zobench",
+            "inputs": [{"name": INPUT, **tensor, "shape": [-1, *spec.image_shape]}],
+            "outputs": [{"name": OUTPUT, **tensor, "shape": [-1, spec.embedding_dim]}],
+            "parameters": {
+                "digest": spec.digest,
+                "block": spec.block,
+                "max_images": self._limits.images,
+                "bits": 8 if self._of.quantize else 32,
+            },
+        }
+        return JSONResponse(told)
+
+    async def _models(self, request: Request) -> Response:
+        entry = {"id": self._name, "object": "model", "owned_by": "zobench"}
+        return JSONResponse({"object": "list", "data": [entry]})
+
+    async def _metrics(self, request: Request) -> Response:
+        return PlainTextResponse(generate_latest(self.counters.registry))
+
+    async def _unrouted(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _error(request, error.status_code, error.detail)
+
+
+def _wants_binary(message: dict[str, Any]) -> bool:
+    """Whether a request asks for raw bytes, for all outputs or for the one there is."""
+    if _flag(message, "binary_data_output"):
+        return True
+    outputs = message.get("outputs")
+    return isinstance(outputs, list) and any(
+        isinstance(each, dict) and _flag(each, "binary_data") for each in outputs
+    )
+
+
+def _flag(entry: dict[str, Any], name: str) -> bool:
+    parameters = entry.get("parameters")
+    return isinstance(parameters, dict) and parameters.get(name) is True
+
+
+def _error(
+    request: Request, status: int, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """An error in the shape of the protocol that was spoken."""
+    if request.url.path.startswith("/v1"):
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        said: Any = {"message": message, "type": kind, "param": None, "code": status}
+    else:
+        said = message
+    return JSONResponse({"error": said}, status_code=status, headers=headers)

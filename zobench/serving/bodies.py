@@ -1,0 +1,135 @@
+"""Bodies of requests, read without trust: sizes first, then shapes, then numbers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from .. import oip
+from ..encoders import EncoderSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PICTURES = ("PNG", "JPEG")
+MODES = {"L": 1, "RGB": 3}
+
+
+class Refused(Exception):
+    """A request that is not served.
+
+    Attributes:
+        status: Of the answer.
+        headers: Further headers of the answer.
+    """
+
+    def __init__(self, status: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def read_floats(
+    body: bytes, length: str | None, spec: EncoderSpec, most: int
+) -> tuple[dict[str, Any], Tensor]:
+    """The JSON part of an inference request, and its images ``(N, C, H, W)``.
+
+    Raises:
+        Refused: The body is no such request, or its images are not what the encoder takes.
+    """
+    import torch
+
+    try:
+        message, tensors = oip.read_tensors("inputs", body, length)
+    except oip.WireError as error:
+        raise Refused(400, str(error)) from error
+    if len(tensors) != 1:
+        raise Refused(400, f"{len(tensors)} inputs came; the model takes one, its images")
+    (images,) = tensors.values()
+    channels, height, width = spec.image_shape
+    if (
+        images.ndim != 4
+        or images.shape[2:] != (height, width)
+        or images.shape[1] not in (1, channels)
+    ):
+        raise Refused(
+            400,
+            f"the images have shape {list(images.shape)}; the model takes "
+            f"[N, {channels}, {height}, {width}] (or one channel)",
+        )
+    _check_count(len(images), most)
+    if not np.isfinite(images).all():
+        raise Refused(400, "the images hold NaN or infinity")
+    with warnings.catch_warnings():  # the buffer is read-only, and only read
+        warnings.simplefilter("ignore", UserWarning)
+        return message, torch.from_numpy(images)
+
+
+def read_pictures(body: bytes, spec: EncoderSpec, most: int) -> tuple[dict[str, Any], Tensor]:
+    """The fields of an embeddings request in OpenAI's shape, and its images ``(N, C, H, W)``.
+
+    Raises:
+        Refused: The body is no such request, or its pictures are not what the encoder takes.
+    """
+    import torch
+
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"the body is no JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise Refused(400, "the body is no JSON object")
+    given = fields.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+        raise Refused(400, "input must be a data URI of a picture, or a list of them")
+    _check_count(len(texts), most)
+    pictures = [_picture(text, number, spec) for number, text in enumerate(texts)]
+    return fields, torch.from_numpy(np.stack(pictures)).float() / 255
+
+
+def _check_count(images: int, most: int) -> None:
+    if not 1 <= images <= most:
+        raise Refused(400, f"{images} images came; a request may bring 1 to {most}")
+
+
+def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Pixels ``(C, H, W)`` of a data URI."""
+    from PIL import Image
+
+    channels, height, width = spec.image_shape
+    start, comma, coded = text.partition(",")
+    if not (comma and start.startswith("data:image/") and start.endswith(";base64")):
+        raise Refused(400, f"input {number} is no data URI: data:image/png;base64,...")
+    try:
+        with Image.open(
+            io.BytesIO(base64.b64decode(coded, validate=True)), formats=PICTURES
+        ) as file:
+            if file.size != (width, height):  # before a pixel is decoded
+                raise Refused(
+                    400,
+                    f"picture {number} has {file.width}x{file.height} pixels; the model takes "
+                    f"{width}x{height}",
+                )
+            if file.mode not in MODES or MODES[file.mode] not in (1, channels):
+                raise Refused(
+                    400,
+                    f"picture {number} has mode {file.mode}; the model takes 8-bit grey"
+                    + (" or RGB" if channels == 3 else ""),
+                )
+            found = np.asarray(file)
+    except (
+        binascii.Error,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise Refused(400, f"picture {number} cannot be read: {error}") from error
+    return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
