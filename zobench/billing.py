@@ -219,10 +219,7 @@ class Account:
 
     def _reopen(self, folder: Path) -> None:
         path = folder / BILL
-        rows = files.read_rows(path)
-        files.keep_rows(path, len(rows))
-        for row in rows:
-            self._count(row)
+        files.keep_rows(path, self._replay(path))
         for file in (folder / PAID).glob("*.npy"):
             with suppress(OSError, ValueError):  # a damaged one is asked again
                 if not file.name.endswith(FIRST):
@@ -233,6 +230,16 @@ class Account:
             else:
                 failure = {"is": "failed", "maybe_billed": True, "why": UNKNOWN}
                 self._note({"request": number, **failure})
+
+    def _replay(self, path: Path) -> int:
+        """Counts what a bill holds; how many rows."""
+        try:
+            rows = files.read_rows(path)
+            for row in rows:
+                self._count(row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}") from error
+        return len(rows)
 
     def _note(self, row: files.Json) -> None:
         self._count(row)
@@ -296,13 +303,9 @@ def read_bill(folder: Path, price: float) -> Bill | None:
     if not path.exists():
         return None
     account = Account(price=price)
-    try:
-        for row in files.read_rows(path):
-            account._count(row)
-        for number in list(account._open):
-            account.failed(number, UNKNOWN, billed=True)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error!r}") from error
+    account._replay(path)
+    for number in list(account._open):
+        account.failed(number, UNKNOWN, billed=True)
     return account.bill
 
 

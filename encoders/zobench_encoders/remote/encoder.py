@@ -19,7 +19,7 @@ from zobench.encoders import EncoderRequest, EncoderSpec
 from zobench.errors import ConfigError, ServiceError
 from zobench.parameters import nearest, parameter
 
-from .exchange import Call, Line, checked_url
+from .exchange import Call, Fault, Line, Reply, checked_url
 from .inference import InferenceService, Wire, read_metadata
 from .pictures import PictureService, Shape
 from .retrying import Caller, Pace, Patience
@@ -78,12 +78,14 @@ class RemoteEncoder:
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(parameters.connections, thread_name_prefix="request")
         traits = service.traits
+        self._dimension = 0  # not known before the first answer
         self._canary = canary(traits.image_shape)
         self._first = self._ask(self._canary)
+        self._dimension = self._first.shape[1]
         self._spec = EncoderSpec(
             name=name,
             image_shape=traits.image_shape,
-            embedding_dim=self._first.shape[1],
+            embedding_dim=self._dimension,
             differentiable=False,
             exact_floats=traits.exact_floats,
             digest=traits.digest,
@@ -152,9 +154,8 @@ class RemoteEncoder:
         paid = self.account.recall(key)
         if paid is not None and len(paid) == len(images):
             return paid
-        read = partial(self._service.read, images=len(images))
         try:
-            return self._caller.ask(key, len(images), call, read)
+            return self._caller.ask(key, len(images), call, partial(self._read, len(images)))
         except BaseException:
             self._stop.set()
             raise
@@ -173,8 +174,16 @@ class RemoteEncoder:
 
     def _ask_anew(self, images: Tensor) -> Floats:
         call = self._service.call(images)
-        read = partial(self._service.read, images=len(images))
-        return self._caller.ask("canary", len(images), call, read)
+        return self._caller.ask("canary", len(images), call, partial(self._read, len(images)))
+
+    def _read(self, images: int, reply: Reply) -> Floats:
+        found = self._service.read(reply, images)
+        if self._dimension and found.shape[1] != self._dimension:
+            raise Fault(
+                "doubtful",
+                f"embeddings of {found.shape[1]} numbers came; they had {self._dimension} before",
+            )
+        return found
 
     def _compare(self, before: Floats, now: Floats) -> None:
         size = float(np.abs(before).max(initial=0)) or 1.0

@@ -124,6 +124,8 @@ class Line:
             ) as answer:
                 body = self._read(answer, deadline)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise Fault("refused", f"the certificate is not valid: {error}") from error
             raise Fault("unreached", f"no connection: {self._clean(error)}") from error
         except httpx.TimeoutException as error:
             raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from error

@@ -1,0 +1,284 @@
+"""What services do wrong, done wrong on real sockets: the answer in the end, and the bill."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trustme
+from scripted import (
+    Act,
+    Scripted,
+    answers,
+    bomb,
+    cut_off,
+    drip,
+    embeddings,
+    endless,
+    http,
+    says,
+    scripted,
+    tensor,
+)
+from torch import Tensor
+from zobench_encoders.remote.encoder import RemoteEncoder, RemoteParameters, remote_encoder
+from zobench_encoders.remote.exchange import retry_delay
+
+from zobench.encoders import EncoderRequest
+from zobench.errors import ConfigError, ServiceError
+
+QUICK = {"timeout": 0.6, "backoff": 0.01, "connections": 1, "wire": "json", "chunk": 4}
+
+
+def connected(url: str, kind: str = "oip", **settings: Any) -> RemoteEncoder:
+    request = EncoderRequest(f"http:{kind}", kind, "auto", "auto", Path())
+    return remote_encoder(request, RemoteParameters(**{"url": url, **QUICK, **settings}))
+
+
+@contextmanager
+def service(*script: Act, **settings: Any) -> Iterator[tuple[Scripted, RemoteEncoder]]:
+    """A connected encoder, whose script begins after its first look at the canary."""
+    with scripted() as server:
+        encoder = connected(server.url, **settings)
+        server.script.extend(script)
+        server.asked.clear()
+        try:
+            yield server, encoder
+        finally:
+            encoder.close()
+
+
+def films(count: int) -> Tensor:
+    return torch.rand(count, 1, 4, 4, generator=torch.Generator().manual_seed(count))
+
+
+def right(images: Tensor) -> Tensor:
+    return torch.from_numpy(embeddings(images.numpy()))
+
+
+ONES = np.ones((4, 3), np.float32)
+HTML = http(b"<html><h1>Bad gateway</h1></html>", "502 Bad Gateway", Content_Type="text/html")
+DOUBTFUL = {
+    "reset in the middle of the answer": cut_off,
+    "a slow drip": drip,
+    "an answer cut in its JSON": says(http(b'{"outputs": [{"na')),
+    "a wrong length header": says(http(tensor(ONES), Inference_Header_Content_Length="9999")),
+    "a vector twice": answers(lambda found: np.concatenate([found, found[:1]])),
+    "a vector too few": answers(lambda found: found[1:]),
+    "no vector at all": answers(lambda found: found[:0]),
+    "a vector with NaN": answers(lambda found: np.where(found == found.max(), np.nan, found)),
+    "vectors of another length": answers(lambda found: found[:, :2]),
+    "500": says(http(b"{}", "500 Internal Server Error")),
+    "408": says(http(b"{}", "408 Request Timeout")),
+    "an error page": says(HTML),
+    "a page that says OK": says(http(b"<html>OK</html>")),
+    "a bomb": bomb,
+    "a body without end": endless,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_may_have_been_worked_on_is_asked_again_and_noted_as_maybe_billed(name: str) -> None:
+    seconds = 20.0 if name in ("a bomb", "a body without end") else 0.6
+    with service(DOUBTFUL[name], timeout=seconds) as (server, encoder):
+        images = films(6)
+        assert torch.equal(encoder.embed(images), right(images))
+        total = encoder.account.bill.total()
+        assert len(server.asked) == 3
+        assert (total.images_billed, total.images_maybe_billed) == (1 + 6, 4)
+        assert (total.images_sent, total.retries) == (1 + 6 + 4, 1)
+
+
+BUSY = {
+    "with seconds": http(b"{}", "429 Too Many Requests", Retry_After="0.3"),
+    "with milliseconds": http(b"{}", "429 Too Many Requests", Retry_After_Ms="300"),
+    "without": http(b"{}", "429 Too Many Requests"),
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_what_is_refused_for_now_costs_nothing_and_is_asked_again_when_told(name: str) -> None:
+    with service(*[says(BUSY[name])] * 3, retries=0) as (_, encoder):
+        started = time.monotonic()
+        assert torch.equal(encoder.embed(films(2)), right(films(2)))
+        total = encoder.account.bill.total()
+        assert (total.images_billed, total.images_maybe_billed, total.retries) == (3, 0, 3)
+        if name != "without":
+            assert time.monotonic() - started >= 0.9
+
+
+@pytest.mark.parametrize("status", ["400", "401", "403", "404", "413", "422"])
+def test_what_will_fail_again_is_not_asked_again(status: str) -> None:
+    refusal = says(http(b'{"error": "no such thing"}', f"{status} No"))
+    with service(refusal) as (server, encoder):
+        with pytest.raises(ServiceError, match=f'{status} No: .*"no such thing"') as caught:
+            encoder.embed(films(2))
+        assert (caught.value.status, caught.value.attempts) == (int(status), 1)
+        assert len(server.asked) == 1
+        assert encoder.account.bill.total().images_payable == 1
+
+
+def test_a_storm_ends_the_run_after_its_last_attempt() -> None:
+    storm = [says(http(b"{}", "503 Service Unavailable"))] * 9
+    with service(*storm, retries=2) as (server, encoder):
+        with pytest.raises(ServiceError, match=r"503 .*\(3 attempts\)"):
+            encoder.embed(films(3))
+        assert len(server.asked) == 3
+        assert encoder.account.bill.total().images_maybe_billed == 9
+
+
+def test_so_many_failures_in_a_row_open_the_circuit_for_all_connections() -> None:
+    storm = [says(http(b"{}", "503 Service Unavailable"))] * 99
+    with service(*storm, retries=50, failures=6, connections=3) as (server, encoder):
+        with pytest.raises(ServiceError, match="503"):
+            encoder.embed(films(40))
+        assert 6 <= len(server.asked) <= 6 + 3
+
+
+def test_busy_for_good_ends_when_patience_does() -> None:
+    storm = [says(BUSY["without"])] * 999
+    with service(*storm, patience=0.3) as (_, encoder):
+        with pytest.raises(ServiceError, match="429"):
+            encoder.embed(films(1))
+        assert encoder.account.bill.total().images_payable == 1
+
+
+def test_answers_that_came_before_the_end_are_not_asked_again() -> None:
+    refusal = says(http(b"{}", "403 Forbidden"))
+    with service(answers(lambda found: found), refusal) as (server, encoder):
+        images = films(12)
+        with pytest.raises(ServiceError, match="403"):
+            encoder.embed(images)
+        assert len(server.asked) == 2
+        assert torch.equal(encoder.embed(images), right(images))
+        assert [len(each.images) for each in server.asked] == [4, 4, 4, 4]
+        assert encoder.account.bill.total().images_billed == 1 + 12
+
+
+def test_a_service_that_is_not_there_is_told_after_a_few_attempts() -> None:
+    with scripted() as server:
+        url = server.url
+    with pytest.raises(ServiceError, match=r"http:oip: no connection: .*\(3 attempts\)"):
+        connected(url, failures=3)
+
+
+def test_a_redirect_is_named_and_not_followed() -> None:
+    with scripted() as other:
+        target = f"{other.url}?key=abc"
+        away = http(b"", "307 Temporary Redirect", Location=target)
+        named = pytest.raises(ServiceError, match=f"it points to {other.url}, where keys")
+        with service(says(away)) as (_, encoder), named:
+            encoder.embed(films(1))
+        assert not other.asked
+
+
+@pytest.mark.parametrize("when", ["expired", "valid"])
+def test_certificates_are_checked(
+    when: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(
+        "zobench_encoders.remote.exchange._is_loopback", lambda host: False
+    )  # a machine of one's own reads no environment
+    ends = datetime.datetime.now(datetime.UTC)
+    ends += datetime.timedelta(days=-1 if when == "expired" else 1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=ends).configure_cert(context)
+    with scripted(context=context) as server:
+        url = server.url.replace("http:", "https:")
+        if when == "valid":
+            encoder = connected(url)
+            assert torch.equal(encoder.embed(films(2)), right(films(2)))
+            encoder.close()
+        else:
+            with pytest.raises(ServiceError, match=r"certificate is not valid.*expired"):
+                connected(url)
+
+
+def test_a_model_that_changes_under_way_stops_the_run() -> None:
+    with service(canary=10) as (server, encoder):
+        encoder.embed(films(8))
+        encoder.embed(films(2))
+        server.script.append(answers(lambda found: found * 1.01))
+        with pytest.raises(ServiceError, match="is not what it was"):
+            encoder.embed(films(4))
+        assert encoder.account.bill.usage["check"].images_billed == 1 + 10 + 1
+
+
+def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "k-secret-9")
+    told = says(http(b'{"error": "bad key k-secret-9"}', "401 Unauthorized"))
+    with service(told, key_env="MY_KEY") as (server, encoder):
+        with pytest.raises(ServiceError) as caught:
+            encoder.embed(films(1))
+        assert server.asked[0].headers["authorization"] == "Bearer k-secret-9"
+        assert "k-secret-9" not in str(caught.value)
+        assert "bad key ***" in str(caught.value)
+        assert "k-secret-9" not in repr(encoder.account._rows) + repr(encoder.spec)
+
+
+def test_images_leave_no_faster_than_allowed() -> None:
+    with service(rate=1200) as (_, encoder):  # 20 a second
+        started = time.monotonic()
+        encoder.embed(films(16))
+        assert time.monotonic() - started >= 12 / 20
+
+
+def test_binary_is_tried_first_and_json_when_a_server_stumbles_over_it() -> None:
+    with scripted(says(http(b"oops", "500 Internal Server Error"))) as server:
+        encoder = connected(server.url, wire="auto", retries=0)
+        assert encoder.spec.settings["wire"] == "json"
+        assert "inference-header-content-length" in server.asked[0].headers
+        assert encoder.account.bill.total().images_maybe_billed == 1
+        encoder.close()
+    with scripted() as server:
+        encoder = connected(server.url, wire="auto")
+        assert encoder.spec.settings["wire"] == "binary"
+        encoder.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("", "encoder-url"),
+        ("ftp://127.0.0.1/x", "encoder-url"),
+        ("http://", "encoder-url"),
+        ("http://me:pw@host/x", "environment variable"),
+        ("https://host/x?key=abc", "environment variable"),
+        ("http://host:99999/", "cannot be read"),
+    ],
+)
+def test_addresses_that_cannot_be_used_or_hold_secrets_are_refused(url: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=word) as caught:
+        connected(url)
+    assert "pw" not in str(caught.value)
+    assert "abc" not in str(caught.value)
+
+
+def test_what_is_no_model_of_images_is_refused() -> None:
+    with scripted() as server:
+        server.model["inputs"][0]["datatype"] = "BYTES"
+        with pytest.raises(ConfigError, match="does not describe a model"):
+            connected(server.url)
+
+
+def test_delays_are_read_from_the_headers_in_use() -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    later = (now + datetime.timedelta(seconds=30)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    assert retry_delay({"retry-after": "7"}) == 7
+    assert retry_delay({"retry-after-ms": "250", "retry-after": "7"}) == 0.25
+    assert retry_delay({"retry-after": later}) == pytest.approx(30, abs=2)
+    assert retry_delay({"x-ratelimit-reset": str(time.time() + 5)}) == pytest.approx(5, abs=1)
+    assert retry_delay({"retry-after": "soon"}) is None
+    assert retry_delay({"retry-after": "-3"}) == 0
+    assert retry_delay({}) is None

@@ -1,0 +1,243 @@
+"""Whole runs through ``zobench serve``: equal to local ones, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import Served, served
+from tiny import tiny_plugin
+
+SMALL = [
+    *("--dataset", "tiny", "--disease", "spots", "--batch-size", "8", "--snapshots", "3"),
+    *("--replicates", "50", "--set", "split.train=120", "--set", "split.test_per_cell=40"),
+]
+PATIENT = ["--set", "encoder.backoff=0.01", "--set", "encoder.retries=50"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_plugin() -> Iterator[None]:
+    with tiny_plugin():
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(_tiny_plugin: None) -> Iterator[Served]:
+    with served() as found:
+        yield found
+
+
+def start(out: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "zobench", *words, "--json"],
+        cwd=out,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def run(out: Path, *words: str, budget: int = 400, optimizer: str = "random") -> list[str]:
+    out.mkdir(exist_ok=True)
+    return ["run", "--optimizer", optimizer, "--budget", str(budget), *SMALL, *words]
+
+
+def remote(server: Served, *words: str) -> list[str]:
+    return ["--encoder", "http:oip", "--encoder-url", server.url, *PATIENT, *words]
+
+
+def local(out: Path, *words: str, budget: int = 400, optimizer: str = "random") -> dict[str, Any]:
+    more = ["--encoder", "tiny", *words]
+    return finished(start(out, *run(out, *more, budget=budget, optimizer=optimizer)))
+
+
+def same(one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Scores, trace, snapshots and edit, to the last bit; only requests are counted otherwise."""
+    assert one["scores"] == two["scores"]
+    folders = [Path(each["run_dir"]) for each in (one, two)]
+    rows = [
+        [json.loads(line) for line in (each / "trace.jsonl").read_text().splitlines()]
+        for each in folders
+    ]
+    for row in [*rows[0], *rows[1]]:
+        del row["requests"]
+    assert rows[0] == rows[1]
+    names = [
+        "edit.npy",
+        *sorted(f"snapshots/{p.name}" for p in (folders[0] / "snapshots").iterdir()),
+    ]
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def answered(out: Path) -> int:
+    return sum(each.read_bytes().count(b"answered") for each in out.glob("runs/*/bill.jsonl"))
+
+
+def in_out(result: dict[str, Any], out: Path) -> dict[str, Any]:
+    return {**result, "run_dir": str(out / result["run_dir"])}
+
+
+def test_a_remote_run_is_the_local_one_and_its_bill_is_the_servers(
+    server: Served, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    before = server.images().get("embedded", 0)
+    found = finished(start(there, *run(there, *remote(server))))
+    same(in_out(local(here), here), in_out(found, there))
+    bill, ledger = found["bill"], found["ledger"]
+    assert bill["total"]["images_billed"] == server.images()["embedded"] - before
+    assert bill["total"]["images_sent"] == bill["total"]["images_billed"]
+    assert bill["optimize"]["images_billed"] == ledger["optimize"]["forward"] == 400
+    assert bill["setup"]["images_billed"] == ledger["setup"]["forward"]
+
+
+def test_failures_and_limits_change_nothing_and_are_billed_to_the_image(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    options = ("--fail-rate", "0.2", "--max-requests", "3", "--latency", "0.002", "--seed", "1")
+    more = ["--set", "encoder.chunk=8", "--set", "encoder.connections=6"]
+    with served(*options) as server:
+        words = run(there, *remote(server, *more), budget=2000, optimizer="gezo")
+        found = finished(start(there, *words))
+        counted = server.images()
+    same(in_out(local(here, budget=2000, optimizer="gezo"), here), in_out(found, there))
+    total = found["bill"]["total"]
+    assert total["images_billed"] == counted["embedded"]
+    assert total["images_maybe_billed"] == counted["failed"] > 0
+    refused = total["images_sent"] - counted["embedded"] - counted["failed"]
+    assert refused > 0  # at the door, before the server knew how many images there were
+
+
+def test_killed_client_and_killed_server_end_as_if_nothing_had_been(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    slow = ("--latency", "0.02")
+    with served(*slow) as server:
+        process = start(there, *run(there, *remote(server), budget=1600, optimizer="gezo"))
+        wait_until(lambda: answered(there) >= 12, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        (folder,) = there.glob("runs/*")
+        process = start(there, "resume", str(folder))
+        came = answered(there)
+        wait_until(lambda: answered(there) >= came + 8, process)
+        server.end(signal.SIGKILL)
+        wait_until(lambda: b"no connection" in (folder / "bill.jsonl").read_bytes(), process)
+        with served(*slow, port=server.port):
+            found = finished(process)
+    same(in_out(local(here, budget=1600, optimizer="gezo"), here), in_out(found, there))
+    rows = [json.loads(line) for line in (folder / "bill.jsonl").read_text().splitlines()]
+    sent = {row["request"]: row for row in rows if row["is"] == "sent"}
+    billed = [sent[row["request"]]["key"] for row in rows if row["is"] == "answered"]
+    paid = [key for key in billed if sum(key == each for each in billed) > 1]
+    images = {row["key"]: row["images"] for row in sent.values()}
+    assert not [key for key in paid if images[key] > 1], "something was paid for twice"
+
+
+def test_a_service_that_is_gone_stops_the_run_which_goes_on_where_it_is_now(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with served("--latency", "0.02") as server:
+        words = remote(server, "--set", "encoder.failures=3")
+        process = start(there, *run(there, *words, budget=1600, optimizer="gezo"))
+        wait_until(lambda: answered(there) >= 12, process)
+        server.end(signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "go on with: zobench resume" in " ".join(errors.split())
+    assert "Traceback" not in errors
+    (folder,) = there.glob("runs/*")
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
+    with served() as server:
+        found = finished(start(there, "resume", str(folder), "--encoder-url", server.url))
+    same(in_out(local(here, budget=1600, optimizer="gezo"), here), in_out(found, there))
+
+
+def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
+    price = ["--set", "encoder.price=0.01"]
+    need = (
+        120 + (120 + 160) * 4 + 160 + 8
+    )  # clean, three snapshots and one to spare, test, one batch
+    process = start(tmp_path, *run(tmp_path, *remote(server, *price, "--max-cost", "3")))
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    assert f"at least {need:,} images" in " ".join(errors.split())
+    allowed = (need + 100) / 100
+    words = run(tmp_path, *remote(server, *price, "--max-cost", str(allowed)))
+    found = finished(start(tmp_path, *words))
+    assert found["bill"]["cost_at_most"] <= allowed
+    assert found["ledger"]["optimize"]["queries"] == 80  # a batch has 80, two would be too many
+    assert found["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--encoder", "http:oip"], 2, "encoder.url is ''"),
+        (["--encoder", "http:oup", "--encoder-url", "http://127.0.0.1:9"], 2, "did you mean 'oip'"),
+        (["--encoder", "http:voyage"], 2, "environment variable VOYAGE_API_KEY"),
+        (["--encoder", "http:custom", "--encoder-url", "http://127.0.0.1:9"], 2, "encoder.template"),
+        (["--encoder", "http:oip", "--encoder-url", "http://127.0.0.1:9", "--device", "cpu"], 2,
+         "runs elsewhere"),
+        (["--encoder", "tiny", "--max-cost", "3"], 2, "nobody bills it"),
+        (["--encoder", "tiny", "--quantize", "4"], 2, "quantize is 4, but must be 8"),
+        (["--encoder", "tiny", "--quantize", "8", "--optimizer", "adam"], 2, "needs gradients"),
+        (["--encoder", "http:oip", "--encoder-url", "http://127.0.0.1:9", "--set",
+          "encoder.failures=1"], 3, "no connection"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_message(tmp_path: Path, words: list[str], code: int, said: str) -> None:
+    given = ["run", *SMALL, "--budget", "400", "--optimizer", "random", *words]
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("API_KEY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "zobench", *given],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/*/trace.jsonl"))
+
+
+def test_8_bit_transport_is_told_and_equals_rounding_here(server: Served, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    pictures = ["--encoder", "http:openai", "--encoder-url", f"{server.root}/v1", *PATIENT]
+    pictures += ["--set", "encoder.model=tiny", "--set", "encoder.size=8"]
+    found = in_out(finished(start(there, *run(there, *pictures))), there)
+    rounded = in_out(local(here, "--quantize", "8"), here)
+    same(rounded, found)
+    assert found["scores"][-1]["sent"] == rounded["scores"][-1]["sent"]
+    assert 0 < found["scores"][-1]["sent"]["changed"] <= 1
+    shown = subprocess.run(
+        [sys.executable, "-m", "zobench", "show", found["run_dir"]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "sent as 8-bit pixels" in shown.stdout
+    assert "maybe billed" in shown.stdout

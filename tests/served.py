@@ -1,0 +1,73 @@
+"""``zobench serve`` as a real process on 127.0.0.1, for tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx2 as httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+
+@dataclass
+class Served:
+    """A server process.
+
+    Attributes:
+        url: Of the model.
+        process: The process.
+    """
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def root(self) -> str:
+        return self.url.partition("/v2")[0]
+
+    @property
+    def port(self) -> int:
+        return int(self.root.rpartition(":")[2])
+
+    def images(self) -> dict[str, int]:
+        """Images by outcome, as the server itself counted them."""
+        text = httpx.get(f"{self.root}/metrics").text
+        return {
+            sample.labels["outcome"]: int(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "zobench_images_total"
+        }
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal and waits; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@contextmanager
+def served(
+    *options: str, encoder: str = "tiny", port: int = 0, **variables: str
+) -> Iterator[Served]:
+    """A server of an encoder that this process's plugins offer, killed at the end."""
+    command = [sys.executable, "-m", "zobench", "serve", "--encoder", encoder, "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **variables},
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        line = process.stdout.readline()
+        try:
+            assert " is served at " in line, line
+            yield Served(line.split()[-1], process)
+        finally:
+            process.kill()
+            process.wait()
