@@ -22,6 +22,8 @@ COLUMNS = (
     ("di_gap_tpr", "|1-DI| tpr"),
     ("accuracy", "accuracy"),
 )
+LITTLE = 0.5
+"""Share of changed pixels below which an edit is mostly lost on the way."""
 IMPORTANT = ("", "queries", "EO_n", "EO_p", "accuracy", "recovery")
 
 
@@ -149,9 +151,10 @@ def _ledger_table(result: RunResult) -> Table:
 def _print_sent(last: Score, console: Console) -> None:
     """What 8-bit transport did to the last edit."""
     if last.sent is not None:
+        mark = "[bold yellow]note:[/] " if last.sent.changed < LITTLE else ""
         console.print(
-            f"sent as 8-bit pixels, the last edit changes {last.sent.changed:.0%} of them; what arrives "
-            f"differs from it by {last.sent.distortion:.0%} of its size (root mean square)"
+            f"{mark}sent as 8-bit pixels, the last edit changes {last.sent.changed:.0%} of them; what "
+            f"arrives differs from it by {last.sent.distortion:.0%} of its size (root mean square)"
         )
 
 

@@ -32,6 +32,7 @@ BLOCKS_AHEAD = 4
 LARGEST_ANSWER = 64 * 2**20
 DRIFT = 1e-3
 """Relative difference of the canary's embedding above which a model is another one."""
+UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,13 @@ class RemoteEncoder:
     """An encoder behind HTTP; gives no gradients, and notes all that it asks in its account."""
 
     def __init__(
-        self, name: str, service: Service, caller: Caller, line: Line, parameters: RemoteParameters
+        self,
+        name: str,
+        service: Service,
+        caller: Caller,
+        line: Line,
+        parameters: RemoteParameters,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Embeds the canary, which tells the dimension; it costs an image.
 
@@ -91,7 +98,7 @@ class RemoteEncoder:
             digest=traits.digest,
             block=traits.chunk * parameters.connections * BLOCKS_AHEAD,
             settings={"device": "remote", "chunk": traits.chunk, **traits.settings},
-            notes=traits.notes,
+            notes=notes,
             price=parameters.price,
         )
 
@@ -244,6 +251,7 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         parameters.retries, parameters.failures, parameters.patience, parameters.backoff
     )
     caller = Caller(request.name, line, patience, Pace(parameters.rate))
+    notes = () if loopback or url.startswith("https:") else (UNENCRYPTED.format(url=url),)
     try:
         if shape is not None:
             image_shape = (parameters.channels, parameters.size, parameters.size)
@@ -255,15 +263,20 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
                 chunk=parameters.chunk,
                 compression=parameters.compression,
             )
-            return RemoteEncoder(request.name, service, caller, line, parameters)
-        return _inference(request, url, caller, line, parameters)
+            return RemoteEncoder(request.name, service, caller, line, parameters, notes)
+        return _inference(request, url, caller, line, parameters, notes)
     except BaseException:
         line.close()
         raise
 
 
 def _inference(
-    request: EncoderRequest, url: str, caller: Caller, line: Line, parameters: RemoteParameters
+    request: EncoderRequest,
+    url: str,
+    caller: Caller,
+    line: Line,
+    parameters: RemoteParameters,
+    notes: tuple[str, ...],
 ) -> RemoteEncoder:
     """An encoder that is spoken to in tensors: as bytes if it understands them, else in JSON."""
     told = partial(read_metadata, url, size=parameters.size, channels=parameters.channels)
@@ -274,7 +287,7 @@ def _inference(
     for number, each in enumerate(wires, 1):
         service = InferenceService(url, metadata, each, chunk)
         try:
-            return RemoteEncoder(request.name, service, caller, line, parameters)
+            return RemoteEncoder(request.name, service, caller, line, parameters, notes)
         except ServiceError:
             if number == len(wires):
                 raise

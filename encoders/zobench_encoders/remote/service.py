@@ -27,7 +27,6 @@ class Traits:
         chunk: Images a request.
         digest: Identifies the model as far as the service tells.
         settings: What else decides how images travel.
-        notes: Warnings to show beside every result.
     """
 
     image_shape: tuple[int, int, int]
@@ -35,7 +34,6 @@ class Traits:
     chunk: int
     digest: str
     settings: Mapping[str, str | int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 class Service(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -124,6 +125,17 @@ def test_what_will_fail_again_is_not_asked_again(status: str) -> None:
         assert (caught.value.status, caught.value.attempts) == (int(status), 1)
         assert len(server.asked) == 1
         assert encoder.account.bill.total().images_payable == 1
+
+
+def test_a_service_that_answers_every_failure_with_400_is_asked_again() -> None:
+    with scripted() as server:
+        vectors = says(http(json.dumps([[1.0, 2.0]]).encode()))
+        failure = says(http(b'{"error": "out of memory"}', "400 Bad Request"))
+        server.script.extend([vectors, failure, vectors])
+        encoder = connected(server.url, "huggingface", chunk=1, size=4)
+        assert encoder.embed(films(1)).tolist() == [[1.0, 2.0]]
+        assert encoder.account.bill.total().images_maybe_billed == 1
+        encoder.close()
 
 
 def test_a_storm_ends_the_run_after_its_last_attempt() -> None:

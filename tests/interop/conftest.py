@@ -1,0 +1,83 @@
+"""Foreign servers, each in a virtual environment of its own, made when a test first asks for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sysconfig
+import time
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+HERE = Path(__file__).parent
+Begin = Callable[..., str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not os.environ.get("ZOBENCH_INTEROP"):
+        skip = pytest.mark.skip(reason="installs foreign servers; set ZOBENCH_INTEROP=1 to run it")
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(skip)
+
+
+def environment(folder: Path, *requirements: str) -> Path:
+    """Python of a new environment; zobench and torch are lent from that of the tests."""
+    venv.create(folder, with_pip=True)
+    lent = sysconfig.get_path("purelib")
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "lent.pth").write_text(f"import site; site.addsitedir({lent!r})\n")
+    pip = [folder / "bin" / "pip", "install", "--quiet", *requirements]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin" / "python"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(command: list[str], url: str, log: Path, **options: object) -> Iterator[str]:
+    """A server process, once it answers at an address with 200."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, **options)  # type: ignore[call-overload]
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            try:
+                if httpx.get(url).status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.3)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
+    """Starts servers that end with the module's tests."""
+    with ExitStack() as stack:
+
+        def start(command: list[str], url: str, **options: object) -> str:
+            log = tmp_path_factory.mktemp("log") / "server.log"
+            return stack.enter_context(running(command, url, log, **options))
+
+        yield start
