@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from served import served
+from tiny import tiny_plugin
 
 from zobench.encoders import Encoder, EncoderRequest, checked_embeddings
 from zobench.errors import EncoderError
 from zobench.plugins import load_registry
 
-EXAMPLES = {"vit-mae": "vit-mae", "timm": "timm:test_vit"}
+EXAMPLES = {"vit-mae": "vit-mae", "timm": "timm:test_vit", "http": "http:oip"}
 """A small member of each registered family; an encoder without one fails the first test."""
 
 NAMES = sorted(load_registry().offers["encoders"])
@@ -19,14 +24,35 @@ NAMES = sorted(load_registry().offers["encoders"])
 
 def make(name: str, cache: Path) -> Encoder:
     offer, argument = load_registry().find("encoders", EXAMPLES[name])
-    request = EncoderRequest(EXAMPLES[name], argument, "cpu", "fp32", cache)
-    encoder: Encoder = offer.plugin.make(request, {}, "encoder")
+    remote = name == "http"
+    where = ("auto", "auto") if remote else ("cpu", "fp32")
+    request = EncoderRequest(EXAMPLES[name], argument, *where, cache)
+    settings = {"url": service()} if remote else {}
+    encoder: Encoder = offer.plugin.make(request, settings, "encoder")
     return encoder
 
 
+STACK = ExitStack()
+
+
+@cache
+def service() -> str:
+    """Address of a server that is started when it is first asked for, and ends with the tests here."""
+    STACK.enter_context(tiny_plugin())
+    return STACK.enter_context(served()).url
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _services() -> Iterator[None]:
+    with STACK:
+        yield
+
+
 @pytest.fixture(params=NAMES)
-def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Encoder:
-    return make(request.param, tmp_path)
+def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Encoder]:
+    made = make(request.param, tmp_path)
+    yield made
+    made.close()
 
 
 def films(encoder: Encoder, count: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zobench.billing import Account
 from zobench.encoders import EncoderRequest, EncoderSpec
-from zobench.errors import ConfigError, ServiceError
+from zobench.errors import ConfigError, EncoderError, ServiceError
 from zobench.parameters import nearest, parameter
 
 from .exchange import Call, Fault, Line, Reply, checked_url
@@ -126,14 +126,22 @@ class RemoteEncoder:
         """Embeddings ``(N, D)`` float32; chunks that were paid for before are not asked again.
 
         Raises:
+            EncoderError: The images have the wrong shape.
             ServiceError: There is no hope of an answer, or the model has changed. Answers that came
                 are kept for the next attempt.
         """
+        channels, *size = self._spec.image_shape
+        if list(images.shape[2:]) != size or images.shape[1] not in (1, channels):
+            raise EncoderError(
+                f"encoder {self._name} takes images of shape {self._spec.image_shape} (or one "
+                f"channel), but got {tuple(images.shape[1:])}"
+            )
+        images = images.detach()
         self._caller.begin()
         self._stop.clear()
         self._look_again(len(images))
-        size = self._service.traits.chunk
-        chunks = [images[start : start + size] for start in range(0, len(images), size)]
+        chunk = self._service.traits.chunk
+        chunks = [images[start : start + chunk] for start in range(0, len(images), chunk)]
         futures = [self._pool.submit(self._ask, chunk) for chunk in chunks]
         try:
             wait(futures)
