@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .encoders import Encoder, EncoderRequest
 from .errors import ConfigError, PluginError
 from .ledger import Ledger
 from .optimizers import Optimizer, OptimizerContext, require_ask
-from .parameters import resolve
+from .parameters import essential, resolve
 from .plugins import Registry
 from .progress import Listener
 from .spaces import Space, make_space
@@ -32,7 +32,7 @@ class Parts:
     """Everything that a config names, made.
 
     Attributes:
-        parameters: Resolved parameters by owner, defaults included.
+        parameters: By owner, those that can change the result, defaults included.
         plugins: Distribution of each plugin, by owner.
     """
 
@@ -180,7 +180,9 @@ def fit_parts(
 
 
 def resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]:
-    """All parameters by owner with their defaults; every name and override is checked.
+    """Parameters that can change the result, by owner, defaults included.
+
+    Every name and every override is checked, those that cannot change it, too.
 
     Raises:
         ConfigError: A plugin or a parameter is unknown, or a value breaks its rule.
@@ -193,9 +195,9 @@ def resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]
     ):
         offer, _ = registry.find(kind, name)  # type: ignore[arg-type]
         overrides = config.overrides.get(owner, {})
-        found[owner] = asdict(resolve(offer.plugin.parameters(), overrides, owner))
+        found[owner] = essential(resolve(offer.plugin.parameters(), overrides, owner))
     split = resolve(SplitParameters, config.overrides.get("split", {}), "split")
-    return {**found, "split": asdict(split)}
+    return {**found, "split": essential(split)}
 
 
 def _check_optimizer(config: RunConfig, registry: Registry, space: Space, encoder: Encoder) -> None:

@@ -145,20 +145,16 @@ def resume_run(
             return read_result(path)
         config = config_from_json(manifest["config"])
         registry = registry or load_registry()
-        changes: files.Json = {}
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)
-            moved = {**manifest["parameters"]["encoder"], "url": encoder_url}
-            changes["parameters"] = {**manifest["parameters"], "encoder": moved}
         if max_cost is not None:
             config = config.changed(max_cost=max_cost)
-        if changes or max_cost is not None:
-            changes["config"] = config.as_dict()
         parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
-        check_same({**manifest, **changes}, parts, path, listener)
+        check_same(manifest, parts, path, listener)
         told = make_trackers(trackers, registry, path, listener)
         resumed = manifest["resumed"] + 1
-        folder.write_manifest(status="running", error=None, resumed=resumed, **changes)
+        told_anew = config.as_dict()
+        folder.write_manifest(status="running", error=None, resumed=resumed, config=told_anew)
         seconds, record = manifest["wall_seconds"], manifest.get("recorded", False)
         return Session(config, parts, folder, listener, seconds, told, record).carry_out()
     finally:

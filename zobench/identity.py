@@ -52,12 +52,13 @@ def label(config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
 
 
 def problem(config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> str:
-    """How tables call what was to be solved: dataset, disease and encoder, with what was set."""
+    """How tables call what was to be solved: dataset, disease, encoder, what was set, how it is sent."""
     dataset = f"{config['dataset']}/{config['disease']}" + _settings(config, "dataset", parameters)
-    return f"{dataset} {config['encoder']}" + _settings(config, "encoder", parameters)
+    bits = f" {config['quantize']}-bit" if config.get("quantize") else ""
+    return f"{dataset} {config['encoder']}" + _settings(config, "encoder", parameters) + bits
 
 
 def _settings(config: Mapping[str, Any], owner: str, parameters: Mapping[str, Any] | None) -> str:
     typed = config["overrides"].get(owner, {})
     values = typed if parameters is None else parameters[owner]
-    return "".join(f" {name}={values[name]}" for name in sorted(typed))
+    return "".join(f" {name}={values[name]}" for name in sorted(typed) if name in values)

@@ -32,6 +32,7 @@ class Declaration:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    incidental: bool
 
     @property
     def rule(self) -> str:
@@ -54,6 +55,7 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    incidental: bool = False,
 ) -> Any:
     """Declares a field of a ``Parameters`` dataclass, of type int, float, bool or str.
 
@@ -63,8 +65,16 @@ def parameter(
         low: Smallest value allowed.
         high: Largest value allowed.
         choices: The only texts allowed.
+        incidental: Whether it cannot change a result, only how one gets there, such as a number of
+            connections; a run with another value is the same run.
     """
-    notes = {"help": help, "low": low, "high": high, "choices": choices}
+    notes = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "incidental": incidental,
+    }
     return dataclasses.field(default=default, metadata=notes)
 
 
@@ -80,6 +90,7 @@ def declarations(parameters: type) -> dict[str, Declaration]:
             low=field.metadata.get("low"),
             high=field.metadata.get("high"),
             choices=field.metadata.get("choices", ()),
+            incidental=field.metadata.get("incidental", False),
         )
         for field in dataclasses.fields(parameters)
     }
@@ -98,6 +109,15 @@ def resolve(parameters: type, overrides: Mapping[str, object], owner: str) -> An
             raise ConfigError(f"{owner} has no parameter {name!r}" + _advice(name, declared))
         values[name] = _checked(declared[name], value, f"{owner}.{name}")
     return parameters(**values)
+
+
+def essential(parameters: Any) -> dict[str, Any]:
+    """Values of an instance that can change a result, by name."""
+    return {
+        name: getattr(parameters, name)
+        for name, declared in declarations(type(parameters)).items()
+        if not declared.incidental
+    }
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:

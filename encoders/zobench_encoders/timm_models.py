@@ -37,7 +37,9 @@ class TimmParameters:
         "'auto' takes the model's own pooling; 'avg' the mean over patch tokens, no class token",
         choices=("auto", "avg"),
     )
-    chunk: int = parameter(0, "images a forward pass; 0 measures the best once", low=0)
+    chunk: int = parameter(
+        0, "images a forward pass; 0 measures the best once", low=0, incidental=True
+    )
 
 
 def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEncoder:

@@ -22,7 +22,9 @@ WEIGHTS = "vit-mae.safetensors"
 class VitMaeParameters:
     """How the bundled encoder runs."""
 
-    chunk: int = parameter(0, "images a forward pass; 0 measures the best once", low=0)
+    chunk: int = parameter(
+        0, "images a forward pass; 0 measures the best once", low=0, incidental=True
+    )
 
 
 def vit_mae(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncoder:

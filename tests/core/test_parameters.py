@@ -6,7 +6,7 @@ import pytest
 
 from zobench.config import RunConfig, config_from_json, parse_overrides
 from zobench.errors import ConfigError
-from zobench.parameters import declarations, parameter, resolve
+from zobench.parameters import declarations, essential, parameter, resolve
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,18 @@ class Example:
     count: int = parameter(3, "a count", low=1)
     mode: str = parameter("fast", "a mode", choices=("fast", "slow"))
     loud: bool = parameter(False, "a flag")
+
+
+@dataclass(frozen=True)
+class Travelled:
+    step: float = parameter(0.01, "a step", low=0)
+    lanes: int = parameter(4, "how many at a time", low=1, incidental=True)
+
+
+def test_what_cannot_change_a_result_is_checked_but_not_essential() -> None:
+    assert essential(resolve(Travelled, {"lanes": "9"}, "x")) == {"step": 0.01}
+    with pytest.raises(ConfigError, match=r"x\.lanes is '0', but must be a whole number"):
+        resolve(Travelled, {"lanes": "0"}, "x")
 
 
 def test_texts_become_the_declared_types() -> None:

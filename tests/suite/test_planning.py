@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from served import served
 
 import zobench
 from zobench import store
 from zobench.errors import ConfigError
 from zobench.execution import carry_out
-from zobench.identity import identity
+from zobench.identity import identity, problem
 from zobench.plugins import load_registry
 from zobench.progress import Silence
 from zobench.suite.file import read_suite
@@ -92,6 +93,26 @@ def test_identity_is_what_can_change_the_result_and_nothing_else(
     twin = {**encoder, "settings": {"device": "cuda:1", "precision": "bf16"}}
     assert identity({**manifest, "encoder": moved}) == identity({**manifest, "encoder": twin})
     assert identity({**manifest, "encoder": moved}) != name
+
+
+def test_where_a_service_is_and_how_many_lines_lead_there_make_no_other_run(tmp_path: Path) -> None:
+    def named(*words: str) -> tuple[str, str]:
+        with served() as server:
+            lines = {"url": server.url, **dict(word.split("=") for word in words)}
+            config = zobench.RunConfig(
+                optimizer="random",
+                encoder="http:oip",
+                dataset="tiny",
+                disease="spots",
+                budget=400,
+                batch_size=8,
+                overrides={"encoder": lines, "split": {"train": 60, "test_per_cell": 20}},
+            )
+            manifest = store.read_manifest(carry_out(config, tmp_path / str(server.port)).run_dir)
+        return identity(manifest), problem(manifest["config"], manifest["parameters"])
+
+    assert named() == named("connections=2", "price=0.1", "chunk=7")
+    assert named()[1] == "tiny/spots http:oip"
 
 
 def test_carrying_out_a_run_twice_only_reads_it(suite_file: Write, tmp_path: Path) -> None:

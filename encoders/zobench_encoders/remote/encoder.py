@@ -39,28 +39,44 @@ UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another
 class RemoteParameters:
     """How a service is spoken to."""
 
-    url: str = parameter("", "address of the service (--encoder-url)")
+    url: str = parameter("", "address of the service (--encoder-url)", incidental=True)
     model: str = parameter("", "name that the service knows the model by")
-    template: str = parameter("", "TOML file with the shape of http:custom")
+    template: str = parameter("", "TOML file with the shape of http:custom", incidental=True)
     key_env: str = parameter(
-        "", "environment variable with the key; the service's usual one if empty"
+        "", "environment variable with the key; the service's usual one if empty", incidental=True
     )
-    price: float = parameter(0.0, "what the service bills for an image, in any currency", low=0)
-    chunk: int = parameter(0, "images a request; 0 for what suits the service", low=0)
-    connections: int = parameter(4, "requests at a time", low=1, high=256)
-    rate: int = parameter(0, "images a minute that are sent at most; 0 for no limit", low=0)
-    timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01)
-    retries: int = parameter(5, "further attempts at a request that may have been billed", low=0)
-    failures: int = parameter(20, "failures in a row after which the run stops, resumable", low=1)
-    patience: float = parameter(600.0, "seconds without any answer after which it stops", low=0)
-    backoff: float = parameter(0.5, "seconds before the second attempt; they grow", low=0.001)
+    price: float = parameter(
+        0.0, "what the service bills for an image, in any currency", low=0, incidental=True
+    )
+    chunk: int = parameter(
+        0, "images a request; 0 for what suits the service", low=0, incidental=True
+    )
+    connections: int = parameter(4, "requests at a time", low=1, high=256, incidental=True)
+    rate: int = parameter(
+        0, "images a minute that are sent at most; 0 for no limit", low=0, incidental=True
+    )
+    timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01, incidental=True)
+    retries: int = parameter(
+        5, "further attempts at a request that may have been billed", low=0, incidental=True
+    )
+    failures: int = parameter(
+        20, "failures in a row after which the run stops, resumable", low=1, incidental=True
+    )
+    patience: float = parameter(
+        600.0, "seconds without any answer after which it stops", low=0, incidental=True
+    )
+    backoff: float = parameter(
+        0.5, "seconds before the second attempt; they grow", low=0.001, incidental=True
+    )
     canary: int = parameter(
-        2000, "images between two looks at whether the model has changed", low=1
+        2000, "images between two looks at whether the model has changed", low=1, incidental=True
     )
-    wire: str = parameter("auto", "how oip tensors travel", choices=("auto", "binary", "json"))
+    wire: str = parameter(
+        "auto", "how oip tensors travel", choices=("auto", "binary", "json"), incidental=True
+    )
     size: int = parameter(224, "pixels a side, where the service does not tell", low=1)
     channels: int = parameter(1, "channels of an image, where the service does not tell", low=1)
-    compression: int = parameter(1, "of PNG: 0 is fast, 9 small", low=0, high=9)
+    compression: int = parameter(1, "of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True)
 
 
 class RemoteEncoder:

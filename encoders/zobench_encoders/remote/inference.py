@@ -62,7 +62,7 @@ def read_metadata(url: str, reply: Reply, size: int, channels: int) -> Metadata:
         if len(entry["shape"]) != 4 or entry["datatype"] != "FP32" or len(outputs) > 1:
             raise ValueError(f"input {entry!r:.120}, outputs {outputs!r:.120}")
         known = (shape[0] if shape[0] > 0 else channels, *(n if n > 0 else size for n in shape[1:]))
-        marks = [url, told.get("versions"), parameters.get("digest")]
+        marks = [told.get("name"), told.get("versions"), told.get("platform")]
         digest = (
             parameters.get("digest")
             or hashlib.blake2b(orjson.dumps(marks), digest_size=8).hexdigest()

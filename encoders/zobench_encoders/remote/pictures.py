@@ -90,7 +90,7 @@ class PictureService:
         self._url = url if url.endswith(shape.path) else url + shape.path
         self._shape, self._model, self._compression = shape, model, compression
         most = shape.bytes // (prod(image_shape) * 4 // 3 + 2000) if shape.bytes else 2**31
-        marks = [self._url, model, shape.answer]
+        marks = [model, shape.request, shape.item, shape.answer]
         self.traits = Traits(
             image_shape=image_shape,
             exact_floats=False,
