@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ..billing import read_bill
 from ..results import stored_ledger
 from ..statistics import (
     expected_queries,
@@ -134,8 +135,10 @@ def ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
 
 
 def run(run: Measured) -> Json:
-    """Everything that was recorded of a run, but where it lies on the disk."""
+    """Everything that was recorded of a run, but where its data lie and its service lives."""
     config, manifest = run.manifest["config"], run.manifest
+    told = {key: value for key, value in config.items() if key not in ("data_root", "overrides")}
+    bill = read_bill(run.folder, manifest["encoder"].get("price", 0.0))
     return {
         "name": run.folder.name,
         "problem": run.problem,
@@ -144,11 +147,12 @@ def run(run: Measured) -> Json:
         "status": run.status,
         "error": manifest.get("error") or "",
         "spent": run.spent,
-        "config": {key: value for key, value in config.items() if key != "data_root"},
+        "config": told,
         "parameters": manifest["parameters"],
         "versions": manifest["versions"],
         "plugins": manifest["plugins"],
         "encoder": manifest["encoder"]["digest"],
         "dataset": manifest["dataset"]["digest"],
+        "bill": bill.as_dict() if bill is not None else None,
         "wall_seconds": round(manifest.get("wall_seconds", 0.0), 1),
     }
