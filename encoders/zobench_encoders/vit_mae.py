@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from zobench.encoders import EncoderRequest
 from zobench.parameters import parameter
 
 from .architecture import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, CompactViT
+from .checkpoints import load_weights, read_weights
 from .local import Backbone, LocalEncoder
 from .weights_digest import weights_digest
 
@@ -20,20 +21,31 @@ WEIGHTS = "vit-mae.safetensors"
 
 @dataclass(frozen=True)
 class VitMaeParameters:
-    """How the bundled encoder runs."""
+    """Which weights, and how the bundled encoder runs."""
 
+    weights: str = parameter(
+        "", "a file that zobench pretrain made; the bundled weights if empty", incidental=True
+    )
     chunk: int = parameter(
         0, "images a forward pass; 0 measures the best once", low=0, incidental=True
     )
 
 
 def vit_mae(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncoder:
-    """The compact vision transformer with the weights that ``zobench pretrain`` makes."""
-    with as_file(files("zobench_encoders") / "weights" / WEIGHTS) as path:
-        state = load_file(path)
+    """The compact vision transformer with the weights that ``zobench pretrain`` makes.
+
+    Raises:
+        ConfigError: A file of weights was named that is none, or not one of this encoder.
+    """
+    if parameters.weights:
+        named = Path(parameters.weights).expanduser()
+        state, source = read_weights(named), str(named)
+    else:
+        with as_file(files("zobench_encoders") / "weights" / WEIGHTS) as path:
+            state, source = read_weights(path), WEIGHTS
     with torch.random.fork_rng(devices=[]):  # its initial weights are drawn, then replaced
         model = CompactViT()
-    model.load_state_dict(state)
+    load_weights(model, state, source)
     shape = (1, IMAGE_SIZE, IMAGE_SIZE)
     backbone = Backbone(model, shape, PIXEL_MEAN, PIXEL_STD, weights_digest(state))
     return LocalEncoder(backbone, request, parameters.chunk)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from zobench_encoders.local import Backbone, LocalEncoder
 from zobench_encoders.timm_models import TimmParameters, timm_model
@@ -55,6 +57,27 @@ def test_vit_mae_is_one_channel_and_its_numbers_end(tmp_path: Path) -> None:
     assert tuple(z.shape) == (3, encoder.spec.embedding_dim) == (3, 176)
     assert z.min() == -1
     assert z.max() == 1
+
+
+def test_weights_of_ones_own_are_told_apart_by_their_digest(tmp_path: Path) -> None:
+    bundled = vit_mae(request(tmp_path), VitMaeParameters(chunk=8))
+    with as_file(files("zobench_encoders") / "weights" / "vit-mae.safetensors") as path:
+        state = load_file(path)
+    name, tensor = next((name, each) for name, each in state.items() if each.ndim == 2)
+    save_file({**state, name: tensor * 1.5}, tmp_path / "own.safetensors")
+    save_file(state, tmp_path / "same.safetensors")
+
+    def with_weights(name: str) -> LocalEncoder:
+        parameters = VitMaeParameters(weights=str(tmp_path / name), chunk=8)
+        return vit_mae(request(tmp_path), parameters)
+
+    assert with_weights("same.safetensors").spec.digest == bundled.spec.digest
+    assert with_weights("own.safetensors").spec.digest != bundled.spec.digest
+    with pytest.raises(ConfigError, match="is not a file"):
+        with_weights("none.safetensors")
+    save_file({"x": tensor}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ConfigError, match="which this model needs"):
+        with_weights("foreign.safetensors")
 
 
 def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
