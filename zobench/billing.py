@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from . import files
 from .encoders import Encoder
-from .errors import StoreError
+from .errors import CostReached, StoreError
 
 Floats = NDArray[np.float32]
 Purpose = Literal["check", "setup", "optimize", "score"]
@@ -141,8 +141,14 @@ class Account:
         if not self.limit:
             return True
         payable = self.bill.total().images_payable + images
+        payable += sum(int(row["images"]) for row in self._open.values())
         payable += self.reserve if keeping_reserve else 0
         return payable * self.price <= self.limit * (1 + 1e-12)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it lies in a folder."""
+        return self._folder is not None
 
     def recall(self, key: str) -> Floats | None:
         """An answer that was paid for but not used before the last process ended."""
@@ -160,8 +166,16 @@ class Account:
 
         Returns:
             The request's number.
+
+        Raises:
+            CostReached: The request could cost more than is left; it must not leave.
         """
         with self._lock:
+            if not self.affords(images):
+                raise CostReached(
+                    f"max_cost is {self.limit:g}; {images} more images at {self.price:g} each could "
+                    f"pass it ({self.bill.total().images_payable:,} were or may be billed)"
+                )
             number = self._requests
             row: files.Json = {
                 "request": number,
@@ -205,23 +219,38 @@ class Account:
                     numbers[row["request"]] = self._requests
                 self._note({**row, "request": numbers[row["request"]]})
 
-    def first(self, name: str, values: Floats) -> Floats:
-        """What was kept under a name when the run began; these values, if nothing was."""
+    def kept(self, name: str) -> Floats | None:
+        """What was kept under a name for the run's whole life; ``None`` if nothing was.
+
+        Raises:
+            StoreError: It is damaged.
+        """
         if self._folder is None:
-            return values
+            return None
         path = self._folder / PAID / f"{name}.{FIRST}"
-        if path.exists():
+        if not path.exists():
+            return None
+        try:
             with files.disk_errors(path):
                 found: Floats = np.load(path, allow_pickle=False)
+        except (EOFError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}; start a new run") from error
+        return found
+
+    def first(self, name: str, values: Floats) -> Floats:
+        """What was kept under a name before; these values, kept from now on, if nothing was."""
+        found = self.kept(name)
+        if found is not None:
             return found
-        _write_array(path, values)
+        if self._folder is not None:
+            _write_array(self._folder / PAID / f"{name}.{FIRST}", values)
         return values
 
     def _reopen(self, folder: Path) -> None:
         path = folder / BILL
         files.keep_rows(path, self._replay(path))
         for file in (folder / PAID).glob("*.npy"):
-            with suppress(OSError, ValueError):  # a damaged one is asked again
+            with suppress(EOFError, OSError, ValueError):  # a damaged one is asked again
                 if not file.name.endswith(FIRST):
                     self._paid[file.stem] = np.load(file, allow_pickle=False)
         for number, row in list(self._open.items()):
@@ -249,7 +278,8 @@ class Account:
                 file.write(orjson.dumps(row) + b"\n")
 
     def _count(self, row: files.Json) -> None:
-        self._rows.append(row)
+        if self._folder is None:
+            self._rows.append(row)  # to be taken over
         if row["is"] == "sent":
             self._open[row["request"]] = row
             self._requests = row["request"] + 1

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from .billing import Account, PaidEncoder
 from .datasets import Progress, silent
 from .encoders import Encoder, EncoderSpec, checked_embeddings
-from .errors import CostReached
 from .images import Images
 from .ledger import Ledger, Purpose
 
@@ -59,7 +58,7 @@ class MeteredEncoder:
         """
         import torch
 
-        self._open_purse(purpose, len(images))
+        self._name_purpose(purpose)
         started = time.perf_counter()
         with torch.inference_mode():
             answer = self._encoder.embed(images)
@@ -68,17 +67,10 @@ class MeteredEncoder:
         self.ledger.of(purpose).requests += 1
         return checked
 
-    def _open_purse(self, purpose: Purpose, images: int) -> None:
+    def _name_purpose(self, purpose: Purpose) -> None:
         account = self.account
-        if account is None:
-            return
-        account.purpose = purpose
-        if not account.affords(images):
-            raise CostReached(
-                f"max_cost is {account.limit:g}; {images} more images for {purpose!r} could pass it "
-                f"({account.bill.total().images_payable:,} were or may be billed at "
-                f"{account.price:g} each)"
-            )
+        if account is not None:
+            account.purpose = purpose
 
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings through which a gradient flows back to ``images``.

@@ -89,4 +89,12 @@ class Interrupted(ZobenchError):
 
 
 class BudgetExhausted(ZobenchError):
-    """The batch asked for would pass the budget; nothing of it was evaluated."""
+    """The batch asked for would pass the budget; nothing of it was evaluated.
+
+    Attributes:
+        limit: Which one: ``budget`` or ``max_cost``.
+    """
+
+    def __init__(self, message: str, limit: str = "budget") -> None:
+        super().__init__(message)
+        self.limit = limit

@@ -142,6 +142,12 @@ def resume_run(
     try:
         manifest = store.read_manifest(path)  # as the last writer left it
         if manifest["status"] == "done":
+            if max_cost is not None and manifest.get("ended_by") == "max_cost":
+                raise ConfigError(
+                    f"{path} is done: max_cost {manifest['config']['max_cost']:g} ended its optimizer "
+                    "before its budget was spent, and what it found is scored; start a new run with "
+                    "a larger --max-cost"
+                )
             return read_result(path)
         config = config_from_json(manifest["config"])
         registry = registry or load_registry()

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-PLACES = ("data_root", "device", "precision", "overrides")
-"""Fields of the config that say where things are, or what is recorded elsewhere as it came out."""
+PLACES = ("data_root", "device", "precision", "overrides", "max_cost")
+"""Fields of the config that say where things are, what may be paid, or what is recorded elsewhere."""
 
 
 def identity(manifest: Mapping[str, Any]) -> str:

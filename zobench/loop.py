@@ -39,6 +39,7 @@ class Loop:
         listener: Told of progress.
         clock: Seconds that the run took so far, for the checkpoint.
         stopped: Whether the user asked to stop; looked at between two asks.
+        ended_by: Which limit the next batch would have passed: ``budget`` or ``max_cost``.
     """
 
     optimizer: Optimizer
@@ -48,6 +49,7 @@ class Loop:
     listener: Listener
     clock: Callable[[], float]
     stopped: Callable[[], bool] = lambda: False
+    ended_by: str = ""
 
     def run(self, start: Checkpoint | None = None) -> Checkpoint:
         """Runs until the next batch would pass the budget.
@@ -97,6 +99,7 @@ class Loop:
                         f"budget is {self.oracle.budget}, but the first batch of this optimizer "
                         f"cannot be paid: {refusal}"
                     ) from refusal
+                self.ended_by = refusal.limit
                 break
             except BaseException:
                 self.folder.checkpoint(before)

@@ -86,9 +86,10 @@ def read_tensors(
         if not isinstance(name, str) or name in found:
             raise WireError(f"{side} must have names of their own; one is called {name!r}")
         shape, datatype = _shape(entry, name), entry.get("datatype")
-        if datatype not in DATATYPES:
+        if not isinstance(datatype, str) or datatype not in DATATYPES:
             raise WireError(
-                f"tensor {name!r} has datatype {datatype!r}; it must be one of {', '.join(DATATYPES)}"
+                f"tensor {name!r} has datatype {datatype!r:.80}; it must be one of "
+                + ", ".join(DATATYPES)
             )
         size = _binary_size(entry)
         if size is None:
@@ -100,7 +101,10 @@ def read_tensors(
             raise WireError(
                 f"tensor {name!r} has {values.size} numbers; its shape is {list(shape)}"
             )
-        found[name] = values.reshape(shape)
+        try:
+            found[name] = values.reshape(shape)
+        except ValueError as error:  # nothing, of a shape that is too large nevertheless
+            raise WireError(f"tensor {name!r} cannot have shape {list(shape)}") from error
     if len(rest):
         raise WireError(f"{len(rest)} bytes follow the last tensor")
     return message, found

@@ -63,7 +63,8 @@ class Oracle:
         if account is not None and not account.affords(images, keeping_reserve=True):
             raise BudgetExhausted(
                 f"{images} more images could cost more than max_cost {account.limit:g} leaves when "
-                f"{account.reserve:,} are kept for scoring"
+                f"{account.reserve:,} are kept for scoring",
+                limit="max_cost",
             )
         self.ledger.charge("optimize", images, gradient=ask.want == "gradient")
         self.ledger.optimize.evaluations += len(ask.points)

@@ -69,6 +69,7 @@ class Session:
     seconds_before: float = 0.0
     trackers: Trackers = field(default_factory=Trackers)
     record: bool = False
+    ended_by: str = ""
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -158,7 +159,8 @@ class Session:
         )
         self._score(scorer, material.clean)
         draw_pictures(self.folder.path, material.test, self.parts.dataset.spec.groups)
-        self._end("done", headline=point_values(self.folder.path, config))
+        headline = point_values(self.folder.path, config)
+        self._end("done", headline=headline, ended_by=self.ended_by)
         self.folder.drop_checkpoint()
 
     def prepare(self) -> Material:
@@ -194,9 +196,9 @@ class Session:
         level = optimizer.feedback
         oracle = Oracle(objective, space, self.ledger, config.budget, level, recorder)
         due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
-        Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped).run(
-            checkpoint
-        )
+        loop = Loop(optimizer, oracle, self.folder, due, self.listener, self._clock, self.stopped)
+        loop.run(checkpoint)
+        self.ended_by = loop.ended_by
 
     def _open_account(self, train: int, test: int) -> None:
         """Keeps the bill of a rented encoder in the run's folder."""

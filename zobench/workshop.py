@@ -52,7 +52,7 @@ class Workshop:
             return _once(self._datasets, key, make)
 
         settings = config.overrides.get("encoder")
-        key = _key(config.encoder, settings, config.device, config.precision)
+        key = _key(config.encoder, settings, config.device, config.precision, config.quantize)
         made = _once(self._encoders, key, encoder)
         return fit_parts(config, self.registry, made, dataset)
 

@@ -87,6 +87,8 @@ def entry(**changes: object) -> dict[str, object]:
         ([entry(shape=[1] * 9)], None, "whole numbers"),
         ([entry(shape=[True, 2])], None, "whole numbers"),
         ([entry(datatype="BYTES")], None, "datatype 'BYTES'"),
+        ([entry(datatype=["FP32"])], None, "datatype"),
+        ([entry(shape=[0, *[2**31 - 1] * 4], data=[])], None, "cannot have shape"),
         ([entry(data=["1", "2"])], None, "other than numbers"),
         ([entry(data=[None, 1])], None, "other than numbers"),
         ([entry(data=[[1], [1, 2]])], None, "ragged"),

@@ -119,7 +119,7 @@ BAD = [
     (json.dumps(request(floats(2)[:, :, :4])), 400, "takes [N, 1, 8, 8]"),
     (json.dumps(request(np.zeros((0, 1, 8, 8), np.float32))), 400, "0 images came"),
     (json.dumps(request(floats(257))), 400, "1 to 256"),
-    (json.dumps(request(floats(1) + np.float32(3e38) * 2)), 400, "cannot be read"),
+    (json.dumps(request(np.full((1, 1, 8, 8), np.inf))), 400, "cannot be read"),
     (json.dumps(request(np.full((1, 1, 8, 8), 1e39))), 400, "NaN or infinity"),
     (json.dumps({"inputs": []}), 400, "0 inputs came"),
 ]
@@ -218,23 +218,24 @@ def test_limits_answer_413_and_429_and_the_server_lives_on() -> None:
 
 
 def test_it_plays_limited_and_faulty_as_it_was_told() -> None:
-    with served("--rate-limit", "60", "--fail-rate", "0.5", "--seed", "3") as server:
-        codes = [
-            httpx.post(f"{server.url}/infer", json=request(floats(2))).status_code
-            for _ in range(32)
-        ]
-        assert codes[30:] == [429, 429]
-        assert set(codes[:30]) == {200, 500}
+    def codes(server: Served, count: int) -> list[int]:
+        body = request(floats(2))
+        return [httpx.post(f"{server.url}/infer", json=body).status_code for _ in range(count)]
+
+    options = ("--rate-limit", "60", "--fail-rate", "0.5", "--seed", "3")
+    with served(*options) as server:
+        began = time.monotonic()
+        found = codes(server, 45)
+        passed = [code for code in found if code != 429]
+        assert found[:30] == passed[:30]
+        assert set(passed) == {200, 500}
+        assert 30 <= len(passed) <= 31 + (time.monotonic() - began) / 2  # an image a second
         outcomes = server.images()
-        assert outcomes["embedded"] == 2 * codes.count(200)
-        assert outcomes["failed"] == 2 * codes.count(500)
-        assert outcomes["refused"] == 2 * codes.count(429)
-    with served("--rate-limit", "60", "--fail-rate", "0.5", "--seed", "3") as server:
-        again = [
-            httpx.post(f"{server.url}/infer", json=request(floats(2))).status_code
-            for _ in range(30)
-        ]
-    assert again == codes[:30]
+        assert outcomes["embedded"] == 2 * found.count(200)
+        assert outcomes["failed"] == 2 * found.count(500)
+        assert outcomes["refused"] == 2 * found.count(429) > 0
+    with served(*options) as server:
+        assert codes(server, 30) == passed[:30]
 
 
 def test_it_plays_8_bit() -> None:
@@ -302,6 +303,40 @@ def test_no_body_makes_it_stumble(
 def test_no_fields_make_it_stumble(server: Served, fields: dict[str, object]) -> None:
     for target in (f"{server.root}/v1/embeddings", f"{server.url}/infer"):
         assert httpx.post(target, json=fields).status_code in (400, 404)
+
+
+def test_grey_and_colour_are_taken_side_by_side_by_an_encoder_of_colour() -> None:
+    settings = ("--set", "encoder.size=32", "--name", "m", "--latency", "0.2")
+    with served(*settings, encoder="timm:test_vit") as server:
+        assert httpx.get(server.url).json()["inputs"][0]["shape"] == [-1, 3, 32, 32]
+        film = np.random.default_rng(0).integers(0, 256, (1, 32, 32)).astype(np.uint8)
+        grey = (film[None] / np.float32(255)).astype(np.float32)
+
+        def ask(channels: int) -> list[float]:
+            images = np.repeat(grey, channels, axis=1)
+            told = httpx.post(f"{server.url}/infer", json=request(images), timeout=60).json()
+            return list(told["outputs"][0]["data"])
+
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(ask, [1, 3] * 8))
+        assert all(each == found[0] for each in found)
+        mixed = {"input": [uri(film), uri(film, mode="RGB")]}
+        answer = httpx.post(f"{server.root}/v1/embeddings", json=mixed, timeout=60).json()
+        assert answer["data"][0]["embedding"] == answer["data"][1]["embedding"]
+
+
+def test_nonsense_of_one_client_fails_nobody_beside_it() -> None:
+    """Pixels so large that the encoder overflows."""
+    with served("--latency", "0.3", encoder="timm:test_vit") as server:
+        side = httpx.get(server.url).json()["inputs"][0]["shape"][-1]
+        good, bad = np.full((1, 1, side, side), 0.5), np.full((1, 1, side, side), 3e38)
+
+        def ask(images: NDArray[np.floating]) -> int:
+            return httpx.post(f"{server.url}/infer", json=request(images), timeout=60).status_code
+
+        with ThreadPoolExecutor(6) as pool:
+            codes = list(pool.map(ask, [good, bad, good, bad, good, good]))
+        assert codes == [200, 500, 200, 500, 200, 200]
 
 
 def test_a_client_that_breaks_off_harms_nobody(server: Served) -> None:

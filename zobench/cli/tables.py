@@ -71,6 +71,12 @@ def _print_heading(result: RunResult, console: Console) -> None:
         f"{groups[1]} positive), {split['test']:,} balanced test images of "
         f"{split['test_patients']:,} patients; {config.heads} heads"
     )
+    if manifest.get("ended_by") == "max_cost":
+        spent = result.ledger["optimize"]["queries"]
+        console.print(
+            f"[bold yellow]note:[/] max_cost {config.max_cost:g} ended the optimizer after {spent:,} of "
+            f"{config.budget:,} queries"
+        )
     for note in encoder["notes"]:
         console.print(f"[bold yellow]note:[/] {escape(note)}")
 

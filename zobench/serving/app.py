@@ -153,8 +153,9 @@ class Service:
                 answer = _error(request, refusal.status, str(refusal), refusal.headers)
             except ClientDisconnect:
                 answer = Response(status_code=400)
-            except ZobenchError as error:
-                answer = _error(request, 500, str(error))
+            except Exception as error:
+                told = str(error) if isinstance(error, ZobenchError) else type(error).__name__
+                answer = _error(request, 500, told)
             finally:
                 self._running -= 1
             self.counters.requests.labels(str(answer.status_code)).inc()
@@ -285,6 +286,7 @@ class Service:
                 "digest": spec.digest,
                 "block": spec.block,
                 "max_images": self._limits.images,
+                "max_body": self._limits.body,
                 "bits": 8 if self._of.quantize else 32,
             },
         }

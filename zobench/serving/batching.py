@@ -100,22 +100,27 @@ class Batcher:
     async def _serve(self) -> None:
         while True:
             jobs = await self._gather()
-            loop, started = asyncio.get_running_loop(), time.perf_counter()
             try:
-                answer = await loop.run_in_executor(self._thread, self._forward, jobs)
-            except Exception as error:
-                for job in jobs:
-                    if not job.answer.done():
-                        job.answer.set_exception(error)
-                continue
-            self.batches += 1
-            self._rate = len(answer) / (time.perf_counter() - started)
-            begin = 0
-            for job in jobs:
-                end = begin + len(job.images)
-                if not job.answer.done():  # its client may have gone
-                    job.answer.set_result(answer[begin:end])
-                begin = end
+                await self._answer(jobs)
+            except Exception:
+                for job in jobs:  # one by one, so that none fails for another's sake
+                    try:
+                        await self._answer([job])
+                    except Exception as error:
+                        if not job.answer.done():
+                            job.answer.set_exception(error)
+
+    async def _answer(self, jobs: list[_Job]) -> None:
+        loop, started = asyncio.get_running_loop(), time.perf_counter()
+        answer = await loop.run_in_executor(self._thread, self._forward, jobs)
+        self.batches += 1
+        self._rate = len(answer) / (time.perf_counter() - started)
+        begin = 0
+        for job in jobs:
+            end = begin + len(job.images)
+            if not job.answer.done():  # its client may have gone
+                job.answer.set_result(answer[begin:end])
+            begin = end
 
     async def _gather(self) -> list[_Job]:
         """At least one job, and what comes within the wait and fits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -68,7 +67,7 @@ def read_floats(
         raise Refused(400, "the images hold NaN or infinity")
     with warnings.catch_warnings():  # the buffer is read-only, and only read
         warnings.simplefilter("ignore", UserWarning)
-        return message, torch.from_numpy(images)
+        return message, torch.from_numpy(images).expand(-1, channels, -1, -1)
 
 
 def read_pictures(body: bytes, spec: EncoderSpec, most: int) -> tuple[dict[str, Any], Tensor]:
@@ -124,12 +123,10 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
                     + (" or RGB" if channels == 3 else ""),
                 )
             found = np.asarray(file)
-    except (
-        binascii.Error,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
+    except Refused:
+        raise
+    except Exception as error:  # Pillow raises whatever its decoders do
         raise Refused(400, f"picture {number} cannot be read: {error}") from error
-    return found[None] if found.ndim == 2 else found.transpose(2, 0, 1)
+    if found.ndim == 2:
+        return np.broadcast_to(found, (channels, height, width))
+    return found.transpose(2, 0, 1)

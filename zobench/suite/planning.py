@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import store
 from ..config import RunConfig
-from ..errors import ZobenchError
+from ..errors import ServiceError, ZobenchError
 from ..execution import new_manifest, slug
 from ..identity import identity
 from ..plugins import Registry
@@ -56,6 +56,8 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
         for config in suite.configs:
             try:
                 name = identity(new_manifest(config, workshop.parts(config)))
+            except ServiceError:
+                raise  # a fault of the service, not of the file
             except ZobenchError as error:
                 problems.append(str(error))
                 continue

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,22 @@ from zobench.parameters import nearest, parameter
 from .exchange import Call, Fault, Line, Reply, checked_url
 from .inference import InferenceService, Wire, read_metadata
 from .pictures import PictureService, Shape
-from .retrying import Caller, Pace, Patience
-from .service import Floats, Service
+from .retrying import Caller, LetGoError, Pace, Patience
+from .service import Floats, Service, Traits
 from .shapes import SHAPES, list_services, read_shape
 
 BLOCKS_AHEAD = 4
 """Chunks a connection that one call of the encoder should bring, so that none of them waits for long."""
 
+LARGEST_BLOCK = 256 * 2**20
 LARGEST_ANSWER = 64 * 2**20
 DRIFT = 1e-3
 """Relative difference of the canary's embedding above which a model is another one."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
+
+DRIFTED = "drifted"
+STUMBLES = frozenset({200, 400, 415, 422, 500, 501})
+"""Statuses of servers that cannot read raw bytes; 200 if the answer cannot be read either."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +103,12 @@ class RemoteEncoder:
         """
         self._name, self._service, self._caller, self._line = name, service, caller, line
         self._every, self._since = parameters.canary, 0
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(parameters.connections, thread_name_prefix="request")
         traits = service.traits
         self._dimension = 0  # not known before the first answer
         self._canary = canary(traits.image_shape)
         self._first = self._ask(self._canary)
         self._dimension = self._first.shape[1]
+        self._pool = ThreadPool(parameters.connections)  # daemons: nobody waits for them to exit
         self._spec = EncoderSpec(
             name=name,
             image_shape=traits.image_shape,
@@ -112,7 +116,7 @@ class RemoteEncoder:
             differentiable=False,
             exact_floats=traits.exact_floats,
             digest=traits.digest,
-            block=traits.chunk * parameters.connections * BLOCKS_AHEAD,
+            block=_block(traits, parameters.connections),
             settings={"device": "remote", "chunk": traits.chunk, **traits.settings},
             notes=notes,
             price=parameters.price,
@@ -136,6 +140,11 @@ class RemoteEncoder:
         """
         account.take_over(self._caller.account)
         self._caller.account = account
+        if account.kept(DRIFTED) is not None:
+            raise ServiceError(
+                f"encoder {self._name} was another model for a while during this run, and what the run "
+                "learnt then cannot be told from the rest; start a new run"
+            )
         self._compare(account.first("canary", self._first), self._first)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -154,32 +163,38 @@ class RemoteEncoder:
             )
         images = images.detach()
         self._caller.begin()
-        self._stop.clear()
         self._look_again(len(images))
         chunk = self._service.traits.chunk
         chunks = [images[start : start + chunk] for start in range(0, len(images), chunk)]
-        futures = [self._pool.submit(self._ask, chunk) for chunk in chunks]
+        results = [self._pool.apply_async(self._ask, (each,)) for each in chunks]
         try:
-            wait(futures)
-        except BaseException:
-            self._stop.set()
+            for result in results:
+                result.wait()
+        except BaseException:  # such as a second Ctrl-C
+            self._caller.stop.set()
             raise
-        failures = [error for future in futures if (error := future.exception()) is not None]
+        failures: list[Exception] = []
+        found: list[Floats] = []
+        for result in results:
+            try:
+                found.append(result.get())
+            except Exception as error:
+                failures.append(error)
         if (
             failures
         ):  # of several, that of the service, not of a chunk that was let go because of it
-            raise min(failures, key=lambda error: isinstance(error, _LetGoError))
-        return torch.from_numpy(np.concatenate([future.result() for future in futures]))
+            raise min(failures, key=lambda error: isinstance(error, LetGoError))
+        if not self.account.lasting:
+            self.account.settle()  # nobody will come back for these
+        return torch.from_numpy(np.concatenate(found))
 
     def close(self) -> None:
         """Ends all connections."""
-        self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._caller.stop.set()
+        self._pool.terminate()
         self._line.close()
 
     def _ask(self, images: Tensor) -> Floats:
-        if self._stop.is_set():
-            raise _LetGoError("not asked, for another request failed")
         call = self._service.call(images)
         key = hashlib.sha256(call.body or b"").hexdigest()[:32]
         paid = self.account.recall(key)
@@ -188,7 +203,7 @@ class RemoteEncoder:
         try:
             return self._caller.ask(key, len(images), call, partial(self._read, len(images)))
         except BaseException:
-            self._stop.set()
+            self._caller.stop.set()
             raise
 
     def _look_again(self, images: int) -> None:
@@ -205,7 +220,8 @@ class RemoteEncoder:
 
     def _ask_anew(self, images: Tensor) -> Floats:
         call = self._service.call(images)
-        return self._caller.ask("canary", len(images), call, partial(self._read, len(images)))
+        read = partial(self._read, len(images))
+        return self._caller.ask("canary", len(images), call, read, keep=False)
 
     def _read(self, images: int, reply: Reply) -> Floats:
         found = self._service.read(reply, images)
@@ -220,15 +236,18 @@ class RemoteEncoder:
         size = float(np.abs(before).max(initial=0)) or 1.0
         same = before.shape == now.shape and float(np.abs(before - now).max()) <= DRIFT * size
         if not same:
+            self.account.settle()  # answers of the other model are worth nothing
+            self.account.first(DRIFTED, now)
             raise ServiceError(
                 f"encoder {self._name} is not what it was: the same image is embedded otherwise than "
-                "when the run began, so its results could not be compared; ask the service for the "
-                "model of that time, or start a new run"
+                "when the run began, so its results cannot be compared; start a new run"
             )
 
 
-class _LetGoError(ServiceError):
-    """A chunk that was not asked because another one failed."""
+def _block(traits: Traits, connections: int) -> int:
+    """Images that keep all connections busy, as far as they fit in memory with some copies."""
+    most = LARGEST_BLOCK // (4 * prod(traits.image_shape))
+    return traits.chunk * max(1, min(connections * BLOCKS_AHEAD, most // traits.chunk))
 
 
 def canary(shape: tuple[int, int, int]) -> Tensor:
@@ -308,14 +327,19 @@ def _inference(
     wire = str(request.settings.get("wire", parameters.wire))
     chunk = parameters.chunk or int(request.settings.get("chunk", 0))
     wires: list[Wire] = ["binary", "json"] if wire == "auto" else [wire]  # type: ignore[list-item]
+    patience = caller.patience
     for number, each in enumerate(wires, 1):
+        last = number == len(wires)
+        caller.patience = patience if last else replace(patience, retries=0)
         service = InferenceService(url, metadata, each, chunk)
         try:
             return RemoteEncoder(request.name, service, caller, line, parameters, notes)
-        except ServiceError:
-            if number == len(wires):
+        except ServiceError as error:
+            if last or error.status not in STUMBLES:
                 raise
             caller.begin()
+        finally:
+            caller.patience = patience
     raise AssertionError("unreachable")
 
 

@@ -23,6 +23,9 @@ Kind = Literal["unreached", "busy", "doubtful", "refused"]
 """
 
 CONNECT_SECONDS = 10.0
+POOL_SECONDS = 2.0
+"""A thread has a connection of its own; one that waits longer waits for a connection that is dead."""
+
 EXCERPT = 300
 
 
@@ -100,7 +103,9 @@ class Line:
         self._client = httpx.Client(
             headers=fixed,
             http2=True,
-            timeout=httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds), pool=None),
+            timeout=httpx.Timeout(
+                seconds, connect=min(CONNECT_SECONDS, seconds), pool=POOL_SECONDS
+            ),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
             trust_env=not loopback,
@@ -126,11 +131,13 @@ class Line:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise Fault("refused", f"the certificate is not valid: {error}") from error
-            raise Fault("unreached", f"no connection: {self._clean(error)}") from error
+            raise Fault(
+                "unreached", f"no connection: {self.clean(error) or type(error).__name__}"
+            ) from error
         except httpx.TimeoutException as error:
             raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from error
         except httpx.HTTPError as error:
-            raise Fault("doubtful", f"the exchange broke off: {self._clean(error)}") from error
+            raise Fault("doubtful", f"the exchange broke off: {self.clean(error)}") from error
         if answer.status_code != 200:
             raise self._fault(answer, body)
         return Reply(answer.headers, body)
@@ -148,8 +155,9 @@ class Line:
 
     def _fault(self, answer: httpx.Response, body: bytes) -> Fault:
         status = answer.status_code
-        said = " ".join(self._clean(body[: 4 * EXCERPT].decode(errors="replace")).split())[:EXCERPT]
-        message = f"{status} {answer.reason_phrase}".strip() + (f": {said}" if said else "")
+        said = " ".join(self.clean(body[: 4 * EXCERPT].decode(errors="replace")).split())[:EXCERPT]
+        phrase = self.clean(answer.reason_phrase)
+        message = f"{status} {phrase}".strip() + (f": {said}" if said else "")
         if status == 429:
             return Fault("busy", message, status, retry_delay(answer.headers))
         if 300 <= status < 400:
@@ -158,14 +166,14 @@ class Line:
                 f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else "elsewhere"
             )
             message = (
-                f"{status}: it points to {self._clean(place)}, where keys and images are not sent"
+                f"{status}: it points to {self.clean(place)}, where keys and images are not sent"
             )
             return Fault("refused", message, status)
         if status == 408 or status >= 500 or status in self._doubtful:
             return Fault("doubtful", message, status, retry_delay(answer.headers))
         return Fault("refused", message, status)
 
-    def _clean(self, text: object) -> str:
+    def clean(self, text: object) -> str:
         """A text without the key, should a service repeat it."""
         return str(text).replace(self._secret, "***") if self._secret else str(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Wire = Literal["binary", "json"]
 USUAL_CHUNK = 32
+JSON_BYTES = 13
+"""Of a 32-bit float in JSON, with its comma."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Metadata:
         shape: Of an image, ``(C, H, W)``.
         digest: Identifies the model as far as it tells.
         chunk: Images a request that suit it; 0 if it does not tell.
+        bytes: Of a body, at most; 0 if it does not tell.
         bits: 8 if it rounds pixels, else 32.
     """
 
@@ -39,6 +43,7 @@ class Metadata:
     shape: tuple[int, int, int]
     digest: str
     chunk: int
+    bytes: int
     bits: int
 
 
@@ -73,6 +78,7 @@ def read_metadata(url: str, reply: Reply, size: int, channels: int) -> Metadata:
             shape=(known[0], known[1], known[2]),
             digest=str(digest),
             chunk=min(int(parameters.get("block", 0)), int(parameters.get("max_images", 2**31))),
+            bytes=int(parameters.get("max_body", 0)),
             bits=int(parameters.get("bits", 32)),
         )
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -99,10 +105,15 @@ class InferenceService:
         self.traits = Traits(
             image_shape=metadata.shape,
             exact_floats=not eight,
-            chunk=chunk or metadata.chunk or USUAL_CHUNK,
+            chunk=max(1, min(chunk or metadata.chunk or USUAL_CHUNK, self._room())),
             digest=metadata.digest,
             settings={"wire": wire, **({"bits": 8} if eight else {})},
         )
+
+    def _room(self) -> int:
+        """Images that a body may hold."""
+        each = prod(self._metadata.shape) * (4 if self._wire == "binary" else JSON_BYTES)
+        return (self._metadata.bytes - 4096) // each if self._metadata.bytes else 2**31
 
     def call(self, images: Tensor) -> Call:
         """An inference request; images of one channel are sent as one if the model takes one."""

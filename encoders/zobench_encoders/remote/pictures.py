@@ -156,9 +156,9 @@ def _entries(answer: Any, path: str) -> list[Any]:
     if not after:
         return entries
     for number, each in enumerate(entries):
-        if isinstance(each, Mapping) and "error" in each:
+        if isinstance(each, Mapping) and each.get("error"):
             raise Fault(
-                "refused", f"image {number} of a request was refused: {each['error']!r:.200}"
+                "doubtful", f"image {number} of a request was refused: {each['error']!r:.200}"
             )
     numbers = [each.get("index") for each in entries if isinstance(each, Mapping)]
     if any(number is not None for number in numbers):

@@ -13,7 +13,7 @@ import numpy as np
 import stamina
 
 from zobench.billing import Account
-from zobench.errors import ServiceError
+from zobench.errors import ConfigError, ServiceError
 
 from .exchange import Call, Fault, Line, Reply
 
@@ -43,6 +43,10 @@ class Patience:
     first_delay: float = 0.5
 
 
+class LetGoError(ServiceError):
+    """A request that was not made, because all was to stop."""
+
+
 class Pace:
     """Spaces requests so that no more than so many images leave in a minute."""
 
@@ -51,14 +55,14 @@ class Pace:
         self._free_at = 0.0
         self._lock = threading.Lock()
 
-    def wait(self, images: int) -> None:
-        """Returns when so many images may leave."""
+    def wait(self, images: int, stop: threading.Event) -> None:
+        """Returns when so many images may leave, or all is to stop."""
         if not self._seconds_each:
             return
         with self._lock:
             start = max(time.monotonic(), self._free_at)
             self._free_at = start + images * self._seconds_each
-        time.sleep(max(0.0, start - time.monotonic()))
+        stop.wait(max(0.0, start - time.monotonic()))
 
 
 class Caller:
@@ -66,25 +70,24 @@ class Caller:
 
     Attributes:
         account: Where attempts are noted.
+        patience: How much is put up with.
+        stop: Once set, nothing more is sent.
     """
 
     def __init__(self, name: str, line: Line, patience: Patience, pace: Pace) -> None:
-        self._name, self._line, self._patience, self._pace = name, line, patience, pace
+        self._name, self._line, self._pace = name, line, pace
         self._lock = threading.Lock()
         self._failures = 0
         self._answered_at = time.monotonic()
-        self._given_up = False
+        self.patience = patience
+        self.stop = threading.Event()
         self.account = Account()
 
     def begin(self) -> None:
         """Forgets failures of the past; to be called before a new lot of images."""
+        self.stop.clear()
         with self._lock:
-            self._failures, self._given_up = 0, False
-            self._answered_at = time.monotonic()
-
-    def give_up(self) -> None:
-        """Lets other threads stop before their next attempt."""
-        self._given_up = True
+            self._failures, self._answered_at = 0, time.monotonic()
 
     def ask(
         self,
@@ -92,6 +95,8 @@ class Caller:
         images: int,
         call: Call,
         read: Callable[[Reply], Answer],
+        *,
+        keep: bool = True,
     ) -> Answer:
         """The answer to a request, however many attempts it takes.
 
@@ -100,36 +105,42 @@ class Caller:
             images: In the request.
             call: The request.
             read: Makes the answer of a reply; raises a Fault if it is not what was asked for.
-                The account keeps an answer that is an array.
+            keep: Whether the account keeps an answer that is an array, until it is used.
 
         Raises:
+            LetGoError: All is to stop.
             ServiceError: There is no hope.
+            CostReached: The next attempt could cost more than allowed.
         """
         attempts = doubts = 0
 
         def hope(error: Exception) -> bool | float:
             nonlocal doubts
-            if not isinstance(error, Fault) or error.kind == "refused" or self._given_up:
+            if not isinstance(error, Fault) or error.kind == "refused":
                 return False
             doubts += error.kind == "doubtful"
-            if doubts > self._patience.retries or self._hopeless():
+            if doubts > self.patience.retries or self._hopeless():
                 return False
-            return True if error.delay is None else min(error.delay, LONGEST_DELAY)
+            if error.delay is None or error.delay < self.patience.first_delay:
+                return not self.stop.is_set()
+            self.stop.wait(min(error.delay, LONGEST_DELAY))  # here, where it can be cut short
+            return 0.0
 
         try:
             for attempt in stamina.retry_context(
                 on=hope,
                 attempts=None,
                 timeout=None,
-                wait_initial=self._patience.first_delay,
-                wait_max=16 * self._patience.first_delay,
-                wait_jitter=self._patience.first_delay,
+                wait_initial=self.patience.first_delay,
+                wait_max=8 * self.patience.first_delay,
+                wait_jitter=self.patience.first_delay,
             ):
                 with attempt:
                     attempts += 1
-                    return self._attempt(key, images, call, read, retry=attempts > 1)
+                    kept = (keep, attempts > 1)
+                    return self._attempt(key, images, call, read, *kept)
         except Fault as fault:
-            self.give_up()
+            self.stop.set()
             raise ServiceError(
                 f"encoder {self._name}: {fault}"
                 + (f" ({attempts} attempts)" if attempts > 1 else ""),
@@ -144,14 +155,16 @@ class Caller:
         images: int,
         call: Call,
         read: Callable[[Reply], Answer],
-        *,
+        keep: bool,
         retry: bool,
     ) -> Answer:
-        self._pace.wait(images)
+        self._pace.wait(images, self.stop)
+        if self.stop.is_set():
+            raise LetGoError("not asked, for all was to stop")
         request = self.account.sent(key, images, len(call.body or b""), retry=retry)
         try:
             reply = self._line.exchange(call)
-            answer = read(reply)
+            answer = self._understood(reply, read)
         except Fault as fault:
             self.account.failed(request, str(fault), billed=fault.kind == "doubtful")
             if fault.kind != "busy":
@@ -161,13 +174,25 @@ class Caller:
         except BaseException as error:
             self.account.failed(request, type(error).__name__, billed=True)
             raise
-        kept = answer if isinstance(answer, np.ndarray) else None
+        kept = answer if keep and isinstance(answer, np.ndarray) else None
         self.account.answered(request, len(reply.body), kept)
         with self._lock:
             self._failures, self._answered_at = 0, time.monotonic()
         return answer
 
+    def _understood(self, reply: Reply, read: Callable[[Reply], Answer]) -> Answer:
+        """What a reply says; an error repeats no key that the service may have repeated."""
+        try:
+            return read(reply)
+        except Fault as fault:
+            raise Fault(fault.kind, self._line.clean(fault), 200) from None
+        except ConfigError as error:
+            raise ConfigError(self._line.clean(error)) from None
+        except Exception as error:
+            said = f"the answer cannot be read: {self._line.clean(repr(error))[:200]}"
+            raise Fault("doubtful", said, 200) from None
+
     def _hopeless(self) -> bool:
         with self._lock:
             silent = time.monotonic() - self._answered_at
-            return self._failures >= self._patience.failures or silent > self._patience.seconds
+            return self._failures >= self.patience.failures or silent > self.patience.seconds

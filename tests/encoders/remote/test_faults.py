@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import signal
 import ssl
+import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,8 +36,9 @@ from torch import Tensor
 from zobench_encoders.remote.encoder import RemoteEncoder, RemoteParameters, remote_encoder
 from zobench_encoders.remote.exchange import retry_delay
 
+from zobench.billing import Account
 from zobench.encoders import EncoderRequest
-from zobench.errors import ConfigError, ServiceError
+from zobench.errors import ConfigError, CostReached, ServiceError
 
 QUICK = {"timeout": 0.6, "backoff": 0.01, "connections": 1, "wire": "json", "chunk": 4}
 
@@ -163,10 +167,11 @@ def test_busy_for_good_ends_when_patience_does() -> None:
         assert encoder.account.bill.total().images_payable == 1
 
 
-def test_answers_that_came_before_the_end_are_not_asked_again() -> None:
+def test_answers_that_came_before_the_end_are_not_asked_again(tmp_path: Path) -> None:
     refusal = says(http(b"{}", "403 Forbidden"))
     with service(answers(lambda found: found), refusal) as (server, encoder):
         images = films(12)
+        encoder.open_account(Account(tmp_path))
         with pytest.raises(ServiceError, match="403"):
             encoder.embed(images)
         assert len(server.asked) == 2
@@ -217,14 +222,18 @@ def test_certificates_are_checked(
                 connected(url)
 
 
-def test_a_model_that_changes_under_way_stops_the_run() -> None:
+def test_a_model_that_changes_under_way_ends_the_run_for_good(tmp_path: Path) -> None:
     with service(canary=10) as (server, encoder):
+        encoder.open_account(Account(tmp_path))
         encoder.embed(films(8))
         encoder.embed(films(2))
         server.script.append(answers(lambda found: found * 1.01))
         with pytest.raises(ServiceError, match="is not what it was"):
             encoder.embed(films(4))
         assert encoder.account.bill.usage["check"].images_billed == 1 + 10 + 1
+        assert encoder.account.recall(next(iter(encoder.account._paid), "")) is None
+    with service() as (_, again), pytest.raises(ServiceError, match="start a new run"):
+        again.open_account(Account(tmp_path))
 
 
 def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +246,53 @@ def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> N
         assert "k-secret-9" not in str(caught.value)
         assert "bad key ***" in str(caught.value)
         assert "k-secret-9" not in repr(encoder.account._rows) + repr(encoder.spec)
+
+
+def test_a_key_that_a_service_repeats_in_an_answer_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MY_KEY", "k-secret-9")
+    told = says(http(b'{"outputs": [{"name": "k-secret-9", "shape": "k-secret-9"}]}'))
+    with service(told, key_env="MY_KEY", retries=0) as (_, encoder):
+        with pytest.raises(ServiceError, match=r"'\*\*\*' has shape") as caught:
+            encoder.embed(films(1))
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "k-secret-9" not in shown + repr(encoder.account._rows)
+
+
+def test_an_interrupt_stops_threads_that_wait_for_a_busy_service() -> None:
+    busy = says(http(b"{}", "429 Too Many Requests", Retry_After="30"))
+    with service(*[busy] * 9, connections=2) as (server, encoder):
+        main = threading.get_ident()
+        timer = threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT))
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            encoder.embed(films(8))
+        encoder.close()
+        time.sleep(0.3)
+        assert time.monotonic() - started < 10
+        assert len(server.asked) == 2  # nothing is sent, and billed, after the interrupt
+        timer.join()
+
+
+def test_a_cost_limit_holds_for_retries_too() -> None:
+    storm = [says(http(b"{}", "503 Service Unavailable"))] * 9
+    with service(*storm, price=1.0) as (server, encoder):
+        account = Account(price=1.0, limit=10.0)
+        encoder.open_account(account)
+        with pytest.raises(CostReached, match="max_cost is 10; 4 more images"):
+            encoder.embed(films(8))
+        assert account.bill.total().images_payable == 1 + 4 + 4
+        assert len(server.asked) == 2
+
+
+def test_no_time_is_lost_in_hot_loops() -> None:
+    now = says(http(b"{}", "429 Too Many Requests", Retry_After="0"))
+    with service(*[now] * 999, backoff=0.2, patience=1.0) as (server, encoder):
+        with pytest.raises(ServiceError, match="429"):
+            encoder.embed(films(1))
+        assert len(server.asked) < 8
 
 
 def test_images_leave_no_faster_than_allowed() -> None:

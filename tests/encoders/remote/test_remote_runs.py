@@ -93,6 +93,11 @@ def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.005)
 
 
+def zobench(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "zobench", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def answered(out: Path) -> int:
     return sum(each.read_bytes().count(b"answered") for each in out.glob("runs/*/bill.jsonl"))
 
@@ -135,7 +140,8 @@ def test_killed_client_and_killed_server_end_as_if_nothing_had_been(tmp_path: Pa
     here, there = tmp_path / "here", tmp_path / "there"
     slow = ("--latency", "0.02")
     with served(*slow) as server:
-        process = start(there, *run(there, *remote(server), budget=1600, optimizer="gezo"))
+        words = remote(server, "--set", "encoder.failures=100000")
+        process = start(there, *run(there, *words, budget=1600, optimizer="gezo"))
         wait_until(lambda: answered(there) >= 12, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -189,6 +195,14 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     assert found["bill"]["cost_at_most"] <= allowed
     assert found["ledger"]["optimize"]["queries"] == 80  # a batch has 80, two would be too many
     assert found["status"] == "done"
+    folder = in_out(found, tmp_path)["run_dir"]
+    shown = zobench("show", folder)
+    assert "max_cost 15.08 ended the optimizer after 80 of 400 queries" in " ".join(
+        shown.stdout.split()
+    )
+    more = zobench("resume", folder, "--max-cost", "99")
+    assert more.returncode == 2
+    assert "start a new run" in " ".join(more.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -233,11 +247,6 @@ def test_8_bit_transport_is_told_and_equals_rounding_here(server: Served, tmp_pa
     same(rounded, found)
     assert found["scores"][-1]["sent"] == rounded["scores"][-1]["sent"]
     assert 0 < found["scores"][-1]["sent"]["changed"] <= 1
-    shown = subprocess.run(
-        [sys.executable, "-m", "zobench", "show", found["run_dir"]],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    shown = zobench("show", found["run_dir"])
     assert "sent as 8-bit pixels" in shown.stdout
     assert "maybe billed" in shown.stdout

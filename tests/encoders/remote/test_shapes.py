@@ -108,7 +108,7 @@ def test_embeddings_are_found_where_each_service_puts_them(kind: str, answer: ob
 @pytest.mark.parametrize(
     ("kind", "answer", "outcome", "word"),
     [
-        ("vertex", {"predictions": [{"imageEmbedding": [1]}, {"error": {"code": 3}}]}, "refused",
+        ("vertex", {"predictions": [{"imageEmbedding": [1]}, {"error": {"code": 3}}]}, "doubtful",
          "image 1 of a request was refused"),
         ("openai", {"data": [{"embedding": [1], "index": 0}, {"embedding": [1], "index": 0}]},
          "doubtful", r"numbered \[0, 0\]"),
