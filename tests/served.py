@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,15 +35,17 @@ class Served:
     def port(self) -> int:
         return int(self.root.rpartition(":")[2])
 
-    def images(self) -> dict[str, int]:
+    def images(self) -> Counter[str]:
         """Images by outcome, as the server itself counted them."""
         text = httpx.get(f"{self.root}/metrics").text
-        return {
-            sample.labels["outcome"]: int(sample.value)
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == "zobench_images_total"
-        }
+        return Counter(
+            {
+                sample.labels["outcome"]: int(sample.value)
+                for family in text_string_to_metric_families(text)
+                for sample in family.samples
+                if sample.name == "zobench_images_total"
+            }
+        )
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and waits; the exit code."""

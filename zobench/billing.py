@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from . import files
 from .encoders import Encoder
 from .errors import CostReached, StoreError
+from .progress import Listener
 
 Floats = NDArray[np.float32]
 Purpose = Literal["check", "setup", "optimize", "score"]
@@ -337,6 +338,20 @@ def read_bill(folder: Path, price: float) -> Bill | None:
     for number in list(account._open):
         account.failed(number, UNKNOWN, billed=True)
     return account.bill
+
+
+def close_and_tell(encoder: Encoder, listener: Listener) -> None:
+    """Lets an encoder go that no run keeps a bill of, and notes what its service was asked."""
+    encoder.close()
+    if isinstance(encoder, PaidEncoder):
+        told = encoder.account.bill.as_dict()
+        total = told["total"]
+        words = (
+            f"{encoder.spec.name} was sent {total['images_sent']:,} images: "
+            f"{total['images_billed']:,} are billed, {total['images_maybe_billed']:,} may be"
+        )
+        cost = f", at most {told['cost_at_most']:,.2f} in all" if told["price"] else ""
+        listener.note(words + cost)
 
 
 def _write_array(path: Path, values: Floats) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .assembly import make_dataset, make_encoder
+from .billing import close_and_tell
 from .config import RunConfig
 from .embedding import MeteredEncoder, embed_images
 from .fairness import Predictions, metrics
@@ -73,7 +74,7 @@ def probe_encoder(
     embeddings = embed_images(
         metered, chosen, "setup", progress=lambda done, _: listener.update(done)
     )
-    encoder.close()
+    close_and_tell(encoder, listener)
     fold = rank[chosen.patient] % FOLDS
     return Probe(
         images=len(order),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from . import files, store
 from .assembly import make_parts
+from .billing import close_and_tell
 from .config import config_from_json
 from .errors import ConfigError, Interrupted
 from .execution import check_same
@@ -100,7 +101,7 @@ def verify_run(
             replayed.close()
             return _compared(path, stored, Path(folder), enough)
     finally:
-        parts.encoder.close()
+        close_and_tell(parts.encoder, listener)
 
 
 def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -> Verification:

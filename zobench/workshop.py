@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 from .assembly import Parts, fit_parts, make_dataset, make_encoder, resolved
+from .billing import close_and_tell
 from .config import RunConfig
 from .datasets import Dataset
 from .encoders import Encoder
@@ -64,7 +65,7 @@ class Workshop:
         """Lets encoders go."""
         for each in self._encoders.values():
             if not isinstance(each, ZobenchError):
-                each.close()
+                close_and_tell(each, self.listener)
 
 
 def _key(*values: Any) -> str:

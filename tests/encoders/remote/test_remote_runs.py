@@ -250,3 +250,65 @@ def test_8_bit_transport_is_told_and_equals_rounding_here(server: Served, tmp_pa
     shown = zobench("show", found["run_dir"])
     assert "sent as 8-bit pixels" in shown.stdout
     assert "maybe billed" in shown.stdout
+
+
+SUITE = """
+optimizers = ["random", "openai-es"]
+datasets = ["tiny"]
+diseases = ["spots"]
+
+[[encoders]]
+name = "http:oip"
+set = {{ url = "{url}", connections = 2 }}
+
+[run]
+budget = 160
+batch_size = 8
+snapshots = 2
+replicates = 20
+
+[split]
+train = 60
+test_per_cell = 20
+"""
+
+
+def test_a_suite_pays_once_and_verify_and_probe_tell_what_they_sent(
+    server: Served, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(SUITE.format(url=server.url))
+    words = ("suite", str(path), "--out", str(tmp_path / "runs"), "--jobs", "2", "--json")
+    before = server.images()["embedded"]
+    done = zobench(*words)
+    assert done.returncode == 0, done.stderr
+    folders = [Path(each["run_dir"]) for each in json.loads(done.stdout)["runs"]]
+    bills = [json.loads(zobench("show", str(each), "--json").stdout)["bill"] for each in folders]
+    planning = 1
+    paid = sum(each["total"]["images_billed"] for each in bills) + planning
+    assert server.images()["embedded"] - before == paid
+    again = zobench(*words)
+    assert again.returncode == 0, again.stderr
+    assert server.images()["embedded"] - before == paid + planning
+
+    before = server.images()["embedded"]
+    verified = zobench("verify", str(folders[0]), "--queries", "80")
+    assert verified.returncode == 0, verified.stderr + verified.stdout
+    sent = server.images()["embedded"] - before
+    assert f"http:oip was sent {sent:,} images: {sent:,} are billed" in verified.stderr
+
+    before = server.images()["embedded"]
+    there = ["--dataset", "tiny", "--disease", "spots", "--images", "100"]
+    probed = zobench("probe", *there, "--encoder", "http:oip", "--set", f"encoder.url={server.url}")
+    assert probed.returncode == 0, probed.stderr
+    sent = server.images()["embedded"] - before
+    assert f"http:oip was sent {sent:,} images" in probed.stderr
+
+
+def test_a_suite_whose_service_is_gone_is_no_mistake_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    text = SUITE.format(url="http://127.0.0.1:9/v2/models/m")
+    path.write_text(text.replace("connections = 2", "failures = 1"))
+    done = zobench("suite", str(path), "--out", str(tmp_path / "runs"))
+    assert done.returncode == 3
+    assert "no connection" in " ".join(done.stderr.split())
