@@ -155,10 +155,14 @@ def test_the_numbers_behind_a_chart_are_a_table_and_a_file(
 ) -> None:
     details = browser.find_element(By.CSS_SELECTOR, "details[data-of=curves]")
     details.find_element(By.TAG_NAME, "summary").click()
-    rows = len(details.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    deadline = time.monotonic() + DEADLINE
+    while not (found := details.find_elements(By.CSS_SELECTOR, "tbody tr")):
+        assert time.monotonic() < deadline  # the table is filled once it is opened
+        time.sleep(0.05)
+    rows = len(found)
     assert rows > 20
     details.find_element(By.TAG_NAME, "button").click()
-    path, deadline = page.parent / "curves-numbers.csv", time.monotonic() + DEADLINE
+    path = page.parent / "curves-numbers.csv"
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     with path.open() as file:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-import signal
 import ssl
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -258,22 +256,6 @@ def test_a_key_that_a_service_repeats_in_an_answer_is_shown_nowhere(
             encoder.embed(films(1))
         shown = "".join(traceback.format_exception(caught.value))
         assert "k-secret-9" not in shown + repr(encoder.account._rows)
-
-
-def test_an_interrupt_stops_threads_that_wait_for_a_busy_service() -> None:
-    busy = says(http(b"{}", "429 Too Many Requests", Retry_After="30"))
-    with service(*[busy] * 9, connections=2) as (server, encoder):
-        main = threading.get_ident()
-        timer = threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT))
-        timer.start()
-        started = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            encoder.embed(films(8))
-        encoder.close()
-        time.sleep(0.3)
-        assert time.monotonic() - started < 10
-        assert len(server.asked) == 2  # nothing is sent, and billed, after the interrupt
-        timer.join()
 
 
 def test_a_cost_limit_holds_for_retries_too() -> None:

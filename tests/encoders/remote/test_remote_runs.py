@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import honest, http, says, scripted
 from served import Served, served
 from tiny import tiny_plugin
 
@@ -178,6 +179,27 @@ def test_a_service_that_is_gone_stops_the_run_which_goes_on_where_it_is_now(tmp_
     with served() as server:
         found = finished(start(there, "resume", str(folder), "--encoder-url", server.url))
     same(in_out(local(here, budget=1600, optimizer="gezo"), here), in_out(found, there))
+
+
+def test_a_second_interrupt_ends_a_run_that_waits_for_a_busy_service(tmp_path: Path) -> None:
+    busy = says(http(b"{}", "429 Too Many Requests", Retry_After="30"))
+    with scripted(honest) as server:
+        server.model["inputs"][0]["shape"] = [-1, 1, 8, 8]
+        server.script.extend([busy] * 99)
+        service = ["--encoder", "http:oip", "--encoder-url", server.url]
+        process = start(tmp_path, *run(tmp_path, *service, "--set", "encoder.wire=json"))
+        wait_until(lambda: len(server.asked) >= 5, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=100)
+        asked = len(server.asked)
+    assert time.monotonic() - began < 20
+    assert process.returncode == 130, errors
+    assert "zobench resume" in " ".join(errors.split())
+    assert "Traceback" not in errors
+    assert asked <= 1 + 4  # the canary and one request a connection: none after the interrupt
 
 
 def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
