@@ -57,12 +57,13 @@ def mlserver(tmp_path_factory: pytest.TempPathFactory, begin: Begin) -> str:
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="MLServer 1.7 needs Python < 3.13")
 def test_mlserver_in_json_after_it_stumbled_over_raw_bytes(mlserver: str, tmp_path: Path) -> None:
-    encoder = connected("oip", mlserver, chunk=8, retries=0)
+    encoder = connected("oip", mlserver, chunk=8)
     try:
         assert encoder.spec.settings["wire"] == "json"
         assert encoder.spec.image_shape == (1, 224, 224)
         equals_the_encoder_here(encoder, tmp_path)
-        assert encoder.account.bill.total().images_maybe_billed == 1
+        # the canary in raw bytes, and in JSON if the server resets the connection after its error
+        assert encoder.account.bill.total().images_maybe_billed in (1, 2)
     finally:
         encoder.close()
 
