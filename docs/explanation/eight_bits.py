@@ -45,9 +45,9 @@ def run(out: Path, optimizer: str, space: str, seed: int, bits: int) -> RunResul
 def row(optimizer: str, space: str, exact: list[RunResult], rounded: list[RunResult]) -> str:
     """Means over seeds, and the differences with the least and the largest seed."""
     cells = [optimizer, space]
-    for values in ([each.fpq.value for each in runs if each.fpq] for runs in (exact, rounded)):
-        cells.append(f"{np.mean(values):.3f}")
-    differences = [b.fpq.value - a.fpq.value for a, b in zip(exact, rounded, strict=True)]  # type: ignore[union-attr]
+    before, after = ([each.fpq.value for each in runs if each.fpq] for runs in (exact, rounded))
+    cells += [f"{np.mean(values):.3f}" for values in (before, after)]
+    differences = np.subtract(after, before)
     cells.append(f"{np.mean(differences):+.3f} ({min(differences):+.3f} … {max(differences):+.3f})")
     ends = [(a.recovery or 0.0, b.recovery or 0.0) for a, b in zip(exact, rounded, strict=True)]
     cells += [f"{np.mean([pair[i] for pair in ends]):.2f}" for i in (0, 1)]

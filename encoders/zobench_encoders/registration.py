@@ -24,7 +24,7 @@ def zobench_register_encoders() -> Mapping[str, Plugin]:
             argument="model",
         ),
         "http": Plugin(
-            "zobench_encoders.remote.encoder:remote_encoder",
+            "zobench_encoders.remote.connecting:remote_encoder",
             "a service: Open Inference Protocol, or pictures in JSON as many services take them",
             label="remote",
             argument="service",

@@ -15,7 +15,8 @@ import pytest
 import torch
 from conftest import HERE, Begin, environment, free_port
 from PIL import Image
-from zobench_encoders.remote.encoder import RemoteEncoder, RemoteParameters, remote_encoder
+from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
+from zobench_encoders.remote.encoder import RemoteEncoder
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
 from zobench.encoders import EncoderRequest

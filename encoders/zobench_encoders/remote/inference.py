@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Wire = Literal["binary", "json"]
+WIRES: tuple[Wire, ...] = ("binary", "json")
+"""The better one first."""
 USUAL_CHUNK = 32
 JSON_BYTES = 13
 """Of a 32-bit float in JSON, with its comma."""

@@ -137,8 +137,8 @@ class Caller:
             ):
                 with attempt:
                     attempts += 1
-                    kept = (keep, attempts > 1)
-                    return self._attempt(key, images, call, read, *kept)
+                    retry = attempts > 1
+                    return self._attempt(key, images, call, read, keep=keep, retry=retry)
         except Fault as fault:
             self.stop.set()
             raise ServiceError(
@@ -155,6 +155,7 @@ class Caller:
         images: int,
         call: Call,
         read: Callable[[Reply], Answer],
+        *,
         keep: bool,
         retry: bool,
     ) -> Answer:

@@ -31,7 +31,8 @@ from scripted import (
     tensor,
 )
 from torch import Tensor
-from zobench_encoders.remote.encoder import RemoteEncoder, RemoteParameters, remote_encoder
+from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
+from zobench_encoders.remote.encoder import RemoteEncoder
 from zobench_encoders.remote.exchange import retry_delay
 
 from zobench.billing import Account

@@ -18,7 +18,7 @@ import pytest
 import torch
 import trustme
 from scripted import Question, Scripted, embeddings, tensor
-from zobench_encoders.remote.encoder import RemoteParameters, remote_encoder
+from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
 
 from zobench.encoders import EncoderRequest
 

@@ -1,0 +1,184 @@
+"""From what the user typed to a rented encoder that has answered: address, key, service, wire."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from zobench.encoders import EncoderRequest
+from zobench.errors import ConfigError, ServiceError
+from zobench.parameters import nearest, parameter
+
+from .encoder import RemoteEncoder
+from .exchange import Call, Line, checked_url
+from .inference import WIRES, InferenceService, read_metadata
+from .pictures import PictureService, Shape
+from .retrying import Caller, Pace, Patience
+from .service import Service
+from .shapes import SHAPES, list_services, read_shape
+
+LARGEST_ANSWER = 64 * 2**20
+"""Bytes."""
+UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
+STUMBLES = frozenset({200, 400, 415, 422, 500, 501})
+"""Statuses of servers that cannot read raw bytes; 200 if the answer cannot be read either."""
+
+
+@dataclass(frozen=True)
+class RemoteParameters:
+    """How a service is spoken to."""
+
+    url: str = parameter("", "address of the service (--encoder-url)", incidental=True)
+    model: str = parameter("", "name that the service knows the model by")
+    template: str = parameter("", "TOML file with the shape of http:custom", incidental=True)
+    key_env: str = parameter(
+        "", "environment variable with the key; the service's usual one if empty", incidental=True
+    )
+    price: float = parameter(
+        0.0, "what the service bills for an image, in any currency", low=0, incidental=True
+    )
+    chunk: int = parameter(
+        0, "images a request; 0 for what suits the service", low=0, incidental=True
+    )
+    connections: int = parameter(4, "requests at a time", low=1, high=256, incidental=True)
+    rate: int = parameter(
+        0, "images a minute that are sent at most; 0 for no limit", low=0, incidental=True
+    )
+    timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01, incidental=True)
+    retries: int = parameter(
+        5, "further attempts at a request that may have been billed", low=0, incidental=True
+    )
+    failures: int = parameter(
+        20, "failures in a row after which the run stops, resumable", low=1, incidental=True
+    )
+    patience: float = parameter(
+        600.0, "seconds without any answer after which it stops", low=0, incidental=True
+    )
+    backoff: float = parameter(
+        0.5, "seconds before the second attempt; they grow", low=0.001, incidental=True
+    )
+    canary: int = parameter(
+        2000, "images between two looks at whether the model has changed", low=1, incidental=True
+    )
+    wire: str = parameter(
+        "auto", "how oip tensors travel", choices=("auto", *WIRES), incidental=True
+    )
+    size: int = parameter(224, "pixels a side, where the service does not tell", low=1)
+    channels: int = parameter(1, "channels of an image, where the service does not tell", low=1)
+    compression: int = parameter(1, "of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True)
+
+
+def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> RemoteEncoder:
+    """An encoder behind HTTP, once it has answered.
+
+    Raises:
+        ConfigError: A parameter is wrong or missing.
+        ServiceError: The service does not answer.
+    """
+    kind = request.argument
+    if kind not in list_services():
+        raise ConfigError(
+            f"encoder {request.name!r}: there is no service {kind!r}{nearest(kind, list_services())}; "
+            f"it must be one of {', '.join(list_services())}"
+        )
+    for name, value in (("device", request.device), ("precision", request.precision)):
+        if value != "auto":
+            raise ConfigError(f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere")
+    shape = _shape(request.name, kind, parameters)
+    url, loopback = checked_url(parameters.url or (shape.url if shape else ""))
+    secret = _secret(request.name, shape, parameters)
+    line = Line(
+        secret=secret,
+        header=shape.header if shape else "Authorization",
+        scheme=shape.scheme if shape else "Bearer ",
+        connections=parameters.connections,
+        seconds=parameters.timeout,
+        largest=LARGEST_ANSWER,
+        loopback=loopback,
+        doubtful=frozenset({400} if shape and shape.failures_are_400 else ()),
+    )
+    patience = Patience(
+        parameters.retries, parameters.failures, parameters.patience, parameters.backoff
+    )
+    caller = Caller(request.name, line, patience, Pace(parameters.rate))
+    notes = () if loopback or url.startswith("https:") else (UNENCRYPTED.format(url=url),)
+    made = partial(
+        RemoteEncoder,
+        request.name,
+        caller=caller,
+        line=line,
+        connections=parameters.connections,
+        canary_every=parameters.canary,
+        price=parameters.price,
+        notes=notes,
+    )
+    try:
+        if shape is not None:
+            image_shape = (parameters.channels, parameters.size, parameters.size)
+            service = PictureService(
+                url,
+                shape,
+                parameters.model,
+                image_shape,
+                chunk=parameters.chunk,
+                compression=parameters.compression,
+            )
+            return made(service)
+        return _inference(request, url, caller, parameters, made)
+    except BaseException:
+        line.close()
+        raise
+
+
+def _inference(
+    request: EncoderRequest,
+    url: str,
+    caller: Caller,
+    parameters: RemoteParameters,
+    made: Callable[[Service], RemoteEncoder],
+) -> RemoteEncoder:
+    """An encoder that is spoken to in tensors: as bytes if it understands them, else in JSON."""
+    told = partial(read_metadata, url, size=parameters.size, channels=parameters.channels)
+    metadata = caller.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
+    wire = str(request.settings.get("wire", parameters.wire))
+    chunk = parameters.chunk or int(request.settings.get("chunk", 0))
+    wires = [each for each in WIRES if wire in ("auto", each)]
+    patience = caller.patience
+    for number, each in enumerate(wires, 1):
+        last = number == len(wires)
+        caller.patience = patience if last else replace(patience, retries=0)
+        try:
+            return made(InferenceService(url, metadata, each, chunk))
+        except ServiceError as error:
+            if last or error.status not in STUMBLES:
+                raise
+            caller.begin()
+        finally:
+            caller.patience = patience
+    raise AssertionError("unreachable")
+
+
+def _shape(name: str, kind: str, parameters: RemoteParameters) -> Shape | None:
+    """How a service of pictures wants to be asked; ``None`` for one of tensors."""
+    if kind == "oip":
+        return None
+    if kind != "custom":
+        return SHAPES[kind]
+    if not parameters.template:
+        raise ConfigError(f"encoder {name!r} needs --set encoder.template=FILE.toml")
+    return read_shape(Path(parameters.template).expanduser())
+
+
+def _secret(name: str, shape: Shape | None, parameters: RemoteParameters) -> str | None:
+    variable = parameters.key_env or (shape.key_env if shape else "ZOBENCH_API_KEY")
+    secret = os.environ.get(variable) or None
+    if secret is None and (parameters.key_env or (shape and shape.key_needed)):
+        raise ConfigError(f"encoder {name!r} needs a key: set the environment variable {variable}")
+    if secret is not None and not (secret.isascii() and secret.isprintable()):
+        raise ConfigError(
+            f"the key in the environment variable {variable} has unprintable characters"
+        )
+    return secret
