@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .billing import PaidEncoder
+from .accounts import PaidEncoder
 from .config import RunConfig, cache_folder
 from .datasets import Dataset, DatasetRequest
 from .encoders import Encoder, EncoderRequest

@@ -1,41 +1,25 @@
-"""What a rented encoder was sent, answered and may charge for, written down as it happens.
+"""The bill of a rented encoder: what it was sent, what it answered, and what it may charge for.
 
-Every request is noted before it leaves (``sent``) and when its outcome is known (``answered``,
-``failed``), in ``bill.jsonl`` of the run folder. A process that is killed in between leaves a request
-without an outcome; it may have been billed, and counts as that. Answers that the run has not put into
-a checkpoint yet are kept beside the bill, so that a resumed run does not ask, and pay, for them again.
+It lies in ``bill.jsonl`` of the run folder: a row before a request leaves (``sent``), and one when its
+outcome is known (``answered`` or ``failed``). A request without an outcome, because the process was
+killed, may have been billed, and counts as that.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
-
-import numpy as np
-import orjson
-from numpy.typing import NDArray
+from typing import Any, Literal
 
 from . import files
-from .encoders import Encoder
-from .errors import CostReached, StoreError
-from .progress import Listener
+from .errors import StoreError
 
-Floats = NDArray[np.float32]
 Purpose = Literal["check", "setup", "optimize", "score"]
 
 BILL = "bill.jsonl"
-PAID = "paid"
 PURPOSES: tuple[Purpose, ...] = ("check", "setup", "optimize", "score")
 """``check`` is what the encoder asks on its own: what it is, and whether it is still the same."""
-
-FIRST = "first.npy"
-"""End of the names of what is kept for a run's whole life; all else is forgotten once used."""
-
-UNKNOWN = "the process ended before the outcome was known"
 
 
 @dataclass
@@ -99,229 +83,58 @@ class Bill:
         }
 
 
-class Account:
-    """Keeps the bill of one run; safe to use from several threads.
+class Tally:
+    """Adds up the rows of a bill.
 
     Attributes:
-        purpose: What requests are made for from here on.
-        price: Of an image.
-        limit: What all images together may cost; 0 for no limit.
-        reserve: Images that must stay affordable when an optimizer asks, to score what it found.
+        usage: By purpose.
+        open: Requests whose outcome is not known, by number.
+        requests: Number of the next request.
     """
 
-    def __init__(self, folder: Path | None = None, price: float = 0.0, limit: float = 0.0) -> None:
-        """Opens the bill in a folder and completes what a killed process left open.
+    def __init__(self) -> None:
+        self.usage: dict[Purpose, Usage] = {purpose: Usage() for purpose in PURPOSES}
+        self.open: dict[int, files.Json] = {}
+        self.requests = 0
 
-        Args:
-            folder: Where the bill lies; ``None`` to keep it in memory only.
-            price: Of an image.
-            limit: What all images together may cost; 0 for no limit.
-
-        Raises:
-            StoreError: The bill cannot be read or written.
-        """
-        self.purpose: Purpose = "check"
-        self.price, self.limit, self.reserve = price, limit, 0
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._requests = 0
-        self._rows: list[files.Json] = []
-        self._usage: dict[Purpose, Usage] = {purpose: Usage() for purpose in PURPOSES}
-        self._open: dict[int, files.Json] = {}
-        self._paid: dict[str, Floats] = {}
-        if folder is not None:
-            self._reopen(folder)
-
-    @property
-    def bill(self) -> Bill:
-        """The bill so far."""
-        return Bill(self._usage, self.price)
-
-    def affords(self, images: int, *, keeping_reserve: bool = False) -> bool:
-        """Whether so many images more stay within the limit, even if all that may be billed is."""
-        if not self.limit:
-            return True
-        payable = self.bill.total().images_payable + images
-        payable += sum(int(row["images"]) for row in self._open.values())
-        payable += self.reserve if keeping_reserve else 0
-        return payable * self.price <= self.limit * (1 + 1e-12)
-
-    @property
-    def lasting(self) -> bool:
-        """Whether it lies in a folder."""
-        return self._folder is not None
-
-    def recall(self, key: str) -> Floats | None:
-        """An answer that was paid for but not used before the last process ended."""
-        with self._lock:
-            return self._paid.get(key)
-
-    def sent(self, key: str, images: int, size: int, *, retry: bool) -> int:
-        """Notes a request that is about to leave.
-
-        Args:
-            key: Names what is asked; equal for equal images.
-            images: In the request.
-            size: Of its body in bytes.
-            retry: Whether it repeats one that failed.
-
-        Returns:
-            The request's number.
+    def read(self, path: Path) -> int:
+        """Adds what lies in a file; how many rows.
 
         Raises:
-            CostReached: The request could cost more than is left; it must not leave.
+            StoreError: The bill is damaged.
         """
-        with self._lock:
-            if not self.affords(images):
-                raise CostReached(
-                    f"max_cost is {self.limit:g}; {images} more images at {self.price:g} each could "
-                    f"pass it ({self.bill.total().images_payable:,} were or may be billed)"
-                )
-            number = self._requests
-            row: files.Json = {
-                "request": number,
-                "is": "sent",
-                "for": self.purpose,
-                "images": images,
-            }
-            row |= {"bytes": size, "retry": retry, "key": key}
-            self._note(row)
-            return number
-
-    def answered(self, request: int, size: int, embeddings: Floats | None = None) -> None:
-        """Notes an answer of ``size`` bytes; embeddings ``(images, D)`` are kept until used."""
-        with self._lock:
-            key = self._open[request]["key"]
-            if embeddings is not None:
-                self._paid[key] = embeddings
-                if self._folder is not None:
-                    _write_array(self._paid_file(key), embeddings)
-            self._note({"request": request, "is": "answered", "bytes": size})
-
-    def failed(self, request: int, why: str, *, billed: bool) -> None:
-        """Notes a failure, and whether the service may bill it nevertheless."""
-        with self._lock:
-            self._note({"request": request, "is": "failed", "maybe_billed": billed, "why": why})
-
-    def settle(self) -> None:
-        """Forgets kept answers: what was made of them is safe elsewhere."""
-        with self._lock:
-            for key in self._paid:
-                if self._folder is not None:
-                    self._paid_file(key).unlink(missing_ok=True)
-            self._paid.clear()
-
-    def take_over(self, other: Account) -> None:
-        """Adds what another account noted, such as that of an encoder before its run began."""
-        numbers: dict[int, int] = {}
-        with self._lock:
-            for row in other._rows:
-                if row["is"] == "sent":
-                    numbers[row["request"]] = self._requests
-                self._note({**row, "request": numbers[row["request"]]})
-
-    def kept(self, name: str) -> Floats | None:
-        """What was kept under a name for the run's whole life; ``None`` if nothing was.
-
-        Raises:
-            StoreError: It is damaged.
-        """
-        if self._folder is None:
-            return None
-        path = self._folder / PAID / f"{name}.{FIRST}"
-        if not path.exists():
-            return None
-        try:
-            with files.disk_errors(path):
-                found: Floats = np.load(path, allow_pickle=False)
-        except (EOFError, ValueError) as error:
-            raise StoreError(f"{path} is damaged: {error!r}; start a new run") from error
-        return found
-
-    def first(self, name: str, values: Floats) -> Floats:
-        """What was kept under a name before; these values, kept from now on, if nothing was."""
-        found = self.kept(name)
-        if found is not None:
-            return found
-        if self._folder is not None:
-            _write_array(self._folder / PAID / f"{name}.{FIRST}", values)
-        return values
-
-    def _reopen(self, folder: Path) -> None:
-        path = folder / BILL
-        files.keep_rows(path, self._replay(path))
-        for file in (folder / PAID).glob("*.npy"):
-            with suppress(EOFError, OSError, ValueError):  # a damaged one is asked again
-                if not file.name.endswith(FIRST):
-                    self._paid[file.stem] = np.load(file, allow_pickle=False)
-        for number, row in list(self._open.items()):
-            if row["key"] in self._paid:  # the answer came, its note did not
-                self._note({"request": number, "is": "answered", "bytes": 0})
-            else:
-                failure = {"is": "failed", "maybe_billed": True, "why": UNKNOWN}
-                self._note({"request": number, **failure})
-
-    def _replay(self, path: Path) -> int:
-        """Counts what a bill holds; how many rows."""
         try:
             rows = files.read_rows(path)
             for row in rows:
-                self._count(row)
+                self.add(row)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path} is damaged: {error!r}") from error
         return len(rows)
 
-    def _note(self, row: files.Json) -> None:
-        self._count(row)
-        if self._folder is not None:
-            path = self._folder / BILL
-            with files.disk_errors(path), path.open("ab", buffering=0) as file:
-                file.write(orjson.dumps(row) + b"\n")
-
-    def _count(self, row: files.Json) -> None:
-        if self._folder is None:
-            self._rows.append(row)  # to be taken over
+    def add(self, row: files.Json) -> None:
+        """Adds a row."""
         if row["is"] == "sent":
-            self._open[row["request"]] = row
-            self._requests = row["request"] + 1
-            usage = self._usage[row["for"]]
+            self.open[row["request"]] = row
+            self.requests = row["request"] + 1
+            usage = self.usage[row["for"]]
             usage.requests += 1
             usage.retries += row["retry"]
             usage.images_sent += row["images"]
             usage.bytes_sent += row["bytes"]
             return
-        sent = self._open.pop(row["request"])
-        usage = self._usage[sent["for"]]
+        sent = self.open.pop(row["request"])
+        usage = self.usage[sent["for"]]
         if row["is"] == "answered":
             usage.images_billed += sent["images"]
             usage.bytes_received += row["bytes"]
         elif row["maybe_billed"]:
             usage.images_maybe_billed += sent["images"]
 
-    def _paid_file(self, key: str) -> Path:
-        assert self._folder is not None
-        return self._folder / PAID / f"{key}.npy"
-
-
-@runtime_checkable
-class PaidEncoder(Encoder, Protocol):
-    """An encoder that somebody bills: it notes all that it asks in the account it is given.
-
-    It begins with an account of its own, which the run's account takes over.
-    """
-
-    def open_account(self, account: Account) -> None:
-        """Notes everything in this account from here on.
-
-        Raises:
-            EncoderError: The service is not what it was when the account's run began.
-        """
-        ...
-
-    @property
-    def account(self) -> Account:
-        """Where everything is noted."""
-        ...
+    def close(self) -> None:
+        """Counts what is open as possibly billed."""
+        for row in self.open.values():
+            self.usage[row["for"]].images_maybe_billed += row["images"]
+        self.open.clear()
 
 
 def read_bill(folder: Path, price: float) -> Bill | None:
@@ -333,31 +146,7 @@ def read_bill(folder: Path, price: float) -> Bill | None:
     path = folder / BILL
     if not path.exists():
         return None
-    account = Account(price=price)
-    account._replay(path)
-    for number in list(account._open):
-        account.failed(number, UNKNOWN, billed=True)
-    return account.bill
-
-
-def close_and_tell(encoder: Encoder, listener: Listener) -> None:
-    """Lets an encoder go that no run keeps a bill of, and notes what its service was asked."""
-    encoder.close()
-    if isinstance(encoder, PaidEncoder):
-        told = encoder.account.bill.as_dict()
-        total = told["total"]
-        words = (
-            f"{encoder.spec.name} was sent {total['images_sent']:,} images: "
-            f"{total['images_billed']:,} are billed, {total['images_maybe_billed']:,} may be"
-        )
-        cost = f", at most {told['cost_at_most']:,.2f} in all" if told["price"] else ""
-        listener.note(words + cost)
-
-
-def _write_array(path: Path, values: Floats) -> None:
-    with files.disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        with draft.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-        draft.replace(path)
+    tally = Tally()
+    tally.read(path)
+    tally.close()
+    return Bill(tally.usage, price)

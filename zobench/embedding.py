@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .billing import Account, PaidEncoder
+from .accounts import Account, PaidEncoder
 from .datasets import Progress, silent
 from .encoders import Encoder, EncoderSpec, checked_embeddings
 from .images import Images

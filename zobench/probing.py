@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .accounts import close_and_tell
 from .assembly import make_dataset, make_encoder
-from .billing import close_and_tell
 from .config import RunConfig
 from .embedding import MeteredEncoder, embed_images
 from .fairness import Predictions, metrics

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import files, store
+from .accounts import Account, PaidEncoder
 from .assembly import Parts
-from .billing import Account, PaidEncoder
 from .config import RunConfig, cache_folder
 from .embedding import MeteredEncoder
 from .errors import ConfigError, CostReached, EncoderError, Interrupted, StoreError

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import files, store
+from .accounts import close_and_tell
 from .assembly import make_parts
-from .billing import close_and_tell
 from .config import config_from_json
 from .errors import ConfigError, Interrupted
 from .execution import check_same

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
+from .accounts import close_and_tell
 from .assembly import Parts, fit_parts, make_dataset, make_encoder, resolved
-from .billing import close_and_tell
 from .config import RunConfig
 from .datasets import Dataset
 from .encoders import Encoder

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zobench.billing import BILL, PAID, Account, Usage, read_bill
+from zobench.accounts import PAID, Account
+from zobench.billing import BILL, Usage, read_bill
 from zobench.errors import StoreError
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -70,7 +71,7 @@ KILLED = """
 import os, sys
 import numpy as np
 from pathlib import Path
-from zobench.billing import Account
+from zobench.accounts import Account
 account = Account(Path(sys.argv[1]))
 account.answered(account.sent("a", 2, 100, retry=False), 40, np.ones((2, 3), np.float32))
 account.sent("b", 5, 200, retry=False)

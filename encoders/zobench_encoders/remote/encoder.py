@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.billing import Account
+from zobench.accounts import Account
 from zobench.encoders import EncoderSpec
 from zobench.errors import EncoderError, ServiceError
 

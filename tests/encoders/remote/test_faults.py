@@ -35,7 +35,7 @@ from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
 from zobench_encoders.remote.encoder import RemoteEncoder
 from zobench_encoders.remote.exchange import retry_delay
 
-from zobench.billing import Account
+from zobench.accounts import Account
 from zobench.encoders import EncoderRequest
 from zobench.errors import ConfigError, CostReached, ServiceError
 
