@@ -12,7 +12,8 @@ import pytest
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
-from tiny import TinyDataset, TinyEncoder
+from served import Served, served
+from tiny import TinyDataset, TinyEncoder, tiny_plugin
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +27,20 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["ZOBENCH_CACHE"]
     else:
         os.environ["ZOBENCH_CACHE"] = before
+
+
+@pytest.fixture(scope="module")
+def tiny_installed() -> Iterator[None]:
+    """The plugin of tests/suite, for this process and for those that it starts."""
+    with tiny_plugin():
+        yield
+
+
+@pytest.fixture(scope="module")
+def server(tiny_installed: None) -> Iterator[Served]:
+    """``zobench serve --encoder tiny``, for the tests of a module."""
+    with served() as found:
+        yield found
 
 
 @pytest.fixture

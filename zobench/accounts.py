@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from . import files
 from .billing import BILL, Bill, Purpose, Tally
 from .encoders import Encoder
-from .errors import CostReached, StoreError
+from .errors import ConfigError, CostReached, StoreError
 from .progress import Listener
 
 Floats = NDArray[np.float32]
@@ -74,6 +74,26 @@ class Account:
         payable += sum(int(row["images"]) for row in self._tally.open.values())
         payable += self.reserve if keeping_reserve else 0
         return payable * self.price <= self.limit * (1 + 1e-12)
+
+    def set_aside(self, images: int, *, besides: int) -> None:
+        """Reserves what scoring will cost.
+
+        Args:
+            images: That scoring sends.
+            besides: That the run sends before it has anything to score, at the least.
+
+        Raises:
+            ConfigError: Not even both together stay within the limit.
+        """
+        self.reserve = images
+        least = images + besides
+        if self.limit and least * self.price > self.limit:
+            raise ConfigError(
+                f"max_cost is {self.limit:g}, but the run sends at least {least:,} images, which cost "
+                f"{least * self.price:g}: clean images, one evaluation, and edited images to score the "
+                "snapshots; give more, or send fewer with --set split.train, split.test_per_cell, or "
+                "--snapshots"
+            )
 
     @property
     def lasting(self) -> bool:

@@ -16,7 +16,7 @@ from .accounts import Account, PaidEncoder
 from .assembly import Parts
 from .config import RunConfig, cache_folder
 from .embedding import MeteredEncoder
-from .errors import ConfigError, CostReached, EncoderError, Interrupted, StoreError
+from .errors import CostReached, EncoderError, Interrupted, StoreError
 from .fairness import Predictions, metrics
 from .groundwork import Groundwork
 from .headlines import point_values
@@ -202,19 +202,12 @@ class Session:
 
     def _open_account(self, train: int, test: int) -> None:
         """Keeps the bill of a rented encoder in the run's folder."""
-        encoder, limit = self.parts.encoder, self.config.max_cost
-        if not isinstance(encoder, PaidEncoder):
-            return
-        account = Account(self.folder.path, encoder.spec.price, limit)
-        encoder.open_account(account)
-        account.reserve = (train + test) * (self.config.snapshots + 1) + test
-        least = train + account.reserve + self.config.batch_size
-        if limit and least * account.price > limit:
-            raise ConfigError(
-                f"max_cost is {limit:g}, but the run sends at least {least:,} images (clean and edited "
-                f"images to score {self.config.snapshots} snapshots, and one evaluation), which cost "
-                f"{least * account.price:g}; give more, or fewer images with --set split.train and "
-                "split.test_per_cell, or --snapshots"
+        encoder, config = self.parts.encoder, self.config
+        if isinstance(encoder, PaidEncoder):
+            account = Account(self.folder.path, encoder.spec.price, config.max_cost)
+            encoder.open_account(account)
+            account.set_aside(
+                (train + test) * (config.snapshots + 1) + test, besides=train + config.batch_size
             )
 
     def _load(self) -> tuple[Images, Images]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import tiny_plugin
 
 from zobench.config import RunConfig
 from zobench.paper.presets import FULL, QUICK
@@ -22,14 +20,10 @@ from zobench.plugins import load_registry
 from zobench.progress import Silence
 from zobench.workshop import Workshop
 
+pytestmark = pytest.mark.usefixtures("tiny_installed")
+
+
 SPLIT = ("--set", "split.train=60", "--set", "split.test_per_cell=20")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_plugin() -> Iterator[None]:
-    """The plugin of tests/suite, for this process and for those that it starts."""
-    with tiny_plugin():
-        yield
 
 
 def paper(out: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
@@ -22,22 +21,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from served import Served, served
-from tiny import TinyEncoder, tiny_plugin
+from tiny import TinyEncoder
+
+pytestmark = pytest.mark.usefixtures("tiny_installed")
+
 
 TOKEN = "s3cret"
 LENGTH = "Inference-Header-Content-Length"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_plugin() -> Iterator[None]:
-    with tiny_plugin():
-        yield
-
-
-@pytest.fixture(scope="module")
-def server(_tiny_plugin: None) -> Iterator[Served]:
-    with served() as found:
-        yield found
 
 
 def levels(count: int, seed: int = 0) -> NDArray[np.uint8]:

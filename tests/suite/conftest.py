@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import tiny_plugin
 
 FILE = """
 optimizers = [{optimizers}]
@@ -27,10 +26,8 @@ test_per_cell = 40
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _tiny_plugin() -> Iterator[None]:
-    """The plugin of tests/suite, for this process and for those that it starts."""
-    with tiny_plugin():
-        yield
+def _tiny_plugin(tiny_installed: None) -> None:
+    """All tests of suites run with it."""
 
 
 @pytest.fixture

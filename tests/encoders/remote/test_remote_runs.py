@@ -8,32 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted import honest, http, says, scripted
 from served import Served, served
-from tiny import tiny_plugin
+
+pytestmark = pytest.mark.usefixtures("tiny_installed")
+
 
 SMALL = [
     *("--dataset", "tiny", "--disease", "spots", "--batch-size", "8", "--snapshots", "3"),
     *("--replicates", "50", "--set", "split.train=120", "--set", "split.test_per_cell=40"),
 ]
 PATIENT = ["--set", "encoder.backoff=0.01", "--set", "encoder.retries=50"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_plugin() -> Iterator[None]:
-    with tiny_plugin():
-        yield
-
-
-@pytest.fixture(scope="module")
-def server(_tiny_plugin: None) -> Iterator[Served]:
-    with served() as found:
-        yield found
 
 
 def start(out: Path, *words: str) -> subprocess.Popen[str]:
