@@ -25,7 +25,7 @@ IMAGES_PER_PATIENT = (0.45, 0.35, 0.20)
 """Probabilities of one, two and three films a patient."""
 
 BIAS = {
-    "pleural_effusion": (0.70, 0.38),
+    "pleural_effusion": (0.74, 0.42),
     "pneumonia": (0.75, 0.42),
     "edema": (0.67, 0.46),
 }
