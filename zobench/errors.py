@@ -8,6 +8,7 @@
     ├── DatasetError         a file or a row of a dataset is wrong: names both
     ├── EncoderError         the encoder failed or answered nonsense
     │   └── ServiceError     a rented one does not answer, refuses, or has changed
+    ├── ExecutorError        the engine that carries out a suite's runs is not as it must be, or is gone
     ├── CostReached          the next images would cost more than allowed
     ├── StoreError           a run folder cannot be read or written
     │   ├── NotARunError     the path given is no run folder (a ConfigError as well)
@@ -62,6 +63,10 @@ class ServiceError(EncoderError):
         super().__init__(message)
         self.status = status
         self.attempts = attempts
+
+
+class ExecutorError(ZobenchError):
+    """An engine, such as a cluster, that cannot carry out runs; what is stored is safe."""
 
 
 class CostReached(ZobenchError):

@@ -18,6 +18,7 @@ from .progress import Listener, Silence
 from .provenance import provenance
 from .results import RunResult, read_result
 from .session import Session
+from .signals import Stop
 from .trackers import make_trackers
 
 
@@ -59,23 +60,40 @@ def carry_out(
     registry: Registry | None = None,
     listener: Listener | None = None,
     trackers: Sequence[str] = (),
+    stop: Stop | None = None,
+    alone: bool = False,
 ) -> RunResult:
     """A run in a folder of its own, whatever lies there: nothing, a beginning, or all of it.
+
+    Args:
+        config: What to run.
+        path: Its folder.
+        registry: Plugins; those of the installed packages if ``None``.
+        listener: Told of progress.
+        trackers: Names of trackers to be told of the run.
+        stop: Asks to save and stop.
+        alone: Nobody else can know of the folder, so it need not be locked.
 
     Raises:
         BusyError: Another process is at it.
         ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
     """
-    if (path / store.MANIFEST).exists():
-        return resume_run(path, registry=registry, listener=listener, trackers=trackers)
     listener, registry = listener or Silence(), registry or load_registry()
+
+    def go_on() -> RunResult:
+        return resume_run(
+            path, registry=registry, listener=listener, trackers=trackers, stop=stop, alone=alone
+        )
+
+    if store.is_run(path):
+        return go_on()
     parts = make_parts(config, registry, listener)
-    folder = store.RunFolder(path)
-    if (path / store.MANIFEST).exists():  # another process was quicker
+    folder = store.RunFolder(path, alone)
+    if store.is_run(path):  # another process was quicker
         folder.close()
         parts.encoder.close()
-        return resume_run(path, registry=registry, listener=listener, trackers=trackers)
-    return _begin(config, parts, folder, listener, registry, trackers)
+        return go_on()
+    return _begin(config, parts, folder, listener, registry, trackers, stop=stop)
 
 
 def new_manifest(config: RunConfig, parts: Parts) -> files.Json:
@@ -101,6 +119,7 @@ def _begin(
     registry: Registry,
     trackers: Sequence[str],
     record: bool = False,
+    stop: Stop | None = None,
 ) -> RunResult:
     try:
         told = make_trackers(trackers, registry, folder.path, listener)
@@ -110,7 +129,10 @@ def _begin(
         raise
     manifest = {**new_manifest(config, parts), "recorded": record}
     folder.write_manifest(run_id=folder.path.name, **manifest)
-    return Session(config, parts, folder, listener, trackers=told, record=record).carry_out()
+    session = Session(
+        config, parts, folder, listener, trackers=told, record=record, stop=stop or Stop()
+    )
+    return session.carry_out()
 
 
 def resume_run(
@@ -121,6 +143,8 @@ def resume_run(
     trackers: Sequence[str] = (),
     encoder_url: str | None = None,
     max_cost: float | None = None,
+    stop: Stop | None = None,
+    alone: bool = False,
 ) -> RunResult:
     """Goes on with a run that was interrupted, failed or killed; a finished one is only read.
 
@@ -131,6 +155,8 @@ def resume_run(
         trackers: Names of trackers to be told of the run.
         encoder_url: Where a rented encoder is now; ``None`` if where it was.
         max_cost: What it may bill in all; ``None`` for what was allowed before.
+        stop: Asks to save and stop.
+        alone: Nobody else can know of the folder, so it need not be locked.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`.
@@ -138,7 +164,7 @@ def resume_run(
     """
     listener = listener or Silence()
     store.read_manifest(path)
-    folder = store.RunFolder(path)
+    folder = store.RunFolder(path, alone)
     try:
         manifest = store.read_manifest(path)  # as the last writer left it
         if manifest["status"] == "done":
@@ -162,7 +188,8 @@ def resume_run(
         told_anew = config.as_dict()
         folder.write_manifest(status="running", error=None, resumed=resumed, config=told_anew)
         seconds, record = manifest["wall_seconds"], manifest.get("recorded", False)
-        return Session(config, parts, folder, listener, seconds, told, record).carry_out()
+        asked = stop or Stop()
+        return Session(config, parts, folder, listener, seconds, told, record, asked).carry_out()
     finally:
         folder.close()
 

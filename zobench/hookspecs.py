@@ -1,4 +1,4 @@
-"""The hooks through which anything is found: optimizers, encoders, datasets, methods, trackers.
+"""The hooks through which anything is found: optimizers, encoders, datasets, methods and more.
 
 A plugin is an installed package with an entry point in the group ``zobench`` that names a module;
 the module implements any of these hooks. Built-ins register in the same way.
@@ -41,6 +41,11 @@ def zobench_register_methods() -> Mapping[str, Plugin]:  # type: ignore[empty-bo
 @hookspec
 def zobench_register_trackers() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
     """Experiment trackers, by name."""
+
+
+@hookspec
+def zobench_register_executors() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
+    """Engines for suites; made as ``target(request, parameters)``; :mod:`zobench.suite.executors`."""
 
 
 @hookspec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import pluggy
 
@@ -14,15 +14,10 @@ from .errors import ConfigError, PluginError
 from .parameters import nearest
 from .registration import Plugin
 
-Kind = Literal["optimizers", "encoders", "datasets", "methods", "trackers", "pretrainings"]
-KINDS: tuple[Kind, ...] = (
-    "optimizers",
-    "encoders",
-    "datasets",
-    "methods",
-    "trackers",
-    "pretrainings",
-)
+Kind = Literal[
+    "optimizers", "encoders", "datasets", "methods", "trackers", "executors", "pretrainings"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 PREFIX = "zobench_register_"
 
 
@@ -40,6 +35,11 @@ class Registry:
     """Everything that was registered, by kind and name."""
 
     offers: Mapping[Kind, Mapping[str, Offer]]
+
+    def distributions(self) -> dict[str, str]:
+        """Versions of zobench and of every distribution that brought a plugin."""
+        found = {offer.distribution for kind in self.offers.values() for offer in kind.values()}
+        return {name: distribution_version(name) for name in sorted({"zobench", *found})}
 
     def find(self, kind: Kind, name: str) -> tuple[Offer, str]:
         """The offer behind a name as typed, and the argument after its colon.
@@ -91,6 +91,14 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
         manager.register(module, name=name)
         sources[name] = source
     return Registry({kind: _collect(manager, kind, sources) for kind in KINDS})
+
+
+def distribution_version(name: str) -> str:
+    """Version of an installed distribution; ``unknown`` where there is none of that name."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:

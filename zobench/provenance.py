@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .assembly import Parts
+from .plugins import distribution_version
 
 
 def provenance(parts: Parts) -> dict[str, Any]:
@@ -46,14 +46,6 @@ def provenance(parts: Parts) -> dict[str, Any]:
         "dataset": _plain(asdict(parts.dataset.spec)),
         "split": _split_notes(parts),
     }
-
-
-def distribution_version(name: str) -> str:
-    """Version of an installed distribution; ``unknown`` where there is none of that name."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

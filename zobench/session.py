@@ -69,19 +69,20 @@ class Session:
     seconds_before: float = 0.0
     trackers: Trackers = field(default_factory=Trackers)
     record: bool = False
+    stop: Stop = field(default_factory=Stop)
     ended_by: str = ""
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, self.ledger)
-        self.stopped: Callable[[], bool] = Stop()
+        self.stopped: Callable[[], bool] = self.stop
         self.groundwork = Groundwork(self.encoder, SharedResults(cache_folder() / "shared"))
 
     def carry_out(self) -> RunResult:
         """All phases; whatever happens, the manifest says how it ended."""
         try:
-            with stop_on_signal(self.listener) as self.stopped:
+            with stop_on_signal(self.listener, self.stop):
                 self._follow()
                 self._phases()
         except (Interrupted, KeyboardInterrupt) as error:

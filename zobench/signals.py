@@ -24,9 +24,14 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signal(listener: Listener) -> Iterator[Stop]:
-    """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once."""
-    stop = Stop()
+def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Stop]:
+    """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once.
+
+    Args:
+        listener: Told that it was heard.
+        stop: What it sets, where others may ask to stop, too.
+    """
+    stop = stop or Stop()
     notes: list[Thread] = []
 
     def handle(number: int, frame: object) -> None:

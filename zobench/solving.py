@@ -25,8 +25,8 @@ from .ledger import Ledger
 from .methods import Answer, Known, Method, MethodContext, Optimize
 from .parameters import resolve
 from .pictures import healthy_films
+from .plugins import distribution_version
 from .progress import Listener
-from .provenance import distribution_version
 from .results import read_scores
 from .scoring import bootstrap_weights
 from .sharing import digest

@@ -97,22 +97,28 @@ class Checkpoint:
 
 
 class RunFolder:
-    """The one writer of a run folder.
+    """The one writer of a run folder."""
 
-    Raises:
-        BusyError: Another process writes to it.
-        StoreError: It cannot be written.
-    """
+    def __init__(self, path: Path, alone: bool = False) -> None:
+        """Locks the folder.
 
-    def __init__(self, path: Path) -> None:
+        Args:
+            path: It is made if it is not there.
+            alone: Nobody else can know of it, so no lock is needed; not every filesystem has them.
+
+        Raises:
+            BusyError: Another process writes to it.
+            StoreError: It cannot be written.
+        """
         from filelock import FileLock, Timeout
 
         self.path = path
         with disk_errors(path):
             (path / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path / LOCK)
+            self._lock = None if alone else FileLock(path / LOCK)
             try:
-                self._lock.acquire(timeout=LOCK_SECONDS)
+                if self._lock is not None:
+                    self._lock.acquire(timeout=LOCK_SECONDS)
             except Timeout as error:
                 raise BusyError(f"another process is writing to {path}") from error
         self._waiting: dict[str, list[bytes]] = {TRACE: [], TIMING: []}
@@ -123,7 +129,8 @@ class RunFolder:
 
     def close(self) -> None:
         """Lets another process write."""
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def discard(self) -> None:
         """Lets a folder go in which nothing was begun."""
@@ -210,11 +217,11 @@ class RunFolder:
 def is_busy(folder: Path) -> bool:
     """Whether a process is writing to a run folder, or its lock is another user's.
 
-    ``False`` for a folder that is not there.
+    ``False`` for a folder that is not there, or was never locked.
     """
     from filelock import FileLock, Timeout
 
-    if not folder.is_dir():
+    if not (folder / LOCK).exists():
         return False
     try:
         with FileLock(folder / LOCK, timeout=0):

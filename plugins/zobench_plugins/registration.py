@@ -163,3 +163,25 @@ def zobench_register_trackers() -> Mapping[str, Plugin]:
             label="tensorboardX",
         ),
     }
+
+
+@hookimpl
+def zobench_register_executors() -> Mapping[str, Plugin]:
+    """Engines, with what they need."""
+    return {
+        "local": Plugin(
+            "zobench_plugins.executors.local:LocalExecutor",
+            "worker processes on this machine",
+            label="built in",
+        ),
+        "ray": Plugin(
+            "zobench_plugins.executors.ray:RayExecutor",
+            "a Ray cluster, there already or started here",
+            label="ray",
+        ),
+        "slurm": Plugin(
+            "zobench_plugins.executors.slurm:SlurmExecutor",
+            "SLURM, one job array a call, by submitit",
+            label="submitit",
+        ),
+    }

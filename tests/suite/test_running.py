@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from zobench_plugins.executors.local import LocalExecutor
 
 from zobench import store
 from zobench.config import RunConfig
-from zobench.suite.executors import LocalExecutor
+from zobench.suite.executors import Executor, ExecutorRequest
 from zobench.suite.file import read_suite
 from zobench.suite.planning import Job
 from zobench.suite.running import LIVES, Running, run_jobs
-from zobench.suite.work import Outcome, State, read_progress
+from zobench.suite.work import Outcome, Progress, State, read_progress
 
 Write = Callable[..., Path]
 
@@ -43,6 +44,9 @@ class Scripted:
             state = states.popleft() if states else "done"
             yield job, Outcome("interrupted" if self.cancelled else state, state)
 
+    def progress(self, job: Job) -> Progress | None:
+        return None
+
     def cancel(self) -> None:
         self.cancelled = True
 
@@ -61,7 +65,7 @@ def jobs(tmp_path: Path, *names: str) -> list[Job]:
 
 def carried_out(
     wanted: list[Job],
-    engine: Scripted | LocalExecutor,
+    engine: Executor,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Running:
     return run_jobs(wanted, engine, Silent(), stopped)
@@ -137,8 +141,8 @@ def test_a_stop_starts_nothing_new_and_asks_what_runs_to_save_itself(tmp_path: P
 
 
 @pytest.fixture
-def engine() -> Iterator[LocalExecutor]:
-    made = LocalExecutor(2)
+def engine(tmp_path: Path) -> Iterator[LocalExecutor]:
+    made = LocalExecutor(ExecutorRequest(tmp_path, jobs=2))
     yield made
     made.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ..identity import label
 if TYPE_CHECKING:
     from ..suite.planning import Job
     from ..suite.running import Standing
+    from ..suite.work import Progress
 
     Standings = Mapping[Job, Standing]
 
@@ -32,10 +33,10 @@ FRAME = 7
 class LiveBoard:
     """For a terminal; use as a context manager."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, progress: Callable[[Job], Progress | None]) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._jobs = jobs
+        self._progress = progress
         self._clock = Clock()
 
     def __enter__(self) -> LiveBoard:
@@ -57,10 +58,11 @@ class LiveBoard:
         chosen = sorted(standings, key=lambda job: ORDER.index(standings[job]))[:room]
         table = _table()
         for job in (job for job in standings if job in set(chosen)):
-            table.add_row(*_row(job, standings[job]))
+            at = standings[job] in ("running", "elsewhere")
+            table.add_row(*_row(job, standings[job], self._progress(job) if at else None))
         hidden = len(standings) - len(chosen)
         more = Text(f"… and {hidden} more", style="dim") if hidden else Text("")
-        left = self._clock.left(standings, self._jobs)
+        left = self._clock.left(standings)
         self._live.update(Group(table, more, Text(counts(standings) + left)), refresh=True)
 
     def phase(self, name: str, total: int) -> None:
@@ -123,7 +125,7 @@ class Clock:
             elif standing == "done" and job in self._began:
                 self._took.append(now - self._began.pop(job))
 
-    def left(self, standings: Standings, jobs: int) -> str:
+    def left(self, standings: Standings) -> str:
         """In words; empty before a run has ended."""
         if not self._took:
             return ""
@@ -134,7 +136,7 @@ class Clock:
             for job, standing in standings.items()
             if standing == "running"
         ]
-        return f"   about {_duration((waiting * one + sum(running)) / jobs)} left"
+        return f"   about {_duration((waiting * one + sum(running)) / max(1, len(running)))} left"
 
 
 def counts(standings: Standings) -> str:
@@ -153,17 +155,14 @@ def _table() -> Table:
     return table
 
 
-def _row(job: Job, standing: Standing) -> list[str | Text]:
+def _row(job: Job, standing: Standing, now: Progress | None) -> list[str | Text]:
     config = job.config
     names = [label(config.as_dict()), config.dataset, config.disease, config.encoder]
     state = Text(standing, style=STYLES.get(standing, "dim"))
-    return [state, *map(escape, names), str(config.seed), *_progress(job, standing)]
+    return [state, *map(escape, names), str(config.seed), *_progress(standing, now)]
 
 
-def _progress(job: Job, standing: Standing) -> list[str]:
-    from ..suite.work import read_progress
-
-    now = read_progress(job.folder) if standing in ("running", "elsewhere") else None
+def _progress(standing: Standing, now: Progress | None) -> list[str]:
     if now is None:
         return ["starting" if standing == "running" else "", "", "", ""]
     done, total, seconds = now["done"], now["total"], now["at"] - now.get("since", now["at"])

@@ -7,30 +7,71 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULTS, JsonFlag, Settings, Trackers
+from .options import DEFAULTS, JsonFlag, Out, RunsArgument, Settings, Trackers
 from .root import app
 
 
 @app.command(rich_help_panel="Many runs")
 def suite(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
-    jobs: Annotated[int, typer.Option(help="Runs at a time, each in a process of its own.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    jobs: Annotated[
+        int | None, typer.Option(help="Runs at a time; locally 1, on a cluster what it can hold.")
+    ] = None,
+    out: Out = "runs",
+    executor: Annotated[
+        str, typer.Option(help="Where runs are carried out; see: zobench list executors.")
+    ] = "local",
+    cpus: Annotated[
+        int | None, typer.Option("--cpus-per-run", help="Cores of each run.", show_default=False)
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus-per-run", help="GPUs of each run, or a share of one.")
+    ] = 0.0,
+    memory: Annotated[
+        float, typer.Option("--memory-per-run", help="GiB of each run; 0: the engine's default.")
+    ] = 0.0,
+    address: Annotated[str | None, typer.Option(help="Ray: host:port, auto, or local.")] = None,
+    partition: Annotated[str | None, typer.Option(help="SLURM: the partition.")] = None,
+    gres: Annotated[str | None, typer.Option(help="SLURM: e.g. gpu:1.")] = None,
+    array_max: Annotated[
+        int | None, typer.Option(help="SLURM: jobs of the array that run at a time.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="executor.NAME=VALUE", help="Another parameter of the executor."
+        ),
+    ] = None,
     trackers: Trackers = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run what is missing of a suite: optimizers x encoders x datasets x spaces x seeds."""
-    from .suite import run_suite_file
+    from ..config import parse_overrides
+    from ..suite.executors import Resources
+    from .suite import Engine, run_suite_file
 
-    if not run_suite_file(path, out, jobs, trackers or [], as_json):
+    named = {
+        "address": address,
+        "partition": partition,
+        "gres": gres,
+        "array_max": array_max,
+    }
+    engine = Engine(
+        name=executor,
+        jobs=jobs,
+        resources=Resources(cpus, gpus, memory),
+        settings={
+            **{name: value for name, value in named.items() if value is not None},
+            **parse_overrides(settings or [], ("executor",)).get("executor", {}),
+        },
+    )
+    if not run_suite_file(path, out, engine, trackers or [], as_json):
         raise typer.Exit(1)
 
 
 @app.command(rich_help_panel="Many runs")
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")
-    ],
+    runs: RunsArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
         "report.html"
     ),
@@ -41,16 +82,19 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:
     """Make one self-contained HTML page about many runs."""
+    from ..places import fetch
     from .report import write_report
 
-    write_report(runs, out, suite, title, force)
+    write_report([fetch(each) for each in runs], out, suite, title, force)
 
 
 @app.command(rich_help_panel="Many runs")
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A run folder, or a folder of runs.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A run folder, or a folder of runs; or its URL.")
+    ],
     b: Annotated[
-        Path | None, typer.Argument(metavar="B", help="Likewise; A if it is not given.")
+        str | None, typer.Argument(metavar="B", help="Likewise; A if it is not given.")
     ] = None,
     optimizer_a: Annotated[
         str | None, typer.Option("--a", metavar="LABEL", help="Only this optimizer of A.")
@@ -71,17 +115,16 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether B is better than A, and how sure that is; paired by problem and seed."""
+    from ..places import fetch
     from .compare import compare_runs
 
     labels = (optimizer_a, optimizer_b)
-    compare_runs(a, b or a, labels, margins or [], export, force, as_json)
+    compare_runs(fetch(a), fetch(b or a), labels, margins or [], export, force, as_json)
 
 
 @app.command(rich_help_panel="Many runs")
 def gate(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUNS", help="Run folders, or folders of runs.")
-    ],
+    runs: RunsArgument,
     baseline: Annotated[Path, typer.Option(help="What the runs are held to.")] = Path(
         "baseline.json"
     ),
@@ -98,9 +141,12 @@ def gate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fail (exit 1) if fairness per query fell below a baseline."""
+    from ..places import fetch
     from .gate import hold_to_baseline
 
-    if not hold_to_baseline(runs, baseline, update, margins or [], as_json, markdown):
+    if not hold_to_baseline(
+        [fetch(each) for each in runs], baseline, update, margins or [], as_json, markdown
+    ):
         raise typer.Exit(1)
 
 

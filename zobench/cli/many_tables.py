@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -40,7 +39,7 @@ def _number(run: Headline, name: str, digits: int) -> str:
     return "" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def print_suite(name: str, running: Running, out: Path, console: Console) -> None:
+def print_suite(name: str, running: Running, out: str, console: Console) -> None:
     """Prints what is done, best FPQ of a problem first, and what failed and why."""
     from ..headlines import read_headline
 
@@ -67,7 +66,7 @@ def print_suite(name: str, running: Running, out: Path, console: Console) -> Non
     for job, error in running.errors.items():
         folder = escape(str(job.folder))
         console.print(f"[red]failed[/] {folder}: {escape(error)}", soft_wrap=True)
-    console.print(f"run folders: {escape(shlex.quote(str(out)))}", soft_wrap=True)
+    console.print(f"run folders: {escape(shlex.quote(out))}", soft_wrap=True)
 
 
 def _values(runs: Sequence[Headline], name: str) -> list[float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import RunConfig, parse_overrides
-from .options import DEFAULTS, JsonFlag, RunFolderArgument, Settings, Trackers
+from .options import DEFAULTS, JsonFlag, Out, RunFolderArgument, Settings, Trackers
 from .root import app
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run(
         float, typer.Option(help="What a service may bill in all, by encoder.price; 0: no limit.")
     ] = DEFAULTS.max_cost,
     settings: Settings = None,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    out: Out = "runs",
     trackers: Trackers = None,
     record: Annotated[
         bool, typer.Option("--record", help="Keep all answers, for zobench replay.")
@@ -73,6 +73,7 @@ def run(
 ) -> None:
     """Run one optimizer against one encoder and score what it found."""
     from ..execution import start_run
+    from ..places import published
     from .console import ConsoleListener
 
     config = RunConfig(
@@ -100,8 +101,10 @@ def run(
     )
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
-    with ConsoleListener() as listener:
-        result = start_run(config, out, listener=listener, trackers=trackers or [], record=record)
+    with ConsoleListener() as listener, published(out) as folder:
+        result = start_run(
+            config, folder, listener=listener, trackers=trackers or [], record=record
+        )
     _print(result, as_json)
 
 
@@ -119,11 +122,12 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted or killed."""
     from ..execution import resume_run
+    from ..places import published_run
     from .console import ConsoleListener
 
-    with ConsoleListener() as listener:
+    with ConsoleListener() as listener, published_run(path) as folder:
         result = resume_run(
-            path,
+            folder,
             listener=listener,
             trackers=trackers or [],
             encoder_url=encoder_url,
@@ -135,18 +139,20 @@ def resume(
 @app.command(rich_help_panel="One run")
 def show(
     path: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder, or a folder of run folders.")
+        str, typer.Argument(metavar="RUN", help="A run folder, or a folder of runs; or its URL.")
     ],
     as_json: JsonFlag = False,
 ) -> None:
     """Show a stored run again, finished or not; or list all runs of a folder."""
     from .. import store
+    from ..places import fetch
     from ..results import read_result
 
-    if store.is_run(path) or not store.run_folders(path):
-        _print(read_result(path), as_json)
+    folder = fetch(path)
+    if store.is_run(folder) or not store.run_folders(folder):
+        _print(read_result(folder), as_json)
     else:
-        _print_all(path, as_json)
+        _print_all(folder, as_json)
 
 
 def _print(result: RunResult, as_json: bool) -> None:
@@ -178,9 +184,10 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Replay the beginning of a stored run and compare it with its trace; exit 1 if it differs."""
+    from ..places import fetch
     from .verify import verify as verify_stored
 
-    if not verify_stored(path, queries, as_json):
+    if not verify_stored(fetch(path), queries, as_json):
         raise typer.Exit(1)
 
 
@@ -189,10 +196,11 @@ def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
     """Run a recorded run's optimizer on its answers, without the encoder; exit 1 if it differs."""
     from dataclasses import asdict
 
+    from ..places import fetch
     from ..recording import replay_run
     from .console import output_console
 
-    found = replay_run(path)
+    found = replay_run(fetch(path))
     if as_json:
         print(json.dumps(asdict(found)))
     else:

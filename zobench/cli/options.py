@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,4 +21,11 @@ Trackers = Annotated[
     list[str] | None,
     typer.Option("--tracker", metavar="NAME", help="See: zobench list trackers. May be repeated."),
 ]
-RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Out = Annotated[
+    str, typer.Option(metavar="FOLDER|URL", help="Folder for run folders; or its URL, e.g. s3://…")
+]
+RunFolderArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its URL.")]
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="RUNS", help="Run folders, or folders of runs; or their URLs."),
+]

@@ -18,7 +18,7 @@ from ..paper.study import Study
 from ..parameters import nearest, resolve
 from ..workshop import Workshop
 from .console import ConsoleListener, error_console, output_console
-from .suite import run_planned
+from .suite import Engine, run_planned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -169,7 +169,7 @@ def _run_ahead(
     unique = {repr(config): config for config in needed}
     suite = Suite(f"paper {product}", tuple(unique.values()), ())
     planned = plan(suite, Path(f"preset {study.preset.name}"), study.out, registry, listener)
-    running = run_planned(planned, jobs)
+    running = run_planned(planned, Engine(jobs=jobs), registry, study.out)
     if running.those("interrupted"):
         raise Interrupted("stopped; everything so far is saved. The same command goes on")
     for job, error in running.errors.items():

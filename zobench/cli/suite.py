@@ -3,45 +3,74 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, Interrupted
+from ..errors import Interrupted
+from ..suite.executors import DEFAULT, Resources
 from .board import LineBoard, LiveBoard
 from .console import ConsoleListener, error_console, output_console, unechoed_keys
 from .many_tables import print_suite
 
 if TYPE_CHECKING:
+    from ..plugins import Registry
+    from ..suite.executors import Executor
     from ..suite.planning import Job
     from ..suite.running import Running
 
 
-def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_json: bool) -> bool:
+@dataclass(frozen=True)
+class Engine:
+    """Which executor the user wants, as typed.
+
+    Attributes:
+        name: As registered.
+        jobs: Runs at a time; ``None`` to leave it to the executor.
+        resources: Of each run.
+        settings: Parameters of the executor.
+    """
+
+    name: str = DEFAULT
+    jobs: int | None = None
+    resources: Resources = field(default_factory=Resources)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_suite_file(
+    path: Path, out: str, engine: Engine, trackers: list[str], as_json: bool
+) -> bool:
     """Plans, runs and prints a suite; whether all of it is done.
 
     Raises:
         ConfigError: The file is wrong.
+        ExecutorError: The engine is not as it must be, or is gone.
         Interrupted: The user asked to stop.
     """
+    from ..places import fetch, is_url
     from ..plugins import load_registry
     from ..suite.file import read_suite
     from ..suite.planning import plan
     from ..trackers import make_trackers
 
-    if jobs < 1:
-        raise ConfigError(f"--jobs is {jobs}, but must be at least 1")
     suite = read_suite(path)
+    url = out.rstrip("/") if is_url(out) else ""
     with ConsoleListener() as listener:
         registry = load_registry()
-        make_trackers(trackers, registry, out, listener)  # so that what is missing is told now
+        registry.find("executors", engine.name)
+        if url:
+            listener.phase(f"read {url}", 0)
+        folder = fetch(out)
+        make_trackers(trackers, registry, folder, listener)  # so that what is missing is told now
         planned = [
-            replace(job, trackers=tuple(trackers))
-            for job in plan(suite, path, out, registry, listener)
+            replace(job, trackers=tuple(trackers), url=url)
+            for job in plan(suite, path, folder, registry, listener)
         ]
-    running = run_planned(planned, jobs)
+    running = run_planned(planned, engine, registry, folder)
+    if url:
+        fetch(out)  # what other machines have published
     if as_json:
         print(json.dumps(as_dict(suite.name, running), allow_nan=False))
     else:
@@ -54,27 +83,37 @@ def run_suite_file(path: Path, out: Path, jobs: int, trackers: list[str], as_jso
     return not running.those("failed")
 
 
-def run_planned(planned: list[Job], jobs: int) -> Running:
-    """Runs what is missing on this machine, with a board of all runs."""
+def run_planned(planned: list[Job], engine: Engine, registry: Registry, out: Path) -> Running:
+    """Runs what is missing, with a board of all runs."""
     from ..signals import stop_on_signal
-    from ..suite.executors import LocalExecutor
+    from ..suite.executors import ExecutorRequest
     from ..suite.running import run_jobs
 
-    executor = LocalExecutor(jobs)
+    console = error_console()
+    request = ExecutorRequest(
+        out=out,
+        shared=not any(job.url for job in planned),
+        jobs=engine.jobs,
+        resources=engine.resources,
+        distributions=registry.distributions(),
+        note=lambda text: console.print(text, markup=False),
+    )
+    offer, _ = registry.find("executors", engine.name)
+    executor: Executor = offer.plugin.make(request, engine.settings, "executor")
     try:
-        with _board(jobs) as board, stop_on_signal(board) as stopped:
+        with _board(executor) as board, stop_on_signal(board) as stopped:
             return run_jobs(planned, executor, board, stopped)
     finally:
         executor.close()
 
 
 @contextmanager
-def _board(jobs: int) -> Iterator[LiveBoard | LineBoard]:
+def _board(executor: Executor) -> Iterator[LiveBoard | LineBoard]:
     console = error_console()
     if not console.is_terminal:
         yield LineBoard(console)
         return
-    with unechoed_keys(), LiveBoard(jobs) as board:
+    with unechoed_keys(), LiveBoard(executor.progress) as board:
         yield board
 
 

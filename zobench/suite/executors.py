@@ -1,32 +1,88 @@
-"""Where jobs run: the seam for engines, and the engine of one machine.
+"""What an executor is: the seam for engines that carry out the runs of a suite.
 
-An engine is given jobs while it has capacity and says how each ended. It retries nothing and knows
-no order; :mod:`zobench.suite.running` does.
+An executor is given jobs while it has capacity and says how each ended. It retries nothing and knows
+no order; :mod:`zobench.suite.running` does. It is registered by ``zobench_register_executors`` and
+made as ``target(request, parameters)``.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
+from ..errors import ConfigError
 from .planning import Job
-from .work import Outcome, read_progress, work
+from .work import Outcome, Progress
 
-if TYPE_CHECKING:
-    from loky import ProcessPoolExecutor
+DEFAULT = "local"
+GIB = 1024**3
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ORPHAN_SECONDS = 1.0
+
+@dataclass(frozen=True)
+class Resources:
+    """What one run is given.
+
+    Attributes:
+        cpus: Cores; ``None`` to leave it to the executor.
+        gpus: GPUs, or a share of one; 0 for none.
+        memory: GiB; 0 to leave it to the executor.
+    """
+
+    cpus: int | None = None
+    gpus: float = 0.0
+    memory: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ConfigError: Names the option, its value and the rule.
+        """
+        if self.cpus is not None and self.cpus < 1:
+            raise ConfigError(f"--cpus-per-run is {self.cpus}, but must be at least 1")
+        for name, value in (("gpus", self.gpus), ("memory", self.memory)):
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"--{name}-per-run is {value:g}, but must be at least 0")
+        if self.gpus > 1 and self.gpus % 1:
+            raise ConfigError(
+                f"--gpus-per-run is {self.gpus:g}, but must be a share of one GPU or a whole number"
+            )
+
+
+@dataclass(frozen=True)
+class ExecutorRequest:
+    """What the user asked of an executor.
+
+    Attributes:
+        out: Folder of run folders.
+        shared: Whether run folders must be written there; otherwise they are published to a URL.
+        jobs: Runs at a time; ``None`` to leave it to the executor.
+        resources: Of each run.
+        distributions: Versions of zobench and of all plugins here; workers need the same.
+        note: Tells the user something that must not be missed.
+    """
+
+    out: Path
+    shared: bool = True
+    jobs: int | None = None
+    resources: Resources = field(default_factory=Resources)
+    distributions: Mapping[str, str] = field(default_factory=dict)
+    note: Callable[[str], None] = lambda text: None
+
+    def __post_init__(self) -> None:
+        """Checks the number of jobs.
+
+        Raises:
+            ConfigError: It is not positive.
+        """
+        if self.jobs is not None and self.jobs < 1:
+            raise ConfigError(f"--jobs is {self.jobs}, but must be at least 1")
 
 
 class Executor(Protocol):
-    """Runs :func:`zobench.suite.work.work` on jobs, somewhere."""
+    """Carries out jobs, somewhere."""
 
     @property
     def capacity(self) -> int:
@@ -34,11 +90,21 @@ class Executor(Protocol):
         ...
 
     def submit(self, job: Job) -> None:
-        """Starts a job."""
+        """Starts a job, or puts it into the engine's queue."""
         ...
 
     def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
-        """Jobs that ended, waiting at most ``timeout`` seconds for the first."""
+        """Jobs that ended, waiting at most ``timeout`` seconds for the first.
+
+        A job whose worker, node or queue was lost is ``lost``: it will be submitted again.
+
+        Raises:
+            ExecutorError: The engine as a whole is gone.
+        """
+        ...
+
+    def progress(self, job: Job) -> Progress | None:
+        """Where a job stands; ``None`` if that is not known (yet)."""
         ...
 
     def cancel(self) -> None:
@@ -48,124 +114,3 @@ class Executor(Protocol):
     def close(self) -> None:
         """Ends everything at once."""
         ...
-
-
-class LocalExecutor:
-    """Worker processes on this machine, by loky; each runs one job at a time.
-
-    Every worker is a pool of its own, for a pool whose worker was killed is broken as a whole.
-    """
-
-    def __init__(self, jobs: int, cores: int | None = None) -> None:
-        """Starts nothing yet.
-
-        Args:
-            jobs: Worker processes.
-            cores: Cores to divide among them; those of this machine if ``None``.
-        """
-        import joblib
-
-        threads = max(1, (cores or joblib.cpu_count()) // jobs)
-        self._workers = [_Worker(threads) for _ in range(jobs)]
-
-    @property
-    def capacity(self) -> int:
-        """Idle workers."""
-        return sum(worker.at is None for worker in self._workers)
-
-    def submit(self, job: Job) -> None:
-        """Gives a job to an idle worker."""
-        next(worker for worker in self._workers if worker.at is None).start(job)
-
-    def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
-        """Jobs that ended; one whose worker died is ``lost``."""
-        futures = [worker.at[1] for worker in self._workers if worker.at is not None]
-        if futures:
-            wait(futures, timeout, FIRST_COMPLETED)
-        else:
-            time.sleep(timeout)
-        for worker in self._workers:
-            if worker.at is not None and worker.at[1].done():
-                yield worker.finish(*worker.at)
-
-    def cancel(self) -> None:
-        """Sends SIGTERM to every busy worker."""
-        for worker in self._workers:
-            if worker.at is not None:
-                worker.interrupt()
-
-    def close(self) -> None:
-        """Kills what still runs."""
-        for worker in self._workers:
-            worker.close()
-
-
-class _Worker:
-    """A process, and the job that it is at with the promise of its outcome."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._pool: ProcessPoolExecutor | None = None
-        self._process = 0
-        self.at: tuple[Job, Future[Outcome]] | None = None
-
-    def start(self, job: Job) -> None:
-        try:
-            if self._pool is None:
-                self._pool = self._new_pool()
-                self._process = self._pool.submit(os.getpid).result()
-            future = self._pool.submit(work, job)
-        except Exception as error:  # it died while it was idle, or could not be started
-            future = Future()
-            future.set_exception(error)
-        self.at = job, future
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        from loky import ProcessPoolExecutor
-
-        threads = str(self._threads)
-        return ProcessPoolExecutor(
-            max_workers=1,
-            initializer=_prepare,
-            initargs=(os.getpid(), self._threads),
-            env={**dict.fromkeys(THREAD_VARIABLES, threads), "LOKY_MAX_CPU_COUNT": threads},
-        )
-
-    def finish(self, job: Job, future: Future[Outcome]) -> tuple[Job, Outcome]:
-        self.at = None
-        try:
-            return job, future.result()
-        except Exception as error:  # loky has several for a worker that is gone
-            self.close()
-            return job, Outcome("lost", f"its worker process died ({type(error).__name__})")
-
-    def interrupt(self) -> None:
-        """The process is asked from the job, for loky replaces one whose memory has grown."""
-        if self.at is None:
-            return
-        now = read_progress(self.at[0].folder) or {}
-        with suppress(ProcessLookupError):
-            os.kill(now.get("process", self._process), signal.SIGTERM)
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
-
-
-def _prepare(parent: int, threads: int) -> None:
-    """In a worker: Ctrl-C is left to the parent, and without a parent there is nothing to do."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
-    threading.Thread(target=_stop_when_orphaned, args=(parent,), daemon=True).start()
-
-
-def _stop_when_orphaned(parent: int) -> None:
-    """The first signal saves the run's state; the next finds no run and ends the process."""
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_SECONDS)
-    while True:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(20 * ORPHAN_SECONDS)

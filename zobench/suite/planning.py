@@ -27,12 +27,14 @@ class Job:
         folder: Its run folder, there or not.
         identity: See :func:`zobench.identity.identity`.
         trackers: Names of trackers to be told of it.
+        url: Where it is published, see :mod:`zobench.places`; empty if it stays where it is.
     """
 
     config: RunConfig = field(compare=False)
     folder: Path
     identity: str
     trackers: tuple[str, ...] = ()
+    url: str = ""
 
 
 def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: Listener) -> list[Job]:

@@ -8,11 +8,16 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from ..errors import BusyError, Interrupted, ZobenchError
 from ..execution import carry_out
+from ..progress import Listener
+from ..signals import Stop
 from .planning import Job
+
+Progress = dict[str, Any]
+"""Where a run stands: phase, done, total, figures, since, at (seconds of the clock), process."""
 
 State = Literal["done", "failed", "interrupted", "busy", "lost"]
 PROGRESS = "progress.json"
@@ -33,11 +38,27 @@ class Outcome:
     error: str = ""
 
 
-def work(job: Job) -> Outcome:
-    """Begins a run, goes on with it, or finds it done; never raises for a fault of the run."""
-    listener = FileListener(job.folder)
+def work(
+    job: Job, told: Progressing | None = None, stop: Stop | None = None, alone: bool = False
+) -> Outcome:
+    """Begins a run, goes on with it, or finds it done; never raises for a fault of the run.
+
+    Args:
+        job: What to run, and in which folder.
+        told: Told of progress; it is written to the run folder if ``None``.
+        stop: Asks to save and stop.
+        alone: Nobody else can know of the folder, so it need not be locked.
+    """
+    listener = told or FileListener(job.folder)
     try:
-        carry_out(job.config, job.folder, listener=listener, trackers=job.trackers)
+        carry_out(
+            job.config,
+            job.folder,
+            listener=listener,
+            trackers=job.trackers,
+            stop=stop,
+            alone=alone,
+        )
     except BusyError as error:
         return Outcome("busy", str(error))
     except Interrupted as error:
@@ -51,30 +72,62 @@ def work(job: Job) -> Outcome:
     return Outcome("done")
 
 
-class FileListener:
+class Progressing(Listener, Protocol):
+    """A listener that is told when nobody is at the run any more."""
+
+    def close(self) -> None:
+        """The worker has ended."""
+        ...
+
+
+class LatestProgress:
+    """Keeps where a run stands, for another thread of the process.
+
+    Attributes:
+        now: As :func:`read_progress` has it.
+    """
+
+    def __init__(self) -> None:
+        self.now: Progress = {"phase": "", "done": 0, "total": 0, "figures": {}}
+
+    def phase(self, name: str, total: int) -> None:
+        """Kept."""
+        began = time.time()
+        self.now = {"phase": name, "done": 0, "total": total, "figures": {}, "since": began}
+        self.now |= {"process": os.getpid(), "at": began}
+
+    def update(self, done: int, **figures: float) -> None:
+        """Kept."""
+        now = self.now
+        self.now = {**now, "done": done, "figures": {**now["figures"], **figures}}
+        self.now["at"] = time.time()
+
+    def note(self, text: str) -> None:
+        """Kept by nobody: notes are in the manifest."""
+
+    def close(self) -> None:
+        """Nothing is to be let go."""
+
+
+class FileListener(LatestProgress):
     """Writes where a run stands into its folder, for whoever watches, on any machine."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self._path, self._written = folder / PROGRESS, 0.0
         with suppress(OSError):  # whoever opens the run folder will say what is wrong with it
             folder.mkdir(parents=True, exist_ok=True)
-        self._now: dict[str, Any] = {"phase": "", "done": 0, "total": 0, "figures": {}}
 
     def phase(self, name: str, total: int) -> None:
         """Told at once."""
-        self._now = {"phase": name, "done": 0, "total": total, "figures": {}, "since": time.time()}
-        self._now["process"] = os.getpid()
+        super().phase(name, total)
         self._write()
 
     def update(self, done: int, **figures: float) -> None:
         """Told twice a second at most."""
-        self._now["done"] = done
-        self._now["figures"].update(figures)
+        super().update(done, **figures)
         if time.monotonic() - self._written > SECONDS:
             self._write()
-
-    def note(self, text: str) -> None:
-        """Kept by nobody: notes are in the manifest."""
 
     def close(self) -> None:
         """Nobody is at the run any more; a folder in which nothing was begun goes, too."""
@@ -87,14 +140,14 @@ class FileListener:
         self._written = time.monotonic()
         draft = self._path.with_name(PROGRESS + ".part")
         with suppress(OSError):  # the disk is full, say; the run will tell
-            draft.write_text(json.dumps({**self._now, "at": time.time()}))
+            draft.write_text(json.dumps(self.now))
             draft.replace(self._path)
 
 
-def read_progress(folder: Path) -> dict[str, Any] | None:
+def read_progress(folder: os.PathLike[str]) -> Progress | None:
     """What :class:`FileListener` wrote last; ``None`` if nobody is at the run."""
     try:
-        found: dict[str, Any] = json.loads((folder / PROGRESS).read_text())
+        found: Progress = json.loads(Path(folder, PROGRESS).read_text())
     except (OSError, ValueError):
         return None
     return found

@@ -1,0 +1,163 @@
+"""The engine of one machine: worker processes, by loky."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from zobench.errors import ConfigError
+from zobench.suite.attempts import attempt, progress_folder
+from zobench.suite.executors import ExecutorRequest
+from zobench.suite.planning import Job
+from zobench.suite.work import Outcome, Progress, read_progress, work
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ORPHAN_SECONDS = 1.0
+
+
+class LocalExecutor:
+    """Worker processes on this machine, by loky; each runs one job at a time.
+
+    Every worker is a pool of its own, for a pool whose worker was killed is broken as a whole.
+    """
+
+    def __init__(self, request: ExecutorRequest) -> None:
+        """Starts nothing yet; cores are divided among the jobs unless the request says otherwise.
+
+        Raises:
+            ConfigError: GPUs or memory are to be assigned, which only a cluster's engine does.
+        """
+        import joblib
+
+        if request.resources.gpus or request.resources.memory:
+            raise ConfigError(
+                "--gpus-per-run and --memory-per-run are for --executor ray or slurm; here all runs "
+                "share the machine: choose --jobs to fit, and the GPU by device under [run]"
+            )
+        jobs = request.jobs or 1
+        threads = request.resources.cpus or max(1, joblib.cpu_count() // jobs)
+        self._workers = [_Worker(threads) for _ in range(jobs)]
+
+    @property
+    def capacity(self) -> int:
+        """Idle workers."""
+        return sum(worker.at is None for worker in self._workers)
+
+    def submit(self, job: Job) -> None:
+        """Gives a job to an idle worker."""
+        next(worker for worker in self._workers if worker.at is None).start(job)
+
+    def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
+        """Jobs that ended; one whose worker died is ``lost``."""
+        futures = [worker.at[1] for worker in self._workers if worker.at is not None]
+        if futures:
+            wait(futures, timeout, FIRST_COMPLETED)
+        else:
+            time.sleep(timeout)
+        for worker in self._workers:
+            if worker.at is not None and worker.at[1].done():
+                yield worker.finish(*worker.at)
+
+    def progress(self, job: Job) -> Progress | None:
+        """As the worker wrote it down."""
+        return read_progress(_told_in(job))
+
+    def cancel(self) -> None:
+        """Sends SIGTERM to every busy worker."""
+        for worker in self._workers:
+            if worker.at is not None:
+                worker.interrupt()
+
+    def close(self) -> None:
+        """Kills what still runs."""
+        for worker in self._workers:
+            worker.close()
+
+
+def carry_out(job: Job) -> Outcome:
+    """In a worker: in the run's folder under its lock, or apart where it is published elsewhere."""
+    return attempt(job) if job.url else work(job)
+
+
+def _told_in(job: Job) -> os.PathLike[str]:
+    return progress_folder(job) if job.url else job.folder
+
+
+class _Worker:
+    """A process, and the job that it is at with the promise of its outcome."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool: ProcessPoolExecutor | None = None
+        self._process = 0
+        self.at: tuple[Job, Future[Outcome]] | None = None
+
+    def start(self, job: Job) -> None:
+        try:
+            if self._pool is None:
+                self._pool = self._new_pool()
+                self._process = self._pool.submit(os.getpid).result()
+            future = self._pool.submit(carry_out, job)
+        except Exception as error:  # it died while it was idle, or could not be started
+            future = Future()
+            future.set_exception(error)
+        self.at = job, future
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        from loky import ProcessPoolExecutor
+
+        threads = str(self._threads)
+        return ProcessPoolExecutor(
+            max_workers=1,
+            initializer=_prepare,
+            initargs=(os.getpid(), self._threads),
+            env={**dict.fromkeys(THREAD_VARIABLES, threads), "LOKY_MAX_CPU_COUNT": threads},
+        )
+
+    def finish(self, job: Job, future: Future[Outcome]) -> tuple[Job, Outcome]:
+        self.at = None
+        try:
+            return job, future.result()
+        except Exception as error:  # loky has several for a worker that is gone
+            self.close()
+            return job, Outcome("lost", f"its worker process died ({type(error).__name__})")
+
+    def interrupt(self) -> None:
+        """The process is asked from the job, for loky replaces one whose memory has grown."""
+        if self.at is None:
+            return
+        now = read_progress(_told_in(self.at[0])) or {}
+        with suppress(ProcessLookupError):
+            os.kill(now.get("process", self._process), signal.SIGTERM)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+
+def _prepare(parent: int, threads: int) -> None:
+    """In a worker: Ctrl-C is left to the parent, and without a parent there is nothing to do."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    threading.Thread(target=_stop_when_orphaned, args=(parent,), daemon=True).start()
+
+
+def _stop_when_orphaned(parent: int) -> None:
+    """The first signal saves the run's state; the next finds no run and ends the process."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_SECONDS)
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20 * ORPHAN_SECONDS)

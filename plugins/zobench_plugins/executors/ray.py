@@ -1,0 +1,271 @@
+"""Runs as tasks of a Ray cluster, one that is there already or one that is started here.
+
+Ray schedules; what was lost is told to the suite, which submits it again. Ray's own retries are off:
+they would repeat what a generator has told already, and know nothing of a run that ends elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+from zobench.errors import ConfigError, ExecutorError
+from zobench.parameters import parameter
+from zobench.signals import Stop
+from zobench.suite.attempts import ATTEMPTS, attempt
+from zobench.suite.executors import GIB, ExecutorRequest
+from zobench.suite.planning import Job
+from zobench.suite.work import LatestProgress, Outcome, Progress
+
+STORE_BYTES = 90_000_000
+"""Of shared memory for the object store, near Ray's least: nothing large passes through it."""
+
+MEMORY = 1.0
+"""GiB that a run is given unless the user says otherwise."""
+
+TELL_SECONDS = 0.5
+LOOK_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RayParameters:
+    """Which cluster."""
+
+    address: str = parameter(
+        "local",
+        "host:port of a cluster's head, auto for the one on this machine, or local: start one",
+    )
+
+
+class RayExecutor:
+    """One task a run, with its resources; progress comes back through a streaming generator."""
+
+    def __init__(self, request: ExecutorRequest, parameters: RayParameters) -> None:
+        """Connects, and makes sure that every node can carry out runs.
+
+        Raises:
+            ConfigError: Ray is not installed.
+            ExecutorError: There is no cluster, or a node lacks something: it is said what and where.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError(
+                "executor 'ray' needs Ray: python -m pip install 'zobench[ray]'"
+            ) from error
+        self._ray = ray
+        self._request, self._resources = request, request.resources
+        self._cpus = request.resources.cpus or 1
+        self._memory = request.resources.memory or MEMORY
+        self._at: dict[Any, Job] = {}
+        self._progress: dict[Job, Progress] = {}
+        self._connect(parameters.address)
+        try:
+            self._check_nodes()
+        except BaseException:
+            self.close()
+            raise
+        # a process that was at a GPU keeps its memory, so each run there has a fresh one
+        task = ray.remote(max_calls=1) if self._resources.gpus else ray.remote
+        self._task = task(carry_out).options(
+            num_returns="streaming",
+            num_cpus=self._cpus,
+            num_gpus=self._resources.gpus,
+            memory=int(self._memory * GIB),
+            max_retries=0,
+        )
+
+    def _connect(self, address: str) -> None:
+        here: dict[str, Any] = {}
+        if address == "local":  # Ray misreads the limits of containers
+            import joblib
+
+            here = {"num_cpus": joblib.cpu_count(), "object_store_memory": STORE_BYTES}
+        try:
+            found = self._ray.init(
+                address=address, log_to_driver=False, logging_level="ERROR", **here
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise ExecutorError(
+                f"executor.address is {address!r}, but no Ray cluster answers there: {error}; start "
+                "one with: ray start --head, or let zobench start one: --address local"
+            ) from error
+        if found.dashboard_url:
+            self._request.note(f"Ray's dashboard: http://{found.dashboard_url}")
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
+
+    def _check_nodes(self) -> None:
+        """Compares every node with this machine, and looks whether it sees the run folders."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        mark = self._request.out / ATTEMPTS / f"mark-{secrets.token_hex(8)}"
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        names = list(self._request.distributions)
+        looks = {
+            self._ray.remote(_look())
+            .options(
+                num_cpus=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+            )
+            .remote(names, str(mark)): node
+            for node in self._nodes()
+        }
+        try:
+            _, silent = self._ray.wait(
+                list(looks), num_returns=len(looks), timeout=LOOK_SECONDS, fetch_local=False
+            )
+            lacking = [f"{_name(looks[ref])} does not answer" for ref in silent]
+            for ref, node in looks.items():
+                if ref not in silent:
+                    versions, sees = self._ray.get(ref)
+                    lacking += [f"{_name(node)} {each}" for each in self._lacks(versions, sees)]
+        finally:
+            with suppress(OSError):
+                mark.unlink()
+                mark.parent.rmdir()
+        if lacking:
+            raise ExecutorError(
+                "not every node of the Ray cluster can carry out these runs:"
+                + "".join(f"\n  - {each}" for each in lacking)
+            )
+        if not any(self._fits(node) for node in self._nodes()):
+            self._request.note(
+                f"no node of the cluster has {self._cpus} cores, {self._resources.gpus:g} GPUs and "
+                f"{self._memory:g} GiB for a run now; waiting for one"
+            )
+
+    def _lacks(self, versions: dict[str, str], sees: bool) -> Iterator[str]:
+        for name, version in self._request.distributions.items():
+            there = versions[name]
+            if not there:
+                yield f"lacks {name}, which is {version} here; install it there"
+            elif there != version:
+                yield f"has {name} {there}, but here it is {version}; install the same"
+        if self._request.shared and not sees:
+            yield (
+                f"does not see {self._request.out.resolve()}; give --out a folder that all nodes "
+                "share, or a URL such as s3://bucket/runs"
+            )
+
+    def _fits(self, node: dict[str, Any]) -> int:
+        """How many runs a node holds at a time."""
+        has = node["Resources"]
+        needs = {"CPU": self._cpus, "GPU": self._resources.gpus, "memory": self._memory * GIB}
+        return int(min(has.get(name, 0) // need for name, need in needs.items() if need))
+
+    @property
+    def capacity(self) -> int:
+        """What the nodes hold now, or ``--jobs``; one more than nothing, so that a cluster can grow."""
+        most = self._request.jobs or max(1, sum(map(self._fits, self._nodes())))
+        return most - len(self._at)
+
+    def submit(self, job: Job) -> None:
+        """Hands a run to Ray."""
+        self._at[self._task.remote(job, self._cpus)] = job
+
+    def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
+        """Runs that ended; one whose process or node died is ``lost``.
+
+        Raises:
+            ExecutorError: The cluster is gone.
+        """
+        ready = list(self._at)
+        while ready and self._at:
+            ready, _ = self._ray.wait(
+                list(self._at), num_returns=len(self._at), timeout=timeout, fetch_local=False
+            )
+            timeout = 0.0
+            for stream in ready:
+                outcome = self._next(stream)
+                if outcome is not None:
+                    job = self._at.pop(stream)
+                    self._progress.pop(job, None)
+                    yield job, outcome
+        if not self._ray.is_initialized():
+            raise ExecutorError("the Ray cluster is gone; the same command goes on once it is back")
+
+    def _next(self, stream: Any) -> Outcome | None:
+        """What a task says next: where it stands, or how it ended."""
+        errors = self._ray.exceptions
+        try:
+            found = self._ray.get(next(stream))
+        except StopIteration:
+            return Outcome("lost", "its task ended without a word")
+        except errors.TaskCancelledError:
+            return Outcome("interrupted")
+        except errors.RayTaskError as error:
+            return Outcome("failed", f"{type(error.cause).__name__}: {error.cause}")
+        except errors.RayError as error:
+            return Outcome("lost", f"its worker or node died ({type(error).__name__})")
+        if isinstance(found, Outcome):
+            return found
+        self._progress[self._at[stream]] = found
+        return None
+
+    def progress(self, job: Job) -> Progress | None:
+        """As the task told last."""
+        return self._progress.get(job)
+
+    def cancel(self) -> None:
+        """Interrupts every task; each saves its run's state before it ends."""
+        for stream in self._at:
+            self._ray.cancel(stream)
+
+    def close(self) -> None:
+        """Leaves the cluster, which ends what it runs for us."""
+        self._ray.shutdown()
+
+
+def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
+    """In a worker: tells where the run stands twice a second, and how it ended last."""
+    told, stop = LatestProgress(), Stop()
+    found: list[Outcome] = []
+
+    def run() -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        found.append(attempt(job, told, stop))
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(TELL_SECONDS)
+            yield told.now
+    except BaseException:  # cancelled
+        stop.asked = True
+        thread.join()
+        raise
+    yield found[0] if found else Outcome("failed", "the worker's thread ended without a word")
+
+
+def _look() -> Callable[[list[str], str], tuple[dict[str, str], bool]]:
+    """A function that needs nothing where it is run: it goes there by value, being nobody's global."""
+
+    def look(names: list[str], mark: str) -> tuple[dict[str, str], bool]:
+        import importlib.metadata
+        import os.path
+
+        found = {}
+        for name in names:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                found[name] = ""
+        return found, os.path.exists(mark)
+
+    return look
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"

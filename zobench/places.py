@@ -1,0 +1,227 @@
+"""Runs that are kept at a URL, such as ``s3://bucket/runs``, through fsspec.
+
+Runs are written on a local disk and published: the manifest goes last, so that a run whose upload was
+torn is not seen, or is seen as it was before. Whatever reads runs from a URL reads a local copy, which
+is brought up to date first and may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import files, store
+from .config import cache_folder
+from .errors import ConfigError, StoreError, ZobenchError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+INDEX = ".places.json"
+"""In a copy of a run: what its manifest at the URL was when the copy was made."""
+
+KEPT_HERE = (store.LOCK, "progress.json", INDEX)
+GROWING = (store.TRACE, store.TIMING)
+"""Uploaded before the checkpoint that counts their rows."""
+
+
+def is_url(place: str | Path) -> bool:
+    """Whether a place is a URL of a filesystem, and no path."""
+    return "://" in str(place)
+
+
+def local_folder(place: str | Path) -> Path:
+    """Where the runs of a place lie on this machine: the path itself, or where a URL is copied to."""
+    if not is_url(place):
+        return Path(place)
+    url = str(place).rstrip("/")
+    name = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
+    return cache_folder() / "places" / name / (url.rpartition("/")[2] or "runs")
+
+
+def fetch(place: str | Path) -> Path:
+    """A folder that holds what a place holds: the path itself, or an up-to-date copy of a URL.
+
+    Args:
+        place: A run, or a folder of runs.
+
+    Raises:
+        ConfigError: No filesystem is known for the URL.
+        StoreError: It cannot be read.
+    """
+    local = local_folder(place)
+    if not is_url(place):
+        return local
+    url = str(place).rstrip("/")
+    with _filesystem(url) as (system, root):
+        system.invalidate_cache()
+        there = _listed(system, root)
+        runs = {name.rpartition("/")[0] for name in there if name.endswith(store.MANIFEST)}
+        runs = {run for run in runs if run.count("/") == 0}
+        for run in sorted(runs):
+            mine = {name: note for name, note in there.items() if _belongs(name, run)}
+            _copy_here(system, root, run, mine, local / run if run else local)
+        _forget(local, runs)
+    return local
+
+
+def fetch_run(url: str, folder: Path) -> None:
+    """Brings the copy of one run up to date, unless the run here is not there yet.
+
+    Args:
+        url: Of the run's folder of runs.
+        folder: Of the copy; its name is the run's.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    with _filesystem(f"{url}/{folder.name}") as (system, root):
+        system.invalidate_cache()
+        there = _listed(system, root)
+        if store.MANIFEST in there:
+            _copy_here(system, root, "", there, folder)
+
+
+def publish_run(folder: Path, url: str) -> None:
+    """Uploads a run, its manifest last; a finished one that is there already is left alone.
+
+    Args:
+        folder: Of the run here.
+        url: Of the folder of runs that it belongs to.
+
+    Raises:
+        StoreError: It cannot be written; the run here is whole.
+    """
+    if not store.is_run(folder):
+        return
+    with _filesystem(f"{url.rstrip('/')}/{folder.name}") as (system, root):
+        system.invalidate_cache()
+        there = _listed(system, root)
+        if store.MANIFEST in there and _status(system, root) == "done":
+            return
+        names = [
+            str(path.relative_to(folder))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name not in KEPT_HERE and path.suffix != ".part"
+        ]
+        manifest = store.MANIFEST
+        last = [name for name in names if name.startswith(store.CHECKPOINT.parent.name)]
+        first = [name for name in names if name not in (*last, manifest)]
+        for group in (first, last, [manifest]):
+            if group:
+                system.put(
+                    [str(folder / name) for name in group], [f"{root}/{name}" for name in group]
+                )
+        stale = [f"{root}/{name}" for name in there if name not in names]
+        if stale:
+            system.rm(stale)
+        system.invalidate_cache()
+        files.write_json(folder / INDEX, _mark(_listed(system, root)[manifest]))
+
+
+@contextmanager
+def published(place: str | Path) -> Iterator[Path]:
+    """A local folder of runs to write to; what is new in it is published at the end, come what may."""
+    folder = local_folder(place)
+    before = set(store.run_folders(folder)) if is_url(place) else set()
+    try:
+        yield folder
+    finally:
+        if is_url(place):
+            for run in set(store.run_folders(folder)) - before:
+                publish_run(run, str(place).rstrip("/"))
+
+
+@contextmanager
+def published_run(place: str | Path) -> Iterator[Path]:
+    """The local folder of one run to go on with; published again at the end, come what may."""
+    folder = fetch(place)
+    try:
+        yield folder
+    finally:
+        if is_url(place):
+            publish_run(folder, str(place).rstrip("/").rpartition("/")[0])
+
+
+def _copy_here(
+    system: AbstractFileSystem, root: str, run: str, there: Mapping[str, Any], folder: Path
+) -> None:
+    """Downloads a run whose manifest has changed; one that is further here than there stays."""
+    prefix = f"{run}/" if run else ""
+    mark = _mark(there[prefix + store.MANIFEST])
+    with suppress(StoreError):
+        if files.read_json(folder / INDEX) == mark:
+            return
+    if store.is_done(folder) and not (folder / INDEX).exists():
+        return  # made here, and not published yet
+    shutil.rmtree(folder, ignore_errors=True)
+    names = sorted(there, key=lambda name: name.endswith(store.MANIFEST))
+    with files.disk_errors(folder):
+        for group in (names[:-1], names[-1:]):
+            targets = [folder / name.removeprefix(prefix) for name in group]
+            for target in targets:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            if group:
+                system.get([f"{root}/{name}" for name in group], [str(each) for each in targets])
+    files.write_json(folder / INDEX, mark)
+
+
+def _forget(local: Path, runs: Iterable[str]) -> None:
+    """Copies of runs that are not there any more."""
+    for folder in store.run_folders(local) if local.is_dir() else []:
+        copied = (folder / INDEX).exists()
+        if copied and folder != local and folder.name not in runs:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _belongs(name: str, run: str) -> bool:
+    return name.startswith(f"{run}/") if run else True
+
+
+def _listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
+    """All files below a folder by their relative names, with what the filesystem says of each."""
+    try:
+        found = system.find(root, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {name.removeprefix(root).lstrip("/"): note for name, note in found.items()}
+
+
+def _mark(note: Mapping[str, Any]) -> str:
+    """Changes whenever the file does, as far as the filesystem tells."""
+    return hashlib.blake2b(
+        json.dumps(dict(note), sort_keys=True, default=str).encode(), digest_size=16
+    ).hexdigest()
+
+
+def _status(system: AbstractFileSystem, root: str) -> str:
+    return str(json.loads(system.cat_file(f"{root}/{store.MANIFEST}"))["status"])
+
+
+@contextmanager
+def _filesystem(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
+    """The filesystem of a URL and the path in it; its faults become errors of ours."""
+    import fsspec
+
+    scheme = url.partition("://")[0]
+    try:
+        system, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        extra = {"s3": "s3", "gs": "gs", "gcs": "gs"}.get(scheme)
+        advice = f"pip install 'zobench[{extra}]'" if extra else "see fsspec's list of filesystems"
+        raise ConfigError(f"{url}: {error}; {advice}") from error
+    try:
+        yield system, root.rstrip("/")
+    except ZobenchError:
+        raise
+    except Exception as error:  # every filesystem has its own
+        raise StoreError(
+            f"{url} cannot be read or written: {type(error).__name__}: {error}; what was computed is "
+            f"safe here, in {local_folder(url)} or beside it: mend the access, then run the same "
+            "command again"
+        ) from error
