@@ -7,7 +7,10 @@ they would repeat what a generator has told already, and know nothing of a run t
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +33,8 @@ MEMORY = 1.0
 
 TELL_SECONDS = 0.5
 LOOK_SECONDS = 60.0
+HEAD_SECONDS = 5.0
+CONNECT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class RayExecutor:
             ExecutorError: There is no cluster, or a node lacks something: it is said what and where.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         try:
             import ray
         except ImportError as error:
@@ -87,15 +93,23 @@ class RayExecutor:
             import joblib
 
             here = {"num_cpus": joblib.cpu_count(), "object_store_memory": STORE_BYTES}
+        if re.fullmatch(r"[^:]+:\d+", address) and not _answers(address):  # Ray would take minutes
+            raise ExecutorError(
+                f"executor.address is {address!r}, but nobody answers there; start a cluster with: "
+                "ray start --head, or let zobench start one: --address local"
+            )
         try:
             found = self._ray.init(
                 address=address, log_to_driver=False, logging_level="ERROR", **here
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise ExecutorError(
-                f"executor.address is {address!r}, but no Ray cluster answers there: {error}; start "
-                "one with: ray start --head, or let zobench start one: --address local"
+                f"executor.address is {address!r}, but no Ray cluster can be reached so: {error}; is "
+                "one there (ray start --head), of this version of Ray, and is RAY_AUTH_TOKEN its "
+                "token? --address local starts one here"
             ) from error
+        self._head = self._ray.get_runtime_context().gcs_address
+        self._looked = time.monotonic()
         if found.dashboard_url:
             self._request.note(f"Ray's dashboard: http://{found.dashboard_url}")
 
@@ -178,6 +192,7 @@ class RayExecutor:
         Raises:
             ExecutorError: The cluster is gone.
         """
+        self._require_head()
         ready = list(self._at)
         while ready and self._at:
             ready, _ = self._ray.wait(
@@ -190,8 +205,18 @@ class RayExecutor:
                     job = self._at.pop(stream)
                     self._progress.pop(job, None)
                     yield job, outcome
-        if not self._ray.is_initialized():
-            raise ExecutorError("the Ray cluster is gone; the same command goes on once it is back")
+
+    def _require_head(self) -> None:
+        """Ray itself would wait for a minute, then end this process without a word of ours."""
+        now = time.monotonic()
+        if now - self._looked < HEAD_SECONDS:
+            return
+        self._looked = now
+        if not any(_answers(self._head) for _ in range(3)):
+            raise ExecutorError(
+                f"the head of the Ray cluster, {self._head}, does not answer any more; what runs have "
+                "saved is safe, and the same command goes on once a cluster is back"
+            )
 
     def _next(self, stream: Any) -> Outcome | None:
         """What a task says next: where it stands, or how it ended."""
@@ -265,6 +290,16 @@ def _look() -> Callable[[list[str], str], tuple[dict[str, str], bool]]:
         return found, os.path.exists(mark)
 
     return look
+
+
+def _answers(address: str) -> bool:
+    """Whether anybody listens at host:port."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _name(node: dict[str, Any]) -> str:
