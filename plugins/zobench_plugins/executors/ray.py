@@ -33,7 +33,7 @@ MEMORY = 1.0
 
 TELL_SECONDS = 0.5
 LOOK_SECONDS = 60.0
-HEAD_SECONDS = 5.0
+HEAD_TRIES = 3
 CONNECT_SECONDS = 3.0
 
 
@@ -58,7 +58,6 @@ class RayExecutor:
             ExecutorError: There is no cluster, or a node lacks something: it is said what and where.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         try:
             import ray
         except ImportError as error:
@@ -109,7 +108,6 @@ class RayExecutor:
                 "token? --address local starts one here"
             ) from error
         self._head = self._ray.get_runtime_context().gcs_address
-        self._looked = time.monotonic()
         if found.dashboard_url:
             self._request.note(f"Ray's dashboard: http://{found.dashboard_url}")
 
@@ -179,6 +177,7 @@ class RayExecutor:
     @property
     def capacity(self) -> int:
         """What the nodes hold now, or ``--jobs``; one more than nothing, so that a cluster can grow."""
+        self._require_head()
         most = self._request.jobs or max(1, sum(map(self._fits, self._nodes())))
         return most - len(self._at)
 
@@ -207,16 +206,15 @@ class RayExecutor:
                     yield job, outcome
 
     def _require_head(self) -> None:
-        """Ray itself would wait for a minute, then end this process without a word of ours."""
-        now = time.monotonic()
-        if now - self._looked < HEAD_SECONDS:
-            return
-        self._looked = now
-        if not any(_answers(self._head) for _ in range(3)):
-            raise ExecutorError(
-                f"the head of the Ray cluster, {self._head}, does not answer any more; what runs have "
-                "saved is safe, and the same command goes on once a cluster is back"
-            )
+        """Asked before each call that would wait for a minute, then end this process without a word."""
+        for _ in range(HEAD_TRIES):
+            if _answers(self._head):
+                return
+            time.sleep(TELL_SECONDS)
+        raise ExecutorError(
+            f"the head of the Ray cluster, {self._head}, does not answer any more; what runs have "
+            "saved is safe, and the same command goes on once a cluster is back"
+        )
 
     def _next(self, stream: Any) -> Outcome | None:
         """What a task says next: where it stands, or how it ended."""
