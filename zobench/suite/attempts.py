@@ -47,12 +47,10 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
         if store.is_done(job.folder):
             return Outcome("done")
         own = _begin(job)
-        try:
-            told = listener or FileListener(progress_folder(job))
-            outcome = work(replace(job, folder=own), told, stop, alone=True)
-            _put_in_place(own, job.folder)
-        finally:
-            shutil.rmtree(own.parent, ignore_errors=True)
+        told = listener or FileListener(progress_folder(job))
+        outcome = work(replace(job, folder=own), told, stop, alone=True)
+        _put_in_place(own, job.folder)
+        shutil.rmtree(own.parent, ignore_errors=True)
         if store.is_done(job.folder):  # others' attempts are not needed any more
             shutil.rmtree(progress_folder(job), ignore_errors=True)
             with suppress(OSError):  # the last one leaves no trace

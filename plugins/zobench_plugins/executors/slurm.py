@@ -1,0 +1,237 @@
+"""Runs as jobs of SLURM, by submitit: one job array for all that is submitted at a time.
+
+submitit writes the scripts and the files through which a job gets its task, under ``.submitit`` in the
+folder of run folders, which must be on a filesystem that all nodes share. How a run ended is read from
+files of ours, so SLURM's accounting is not needed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from zobench import files, store
+from zobench.errors import ConfigError, ExecutorError, StoreError
+from zobench.parameters import parameter
+from zobench.suite.attempts import attempt, progress_folder
+from zobench.suite.executors import ExecutorRequest
+from zobench.suite.planning import Job
+from zobench.suite.work import Outcome, Progress, read_progress
+
+FOLDER = ".submitit"
+ARRAY = 1000
+"""Jobs of one array; SLURM's own default limit is 1,001."""
+
+ENDED = (
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "TIMEOUT",
+)
+LOOK_SECONDS = 5.0
+"""Between two questions to SLURM's controller, which many people ask."""
+
+REQUEUES = 1000
+"""Time-outs and preemptions after which a run's job goes on; each goes on where the last ended."""
+
+
+@dataclass(frozen=True)
+class SlurmParameters:
+    """What sbatch is told."""
+
+    partition: str = parameter("", "partition; empty for SLURM's default")
+    gres: str = parameter("", "generic resources of each run, e.g. gpu:1")
+    array_max: int = parameter(0, "jobs of the array that run at a time; 0 for no limit", low=0)
+    minutes: int = parameter(
+        240, "time limit of a job; a run that needs longer goes on in another", low=1
+    )
+    extra: str = parameter("", "more of sbatch's options, e.g. account=lab,qos=low")
+
+
+class SlurmExecutor:
+    """A job array a call; a job that times out or is preempted is put back into SLURM's queue."""
+
+    def __init__(self, request: ExecutorRequest, parameters: SlurmParameters) -> None:
+        """Submits nothing yet.
+
+        Raises:
+            ConfigError: submitit or SLURM is not here, or an option is none of sbatch's.
+        """
+        try:
+            import submitit
+        except ImportError as error:
+            raise ConfigError(
+                "executor 'slurm' needs submitit: python -m pip install 'zobench[slurm]'"
+            ) from error
+        if shutil.which("sbatch") is None or shutil.which("srun") is None:
+            raise ConfigError(
+                "executor 'slurm' needs sbatch and srun, which are not here; call zobench on a login "
+                "node of the cluster"
+            )
+        resources = request.resources
+        if resources.gpus % 1:
+            raise ConfigError(f"--gpus-per-run is {resources.gpus:g}, but SLURM gives whole GPUs")
+        self._cpus = resources.cpus or 1
+        self._jobs = request.jobs
+        # srun finds its files by absolute paths only
+        self._folder = request.out.resolve() / FOLDER
+        self._engine = submitit.AutoExecutor(
+            self._folder, cluster="slurm", slurm_max_num_timeout=REQUEUES
+        )
+        self._engine.update_parameters(
+            name="zobench",
+            timeout_min=parameters.minutes,
+            cpus_per_task=self._cpus,
+            stderr_to_stdout=True,
+            slurm_array_parallelism=parameters.array_max or ARRAY,
+            slurm_additional_parameters=_options(parameters.extra),
+            **({"slurm_partition": parameters.partition} if parameters.partition else {}),
+            **({"slurm_gres": parameters.gres} if parameters.gres else {}),
+            **({"gpus_per_node": int(resources.gpus)} if resources.gpus else {}),
+            **({"mem_gb": resources.memory} if resources.memory else {}),
+        )
+        self._waiting: list[Job] = []
+        self._at: dict[str, tuple[Job, Any, Path]] = {}
+        self._looked = 0.0
+        self._cancelled = False
+
+    @property
+    def capacity(self) -> int:
+        """All that is left: SLURM queues; or ``--jobs``."""
+        held = len(self._waiting) + len(self._at)
+        return (self._jobs or held + ARRAY) - held
+
+    def submit(self, job: Job) -> None:
+        """Puts a run among those that go into the next array."""
+        self._waiting.append(job)
+
+    def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
+        """Submits what waits as one array, then says which runs ended.
+
+        Raises:
+            ExecutorError: SLURM does not take the array.
+        """
+        while self._waiting and not self._cancelled:
+            self._submit(self._waiting[:ARRAY])
+            del self._waiting[:ARRAY]
+        time.sleep(timeout)
+        if time.monotonic() - self._looked < LOOK_SECONDS and not self._cancelled:
+            return
+        self._looked = time.monotonic()
+        states = self._states()
+        if states is None:
+            return
+        for name, (job, _, told) in list(self._at.items()):
+            state = states.get(name, "COMPLETED")  # SLURM forgets jobs minutes after their end
+            if state in ENDED:
+                del self._at[name]
+                outcome = self._outcome(job, told, state)
+                if outcome.state == "interrupted" and not self._cancelled:
+                    self._waiting.append(job)  # preempted; it has saved itself
+                else:
+                    yield job, outcome
+        while self._cancelled and self._waiting:
+            yield self._waiting.pop(), Outcome("interrupted")
+
+    def _submit(self, jobs: Sequence[Job]) -> None:
+        told = [self._folder / "outcomes" / f"{secrets.token_hex(8)}.json" for _ in jobs]
+        tasks = [Task(job, path, self._cpus) for job, path in zip(jobs, told, strict=True)]
+        try:
+            submitted = self._engine.submit_array(tasks)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            raise ExecutorError(f"SLURM does not take the job array: {error}") from error
+        for job, held, path in zip(jobs, submitted, told, strict=True):
+            self._at[held.job_id] = job, held, path
+
+    def _states(self) -> dict[str, str] | None:
+        """SLURM's word for every job that it still knows; ``None`` if it does not answer."""
+        arrays = ",".join(sorted({name.partition("_")[0] for name in self._at}))
+        if not arrays:
+            return {}
+        words = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]
+        try:
+            found = subprocess.run(
+                [*words, f"--jobs={arrays}"], capture_output=True, text=True, check=True, timeout=60
+            )
+        except subprocess.CalledProcessError as error:
+            return {} if "Invalid job id" in error.stderr else None
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        rows = (line.split() for line in found.stdout.splitlines())
+        return {row[0]: row[1] for row in rows if len(row) > 1}
+
+    def _outcome(self, job: Job, told: Path, state: str) -> Outcome:
+        with suppress(StoreError, TypeError):
+            return Outcome(**files.read_json(told))
+        if store.is_done(job.folder):
+            return Outcome("done")
+        if self._cancelled:
+            return Outcome("interrupted")
+        if state == "CANCELLED":
+            return Outcome("failed", "somebody has cancelled its job")
+        return Outcome("lost", f"its job ended as {state}; see {self._folder}")
+
+    def progress(self, job: Job) -> Progress | None:
+        """As the job writes it down."""
+        return read_progress(progress_folder(job))
+
+    def cancel(self) -> None:
+        """Cancels every job; one that runs saves its run's state before it ends."""
+        self._cancelled = True
+        for _, held, _ in self._at.values():
+            held.cancel(check=False)
+
+    def close(self) -> None:
+        """Cancels what is left."""
+        self.cancel()
+
+
+class Task:
+    """What a job does; submitit hands it to the job, and to the next one after a time-out."""
+
+    def __init__(self, job: Job, told: Path, threads: int) -> None:
+        """Keeps what the job needs.
+
+        Args:
+            job: The run.
+            told: Where the job writes how the run ended.
+            threads: Cores of the job.
+        """
+        self._job, self._told, self._threads = job, told, threads
+
+    def __call__(self) -> None:
+        """Carries the run to its end, or to where SLURM ends the job."""
+        import torch
+
+        torch.set_num_threads(self._threads)
+        files.write_json(self._told, asdict(attempt(self._job)))
+
+    def checkpoint(self) -> Any:
+        """For submitit, when time is up: the same again; the run's own checkpoint is on disk."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _options(text: str) -> dict[str, str]:
+    found = {}
+    for option in filter(None, text.split(",")):
+        name, equals, value = option.strip().removeprefix("--").partition("=")
+        if not equals:
+            raise ConfigError(
+                f"executor.extra holds {option!r}, but must hold name=value, e.g. account=lab,qos=low"
+            )
+        found[name] = value
+    return found
