@@ -103,6 +103,7 @@ def publish_run(folder: Path, url: str) -> None:
         system.invalidate_cache()
         there = _listed(system, root)
         if store.MANIFEST in there and _status(system, root) == "done":
+            files.write_json(folder / INDEX, _mark(there[store.MANIFEST]))
             return
         names = [
             str(path.relative_to(folder))
@@ -122,6 +123,11 @@ def publish_run(folder: Path, url: str) -> None:
             system.rm(stale)
         system.invalidate_cache()
         files.write_json(folder / INDEX, _mark(_listed(system, root)[manifest]))
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a run here was published, or was copied from where it was."""
+    return (folder / INDEX).exists()
 
 
 @contextmanager
@@ -210,7 +216,8 @@ def _filesystem(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
 
     scheme = url.partition("://")[0]
     try:
-        system, root = fsspec.core.url_to_fs(url)
+        options = {"auto_mkdir": True} if scheme in ("file", "local") else {}
+        system, root = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
         extra = {"s3": "s3", "gs": "gs", "gcs": "gs"}.get(scheme)
         advice = f"pip install 'zobench[{extra}]'" if extra else "see fsspec's list of filesystems"

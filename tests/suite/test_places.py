@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -149,6 +150,7 @@ def test_a_torn_upload_is_no_run_and_the_next_one_completes_it(
         nonlocal left
         left -= 1
         if left < 0:
+            await asyncio.sleep(1)
             raise OSError("the line is dead")
         return await whole(self, *words, **more)
 
@@ -212,6 +214,22 @@ def test_any_filesystem_will_do(machine: Machine, suite_file: Write, tmp_path: P
 def test_a_filesystem_that_is_not_installed_is_named(url: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         places.fetch(url)
+
+
+def test_what_could_not_be_published_is_published_by_the_next_call(
+    machine: Machine, suite_file: Write, tmp_path: Path
+) -> None:
+    words = ("suite", str(suite_file('"random"', seeds="1")), "--out")
+    shelf = tmp_path / "shelf"
+    shelf.write_text("a file where a folder should be")
+    torn = machine("one", *words, shelf.as_uri())
+    assert torn.returncode in (1, 3), torn.stderr
+    shelf.unlink()
+    again = machine("one", *words, shelf.as_uri())
+    assert again.returncode == 0, again.stderr
+    (run,) = store.run_folders(shelf)
+    assert store.is_done(run)
+    assert store.read_manifest(run)["resumed"] == 0
 
 
 def test_a_server_that_is_not_there_loses_nothing(

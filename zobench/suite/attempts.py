@@ -44,23 +44,29 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
     try:
         if job.url:
             places.fetch_run(job.url, job.folder)
-        if store.is_done(job.folder):
-            return Outcome("done")
-        own = _begin(job)
-        told = listener or FileListener(progress_folder(job))
-        outcome = work(replace(job, folder=own), told, stop, alone=True)
-        _put_in_place(own, job.folder)
-        shutil.rmtree(own.parent, ignore_errors=True)
-        if store.is_done(job.folder):  # others' attempts are not needed any more
-            shutil.rmtree(progress_folder(job), ignore_errors=True)
-            with suppress(OSError):  # the last one leaves no trace
-                progress_folder(job).parent.rmdir()
-            outcome = Outcome("done")
+        outcome = Outcome("done")
+        if not store.is_done(job.folder):
+            outcome = _carried_out(job, listener, stop)
         if job.url:
             places.publish_run(job.folder, job.url)
     except (ZobenchError, OSError) as error:
         return Outcome("failed", str(error))
     return outcome
+
+
+def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> Outcome:
+    """One attempt, in a folder of its own; a killed one leaves it for the next."""
+    own = _begin(job)
+    told = listener or FileListener(progress_folder(job))
+    outcome = work(replace(job, folder=own), told, stop, alone=True)
+    _put_in_place(own, job.folder)
+    shutil.rmtree(own.parent, ignore_errors=True)
+    if not store.is_done(job.folder):
+        return outcome
+    shutil.rmtree(progress_folder(job), ignore_errors=True)  # nobody needs others' attempts now
+    with suppress(OSError):  # the last one leaves no trace
+        progress_folder(job).parent.rmdir()
+    return Outcome("done")
 
 
 def _begin(job: Job) -> Path:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import store
+from .. import places, store
 from ..config import RunConfig
 from ..errors import ServiceError, ZobenchError
 from ..execution import new_manifest, slug
@@ -35,6 +35,11 @@ class Job:
     identity: str
     trackers: tuple[str, ...] = ()
     url: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do: the run is finished and where it belongs."""
+        return store.is_done(self.folder) and (not self.url or places.is_published(self.folder))
 
 
 def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: Listener) -> list[Job]:

@@ -29,7 +29,7 @@ class Running:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.standings: dict[Job, Standing] = {
-            job: "done" if store.is_done(job.folder) else "waiting" for job in jobs
+            job: "done" if job.done else "waiting" for job in jobs
         }
         self.errors: dict[Job, str] = {}
         self._lives = dict.fromkeys(jobs, LIVES)
@@ -58,7 +58,7 @@ class Running:
         """Runs of others that have ended are done, or ours to go on with."""
         for job in self.those("elsewhere"):
             if not store.is_busy(job.folder):
-                self.standings[job] = "done" if store.is_done(job.folder) else "waiting"
+                self.standings[job] = "done" if job.done else "waiting"
 
 
 def run_jobs(
