@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from .errors import ConfigError
@@ -78,8 +79,14 @@ def parameter(
     return dataclasses.field(default=default, metadata=notes)
 
 
-def declarations(parameters: type) -> dict[str, Declaration]:
+def declarations(parameters: type) -> Mapping[str, Declaration]:
     """The declared parameters of a ``Parameters`` class, by name."""
+    return _declarations(parameters)
+
+
+@functools.cache
+def _declarations(parameters: Hashable) -> Mapping[str, Declaration]:
+    assert isinstance(parameters, type)
     types = typing.get_type_hints(parameters)
     return {
         field.name: Declaration(

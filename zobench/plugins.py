@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 import pluggy
@@ -72,6 +73,7 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
     Raises:
         PluginError: A plugin cannot be imported, misspells a hook, or takes a name already taken.
     """
+    distribution_version.cache_clear()  # something may have been installed meanwhile
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     if entry_points is None:
@@ -93,6 +95,7 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
     return Registry({kind: _collect(manager, kind, sources) for kind in KINDS})
 
 
+@cache
 def distribution_version(name: str) -> str:
     """Version of an installed distribution; ``unknown`` where there is none of that name."""
     try:

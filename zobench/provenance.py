@@ -16,6 +16,7 @@ import numpy as np
 
 from .assembly import Parts
 from .plugins import distribution_version
+from .splitting import Split
 
 
 def provenance(parts: Parts) -> dict[str, Any]:
@@ -58,14 +59,17 @@ def _split_notes(parts: Parts) -> dict[str, Any]:
     records, split = parts.dataset.records, parts.split
     label, sensitive = records.label[split.train], records.sensitive[split.train]
     return {
-        "digest": hashlib.blake2b(
-            split.train.tobytes() + split.test.tobytes(), digest_size=8
-        ).hexdigest(),
+        "digest": split_digest(split),
         "train": len(split.train),
         "test": len(split.test),
         "test_patients": len(np.unique(records.patient[split.test])),
         "train_positive_rate": [float(label[sensitive == group].mean()) for group in (0, 1)],
     }
+
+
+def split_digest(split: Split) -> str:
+    """Digest of the rows of a split."""
+    return hashlib.blake2b(split.train.tobytes() + split.test.tobytes(), digest_size=8).hexdigest()
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar
 
 from .accounts import close_and_tell
@@ -12,10 +13,25 @@ from .config import RunConfig
 from .datasets import Dataset
 from .encoders import Encoder
 from .errors import ZobenchError
+from .execution import new_manifest
+from .files import Json
+from .identity import identity
 from .plugins import Registry
 from .progress import Listener
+from .provenance import split_digest
+from .splitting import SplitParameters, make_split
+from .streams import generator
 
 Made = TypeVar("Made")
+FIELDS = tuple(each.name for each in fields(RunConfig))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A run's manifest, as it is for every seed but for the seed and the split, and its dataset."""
+
+    manifest: Json
+    dataset: Dataset
 
 
 class Workshop:
@@ -30,6 +46,8 @@ class Workshop:
         self.registry, self.listener = registry, listener
         self._encoders: dict[str, Encoder | ZobenchError] = {}
         self._datasets: dict[str, Dataset | ZobenchError] = {}
+        self._problems: dict[str, _Problem] = {}
+        self._splits: dict[str, str] = {}
 
     def parts(self, config: RunConfig) -> Parts:
         """Everything that a config names, checked.
@@ -56,6 +74,32 @@ class Workshop:
         key = _key(config.encoder, settings, config.device, config.precision, config.quantize)
         made = _once(self._encoders, key, encoder)
         return fit_parts(config, self.registry, made, dataset)
+
+    def identity(self, config: RunConfig) -> str:
+        """Identity of the run that a config asks for; runs that differ in the seed are checked once.
+
+        Raises:
+            ZobenchError: As :meth:`parts`.
+        """
+        seedless = _key({each: getattr(config, each) for each in FIELDS if each != "seed"})
+        if seedless not in self._problems:
+            parts = self.parts(config)
+            self._problems[seedless] = _Problem(new_manifest(config, parts), parts.dataset)
+        known = self._problems[seedless]
+        manifest = known.manifest
+        if config.seed != manifest["config"]["seed"]:
+            settings = manifest["parameters"]["split"]
+            key = _key(id(known.dataset), settings, config.seed)
+            if key not in self._splits:
+                rng = generator(config.seed, "split")
+                split = make_split(known.dataset, SplitParameters(**settings), rng)
+                self._splits[key] = split_digest(split)
+            manifest = {
+                **manifest,
+                "config": {**manifest["config"], "seed": config.seed},
+                "split": {"digest": self._splits[key]},
+            }
+        return identity(manifest)
 
     def __enter__(self) -> Self:
         """Nothing is made yet."""

@@ -79,13 +79,17 @@ def report(
         Path | None, typer.Option(help="Suite file that names the targets and the title.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    most: Annotated[
+        int | None,
+        typer.Option("--sample", help="At most so many runs, evenly of all optimizers.", min=1),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:
     """Make one self-contained HTML page about many runs."""
     from ..places import fetch
     from .report import write_report
 
-    write_report([fetch(each) for each in runs], out, suite, title, force)
+    write_report([fetch(each) for each in runs], out, suite, title, force, most)
 
 
 @app.command(rich_help_panel="Many runs")

@@ -8,15 +8,24 @@ from pathlib import Path
 from ..errors import ConfigError, NotARunError
 from ..report.content import collect
 from ..report.rendering import render, write_page
+from ..sampling import sample
 from ..statistics.measured import measure, run_folders
 from ..suite.file import TARGETS, read_suite
 from .console import ConsoleListener, output_console
 
+MANY = 500
+"""Runs on one page above which it opens slowly."""
+
 
 def write_report(
-    paths: list[Path], out: Path, suite: Path | None, title: str | None, force: bool
+    paths: list[Path],
+    out: Path,
+    suite: Path | None,
+    title: str | None,
+    force: bool,
+    most: int | None = None,
 ) -> None:
-    """Reads runs, computes what there is to say, and writes the page.
+    """Reads runs, or a sample of at most so many, computes what there is to say, writes the page.
 
     Raises:
         ZobenchError: There are no runs, they do not go together, or the page cannot be written.
@@ -27,7 +36,9 @@ def write_report(
         raise ConfigError(f"{out.parent} is not a folder")
     declared = read_suite(suite) if suite is not None else None
     targets = declared.targets if declared is not None else TARGETS
-    folders = run_folders(paths)
+    folders = there = run_folders(paths)
+    if most is not None:
+        folders = sample(there, most)
     with ConsoleListener() as listener:
         listener.phase("read runs", len(folders))
         runs = []
@@ -39,7 +50,13 @@ def write_report(
         listener.phase("compute", len(groups))
         content = collect(runs, targets, listener.update)
         name = title or (declared.name if declared is not None else "zobench report")
+        if len(folders) < len(there):
+            name += f" (a sample of {len(folders):,} of {len(there):,} runs)"
         write_page(out, render(name, content, runs))
+    if most is None and len(runs) > MANY:
+        listener.note(
+            f"a page about {len(runs):,} runs is slow to open; --sample {MANY} makes a lighter one"
+        )
     size = out.stat().st_size / 1e6
     output_console().print(
         f"wrote {out}: {len(runs)} runs, {size:.1f} MB", soft_wrap=True, highlight=False

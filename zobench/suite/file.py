@@ -109,6 +109,7 @@ def _configs(content: Mapping[str, Any], folder: Path, out: Problems) -> tuple[R
     common = {key: value for key, value in common.items() if key in RUN}
     split = _table(content, "split", out)
     found: list[RunConfig] = []
+    known: set[str] = set()
     problems_of_data = [
         (dataset, disease) for dataset in datasets for disease in (dataset.diseases or diseases)
     ]
@@ -138,11 +139,12 @@ def _configs(content: Mapping[str, Any], folder: Path, out: Problems) -> tuple[R
             except (ConfigError, TypeError) as error:
                 out.append(str(error))
                 continue
-            if config in found:
+            if repr(config) in known:
                 out.append(
                     f"the run of {optimizer.name} in {space} on {dataset.name}/{disease} with seed "
                     f"{seed} is declared twice"
                 )
+            known.add(repr(config))
             found.append(config)
     return tuple(found)
 

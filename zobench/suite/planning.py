@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import places, store
 from ..config import RunConfig
 from ..errors import ServiceError, ZobenchError
-from ..execution import new_manifest, slug
+from ..execution import slug
 from ..identity import identity
 from ..plugins import Registry
 from ..progress import Listener
@@ -62,7 +62,7 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
     with Workshop(registry, listener) as workshop:
         for config in suite.configs:
             try:
-                name = identity(new_manifest(config, workshop.parts(config)))
+                name = workshop.identity(config)
             except ServiceError:
                 raise  # a fault of the service, not of the file
             except ZobenchError as error:

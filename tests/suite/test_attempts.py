@@ -1,0 +1,121 @@
+"""Attempts at one run that know nothing of each other: late ones, dead ones, ones that live on."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from cluster.conftest import same_runs
+from tiny import config
+
+from zobench import files, store
+from zobench.config import RunConfig
+from zobench.signals import Stop
+from zobench.suite.attempts import ATTEMPTS, attempt
+from zobench.suite.planning import Job
+from zobench.suite.work import LatestProgress
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_plugin(tiny_installed: None) -> None:
+    """All of these runs need it."""
+
+
+def job(tmp_path: Path, where: str = "runs", wanted: RunConfig | None = None) -> Job:
+    return Job(wanted or config("random"), tmp_path / where / "one", "x")
+
+
+class StopAfter(LatestProgress):
+    """Asks to stop once so many queries are spent."""
+
+    def __init__(self, queries: int) -> None:
+        super().__init__()
+        self.stop, self._queries = Stop(), queries
+
+    def update(self, done: int, **figures: float) -> None:
+        super().update(done, **figures)
+        if self.now["phase"] == "optimize" and done >= self._queries:
+            self.stop.asked = True
+
+
+def interrupted(wanted: Job, queries: int) -> None:
+    told = StopAfter(queries)
+    assert attempt(wanted, told, told.stop).state == "interrupted"
+
+
+def test_attempts_go_on_where_the_last_one_was(tmp_path: Path) -> None:
+    wanted = job(tmp_path)
+    interrupted(wanted, 100)
+    interrupted(wanted, 300)
+    assert attempt(wanted).state == "done"
+    assert attempt(wanted).state == "done"
+    assert store.read_manifest(wanted.folder)["resumed"] == 2
+    assert not (wanted.folder.parent / ATTEMPTS).exists()
+    twin = job(tmp_path, "twin")
+    assert attempt(twin).state == "done"
+    same_runs(twin.folder.parent, wanted.folder.parent)
+
+
+def test_a_dead_attempt_s_folder_is_the_next_one_s_beginning(tmp_path: Path) -> None:
+    wanted = job(tmp_path)
+    interrupted(wanted, 200)
+    dead = wanted.folder.parent / ATTEMPTS / "one" / "1-dead" / "one"
+    dead.parent.mkdir(parents=True)
+    wanted.folder.rename(dead)  # as kill -9 leaves it
+    files.append_lines(dead / store.TRACE, b'{"torn": ')
+    assert attempt(wanted).state == "done"
+    assert store.read_manifest(wanted.folder)["resumed"] == 1
+    assert not dead.exists()
+
+
+def test_of_two_that_end_the_second_yields(tmp_path: Path) -> None:
+    slow = config("troubled").with_settings("optimizer", pause=0.05)
+    wanted = job(tmp_path, wanted=slow)
+    outcomes: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: outcomes.append(attempt(wanted, LatestProgress()).state))
+        for _ in range(3)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert outcomes == ["done"] * 3
+    twin = job(tmp_path, "twin", slow)
+    attempt(twin)
+    same_runs(twin.folder.parent, wanted.folder.parent)
+    assert not (wanted.folder.parent / ATTEMPTS).exists()
+
+
+def test_one_that_was_thought_dead_does_not_undo_what_is_further(tmp_path: Path) -> None:
+    wanted = job(tmp_path)
+    interrupted(wanted, 100)
+    early = tmp_path / "early"
+    shutil.copytree(wanted.folder, early)
+    interrupted(wanted, 300)
+    shutil.copytree(wanted.folder, tmp_path / "late")
+    shutil.rmtree(wanted.folder)
+    shutil.copytree(early, wanted.folder)
+    shutil.copytree(tmp_path / "late", wanted.folder.parent / ATTEMPTS / "one" / "1-a" / "one")
+    told = StopAfter(0)
+    told.stop.asked = True
+    assert attempt(wanted, told, told.stop).state == "interrupted"
+    notes = files.read_tensors(wanted.folder / store.CHECKPOINT)[1]
+    assert notes["counts"]["queries"] >= 300
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:
+    wanted = job(tmp_path, wanted=config("nobody"))
+    outcome = attempt(wanted)
+    assert outcome.state == "failed"
+    assert "nobody" in outcome.error
+    assert not wanted.folder.exists()
+
+
+def test_a_failure_is_kept_for_whoever_looks(tmp_path: Path) -> None:
+    wanted = job(tmp_path, wanted=config("troubled").with_settings("optimizer", fails_at=3))
+    assert attempt(wanted).error == "ArithmeticError: lost my way"
+    manifest = store.read_manifest(wanted.folder)
+    assert (manifest["status"], manifest["run_id"]) == ("failed", "one")
