@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from cluster.conftest import same_runs
 from tiny import config
+from twins import same_runs
 
 from zobench import files, store
 from zobench.config import RunConfig

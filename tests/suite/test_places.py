@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import s3fs
-from cluster.conftest import same_runs
 from moto.server import ThreadedMotoServer
+from twins import same_runs
 
 from zobench import places, store
 from zobench.errors import ConfigError, StoreError

@@ -1,47 +1,11 @@
-"""Suites of short runs for engines that carry them out elsewhere."""
+"""Runs that were carried out elsewhere, beside the same ones that were carried out here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from zobench import files, store
-
-FILE = """
-optimizers = [{optimizers}]
-encoders = ["tiny"]
-datasets = ["tiny"]
-diseases = ["spots"]
-seeds = {seeds}
-
-[run]
-budget = 400
-batch_size = 10
-replicates = 50
-
-[split]
-train = 120
-test_per_cell = 40
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_plugin(tiny_installed: None) -> None:
-    """All tests of engines run with it."""
-
-
-@pytest.fixture
-def suite_file(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a suite file."""
-
-    def write(*optimizers: str, seeds: int = 2) -> Path:
-        path = tmp_path / "suite.toml"
-        path.write_text(FILE.format(optimizers=", ".join(optimizers), seeds=seeds))
-        return path
-
-    return write
 
 
 def same_runs(one: Path, other: Path) -> list[str]:

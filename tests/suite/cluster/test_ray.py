@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster.conftest import same_runs
-from cluster.ray_nodes import RayNodes, ray_nodes, why_not
+from ray_nodes import RayNodes, ray_nodes, why_not
+from twins import same_runs
 
 from zobench import store
 
@@ -47,7 +47,7 @@ def here(suite: Path, out: Path) -> None:
 def test_workers_raylets_nodes_and_the_head_die_and_every_run_is_its_local_twin(
     cluster: RayNodes, suite_file: Write, tmp_path: Path
 ) -> None:
-    suite, out = suite_file(SLOW, '"random"', '"gezo"', seeds=8), tmp_path / "ray"
+    suite, out = suite_file(SLOW, '"random"', '"gezo"', seeds="8"), tmp_path / "ray"
     head, second = cluster.head(), cluster.node()
     begun = on_ray(cluster, suite, out)
 
@@ -87,7 +87,7 @@ def test_a_stop_saves_what_runs_and_a_failure_is_not_tried_again(
 ) -> None:
     faulty = '{name = "troubled", set = {fails_at = 3}}'
     endless = '{name = "troubled", set = {pause = 0.5}}'
-    suite, out = suite_file(faulty, endless, seeds=1), tmp_path / "ray"
+    suite, out = suite_file(faulty, endless, seeds="1"), tmp_path / "ray"
     cluster.head()
     begun = on_ray(cluster, suite, out, "--json")
     cluster.wait_for(lambda: list(out.glob("*/manifest.json")))
@@ -131,7 +131,7 @@ def test_no_cluster_is_an_error_that_says_how_to_start_one(
 
 
 def test_one_is_started_here_where_none_is_given(suite_file: Write, tmp_path: Path) -> None:
-    suite, out = suite_file('"random"', seeds=1), tmp_path / "ray"
+    suite, out = suite_file('"random"', seeds="1"), tmp_path / "ray"
     words = ("suite", str(suite), "--out", str(out), "--executor", "ray", "--json")
     found = subprocess.run(
         [sys.executable, "-m", "zobench", *words], capture_output=True, text=True, timeout=200

@@ -17,6 +17,7 @@ from pathlib import Path
 PORT = 6399
 STORE_BYTES = 90_000_000
 PATIENCE = 60.0
+IP = shutil.which("ip", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])) or ""
 Held = subprocess.Popen[bytes]
 
 
@@ -53,13 +54,13 @@ class RayNodes:
         return f"127.0.0.1:{PORT}"
 
     def _ip(self, *words: str) -> str:
-        return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+        return subprocess.run([IP, *words], check=True, capture_output=True, text=True).stdout
 
     def start(self, *words: str, log: str) -> Held:
         """A command in the namespace."""
         with (self._folder / log).open("ab") as out:
             started = subprocess.Popen(
-                ["ip", "netns", "exec", self._name, *words],
+                [IP, "netns", "exec", self._name, *words],
                 env=self.environment,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -144,10 +145,10 @@ def why_not() -> str:
 
     if importlib.util.find_spec("ray") is None:
         return "Ray is not installed: python -m pip install 'zobench[ray]'"
-    if shutil.which("ip") is None:
+    if not IP:
         return "network namespaces need the command ip, of iproute2"
     name = f"zobench-{secrets.token_hex(3)}"
-    if subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode:
+    if subprocess.run([IP, "netns", "add", name], capture_output=True, check=False).returncode:
         return "network namespaces need root"
-    subprocess.run(["ip", "netns", "del", name], check=True)
+    subprocess.run([IP, "netns", "del", name], check=True)
     return ""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster.conftest import same_runs
-from cluster.slurm_node import SlurmNode, slurm_node, why_not
+from slurm_node import SlurmNode, slurm_node, why_not
+from twins import same_runs
 
 from zobench import store
 
@@ -87,7 +87,7 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
     node: SlurmNode, suite_file: Write, tmp_path: Path, way: str
 ) -> None:
     slow = '{name = "troubled", set = {pause = 0.2}}'
-    suite, out = suite_file(slow, seeds=1), tmp_path / "slurm"
+    suite, out = suite_file(slow, seeds="1"), tmp_path / "slurm"
     begun = on_slurm(node, suite, out, "--json")
     wait_for(lambda: list(out.glob(".attempts/*/*/*/checkpoint/*")))
     ((name, _),) = jobs(node)
@@ -117,7 +117,7 @@ def test_a_stop_cancels_the_array_and_saves_what_runs(
     node: SlurmNode, suite_file: Write, tmp_path: Path
 ) -> None:
     endless = '{name = "troubled", set = {pause = 0.5}}'
-    suite, out = suite_file(endless, seeds=6), tmp_path / "slurm"
+    suite, out = suite_file(endless, seeds="6"), tmp_path / "slurm"
     begun = on_slurm(node, suite, out, "--json")
     wait_for(lambda: list(out.glob(".attempts/*/*/*/checkpoint/*")))
     begun.terminate()
