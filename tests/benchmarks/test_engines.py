@@ -1,0 +1,67 @@
+"""What an engine costs a run; ``pytest tests/benchmarks/test_engines.py --benchmark-only -n 0 -s``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+SUITE = """
+optimizers = ["random"]
+seeds = {seeds}
+[run]
+budget = 640
+batch_size = 32
+replicates = 200
+[split]
+train = 200
+test_per_cell = 50
+"""
+FEW, MANY = 2, 10
+ENGINES = {"local": (), "ray": ("--executor", "ray")}
+
+
+def took(tmp_path: Path, seeds: int, *words: str) -> float:
+    """Seconds of a whole suite, its runs computed anew by one core each."""
+    shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+    shutil.rmtree(tmp_path / "cache" / "shared", ignore_errors=True)
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.format(seeds=seeds))
+    command = ["zobench", "suite", str(path), "--out", str(tmp_path / "runs"), *words]
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", *command, "--cpus-per-run", "1"],
+        env={**os.environ, "ZOBENCH_CACHE": str(tmp_path / "cache")},
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - began
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None,
+    reason="Ray is not installed: python -m pip install 'zobench[ray]'",
+)
+def test_ray_against_worker_processes(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """Seconds that one more run takes, by one worker and by two, and what is paid once."""
+    took(tmp_path, MANY)  # renders the images
+    print(f"\n  {'engine':<8}{'workers':>8}{'s a run':>9}{'s once':>8}{'speed-up':>10}")
+    for engine, words in ENGINES.items():
+        alone = 0.0
+        for workers in (1, 2):
+            few, many = (
+                took(tmp_path, seeds, *words, "--jobs", str(workers)) for seeds in (FEW, MANY)
+            )
+            run = (many - few) / (MANY - FEW)
+            alone = alone or run
+            once = few - FEW * run
+            print(f"  {engine:<8}{workers:>8}{run:>9.2f}{once:>8.1f}{alone / run:>10.2f}")
+            benchmark.extra_info[f"{engine} {workers}"] = run
+    benchmark.pedantic(lambda: None, rounds=1, iterations=1)
