@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 INDEX = ".places.json"
 """In a copy of a run: what its manifest at the URL was when the copy was made."""
 
-KEPT_HERE = (store.LOCK, "progress.json", INDEX)
-GROWING = (store.TRACE, store.TIMING)
-"""Uploaded before the checkpoint that counts their rows."""
+FOLDER = "places"
+"""In the cache: copies of what lies at URLs."""
+
+KEPT_HERE = (store.LOCK, store.PROGRESS, INDEX)
 
 
 def is_url(place: str | Path) -> bool:
@@ -41,7 +43,7 @@ def local_folder(place: str | Path) -> Path:
         return Path(place)
     url = str(place).rstrip("/")
     name = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return cache_folder() / "places" / name / (url.rpartition("/")[2] or "runs")
+    return cache_folder() / FOLDER / name / (url.rpartition("/")[2] or "runs")
 
 
 def fetch(place: str | Path) -> Path:
@@ -61,11 +63,16 @@ def fetch(place: str | Path) -> Path:
     with _filesystem(url) as (system, root):
         system.invalidate_cache()
         there = _listed(system, root)
-        runs = {name.rpartition("/")[0] for name in there if name.endswith(store.MANIFEST)}
-        runs = {run for run in runs if run.count("/") == 0}
-        for run in sorted(runs):
-            mine = {name: note for name, note in there.items() if _belongs(name, run)}
-            _copy_here(system, root, run, mine, local / run if run else local)
+        if store.MANIFEST in there:
+            _copy_here(system, root, there, local)
+            return local
+        runs: dict[str, dict[str, Any]] = defaultdict(dict)
+        for name, note in there.items():
+            run, _, inside = name.partition("/")
+            runs[run][inside] = note
+        for run, inside in runs.items():
+            if store.MANIFEST in inside:
+                _copy_here(system, f"{root}/{run}", inside, local / run)
         _forget(local, runs)
     return local
 
@@ -84,7 +91,7 @@ def fetch_run(url: str, folder: Path) -> None:
         system.invalidate_cache()
         there = _listed(system, root)
         if store.MANIFEST in there:
-            _copy_here(system, root, "", there, folder)
+            _copy_here(system, root, there, folder)
 
 
 def publish_run(folder: Path, url: str) -> None:
@@ -155,21 +162,19 @@ def published_run(place: str | Path) -> Iterator[Path]:
 
 
 def _copy_here(
-    system: AbstractFileSystem, root: str, run: str, there: Mapping[str, Any], folder: Path
+    system: AbstractFileSystem, root: str, there: Mapping[str, Any], folder: Path
 ) -> None:
     """Downloads a run whose manifest has changed; one that is further here than there stays."""
-    prefix = f"{run}/" if run else ""
-    mark = _mark(there[prefix + store.MANIFEST])
+    mark = _mark(there[store.MANIFEST])
     with suppress(StoreError):
         if files.read_json(folder / INDEX) == mark:
             return
     if store.is_done(folder) and not (folder / INDEX).exists():
         return  # made here, and not published yet
     shutil.rmtree(folder, ignore_errors=True)
-    names = sorted(there, key=lambda name: name.endswith(store.MANIFEST))
     with files.disk_errors(folder):
-        for group in (names[:-1], names[-1:]):
-            targets = [folder / name.removeprefix(prefix) for name in group]
+        for group in ([name for name in there if name != store.MANIFEST], [store.MANIFEST]):
+            targets = [folder / name for name in group]
             for target in targets:
                 target.parent.mkdir(parents=True, exist_ok=True)
             if group:
@@ -183,10 +188,6 @@ def _forget(local: Path, runs: Iterable[str]) -> None:
         copied = (folder / INDEX).exists()
         if copied and folder != local and folder.name not in runs:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _belongs(name: str, run: str) -> bool:
-    return name.startswith(f"{run}/") if run else True
 
 
 def _listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
@@ -229,6 +230,5 @@ def _filesystem(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
     except Exception as error:  # every filesystem has its own
         raise StoreError(
             f"{url} cannot be read or written: {type(error).__name__}: {error}; what was computed is "
-            f"safe here, in {local_folder(url)} or beside it: mend the access, then run the same "
-            "command again"
+            f"safe in {cache_folder() / FOLDER}: mend the access, then run the same command again"
         ) from error

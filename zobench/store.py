@@ -47,6 +47,7 @@ SETUP = "setup.safetensors"
 SCORES = "scores.json"
 SNAPSHOTS = "snapshots"
 LOCK = ".lock"
+PROGRESS = "progress.json"
 LOCK_SECONDS = 0.3
 """Longer than it takes to ask whether a folder is busy."""
 CHECKPOINT = Path("checkpoint") / "state.safetensors"

@@ -19,7 +19,7 @@ from .. import files, places, store
 from ..errors import StoreError, ZobenchError
 from ..signals import Stop
 from .planning import Job
-from .work import PROGRESS, FileListener, Outcome, Progressing, work
+from .work import FileListener, Outcome, Progressing, work
 
 ATTEMPTS = ".attempts"
 Rank = tuple[bool, int, int]
@@ -109,7 +109,7 @@ def _copy(other: Path, own: Path) -> None:
         (own / store.CHECKPOINT).parent.mkdir(parents=True)
         shutil.copyfile(checkpoint, own / store.CHECKPOINT)
     left = shutil.ignore_patterns(
-        store.LOCK, PROGRESS, "*.part", store.CHECKPOINT.parent.name, ATTEMPTS
+        store.LOCK, store.PROGRESS, "*.part", store.CHECKPOINT.parent.name, ATTEMPTS
     )
     shutil.copytree(other, own, ignore=left, dirs_exist_ok=True)
     if store.is_done(own):  # it ended just now

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from .. import store
 from ..errors import BusyError, Interrupted, ZobenchError
 from ..execution import carry_out
 from ..progress import Listener
@@ -20,7 +21,6 @@ Progress = dict[str, Any]
 """Where a run stands: phase, done, total, figures, since, at (seconds of the clock), process."""
 
 State = Literal["done", "failed", "interrupted", "busy", "lost"]
-PROGRESS = "progress.json"
 SECONDS = 0.5
 
 
@@ -114,7 +114,7 @@ class FileListener(LatestProgress):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._path, self._written = folder / PROGRESS, 0.0
+        self._path, self._written = folder / store.PROGRESS, 0.0
         with suppress(OSError):  # whoever opens the run folder will say what is wrong with it
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -138,7 +138,7 @@ class FileListener(LatestProgress):
     def _write(self) -> None:
         """A reader sees the old or the new text; a crash may lose it, for it is only progress."""
         self._written = time.monotonic()
-        draft = self._path.with_name(PROGRESS + ".part")
+        draft = self._path.with_name(store.PROGRESS + ".part")
         with suppress(OSError):  # the disk is full, say; the run will tell
             draft.write_text(json.dumps(self.now))
             draft.replace(self._path)
@@ -147,7 +147,7 @@ class FileListener(LatestProgress):
 def read_progress(folder: os.PathLike[str]) -> Progress | None:
     """What :class:`FileListener` wrote last; ``None`` if nobody is at the run."""
     try:
-        found: Progress = json.loads(Path(folder, PROGRESS).read_text())
+        found: Progress = json.loads(Path(folder, store.PROGRESS).read_text())
     except (OSError, ValueError):
         return None
     return found
