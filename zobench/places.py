@@ -68,11 +68,11 @@ def fetch(place: str | Path) -> Path:
             return local
         runs: dict[str, dict[str, Any]] = defaultdict(dict)
         for name, note in there.items():
-            run, _, inside = name.partition("/")
-            runs[run][inside] = note
-        for run, inside in runs.items():
-            if store.MANIFEST in inside:
-                _copy_here(system, f"{root}/{run}", inside, local / run)
+            run, _, path = name.partition("/")
+            runs[run][path] = note
+        for run, notes in runs.items():
+            if store.MANIFEST in notes:
+                _copy_here(system, f"{root}/{run}", notes, local / run)
         _forget(local, runs)
     return local
 
