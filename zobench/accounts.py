@@ -7,6 +7,7 @@ run does not ask, and pay, for them again.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -37,7 +38,6 @@ class Account:
         purpose: What requests are made for from here on.
         price: Of an image.
         limit: What all images together may cost; 0 for no limit.
-        reserve: Images that must stay affordable when an optimizer asks, to score what it found.
     """
 
     def __init__(self, folder: Path | None = None, price: float = 0.0, limit: float = 0.0) -> None:
@@ -52,7 +52,8 @@ class Account:
             StoreError: The bill cannot be read or written.
         """
         self.purpose: Purpose = "check"
-        self.price, self.limit, self.reserve = price, limit, 0
+        self.price, self.limit = price, limit
+        self._reserve: Callable[[], int] = lambda: 0
         self._folder = folder
         self._lock = threading.Lock()
         self._tally = Tally()
@@ -75,24 +76,28 @@ class Account:
         payable += self.reserve if keeping_reserve else 0
         return payable * self.price <= self.limit * (1 + 1e-12)
 
-    def set_aside(self, images: int, *, besides: int) -> None:
+    @property
+    def reserve(self) -> int:
+        """Images that must stay affordable when an optimizer asks, to score what it has found."""
+        return self._reserve()
+
+    def set_aside(self, reserve: Callable[[], int], *, besides: int) -> None:
         """Reserves what scoring will cost.
 
         Args:
-            images: That scoring sends.
+            reserve: Images that scoring sends if the optimizer ends now.
             besides: That the run sends before it has anything to score, at the least.
 
         Raises:
             ConfigError: Not even both together stay within the limit.
         """
-        self.reserve = images
-        least = images + besides
+        self._reserve = reserve
+        least = reserve() + besides
         if self.limit and least * self.price > self.limit:
             raise ConfigError(
-                f"max_cost is {self.limit:g}, but the run sends at least {least:,} images, which cost "
-                f"{least * self.price:g}: clean images, one evaluation, and edited images to score the "
-                "snapshots; give more, or send fewer with --set split.train, split.test_per_cell, or "
-                "--snapshots"
+                f"max_cost is {self.limit:g}, but a run with one snapshot sends {least:,} images, which "
+                f"cost {least * self.price:g}: clean images, one evaluation, and edited images to score "
+                "the snapshot; give more, or send fewer with --set split.train or split.test_per_cell"
             )
 
     @property
@@ -147,10 +152,11 @@ class Account:
                     _write_array(self._paid_file(key), embeddings)
             self._note({"request": request, "is": "answered", "bytes": size})
 
-    def failed(self, request: int, why: str, *, billed: bool) -> None:
-        """Notes a failure, and whether the service may bill it nevertheless."""
+    def failed(self, request: int, why: str, *, billed: bool, left: bool = True) -> None:
+        """Notes a failure, whether the service may bill it nevertheless, and whether it left at all."""
+        row: files.Json = {"request": request, "is": "failed", "maybe_billed": billed, "why": why}
         with self._lock:
-            self._note({"request": request, "is": "failed", "maybe_billed": billed, "why": why})
+            self._note(row if left else {**row, "left": False})
 
     def settle(self) -> None:
         """Forgets kept answers: what was made of them is safe elsewhere."""

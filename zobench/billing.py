@@ -27,13 +27,13 @@ class Usage:
     """What was asked of a service for one purpose.
 
     Attributes:
-        requests: Requests that left, retries included.
+        requests: Attempts, retries and those that found no connection included.
         retries: Requests that repeated one that had failed.
-        images_sent: Images in them.
+        images_sent: Images in those that left.
         images_billed: Images that were answered: billed for certain.
         images_maybe_billed: Images in requests that failed in a way that leaves it open whether the
             service did its work, such as a time-out.
-        bytes_sent: Bodies of requests.
+        bytes_sent: Bodies of those that left.
         bytes_received: Bodies of answers.
     """
 
@@ -129,6 +129,9 @@ class Tally:
             usage.bytes_received += row["bytes"]
         elif row["maybe_billed"]:
             usage.images_maybe_billed += sent["images"]
+        elif not row.get("left", True):
+            usage.images_sent -= sent["images"]
+            usage.bytes_sent -= sent["bytes"]
 
     def close(self) -> None:
         """Counts what is open as possibly billed."""

@@ -207,9 +207,12 @@ class Session:
         if isinstance(encoder, PaidEncoder):
             account = Account(self.folder.path, encoder.spec.price, config.max_cost)
             encoder.open_account(account)
-            account.set_aside(
-                (train + test) * (config.snapshots + 1) + test, besides=train + config.batch_size
-            )
+
+            def to_score() -> int:
+                """ERM, the snapshots that are there, and the last one."""
+                return test + (train + test) * (len(store.snapshot_queries(self.folder.path)) + 1)
+
+            account.set_aside(to_score, besides=train + config.batch_size)
 
     def _load(self) -> tuple[Images, Images]:
         """Reads or renders the images of the split."""

@@ -115,7 +115,7 @@ def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -
         largest = max(largest, off)
         if off > TOLERANCE and not first:
             first = now["ask"]
-    common = [each for each in store.snapshot_queries(folder) if each <= enough]
+    common = [each for each in store.snapshot_queries(folder) if each <= rows[-1]["queries"]]
     for queries in common:
         edits = [store.read_snapshot(each, queries).numpy() for each in (path, folder)]
         largest = max(largest, _difference(*edits))

@@ -20,6 +20,7 @@ from ..parameters import nearest
 from ..statistics.measured import HIGHER_IS_BETTER, SHARES, measure_all, possible
 from ..statistics.two_level import Interval
 from .console import output_console
+from .layouts import print_fitting
 
 STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
 
@@ -79,24 +80,7 @@ def parse_margins(texts: list[str]) -> dict[str, float]:
 def print_comparison(found: Comparison, console: Console) -> None:
     """A table of metrics and one sentence."""
     console.print(f"A: [bold]{escape(found.a)}[/]   B: [bold]{escape(found.b)}[/]")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = "means over pairs, with 95 % intervals over seeds and patients"
-    table.add_column("")
-    for heading in ("A", "B", "B gains", "P(B better)"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("B is")
-    for name, each in found.metrics.items():
-        digits = 3 if name in SHARES else 1
-        style = STYLES.get(each.verdict, "dim")
-        table.add_row(
-            name,
-            _cell(possible(each.a, name), digits),
-            _cell(possible(each.b, name), digits),
-            _cell(each.gain, digits, signed=True),
-            f"{each.superiority:.1%}" if isfinite(each.superiority) else "",
-            f"[{style}]{each.verdict}[/]",
-        )
-    console.print(table)
+    print_fitting([_table(found, both=True), _table(found, both=False)], console)
     console.print("[dim]a gain is positive where B is better, whichever way the metric points[/]")
     for note in found.notes:
         console.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)
@@ -104,6 +88,28 @@ def print_comparison(found: Comparison, console: Console) -> None:
         names = ", ".join(run.folder.name for run in found.left_out)
         console.print(f"[bold yellow]note:[/] left out, without a scored partner: {escape(names)}")
     console.print(f"[bold]{escape(sentence(found))}[/]", soft_wrap=True)
+
+
+def _table(found: Comparison, *, both: bool) -> Table:
+    """A row a metric; with what each of ``both`` comes to, or only with the difference."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "means over pairs, with 95 % intervals over seeds and patients"
+    table.add_column("", no_wrap=True)
+    for heading in (*("A", "B")[: 2 * both], "B gains", "P(B better)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("B is", no_wrap=True)
+    for name, each in found.metrics.items():
+        digits = 3 if name in SHARES else 1
+        style = STYLES.get(each.verdict, "dim")
+        values = [_cell(possible(value, name), digits) for value in (each.a, each.b)]
+        table.add_row(
+            name,
+            *values[: 2 * both],
+            _cell(each.gain, digits, signed=True),
+            f"{each.superiority:.1%}" if isfinite(each.superiority) else "",
+            f"[{style}]{each.verdict}[/]",
+        )
+    return table
 
 
 def _cell(interval: Interval, digits: int, signed: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,26 +12,63 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .layouts import print_fitting
+
 if TYPE_CHECKING:
     from ..headlines import Headline
     from ..suite.running import Running
 
 
 def print_runs(runs: Sequence[Headline], console: Console) -> None:
-    """Prints every run, by problem, optimizer and seed."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("run", "problem", "optimizer"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("seed", "status", "queries", "FPQ", "recovery", "EO_n", "EO_p", "accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for run in sorted(runs, key=lambda run: (run.problem, run.optimizer, run.seed)):
+    """Prints every run: a table a problem, by optimizer and seed."""
+    for problem, several in _by(runs, lambda run: run.problem):
+        layouts = [_runs_table(problem, several, kept) for kept in RUN_LAYOUTS]
+        print_fitting(layouts, console)
+
+
+RUN_COLUMNS = (
+    "optimizer",
+    "seed",
+    "status",
+    "queries",
+    "FPQ",
+    "recovery",
+    "EO_n",
+    "EO_p",
+    "accuracy",
+)
+RUN_LAYOUTS = (
+    RUN_COLUMNS,
+    ("optimizer", "seed", "status", "FPQ", "recovery", "accuracy"),
+    ("status", "FPQ", "recovery"),
+)
+"""Beside the run's name, which tells optimizer and seed, too."""
+
+
+def _runs_table(problem: str, runs: Sequence[Headline], kept: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = escape(problem)
+    table.add_column("run", no_wrap=True)
+    for heading in kept:
+        left = heading in ("optimizer", "status")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for run in sorted(runs, key=lambda run: (run.optimizer, run.seed)):
         spent = f"{run.spent:,}" if run.status == "done" else f"{run.spent:,} of {run.budget:,}"
-        words = (run.folder.name, run.problem, run.optimizer)
-        shares = (_number(run, name, 2) for name in ("fpq", "recovery"))
-        percents = (_number(run, name, 1) for name in ("eo_n", "eo_p", "accuracy"))
-        numbers = (str(run.seed), run.status, spent, *shares, *percents)
-        table.add_row(*map(escape, words), *numbers)
-    console.print(table)
+        shares = [_number(run, name, 2) for name in ("fpq", "recovery")]
+        percents = [_number(run, name, 1) for name in ("eo_n", "eo_p", "accuracy")]
+        words = [escape(run.optimizer), str(run.seed), run.status, spent, *shares, *percents]
+        cells = dict(zip(RUN_COLUMNS, words, strict=True))
+        table.add_row(escape(run.folder.name), *(cells[each] for each in kept))
+    return table
+
+
+def _by(
+    runs: Sequence[Headline], key: Callable[[Headline], str]
+) -> list[tuple[str, list[Headline]]]:
+    groups: dict[str, list[Headline]] = defaultdict(list)
+    for run in runs:
+        groups[key(run)].append(run)
+    return sorted(groups.items())
 
 
 def _number(run: Headline, name: str, digits: int) -> str:
@@ -43,30 +80,35 @@ def print_suite(name: str, running: Running, out: str, console: Console) -> None
     """Prints what is done, best FPQ of a problem first, and what failed and why."""
     from ..headlines import read_headline
 
-    groups: dict[tuple[str, str], list[Headline]] = defaultdict(list)
-    for job in running.those("done"):
-        run = read_headline(job.folder)
-        groups[run.problem, run.optimizer].append(run)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = f"{escape(name)}: mean over seeds (least … largest)"
-    table.add_column("problem", overflow="fold")
-    table.add_column("optimizer", overflow="fold")
-    for heading in ("seeds", "FPQ", "recovery", "accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    rows = sorted(groups.items(), key=lambda group: (group[0][0], -_mean(group[1], "fpq")))
-    for (what, optimizer), runs in rows:
-        cells = (
-            _spread(runs, "fpq", 2),
-            _spread(runs, "recovery", 2),
-            _spread(runs, "accuracy", 1),
-        )
-        table.add_row(escape(what), escape(optimizer), str(len(runs)), *cells)
-    if rows:
-        console.print(table)
+    done = [read_headline(job.folder) for job in running.those("done")]
+    if done:
+        console.print(f"[bold]{escape(name)}[/]: mean over seeds (least … largest)")
+    for problem, runs in _by(done, lambda run: run.problem):
+        groups = _by(runs, lambda run: run.optimizer)
+        groups.sort(key=lambda group: -_mean(group[1], "fpq"))
+        layouts = [_suite_table(problem, groups, spread=spread) for spread in (True, False)]
+        print_fitting(layouts, console)
     for job, error in running.errors.items():
         folder = escape(str(job.folder))
         console.print(f"[red]failed[/] {folder}: {escape(error)}", soft_wrap=True)
     console.print(f"run folders: {escape(shlex.quote(out))}", soft_wrap=True)
+
+
+def _suite_table(
+    problem: str, groups: Sequence[tuple[str, list[Headline]]], *, spread: bool
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = escape(problem)
+    table.add_column("optimizer", no_wrap=True)
+    for heading in ("seeds", "FPQ", "recovery", "accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for optimizer, runs in groups:
+        cells = [
+            _spread(runs, each, digits, ends=spread)
+            for each, digits in (("fpq", 2), ("recovery", 2), ("accuracy", 1))
+        ]
+        table.add_row(escape(optimizer), str(len(runs)), *cells)
+    return table
 
 
 def _values(runs: Sequence[Headline], name: str) -> list[float]:
@@ -78,9 +120,9 @@ def _mean(runs: Sequence[Headline], name: str) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _spread(runs: Sequence[Headline], name: str, digits: int) -> str:
+def _spread(runs: Sequence[Headline], name: str, digits: int, *, ends: bool) -> str:
     values = _values(runs, name)
     mean = f"{round(_mean(runs, name), digits) + 0.0:.{digits}f}"
-    if len(values) < 2:
+    if len(values) < 2 or not ends:
         return mean
     return f"{mean} ({min(values):.{digits}f} … {max(values):.{digits}f})"

@@ -193,7 +193,10 @@ def verify(
 
 @app.command(rich_help_panel="One run")
 def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
-    """Run a recorded run's optimizer on its answers, without the encoder; exit 1 if it differs."""
+    """Run a recorded run's optimizer on its answers, without the encoder.
+
+    Exits with 1 if it ends with another edit, with 2 if it asks what was not recorded.
+    """
     from dataclasses import asdict
 
     from ..places import fetch

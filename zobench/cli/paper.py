@@ -18,6 +18,7 @@ from ..paper.study import Study
 from ..parameters import nearest, resolve
 from ..workshop import Workshop
 from .console import ConsoleListener, error_console, output_console
+from .layouts import print_fitting
 from .suite import Engine, run_planned
 
 if TYPE_CHECKING:
@@ -226,8 +227,15 @@ class _Writer:
             for form, suffix in FORMATS.items():
                 self._save(name + suffix, texts[form]())
         if self._form == "terminal":
-            for each in table.rich_tables(blocks):
-                console.print(each)
+            tables = table.rich_tables(blocks), table.rich_tables(blocks, short=True)
+            for layouts in zip(*tables, strict=True):
+                print_fitting(layouts, console)
+            console.print(
+                "percent: mean over seeds, 95 % interval over seeds and patients, and below it what the "
+                f"paper published for CheXpert; best bold, second underlined; runs in {self._out}",
+                soft_wrap=True,
+                highlight=False,
+            )
         else:
             print(texts[self._form](), end="")
 

@@ -8,13 +8,13 @@ import shlex
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.table import Table
 
 from ..billing import Bill, Usage
 from ..ledger import PURPOSES
 from ..results import RunResult
 from ..scoring import Estimate, Score
+from .layouts import widest_fitting
 
 COLUMNS = (
     ("eo_n", "EO_n"),
@@ -84,10 +84,7 @@ def _print_heading(result: RunResult, console: Console) -> None:
 def _print_scores(result: RunResult, console: Console) -> None:
     """The widest layout that fits: nothing is cut, and whose row it is never gets lost."""
     layouts = [_score_table(result, stacked, short) for stacked, short in LAYOUTS]
-    unlimited = console.options.update(width=10_000)
-    widths = [Measurement.get(console, unlimited, layout).maximum for layout in layouts]
-    fitting = [number for number, width in enumerate(widths) if width <= console.width]
-    chosen = fitting[0] if fitting else len(layouts) - 1
+    chosen = widest_fitting(layouts, console)
     console.print(layouts[chosen])
     if LAYOUTS[chosen][1]:
         console.print(
@@ -145,8 +142,8 @@ def _ledger_table(result: RunResult) -> Table:
     table.title = "ledger, in images"
     table.add_column("")
     headings = ("queries", "forward", "backward", "evaluations", "requests")
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    for heading in headings:  # those of a service are in its bill
+        table.add_column({"requests": "encoder calls"}.get(heading, heading), justify="right")
     for purpose in PURPOSES:
         counts = result.ledger.get(purpose, {})
         name = f"{purpose} (of {result.config.budget:,})" if purpose == "optimize" else purpose

@@ -83,8 +83,8 @@ def draw_noise(films: Grey, groups: Sequence[str], noises: Mapping[str, Grey]) -
     axes = figure.subplots(len(noises), 1 + len(films), squeeze=False)
     for row, (title, noise) in enumerate(noises.items()):
         strength = strength_map(noise)
-        axes[row, 0].imshow(strength, cmap="gray_r", vmin=0, vmax=1)
-        axes[row, 0].set_title(f"{title}: smoothed strength", fontsize=9)
+        axes[row, 0].imshow(strength, cmap="gray", vmin=0, vmax=1)
+        axes[row, 0].set_title(f"{title}: strength (bright)", fontsize=9)
         axes[row, 0].set_axis_off()
         strongest = strength >= np.quantile(strength, 1 - STRONGEST)
         for column, (film, group) in enumerate(zip(films, groups, strict=True), start=1):

@@ -130,22 +130,25 @@ def _ranks(entries: Sequence[Entry], name: str) -> list[Rank]:
     return [marks.get(value, 0) for value in values]
 
 
-def rich_tables(blocks: Sequence[Block]) -> Iterator[Table]:
-    """For a terminal: a table a disease."""
+def rich_tables(blocks: Sequence[Block], *, short: bool = False) -> Iterator[Table]:
+    """For a terminal: a table a disease; a short one lacks |1-DI| as in the text, and queries."""
+    kept = [place for place, name in enumerate(SHOWN) if not short or name != "di_gap"]
     for block in blocks:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
         table.title = escape(block.disease.replace("_", " "))
         table.add_column("method", no_wrap=True)
-        for name in SHOWN:
-            table.add_column(HEADINGS[name], justify="right", no_wrap=True)
-        table.add_column("queries", justify="right", no_wrap=True)
+        for place in kept:
+            table.add_column(HEADINGS[SHOWN[place]], justify="right", no_wrap=True)
+        if not short:
+            table.add_column("queries", justify="right", no_wrap=True)
         for line in block.lines:
             texts = []
             for cell in line.cells:
                 value = cell.text("[bold]{}[/]".format, "[underline]{}[/]".format)
                 said = "" if cell.published is None else f"paper {cell.published:.1f}"
                 texts.append(f"{value}\n[dim]{escape(cell.interval)}\n{said}[/]")
-            table.add_row(escape(line.title), *texts, f"{line.queries:,.0f}")
+            texts = [texts[place] for place in kept]
+            table.add_row(escape(line.title), *texts, *([] if short else [f"{line.queries:,.0f}"]))
         yield table
 
 

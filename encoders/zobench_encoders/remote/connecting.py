@@ -89,9 +89,11 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
             raise ConfigError(f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere")
     shape = _shape(request.name, kind, parameters)
     url, loopback = checked_url(parameters.url or (shape.url if shape else ""))
-    secret = _secret(request.name, shape, parameters)
+    key_env = parameters.key_env or (shape.key_env if shape else "ZOBENCH_API_KEY")
+    secret = _secret(request.name, key_env, shape, parameters)
     line = Line(
         secret=secret,
+        key_env=key_env,
         header=shape.header if shape else "Authorization",
         scheme=shape.scheme if shape else "Bearer ",
         connections=parameters.connections,
@@ -142,7 +144,12 @@ def _inference(
 ) -> RemoteEncoder:
     """An encoder that is spoken to in tensors: as bytes if it understands them, else in JSON."""
     told = partial(read_metadata, url, size=parameters.size, channels=parameters.channels)
-    metadata = caller.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
+    try:
+        metadata = caller.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
+    except ServiceError as error:
+        if error.status == 404:
+            error.args = (f"{error}; an address of oip names a model: http://HOST/v2/models/MODEL",)
+        raise
     wire = str(request.settings.get("wire", parameters.wire))
     chunk = parameters.chunk or int(request.settings.get("chunk", 0))
     wires = [each for each in WIRES if wire in ("auto", each)]
@@ -172,8 +179,9 @@ def _shape(name: str, kind: str, parameters: RemoteParameters) -> Shape | None:
     return read_shape(Path(parameters.template).expanduser())
 
 
-def _secret(name: str, shape: Shape | None, parameters: RemoteParameters) -> str | None:
-    variable = parameters.key_env or (shape.key_env if shape else "ZOBENCH_API_KEY")
+def _secret(
+    name: str, variable: str, shape: Shape | None, parameters: RemoteParameters
+) -> str | None:
     secret = os.environ.get(variable) or None
     if secret is None and (parameters.key_env or (shape and shape.key_needed)):
         raise ConfigError(f"encoder {name!r} needs a key: set the environment variable {variable}")

@@ -75,6 +75,7 @@ class Line:
         self,
         *,
         secret: str | None,
+        key_env: str = "",
         header: str = "Authorization",
         scheme: str = "Bearer ",
         connections: int,
@@ -87,6 +88,7 @@ class Line:
 
         Args:
             secret: Key of the service; it is sent, and shown nowhere.
+            key_env: Environment variable that it was read from.
             header: Where the key goes.
             scheme: What stands before it.
             connections: At a time.
@@ -96,6 +98,7 @@ class Line:
             doubtful: Statuses that, with this service, do not tell that trying again is in vain.
         """
         self._secret, self._seconds, self._largest = secret, seconds, largest
+        self._key_env = key_env
         self._doubtful = doubtful
         fixed = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if secret is not None:
@@ -132,7 +135,8 @@ class Line:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise Fault("refused", f"the certificate is not valid: {error}") from error
             raise Fault(
-                "unreached", f"no connection: {self.clean(error) or type(error).__name__}"
+                "unreached",
+                f"no connection to {_server(call.url)}: {self.clean(error) or type(error).__name__}",
             ) from error
         except httpx.TimeoutException as error:
             raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from error
@@ -169,6 +173,9 @@ class Line:
                 f"{status}: it points to {self.clean(place)}, where keys and images are not sent"
             )
             return Fault("refused", message, status)
+        if status in (401, 403):
+            state = "set" if self._secret else "not set"
+            message += f" (the key is read from {self._key_env}, which is {state})"
         if status == 408 or status >= 500 or status in self._doubtful:
             return Fault("doubtful", message, status, retry_delay(answer.headers))
         return Fault("refused", message, status)
@@ -227,6 +234,12 @@ def checked_url(url: str) -> tuple[str, bool]:
             "http://127.0.0.1:8000/v2/models/vit-mae (--encoder-url)"
         )
     return url.rstrip("/"), _is_loopback(host)
+
+
+def _server(url: str) -> str:
+    """Where an address leads, without its path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _is_loopback(host: str) -> bool:

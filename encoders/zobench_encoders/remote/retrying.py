@@ -22,6 +22,11 @@ Answer = TypeVar("Answer")
 LONGEST_DELAY = 60.0
 """Seconds; a service that asks for more is asked again after these."""
 
+UP = "; is the service up, and is --encoder-url its address?"
+
+FIRST_TRIES = 4
+"""Attempts to reach a service that has not answered yet: it is not up, or the address is wrong."""
+
 # its notes on every retry would tear the progress display
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
@@ -78,6 +83,7 @@ class Caller:
         self._name, self._line, self._pace = name, line, pace
         self._lock = threading.Lock()
         self._failures = 0
+        self._known = False
         self._answered_at = time.monotonic()
         self.patience = patience
         self.stop = threading.Event()
@@ -119,6 +125,8 @@ class Caller:
             if not isinstance(error, Fault) or error.kind == "refused":
                 return False
             doubts += error.kind == "doubtful"
+            if error.kind == "unreached" and not self._known and attempts >= FIRST_TRIES:
+                return False
             if doubts > self.patience.retries or self._hopeless():
                 return False
             if error.delay is None or error.delay < self.patience.first_delay:
@@ -143,7 +151,8 @@ class Caller:
             self.stop.set()
             raise ServiceError(
                 f"encoder {self._name}: {fault}"
-                + (f" ({attempts} attempts)" if attempts > 1 else ""),
+                + (f" ({attempts} attempts)" if attempts > 1 else "")
+                + ("" if self._known or fault.kind != "unreached" else UP),
                 fault.status,
                 attempts,
             ) from fault
@@ -167,7 +176,8 @@ class Caller:
             reply = self._line.exchange(call)
             answer = self._understood(reply, read)
         except Fault as fault:
-            self.account.failed(request, str(fault), billed=fault.kind == "doubtful")
+            left = fault.kind != "unreached"
+            self.account.failed(request, str(fault), billed=fault.kind == "doubtful", left=left)
             if fault.kind != "busy":
                 with self._lock:
                     self._failures += 1
@@ -178,7 +188,7 @@ class Caller:
         kept = answer if keep and isinstance(answer, np.ndarray) else None
         self.account.answered(request, len(reply.body), kept)
         with self._lock:
-            self._failures, self._answered_at = 0, time.monotonic()
+            self._failures, self._answered_at, self._known = 0, time.monotonic(), True
         return answer
 
     def _understood(self, reply: Reply, read: Callable[[Reply], Answer]) -> Answer:
