@@ -203,11 +203,11 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     words = run(tmp_path, *remote(server, *price, "--max-cost", str(allowed)))
     found = finished(start(tmp_path, *words))
     assert found["bill"]["cost_at_most"] <= allowed
-    assert found["ledger"]["optimize"]["queries"] == 80  # a batch has 80, two would be too many
+    assert found["ledger"]["optimize"]["queries"] == 40  # one batch, and a snapshot to score
     assert found["status"] == "done"
     folder = in_out(found, tmp_path)["run_dir"]
     shown = zobench("show", folder)
-    assert "max_cost 6.68 ended the optimizer after 80 of 400 queries" in " ".join(
+    assert "max_cost 6.68 ended the optimizer after 40 of 400 queries" in " ".join(
         shown.stdout.split()
     )
     more = zobench("resume", folder, "--max-cost", "99")
