@@ -195,7 +195,12 @@ def resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]
     ):
         offer, _ = registry.find(kind, name)  # type: ignore[arg-type]
         overrides = config.overrides.get(owner, {})
-        found[owner] = essential(resolve(offer.plugin.parameters(), overrides, owner))
+        try:
+            found[owner] = essential(resolve(offer.plugin.parameters(), overrides, owner))
+        except PluginError:
+            raise
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
     split = resolve(SplitParameters, config.overrides.get("split", {}), "split")
     return {**found, "split": essential(split)}
 

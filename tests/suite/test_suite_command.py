@@ -158,3 +158,15 @@ def test_a_failed_run_is_told_and_the_rest_is_done(suite_file: Write, tmp_path: 
     assert "ArithmeticError: lost my way" in out
     assert "2 runs: 1 done, 1 failed" in errors
     assert "Traceback" not in errors + out
+
+
+def test_problems_of_the_file_and_of_its_runs_are_told_together(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path = suite_file('"gezoo"', '{name = "adam", set = {lrr = 1}}', more="budgt = 3")
+    code, _, errors = finished(start(path, tmp_path / "runs"))
+    assert code == 2
+    said = " ".join(errors.split())
+    for words in ("has 3 problems", "unknown key run.budgt", "'gezoo'", "adam: optimizer has no"):
+        assert words in said, said
+    assert not (tmp_path / "runs").exists()

@@ -51,11 +51,12 @@ def run_suite_file(
     """
     from ..places import fetch, is_url
     from ..plugins import load_registry
-    from ..suite.file import read_suite
+    from ..suite.file import Problems, read_suite
     from ..suite.planning import plan
     from ..trackers import make_trackers
 
-    suite = read_suite(path)
+    problems = Problems()
+    suite = read_suite(path, problems)
     url = out.rstrip("/") if is_url(out) else ""
     with ConsoleListener() as listener:
         registry = load_registry()
@@ -66,7 +67,7 @@ def run_suite_file(
         make_trackers(trackers, registry, folder, listener)  # so that what is missing is told now
         planned = [
             replace(job, trackers=tuple(trackers), url=url)
-            for job in plan(suite, path, folder, registry, listener)
+            for job in plan(suite, path, folder, registry, listener, problems)
         ]
     running = run_planned(planned, engine, registry, folder)
     if url:

@@ -66,27 +66,33 @@ class Problems(list[str]):
             raise ConfigError(f"{path} has {count}; nothing was started:{lines}")
 
 
-def read_suite(path: Path) -> Suite:
+def read_suite(path: Path, problems: Problems | None = None) -> Suite:
     """Reads a suite file.
+
+    Args:
+        path: The file.
+        problems: Where to put what is wrong, so that it is told together with what is found out
+            later; the suite then has the runs that could be made out.
 
     Raises:
         ConfigError: It cannot be read, or anything in it is wrong; all problems are listed.
     """
+    found = Problems() if problems is None else problems
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the suite file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
-    problems = Problems()
-    _check_keys(content, TOP, "", problems)
+    _check_keys(content, TOP, "", found)
     name = content.get("name", path.stem)
     if not isinstance(name, str):
-        problems.append(f"name is {name!r}, but must be text")
-    configs = _configs(content, path.parent, problems)
-    targets = _targets(content, problems)
-    problems.raise_if_any(path)
-    return Suite(name, configs, targets)
+        found.append(f"name is {name!r}, but must be text")
+    configs = _configs(content, path.parent, found)
+    targets = _targets(content, found)
+    if problems is None:
+        found.raise_if_any(path)
+    return Suite(str(name), configs, targets)
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out: Problems) -> None:

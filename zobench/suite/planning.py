@@ -42,7 +42,14 @@ class Job:
         return store.is_done(self.folder) and (not self.url or places.is_published(self.folder))
 
 
-def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: Listener) -> list[Job]:
+def plan(
+    suite: Suite,
+    path: Path,
+    out: Path,
+    registry: Registry,
+    listener: Listener,
+    problems: Problems | None = None,
+) -> list[Job]:
     """Checks every run of a suite and says where it lies, or will.
 
     Args:
@@ -51,11 +58,12 @@ def plan(suite: Suite, path: Path, out: Path, registry: Registry, listener: List
         out: Folder of run folders.
         registry: Plugins.
         listener: Told what takes long.
+        problems: What is known to be wrong with the file already.
 
     Raises:
         ConfigError: Some run cannot be carried out; all problems are listed.
     """
-    problems = Problems()
+    problems = Problems() if problems is None else problems
     there = runs_by_identity(store.run_folders(out))
     jobs: list[Job] = []
     known: dict[str, RunConfig] = {}
