@@ -85,11 +85,13 @@ def run_suite_file(
 
 
 def run_planned(planned: list[Job], engine: Engine, registry: Registry, out: Path) -> Running:
-    """Runs what is missing, with a board of all runs."""
+    """Runs what is missing, with a board of all runs; no engine is started for nothing."""
     from ..signals import stop_on_signal
     from ..suite.executors import ExecutorRequest
-    from ..suite.running import run_jobs
+    from ..suite.running import Running, run_jobs
 
+    if all(job.done for job in planned):
+        return Running(planned)
     console = error_console()
     request = ExecutorRequest(
         out=out,
