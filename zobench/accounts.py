@@ -86,14 +86,15 @@ class Account:
 
         Args:
             reserve: Images that scoring sends if the optimizer ends now.
-            besides: That the run sends before it has anything to score, at the least.
+            besides: That the run sends before it has anything to score, at the least; 0 for a run that
+                has begun, each of whose requests is checked before it leaves.
 
         Raises:
             ConfigError: Not even both together stay within the limit.
         """
         self._reserve = reserve
         least = reserve() + besides
-        if self.limit and least * self.price > self.limit:
+        if besides and self.limit and least * self.price > self.limit:
             raise ConfigError(
                 f"max_cost is {self.limit:g}, but a run with one snapshot sends {least:,} images, which "
                 f"cost {least * self.price:g}: clean images, one evaluation, and edited images to score "

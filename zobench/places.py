@@ -11,10 +11,11 @@ import hashlib
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import files, store
 from .config import cache_folder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 INDEX = ".places.json"
-"""In a copy of a run: what its manifest at the URL was when the copy was made."""
+"""In a run that lies at a URL, too: which manifest here is which there."""
 
 FOLDER = "places"
 """In the cache: copies of what lies at URLs."""
@@ -78,7 +79,7 @@ def fetch(place: str | Path) -> Path:
 
 
 def fetch_run(url: str, folder: Path) -> None:
-    """Brings the copy of one run up to date, unless the run here is not there yet.
+    """Brings the copy of one run up to date, if it is there at all.
 
     Args:
         url: Of the run's folder of runs.
@@ -95,7 +96,7 @@ def fetch_run(url: str, folder: Path) -> None:
 
 
 def publish_run(folder: Path, url: str) -> None:
-    """Uploads a run, its manifest last; a finished one that is there already is left alone.
+    """Uploads a run, its manifest last; one that is further, or done, is left alone there.
 
     Args:
         folder: Of the run here.
@@ -106,47 +107,85 @@ def publish_run(folder: Path, url: str) -> None:
     """
     if not store.is_run(folder):
         return
+    (folder / INDEX).unlink(missing_ok=True)
     with _filesystem(f"{url.rstrip('/')}/{folder.name}") as (system, root):
         system.invalidate_cache()
         there = _listed(system, root)
-        if store.MANIFEST in there and _status(system, root) == "done":
-            files.write_json(folder / INDEX, _mark(there[store.MANIFEST]))
+        manifest = store.MANIFEST
+        if not _is_behind(system, root, there, folder):
+            _note(folder, there[manifest])
             return
         names = [
             str(path.relative_to(folder))
             for path in sorted(folder.rglob("*"))
             if path.is_file() and path.name not in KEPT_HERE and path.suffix != ".part"
         ]
-        manifest = store.MANIFEST
         last = [name for name in names if name.startswith(store.CHECKPOINT.parent.name)]
         first = [name for name in names if name not in (*last, manifest)]
-        for group in (first, last, [manifest]):
+        for group in (first, last):
             if group:
-                system.put(
-                    [str(folder / name) for name in group], [f"{root}/{name}" for name in group]
-                )
+                _put(system, root, folder, group)
+        system.invalidate_cache()
+        now = _listed(system, root)
+        if _is_behind(system, root, now, folder):  # nobody has ended it meanwhile
+            _put(system, root, folder, [manifest])
         stale = [f"{root}/{name}" for name in there if name not in names]
         if stale:
             system.rm(stale)
         system.invalidate_cache()
-        files.write_json(folder / INDEX, _mark(_listed(system, root)[manifest]))
+        _note(folder, _listed(system, root)[manifest])
+
+
+def _put(system: AbstractFileSystem, root: str, folder: Path, names: Sequence[str]) -> None:
+    system.put([str(folder / name) for name in names], [f"{root}/{name}" for name in names])
+
+
+def _is_behind(
+    system: AbstractFileSystem, root: str, there: Mapping[str, Any], folder: Path
+) -> bool:
+    """Whether what is at a URL is less far than what is here."""
+    if store.MANIFEST not in there:
+        return True
+    manifest = json.loads(system.cat_file(f"{root}/{store.MANIFEST}"))
+    return _progress(manifest) < _progress(store.read_manifest(folder)) or (
+        manifest["status"] != "done"
+        and _progress(manifest) == _progress(store.read_manifest(folder))
+    )
+
+
+def _progress(manifest: Mapping[str, Any]) -> tuple[bool, int, int]:
+    """How far a run is: whether it is done, and images that were asked for, by purpose."""
+    ledger = manifest["ledger"]
+    asked = [int(ledger[purpose]["queries"]) for purpose in ("score", "optimize")]
+    return manifest["status"] == "done", asked[0], asked[1]
+
+
+def _note(folder: Path, there: Mapping[str, Any]) -> None:
+    """Notes which manifest here is which there."""
+    files.write_json(folder / INDEX, {"here": _digest(folder), "there": _mark(there)})
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.blake2b((folder / store.MANIFEST).read_bytes(), digest_size=16).hexdigest()
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a run here was published, or was copied from where it was."""
-    return (folder / INDEX).exists()
+    """Whether a run is at its URL as it is here."""
+    try:
+        return bool(files.read_json(folder / INDEX)["here"] == _digest(folder))
+    except (StoreError, OSError):
+        return False
 
 
 @contextmanager
 def published(place: str | Path) -> Iterator[Path]:
-    """A local folder of runs to write to; what is new in it is published at the end, come what may."""
+    """A local folder of runs to write to; what is not published is at the end, come what may."""
     folder = local_folder(place)
-    before = set(store.run_folders(folder)) if is_url(place) else set()
     try:
         yield folder
     finally:
-        if is_url(place):
-            for run in set(store.run_folders(folder)) - before:
+        for run in store.run_folders(folder) if is_url(place) else []:
+            if not is_published(run) and not store.is_busy(run):
                 publish_run(run, str(place).rstrip("/"))
 
 
@@ -164,13 +203,14 @@ def published_run(place: str | Path) -> Iterator[Path]:
 def _copy_here(
     system: AbstractFileSystem, root: str, there: Mapping[str, Any], folder: Path
 ) -> None:
-    """Downloads a run whose manifest has changed; one that is further here than there stays."""
+    """Downloads a run whose manifest has changed; a finished one that is not published stays."""
     mark = _mark(there[store.MANIFEST])
-    with suppress(StoreError):
-        if files.read_json(folder / INDEX) == mark:
+    if store.is_run(folder):
+        with suppress(StoreError):
+            if files.read_json(folder / INDEX)["there"] == mark:
+                return
+        if store.is_done(folder) and not is_published(folder):
             return
-    if store.is_done(folder) and not (folder / INDEX).exists():
-        return  # made here, and not published yet
     shutil.rmtree(folder, ignore_errors=True)
     with files.disk_errors(folder):
         for group in ([name for name in there if name != store.MANIFEST], [store.MANIFEST]):
@@ -179,14 +219,13 @@ def _copy_here(
                 target.parent.mkdir(parents=True, exist_ok=True)
             if group:
                 system.get([f"{root}/{name}" for name in group], [str(each) for each in targets])
-    files.write_json(folder / INDEX, mark)
+    _note(folder, there[store.MANIFEST])
 
 
 def _forget(local: Path, runs: Iterable[str]) -> None:
     """Copies of runs that are not there any more."""
     for folder in store.run_folders(local) if local.is_dir() else []:
-        copied = (folder / INDEX).exists()
-        if copied and folder != local and folder.name not in runs:
+        if is_published(folder) and folder != local and folder.name not in runs:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -206,16 +245,17 @@ def _mark(note: Mapping[str, Any]) -> str:
     ).hexdigest()
 
 
-def _status(system: AbstractFileSystem, root: str) -> str:
-    return str(json.loads(system.cat_file(f"{root}/{store.MANIFEST}"))["status"])
-
-
 @contextmanager
 def _filesystem(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
     """The filesystem of a URL and the path in it; its faults become errors of ours."""
     import fsspec
 
     scheme = url.partition("://")[0]
+    if urlsplit(url).password is not None:
+        raise ConfigError(
+            "the URL of runs holds a password, and URLs are printed; put it where the filesystem looks "
+            "for it, such as its environment variables"
+        )
     try:
         options = {"auto_mkdir": True} if scheme in ("file", "local") else {}
         system, root = fsspec.core.url_to_fs(url, **options)

@@ -29,7 +29,7 @@ def sample(folders: Sequence[Path], most: int) -> list[Path]:
     if len(folders) <= most:
         return list(folders)
     groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for folder in folders:
+    for folder in sorted(folders):
         with suppress(NotARunError):  # it went away meanwhile
             run = read_headline(folder)
             groups[run.problem, run.optimizer].append(folder)
@@ -39,6 +39,8 @@ def sample(folders: Sequence[Path], most: int) -> list[Path]:
             f"{len(groups)} optimizers and problems; or name fewer folders"
         )
     rng = np.random.default_rng(0)
-    drawn = [[group[at] for at in rng.permutation(len(group))] for group in groups.values()]
+    drawn = [
+        [group[at] for at in rng.permutation(len(group))] for _, group in sorted(groups.items())
+    ]
     in_turn = [group[turn] for turn in range(most) for group in drawn if turn < len(group)]
     return sorted(in_turn[:most])

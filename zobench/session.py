@@ -212,7 +212,8 @@ class Session:
                 """ERM, the snapshots that are there, and the last one."""
                 return test + (train + test) * (len(store.snapshot_queries(self.folder.path)) + 1)
 
-            account.set_aside(to_score, besides=train + config.batch_size)
+            begun = (self.folder.path / store.SETUP).exists()
+            account.set_aside(to_score, besides=0 if begun else train + config.batch_size)
 
     def _load(self) -> tuple[Images, Images]:
         """Reads or renders the images of the split."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny import config
 from twins import same_runs
 
-from zobench import files, store
+from zobench import files, places, store
 from zobench.config import RunConfig
+from zobench.errors import ConfigError
 from zobench.signals import Stop
 from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.planning import Job
@@ -119,3 +121,73 @@ def test_a_failure_is_kept_for_whoever_looks(tmp_path: Path) -> None:
     assert attempt(wanted).error == "ArithmeticError: lost my way"
     manifest = store.read_manifest(wanted.folder)
     assert (manifest["status"], manifest["run_id"]) == ("failed", "one")
+
+
+@pytest.mark.parametrize("when", ["before it is moved aside", "before the own is put there"])
+def test_whoever_comes_between_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Another attempt takes the place in the middle of this one's taking it."""
+    wanted, twin = job(tmp_path), job(tmp_path, "twin")
+    interrupted(wanted, 100)
+    early = tmp_path / "early"
+    shutil.copytree(wanted.folder, early)
+    attempt(twin)
+    rename, others = Path.rename, [twin.folder if when.startswith("before it") else early]
+
+    def between(self: Path, target: Path) -> Path:
+        mine = self if when.startswith("before it") else target
+        if mine == wanted.folder and others:
+            shutil.rmtree(wanted.folder, ignore_errors=True)
+            shutil.copytree(others.pop(), wanted.folder)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", between)
+    assert attempt(wanted).state == "done"
+    assert not others
+    same_runs(twin.folder.parent, wanted.folder.parent)
+    assert not (wanted.folder.parent / ATTEMPTS).exists()
+
+
+def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    url = (tmp_path / "shelf").as_uri()
+    wanted = replace(job(tmp_path), url=url, folder=places.local_folder(url) / "one")
+    interrupted(wanted, 100)
+    assert store.read_manifest(tmp_path / "shelf" / "one")["status"] == "interrupted"
+
+    def torn(*words: object) -> None:
+        raise OSError("the line is dead")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(places, "_put", torn)
+        assert "the line is dead" in attempt(wanted).error
+    assert store.is_done(wanted.folder)
+    assert not wanted.done
+    places.fetch(url)
+    assert store.is_done(wanted.folder)
+    assert attempt(wanted).state == "done"
+    assert wanted.done
+    assert store.is_done(tmp_path / "shelf" / "one")
+
+
+def test_a_further_run_at_a_url_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    interrupted(wanted, 100)
+    shutil.copytree(wanted.folder, tmp_path / "early" / "one")
+    interrupted(wanted, 300)
+    places.publish_run(wanted.folder, shelf.as_uri())
+    before = (shelf / "one" / store.MANIFEST).read_bytes()
+    places.publish_run(tmp_path / "early" / "one", shelf.as_uri())
+    assert (shelf / "one" / store.MANIFEST).read_bytes() == before
+
+
+def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a password") as caught:
+        places.fetch("sftp://bob:hunter2@example.org/runs")
+    assert "hunter2" not in str(caught.value)

@@ -8,6 +8,7 @@ yields. Where there is no common filesystem, the run is published to a URL besid
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import files, places, store
-from ..errors import StoreError, ZobenchError
+from ..errors import ZobenchError
 from ..signals import Stop
 from .planning import Job
 from .work import FileListener, Outcome, Progressing, work
@@ -26,6 +27,7 @@ Rank = tuple[bool, int, int]
 """How far a run is: whether it is done, edits that are scored, queries at its checkpoint."""
 
 NOWHERE: Rank = (False, -1, -1)
+TRIES = 5
 
 
 def progress_folder(job: Job) -> Path:
@@ -41,6 +43,8 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
         listener: Told of progress; it is written to :func:`progress_folder` if ``None``.
         stop: Asks to save and stop.
     """
+    if job.url:  # each machine has a disk of its own
+        job = replace(job, folder=places.local_folder(job.url) / job.folder.name)
     try:
         if job.url:
             places.fetch_run(job.url, job.folder)
@@ -62,11 +66,20 @@ def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> O
     _put_in_place(own, job.folder)
     shutil.rmtree(own.parent, ignore_errors=True)
     if not store.is_done(job.folder):
-        return outcome
-    shutil.rmtree(progress_folder(job), ignore_errors=True)  # nobody needs others' attempts now
-    with suppress(OSError):  # the last one leaves no trace
-        progress_folder(job).parent.rmdir()
+        return replace(outcome, error=outcome.error.replace(str(own), str(job.folder)))
+    _clear(job)
     return Outcome("done")
+
+
+def _clear(job: Job) -> None:
+    """Removes what is left of attempts at a run that is done; finished ones are their owners'."""
+    base = progress_folder(job)
+    for other in base.glob("*/"):
+        if not _rank(other / job.folder.name)[0]:
+            shutil.rmtree(other, ignore_errors=True)
+    for folder in (base, base.parent):
+        with suppress(OSError):  # somebody is still at it, or was quicker
+            folder.rmdir()
 
 
 def _begin(job: Job) -> Path:
@@ -75,7 +88,7 @@ def _begin(job: Job) -> Path:
     own = base / f"{os.getpid()}-{secrets.token_hex(4)}" / job.folder.name
     others = [job.folder, *base.glob(f"*/{job.folder.name}")]
     with files.disk_errors(own):
-        own.parent.mkdir(parents=True)
+        _make(own.parent)
         for other in sorted(others, key=_rank, reverse=True):
             if _rank(other) == NOWHERE:
                 break
@@ -85,6 +98,17 @@ def _begin(job: Job) -> Path:
             except (OSError, shutil.Error):  # it went away meanwhile
                 shutil.rmtree(own, ignore_errors=True)
     return own
+
+
+def _make(folder: Path) -> None:
+    """Makes a folder whose parents others may be removing for being empty."""
+    for left in reversed(range(TRIES)):
+        try:
+            folder.mkdir(parents=True)
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
 
 
 def _rank(folder: Path) -> Rank:
@@ -103,37 +127,56 @@ def _rank(folder: Path) -> Rank:
 
 
 def _copy(other: Path, own: Path) -> None:
-    """Copies a run folder whose writer may be alive: rows follow the checkpoint that needs them."""
+    """Copies a run folder whose writer may be alive.
+
+    The checkpoint goes first, for rows must follow the checkpoint that counts them; then the manifest,
+    for once it says that the run is done all else is complete.
+    """
     checkpoint = other / store.CHECKPOINT
     if checkpoint.exists():
         (own / store.CHECKPOINT).parent.mkdir(parents=True)
         shutil.copyfile(checkpoint, own / store.CHECKPOINT)
+    own.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(other / store.MANIFEST, own / store.MANIFEST)
     left = shutil.ignore_patterns(
-        store.LOCK, store.PROGRESS, "*.part", store.CHECKPOINT.parent.name, ATTEMPTS
+        store.MANIFEST,
+        store.CHECKPOINT.parent.name,
+        store.LOCK,
+        store.PROGRESS,
+        places.INDEX,
+        "*.part",
     )
     shutil.copytree(other, own, ignore=left, dirs_exist_ok=True)
-    if store.is_done(own):  # it ended just now
+    if store.is_done(own):
         shutil.rmtree(own / store.CHECKPOINT.parent, ignore_errors=True)
 
 
 def _put_in_place(own: Path, place: Path) -> None:
-    """Makes an attempt the run, unless one that is as far has come first."""
-    rank = _rank(own)
-    if rank == NOWHERE or (_rank(place) >= rank and store.is_done(place)):
-        return
-    if not rank[0] and _rank(place) > rank:
-        return
-    former = own.parent / "former"
-    with files.disk_errors(place):
-        with suppress(FileNotFoundError):
-            place.rename(former)
-        if _rank(former)[0]:  # another has ended between the look and the rename
-            with suppress(OSError):
-                former.rename(place)
-            return
-        try:
-            own.rename(place)
-        except OSError as error:
-            if not place.is_dir():
-                raise StoreError(f"{own} cannot be put at {place}: {error.strerror}") from error
+    """Makes an attempt the run, unless one that is as far has come first.
+
+    Whoever finds something less far in the place moves it aside, looks again at what it moved, and
+    goes on with the further of the two until one of them, or another's, is in the place.
+    """
+    best = own
+    while _rank(best) > _rank(place):
+        aside = own.parent / f"former-{secrets.token_hex(4)}" / place.name
+        with files.disk_errors(place):
+            aside.parent.mkdir()
+            with suppress(FileNotFoundError):
+                place.rename(aside)
+                if _rank(aside) > _rank(best):  # it ended between the look and the rename
+                    best = aside
+            with suppress(FileExistsError, NotADirectoryError):
+                _rename(best, place)
+    with suppress(OSError):
         files.sync_folder(place.parent)
+
+
+def _rename(folder: Path, place: Path) -> None:
+    """Renames a folder; a place that is taken is a :class:`FileExistsError` on any system."""
+    try:
+        folder.rename(place)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(error.errno, error.strerror, str(place)) from error
+        raise

@@ -45,7 +45,9 @@ class Running:
             if self._lives[job] > 0:
                 self.standings[job] = "waiting"
                 return
-            words = f"{outcome.error} {LIVES} times; is there enough memory for --jobs so many?"
+            words = (
+                f"{outcome.error} {LIVES} times; is there enough memory for so many runs at a time?"
+            )
             outcome = Outcome("failed", words)
         if outcome.state == "busy":
             self.standings[job] = "elsewhere"

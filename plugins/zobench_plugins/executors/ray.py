@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
 
@@ -101,7 +101,13 @@ class RayExecutor:
             found = self._ray.init(
                 address=address, log_to_driver=False, logging_level="ERROR", **here
             )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (
+            self._ray.exceptions.RayError,
+            ConnectionError,
+            RuntimeError,
+            ValueError,
+            OSError,
+        ) as error:
             raise ExecutorError(
                 f"executor.address is {address!r}, but no Ray cluster can be reached so: {error}; is "
                 "one there (ray start --head), of this version of Ray, and is RAY_AUTH_TOKEN its "
@@ -118,7 +124,7 @@ class RayExecutor:
         """Compares every node with this machine, and looks whether it sees the run folders."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        mark = self._request.out / ATTEMPTS / f"mark-{secrets.token_hex(8)}"
+        mark = self._request.out.resolve() / ATTEMPTS / f"mark-{secrets.token_hex(8)}"
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
         names = list(self._request.distributions)
@@ -138,8 +144,7 @@ class RayExecutor:
             lacking = [f"{_name(looks[ref])} does not answer" for ref in silent]
             for ref, node in looks.items():
                 if ref not in silent:
-                    versions, sees = self._ray.get(ref)
-                    lacking += [f"{_name(node)} {each}" for each in self._lacks(versions, sees)]
+                    lacking += [f"{_name(node)} {each}" for each in self._lacks(ref)]
         finally:
             with suppress(OSError):
                 mark.unlink()
@@ -155,7 +160,12 @@ class RayExecutor:
                 f"{self._memory:g} GiB for a run now; waiting for one"
             )
 
-    def _lacks(self, versions: dict[str, str], sees: bool) -> Iterator[str]:
+    def _lacks(self, look: Any) -> Iterator[str]:
+        try:
+            versions, sees = self._ray.get(look)
+        except self._ray.exceptions.RayError as error:
+            yield f"cannot be looked at: {type(error).__name__}"
+            return
         for name, version in self._request.distributions.items():
             there = versions[name]
             if not there:
@@ -183,7 +193,8 @@ class RayExecutor:
 
     def submit(self, job: Job) -> None:
         """Hands a run to Ray."""
-        self._at[self._task.remote(job, self._cpus)] = job
+        placed = replace(job, folder=job.folder.resolve())  # workers are in other folders
+        self._at[self._task.remote(placed, self._cpus)] = job
 
     def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
         """Runs that ended; one whose process or node died is ``lost``.
@@ -192,18 +203,20 @@ class RayExecutor:
             ExecutorError: The cluster is gone.
         """
         self._require_head()
-        ready = list(self._at)
-        while ready and self._at:
+        if not self._at:
+            time.sleep(timeout)
+            return
+        ready, _ = self._ray.wait(list(self._at), timeout=timeout, fetch_local=False)
+        if ready:  # and whoever else has news by now
             ready, _ = self._ray.wait(
-                list(self._at), num_returns=len(self._at), timeout=timeout, fetch_local=False
+                list(self._at), num_returns=len(self._at), timeout=0, fetch_local=False
             )
-            timeout = 0.0
-            for stream in ready:
-                outcome = self._next(stream)
-                if outcome is not None:
-                    job = self._at.pop(stream)
-                    self._progress.pop(job, None)
-                    yield job, outcome
+        for stream in ready:
+            outcome = self._next(stream)
+            if outcome is not None:
+                job = self._at.pop(stream)
+                self._progress.pop(job, None)
+                yield job, outcome
 
     def _require_head(self) -> None:
         """Asked before each call that would wait for a minute, then end this process without a word."""
@@ -257,7 +270,10 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
         import torch
 
         torch.set_num_threads(threads)
-        found.append(attempt(job, told, stop))
+        try:
+            found.append(attempt(job, told, stop))
+        except Exception as error:  # a mistake of ours; it must not be lost with the thread
+            found.append(Outcome("failed", f"{type(error).__name__}: {error}"))
 
     thread = Thread(target=run)
     thread.start()

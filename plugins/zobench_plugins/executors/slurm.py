@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ ENDED = (
 )
 LOOK_SECONDS = 5.0
 """Between two questions to SLURM's controller, which many people ask."""
+
+PATIENCE = 300.0
+"""Seconds until a refused array is tried again, and until a silent controller is remarked on."""
+
+CANCELLED = "somebody has cancelled its job; the next call submits it again"
 
 REQUEUES = 1000
 """Time-outs and preemptions after which a run's job goes on; each goes on where the last ended."""
@@ -103,8 +108,11 @@ class SlurmExecutor:
             **({"mem_gb": resources.memory} if resources.memory else {}),
         )
         self._waiting: list[Job] = []
-        self._at: dict[str, tuple[Job, Any, Path]] = {}
-        self._looked = 0.0
+        self._at: dict[str, tuple[Job, Path]] = {}
+        self._array_max = parameters.array_max
+        self._note = request.note
+        self._looked = self._submit_at = 0.0
+        self._answered = time.monotonic()
         self._cancelled = False
 
     @property
@@ -123,37 +131,65 @@ class SlurmExecutor:
         Raises:
             ExecutorError: SLURM does not take the array.
         """
-        while self._waiting and not self._cancelled:
-            self._submit(self._waiting[:ARRAY])
-            del self._waiting[:ARRAY]
+        now = time.monotonic()
+        if now >= self._submit_at and not self._cancelled:
+            self._submit_next()
         time.sleep(timeout)
-        if time.monotonic() - self._looked < LOOK_SECONDS and not self._cancelled:
+        if now - self._looked < LOOK_SECONDS and not self._cancelled:
             return
-        self._looked = time.monotonic()
+        self._looked = now
         states = self._states()
         if states is None:
+            self._complain(now)
             return
-        for name, (job, _, told) in list(self._at.items()):
+        self._answered = now
+        for name, (job, told) in list(self._at.items()):
             state = states.get(name, "COMPLETED")  # SLURM forgets jobs minutes after their end
             if state in ENDED:
                 del self._at[name]
                 outcome = self._outcome(job, told, state)
-                if outcome.state == "interrupted" and not self._cancelled:
-                    self._waiting.append(job)  # preempted; it has saved itself
-                else:
+                if outcome.state != "interrupted" or self._cancelled:
                     yield job, outcome
+                elif state == "CANCELLED":
+                    yield job, Outcome("failed", CANCELLED)
+                else:
+                    self._waiting.append(job)  # preempted; it has saved itself
         while self._cancelled and self._waiting:
             yield self._waiting.pop(), Outcome("interrupted")
 
+    def _submit_next(self) -> None:
+        """The next array, once few enough jobs are left of the last; sites limit how many may wait.
+
+        Raises:
+            ExecutorError: SLURM takes no array, not even the first.
+        """
+        if not self._waiting or (self._array_max and len(self._at) >= self._array_max):
+            return
+        try:
+            self._submit(self._waiting[:ARRAY])
+            del self._waiting[:ARRAY]
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            if not self._at:
+                raise ExecutorError(f"SLURM does not take the job array: {error}") from error
+            self._submit_at = (
+                time.monotonic() + PATIENCE
+            )  # something of ours is queued: later, then
+
+    def _complain(self, now: float) -> None:
+        """SLURM's controller is silent; jobs go on without it, so one waits and says so."""
+        if now - self._answered > PATIENCE:
+            self._answered = now
+            self._note(
+                f"SLURM has not answered squeue for {PATIENCE / 60:.0f} minutes; still waiting"
+            )
+
     def _submit(self, jobs: Sequence[Job]) -> None:
         told = [self._folder / "outcomes" / f"{secrets.token_hex(8)}.json" for _ in jobs]
-        tasks = [Task(job, path, self._cpus) for job, path in zip(jobs, told, strict=True)]
-        try:
-            submitted = self._engine.submit_array(tasks)
-        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-            raise ExecutorError(f"SLURM does not take the job array: {error}") from error
+        placed = [replace(job, folder=job.folder.resolve()) for job in jobs]
+        tasks = [Task(job, path, self._cpus) for job, path in zip(placed, told, strict=True)]
+        submitted = self._engine.submit_array(tasks)
         for job, held, path in zip(jobs, submitted, told, strict=True):
-            self._at[held.job_id] = job, held, path
+            self._at[held.job_id] = job, path
 
     def _states(self) -> dict[str, str] | None:
         """SLURM's word for every job that it still knows; ``None`` if it does not answer."""
@@ -180,7 +216,7 @@ class SlurmExecutor:
         if self._cancelled:
             return Outcome("interrupted")
         if state == "CANCELLED":
-            return Outcome("failed", "somebody has cancelled its job")
+            return Outcome("failed", CANCELLED)
         return Outcome("lost", f"its job ended as {state}; see {self._folder}")
 
     def progress(self, job: Job) -> Progress | None:
@@ -190,12 +226,14 @@ class SlurmExecutor:
     def cancel(self) -> None:
         """Cancels every job; one that runs saves its run's state before it ends."""
         self._cancelled = True
-        for _, held, _ in self._at.values():
-            held.cancel(check=False)
+        if arrays := sorted({name.partition("_")[0] for name in self._at}):
+            with suppress(OSError):
+                subprocess.run(["scancel", *arrays], capture_output=True, check=False)
 
     def close(self) -> None:
         """Cancels what is left."""
-        self.cancel()
+        if not self._cancelled:
+            self.cancel()
 
 
 class Task:
