@@ -24,7 +24,7 @@ replicates = 200
 train = 200
 test_per_cell = 50
 """
-FEW, MANY = 2, 10
+FEW, MANY = 2, 6
 ENGINES = {"local": (), "ray": ("--executor", "ray")}
 
 

@@ -7,9 +7,26 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tiny import run
+from tiny import SIZES, run
 
+from zobench.cli.compare import print_comparison
+from zobench.cli.many_tables import print_runs
 from zobench.cli.tables import print_result
+from zobench.comparison import compare
+from zobench.headlines import read_headlines
+from zobench.results import RunResult
+from zobench.statistics.measured import measure_all
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> list[RunResult]:
+    """Two optimizers on two seeds."""
+    out = tmp_path_factory.mktemp("runs")
+    return [
+        run(out, optimizer=optimizer, seed=seed, overrides=SIZES)
+        for optimizer in ("random", "spsa")
+        for seed in (0, 1)
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 160])
@@ -28,3 +45,34 @@ def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
             assert f"{found.value:.1f}" in text
             assert f"[{found.low:.1f}, {found.high:.1f}]" in text
     assert max(map(len, text.splitlines())) <= width or str(result.run_dir) in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_lists_of_runs_can_be_read_and_copied_on_any_terminal(
+    several: list[RunResult], width: int
+) -> None:
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
+    print_runs(list(read_headlines(several[0].run_dir.parent)), console)
+    lines = console.export_text().splitlines()
+    for each in several:
+        (line,) = (line for line in lines if each.run_id in line)
+        assert each.fpq is not None
+        assert f"{each.fpq.value:.2f}".removeprefix("-") in line
+        assert "done" in line
+    assert "tiny/spots tiny" in lines[0]
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_comparison_keeps_metrics_and_verdicts_on_any_terminal(
+    several: list[RunResult], width: int
+) -> None:
+    runs = measure_all([several[0].run_dir.parent])
+    one, other = ([run for run in runs if run.label == name] for name in ("random", "spsa"))
+    found = compare(one, other, {})
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
+    print_comparison(found, console)
+    text = console.export_text()
+    for name, each in found.metrics.items():
+        assert any(name in line and each.verdict in line for line in text.splitlines())
+    assert "…" not in text
