@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import queue
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -103,31 +106,59 @@ class Line:
         fixed = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if secret is not None:
             fixed[header] = scheme + secret
-        self._client = httpx.Client(
+        self._connect_seconds = min(CONNECT_SECONDS, seconds)
+        self._client_of = partial(
+            httpx.Client,
             headers=fixed,
             http2=True,
-            timeout=httpx.Timeout(
-                seconds, connect=min(CONNECT_SECONDS, seconds), pool=POOL_SECONDS
-            ),
+            timeout=httpx.Timeout(seconds, connect=self._connect_seconds, pool=POOL_SECONDS),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
             trust_env=not loopback,
         )
+        self._clients = [self._client_of()]
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Ends all connections."""
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
     def exchange(self, call: Call) -> Reply:
         """Sends a request and reads the whole answer.
 
+        It is waited for from outside, for the headers of an answer may drip: each read of theirs is
+        in time, their sum never. Whoever does that is left with its connections.
+
         Raises:
             Fault: There is no answer, or it has another status than 200.
         """
+        client = self._clients[-1]
+        found: queue.SimpleQueue[Reply | BaseException] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                found.put(self._exchange(client, call))
+            except BaseException as error:
+                found.put(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        try:
+            reply = found.get(timeout=self._connect_seconds + POOL_SECONDS + self._seconds)
+        except queue.Empty:
+            with self._lock:
+                if client is self._clients[-1]:
+                    self._clients.append(self._client_of())
+            raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from None
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+    def _exchange(self, client: httpx.Client, call: Call) -> Reply:
         deadline = time.monotonic() + self._seconds
         method = "GET" if call.body is None else "POST"
         try:
-            with self._client.stream(
+            with client.stream(
                 method, call.url, content=call.body, headers=dict(call.headers or {})
             ) as answer:
                 body = self._read(answer, deadline)

@@ -100,6 +100,15 @@ def drip(link: socket.socket, asked: Question) -> None:
             time.sleep(0.05)
 
 
+def drip_of_headers(link: socket.socket, asked: Question) -> None:
+    """Header after header, each in time, until nobody listens."""
+    with suppress(OSError):
+        link.sendall(b"HTTP/1.1 200 OK\r\n")
+        for number in range(200):
+            link.sendall(f"X-{number}: 0\r\n".encode())
+            time.sleep(0.1)
+
+
 def endless(link: socket.socket, asked: Question) -> None:
     """A body without an end."""
     link.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -23,6 +23,7 @@ from scripted import (
     bomb,
     cut_off,
     drip,
+    drip_of_headers,
     embeddings,
     endless,
     http,
@@ -73,6 +74,7 @@ HTML = http(b"<html><h1>Bad gateway</h1></html>", "502 Bad Gateway", Content_Typ
 DOUBTFUL = {
     "reset in the middle of the answer": cut_off,
     "a slow drip": drip,
+    "a slow drip of headers": drip_of_headers,
     "an answer cut in its JSON": says(http(b'{"outputs": [{"na')),
     "a wrong length header": says(http(tensor(ONES), Inference_Header_Content_Length="9999")),
     "a vector twice": answers(lambda found: np.concatenate([found, found[:1]])),
