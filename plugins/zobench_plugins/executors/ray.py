@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
@@ -20,10 +18,12 @@ from typing import Any
 from zobench.errors import ConfigError, ExecutorError
 from zobench.parameters import parameter
 from zobench.signals import Stop
-from zobench.suite.attempts import ATTEMPTS, attempt
+from zobench.suite.attempts import attempt
 from zobench.suite.executors import GIB, ExecutorRequest
 from zobench.suite.planning import Job
 from zobench.suite.work import LatestProgress, Outcome, Progress
+
+from .ray_nodes import check_nodes
 
 STORE_BYTES = 90_000_000
 """Of shared memory for the object store, near Ray's least: nothing large passes through it."""
@@ -32,7 +32,6 @@ MEMORY = 1.0
 """GiB that a run is given unless the user says otherwise."""
 
 TELL_SECONDS = 0.5
-LOOK_SECONDS = 60.0
 HEAD_TRIES = 3
 CONNECT_SECONDS = 3.0
 
@@ -72,7 +71,8 @@ class RayExecutor:
         self._progress: dict[Job, Progress] = {}
         self._connect(parameters.address)
         try:
-            self._check_nodes()
+            check_nodes(ray, self._nodes(), request)
+            self._remark_on_size()
         except BaseException:
             self.close()
             raise
@@ -120,62 +120,11 @@ class RayExecutor:
     def _nodes(self) -> list[dict[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
-    def _check_nodes(self) -> None:
-        """Compares every node with this machine, and looks whether it sees the run folders."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        mark = self._request.out.resolve() / ATTEMPTS / f"mark-{secrets.token_hex(8)}"
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-        names = list(self._request.distributions)
-        looks = {
-            self._ray.remote(_look())
-            .options(
-                num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            )
-            .remote(names, str(mark)): node
-            for node in self._nodes()
-        }
-        try:
-            _, silent = self._ray.wait(
-                list(looks), num_returns=len(looks), timeout=LOOK_SECONDS, fetch_local=False
-            )
-            lacking = [f"{_name(looks[ref])} does not answer" for ref in silent]
-            for ref, node in looks.items():
-                if ref not in silent:
-                    lacking += [f"{_name(node)} {each}" for each in self._lacks(ref)]
-        finally:
-            with suppress(OSError):
-                mark.unlink()
-                mark.parent.rmdir()
-        if lacking:
-            raise ExecutorError(
-                "not every node of the Ray cluster can carry out these runs:"
-                + "".join(f"\n  - {each}" for each in lacking)
-            )
+    def _remark_on_size(self) -> None:
         if not any(self._fits(node) for node in self._nodes()):
             self._request.note(
                 f"no node of the cluster has {self._cpus} cores, {self._resources.gpus:g} GPUs and "
                 f"{self._memory:g} GiB for a run now; waiting for one"
-            )
-
-    def _lacks(self, look: Any) -> Iterator[str]:
-        try:
-            versions, sees = self._ray.get(look)
-        except self._ray.exceptions.RayError as error:
-            yield f"cannot be looked at: {type(error).__name__}"
-            return
-        for name, version in self._request.distributions.items():
-            there = versions[name]
-            if not there:
-                yield f"lacks {name}, which is {version} here; install it there"
-            elif there != version:
-                yield f"has {name} {there}, but here it is {version}; install the same"
-        if self._request.shared and not sees:
-            yield (
-                f"does not see {self._request.out.resolve()}; give --out a folder that all nodes "
-                "share, or a URL such as s3://bucket/runs"
             )
 
     def _fits(self, node: dict[str, Any]) -> int:
@@ -288,24 +237,6 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
     yield found[0] if found else Outcome("failed", "the worker's thread ended without a word")
 
 
-def _look() -> Callable[[list[str], str], tuple[dict[str, str], bool]]:
-    """A function that needs nothing where it is run: it goes there by value, being nobody's global."""
-
-    def look(names: list[str], mark: str) -> tuple[dict[str, str], bool]:
-        import importlib.metadata
-        import os.path
-
-        found = {}
-        for name in names:
-            try:
-                found[name] = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                found[name] = ""
-        return found, os.path.exists(mark)
-
-    return look
-
-
 def _answers(address: str) -> bool:
     """Whether anybody listens at host:port."""
     host, _, port = address.rpartition(":")
@@ -314,7 +245,3 @@ def _answers(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _name(node: dict[str, Any]) -> str:
-    return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"

@@ -1,0 +1,102 @@
+"""Whether the nodes of a Ray cluster can carry out runs: what is installed there, and what they see."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from zobench.errors import ExecutorError
+from zobench.suite.attempts import ATTEMPTS
+from zobench.suite.executors import ExecutorRequest
+
+LOOK_SECONDS = 60.0
+
+Node = dict[str, Any]
+"""As ``ray.nodes()`` has it."""
+
+
+def check_nodes(ray: Any, nodes: Sequence[Node], request: ExecutorRequest) -> None:
+    """Compares every node with this machine, and looks whether it sees the run folders.
+
+    Args:
+        ray: The module, connected.
+        nodes: Those that are alive.
+        request: What they are compared with.
+
+    Raises:
+        ExecutorError: Some node lacks something: it is said what and where.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    mark = request.out.resolve() / ATTEMPTS / f"mark-{secrets.token_hex(8)}"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    looks = {
+        ray.remote(_look())
+        .options(
+            num_cpus=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+        )
+        .remote(list(request.distributions), str(mark)): node
+        for node in nodes
+    }
+    try:
+        _, silent = ray.wait(
+            list(looks), num_returns=len(looks), timeout=LOOK_SECONDS, fetch_local=False
+        )
+        lacking = [f"{_name(looks[look])} does not answer" for look in silent]
+        for look, node in looks.items():
+            if look not in silent:
+                lacking += [f"{_name(node)} {each}" for each in _lacks(ray, look, request)]
+    finally:
+        with suppress(OSError):
+            mark.unlink()
+            mark.parent.rmdir()
+    if lacking:
+        raise ExecutorError(
+            "not every node of the Ray cluster can carry out these runs:"
+            + "".join(f"\n  - {each}" for each in lacking)
+        )
+
+
+def _lacks(ray: Any, look: Any, request: ExecutorRequest) -> Iterator[str]:
+    try:
+        versions, sees = ray.get(look)
+    except ray.exceptions.RayError as error:
+        yield f"cannot be looked at: {type(error).__name__}"
+        return
+    for name, version in request.distributions.items():
+        there = versions[name]
+        if not there:
+            yield f"lacks {name}, which is {version} here; install it there"
+        elif there != version:
+            yield f"has {name} {there}, but here it is {version}; install the same"
+    if request.shared and not sees:
+        yield (
+            f"does not see {request.out.resolve()}; give --out a folder that all nodes share, or a URL "
+            "such as s3://bucket/runs"
+        )
+
+
+def _look() -> Callable[[list[str], str], tuple[dict[str, str], bool]]:
+    """A function that needs nothing where it is run: it goes there by value, being nobody's global."""
+
+    def look(names: list[str], mark: str) -> tuple[dict[str, str], bool]:
+        import importlib.metadata
+        import os.path
+
+        found = {}
+        for name in names:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                found[name] = ""
+        return found, os.path.exists(mark)
+
+    return look
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
