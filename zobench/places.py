@@ -1,25 +1,23 @@
-"""Runs that are kept at a URL, such as ``s3://bucket/runs``, through fsspec.
+"""Runs that are kept at a URL, such as ``s3://bucket/runs``.
 
-Runs are written on a local disk and published: the manifest goes last, so that a run whose upload was
-torn is not seen, or is seen as it was before. Whatever reads runs from a URL reads a local copy, which
+Runs are written on a local disk and published. Whatever reads runs from a URL reads a local copy, which
 is brought up to date first and may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from . import files, store
+from . import files, states, store
 from .config import cache_folder
-from .errors import ConfigError, StoreError, ZobenchError
+from .errors import StoreError
+from .filesystems import filesystem, listed
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -62,19 +60,20 @@ def fetch(place: str | Path) -> Path:
         return local
     url = str(place).rstrip("/")
     with _filesystem(url) as (system, root):
-        system.invalidate_cache()
-        there = _listed(system, root)
-        if store.MANIFEST in there:
-            _copy_here(system, root, there, local)
+        there = listed(system, root)
+        if state := states.furthest(system, root, there):
+            _copy_here(state, local)
             return local
         runs: dict[str, dict[str, Any]] = defaultdict(dict)
         for name, note in there.items():
             run, _, path = name.partition("/")
             runs[run][path] = note
+        found = set()
         for run, notes in runs.items():
-            if store.MANIFEST in notes:
-                _copy_here(system, f"{root}/{run}", notes, local / run)
-        _forget(local, runs)
+            if state := states.furthest(system, f"{root}/{run}", notes):
+                _copy_here(state, local / run)
+                found.add(run)
+        _forget(local, found)
     return local
 
 
@@ -89,10 +88,8 @@ def fetch_run(url: str, folder: Path) -> None:
         StoreError: It cannot be read.
     """
     with _filesystem(f"{url}/{folder.name}") as (system, root):
-        system.invalidate_cache()
-        there = _listed(system, root)
-        if store.MANIFEST in there:
-            _copy_here(system, root, there, folder)
+        if state := states.furthest(system, root, listed(system, root)):
+            _copy_here(state, folder)
 
 
 def publish_run(folder: Path, url: str) -> None:
@@ -109,60 +106,20 @@ def publish_run(folder: Path, url: str) -> None:
         return
     (folder / INDEX).unlink(missing_ok=True)
     with _filesystem(f"{url.rstrip('/')}/{folder.name}") as (system, root):
-        system.invalidate_cache()
-        there = _listed(system, root)
-        manifest = store.MANIFEST
-        if not _is_behind(system, root, there, folder):
-            _note(folder, there[manifest])
-            return
-        names = [
-            str(path.relative_to(folder))
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in KEPT_HERE and path.suffix != ".part"
-        ]
-        last = [name for name in names if name.startswith(store.CHECKPOINT.parent.name)]
-        first = [name for name in names if name not in (*last, manifest)]
-        for group in (first, last):
-            if group:
-                _put(system, root, folder, group)
-        system.invalidate_cache()
-        now = _listed(system, root)
-        if _is_behind(system, root, now, folder):  # nobody has ended it meanwhile
-            _put(system, root, folder, [manifest])
-        stale = [f"{root}/{name}" for name in there if name not in names]
-        if stale:
-            system.rm(stale)
-        system.invalidate_cache()
-        _note(folder, _listed(system, root)[manifest])
+        there = states.furthest(system, root, listed(system, root))
+        mine = states.progress(store.read_manifest(folder))
+        if there is None or not (there.done or there.progress > mine):
+            there = states.upload(system, root, folder, left=KEPT_HERE)
+        _note(folder, there)
 
 
-def _put(system: AbstractFileSystem, root: str, folder: Path, names: Sequence[str]) -> None:
-    system.put([str(folder / name) for name in names], [f"{root}/{name}" for name in names])
+def _filesystem(url: str) -> AbstractContextManager[tuple[AbstractFileSystem, str]]:
+    return filesystem(url, safe=str(cache_folder() / FOLDER))
 
 
-def _is_behind(
-    system: AbstractFileSystem, root: str, there: Mapping[str, Any], folder: Path
-) -> bool:
-    """Whether what is at a URL is less far than what is here."""
-    if store.MANIFEST not in there:
-        return True
-    manifest = json.loads(system.cat_file(f"{root}/{store.MANIFEST}"))
-    return _progress(manifest) < _progress(store.read_manifest(folder)) or (
-        manifest["status"] != "done"
-        and _progress(manifest) == _progress(store.read_manifest(folder))
-    )
-
-
-def _progress(manifest: Mapping[str, Any]) -> tuple[bool, int, int]:
-    """How far a run is: whether it is done, and images that were asked for, by purpose."""
-    ledger = manifest["ledger"]
-    asked = [int(ledger[purpose]["queries"]) for purpose in ("score", "optimize")]
-    return manifest["status"] == "done", asked[0], asked[1]
-
-
-def _note(folder: Path, there: Mapping[str, Any]) -> None:
+def _note(folder: Path, there: states.State) -> None:
     """Notes which manifest here is which there."""
-    files.write_json(folder / INDEX, {"here": _digest(folder), "there": _mark(there)})
+    files.write_json(folder / INDEX, {"here": _digest(folder), "there": there.mark})
 
 
 def _digest(folder: Path) -> str:
@@ -200,75 +157,20 @@ def published_run(place: str | Path) -> Iterator[Path]:
             publish_run(folder, str(place).rstrip("/").rpartition("/")[0])
 
 
-def _copy_here(
-    system: AbstractFileSystem, root: str, there: Mapping[str, Any], folder: Path
-) -> None:
+def _copy_here(there: states.State, folder: Path) -> None:
     """Downloads a run whose manifest has changed; a finished one that is not published stays."""
-    mark = _mark(there[store.MANIFEST])
     if store.is_run(folder):
         with suppress(StoreError):
-            if files.read_json(folder / INDEX)["there"] == mark:
+            if files.read_json(folder / INDEX)["there"] == there.mark:
                 return
         if store.is_done(folder) and not is_published(folder):
             return
-    shutil.rmtree(folder, ignore_errors=True)
-    with files.disk_errors(folder):
-        for group in ([name for name in there if name != store.MANIFEST], [store.MANIFEST]):
-            targets = [folder / name for name in group]
-            for target in targets:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            if group:
-                system.get([f"{root}/{name}" for name in group], [str(each) for each in targets])
-    _note(folder, there[store.MANIFEST])
+    there.download(folder)
+    _note(folder, there)
 
 
-def _forget(local: Path, runs: Iterable[str]) -> None:
+def _forget(local: Path, runs: set[str]) -> None:
     """Copies of runs that are not there any more."""
     for folder in store.run_folders(local) if local.is_dir() else []:
         if is_published(folder) and folder != local and folder.name not in runs:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """All files below a folder by their relative names, with what the filesystem says of each."""
-    try:
-        found = system.find(root, detail=True)
-    except FileNotFoundError:
-        return {}
-    return {name.removeprefix(root).lstrip("/"): note for name, note in found.items()}
-
-
-def _mark(note: Mapping[str, Any]) -> str:
-    """Changes whenever the file does, as far as the filesystem tells."""
-    return hashlib.blake2b(
-        json.dumps(dict(note), sort_keys=True, default=str).encode(), digest_size=16
-    ).hexdigest()
-
-
-@contextmanager
-def _filesystem(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
-    """The filesystem of a URL and the path in it; its faults become errors of ours."""
-    import fsspec
-
-    scheme = url.partition("://")[0]
-    if urlsplit(url).password is not None:
-        raise ConfigError(
-            "the URL of runs holds a password, and URLs are printed; put it where the filesystem looks "
-            "for it, such as its environment variables"
-        )
-    try:
-        options = {"auto_mkdir": True} if scheme in ("file", "local") else {}
-        system, root = fsspec.core.url_to_fs(url, **options)
-    except (ImportError, ValueError) as error:
-        extra = {"s3": "s3", "gs": "gs", "gcs": "gs"}.get(scheme)
-        advice = f"pip install 'zobench[{extra}]'" if extra else "see fsspec's list of filesystems"
-        raise ConfigError(f"{url}: {error}; {advice}") from error
-    try:
-        yield system, root.rstrip("/")
-    except ZobenchError:
-        raise
-    except Exception as error:  # every filesystem has its own
-        raise StoreError(
-            f"{url} cannot be read or written: {type(error).__name__}: {error}; what was computed is "
-            f"safe in {cache_folder() / FOLDER}: mend the access, then run the same command again"
-        ) from error

@@ -6,12 +6,13 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import config
 from twins import same_runs
 
-from zobench import files, places, store
+from zobench import files, places, states, store
 from zobench.config import RunConfig
 from zobench.errors import ConfigError
 from zobench.signals import Stop
@@ -156,13 +157,15 @@ def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
     url = (tmp_path / "shelf").as_uri()
     wanted = replace(job(tmp_path), url=url, folder=places.local_folder(url) / "one")
     interrupted(wanted, 100)
-    assert store.read_manifest(tmp_path / "shelf" / "one")["status"] == "interrupted"
+    assert not store.is_run(tmp_path / "shelf" / "one")
+    (state,) = (tmp_path / "shelf" / "one").glob("unfinished-*")
+    assert store.read_manifest(state)["status"] == "interrupted"
 
-    def torn(*words: object) -> None:
+    def torn(*words: object, **more: object) -> None:
         raise OSError("the line is dead")
 
     with monkeypatch.context() as patch:
-        patch.setattr(places, "_put", torn)
+        patch.setattr(states, "upload", torn)
         assert "the line is dead" in attempt(wanted).error
     assert store.is_done(wanted.folder)
     assert not wanted.done
@@ -182,9 +185,53 @@ def test_a_further_run_at_a_url_is_not_replaced(
     shutil.copytree(wanted.folder, tmp_path / "early" / "one")
     interrupted(wanted, 300)
     places.publish_run(wanted.folder, shelf.as_uri())
-    before = (shelf / "one" / store.MANIFEST).read_bytes()
+    before = files_in(shelf)
     places.publish_run(tmp_path / "early" / "one", shelf.as_uri())
-    assert (shelf / "one" / store.MANIFEST).read_bytes() == before
+    assert files_in(shelf) == before
+
+
+def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    wanted, late, shelf = job(tmp_path), job(tmp_path, "late"), tmp_path / "shelf"
+    assert attempt(wanted).state == "done"
+    interrupted(late, 300)
+    upload = states.upload
+
+    def between(*words: Any, **more: Any) -> states.State:
+        monkeypatch.setattr(states, "upload", upload)
+        places.publish_run(wanted.folder, shelf.as_uri())
+        return upload(*words, **more)
+
+    monkeypatch.setattr(states, "upload", between)
+    places.publish_run(late.folder, shelf.as_uri())
+    same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
+    same_runs(wanted.folder.parent, shelf)
+
+
+def test_a_further_state_takes_the_place_of_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    torn = shelf / "one" / "unfinished-0000" / store.TRACE
+    torn.parent.mkdir(parents=True)
+    torn.write_text("")  # another is uploading it
+    for queries in (100, 300):
+        interrupted(wanted, queries)
+        places.publish_run(wanted.folder, shelf.as_uri())
+    assert len(list(shelf.glob("one/unfinished-*/manifest.json"))) == 1
+    assert torn.exists()
+    (copy,) = store.run_folders(places.fetch(shelf.as_uri()))
+    assert files.read_tensors(copy / store.CHECKPOINT)[1]["counts"]["queries"] >= 300
+    assert attempt(wanted).state == "done"
+    places.publish_run(wanted.folder, shelf.as_uri())
+    assert not list(shelf.glob("one/unfinished-*"))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:

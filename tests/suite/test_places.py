@@ -123,13 +123,15 @@ def test_a_run_that_one_machine_left_goes_on_at_another(
         time.sleep(0.1)
     begun.send_signal(signal.SIGTERM)
     assert begun.wait(60) == 130
-    (there,) = bucket.glob("bench/runs/*/manifest.json")
-    assert json.loads(bucket.cat_file(there))["status"] == "interrupted"
+    (state,) = bucket.glob("bench/runs/*/unfinished-*/manifest.json")
+    assert json.loads(bucket.cat_file(state))["status"] == "interrupted"
 
-    run = f"s3://{there.rpartition('/')[0]}"
+    run = f"s3://{state.partition('/unfinished-')[0]}"
     found = machine("two", "resume", run, "--json")
     assert found.returncode == 0, found.stderr
-    assert json.loads(bucket.cat_file(there))["status"] == "done"
+    bucket.invalidate_cache()
+    assert json.loads(bucket.cat_file(f"{run}/manifest.json"))["status"] == "done"
+    assert not bucket.glob(f"{run}/unfinished-*")
     assert not bucket.exists(f"{run}/checkpoint/state.safetensors")
     assert machine("three", "verify", run).returncode == 0
 

@@ -155,19 +155,24 @@ def _put_in_place(own: Path, place: Path) -> None:
     """Makes an attempt the run, unless one that is as far has come first.
 
     Whoever finds something less far in the place moves it aside, looks again at what it moved, and
-    goes on with the further of the two until one of them, or another's, is in the place.
+    goes on with the further of the two until one of them, or another's, is in the place. What is
+    moved aside lies among the attempts: there the next one finds it should this one be killed, and
+    nobody clears it away if it is done.
     """
-    best = own
+    best, moved = own, []
     while _rank(best) > _rank(place):
-        aside = own.parent / f"former-{secrets.token_hex(4)}" / place.name
+        aside = own.parent.parent / f"former-{secrets.token_hex(4)}" / place.name
         with files.disk_errors(place):
-            aside.parent.mkdir()
+            _make(aside.parent)
+            moved.append(aside.parent)
             with suppress(FileNotFoundError):
                 place.rename(aside)
                 if _rank(aside) > _rank(best):  # it ended between the look and the rename
                     best = aside
             with suppress(FileExistsError, NotADirectoryError):
                 _rename(best, place)
+    for folder in moved:
+        shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         files.sync_folder(place.parent)
 

@@ -171,9 +171,7 @@ class SlurmExecutor:
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             if not self._at:
                 raise ExecutorError(f"SLURM does not take the job array: {error}") from error
-            self._submit_at = (
-                time.monotonic() + PATIENCE
-            )  # something of ours is queued: later, then
+            self._submit_at = time.monotonic() + PATIENCE  # some of ours are queued: later
 
     def _complain(self, now: float) -> None:
         """SLURM's controller is silent; jobs go on without it, so one waits and says so."""
