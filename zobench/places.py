@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import files, states, store
 from .config import cache_folder
-from .errors import StoreError
+from .errors import StoreError, ZobenchError
 from .filesystems import filesystem, listed
 
 if TYPE_CHECKING:
@@ -43,6 +43,18 @@ def local_folder(place: str | Path) -> Path:
     url = str(place).rstrip("/")
     name = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
     return cache_folder() / FOLDER / name / (url.rpartition("/")[2] or "runs")
+
+
+def place_of(folder: Path, place: str | Path) -> str:
+    """How to name a run to whoever asked for a place.
+
+    Args:
+        folder: Of the run on this machine.
+        place: The run's, or that of the folder of runs in which it lies.
+    """
+    if not is_url(place):
+        return str(folder)
+    return str(place).rstrip("/") + str(folder).removeprefix(str(local_folder(place)))
 
 
 def fetch(place: str | Path) -> Path:
@@ -139,7 +151,8 @@ def published(place: str | Path) -> Iterator[Path]:
     """A local folder of runs to write to; what is not published is at the end, come what may."""
     folder = local_folder(place)
     try:
-        yield folder
+        with _told_as(place, folder):
+            yield folder
     finally:
         for run in store.run_folders(folder) if is_url(place) else []:
             if not is_published(run) and not store.is_busy(run):
@@ -151,10 +164,23 @@ def published_run(place: str | Path) -> Iterator[Path]:
     """The local folder of one run to go on with; published again at the end, come what may."""
     folder = fetch(place)
     try:
-        yield folder
+        with _told_as(place, folder):
+            yield folder
     finally:
         if is_url(place):
             publish_run(folder, str(place).rstrip("/").rpartition("/")[0])
+
+
+@contextmanager
+def _told_as(place: str | Path, folder: Path) -> Iterator[None]:
+    """Has errors name the place that was asked for, not the copy of it."""
+    try:
+        yield
+    except ZobenchError as error:
+        if is_url(place):
+            named = str(place).rstrip("/")
+            error.args = tuple(str(word).replace(str(folder), named) for word in error.args)
+        raise
 
 
 def _copy_here(there: states.State, folder: Path) -> None:

@@ -11,19 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from benchmarks.many import SHORT
 from pytest_benchmark.fixture import BenchmarkFixture
 
-SUITE = """
-optimizers = ["random"]
-seeds = {seeds}
-[run]
-budget = 640
-batch_size = 32
-replicates = 200
-[split]
-train = 200
-test_per_cell = 50
-"""
 FEW, MANY = 2, 6
 ENGINES = {"local": (), "ray": ("--executor", "ray")}
 
@@ -33,7 +23,7 @@ def took(tmp_path: Path, seeds: int, *words: str) -> float:
     shutil.rmtree(tmp_path / "runs", ignore_errors=True)
     shutil.rmtree(tmp_path / "cache" / "shared", ignore_errors=True)
     path = tmp_path / "suite.toml"
-    path.write_text(SUITE.format(seeds=seeds))
+    path.write_text(SHORT.format(names='"random"', seeds=seeds))
     command = ["zobench", "suite", str(path), "--out", str(tmp_path / "runs"), *words]
     began = time.perf_counter()
     subprocess.run(

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.many import SHORT, copies
 from browser import chrome
 from pytest_benchmark.fixture import BenchmarkFixture
 from tiny import SIZES, run
 
 import zobench
-from zobench import files, store
 from zobench.cli.report import write_report
 from zobench.headlines import read_headlines
 from zobench.plugins import load_registry
@@ -24,18 +24,6 @@ from zobench.progress import Silence
 from zobench.suite.file import read_suite
 from zobench.suite.planning import plan
 from zobench.suite.work import work
-
-SUITE = """
-optimizers = [{names}]
-seeds = {seeds}
-[run]
-budget = 640
-batch_size = 32
-replicates = 200
-[split]
-train = 200
-test_per_cell = 50
-"""
 
 
 def once(benchmark: BenchmarkFixture, measured: Any, **figures: float) -> None:
@@ -68,7 +56,7 @@ def suite(
     """
     shutil.rmtree(tmp_path / "cache" / "shared", ignore_errors=True)
     path = tmp_path / "suite.toml"
-    path.write_text(SUITE.format(names=names, seeds=seeds))
+    path.write_text(SHORT.format(names=names, seeds=seeds))
     words = [sys.executable, "-m", "zobench", "suite", str(path), "--jobs", str(jobs)]
     before = os.sched_getaffinity(0)
     began = time.perf_counter()
@@ -98,7 +86,7 @@ def test_sharing_against_computing_everything_again(
     """Six optimizers on one problem, with and without what the first has computed."""
     path = tmp_path / "suite.toml"
     names = '"gezo", "openai-es", "zo-sgd", "spsa", "zo-adamm", "random"'
-    path.write_text(SUITE.format(names=names, seeds=1))
+    path.write_text(SHORT.format(names=names, seeds=1))
     took = {"sharing": 0.0, "alone": 0.0}
     for how in took:
         shutil.rmtree(cache / "shared", ignore_errors=True)
@@ -109,18 +97,6 @@ def test_sharing_against_computing_everything_again(
             if how == "alone":
                 shutil.rmtree(cache / "shared", ignore_errors=True)
     once(benchmark, lambda: None, speedup=took["alone"] / took["sharing"], **took)
-
-
-def copies(original: Path, tmp_path: Path, optimizers: int, seeds: int) -> Path:
-    """Folders like those of real runs, made from one, that seem to be of many optimizers and seeds."""
-    manifest = files.read_json(original / store.MANIFEST)
-    for optimizer in range(optimizers):
-        for seed in range(seeds):
-            folder = tmp_path / "runs" / f"{optimizer}-{seed}"
-            shutil.copytree(original, folder)
-            manifest["config"] |= {"optimizer": f"optimizer-{optimizer}", "seed": seed}
-            files.write_json(folder / store.MANIFEST, manifest)
-    return tmp_path / "runs"
 
 
 def test_two_thousand_run_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.test_many_runs import copies
+from benchmarks.many import copies
 from pytest_benchmark.fixture import BenchmarkFixture
 from tiny import SIZES, run
 

@@ -118,15 +118,19 @@ def test_a_run_that_one_machine_left_goes_on_at_another(
     sizes = ("--set", "split.train=120", "--set", "split.test_per_cell=40", "--batch-size", "10")
     words = [sys.executable, "-m", "zobench", "run", *slow, *tiny, *sizes, "--out", URL]
     cache = tmp_path / "one"
-    begun = subprocess.Popen(words, env={**os.environ, "ZOBENCH_CACHE": str(cache)})
+    begun = subprocess.Popen(
+        words, env={**os.environ, "ZOBENCH_CACHE": str(cache)}, stderr=subprocess.PIPE, text=True
+    )
     while not list(cache.glob("places/*/runs/*/checkpoint/*")):
         time.sleep(0.1)
     begun.send_signal(signal.SIGTERM)
     assert begun.wait(60) == 130
+    said = begun.communicate()[1]
     (state,) = bucket.glob("bench/runs/*/unfinished-*/manifest.json")
     assert json.loads(bucket.cat_file(state))["status"] == "interrupted"
 
     run = f"s3://{state.partition('/unfinished-')[0]}"
+    assert f"zobench resume {run}\n" in said
     found = machine("two", "resume", run, "--json")
     assert found.returncode == 0, found.stderr
     bucket.invalidate_cache()
@@ -134,6 +138,7 @@ def test_a_run_that_one_machine_left_goes_on_at_another(
     assert not bucket.glob(f"{run}/unfinished-*")
     assert not bucket.exists(f"{run}/checkpoint/state.safetensors")
     assert machine("three", "verify", run).returncode == 0
+    assert f"zobench show {run}\n" in machine("three", "show", run).stdout
 
 
 def test_a_torn_upload_is_no_run_and_the_next_one_completes_it(

@@ -139,8 +139,8 @@ def serve(
     from .serve import require_extra, serve_encoder
 
     require_extra()
-    from ..serving.app import Limits
     from ..serving.difficulties import Difficulties
+    from ..serving.limits import Limits
 
     config = RunConfig(
         encoder=encoder,

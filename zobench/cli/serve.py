@@ -14,8 +14,8 @@ from ..plugins import load_registry
 from .console import error_console
 
 if TYPE_CHECKING:
-    from ..serving.app import Limits
     from ..serving.difficulties import Difficulties
+    from ..serving.limits import Limits
 
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
 

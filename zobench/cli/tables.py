@@ -27,8 +27,8 @@ LITTLE = 0.5
 IMPORTANT = ("", "queries", "EO_n", "EO_p", "accuracy", "recovery")
 
 
-def print_result(result: RunResult, console: Console) -> None:
-    """Prints everything that a run found."""
+def print_result(result: RunResult, console: Console, place: str) -> None:
+    """Prints everything that a run found, and where it lies: a folder, or a URL."""
     _print_heading(result, console)
     if result.scores:
         _print_scores(result, console)
@@ -44,7 +44,7 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(
         f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the encoder"
     )
-    folder = escape(shlex.quote(str(result.run_dir)))
+    folder = escape(shlex.quote(place))
     console.print(f"run folder: {folder}", soft_wrap=True)
     if result.status == "done":
         console.print(

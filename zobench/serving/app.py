@@ -8,12 +8,11 @@ import contextlib
 import hmac
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -27,7 +26,9 @@ from ..errors import ZobenchError
 from ..transport import rounded
 from .batching import Batcher, Full
 from .bodies import Refused, read_floats, read_pictures
+from .counters import Counters
 from .difficulties import Dice, Difficulties, RateLimit
+from .limits import Limits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,45 +36,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Handler = Callable[[Request], Awaitable[Response]]
 INPUT, OUTPUT = "images", "embeddings"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server puts up with.
-
-    Attributes:
-        body: Bytes of a request's body.
-        images: Images in a request.
-        requests: Requests at a time.
-        waiting: Images that may wait for the encoder.
-        batch: Images of several clients that are embedded together; 0 for the encoder's own block.
-        wait: Seconds that a lone request waits for company.
-    """
-
-    body: int = 64 * 2**20
-    images: int = 256
-    requests: int = 64
-    waiting: int = 4096
-    batch: int = 0
-    wait: float = 0.002
-
-
-@dataclass
-class Counters:
-    """What was served since the start, for Prometheus."""
-
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-    def __post_init__(self) -> None:
-        self.requests = Counter(
-            "zobench_requests", "Requests by status.", ["status"], registry=self.registry
-        )
-        self.images = Counter(
-            "zobench_images",
-            "Images by outcome: embedded, refused (429) or failed (5xx).",
-            ["outcome"],
-            registry=self.registry,
-        )
 
 
 class Service:
