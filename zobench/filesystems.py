@@ -34,13 +34,15 @@ def filesystem(url: str, safe: str) -> Iterator[tuple[AbstractFileSystem, str]]:
             "for it, such as its environment variables"
         )
     try:
-        options = {"auto_mkdir": True} if scheme in ("file", "local") else {}
-        system, root = fsspec.core.url_to_fs(url, **options)
-    except (ImportError, ValueError) as error:
-        extra = {"s3": "s3", "gs": "gs", "gcs": "gs"}.get(scheme)
-        advice = f"pip install 'zobench[{extra}]'" if extra else "see fsspec's list of filesystems"
-        raise ConfigError(f"{url}: {error}; {advice}") from error
-    try:
+        try:
+            options = {"auto_mkdir": True} if scheme in ("file", "local") else {}
+            system, root = fsspec.core.url_to_fs(url, **options)
+        except (ImportError, ValueError) as error:
+            extra = {"s3": "s3", "gs": "gs", "gcs": "gs"}.get(scheme)
+            advice = (
+                f"pip install 'zobench[{extra}]'" if extra else "see fsspec's list of filesystems"
+            )
+            raise ConfigError(f"{url}: {error}; {advice}") from error
         yield system, root.rstrip("/")
     except ZobenchError:
         raise
@@ -56,6 +58,8 @@ def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
     system.invalidate_cache()
     try:
         found = system.find(root, detail=True)
+        if not found:
+            system.ls(root)  # raises where the other keeps silent about what it may not read
     except FileNotFoundError:
         return {}
     return {name.removeprefix(root).lstrip("/"): note for name, note in found.items()}

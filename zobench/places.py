@@ -7,16 +7,17 @@ is brought up to date first and may be deleted at any time.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import files, states, store
 from .config import cache_folder
-from .errors import StoreError, ZobenchError
+from .errors import StoreError
 from .filesystems import filesystem, listed
 
 if TYPE_CHECKING:
@@ -27,6 +28,15 @@ INDEX = ".places.json"
 
 FOLDER = "places"
 """In the cache: copies of what lies at URLs."""
+
+ADDRESS = ".url"
+"""Beside a copy: of what."""
+
+INCOMING = ".incoming"
+"""Beside copies: what is being downloaded."""
+
+TRIES = 3
+"""States are replaced while others look at them; whoever misses one looks again."""
 
 KEPT_HERE = (store.LOCK, store.PROGRESS, INDEX)
 
@@ -41,20 +51,20 @@ def local_folder(place: str | Path) -> Path:
     if not is_url(place):
         return Path(place)
     url = str(place).rstrip("/")
-    name = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return cache_folder() / FOLDER / name / (url.rpartition("/")[2] or "runs")
+    base = cache_folder() / FOLDER / hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
+    if not (base / ADDRESS).exists():
+        with suppress(StoreError):  # another process writes it, too; only messages need it
+            files.write_atomically(base / ADDRESS, url.encode())
+    return base / (url.rpartition("/")[2] or "runs")
 
 
-def place_of(folder: Path, place: str | Path) -> str:
-    """How to name a run to whoever asked for a place.
-
-    Args:
-        folder: Of the run on this machine.
-        place: The run's, or that of the folder of runs in which it lies.
-    """
-    if not is_url(place):
-        return str(folder)
-    return str(place).rstrip("/") + str(folder).removeprefix(str(local_folder(place)))
+def named(text: str) -> str:
+    """A text that names URLs where it named the copies of what lies at them."""
+    base = cache_folder() / FOLDER
+    for note in base.glob(f"*/{ADDRESS}") if str(base) in text else []:
+        url = note.read_text()
+        text = text.replace(str(local_folder(url)), url)
+    return text
 
 
 def fetch(place: str | Path) -> Path:
@@ -73,18 +83,17 @@ def fetch(place: str | Path) -> Path:
     url = str(place).rstrip("/")
     with _filesystem(url) as (system, root):
         there = listed(system, root)
-        if state := states.furthest(system, root, there):
-            _copy_here(state, local)
+        if _bring(system, root, there, local):
             return local
         runs: dict[str, dict[str, Any]] = defaultdict(dict)
         for name, note in there.items():
             run, _, path = name.partition("/")
             runs[run][path] = note
-        found = set()
-        for run, notes in runs.items():
-            if state := states.furthest(system, f"{root}/{run}", notes):
-                _copy_here(state, local / run)
-                found.add(run)
+        found = {
+            run
+            for run, notes in runs.items()
+            if _bring(system, f"{root}/{run}", notes, local / run)
+        }
         _forget(local, found)
     return local
 
@@ -100,12 +109,11 @@ def fetch_run(url: str, folder: Path) -> None:
         StoreError: It cannot be read.
     """
     with _filesystem(f"{url}/{folder.name}") as (system, root):
-        if state := states.furthest(system, root, listed(system, root)):
-            _copy_here(state, folder)
+        _bring(system, root, listed(system, root), folder)
 
 
 def publish_run(folder: Path, url: str) -> None:
-    """Uploads a run, its manifest last; one that is further, or done, is left alone there.
+    """Uploads a run; if one that is further lies there, takes that one instead.
 
     Args:
         folder: Of the run here.
@@ -118,11 +126,16 @@ def publish_run(folder: Path, url: str) -> None:
         return
     (folder / INDEX).unlink(missing_ok=True)
     with _filesystem(f"{url.rstrip('/')}/{folder.name}") as (system, root):
-        there = states.furthest(system, root, listed(system, root))
-        mine = states.progress(store.read_manifest(folder))
-        if there is None or not (there.done or there.progress > mine):
-            there = states.upload(system, root, folder, left=KEPT_HERE)
-        _note(folder, there)
+        names, mine = listed(system, root), store.rank(folder)
+        there = states.furthest(system, root, names)
+        if there is not None and there.rank == states.END and not there.is_end():
+            there = None  # somebody has copied a folder there
+        if there is None or (not there.rank[0] and there.rank <= mine):
+            there = states.upload(system, root, names, folder, left=KEPT_HERE)
+        if there.rank > mine:
+            _bring(system, root, names, folder)
+        else:
+            _note(folder, there)
 
 
 def _filesystem(url: str) -> AbstractContextManager[tuple[AbstractFileSystem, str]]:
@@ -151,8 +164,7 @@ def published(place: str | Path) -> Iterator[Path]:
     """A local folder of runs to write to; what is not published is at the end, come what may."""
     folder = local_folder(place)
     try:
-        with _told_as(place, folder):
-            yield folder
+        yield folder
     finally:
         for run in store.run_folders(folder) if is_url(place) else []:
             if not is_published(run) and not store.is_busy(run):
@@ -164,35 +176,57 @@ def published_run(place: str | Path) -> Iterator[Path]:
     """The local folder of one run to go on with; published again at the end, come what may."""
     folder = fetch(place)
     try:
-        with _told_as(place, folder):
-            yield folder
+        yield folder
     finally:
-        if is_url(place):
+        if is_url(place) and not is_published(folder) and not store.is_busy(folder):
             publish_run(folder, str(place).rstrip("/").rpartition("/")[0])
 
 
-@contextmanager
-def _told_as(place: str | Path, folder: Path) -> Iterator[None]:
-    """Has errors name the place that was asked for, not the copy of it."""
+def _bring(
+    system: AbstractFileSystem,
+    root: str,
+    names: Mapping[str, Any],
+    folder: Path,
+    tries: int = TRIES,
+) -> bool:
+    """Brings the copy of a run up to date; whether there is such a run."""
+    there = states.furthest(system, root, names)
+    if there is None:
+        return False
     try:
-        yield
-    except ZobenchError as error:
-        if is_url(place):
-            named = str(place).rstrip("/")
-            error.args = tuple(str(word).replace(str(folder), named) for word in error.args)
-        raise
+        _take(there, folder)
+    except FileNotFoundError:
+        if tries == 1:
+            raise
+        return _bring(system, root, listed(system, root), folder, tries - 1)
+    return True
 
 
-def _copy_here(there: states.State, folder: Path) -> None:
-    """Downloads a run whose manifest has changed; a finished one that is not published stays."""
-    if store.is_run(folder):
-        with suppress(StoreError):
-            if files.read_json(folder / INDEX)["there"] == there.mark:
-                return
-        if store.is_done(folder) and not is_published(folder):
-            return
-    there.download(folder)
-    _note(folder, there)
+def _take(there: states.State, folder: Path) -> None:
+    """Puts a state in place of a copy that is behind."""
+    if _is_kept(folder, there):
+        return
+    draft = folder.parent / INCOMING / secrets.token_hex(4)
+    try:
+        there.download(draft)
+        _note(draft, there)
+        if not _is_kept(folder, there):
+            with files.disk_errors(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_kept(folder: Path, there: states.State) -> bool:
+    """Whether a run here is to stay: it is that state, is written to, or goes beyond."""
+    if not store.is_run(folder):
+        return False
+    with suppress(StoreError):
+        if files.read_json(folder / INDEX)["there"] == there.mark:
+            return True
+    ahead = not is_published(folder) and store.rank(folder) >= there.rank
+    return ahead or store.is_busy(folder)
 
 
 def _forget(local: Path, runs: set[str]) -> None:

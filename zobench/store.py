@@ -52,6 +52,11 @@ LOCK_SECONDS = 0.3
 """Longer than it takes to ask whether a folder is busy."""
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 
+Rank = tuple[bool, int, int]
+"""How far a run is: whether it is done, edits that are scored, queries at its checkpoint."""
+
+NOWHERE: Rank = (False, -1, -1)
+
 Committed = Callable[[list[Json], list[tuple[int, Path]]], None]
 """Told of rows of the trace, and of snapshots with their queries, once they survive a crash."""
 
@@ -239,6 +244,21 @@ def is_run(path: Path) -> bool:
 def is_done(path: Path) -> bool:
     """Whether a finished run lies there."""
     return is_run(path) and read_manifest(path)["status"] == "done"
+
+
+def rank(path: Path) -> Rank:
+    """How far the run in a folder is; :data:`NOWHERE` if nothing useful lies there."""
+    try:
+        if not is_run(path):
+            return NOWHERE
+        scored, queries = 0, 0
+        if (path / SCORES).exists():
+            scored = len(read_json(path / SCORES)["edits"])
+        if (path / CHECKPOINT).exists():
+            queries = read_tensors(path / CHECKPOINT)[1]["counts"]["queries"]
+        return is_done(path), scored, queries
+    except (StoreError, OSError, KeyError):
+        return NOWHERE
 
 
 def run_folders(path: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
 ) -> None:
     result = run(tmp_path)
     console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    print_result(result, console, str(result.run_dir))
+    print_result(result, console)
     text = console.export_text()
     assert "…" not in text
     assert text.count("edit ") >= len(result.scores) - 1

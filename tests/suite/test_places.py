@@ -202,6 +202,16 @@ def test_a_copy_follows_what_is_there(
     assert (copies[0] / store.TRACE).stat().st_mtime_ns == before  # not downloaded again
 
 
+def test_a_place_that_holds_nothing_is_called_by_its_url(
+    machine: Machine, bucket: s3fs.S3FileSystem
+) -> None:
+    for words in (("show", URL), ("report", URL), ("verify", f"{URL}/nobody")):
+        found = machine("one", *words)
+        assert found.returncode == 2, found.stderr
+        assert words[1] in " ".join(found.stderr.split())
+        assert "cache" not in found.stderr
+
+
 def test_any_filesystem_will_do(machine: Machine, suite_file: Write, tmp_path: Path) -> None:
     url = (tmp_path / "shelf").as_uri()
     found = machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", url)

@@ -25,4 +25,6 @@ def main() -> None:
 def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    from ..places import named
+
+    return escape(named(text))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..places import named
 from .layouts import print_fitting
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def print_suite(name: str, running: Running, out: str, console: Console) -> None
         layouts = [_suite_table(problem, groups, spread=spread) for spread in (True, False)]
         print_fitting(layouts, console)
     for job, error in running.errors.items():
-        folder = escape(str(job.folder))
-        console.print(f"[red]failed[/] {folder}: {escape(error)}", soft_wrap=True)
+        told = escape(named(f"{job.folder}: {error}"))
+        console.print(f"[red]failed[/] {told}", soft_wrap=True)
     console.print(f"run folders: {escape(shlex.quote(out))}", soft_wrap=True)
 
 

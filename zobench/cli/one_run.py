@@ -105,7 +105,7 @@ def run(
         result = start_run(
             config, folder, listener=listener, trackers=trackers or [], record=record
         )
-    _print(result, as_json, out)
+    _print(result, as_json)
 
 
 @app.command(rich_help_panel="One run")
@@ -133,7 +133,7 @@ def resume(
             encoder_url=encoder_url,
             max_cost=max_cost,
         )
-    _print(result, as_json, path)
+    _print(result, as_json)
 
 
 @app.command(rich_help_panel="One run")
@@ -150,20 +150,19 @@ def show(
 
     folder = fetch(path)
     if store.is_run(folder) or not store.run_folders(folder):
-        _print(read_result(folder), as_json, path)
+        _print(read_result(folder), as_json)
     else:
         _print_all(folder, as_json)
 
 
-def _print(result: RunResult, as_json: bool, place: str | Path) -> None:
-    from ..places import place_of
+def _print(result: RunResult, as_json: bool) -> None:
     from .console import output_console
     from .tables import print_result
 
     if as_json:
         print(json.dumps(result.as_dict(), allow_nan=False))
     else:
-        print_result(result, output_console(), place_of(result.run_dir, place))
+        print_result(result, output_console())
 
 
 def _print_all(path: Path, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..billing import Bill, Usage
 from ..ledger import PURPOSES
+from ..places import named
 from ..results import RunResult
 from ..scoring import Estimate, Score
 from .layouts import widest_fitting
@@ -27,8 +28,8 @@ LITTLE = 0.5
 IMPORTANT = ("", "queries", "EO_n", "EO_p", "accuracy", "recovery")
 
 
-def print_result(result: RunResult, console: Console, place: str) -> None:
-    """Prints everything that a run found, and where it lies: a folder, or a URL."""
+def print_result(result: RunResult, console: Console) -> None:
+    """Prints everything that a run found."""
     _print_heading(result, console)
     if result.scores:
         _print_scores(result, console)
@@ -44,7 +45,7 @@ def print_result(result: RunResult, console: Console, place: str) -> None:
     console.print(
         f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the encoder"
     )
-    folder = escape(shlex.quote(place))
+    folder = escape(shlex.quote(named(str(result.run_dir))))
     console.print(f"run folder: {folder}", soft_wrap=True)
     if result.status == "done":
         console.print(

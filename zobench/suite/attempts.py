@@ -23,10 +23,9 @@ from .planning import Job
 from .work import FileListener, Outcome, Progressing, work
 
 ATTEMPTS = ".attempts"
-Rank = tuple[bool, int, int]
-"""How far a run is: whether it is done, edits that are scored, queries at its checkpoint."""
+FORMER = "former-"
+"""Begins the names of folders for what was moved out of a run's place."""
 
-NOWHERE: Rank = (False, -1, -1)
 TRIES = 5
 
 
@@ -52,7 +51,10 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
         if not store.is_done(job.folder):
             outcome = _carried_out(job, listener, stop)
         if job.url:
+            outcome = replace(outcome, error=places.named(outcome.error))
             places.publish_run(job.folder, job.url)
+            if outcome.state == "done" and not places.is_published(job.folder):
+                return Outcome("lost", "the run went away while it was published")
     except (ZobenchError, OSError) as error:
         return Outcome("failed", str(error))
     return outcome
@@ -75,7 +77,8 @@ def _clear(job: Job) -> None:
     """Removes what is left of attempts at a run that is done; finished ones are their owners'."""
     base = progress_folder(job)
     for other in base.glob("*/"):
-        if not _rank(other / job.folder.name)[0]:
+        waits = other.name.startswith(FORMER) and not (other / job.folder.name).exists()
+        if not waits and not store.rank(other / job.folder.name)[0]:
             shutil.rmtree(other, ignore_errors=True)
     for folder in (base, base.parent):
         with suppress(OSError):  # somebody is still at it, or was quicker
@@ -89,8 +92,8 @@ def _begin(job: Job) -> Path:
     others = [job.folder, *base.glob(f"*/{job.folder.name}")]
     with files.disk_errors(own):
         _make(own.parent)
-        for other in sorted(others, key=_rank, reverse=True):
-            if _rank(other) == NOWHERE:
+        for other in sorted(others, key=store.rank, reverse=True):
+            if store.rank(other) == store.NOWHERE:
                 break
             try:
                 _copy(other, own)
@@ -109,21 +112,6 @@ def _make(folder: Path) -> None:
         except FileNotFoundError:
             if not left:
                 raise
-
-
-def _rank(folder: Path) -> Rank:
-    """How far the run in a folder is; :data:`NOWHERE` if nothing useful lies there."""
-    try:
-        done, scored, queries = store.is_done(folder), 0, 0
-        if not store.is_run(folder):
-            return NOWHERE
-        if (folder / store.SCORES).exists():
-            scored = len(files.read_json(folder / store.SCORES)["edits"])
-        if (folder / store.CHECKPOINT).exists():
-            queries = files.read_tensors(folder / store.CHECKPOINT)[1]["counts"]["queries"]
-    except (ZobenchError, OSError, KeyError):
-        return NOWHERE
-    return done, scored, queries
 
 
 def _copy(other: Path, own: Path) -> None:
@@ -160,14 +148,14 @@ def _put_in_place(own: Path, place: Path) -> None:
     nobody clears it away if it is done.
     """
     best, moved = own, []
-    while _rank(best) > _rank(place):
-        aside = own.parent.parent / f"former-{secrets.token_hex(4)}" / place.name
+    while store.rank(best) > store.rank(place):
+        aside = own.parent.parent / f"{FORMER}{secrets.token_hex(4)}" / place.name
         with files.disk_errors(place):
             _make(aside.parent)
             moved.append(aside.parent)
             with suppress(FileNotFoundError):
                 place.rename(aside)
-                if _rank(aside) > _rank(best):  # it ended between the look and the rename
+                if store.rank(aside) > store.rank(best):  # it ended between the look and the rename
                     best = aside
             with suppress(FileExistsError, NotADirectoryError):
                 _rename(best, place)

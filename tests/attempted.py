@@ -1,0 +1,35 @@
+"""A short run as suites carry it out, and attempts at it that stop on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiny import config
+
+from zobench.config import RunConfig
+from zobench.signals import Stop
+from zobench.suite.attempts import attempt
+from zobench.suite.planning import Job
+from zobench.suite.work import LatestProgress
+
+
+def job(tmp_path: Path, where: str = "runs", wanted: RunConfig | None = None) -> Job:
+    return Job(wanted or config("random"), tmp_path / where / "one", "x")
+
+
+class StopAfter(LatestProgress):
+    """Asks to stop once so many queries are spent."""
+
+    def __init__(self, queries: int) -> None:
+        super().__init__()
+        self.stop, self._queries = Stop(), queries
+
+    def update(self, done: int, **figures: float) -> None:
+        super().update(done, **figures)
+        if self.now["phase"] == "optimize" and done >= self._queries:
+            self.stop.asked = True
+
+
+def interrupted(wanted: Job, queries: int) -> None:
+    told = StopAfter(queries)
+    assert attempt(wanted, told, told.stop).state == "interrupted"

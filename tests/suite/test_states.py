@@ -1,0 +1,180 @@
+"""Runs at a URL that several machines read and write at once, and lines that go dead."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attempted import StopAfter, interrupted, job
+from fsspec.implementations.local import LocalFileSystem
+from twins import same_runs
+
+from zobench import files, places, states, store
+from zobench.errors import ConfigError, StoreError
+from zobench.suite.attempts import attempt
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tiny_installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of these tests read through it."""
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def unreachable(*words: object, **more: object) -> None:
+    raise OSError("the line is dead")
+
+
+def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = (tmp_path / "shelf").as_uri()
+    wanted = replace(job(tmp_path), url=url, folder=places.local_folder(url) / "one")
+    interrupted(wanted, 100)
+    assert not store.is_run(tmp_path / "shelf" / "one")
+    (state,) = (tmp_path / "shelf" / "one").glob("unfinished-*")
+    assert store.read_manifest(state)["status"] == "interrupted"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "upload", unreachable)
+        assert "the line is dead" in attempt(wanted).error
+    assert store.is_done(wanted.folder)
+    assert not wanted.done
+    places.fetch(url)
+    assert store.is_done(wanted.folder)
+    assert attempt(wanted).state == "done"
+    assert wanted.done
+    assert store.is_done(tmp_path / "shelf" / "one")
+
+
+def test_a_further_run_at_a_url_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    interrupted(wanted, 100)
+    shutil.copytree(wanted.folder, tmp_path / "early" / "one")
+    interrupted(wanted, 300)
+    places.publish_run(wanted.folder, shelf.as_uri())
+    before, early = files_in(shelf), tmp_path / "early" / "one"
+    places.publish_run(early, shelf.as_uri())
+    assert files_in(shelf) == before
+    assert store.rank(early) == store.rank(wanted.folder)  # and takes that one
+
+
+def test_what_could_not_be_published_is_not_lost_to_what_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = (tmp_path / "shelf").as_uri()
+    wanted = replace(job(tmp_path), url=url, folder=places.local_folder(url) / "one")
+    interrupted(wanted, 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(states, "upload", unreachable)
+        told = StopAfter(300)
+        assert "the line is dead" in attempt(wanted, told, told.stop).error
+    places.fetch(url)
+    assert store.rank(wanted.folder)[2] >= 300
+
+
+def test_a_manifest_whose_upload_was_torn_is_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    assert attempt(wanted).state == "done"
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "mv", unreachable)
+        with pytest.raises(StoreError, match="the line is dead"):
+            places.publish_run(wanted.folder, shelf.as_uri())
+    assert store.run_folders(places.fetch(shelf.as_uri())) == []
+    places.publish_run(wanted.folder, shelf.as_uri())
+    same_runs(wanted.folder.parent, shelf)
+    assert not list(shelf.rglob("*.part"))
+
+
+def test_of_two_that_publish_the_end_the_second_yields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, shelf = job(tmp_path), job(tmp_path, "second"), tmp_path / "shelf"
+    for each in (first, second):
+        assert attempt(each).state == "done"
+    put, others = LocalFileSystem.put, [first.folder]
+
+    def between(*words: Any, **more: Any) -> None:
+        put(*words, **more)
+        if others:
+            places.publish_run(others.pop(), shelf.as_uri())
+
+    monkeypatch.setattr(LocalFileSystem, "put", between)
+    places.publish_run(second.folder, shelf.as_uri())
+    assert not others
+    manifests = [each / store.MANIFEST for each in (first.folder, shelf / "one")]
+    assert manifests[0].read_bytes() == manifests[1].read_bytes()
+    assert places.is_published(second.folder)
+
+
+def test_a_state_that_is_replaced_while_it_is_read_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    interrupted(wanted, 100)
+    places.publish_run(wanted.folder, shelf.as_uri())
+    assert attempt(wanted).state == "done"
+    get, others = LocalFileSystem.get, [wanted.folder]
+
+    def between(*words: Any, **more: Any) -> None:
+        if others:
+            places.publish_run(others.pop(), shelf.as_uri())
+        get(*words, **more)
+
+    monkeypatch.setattr(LocalFileSystem, "get", between)
+    (copy,) = store.run_folders(places.fetch(shelf.as_uri()))
+    assert store.is_done(copy)
+
+
+def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, late, shelf = job(tmp_path), job(tmp_path, "late"), tmp_path / "shelf"
+    assert attempt(wanted).state == "done"
+    interrupted(late, 300)
+    upload = states.upload
+
+    def between(*words: Any, **more: Any) -> states.State:
+        monkeypatch.setattr(states, "upload", upload)
+        places.publish_run(wanted.folder, shelf.as_uri())
+        return upload(*words, **more)
+
+    monkeypatch.setattr(states, "upload", between)
+    places.publish_run(late.folder, shelf.as_uri())
+    same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
+    same_runs(wanted.folder.parent, shelf)
+
+
+def test_a_further_state_takes_the_place_of_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    torn = shelf / "one" / "unfinished-0-50-abcd" / store.TRACE
+    torn.parent.mkdir(parents=True)
+    torn.write_text("")  # another is uploading it
+    for queries in (100, 300):
+        interrupted(wanted, queries)
+        places.publish_run(wanted.folder, shelf.as_uri())
+    assert len(list(shelf.glob("one/unfinished-*/manifest.json"))) == 1
+    assert torn.exists()
+    (copy,) = store.run_folders(places.fetch(shelf.as_uri()))
+    assert files.read_tensors(copy / store.CHECKPOINT)[1]["counts"]["queries"] >= 300
+    assert attempt(wanted).state == "done"
+    places.publish_run(wanted.folder, shelf.as_uri())
+    assert not list(shelf.glob("one/unfinished-*"))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a password") as caught:
+        places.fetch("sftp://bob:hunter2@example.org/runs")
+    assert "hunter2" not in str(caught.value)
