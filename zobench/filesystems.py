@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from .errors import ConfigError, StoreError, ZobenchError
 
@@ -22,17 +21,12 @@ def filesystem(url: str, safe: str) -> Iterator[tuple[AbstractFileSystem, str]]:
         safe: Where what was computed lies while the filesystem cannot be reached.
 
     Raises:
-        ConfigError: No filesystem is known for the URL, or it holds a password.
+        ConfigError: No filesystem is known for the URL.
         StoreError: It cannot be read or written.
     """
     import fsspec
 
     scheme = url.partition("://")[0]
-    if urlsplit(url).password is not None:
-        raise ConfigError(
-            "the URL of runs holds a password, and URLs are printed; put it where the filesystem looks "
-            "for it, such as its environment variables"
-        )
     try:
         try:
             options = {"auto_mkdir": True} if scheme in ("file", "local") else {}

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import files, states, store
 from .config import cache_folder
-from .errors import StoreError
+from .errors import ConfigError, StoreError
 from .filesystems import filesystem, listed
 
 if TYPE_CHECKING:
@@ -47,10 +48,23 @@ def is_url(place: str | Path) -> bool:
 
 
 def local_folder(place: str | Path) -> Path:
-    """Where the runs of a place lie on this machine: the path itself, or where a URL is copied to."""
+    """Where the runs of a place lie on this machine: the path itself, or where a URL is copied to.
+
+    Raises:
+        ConfigError: It is no URL, or holds a password.
+    """
     if not is_url(place):
         return Path(place)
     url = str(place).rstrip("/")
+    try:
+        password = urlsplit(url).password
+    except ValueError as error:
+        raise ConfigError(f"{url} is no URL: {error}") from error
+    if password is not None:
+        raise ConfigError(
+            "the URL of runs holds a password, and URLs are printed; put it where the filesystem looks "
+            "for it, such as its environment variables"
+        )
     base = cache_folder() / FOLDER / hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
     if not (base / ADDRESS).exists():
         with suppress(StoreError):  # another process writes it, too; only messages need it
@@ -74,7 +88,7 @@ def fetch(place: str | Path) -> Path:
         place: A run, or a folder of runs.
 
     Raises:
-        ConfigError: No filesystem is known for the URL.
+        ConfigError: No filesystem is known for the URL, or it holds a password.
         StoreError: It cannot be read.
     """
     local = local_folder(place)

@@ -178,3 +178,11 @@ def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds a password") as caught:
         places.fetch("sftp://bob:hunter2@example.org/runs")
     assert "hunter2" not in str(caught.value)
+    assert not [
+        path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()
+    ]
+
+
+def test_what_is_no_url_is_told() -> None:
+    with pytest.raises(ConfigError, match="s3://\\[bench is no URL"):
+        places.fetch("s3://[bench")

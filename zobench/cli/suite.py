@@ -49,7 +49,7 @@ def run_suite_file(
         ExecutorError: The engine is not as it must be, or is gone.
         Interrupted: The user asked to stop.
     """
-    from ..places import fetch, is_url
+    from ..places import fetch, is_url, local_folder
     from ..plugins import load_registry
     from ..suite.file import Problems, read_suite
     from ..suite.planning import plan
@@ -57,13 +57,14 @@ def run_suite_file(
 
     problems = Problems()
     suite = read_suite(path, problems)
+    folder = local_folder(out)
     url = out.rstrip("/") if is_url(out) else ""
     with ConsoleListener() as listener:
         registry = load_registry()
         registry.find("executors", engine.name)
         if url:
             listener.phase(f"read {url}", 0)
-        folder = fetch(out)
+            fetch(out)
         make_trackers(trackers, registry, folder, listener)  # so that what is missing is told now
         planned = [
             replace(job, trackers=tuple(trackers), url=url)
