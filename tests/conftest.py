@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # workers that each took every core would wait for one another; set before torch is imported
@@ -14,6 +15,10 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
 
 from served import Served, served
 from tiny import TinyDataset, TinyEncoder, tiny_plugin
+
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -270,7 +270,7 @@ def test_an_address_that_is_taken_is_one_message(server: Served) -> None:
 
 
 @given(body=st.binary(max_size=300), length=st.none() | st.integers(-2, 400), picture=st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_no_body_makes_it_stumble(
     server: Served, body: bytes, length: int | None, picture: bool
 ) -> None:
@@ -289,7 +289,7 @@ def test_no_body_makes_it_stumble(
         max_size=4,
     )
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_fields_make_it_stumble(server: Served, fields: dict[str, object]) -> None:
     for target in (f"{server.root}/v1/embeddings", f"{server.url}/infer"):
         assert httpx.post(target, json=fields).status_code in (400, 404)

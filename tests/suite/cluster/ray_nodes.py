@@ -80,7 +80,6 @@ class RayNodes:
         return self._node(f"--address={self.address}")
 
     def _node(self, *words: str) -> Held:
-        before = self._raylets()
         common = (
             "ray",
             "start",
@@ -91,12 +90,13 @@ class RayNodes:
             "--node-ip-address=127.0.0.1",
         )
         started = self.start(*common, *words, log="ray.log")
-        self.wait_for(lambda: started.poll() is not None or len(self._raylets()) > len(before))
+        self.wait_for(lambda: started.poll() is not None or self.raylets(started))
         time.sleep(4)  # until it has registered; two nodes started at once hinder each other
         return started
 
-    def _raylets(self) -> list[Process]:
-        return [each for each in self.processes() if "/raylet/raylet" in each.command]
+    def raylets(self, node: Held) -> list[Process]:
+        """What makes a process a node of Ray."""
+        return [each for each in self.processes(node) if "/raylet/raylet" in each.command]
 
     def wait_for(self, holds: Callable[[], object], seconds: float = PATIENCE) -> None:
         end = time.monotonic() + seconds

@@ -55,8 +55,7 @@ def test_workers_raylets_nodes_and_the_head_die_and_every_run_is_its_local_twin(
     cluster.kill(cluster.at_work(head)[:1])  # a worker
 
     cluster.wait_for(lambda: done(out) >= 2 and cluster.at_work(second))
-    raylet = [each for each in cluster.processes(second) if "/raylet/raylet" in each.command]
-    cluster.kill(raylet)  # what it was at may live on and end
+    cluster.kill(cluster.raylets(second))  # what it was at may live on and end
 
     third = cluster.node()
     cluster.wait_for(lambda: done(out) >= 4 and cluster.at_work(third))
