@@ -16,7 +16,6 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
 from served import Served, served
 from tiny import TinyDataset, TinyEncoder, tiny_plugin
 
-
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
 hypothesis.settings.load_profile("unhurried")
 
