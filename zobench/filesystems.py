@@ -43,7 +43,7 @@ def filesystem(url: str, safe: str) -> Iterator[tuple[AbstractFileSystem, str]]:
     except Exception as error:  # every filesystem has its own
         raise StoreError(
             f"{url} cannot be read or written: {type(error).__name__}: {error}; what was computed is "
-            f"safe in {safe}: mend the access, then run the same command again"
+            f"safe in {safe}: mend the access, then resume the run, or start the suite again"
         ) from error
 
 

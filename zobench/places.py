@@ -57,10 +57,10 @@ def local_folder(place: str | Path) -> Path:
         return Path(place)
     url = str(place).rstrip("/")
     try:
-        password = urlsplit(url).password
+        passwords = [urlsplit(part).password for part in url.split("::")]
     except ValueError as error:
         raise ConfigError(f"{url} is no URL: {error}") from error
-    if password is not None:
+    if any(passwords):
         raise ConfigError(
             "the URL of runs holds a password, and URLs are printed; put it where the filesystem looks "
             "for it, such as its environment variables"
@@ -123,7 +123,8 @@ def fetch_run(url: str, folder: Path) -> None:
         StoreError: It cannot be read.
     """
     with _filesystem(f"{url}/{folder.name}") as (system, root):
-        _bring(system, root, listed(system, root), folder)
+        if not _bring(system, root, listed(system, root), folder):
+            _forget(folder, set())
 
 
 def publish_run(folder: Path, url: str) -> None:
@@ -142,14 +143,14 @@ def publish_run(folder: Path, url: str) -> None:
     with _filesystem(f"{url.rstrip('/')}/{folder.name}") as (system, root):
         names, mine = listed(system, root), store.rank(folder)
         there = states.furthest(system, root, names)
-        if there is not None and there.rank == states.END and not there.is_end():
-            there = None  # somebody has copied a folder there
         if there is None or (not there.rank[0] and there.rank <= mine):
-            there = states.upload(system, root, names, folder, left=KEPT_HERE)
-        if there.rank > mine:
-            _bring(system, root, names, folder)
-        else:
-            _note(folder, there)
+            own = states.upload(system, root, names, folder, left=KEPT_HERE)
+            names = listed(system, root)
+            there = states.furthest(system, root, names)
+            if there is not None and there.root == own:
+                _note(folder, there)
+                return
+        _bring(system, root, names, folder)
 
 
 def _filesystem(url: str) -> AbstractContextManager[tuple[AbstractFileSystem, str]]:
@@ -188,12 +189,17 @@ def published(place: str | Path) -> Iterator[Path]:
 @contextmanager
 def published_run(place: str | Path) -> Iterator[Path]:
     """The local folder of one run to go on with; published again at the end, come what may."""
-    folder = fetch(place)
+    if not is_url(place):
+        yield Path(place)
+        return
+    url, _, name = str(place).rstrip("/").rpartition("/")
+    folder = local_folder(url) / name  # where it is if it could not be published
+    fetch_run(url, folder)
     try:
         yield folder
     finally:
-        if is_url(place) and not is_published(folder) and not store.is_busy(folder):
-            publish_run(folder, str(place).rstrip("/").rpartition("/")[0])
+        if not is_published(folder) and not store.is_busy(folder):
+            publish_run(folder, url)
 
 
 def _bring(
@@ -233,18 +239,19 @@ def _take(there: states.State, folder: Path) -> None:
 
 
 def _is_kept(folder: Path, there: states.State) -> bool:
-    """Whether a run here is to stay: it is that state, is written to, or goes beyond."""
+    """Whether a run here is to stay: it is that state, is written to, or goes beyond what is there."""
     if not store.is_run(folder):
         return False
     with suppress(StoreError):
         if files.read_json(folder / INDEX)["there"] == there.mark:
             return True
-    ahead = not is_published(folder) and store.rank(folder) >= there.rank
-    return ahead or store.is_busy(folder)
+    if store.is_busy(folder):
+        return True
+    return not (is_published(folder) or there.rank[0]) and store.rank(folder) >= there.rank
 
 
 def _forget(local: Path, runs: set[str]) -> None:
     """Copies of runs that are not there any more."""
     for folder in store.run_folders(local) if local.is_dir() else []:
-        if is_published(folder) and folder != local and folder.name not in runs:
+        if is_published(folder) and folder.name not in runs and not store.is_busy(folder):
             shutil.rmtree(folder, ignore_errors=True)

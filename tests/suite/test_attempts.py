@@ -102,22 +102,23 @@ def test_whoever_comes_between_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """Another attempt takes the place in the middle of this one's taking it."""
-    wanted, twin = job(tmp_path), job(tmp_path, "twin")
+    wanted, twin, told = job(tmp_path), job(tmp_path, "twin"), StopAfter(300)
     interrupted(wanted, 100)
-    early = tmp_path / "early"
+    early, other_ends = tmp_path / "early", when.startswith("before it")
     shutil.copytree(wanted.folder, early)
     attempt(twin)
-    rename, others = Path.rename, [twin.folder if when.startswith("before it") else early]
+    rename, others = Path.rename, [twin.folder if other_ends else early]
 
     def between(self: Path, target: Path) -> Path:
-        mine = self if when.startswith("before it") else target
+        mine = self if other_ends else target
         if mine == wanted.folder and others:
             shutil.rmtree(wanted.folder, ignore_errors=True)
             shutil.copytree(others.pop(), wanted.folder)
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", between)
-    assert attempt(wanted).state == "done"
+    ended = attempt(wanted, told, told.stop) if other_ends else attempt(wanted)
+    assert ended.state == "done"
     assert not others
     same_runs(twin.folder.parent, wanted.folder.parent)
     assert not (wanted.folder.parent / ATTEMPTS).exists()

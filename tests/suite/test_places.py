@@ -84,7 +84,7 @@ def test_machines_that_share_only_a_bucket_share_a_suite(
     suite = str(suite_file('"random"', '"gezo"'))
     first = machine("one", "suite", suite, "--out", URL, "--jobs", "2", "--cpus-per-run", "1")
     assert first.returncode == 0, first.stderr
-    assert len(bucket.glob("bench/runs/*/manifest.json")) == 4
+    assert len(bucket.glob("bench/runs/*/done-*/manifest.json")) == 4
     assert not bucket.glob("bench/runs/**/.*")
 
     second = machine("two", "suite", suite, "--out", URL, "--json")
@@ -134,9 +134,10 @@ def test_a_run_that_one_machine_left_goes_on_at_another(
     found = machine("two", "resume", run, "--json")
     assert found.returncode == 0, found.stderr
     bucket.invalidate_cache()
-    assert json.loads(bucket.cat_file(f"{run}/manifest.json"))["status"] == "done"
+    (end,) = bucket.glob(f"{run}/done-*")
+    assert json.loads(bucket.cat_file(f"{end}/manifest.json"))["status"] == "done"
     assert not bucket.glob(f"{run}/unfinished-*")
-    assert not bucket.exists(f"{run}/checkpoint/state.safetensors")
+    assert not bucket.exists(f"{end}/checkpoint/state.safetensors")
     assert machine("three", "verify", run).returncode == 0
     assert f"zobench show {run}\n" in machine("three", "show", run).stdout
 
@@ -180,10 +181,12 @@ def test_who_publishes_second_yields(
     (run,) = store.run_folders(tmp_path / "one" / "runs")
     places.publish_run(run, URL)
     before = bucket.find("bench/runs", detail=True)
+    timing = (run / "timing.jsonl").read_text()
     (run / "timing.jsonl").write_text("{}\n")
     places.publish_run(run, URL)
     bucket.invalidate_cache()
     assert bucket.find("bench/runs", detail=True) == before
+    assert (run / "timing.jsonl").read_text() == timing
 
 
 def test_a_copy_follows_what_is_there(
@@ -216,8 +219,8 @@ def test_any_filesystem_will_do(machine: Machine, suite_file: Write, tmp_path: P
     url = (tmp_path / "shelf").as_uri()
     found = machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", url)
     assert found.returncode == 0, found.stderr
-    (run,) = store.run_folders(tmp_path / "shelf")
-    assert store.is_done(run)
+    (end,) = (tmp_path / "shelf").glob("*/*")
+    assert store.is_done(end)
     assert json.loads(machine("two", "show", url, "--json").stdout)
 
 
@@ -237,19 +240,23 @@ def test_what_could_not_be_published_is_published_by_the_next_call(
     machine: Machine, suite_file: Write, tmp_path: Path
 ) -> None:
     words = ("suite", str(suite_file('"random"', seeds="1")), "--out")
-    shelf = tmp_path / "shelf"
-    shelf.write_text("a file where a folder should be")
-    torn = machine("one", *words, shelf.as_uri())
+    machine("two", *words, "runs")
+    (twin,) = store.run_folders(tmp_path / "two" / "runs")
+    obstacle = tmp_path / "shelf" / twin.name
+    obstacle.parent.mkdir()
+    obstacle.write_text("a file where a folder should be")
+    torn = machine("one", *words, obstacle.parent.as_uri())
     assert torn.returncode in (1, 3), torn.stderr
-    shelf.unlink()
-    again = machine("one", *words, shelf.as_uri())
+    (run,) = (tmp_path / "one").glob(f"cache/places/*/shelf/{twin.name}")
+    before = store.read_manifest(run)
+    obstacle.unlink()
+    again = machine("one", *words, obstacle.parent.as_uri())
     assert again.returncode == 0, again.stderr
-    (run,) = store.run_folders(shelf)
-    assert store.is_done(run)
-    assert store.read_manifest(run)["resumed"] == 0
+    (end,) = obstacle.iterdir()
+    assert store.read_manifest(end) == before  # it was not computed again
 
 
-def test_a_server_that_is_not_there_loses_nothing(
+def test_a_server_that_is_not_there_is_told(
     machine: Machine, suite_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -27,6 +27,15 @@ def unreachable(*words: object, **more: object) -> None:
     raise OSError("the line is dead")
 
 
+def files_in(folder: Path) -> dict[str, bytes]:
+    """All that is published of what lies in a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in places.KEPT_HERE
+    }
+
+
 def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +55,8 @@ def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
     assert store.is_done(wanted.folder)
     assert attempt(wanted).state == "done"
     assert wanted.done
-    assert store.is_done(tmp_path / "shelf" / "one")
+    (end,) = (tmp_path / "shelf" / "one").iterdir()
+    assert store.is_done(end)
 
 
 def test_a_further_run_at_a_url_is_not_replaced(
@@ -75,6 +85,10 @@ def test_what_could_not_be_published_is_not_lost_to_what_is_behind(
         assert "the line is dead" in attempt(wanted, told, told.stop).error
     places.fetch(url)
     assert store.rank(wanted.folder)[2] >= 300
+    with places.published_run(f"{url}/one") as folder:  # zobench resume
+        assert store.rank(folder)[2] >= 300
+    (state,) = (tmp_path / "shelf" / "one").iterdir()
+    assert store.rank(state)[2] >= 300
 
 
 def test_a_manifest_whose_upload_was_torn_is_not_seen(
@@ -88,29 +102,68 @@ def test_a_manifest_whose_upload_was_torn_is_not_seen(
             places.publish_run(wanted.folder, shelf.as_uri())
     assert store.run_folders(places.fetch(shelf.as_uri())) == []
     places.publish_run(wanted.folder, shelf.as_uri())
-    same_runs(wanted.folder.parent, shelf)
+    same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
     assert not list(shelf.rglob("*.part"))
 
 
-def test_of_two_that_publish_the_end_the_second_yields(
+def test_what_two_publish_as_the_end_is_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, shelf = job(tmp_path), job(tmp_path, "second"), tmp_path / "shelf"
     for each in (first, second):
         assert attempt(each).state == "done"
+    wholes = [files_in(each.folder) for each in (first, second)]
     put, others = LocalFileSystem.put, [first.folder]
 
     def between(*words: Any, **more: Any) -> None:
-        put(*words, **more)
         if others:
             places.publish_run(others.pop(), shelf.as_uri())
+        put(*words, **more)
 
     monkeypatch.setattr(LocalFileSystem, "put", between)
     places.publish_run(second.folder, shelf.as_uri())
     assert not others
-    manifests = [each / store.MANIFEST for each in (first.folder, shelf / "one")]
-    assert manifests[0].read_bytes() == manifests[1].read_bytes()
+    read = files_in(places.fetch(shelf.as_uri()) / "one")
+    assert read in wholes
+    assert files_in(second.folder) == read
     assert places.is_published(second.folder)
+
+
+def test_who_ends_second_takes_what_is_there(tmp_path: Path) -> None:
+    first, second, shelf = job(tmp_path), job(tmp_path, "second"), tmp_path / "shelf"
+    for each in (first, second):
+        assert attempt(each).state == "done"
+        places.publish_run(each.folder, shelf.as_uri())
+    assert len(list(shelf.glob("one/done-*"))) == 1
+    assert files_in(second.folder) == files_in(first.folder)
+
+
+def test_a_run_folder_that_somebody_copied_there_is_read(tmp_path: Path) -> None:
+    wanted, shelf = job(tmp_path), tmp_path / "shelf"
+    interrupted(wanted, 100)
+    shutil.copytree(wanted.folder, shelf / "one")
+    copy = places.fetch(shelf.as_uri()) / "one"
+    assert store.rank(copy) == store.rank(wanted.folder)
+    interrupted(wanted, 300)
+    places.publish_run(wanted.folder, shelf.as_uri())
+    places.fetch(shelf.as_uri())
+    assert store.rank(copy) == store.rank(wanted.folder)
+    assert attempt(wanted).state == "done"
+    shutil.rmtree(shelf)
+    shutil.copytree(wanted.folder, shelf / "one")
+    assert store.is_done(places.fetch(shelf.as_uri()) / "one")
+    places.publish_run(wanted.folder, shelf.as_uri())
+    assert not list(shelf.glob("one/done-*"))
+
+
+def test_a_run_that_was_deleted_does_not_come_back(tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    folder = places.local_folder(shelf.as_uri()) / "one"
+    wanted = replace(job(tmp_path), url=shelf.as_uri(), folder=folder)
+    assert attempt(wanted).state == "done"
+    shutil.rmtree(shelf / "one")
+    places.fetch_run(shelf.as_uri(), folder)
+    assert not folder.exists()
 
 
 def test_a_state_that_is_replaced_while_it_is_read_is_looked_for_again(
@@ -140,7 +193,7 @@ def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
     interrupted(late, 300)
     upload = states.upload
 
-    def between(*words: Any, **more: Any) -> states.State:
+    def between(*words: Any, **more: Any) -> str:
         monkeypatch.setattr(states, "upload", upload)
         places.publish_run(wanted.folder, shelf.as_uri())
         return upload(*words, **more)
@@ -148,7 +201,7 @@ def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
     monkeypatch.setattr(states, "upload", between)
     places.publish_run(late.folder, shelf.as_uri())
     same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
-    same_runs(wanted.folder.parent, shelf)
+    assert files_in(late.folder) == files_in(wanted.folder)
 
 
 def test_a_further_state_takes_the_place_of_those_before_it(
@@ -170,13 +223,10 @@ def test_a_further_state_takes_the_place_of_those_before_it(
     assert not list(shelf.glob("one/unfinished-*"))
 
 
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_a_password_in_a_url_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chain", ["", "simplecache::"])
+def test_a_password_in_a_url_is_refused(chain: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds a password") as caught:
-        places.fetch("sftp://bob:hunter2@example.org/runs")
+        places.fetch(f"{chain}sftp://bob:hunter2@example.org/runs")
     assert "hunter2" not in str(caught.value)
     assert not [
         path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()
