@@ -41,7 +41,7 @@ def took(tmp_path: Path, seeds: int, *words: str) -> float:
 )
 def test_ray_against_worker_processes(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Seconds that one more run takes, by one worker and by two, and what is paid once."""
-    took(tmp_path, MANY)  # renders the images
+    took(tmp_path, MANY, "--jobs", "2")  # renders the images
     print(f"\n  {'engine':<8}{'workers':>8}{'s a run':>9}{'s once':>8}{'speed-up':>10}")
     for engine, words in ENGINES.items():
         alone = 0.0
