@@ -28,6 +28,8 @@ from zobench.store import TIMING
 
 TARGET = 0.25
 BUDGET = 12_800
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+"""Okabe and Ito's."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,6 @@ ENTRIES = [
     *(
         Entry(optimizer, "lowres:14")
         for optimizer in (
-            "gezo",
             "gezo-released",
             "openai-es",
             "spsa",
@@ -73,12 +74,9 @@ ENTRIES = [
             "zo-sgd",
             "zo-signsgd",
             "zo-adamm",
-            "mezo",
             "sep-cma",
             "patch-search",
-            "random",
             "nevergrad:CMA",
-            "nevergrad:OnePlusOne",
         )
     ),
 ]
@@ -191,8 +189,9 @@ def spread(values: list[float], digits: int) -> str:
 
 def draw(rows: list[Row], path: Path) -> None:
     """Recovery over queries: the mean over seeds, the band of all seeds, a dot a snapshot."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=COLOURS)
     for row in rows:
         budget, first = row.results[0].config.budget, row.results[0].config.batch_size
         grid = np.geomspace(first, 1.3 * budget, 300)  # beyond the budget the last one is deployed
@@ -207,7 +206,7 @@ def draw(rows: list[Row], path: Path) -> None:
     axes.axvline(budget, color="grey", linewidth=0.6, linestyle=":")
     axes.axhline(0, color="grey", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left")
+    figure.legend(frameon=False, loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=110)
 
 
