@@ -18,7 +18,7 @@ from typing import Any
 from zobench.errors import ConfigError, ExecutorError
 from zobench.parameters import parameter
 from zobench.signals import Stop
-from zobench.suite.attempts import attempt
+from zobench.suite.attempts import attempt, progress_folder
 from zobench.suite.executors import GIB, ExecutorRequest
 from zobench.suite.planning import Job
 from zobench.suite.work import LatestProgress, Outcome, Progress
@@ -34,6 +34,9 @@ MEMORY = 1.0
 TELL_SECONDS = 0.5
 HEAD_TRIES = 3
 CONNECT_SECONDS = 3.0
+
+SAVE_SECONDS = 15.0
+"""Longer than a run takes to finish a batch and save; what was killed before is waited for in vain."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class RayExecutor:
         self._cpus = request.resources.cpus or 1
         self._memory = request.resources.memory or MEMORY
         self._at: dict[Any, Job] = {}
+        self._cancelled: list[Job] = []
         self._progress: dict[Job, Progress] = {}
         self._connect(parameters.address)
         try:
@@ -202,11 +206,19 @@ class RayExecutor:
 
     def cancel(self) -> None:
         """Interrupts every task; each saves its run's state before it ends."""
+        self._cancelled = list(self._at.values())
         for stream in self._at:
             self._ray.cancel(stream)
 
     def close(self) -> None:
-        """Leaves the cluster, which ends what it runs for us."""
+        """Leaves the cluster, which ends what it runs for us.
+
+        Ray may tell of a cancelled task while its worker still saves; where that can be seen, it is
+        waited for.
+        """
+        end = time.monotonic() + SAVE_SECONDS
+        while any(map(_is_at_work, self._cancelled)) and time.monotonic() < end:
+            time.sleep(SAVE_SECONDS / 100)
         self._ray.shutdown()
 
 
@@ -235,6 +247,11 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
         thread.join()
         raise
     yield found[0] if found else Outcome("failed", "the worker's thread ended without a word")
+
+
+def _is_at_work(job: Job) -> bool:
+    """Whether an attempt at a job has not put its run in place yet, as far as can be seen from here."""
+    return not job.url and any(progress_folder(job).glob(f"*/{job.folder.name}"))
 
 
 def _answers(address: str) -> bool:
