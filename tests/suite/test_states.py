@@ -27,6 +27,20 @@ def unreachable(*words: object, **more: object) -> None:
     raise OSError("the line is dead")
 
 
+def publishes_before(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str, folder: Path, shelf: Path
+) -> None:
+    """Has another machine publish a run just before the next call of a function."""
+    whole, others = getattr(owner, name), [folder]
+
+    def between(*words: Any, **more: Any) -> Any:
+        if others:
+            places.publish_run(others.pop(), shelf.as_uri())
+        return whole(*words, **more)
+
+    monkeypatch.setattr(owner, name, between)
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     """All that is published of what lies in a folder."""
     return {
@@ -113,16 +127,8 @@ def test_what_two_publish_as_the_end_is_not_mixed(
     for each in (first, second):
         assert attempt(each).state == "done"
     wholes = [files_in(each.folder) for each in (first, second)]
-    put, others = LocalFileSystem.put, [first.folder]
-
-    def between(*words: Any, **more: Any) -> None:
-        if others:
-            places.publish_run(others.pop(), shelf.as_uri())
-        put(*words, **more)
-
-    monkeypatch.setattr(LocalFileSystem, "put", between)
+    publishes_before(monkeypatch, LocalFileSystem, "put", first.folder, shelf)
     places.publish_run(second.folder, shelf.as_uri())
-    assert not others
     read = files_in(places.fetch(shelf.as_uri()) / "one")
     assert read in wholes
     assert files_in(second.folder) == read
@@ -173,14 +179,7 @@ def test_a_state_that_is_replaced_while_it_is_read_is_looked_for_again(
     interrupted(wanted, 100)
     places.publish_run(wanted.folder, shelf.as_uri())
     assert attempt(wanted).state == "done"
-    get, others = LocalFileSystem.get, [wanted.folder]
-
-    def between(*words: Any, **more: Any) -> None:
-        if others:
-            places.publish_run(others.pop(), shelf.as_uri())
-        get(*words, **more)
-
-    monkeypatch.setattr(LocalFileSystem, "get", between)
+    publishes_before(monkeypatch, LocalFileSystem, "get", wanted.folder, shelf)
     (copy,) = store.run_folders(places.fetch(shelf.as_uri()))
     assert store.is_done(copy)
 
@@ -191,14 +190,7 @@ def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
     wanted, late, shelf = job(tmp_path), job(tmp_path, "late"), tmp_path / "shelf"
     assert attempt(wanted).state == "done"
     interrupted(late, 300)
-    upload = states.upload
-
-    def between(*words: Any, **more: Any) -> str:
-        monkeypatch.setattr(states, "upload", upload)
-        places.publish_run(wanted.folder, shelf.as_uri())
-        return upload(*words, **more)
-
-    monkeypatch.setattr(states, "upload", between)
+    publishes_before(monkeypatch, states, "upload", wanted.folder, shelf)
     places.publish_run(late.folder, shelf.as_uri())
     same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
     assert files_in(late.folder) == files_in(wanted.folder)
