@@ -56,7 +56,7 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
             if outcome.state == "done" and not places.is_published(job.folder):
                 return Outcome("lost", "the run went away while it was published")
     except (ZobenchError, OSError) as error:
-        return Outcome("failed", str(error))
+        return Outcome("failed", places.named(str(error)))
     return outcome
 
 
