@@ -67,6 +67,7 @@ ENTRIES = [
     *(
         Entry(optimizer, "lowres:14")
         for optimizer in (
+            "gezo",
             "gezo-released",
             "openai-es",
             "spsa",
@@ -74,9 +75,12 @@ ENTRIES = [
             "zo-sgd",
             "zo-signsgd",
             "zo-adamm",
+            "mezo",
             "sep-cma",
             "patch-search",
+            "random",
             "nevergrad:CMA",
+            "nevergrad:OnePlusOne",
         )
     ),
 ]
