@@ -14,7 +14,7 @@ if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 from served import Served, served
-from tiny import TinyDataset, TinyEncoder, tiny_plugin
+from tiny import tiny_plugin
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
 hypothesis.settings.load_profile("unhurried")
@@ -55,13 +55,3 @@ def films_root() -> Path:
     if not (root / "Data_Entry_2017.csv").is_file():
         pytest.skip(f"no real films at {root}; set ZOBENCH_TEST_FILMS to a ChestX-ray14 folder")
     return root
-
-
-@pytest.fixture
-def tiny_encoder() -> TinyEncoder:
-    return TinyEncoder()
-
-
-@pytest.fixture
-def tiny_dataset() -> TinyDataset:
-    return TinyDataset()

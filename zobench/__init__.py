@@ -11,7 +11,6 @@ From Python::
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import RunConfig
@@ -67,7 +66,7 @@ def run(
 
     Args:
         config: What to run; or give the fields of :class:`RunConfig` as keywords.
-        out: Folder for run folders.
+        out: Folder for run folders, or its URL.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
         **fields: Fields of :class:`RunConfig`, such as ``optimizer="gezo"``.
@@ -76,6 +75,7 @@ def run(
         ZobenchError: See :mod:`zobench.errors`.
     """
     from .execution import start_run
+    from .places import published
 
     if config is not None and fields:
         raise ConfigError("give zobench.run a config or keywords, not both")
@@ -83,7 +83,8 @@ def run(
         config = config or RunConfig(**fields)
     except TypeError as error:
         raise ConfigError(f"zobench.run: {error}") from error
-    return start_run(config, Path(out), registry=registry, listener=listener)
+    with published(os.fspath(out)) as folder:
+        return start_run(config, folder, registry=registry, listener=listener)
 
 
 def resume(
@@ -92,14 +93,36 @@ def resume(
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> RunResult:
-    """Goes on with an interrupted run; a finished one is only read."""
-    from .execution import resume_run
+    """Goes on with an interrupted run; a finished one is only read.
 
-    return resume_run(Path(folder), registry=registry, listener=listener)
+    Args:
+        folder: A run folder, or its URL.
+        registry: Plugins; those of the installed packages if ``None``.
+        listener: Told of progress.
+
+    Raises:
+        NotARunError: It is no run folder.
+        ConfigError: Encoder, data or parameters are not what they were when it began.
+        ZobenchError: See :mod:`zobench.errors`.
+    """
+    from .execution import resume_run
+    from .places import published_run
+
+    with published_run(os.fspath(folder)) as path:
+        return resume_run(path, registry=registry, listener=listener)
 
 
 def show(folder: str | os.PathLike[str]) -> RunResult:
-    """Reads a run folder, finished or not."""
+    """Reads a run folder, finished or not.
+
+    Args:
+        folder: A run folder, or its URL.
+
+    Raises:
+        NotARunError: It is no run folder.
+        StoreError: It is damaged, or was written by a newer zobench.
+    """
+    from .places import fetch
     from .results import read_result
 
-    return read_result(Path(folder))
+    return read_result(fetch(os.fspath(folder)))

@@ -187,22 +187,29 @@ def resolved(config: RunConfig, registry: Registry) -> dict[str, dict[str, Any]]
     Raises:
         ConfigError: A plugin or a parameter is unknown, or a value breaks its rule.
     """
-    found = {}
-    for owner, kind, name in (
-        ("optimizer", "optimizers", config.optimizer),
-        ("encoder", "encoders", config.encoder),
-        ("dataset", "datasets", config.dataset),
-    ):
-        offer, _ = registry.find(kind, name)  # type: ignore[arg-type]
-        overrides = config.overrides.get(owner, {})
-        try:
-            found[owner] = essential(resolve(offer.plugin.parameters(), overrides, owner))
-        except PluginError:
-            raise
-        except ConfigError as error:
-            raise ConfigError(f"{name}: {error}") from error
+    found = {
+        owner: resolved_part(owner, name, config.overrides.get(owner, {}), registry)
+        for owner, name in (
+            ("optimizer", config.optimizer),
+            ("encoder", config.encoder),
+            ("dataset", config.dataset),
+        )
+    }
     split = resolve(SplitParameters, config.overrides.get("split", {}), "split")
     return {**found, "split": essential(split)}
+
+
+def resolved_part(
+    owner: str, name: str, overrides: Mapping[str, Any], registry: Registry
+) -> dict[str, Any]:
+    """:func:`resolved` of one optimizer, encoder or dataset."""
+    offer, _ = registry.find(f"{owner}s", name)  # type: ignore[arg-type]
+    try:
+        return essential(resolve(offer.plugin.parameters(), overrides, owner))
+    except PluginError:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def _check_optimizer(config: RunConfig, registry: Registry, space: Space, encoder: Encoder) -> None:

@@ -118,6 +118,9 @@ def compare(
             "nothing to compare: no finished run of A has a finished partner in B of the same "
             f"dataset, disease, encoder and seed{' and optimizer' if by_label else ''}"
         )
+    for side in zip(*pairs, strict=True):
+        require_same_conditions(side)
+    _require_equal_resamples(pairs)
     rng = np.random.default_rng(seed)
     metrics = {
         name: difference(
@@ -144,6 +147,19 @@ def _by_seed(
     return found
 
 
+def _require_equal_resamples(pairs: Sequence[tuple[Measured, Measured]]) -> None:
+    """What has one seed is averaged resample by resample, whatever the problem."""
+    first: dict[int, Measured] = {}
+    for run, _ in pairs:
+        other = first.setdefault(run.config.seed, run)
+        if other.config.replicates != run.config.replicates:
+            raise ConfigError(
+                f"{other.folder} and {run.folder} cannot be averaged: the number of replicates is "
+                f"{other.config.replicates} in one and {run.config.replicates} in the other; compare "
+                "their problems one by one"
+            )
+
+
 def _by_key(runs: Iterable[Measured], by_label: bool) -> dict[tuple[str, int, str], Measured]:
     found: dict[tuple[str, int, str], Measured] = {}
     for run in runs:
@@ -164,7 +180,7 @@ def _require_comparable(one: Measured, other: Measured, without: Sequence[str] =
         if what not in without and of(one) != of(other):
             raise ConfigError(
                 f"{one.folder} and {other.folder} cannot be compared: the {what} is {of(one)} in one "
-                f"and {of(other)} in the other"
+                f"and {of(other)} in the other; name runs that have it in common"
             )
 
 

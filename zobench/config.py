@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
-from .heads import PROTOCOLS
-from .heads import Protocol as HeadProtocol
+from .heads import PROTOCOLS, HeadProtocol
 from .parameters import nearest
 from .spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "split")
+WHOLE = {"seed": 0, "batch_size": 1, "backward_cost": 0, "snapshots": 1, "replicates": 10}
+"""Fields that are whole numbers, and the least that each may be."""
 
 
 @dataclass(frozen=True)
@@ -75,44 +76,45 @@ class RunConfig:
         """Checks every field that can be checked without looking outside.
 
         Raises:
-            ConfigError: A field breaks its rule.
+            ConfigError: Fields break their rules; all of them are told.
         """
         if self.data_root is not None:
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
-        for name, low, rule in (
-            ("seed", 0, "a whole number of at least 0"),
-            ("batch_size", 1, "a whole number of at least 1"),
-            ("backward_cost", 0, "a whole number of at least 0"),
-            ("snapshots", 1, "a whole number of at least 1"),
-            ("replicates", 10, "a whole number of at least 10"),
-        ):
+        broken = [
+            f"{name} is {getattr(self, name)!r}, but must be {rule}"
+            for name, holds, rule in self._rules()
+            if not holds
+        ]
+        try:
+            check_space_name(self.space)
+        except ConfigError as error:
+            broken.append(str(error))
+        broken += [
+            f"overrides go to {', '.join(OWNERS)}, not to {owner!r}{nearest(owner, OWNERS)}"
+            for owner in self.overrides
+            if owner not in OWNERS
+        ]
+        if broken:
+            raise ConfigError("; ".join(broken))
+
+    def _rules(self) -> Iterator[tuple[str, bool, str]]:
+        """Fields, whether they keep their rule, and the rule."""
+        for name, low in WHOLE.items():
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            _require(whole and value >= low, name, value, rule)
+            yield name, _is_whole(value) and value >= low, f"a whole number of at least {low}"
         for name in ("penalty", "tolerance", "box", "max_cost"):
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            rule = "a number of at least 0"
-            _require(number and 0 <= value < float("inf"), name, value, rule)
-        _require(
-            isinstance(self.budget, int) and self.budget >= self.batch_size,
-            "budget",
-            self.budget,
-            f"at least one evaluation, so {self.batch_size} queries (batch_size images)",
-        )
-        check_space_name(self.space)
+            yield name, number and 0 <= value < float("inf"), "a number of at least 0"
+        if _is_whole(self.batch_size):
+            enough = _is_whole(self.budget) and self.budget >= self.batch_size
+            rule = f"at least one evaluation, so {self.batch_size} queries (batch_size images)"
+            yield "budget", enough, rule
         device = re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(self.device))
-        _require(device is not None, "device", self.device, "auto, cpu or cuda:N")
-        _require(self.quantize in (0, 8), "quantize", self.quantize, "8, or 0 for exact floats")
-        choices = {"heads": PROTOCOLS, "precision": ("auto", "fp32", "bf16")}
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            _require(value in allowed, name, value, "one of " + ", ".join(allowed))
-        for owner in self.overrides:
-            if owner not in OWNERS:
-                raise ConfigError(
-                    f"overrides go to {', '.join(OWNERS)}, not to {owner!r}{nearest(owner, OWNERS)}"
-                )
+        yield "device", device is not None, "auto, cpu or cuda:N"
+        yield "quantize", self.quantize in (0, 8), "8, or 0 for exact floats"
+        for name, allowed in (("heads", PROTOCOLS), ("precision", ("auto", "fp32", "bf16"))):
+            yield name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
 
     def changed(self, **fields: Any) -> RunConfig:
         """Another request that differs in these fields; checked like the first."""
@@ -128,9 +130,8 @@ class RunConfig:
         return dataclasses.asdict(self)
 
 
-def _require(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise ConfigError(f"{name} is {value!r}, but must be {rule}")
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def config_from_json(values: Mapping[str, Any]) -> RunConfig:

@@ -105,7 +105,10 @@ def read_rows(path: Path) -> list[Json]:
     with disk_errors(path):
         content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()]
+    try:
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}") from error
 
 
 def append_lines(path: Path, content: bytes) -> None:

@@ -161,7 +161,7 @@ def read_baseline(path: Path) -> Baseline:
         if found["zobench_baseline"] != SCHEMA:
             raise ConfigError(
                 f"{path} has baseline format {found['zobench_baseline']}, but this zobench knows "
-                f"{SCHEMA}; write it anew with --update"
+                f"{SCHEMA}; upgrade zobench, or delete the file and write it anew with --update"
             )
         rows = tuple(
             Row(
@@ -177,21 +177,23 @@ def read_baseline(path: Path) -> Baseline:
             if name not in HIGHER_IS_BETTER:
                 raise ValueError(f"metric {name!r} is unknown")
         if any(set(row.metrics) != set(margins) for row in rows):
-            raise ValueError("margins and metrics are not the same; write it anew with --update")
+            raise ValueError("margins and metrics are not the same")
         return Baseline(margins, rows)
     except OSError as error:
         raise ConfigError(
             f"cannot read the baseline {path}: {error.strerror}; write one with --update"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no baseline of zobench: {error!r}") from error
+        raise ConfigError(
+            f"{path} is no baseline of zobench ({error!r}); mend it, or name another file"
+        ) from error
 
 
 def check(before: Baseline, now: Baseline) -> list[Check]:
     """Every number of the baseline against that of now, and what is new.
 
     Raises:
-        ConfigError: A row was measured under other conditions.
+        ConfigError: A row was measured under other conditions, or on some of its seeds only.
     """
     mine = {(row.optimizer, row.problem): row for row in now.rows}
     checks: list[Check] = []
@@ -208,11 +210,26 @@ def check(before: Baseline, now: Baseline) -> list[Check]:
                 f"{'; '.join(differing)}; run it as the baseline was, or write another with --update"
             )
         for name, sample in row.metrics.items():
-            other = found.metrics[name] if found is not None else None
+            other = _on_the_same_seeds(row, sample, found.metrics[name]) if found else None
             checks.append(_check(row, name, sample, other, before.margins[name]))
     for row in mine.values():
         checks += [_check(row, name, None, sample, 0.0) for name, sample in row.metrics.items()]
     return checks
+
+
+def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
+    """What is to be paired with the baseline: its own seeds, if any of them is there."""
+    missing = before.values.keys() - now.values.keys()
+    if missing == before.values.keys():
+        return now  # other seeds altogether
+    if missing:
+        raise ConfigError(
+            f"{row.optimizer} on {row.problem} has seeds {', '.join(sorted(before.values, key=int))} "
+            f"in the baseline, of which {', '.join(sorted(missing, key=int))} are not among the runs; "
+            "run them, too"
+        )
+    kept = ({seed: each[seed] for seed in before.values} for each in (now.values, now.errors))
+    return Sample(*kept)
 
 
 def _check(

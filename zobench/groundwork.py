@@ -13,7 +13,7 @@ import numpy as np
 
 from .datasets import Progress
 from .embedding import MeteredEncoder, embed_images
-from .heads import Head, Protocol, fit_sensitive_head
+from .heads import Head, HeadProtocol, fit_sensitive_head
 from .images import Images
 from .ledger import Counts
 from .scoring import Raw, Scorer, raw_from_json
@@ -70,7 +70,7 @@ class Groundwork:
         return clean
 
     def sensitive_head(
-        self, train: Images, clean: NDArray[np.float32], protocol: Protocol, seed: int
+        self, train: Images, clean: NDArray[np.float32], protocol: HeadProtocol, seed: int
     ) -> Head:
         """The SA head g, fitted on clean embeddings."""
         import torch

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-Protocol = Literal["converged", "paper"]
+HeadProtocol = Literal["converged", "paper"]
 Role = Literal["sensitive", "disease"]
-PROTOCOLS: tuple[Protocol, ...] = ("converged", "paper")
+PROTOCOLS: tuple[HeadProtocol, ...] = ("converged", "paper")
 
 L2 = 0.1
 """Weight of ``0.5 * L2 * |w|^2`` beside the mean cross-entropy, on standardised features."""
@@ -107,7 +107,7 @@ def fit_head(
     embeddings: NDArray[np.floating],
     labels: Labels,
     *,
-    protocol: Protocol,
+    protocol: HeadProtocol,
     role: Role,
     rng: np.random.Generator,
     weights: Floats | None = None,
@@ -137,7 +137,7 @@ def fit_sensitive_head(
     sensitive: Labels,
     label: Labels,
     *,
-    protocol: Protocol,
+    protocol: HeadProtocol,
     rng: np.random.Generator,
 ) -> Head:
     """Trains an SA head g; what its protocol says of the cells of (disease, SA) is done here.

@@ -45,8 +45,13 @@ class Images:
 
     def blocks(self, size: int) -> Iterator[slice]:
         """Consecutive slices of at most ``size`` images."""
-        for start in range(0, len(self), size):
-            yield slice(start, min(start + size, len(self)))
+        return slices(len(self), size)
+
+
+def slices(length: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``size`` that cover ``length``."""
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
 
 
 def load_images(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Images:

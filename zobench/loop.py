@@ -51,14 +51,11 @@ class Loop:
     stopped: Callable[[], bool] = lambda: False
     ended_by: str = ""
 
-    def run(self, start: Checkpoint | None = None) -> Checkpoint:
+    def run(self, start: Checkpoint | None = None) -> None:
         """Runs until the next batch would pass the budget.
 
         Args:
             start: Where to go on, or ``None`` to begin.
-
-        Returns:
-            Where the run ended.
 
         Raises:
             Interrupted: ``stopped`` said so; the state is saved.
@@ -132,10 +129,8 @@ class Loop:
                 raise Interrupted("stopped between two batches; everything so far is saved")
         if last_snapshot < counts.queries:
             self._snapshot(counts.queries)
-        end = state()
-        self.folder.checkpoint(end)
+        self.folder.checkpoint(state())
         metered.settle()
-        return end
 
     def _snapshot(self, queries: int) -> None:
         import torch

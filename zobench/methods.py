@@ -16,7 +16,7 @@ import numpy as np
 from .datasets import Pixels, Progress
 from .embedding import MeteredEncoder, embed_images
 from .encoders import EncoderSpec
-from .heads import Protocol as HeadProtocol
+from .heads import HeadProtocol
 from .images import Images
 from .ledger import Purpose
 from .streams import generator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from .datasets import Rows
 from .embedding import MeteredEncoder
 from .errors import EncoderError
 from .heads import Head
-from .images import Images
+from .images import Images, slices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +68,7 @@ class Objective:
         rows = np.concatenate([self.rows(int(number)) for number in minibatches])
         owner = torch.arange(len(edits)).repeat_interleave(self.batch_size)
         entropies, kept = [], []
-        for part in _slices(len(rows), self.encoder.spec.block):
+        for part in slices(len(rows), self.encoder.spec.block):
             images = self.images.batch(rows[part]) + edits[owner[part]]
             embeddings = self.encoder.embed(images, "optimize").cpu()
             labels = torch.from_numpy(self.images.sensitive[rows[part]])
@@ -108,7 +107,7 @@ class Objective:
 
         total = torch.zeros_like(edit)
         entropies, embeddings = [], []
-        for part in _slices(len(rows), size):
+        for part in slices(len(rows), size):
             variable = edit.detach().clone().requires_grad_()
             images = self.images.batch(rows[part]) + variable
             answer = self.encoder.embed_with_gradient(images, "optimize")
@@ -128,8 +127,3 @@ def edit_norms(edits: Tensor) -> Tensor:
     """Euclidean norms ``(K,)`` float64 of edits ``(K, 1, H, W)``."""
     norms: Tensor = edits.double().flatten(1).norm(dim=1)
     return norms
-
-
-def _slices(length: int, size: int) -> Iterator[slice]:
-    for start in range(0, length, size):
-        yield slice(start, min(start + size, length))

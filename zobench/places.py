@@ -51,19 +51,21 @@ def local_folder(place: str | Path) -> Path:
     """Where the runs of a place lie on this machine: the path itself, or where a URL is copied to.
 
     Raises:
-        ConfigError: It is no URL, or holds a password.
+        ConfigError: It is no URL, or holds what may be a secret.
     """
     if not is_url(place):
         return Path(place)
     url = str(place).rstrip("/")
     try:
-        passwords = [urlsplit(part).password for part in url.split("::")]
+        parts = [urlsplit(part) for part in url.split("::")]
     except ValueError as error:
         raise ConfigError(f"{url} is no URL: {error}") from error
-    if any(passwords):
+    if any(
+        part.password or part.query or (part.username and "http" in part.scheme) for part in parts
+    ):
         raise ConfigError(
-            "the URL of runs holds a password, and URLs are printed; put it where the filesystem looks "
-            "for it, such as its environment variables"
+            "the URL of runs holds a password, a token or a query, and URLs are printed; put it where "
+            "the filesystem looks for it, such as its environment variables"
         )
     base = cache_folder() / FOLDER / hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
     if not (base / ADDRESS).exists():
@@ -88,7 +90,7 @@ def fetch(place: str | Path) -> Path:
         place: A run, or a folder of runs.
 
     Raises:
-        ConfigError: No filesystem is known for the URL, or it holds a password.
+        ConfigError: No filesystem is known for the URL, or it holds what may be a secret.
         StoreError: It cannot be read.
     """
     local = local_folder(place)

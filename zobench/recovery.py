@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-9
+"""Percent; shares of images are no exact floats, and a loss of just the tolerance is allowed."""
 
 
 def recovery(
@@ -30,7 +32,7 @@ def recovery(
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(erm_gap > 0, (erm_gap - gap) / erm_gap, 0.0)
-    return np.where(accuracy < erm_accuracy - tolerance, 0.0, share)
+    return np.where(accuracy < erm_accuracy - tolerance - ROUNDING, 0.0, share)
 
 
 def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budget: int) -> Floats:

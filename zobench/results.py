@@ -15,7 +15,8 @@ from .billing import Bill, read_bill
 from .config import RunConfig, config_from_json
 from .fairness import METRICS
 from .ledger import Counts, Ledger
-from .scoring import Estimate, Raw, Resamples, Score, raw_from_json, resample, summarise
+from .resampling import Estimate, Resamples, Score, resample, summarise
+from .scoring import Raw, raw_from_json
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_result(folder: Path) -> RunResult:
     Raises:
         StoreError: It is no run folder, is damaged, or was written by a newer zobench.
     """
-    manifest = store.read_manifest(folder)
+    manifest = store.read_whole_manifest(folder)
     config = config_from_json(manifest["config"])
     raws, test = read_scores(folder)
     scores: tuple[Score, ...] = ()

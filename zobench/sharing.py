@@ -26,7 +26,7 @@ from .files import Json, read_tensors, write_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-CODE = ("embedding", "fairness", "heads", "images", "scoring", "streams")
+CODE = ("embedding", "heads", "images", "scoring", "streams")
 Part = str | int | float | Mapping[str, Any] | NDArray[Any]
 
 
@@ -59,11 +59,9 @@ class SharedResults:
     def read(self, key: str) -> tuple[dict[str, Tensor], Json] | None:
         """Tensors and notes, or ``None`` where there is nothing that can be read."""
         path = self._path(key)
-        if not path.exists():
-            return None
         try:
-            return read_tensors(path)
-        except StoreError:
+            return read_tensors(path) if path.exists() else None
+        except (StoreError, OSError):  # the folder may be somebody else's
             return None
 
     def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:

@@ -27,8 +27,8 @@ from .parameters import resolve
 from .pictures import healthy_films
 from .plugins import distribution_version
 from .progress import Listener
+from .resampling import bootstrap_weights
 from .results import read_scores
-from .scoring import bootstrap_weights
 from .sharing import digest
 from .suite.planning import place
 from .workshop import Workshop
@@ -93,7 +93,8 @@ class Problem:
         """
         offer, argument = self._workshop.registry.find("methods", method)
         chosen = dict(overrides or {})
-        parameters = asdict(resolve(offer.plugin.parameters(), chosen, "method"))
+        owner = f"method.{method.partition(':')[0]}"
+        parameters = asdict(resolve(offer.plugin.parameters(), chosen, owner))
         optimizes = offer.plugin.argument == OPTIMIZER
         whole = self._of_run(argument)[1] if optimizes else self._manifest()
         version = distribution_version(offer.distribution)
@@ -102,7 +103,7 @@ class Problem:
         if path.exists():
             return read_solved(path)
         context = self._context(argument, method, self._optimize if optimizes else _refused)
-        made: Method = offer.plugin.make(context, chosen, "method")
+        made: Method = offer.plugin.make(context, chosen, owner)
         solved = Solved(method, self._config, made.solve(), self._columns())
         _write(path, solved, parameters)
         return solved

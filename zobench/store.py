@@ -72,7 +72,7 @@ def read_manifest(folder: Path) -> Json:
     if not path.is_file():
         raise NotARunError(f"{folder} is not a run folder: it has no {MANIFEST}")
     manifest: Json = read_json(path)
-    schema = manifest.get("schema")
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int):
         raise StoreError(f"{path} has no schema version, so zobench did not write it")
     if schema > SCHEMA:
@@ -80,6 +80,22 @@ def read_manifest(folder: Path) -> Json:
             f"{folder} was written by a newer zobench (schema {schema}; this one reads up to "
             f"{SCHEMA}); upgrade zobench to read it"
         )
+    return manifest
+
+
+def read_whole_manifest(folder: Path) -> Json:
+    """The manifest of a run folder, with all that describes a run in it.
+
+    Raises:
+        StoreError: As :func:`read_manifest`; or a part of it is missing.
+    """
+    manifest = read_manifest(folder)
+    for name in ("config", "parameters", "status"):
+        if name not in manifest:
+            raise StoreError(
+                f"{folder / MANIFEST} is damaged: it has no {name!r}; restore it from a copy, or delete "
+                "the folder and run it anew"
+            )
     return manifest
 
 

@@ -59,6 +59,7 @@ def verify_run(
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
+    encoder_url: str | None = None,
 ) -> Verification:
     """Runs a stored run's config anew until ``queries`` are spent, and compares.
 
@@ -70,6 +71,7 @@ def verify_run(
         queries: How many to replay at least; more than the run has spent is all of it.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
+        encoder_url: Where a rented encoder is now; ``None`` if where it was.
 
     Raises:
         ConfigError: Nothing is stored yet, or encoder, data or parameters are not what they were.
@@ -81,6 +83,8 @@ def verify_run(
     if not stored:
         raise ConfigError(f"{path} has no trace yet, so there is nothing to verify")
     config = config_from_json(manifest["config"])
+    if encoder_url is not None:
+        config = config.with_settings("encoder", url=encoder_url)
     parts = make_parts(
         config, registry or load_registry(), listener, manifest["encoder"]["settings"]
     )
@@ -92,9 +96,8 @@ def verify_run(
             session = Session(config, parts, replayed, listener)
             nothing = SharedResults(Path(folder) / "shared")  # so all is computed
             session.groundwork = Groundwork(session.encoder, nothing)
-            part = (
-                enough < stored[-1]["queries"]
-            )  # all of it ends by itself, with its last snapshot
+            # all of a run that is done ends by itself, with its last snapshot
+            part = enough < stored[-1]["queries"] or manifest["status"] != "done"
             session.stopped = lambda: part and session.ledger.optimize.queries >= enough
             with suppress(Interrupted):  # enough is as good as all of it
                 session.optimize(session.prepare())
@@ -105,7 +108,7 @@ def verify_run(
 
 
 def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -> Verification:
-    rows = files.read_rows(folder / store.TRACE)
+    rows = files.read_rows(folder / store.TRACE)[: len(stored)]
     setup = [files.read_tensors(each / store.SETUP)[0]["clean"].numpy() for each in (path, folder)]
     largest, first = _difference(*setup), 0
     for before, now in zip(stored, rows, strict=False):
@@ -115,7 +118,7 @@ def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -
         largest = max(largest, off)
         if off > TOLERANCE and not first:
             first = now["ask"]
-    common = [each for each in store.snapshot_queries(folder) if each <= rows[-1]["queries"]]
+    common = set(store.snapshot_queries(folder)) & set(store.snapshot_queries(path))
     for queries in common:
         edits = [store.read_snapshot(each, queries).numpy() for each in (path, folder)]
         largest = max(largest, _difference(*edits))

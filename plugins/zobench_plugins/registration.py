@@ -114,6 +114,7 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
         "chexpert": Plugin(
             "zobench_plugins.datasets.chexpert.dataset:CheXpertDataset",
             "CheXpert's layout (train.csv, valid.csv and JPEG films), by sex, age or race",
+            label="--data-root",
         ),
         "nih": Plugin(
             "zobench_plugins.datasets.nih:NihDataset",

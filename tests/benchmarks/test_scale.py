@@ -75,6 +75,9 @@ class Nobody:
     def show(self, standings: object, errors: object) -> None:
         pass
 
+    def note(self, text: str) -> None:
+        pass
+
 
 def once(benchmark: BenchmarkFixture, seconds: float, words: str) -> None:
     benchmark.extra_info["seconds"] = seconds

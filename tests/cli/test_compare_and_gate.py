@@ -96,6 +96,13 @@ def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) 
         zobench(folder, "gate", "runs", "--baseline", "better.json", "--json").stdout
     )
     assert found["passed"] is False
+    (folder / "notes[1].md").write_text("not to be lost")
+    refused = zobench(folder, "gate", "runs", "--update", "--baseline", "notes[1].md")
+    assert refused.returncode == 2
+    assert "notes[1].md is no baseline" in refused.stderr
+    assert (folder / "notes[1].md").read_text() == "not to be lost"
+    other = zobench(folder, "gate", "runs", "--update", "--baseline", "base[final].json")
+    assert "wrote base[final].json" in other.stdout
     missing = zobench(folder, "gate", "worse")
     assert missing.returncode == 1
     assert "missing" in missing.stdout

@@ -12,7 +12,7 @@ from tiny import SIZES, run
 
 from zobench import files, store
 from zobench.comparison import Comparison, compare, sentence
-from zobench.errors import ConfigError, NotARunError
+from zobench.errors import ConfigError, NotARunError, StoreError
 from zobench.statistics.measured import HIGHER_IS_BETTER, measure, measure_all
 
 BETTER = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}}
@@ -152,3 +152,34 @@ def test_a_ratio_that_is_infinite_on_some_patients_has_no_difference(folder: Pat
     assert found.metrics["di_gap"].verdict == "undecided"
     assert np.isnan(found.metrics["di_gap"].gain.value)
     assert np.isfinite(found.metrics["fpq"].gain.value)
+
+
+def test_a_run_that_is_done_without_scores_is_damaged(folder: Path, tmp_path: Path) -> None:
+    (run(tmp_path, optimizer="random", overrides=SIZES).run_dir / store.SCORES).unlink()
+    with pytest.raises(StoreError, match=r"is done, but scores\.json is missing"):
+        measure_all([tmp_path])
+    (first,) = store.run_folders(tmp_path)
+    manifest = files.read_json(first / store.MANIFEST)
+    del manifest["config"]
+    files.write_json(first / store.MANIFEST, manifest)
+    with pytest.raises(StoreError, match="has no 'config'"):
+        measure_all([tmp_path])
+
+
+def test_budgets_and_resamples_are_not_mixed_between_pairs(folder: Path, tmp_path: Path) -> None:
+    sides = []
+    for optimizer in ("random", "adam"):
+        first = run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=0)
+        longer = run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=1, budget=800)
+        sides.append([measure(each.run_dir) for each in (first, longer)])
+    with pytest.raises(ConfigError, match="the budget is 400 in one and 800 in the other"):
+        compare(*sides)
+    sides = []
+    for optimizer in ("random", "adam"):
+        fewer = measure(
+            run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=5, replicates=30).run_dir
+        )
+        other = measure(run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=5).run_dir)
+        sides.append([fewer, replace(other, problem="another")])
+    with pytest.raises(ConfigError, match="number of replicates is 30 in one and 50"):
+        compare(*sides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,31 @@ def test_a_check_can_be_read_as_json(tmp_path: Path) -> None:
     (found,) = check(before, before)
     assert isinstance(found, Check)
     assert json.dumps(found.__dict__, allow_nan=False)
+
+
+def test_the_baseline_s_own_seeds_are_what_is_compared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = drawn(range(3), 0.3, 0.05, rng)
+    (row,) = before.rows
+    sample = row.metrics["fpq"]
+    more = Sample({**sample.values, "7": 0.0}, {**sample.errors, "7": 0.05})
+    (found,) = check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": more}),)))
+    assert (found.standing, found.gain) == ("holds", 0)
+    one = Sample({"1": sample.values["1"]}, {"1": 0.05})
+    with pytest.raises(ConfigError, match="0, 1, 2 in the baseline, of which 0, 2 are not among"):
+        check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": one}),)))
+
+
+def test_the_gate_of_this_repository_falls_where_nothing_is_bought() -> None:
+    before = read_baseline(Path(__file__).parents[2] / ".github" / "gate" / "baseline.json")
+    rows = []
+    for row in before.rows:
+        fpq = row.metrics["fpq"]
+        nothing = replace(fpq, values=dict.fromkeys(fpq.values, 0.0))
+        rows.append(replace(row, metrics={**row.metrics, "fpq": nothing}))
+    fell = [
+        each.optimizer
+        for each in check(before, replace(before, rows=tuple(rows)))
+        if each.standing == "fell"
+    ]
+    assert fell

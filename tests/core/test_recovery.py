@@ -20,6 +20,8 @@ def test_recovery_is_the_share_of_the_gap_removed() -> None:
 def test_an_edit_that_costs_more_accuracy_than_allowed_recovers_nothing() -> None:
     assert recovery(*one(40, 10, 70, 69), tolerance=1.0)[0] == 0.75
     assert recovery(*one(40, 10, 70, 68.9), tolerance=1.0)[0] == 0
+    lost = one(40, 10, 100 * (486 / 800), 100 * (478 / 800))  # a point, but not in floats
+    assert recovery(*lost, tolerance=1.0)[0] == 0.75
     assert recovery(*one(40, 60, 70, 60), tolerance=1.0)[0] == 0
 
 

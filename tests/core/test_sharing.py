@@ -105,3 +105,7 @@ def test_digests_tell_apart_what_looks_alike(tmp_path: Path) -> None:
     }
     assert len(digests) == 8
     assert SharedResults(tmp_path / "nothing").read(digest("a")) is None
+
+
+def test_a_cache_that_cannot_even_be_looked_at_is_done_without(tmp_path: Path) -> None:
+    assert SharedResults(tmp_path / ("x" * 300)).read(digest("a")) is None  # no such name can be

@@ -119,3 +119,12 @@ def test_one_tensor_under_two_names_is_stored_twice(tmp_path: Path) -> None:
     tensors, notes = read_tensors(tmp_path / "x.safetensors")
     assert torch.equal(tensors["edit"], tensors["best"])
     assert notes == {"k": [1]}
+
+
+def test_a_damaged_line_and_a_stranger_s_manifest_are_named(tmp_path: Path) -> None:
+    (tmp_path / "trace.jsonl").write_text('{"ask": 1}\n{"ask"\n{"ask": 3}\n')
+    with pytest.raises(StoreError, match=r"trace\.jsonl is damaged"):
+        read_rows(tmp_path / "trace.jsonl")
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(StoreError, match="no schema version"):
+        read_manifest(tmp_path)

@@ -125,7 +125,7 @@ def test_an_unknown_tracker_is_refused_before_anything_begins(tmp_path: Path) ->
 def test_tensorboard_gets_curves_that_it_can_read(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     result = start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
-    (events,) = (result.run_dir / "tensorboard").iterdir()
+    (events,) = (result.run_dir / "tensorboard").glob("events.*")
     content = events.read_bytes()
     for tag in (b"optimize/value_mean", b"score/eo_p", b"edit", b"config"):
         assert tag in content
@@ -139,3 +139,23 @@ def test_a_tracker_that_lacks_its_package_says_which(
     with pytest.raises(ConfigError, match=r"zobench\[tensorboard\]"):
         start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    from zobench_plugins.trackers.tensorboard import TensorBoard
+
+    result = start_run(CONFIG, tmp_path, registry=registry([]))
+    rows = files.read_rows(result.run_dir / store.TRACE)
+    heard: list[int] = []
+
+    class Heard(TensorBoard):
+        def rows(self, rows: Sequence[files.Json]) -> None:
+            heard.extend(row["ask"] for row in rows)
+            super().rows(rows)
+
+    for there in (rows[:2], rows[:5], rows):  # followed, not followed for a while, and again
+        tracker = Heard(TrackerRequest("", result.run_dir))
+        tracker.started(result.manifest, there)
+        tracker.ended("interrupted", None)
+    assert heard == [row["ask"] for row in rows]

@@ -11,7 +11,7 @@ from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 from zobench import files, store
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, EncoderError
 from zobench.plugins import Registry
 from zobench.verification import Verification, verify_run
 
@@ -90,3 +90,30 @@ def test_other_data_are_refused_and_an_empty_run_too(tmp_path: Path) -> None:
     (folder / store.TRACE).unlink()
     with pytest.raises(ConfigError, match="nothing to verify"):
         verified(folder)
+
+
+def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path) -> None:
+    calls = []
+
+    class Stopping(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            calls.append(len(images))
+            return super().embed(images) / (0 if sum(calls) > 350 else 1)
+
+    with pytest.raises(EncoderError):
+        run(tmp_path / "runs", tiny_registry(encoder=lambda request: Stopping()))
+    (folder,) = store.run_folders(tmp_path / "runs")
+    spent = files.read_rows(folder / store.TRACE)[-1]["queries"]
+    assert 0 < spent < 400
+    calls.clear()
+
+    class Counting(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            calls.append(len(images))
+            return super().embed(images)
+
+    found = verified(folder, tiny_registry(encoder=lambda request: Counting()), queries=1280)
+    assert found.holds
+    assert found.queries == spent
+    train = len(files.read_tensors(folder / store.SETUP)[0]["clean"])
+    assert sum(calls) <= train + spent + 100  # and not the whole budget

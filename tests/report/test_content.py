@@ -115,3 +115,52 @@ def test_ranks_are_there_from_two_problems_on(runs: list[Measured]) -> None:
     assert ranks is not None
     assert sorted(ranks["optimizers"]) == ["adam", "random"]
     assert sum(ranks["ranks"]) == 3
+
+
+def test_an_optimizer_without_a_score_has_a_row_and_a_failed_one_counts_in_full(
+    runs: list[Measured],
+) -> None:
+    first, second, third = [each for each in runs if each.label == "random"]
+    adam = [each for each in runs if each.label == "adam"]
+    none = [replace(each, status="running", resamples=None) for each in (first, second)]
+    content = collect([*none, *adam], TARGETS)
+    assert row(content, "random")["ert"] == row(content, "random")["success"] == [None, None]
+    assert row(content, "random")["fpq"] is None
+    failed = [replace(each, status="failed", resamples=None, spent=300) for each in (first, second)]
+    found = row(collect(failed, TARGETS), "random")
+    assert [each["value"] for each in found["ert"]] == [None, None]  # infinity
+    assert found["success"] == [0, 0]
+    assert third.resamples is not None
+    reached = replace(
+        third, resamples=replace(third.resamples, recovery=np.ones_like(third.resamples.recovery))
+    )
+    found = row(collect([*failed, reached], TARGETS), "random")
+    once = third.resamples.queries[1]
+    assert [each["value"] for each in found["ert"]] == [2 * 300 + once] * 2
+    assert found["success"] == pytest.approx([1 / 3] * 2)
+
+
+def test_a_ratio_that_is_infinite_on_some_patients_has_no_mean(runs: list[Measured]) -> None:
+    broken = []
+    for each in runs:
+        assert each.resamples is not None
+        values = each.resamples.metrics["di_gap_tpr"].copy()
+        values[:, 7] = np.inf
+        metrics = {**each.resamples.metrics, "di_gap_tpr": values}
+        broken.append(replace(each, resamples=replace(each.resamples, metrics=metrics)))
+    content = collect(broken, TARGETS)
+    assert row(content, "adam")["di_gap_tpr"] is None
+    assert row(content, "adam")["eo_p"] is not None
+    assert all(erm["di_gap_tpr"] is None for erm in content.erm.values())
+
+
+def test_a_told_error_does_not_say_where_data_and_services_are(runs: list[Measured]) -> None:
+    url = "http://10.1.2.3:8000/v2/models/secret"
+    config = {**runs[0].manifest["config"], "data_root": "/home/me/films"}
+    config["overrides"] = {"encoder": {"url": url}}
+    error = f"ServiceError: {url}: http://10.1.2.3:8000 is down; no film in /home/me/films/a"
+    manifest = {**runs[0].manifest, "config": config, "error": error}
+    (told,) = collect([replace(runs[0], manifest=manifest, status="failed")], TARGETS).runs
+    assert "10.1.2.3" not in told["error"]
+    assert "/home/me" not in told["error"]
+    assert "ServiceError" in told["error"]

@@ -99,3 +99,9 @@ def test_the_interval_of_ert_without_success_is_infinite() -> None:
     low, high = expected_queries_interval([7, None], [9, 9], np.random.default_rng(0))
     assert low == 7
     assert math.isinf(high)
+
+
+def test_of_no_runs_nothing_is_expected() -> None:
+    assert expected_queries([], []) == np.inf
+    assert success_rate([]) == 0
+    assert np.isinf(simulated_runtimes([], [], 5, np.random.default_rng(0))).all()

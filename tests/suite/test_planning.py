@@ -16,7 +16,7 @@ from zobench.execution import carry_out
 from zobench.identity import identity, problem
 from zobench.plugins import load_registry
 from zobench.progress import Silence
-from zobench.suite.file import read_suite
+from zobench.suite.file import Problems, read_suite
 from zobench.suite.planning import Job, plan
 
 Write = Callable[..., Path]
@@ -121,3 +121,25 @@ def test_carrying_out_a_run_twice_only_reads_it(suite_file: Write, tmp_path: Pat
     written = (tmp_path / "run" / store.MANIFEST).stat().st_mtime_ns
     assert carry_out(config, tmp_path / "run").scores == first.scores
     assert (tmp_path / "run" / store.MANIFEST).stat().st_mtime_ns == written
+
+
+def planned_together(path: Path, out: Path) -> list[Job]:
+    """As the command does it: what is wrong with the file and with its runs is told together."""
+    problems = Problems()
+    return plan(read_suite(path, problems), path, out, load_registry(), Silence(), problems)
+
+
+def test_names_are_checked_whatever_else_keeps_runs_from_being_made(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path = suite_file('"gezoo"', seeds="[]", more="snapshots = 0\npenalty = -1")
+    path.write_text(path.read_text().replace('encoders = ["tiny"]', 'encoders = ["tinny"]'))
+    with pytest.raises(ConfigError) as caught:
+        planned_together(path, tmp_path / "runs")
+    for words in ("seeds is []", "did you mean 'gezo'", "did you mean 'tiny'"):
+        assert words in str(caught.value)
+    path = suite_file('"gezoo"', more="snapshots = 0\npenalty = -1")
+    with pytest.raises(ConfigError) as caught:
+        planned_together(path, tmp_path / "runs")
+    for words in ("snapshots is 0", "penalty is -1", "did you mean 'gezo'"):
+        assert words in str(caught.value)

@@ -55,8 +55,14 @@ class Scripted:
 
 
 class Silent:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
     def show(self, standings: object, errors: object) -> None:
         pass
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def jobs(tmp_path: Path, *names: str) -> list[Job]:
@@ -125,6 +131,17 @@ def test_what_another_process_finished_is_not_run_again(tmp_path: Path) -> None:
     assert engine.submitted == []
 
 
+def test_what_runs_have_to_tell_is_told_once(tmp_path: Path) -> None:
+    class Telling(Scripted):
+        def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
+            for job, _ in super().as_completed(timeout):
+                yield job, Outcome("done", notes=["all are rounded", f"{job.identity} alone"])
+
+    board = Silent()
+    run_jobs(jobs(tmp_path, "a", "b"), Telling({}), board, lambda: False)
+    assert board.notes == ["a: all are rounded", "a: a alone", "b: b alone"]
+
+
 def test_a_stop_starts_nothing_new_and_asks_what_runs_to_save_itself(tmp_path: Path) -> None:
     wanted = jobs(tmp_path, "a", "b", "c")
 
@@ -137,7 +154,7 @@ def test_a_stop_starts_nothing_new_and_asks_what_runs_to_save_itself(tmp_path: P
     running = carried_out(wanted, engine, stopped=lambda: bool(engine.submitted))
     assert engine.cancelled
     assert engine.submitted == ["a"]
-    assert set(running.standings.values()) == {"interrupted"}
+    assert list(running.standings.values()) == ["interrupted", "waiting", "waiting"]
 
 
 @pytest.fixture

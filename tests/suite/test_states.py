@@ -215,10 +215,18 @@ def test_a_further_state_takes_the_place_of_those_before_it(
     assert not list(shelf.glob("one/unfinished-*"))
 
 
-@pytest.mark.parametrize("chain", ["", "simplecache::"])
-def test_a_password_in_a_url_is_refused(chain: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="holds a password") as caught:
-        places.fetch(f"{chain}sftp://bob:hunter2@example.org/runs")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sftp://bob:hunter2@example.org/runs",
+        "simplecache::sftp://bob:hunter2@example.org/runs",
+        "https://hunter2@example.org/runs",
+        "https://example.org/runs?sig=hunter2",
+    ],
+)
+def test_a_secret_in_a_url_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a password, a token or a query") as caught:
+        places.fetch(url)
     assert "hunter2" not in str(caught.value)
     assert not [
         path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()

@@ -127,10 +127,11 @@ class ConsoleListener:
         self._began = self._said = time.monotonic()
         self._figures = {}
         if not self._live:
-            self._console.print(f"{name} ..." if not total else f"{name}: {total:,} {_unit(name)}")
+            words = f"{name} ..." if not total else f"{name}: {total:,} {_unit(name)}"
+            self._console.print(words, markup=False)
             return
         if not total:
-            self._progress.console.print(f"[dim]{name} ...[/]", soft_wrap=True)
+            self._progress.console.print(f"[dim]{escape(name)} ...[/]", soft_wrap=True)
             return
         self._task = self._progress.add_task(
             name, total=total, unit=_unit(name), rate="", figures=""
@@ -150,7 +151,7 @@ class ConsoleListener:
         elif not self._live and (now - self._said > LINE_SECONDS or done == self._total):
             self._said = now
             share = f"{done:,} of {self._total:,} {_unit(self._name)}"
-            self._console.print(f"  {self._name}: {share}  {rate}  {shown}".rstrip())
+            self._console.print(f"  {self._name}: {share}  {rate}  {shown}".rstrip(), markup=False)
 
     def note(self, text: str) -> None:
         """A line that stands out."""

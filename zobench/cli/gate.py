@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,12 +34,11 @@ def hold_to_baseline(
     console = output_console()
     wanted = parse_margins(margins)
     if update:
-        known = MARGINS
-        with suppress(ConfigError):  # missing, or not worth keeping: it is written anew
-            known = dict(read_baseline(path).margins)
+        # what is there and no baseline is somebody's file: reading it refuses it
+        known = dict(read_baseline(path).margins) if path.exists() else MARGINS
         baseline = baseline_of(measured, {**known, **wanted})
         write_baseline(path, baseline)
-        console.print(f"wrote {path}: {len(baseline.rows)} rows", soft_wrap=True, highlight=False)
+        console.print(f"wrote {path}: {len(baseline.rows)} rows", soft_wrap=True, markup=False)
         return True
     if wanted:
         raise ConfigError("margins are kept in the baseline: give --margin together with --update")

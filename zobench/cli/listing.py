@@ -133,7 +133,7 @@ def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None
     if not declared:
         console.print("no parameters")
         return
-    owner = {"pretrainings": "recipe"}.get(kind, kind[:-1])
+    owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("--set", "default", "must be", "what it does"):
         table.add_column(heading, overflow="fold")

@@ -197,14 +197,20 @@ def paper(
     form: Annotated[
         str, typer.Option("--format", help="Of tables: terminal, html, latex, markdown or csv.")
     ] = "terminal",
-    out: Annotated[Path, typer.Option(help="Folder for runs, answers and figures.")] = Path(
-        "runs/paper"
-    ),
+    out: Annotated[
+        str, typer.Option(metavar="FOLDER", help="For runs, answers and figures.")
+    ] = "runs/paper",
 ) -> None:
     """Reproduce the paper's table and figures, with the published numbers beside ours."""
     from ..config import OWNERS, RunConfig, parse_overrides
+    from ..errors import ConfigError
+    from ..places import is_url
     from .paper import chosen, make_paper
 
+    if is_url(out):
+        raise ConfigError(
+            f"--out is {out!r}, but must be a folder: figures are drawn beside the runs"
+        )
     overrides = parse_overrides(settings or [], (*OWNERS, "method"))
     of_methods = overrides.pop("method", {})
     base = RunConfig(
@@ -217,5 +223,5 @@ def paper(
     )
     rows = (methods or [], without or [])
     wanted = chosen(preset, seeds, epochs, diseases or [], *rows, of_methods)
-    if not make_paper(product, wanted, base, out, jobs, form, transfer or []):
+    if not make_paper(product, wanted, base, Path(out), jobs, form, transfer or []):
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import RunConfig, parse_overrides
-from .options import DEFAULTS, JsonFlag, Out, RunFolderArgument, Settings, Trackers
+from .options import DEFAULTS, JsonFlag, MovedTo, Out, RunFolderArgument, Settings, Trackers
 from .root import app
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def run(
 def resume(
     path: RunFolderArgument,
     trackers: Trackers = None,
-    encoder_url: Annotated[
-        str | None, typer.Option(help="Where the service is now, if it has moved.")
-    ] = None,
+    encoder_url: MovedTo = None,
     max_cost: Annotated[
         float | None, typer.Option(help="What the service may bill in all, if not as before.")
     ] = None,
@@ -181,13 +179,14 @@ def _print_all(path: Path, as_json: bool) -> None:
 def verify(
     path: RunFolderArgument,
     queries: Annotated[int, typer.Option(help="Replay at least so many queries.", min=1)] = 1280,
+    encoder_url: MovedTo = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Replay the beginning of a stored run and compare it with its trace; exit 1 if it differs."""
     from ..places import fetch
     from .verify import verify as verify_stored
 
-    if not verify_stored(fetch(path), queries, as_json):
+    if not verify_stored(fetch(path), queries, encoder_url, as_json):
         raise typer.Exit(1)
 
 

@@ -24,6 +24,10 @@ Trackers = Annotated[
 Out = Annotated[
     str, typer.Option(metavar="FOLDER|URL", help="Folder for run folders; or its URL, e.g. s3://…")
 ]
+MovedTo = Annotated[
+    str | None,
+    typer.Option("--encoder-url", help="Where the service is now, if it has moved."),
+]
 RunFolderArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its URL.")]
 RunsArgument = Annotated[
     list[str],

@@ -109,8 +109,8 @@ def make_paper(
     registry = load_registry()
     for method in preset.methods:
         offer, _ = registry.find("methods", method)
-        values = preset.settings.get(method.partition(":")[0], {})
-        resolve(offer.plugin.parameters(), values, "method")
+        name = method.partition(":")[0]
+        resolve(offer.plugin.parameters(), preset.settings.get(name, {}), f"method.{name}")
     if transfer and product not in ("universality", "all"):
         raise ConfigError("--transfer-to goes with universality, or all")
     with ConsoleListener() as listener, Workshop(registry, listener) as workshop:
@@ -171,7 +171,7 @@ def _run_ahead(
     suite = Suite(f"paper {product}", tuple(unique.values()), ())
     planned = plan(suite, Path(f"preset {study.preset.name}"), study.out, registry, listener)
     running = run_planned(planned, Engine(jobs=jobs), registry, study.out)
-    if running.those("interrupted"):
+    if running.unfinished:
         raise Interrupted("stopped; everything so far is saved. The same command goes on")
     for job, error in running.errors.items():
         words = f"[red]failed[/] {escape(str(job.folder))}: {escape(error)}"

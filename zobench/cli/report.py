@@ -59,5 +59,5 @@ def write_report(
         )
     size = out.stat().st_size / 1e6
     output_console().print(
-        f"wrote {out}: {len(runs)} runs, {size:.1f} MB", soft_wrap=True, highlight=False
+        f"wrote {out}: {len(runs)} runs, {size:.1f} MB", soft_wrap=True, markup=False
     )

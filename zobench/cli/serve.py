@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 from typing import TYPE_CHECKING
 
+from ..addresses import is_loopback
 from ..assembly import make_encoder
 from ..config import RunConfig
 from ..errors import ConfigError
@@ -52,7 +52,7 @@ def serve_encoder(
         service = Service(encoder, model, limits=limits, difficulties=difficulties, token=token)
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        if not _is_loopback(host):
+        if not is_loopback(host):
             open_to = "everybody who can reach it" if token is None else "whoever has the token"
             error_console().print(f"note: {host} is served to {open_to}, unencrypted")
         print(f"{model} is served at http://{shown}:{port}/v2/models/{model}", flush=True)
@@ -60,10 +60,3 @@ def serve_encoder(
         encoder.close()
     finally:
         listening.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -77,7 +77,7 @@ def run_suite_file(
         print(json.dumps(as_dict(suite.name, running), allow_nan=False))
     else:
         print_suite(suite.name, running, out, output_console())
-    if running.those("interrupted"):
+    if running.unfinished:
         raise Interrupted(
             f"stopped; everything so far is saved. The same command goes on: {len(planned)} runs, "
             f"{len(running.those('done'))} done"

@@ -13,8 +13,8 @@ from rich.table import Table
 from ..billing import Bill, Usage
 from ..ledger import PURPOSES
 from ..places import named
+from ..resampling import Estimate, Score
 from ..results import RunResult
-from ..scoring import Estimate, Score
 from .layouts import widest_fitting
 
 COLUMNS = (

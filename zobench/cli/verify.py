@@ -10,10 +10,10 @@ from ..verification import TOLERANCE, Verification, verify_run
 from .console import ConsoleListener, output_console
 
 
-def verify(path: Path, queries: int, as_json: bool) -> bool:
+def verify(path: Path, queries: int, encoder_url: str | None, as_json: bool) -> bool:
     """Replays the beginning of a run; whether it agrees with what is stored."""
     with ConsoleListener() as listener:
-        found = verify_run(path, queries, listener=listener)
+        found = verify_run(path, queries, listener=listener, encoder_url=encoder_url)
     if as_json:
         finite = found.difference < float("inf")
         fields = {**asdict(found), "difference": found.difference if finite else None}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import RunConfig
-from ..heads import Protocol
+from ..heads import HeadProtocol
 from .published import DISEASES, METHODS
 
 SAMPLES = 10
@@ -42,7 +42,7 @@ class Preset:
     test_per_cell: Mapping[str, int]
     batch_size: int
     epochs: int
-    heads: Protocol
+    heads: HeadProtocol
     ablated_epochs: int
     iterations: int = 10
     methods: tuple[str, ...] = (*METHODS, "dne:kalman")

@@ -55,12 +55,12 @@ def runtimes(
     grid = np.geomspace(first, 10 * budget, POINTS)
     lines = {}
     for label, members in groups.items():
-        scored = [run for run in members if run.known]
-        if not scored:
+        counted = [run for run in members if run.counts]
+        if not counted:
             continue
-        spent = [run.known for run in scored]
+        spent = [run.charged for run in counted]
         drawn = [
-            simulated_runtimes([run.reached(target) for run in scored], spent, SIMULATED, rng)
+            simulated_runtimes([run.reached(target) for run in counted], spent, SIMULATED, rng)
             for target in targets
         ]
         lines[label] = {"share": rounded(ecdf(np.concatenate(drawn), grid))}

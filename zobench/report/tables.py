@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from ..statistics import (
     success_rate,
     two_level,
 )
-from ..statistics.measured import Measured, possible
+from ..statistics.measured import Floats, Measured, possible
 from .numbers import Json, finite, interval, rounded
 
 Group = tuple[str, str]
@@ -56,12 +58,10 @@ def row(
     """A row of the headline table; a number that nothing is known of is ``None``."""
     problem, label = group
     done = [run for run in members if run.status == "done"]
-    scored = [run for run in members if run.known]
+    counted = [run for run in members if run.counts]
 
-    def mean(name: str, of: Sequence[Measured]) -> Json | None:
-        if not of:
-            return None
-        return interval(possible(two_level([run.metric(name) for run in of], rng), name))
+    def mean(name: str) -> Json | None:
+        return _mean([run.metric(name) for run in done], name, rng)
 
     row: Json = {
         "problem": problem,
@@ -69,15 +69,19 @@ def row(
         "feedback": members[0].manifest["feedback"],
         "seeds": len(members),
         "done": len(done),
-        "fpq": mean("fpq", done),
-        "recovery": mean("recovery", done),
-        **{name: mean(name, done) for name in SHOWN},
+        "fpq": mean("fpq"),
+        "recovery": mean("recovery"),
+        **{name: mean(name) for name in SHOWN},
         "ert": [],
         "success": [],
     }
-    spent = [run.known for run in scored]
+    spent = [run.charged for run in counted]
     for target in targets:
-        reached = [run.reached(target) for run in scored]
+        if not counted:
+            row["ert"].append(None)
+            row["success"].append(None)
+            continue
+        reached = [run.reached(target) for run in counted]
         low, high = expected_queries_interval(reached, spent, rng)
         ert = {"value": expected_queries(reached, spent), "low": low, "high": high}
         row["ert"].append({key: finite(value) for key, value in ert.items()})
@@ -96,9 +100,16 @@ def erm(groups: Mapping[str, Sequence[Measured]], rng: np.random.Generator) -> J
 
     def mean(name: str) -> Json | None:
         values = [np.abs(resamples.metrics[name][0]) for resamples in by_seed.values()]
-        return interval(possible(two_level(values, rng), name)) if values else None
+        return _mean(values, name, rng)
 
     return {"seeds": len(by_seed), **{name: mean(name) for name in SHOWN}}
+
+
+def _mean(values: Sequence[Floats], name: str, rng: np.random.Generator) -> Json | None:
+    """A mean over seeds; of ratios that are infinite on some patients there is none."""
+    if not values or not all(np.isfinite(each).all() for each in values):
+        return None
+    return interval(possible(two_level(values, rng), name))
 
 
 def spending(group: Group, members: Sequence[Measured]) -> Json:
@@ -145,7 +156,7 @@ def run(run: Measured) -> Json:
         "optimizer": run.label,
         "seed": run.config.seed,
         "status": run.status,
-        "error": manifest.get("error") or "",
+        "error": _without_places(manifest.get("error") or "", config),
         "spent": run.spent,
         "config": told,
         "parameters": manifest["parameters"],
@@ -156,3 +167,11 @@ def run(run: Measured) -> Json:
         "bill": bill.as_dict() if bill is not None else None,
         "wall_seconds": round(manifest.get("wall_seconds", 0.0), 1),
     }
+
+
+def _without_places(error: str, config: Mapping[str, Any]) -> str:
+    url = str(config["overrides"].get("encoder", {}).get("url", ""))
+    for place in (config["data_root"], url, urlsplit(url).netloc):
+        if place:
+            error = error.replace(str(place), "\N{HORIZONTAL ELLIPSIS}")
+    return error

@@ -61,12 +61,6 @@ class Batcher:
         self._rate = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
         self._task: asyncio.Task[None] | None = None
-        self.batches = 0
-
-    @property
-    def waiting(self) -> int:
-        """Images in the queue or in the encoder."""
-        return self._waiting
 
     def start(self) -> None:
         """Begins to serve the queue."""
@@ -113,7 +107,6 @@ class Batcher:
     async def _answer(self, jobs: list[_Job]) -> None:
         loop, started = asyncio.get_running_loop(), time.perf_counter()
         answer = await loop.run_in_executor(self._thread, self._forward, jobs)
-        self.batches += 1
         self._rate = len(answer) / (time.perf_counter() - started)
         begin = 0
         for job in jobs:

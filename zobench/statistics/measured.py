@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from .. import store
 from ..config import RunConfig, config_from_json
-from ..errors import ConfigError, NotARunError
+from ..errors import ConfigError, NotARunError, StoreError
 from ..fairness import SIGNED
 from ..identity import label, problem
+from ..resampling import Resamples
 from ..results import read_scores, resampled, stored_ledger
-from ..scoring import Resamples
 from .runtimes import first_success
 from .two_level import Interval
 
@@ -81,6 +81,16 @@ class Measured:
             return self.spent
         return self.resamples.queries[-1] if self.resamples is not None else 0
 
+    @property
+    def counts(self) -> bool:
+        """Whether it tells anything of runtimes: it has ended, or a snapshot of it is scored."""
+        return self.status in ("done", "failed") or self.known > 0
+
+    @property
+    def charged(self) -> int:
+        """Queries that it costs where it does not reach a target: a failure counts in full."""
+        return self.spent if self.status == "failed" else self.known
+
     def reached(self, target: float) -> int | None:
         """Queries of the first scored snapshot with that recovery; ``None`` if there is none."""
         if self.resamples is None:
@@ -106,24 +116,27 @@ class Measured:
         return unsigned if name in SIGNED else values
 
 
-def measure(folder: Path, replicates: int | None = None, *, auc: bool = True) -> Measured:
+def measure(folder: Path, *, auc: bool = True) -> Measured:
     """Reads a run.
 
     Args:
         folder: A run folder.
-        replicates: Resamples of the patients; as many as the run's config says if ``None``.
         auc: Whether to compute the AUC, which takes most of the time.
 
     Raises:
         StoreError: It is no run folder, is damaged, or was written by a newer zobench.
     """
-    manifest = store.read_manifest(folder)
+    manifest = store.read_whole_manifest(folder)
     config = config_from_json(manifest["config"])
     raws, test = read_scores(folder)
     found = None
+    if not raws and manifest["status"] == "done":
+        raise StoreError(
+            f"{folder} is done, but {store.SCORES} is missing or empty; restore it from a copy, or "
+            "delete the folder and run it anew"
+        )
     if raws:
-        count = config.replicates if replicates is None else replicates
-        found = resampled(raws, test, config, count, auc)
+        found = resampled(raws, test, config, config.replicates, auc)
     return Measured(
         folder=folder,
         status=manifest["status"],
@@ -151,14 +164,11 @@ def run_folders(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def measure_all(
-    paths: Iterable[Path], replicates: int | None = None, wanted: str | None = None
-) -> list[Measured]:
+def measure_all(paths: Iterable[Path], wanted: str | None = None) -> list[Measured]:
     """All runs at or right below paths; a run that vanishes meanwhile is left out.
 
     Args:
         paths: Run folders, and folders of run folders.
-        replicates: See :func:`measure`.
         wanted: Only runs of the optimizer with this label.
 
     Raises:
@@ -168,10 +178,10 @@ def measure_all(
     found, others = [], set()
     for folder in run_folders(paths):
         with suppress(NotARunError):
-            manifest = store.read_manifest(folder)
+            manifest = store.read_whole_manifest(folder)
             name = label(manifest["config"], manifest["parameters"])
             if wanted in (None, name):
-                found.append(measure(folder, replicates))
+                found.append(measure(folder))
             others.add(name)
     if not found:
         raise ConfigError(f"no run of {wanted!r} there; there are: {', '.join(sorted(others))}")

@@ -103,4 +103,5 @@ def _charged(successes: Runtimes, spent: Sequence[int]) -> tuple[Floats, NDArray
     """What each run is charged, and whether it failed."""
     pairs = list(zip(successes, spent, strict=True))
     charged = [whole if count is None else count for count, whole in pairs]
-    return np.asarray(charged, dtype=np.float64), np.asarray([count is None for count, _ in pairs])
+    failed = [count is None for count, _ in pairs]
+    return np.asarray(charged, dtype=np.float64), np.asarray(failed, dtype=np.bool_)

@@ -70,7 +70,7 @@ def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> O
     if not store.is_done(job.folder):
         return replace(outcome, error=outcome.error.replace(str(own), str(job.folder)))
     _clear(job)
-    return Outcome("done")
+    return Outcome("done", notes=outcome.notes)
 
 
 def _clear(job: Job) -> None:

@@ -36,17 +36,20 @@ class Suite:
         name: For titles.
         configs: Its runs, all different; another seed first, so that neighbours share little.
         targets: Recoveries that runtimes are measured to.
+        entries: The optimizers, encoders and datasets of the grid, be there a run of them or not.
     """
 
     name: str
     configs: tuple[RunConfig, ...]
     targets: tuple[float, ...]
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
 class Entry:
     """One optimizer, encoder or dataset of the grid."""
 
+    owner: str
     name: str
     set: Mapping[str, Any] = field(default_factory=dict)
     spaces: Sequence[str] = ()
@@ -88,11 +91,11 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
     name = content.get("name", path.stem)
     if not isinstance(name, str):
         found.append(f"name is {name!r}, but must be text")
-    configs = _configs(content, path.parent, found)
+    entries, configs = _grid(content, path.parent, found)
     targets = _targets(content, found)
     if problems is None:
         found.raise_if_any(path)
-    return Suite(str(name), configs, targets)
+    return Suite(str(name), configs, targets, entries)
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out: Problems) -> None:
@@ -102,8 +105,10 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out:
             out.append(f"unknown key {where}{key}{advice}")
 
 
-def _configs(content: Mapping[str, Any], folder: Path, out: Problems) -> tuple[RunConfig, ...]:
-    """The grid, product by product."""
+def _grid(
+    content: Mapping[str, Any], folder: Path, out: Problems
+) -> tuple[tuple[Entry, ...], tuple[RunConfig, ...]]:
+    """What the grid is made of, and its product."""
     optimizers = _entries(content, "optimizers", (), out)
     encoders = _entries(content, "encoders", (RunConfig.encoder,), out)
     datasets = _entries(content, "datasets", (RunConfig.dataset,), out)
@@ -152,7 +157,7 @@ def _configs(content: Mapping[str, Any], folder: Path, out: Problems) -> tuple[R
                 )
             known.add(repr(config))
             found.append(config)
-    return tuple(found)
+    return (*optimizers, *encoders, *datasets), tuple(found)
 
 
 def _entries(
@@ -163,9 +168,10 @@ def _entries(
         out.append(f"{key} is {values!r}, but must be a list of at least one name")
         return []
     found = []
+    owner = key.removesuffix("s")
     for value in values:
         if isinstance(value, str):
-            found.append(Entry(value))
+            found.append(Entry(owner, value))
             continue
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
             out.append(f"{key} holds {value!r}, but must hold names, or tables with a name")
@@ -185,7 +191,7 @@ def _entries(
             for each in ("spaces", "diseases")
             if each in value
         }
-        found.append(Entry(value["name"], settings, data_root=root, **lists))
+        found.append(Entry(owner, value["name"], settings, data_root=root, **lists))
     return found
 
 

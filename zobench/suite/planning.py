@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import places, store
+from ..assembly import resolved_part
 from ..config import RunConfig
 from ..errors import ServiceError, ZobenchError
 from ..execution import slug
@@ -64,6 +65,11 @@ def plan(
         ConfigError: Some run cannot be carried out; all problems are listed.
     """
     problems = Problems() if problems is None else problems
+    for entry in suite.entries:  # so that all are told, whatever else keeps runs from being made
+        try:
+            resolved_part(entry.owner, entry.name, entry.set, registry)
+        except ZobenchError as error:
+            problems.append(str(error))
     there = runs_by_identity(store.run_folders(out))
     jobs: list[Job] = []
     known: dict[str, RunConfig] = {}

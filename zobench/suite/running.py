@@ -17,10 +17,14 @@ LIVES = 3
 
 
 class Board(Protocol):
-    """Told how the jobs stand, twice a second."""
+    """Told how the jobs stand, twice a second, and what runs had to tell."""
 
     def show(self, standings: Mapping[Job, Standing], errors: Mapping[Job, str]) -> None:
         """All jobs in their order, and why those failed that did."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A line that the user should see."""
         ...
 
 
@@ -37,6 +41,11 @@ class Running:
     def those(self, *standings: Standing) -> list[Job]:
         """Jobs that stand so."""
         return [job for job, standing in self.standings.items() if standing in standings]
+
+    @property
+    def unfinished(self) -> list[Job]:
+        """Jobs that are neither done nor failed: the same call goes on with them."""
+        return self.those("waiting", "running", "elsewhere", "interrupted")
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Notes how a job ended, or that it must be tried again."""
@@ -75,26 +84,29 @@ def run_jobs(
         jobs: What is wanted, in order.
         executor: Where it runs; closed by the caller.
         board: Told how it goes.
-        stopped: Whether the user asked to stop; then nothing new starts, and what runs is saved.
+        stopped: Whether the user asked to stop; then nothing new starts, what runs is saved, and
+            what has not begun stays waiting.
     """
     running = Running(jobs)
-    stopping = False
+    stopping, noted = False, set[str]()
     while True:
         if stopped() and not stopping:
             stopping = True
             executor.cancel()
-        if stopping:
-            for job in running.those("waiting", "elsewhere"):
-                running.standings[job] = "interrupted"
         running.look_elsewhere()
-        for job in running.those("waiting")[: max(0, executor.capacity)]:
+        room = 0 if stopping else max(0, executor.capacity)
+        for job in running.those("waiting")[:room]:
             if store.is_busy(job.folder):
                 running.standings[job] = "elsewhere"
             else:
                 executor.submit(job)
                 running.standings[job] = "running"
         board.show(running.standings, running.errors)
-        if not running.those("waiting", "running", "elsewhere"):
+        if not running.those("running") and (stopping or not running.those("waiting", "elsewhere")):
             return running
         for job, outcome in executor.as_completed(TICK):
             running.ended(job, outcome)
+            for text in outcome.notes:  # what holds for all runs is told once
+                if text not in noted:
+                    board.note(f"{job.folder.name}: {text}")
+            noted.update(outcome.notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +33,12 @@ class Outcome:
         state: ``failed`` is the run's own fault, ``lost`` that of the machinery: try again;
             ``busy``: another process is at it.
         error: Why it is not done; empty if it is.
+        notes: What the user should know besides, of a run that ended.
     """
 
     state: State
     error: str = ""
+    notes: Sequence[str] = ()
 
 
 def work(
@@ -67,13 +70,19 @@ def work(
     except Exception as error:  # a plugin may raise anything; the other runs go on
         listener.close()
         name = "" if isinstance(error, ZobenchError) else f"{type(error).__name__}: "
-        return Outcome("failed", f"{name}{error}")
+        return Outcome("failed", f"{name}{error}", listener.notes)
     listener.close()
-    return Outcome("done")
+    return Outcome("done", notes=listener.notes)
 
 
 class Progressing(Listener, Protocol):
-    """A listener that is told when nobody is at the run any more."""
+    """A listener that is told when nobody is at the run any more.
+
+    Attributes:
+        notes: What it was told to tell the user.
+    """
+
+    notes: list[str]
 
     def close(self) -> None:
         """The worker has ended."""
@@ -85,10 +94,12 @@ class LatestProgress:
 
     Attributes:
         now: As :func:`read_progress` has it.
+        notes: For the user; they leave with the run's outcome.
     """
 
     def __init__(self) -> None:
         self.now: Progress = {"phase": "", "done": 0, "total": 0, "figures": {}}
+        self.notes: list[str] = []
 
     def phase(self, name: str, total: int) -> None:
         """Kept."""
@@ -103,7 +114,8 @@ class LatestProgress:
         self.now["at"] = time.time()
 
     def note(self, text: str) -> None:
-        """Kept by nobody: notes are in the manifest."""
+        """Kept."""
+        self.notes.append(text)
 
     def close(self) -> None:
         """Nothing is to be let go."""

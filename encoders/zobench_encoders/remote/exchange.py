@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import queue
 import threading
 import time
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
+from zobench.addresses import is_loopback
 from zobench.errors import ConfigError
 
 Kind = Literal["unreached", "busy", "doubtful", "refused"]
@@ -264,17 +264,10 @@ def checked_url(url: str) -> tuple[str, bool]:
             f"encoder.url is {url!r}, but must be an address such as "
             "http://127.0.0.1:8000/v2/models/vit-mae (--encoder-url)"
         )
-    return url.rstrip("/"), _is_loopback(host)
+    return url.rstrip("/"), is_loopback(host)
 
 
 def _server(url: str) -> str:
     """Where an address leads, without its path."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -77,8 +77,8 @@ class Sketch:
             sketch = np.asarray(self._draw(image.mean(axis=0, dtype=np.float32) / 255))
             if sketch.shape != image.shape[1:] or not ((sketch >= 0) & (sketch <= 1)).all():
                 raise ConfigError(
-                    f"method.sketcher made {sketch.shape} of an image of {image.shape[1:]}, or numbers "
-                    "outside of [0, 1]; it must return one value in [0, 1] a pixel"
+                    f"method.sketch.sketcher made {sketch.shape} of an image of {image.shape[1:]}, or "
+                    "numbers outside of [0, 1]; it must return one value in [0, 1] a pixel"
                 )
             drawn[place] = np.clip(np.rint(255 * sketch), 0, 255).astype(np.uint8)
         return drawn
@@ -92,10 +92,12 @@ def _sketcher(parameters: SketchParameters) -> Sketcher:
         found: Any = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"method.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
+            f"method.sketch.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
             f"package.module:function ({type(error).__name__}: {error})"
         ) from error
     if not callable(found):
-        raise ConfigError(f"method.sketcher is {parameters.sketcher!r}, which is no function")
+        raise ConfigError(
+            f"method.sketch.sketcher is {parameters.sketcher!r}, which is no function"
+        )
     sketcher: Sketcher = found
     return sketcher

@@ -30,17 +30,17 @@ class TensorBoard:
                 "python -m pip install 'zobench[tensorboard]'"
             )
         self._folder = request.folder / "tensorboard"
+        self._followed = self._folder / "queries"
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Json]) -> None:
-        """The config as text, and the rows that are there, if nobody followed the run till now."""
+        """The config as text, and those of the rows that are there which nobody followed."""
         from tensorboardX import SummaryWriter
 
-        followed = self._folder.is_dir()
         self._writer = SummaryWriter(str(self._folder))
         config = "\n".join(f"    {key}: {value}" for key, value in manifest["config"].items())
         self._writer.add_text("config", config)
-        if not followed:
-            self.rows(rows)
+        followed = int(self._followed.read_text()) if self._followed.exists() else -1
+        self.rows([row for row in rows if row["queries"] > followed])
 
     def rows(self, rows: Sequence[Json]) -> None:
         """Values of the objective."""
@@ -48,6 +48,8 @@ class TensorBoard:
             for name in CURVES:
                 self._writer.add_scalar(f"optimize/{name}", row[name], row["queries"])
         self._writer.flush()
+        if rows:
+            self._followed.write_text(str(rows[-1]["queries"]))
 
     def snapshot(self, queries: int, path: Path) -> None:
         """The edit as a picture, grey where it is 0."""

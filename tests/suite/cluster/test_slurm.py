@@ -103,6 +103,9 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
             check=True,
         ).stdout.split()[-1:]
         os.kill(int(worker), signal.SIGKILL)
+    if way != "killed":  # SLURM would hold what it requeues for two minutes
+        wait_for(lambda: (name, "PENDING") in jobs(node))
+        node.ask("scontrol", "update", f"JobId={name}", "StartTime=now")
     _, told = begun.communicate(timeout=300)
     assert begun.returncode == 0, told
     (run,) = store.run_folders(out)
