@@ -20,6 +20,11 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may
 hypothesis.settings.load_profile("unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lengthy files first, so that no worker is left alone with one in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("lengthy") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for the whole session, away from the user's own; child processes inherit it."""
@@ -47,7 +52,7 @@ def server(tiny_installed: None) -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def films_root() -> Path:
     """Folder of the real chest X-rays."""
     named = os.environ.get("ZOBENCH_TEST_FILMS")

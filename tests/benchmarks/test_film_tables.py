@@ -7,6 +7,7 @@ import random
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from zobench_plugins.datasets.chexpert.dataset import CheXpertDataset
 from zobench_plugins.datasets.chexpert.table import FINDINGS, CheXpertParameters
@@ -38,6 +39,7 @@ def write(root: Path) -> None:
                 (root / folder / "view1_frontal.jpg").touch()
 
 
+@pytest.mark.gated
 def test_220000_rows(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """From the folder to a dataset that can be asked for pixels."""
     write(tmp_path)

@@ -99,6 +99,7 @@ def test_sharing_against_computing_everything_again(
     once(benchmark, lambda: None, speedup=took["alone"] / took["sharing"], **took)
 
 
+@pytest.mark.gated
 def test_two_thousand_run_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Everything that ``zobench show FOLDER`` reads."""
     original = run(tmp_path / "original", optimizer="adam", overrides=SIZES).run_dir

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -49,6 +50,7 @@ def make_loop(config: RunConfig, folder: Path) -> Loop:
     return Loop(parts.optimizer, oracle, RunFolder(folder), [], Silence(), time.perf_counter)
 
 
+@pytest.mark.gated
 def test_a_gezo_run_against_the_bare_encoder(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Wall time of the whole loop over that of the encoder alone on as many images."""
     ratios: list[float] = []

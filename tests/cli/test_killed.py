@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+pytestmark = pytest.mark.lengthy
+
 COMMAND = [sys.executable, "-m", "zobench"]
 RUN = [
     *("run", "--budget", "800", "--batch-size", "8", "--snapshots", "4", "--replicates", "50"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
@@ -15,21 +14,17 @@ SEXES = {"F": "Female", "M": "Male"}
 
 
 @pytest.fixture(scope="module")
-def chexpert_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def chexpert_root(films_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """NIH's films as CheXpert would hold them, a tenth of the patients in valid.csv."""
-    named = os.environ.get("ZOBENCH_TEST_FILMS")
-    source = Path(named) if named else Path(__file__).parents[3] / "shared" / "nih-cxr"
-    if not source.is_dir():
-        pytest.skip("no real chest X-rays (ZOBENCH_TEST_FILMS names their folder)")
     root = tmp_path_factory.mktemp("archive") / "CheXpert-v1.0-small"
     tables: dict[str, list[dict[str, str]]] = {"train": [], "valid": []}
-    with (source / "Data_Entry_2017.csv").open() as file:
+    with (films_root / "Data_Entry_2017.csv").open() as file:
         for number, entry in enumerate(csv.DictReader(file)):
             patient = int(entry["Patient ID"])
             part = "train" if patient % 10 else "valid"
             folder = f"{part}/patient{patient:05d}/study{number}"
             (root / folder).mkdir(parents=True)
-            with Image.open(source / "images" / entry["Image Index"]) as film:
+            with Image.open(films_root / "images" / entry["Image Index"]) as film:
                 film.convert("L").save(root / folder / "view1_frontal.jpg", quality=90)
             labels = dict.fromkeys(entry["Finding Labels"].replace("_", " ").split("|"), "1.0")
             basic = {

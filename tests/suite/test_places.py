@@ -21,6 +21,8 @@ from twins import same_runs
 from zobench import places, store
 from zobench.errors import ConfigError, StoreError
 
+pytestmark = pytest.mark.lengthy
+
 Write = Callable[..., Path]
 Machine = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.lengthy
+
 Write = Callable[..., Path]
 SLOW = '{name = "troubled", set = {pause = 0.05, candidates = 1}}'
 SLOWER = '{name = "troubled", set = {pause = 1.0, candidates = 1}}'

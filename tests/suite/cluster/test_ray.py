@@ -15,7 +15,7 @@ from twins import same_runs
 from zobench import store
 
 REASON = why_not()
-pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
+pytestmark = [pytest.mark.lengthy, pytest.mark.skipif(bool(REASON), reason=REASON)]
 Write = Callable[..., Path]
 
 SLOW = '{name = "troubled", set = {pause = 0.1}}'
