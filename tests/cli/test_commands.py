@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from zobench.cli import main
+from zobench.cli.paper import chosen
 
 SMALL = [
     *("--budget", "64", "--batch-size", "16", "--snapshots", "1", "--replicates", "20"),
@@ -167,6 +169,14 @@ def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:
     assert "did you mean" in typo.stderr
     rows = json.loads(here("list", "optimizers", "gezo", "--json").stdout)
     assert rows["parameters"]["momentum"]["default"] == 0.9
+
+
+def test_what_list_says_of_a_method_can_be_set(here: Callable[..., Done]) -> None:
+    listed = here("list", "methods", "biasadv").stdout
+    settings = dict.fromkeys(re.findall(r"method\.(biasadv\.\w+)", listed), "1")
+    assert len(settings) > 2
+    preset = chosen("quick", None, None, [], [], [], settings)
+    assert set(preset.settings["biasadv"]) >= {each.partition(".")[2] for each in settings}
 
 
 def test_list_shows_the_spaces_beside_the_plugins(here: Callable[..., Done]) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from attempted import StopAfter, interrupted, job
 from fsspec.implementations.local import LocalFileSystem
+from tiny import config, tiny_registry
 from twins import same_runs
 
+import zobench
 from zobench import files, places, states, store
 from zobench.errors import ConfigError, StoreError
 from zobench.suite.attempts import attempt
@@ -236,3 +238,12 @@ def test_a_secret_in_a_url_is_refused(url: str, tmp_path: Path) -> None:
 def test_what_is_no_url_is_told() -> None:
     with pytest.raises(ConfigError, match="s3://\\[bench is no URL"):
         places.fetch("s3://[bench")
+
+
+def test_python_reads_and_writes_runs_at_urls(tmp_path: Path) -> None:
+    url = (tmp_path / "shelf").as_uri()
+    result = zobench.run(config("random"), out=url, registry=tiny_registry())
+    (state,) = (tmp_path / "shelf" / result.run_id).glob("done-*")
+    assert store.is_run(state)
+    assert zobench.show(f"{url}/{result.run_id}").scores == result.scores
+    assert zobench.resume(f"{url}/{result.run_id}", registry=tiny_registry()).status == "done"
