@@ -75,7 +75,7 @@ def run(
         ZobenchError: See :mod:`zobench.errors`.
     """
     from .execution import start_run
-    from .places import published
+    from .places import naming, published
 
     if config is not None and fields:
         raise ConfigError("give zobench.run a config or keywords, not both")
@@ -83,7 +83,7 @@ def run(
         config = config or RunConfig(**fields)
     except TypeError as error:
         raise ConfigError(f"zobench.run: {error}") from error
-    with published(os.fspath(out)) as folder:
+    with naming(), published(os.fspath(out)) as folder:
         return start_run(config, folder, registry=registry, listener=listener)
 
 
@@ -106,9 +106,9 @@ def resume(
         ZobenchError: See :mod:`zobench.errors`.
     """
     from .execution import resume_run
-    from .places import published_run
+    from .places import naming, published_run
 
-    with published_run(os.fspath(folder)) as path:
+    with naming(), published_run(os.fspath(folder)) as path:
         return resume_run(path, registry=registry, listener=listener)
 
 
@@ -122,7 +122,8 @@ def show(folder: str | os.PathLike[str]) -> RunResult:
         NotARunError: It is no run folder.
         StoreError: It is damaged, or was written by a newer zobench.
     """
-    from .places import fetch
+    from .places import fetch, naming
     from .results import read_result
 
-    return read_result(fetch(os.fspath(folder)))
+    with naming():
+        return read_result(fetch(os.fspath(folder)))

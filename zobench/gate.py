@@ -180,9 +180,8 @@ def read_baseline(path: Path) -> Baseline:
             raise ValueError("margins and metrics are not the same")
         return Baseline(margins, rows)
     except OSError as error:
-        raise ConfigError(
-            f"cannot read the baseline {path}: {error.strerror}; write one with --update"
-        ) from error
+        advice = "write one with --update" if not path.exists() else "name another file"
+        raise ConfigError(f"cannot read the baseline {path}: {error.strerror}; {advice}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} is no baseline of zobench ({error!r}); mend it, or name another file"

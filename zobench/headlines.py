@@ -67,7 +67,7 @@ def read_headline(folder: Path) -> Headline:
     Raises:
         StoreError: It is no run folder, is damaged, or was written by a newer zobench.
     """
-    manifest = store.read_manifest(folder)
+    manifest = store.read_whole_manifest(folder)
     config = config_from_json(manifest["config"])
     values: Mapping[str, float | None] = {}
     if manifest["status"] == "done":

@@ -64,7 +64,7 @@ class RecordedOracle:
             StoreError: It is no run folder, or is damaged.
             ConfigError: The run was not recorded.
         """
-        manifest = store.read_manifest(folder)
+        manifest = store.read_whole_manifest(folder)
         if not (folder / ANSWERS).is_dir():
             raise ConfigError(f"{folder} has no recorded answers; record a run with --record")
         self._folder, self._asks = folder, 0
@@ -126,7 +126,7 @@ def replay_run(folder: Path, *, registry: Registry | None = None) -> Replay:
     import torch
 
     oracle = RecordedOracle(folder)
-    status = store.read_manifest(folder)["status"]
+    status = store.read_whole_manifest(folder)["status"]
     if status != "done":
         raise ConfigError(f"{folder} is {status}; zobench resume it first")
     optimizer = make_optimizer(oracle.config, registry or load_registry(), oracle.space)

@@ -78,7 +78,7 @@ def verify_run(
         ZobenchError: See :mod:`zobench.errors`.
     """
     listener = listener or Silence()
-    manifest = store.read_manifest(path)
+    manifest = store.read_whole_manifest(path)
     stored = files.read_rows(path / store.TRACE)
     if not stored:
         raise ConfigError(f"{path} has no trace yet, so there is nothing to verify")
@@ -102,12 +102,12 @@ def verify_run(
             with suppress(Interrupted):  # enough is as good as all of it
                 session.optimize(session.prepare())
             replayed.close()
-            return _compared(path, stored, Path(folder), enough)
+            return _compared(path, stored, Path(folder), done=manifest["status"] == "done")
     finally:
         close_and_tell(parts.encoder, listener)
 
 
-def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -> Verification:
+def _compared(path: Path, stored: list[files.Json], folder: Path, *, done: bool) -> Verification:
     rows = files.read_rows(folder / store.TRACE)[: len(stored)]
     setup = [files.read_tensors(each / store.SETUP)[0]["clean"].numpy() for each in (path, folder)]
     largest, first = _difference(*setup), 0
@@ -118,7 +118,10 @@ def _compared(path: Path, stored: list[files.Json], folder: Path, enough: int) -
         largest = max(largest, off)
         if off > TOLERANCE and not first:
             first = now["ask"]
-    common = set(store.snapshot_queries(folder)) & set(store.snapshot_queries(path))
+    due = {each for each in store.snapshot_queries(folder) if each <= rows[-1]["queries"]}
+    common = due & set(store.snapshot_queries(path))
+    if done and common != due:
+        largest = np.inf  # one is missing
     for queries in common:
         edits = [store.read_snapshot(each, queries).numpy() for each in (path, folder)]
         largest = max(largest, _difference(*edits))

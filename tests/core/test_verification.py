@@ -117,3 +117,10 @@ def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path)
     assert found.queries == spent
     train = len(files.read_tensors(folder / store.SETUP)[0]["clean"])
     assert sum(calls) <= train + spent + 100  # and not the whole budget
+
+
+def test_a_snapshot_that_is_missing_is_found(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
+    queries = store.snapshot_queries(folder)[0]
+    (folder / store.SNAPSHOTS / f"{queries:012d}.safetensors").unlink()
+    assert not verified(folder).holds

@@ -139,7 +139,8 @@ def test_what_runs_have_to_tell_is_told_once(tmp_path: Path) -> None:
 
     board = Silent()
     run_jobs(jobs(tmp_path, "a", "b"), Telling({}), board, lambda: False)
-    assert board.notes == ["a: all are rounded", "a: a alone", "b: b alone"]
+    first = ["a: all are rounded", "a: a alone", "b: b alone"]
+    assert board.notes == [*first, "2 runs: all are rounded"]
 
 
 def test_a_stop_starts_nothing_new_and_asks_what_runs_to_save_itself(tmp_path: Path) -> None:

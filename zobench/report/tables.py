@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -171,7 +172,8 @@ def run(run: Measured) -> Json:
 
 def _without_places(error: str, config: Mapping[str, Any]) -> str:
     url = str(config["overrides"].get("encoder", {}).get("url", ""))
-    for place in (config["data_root"], url, urlsplit(url).netloc):
+    error = re.sub(r"https?://\S+", "\N{HORIZONTAL ELLIPSIS}", error)
+    for place in (config["data_root"], urlsplit(url).netloc, urlsplit(url).hostname):
         if place:
             error = error.replace(str(place), "\N{HORIZONTAL ELLIPSIS}")
     return error

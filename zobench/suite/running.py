@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -88,7 +89,7 @@ def run_jobs(
             what has not begun stays waiting.
     """
     running = Running(jobs)
-    stopping, noted = False, set[str]()
+    stopping, noted = False, Counter[str]()
     while True:
         if stopped() and not stopping:
             stopping = True
@@ -103,10 +104,13 @@ def run_jobs(
                 running.standings[job] = "running"
         board.show(running.standings, running.errors)
         if not running.those("running") and (stopping or not running.those("waiting", "elsewhere")):
+            for text, count in noted.items():
+                if count > 1:
+                    board.note(f"{count} runs: {text}")
             return running
         for job, outcome in executor.as_completed(TICK):
             running.ended(job, outcome)
-            for text in outcome.notes:  # what holds for all runs is told once
+            for text in outcome.notes:  # what holds for all runs is told once, and then of how many
                 if text not in noted:
                     board.note(f"{job.folder.name}: {text}")
             noted.update(outcome.notes)

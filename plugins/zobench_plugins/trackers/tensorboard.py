@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zobench.errors import ConfigError
-from zobench.files import Json
+from zobench.files import Json, write_atomically
 from zobench.trackers import TrackerRequest
 
 CURVES = ("value_min", "value_mean")
@@ -49,7 +49,7 @@ class TensorBoard:
                 self._writer.add_scalar(f"optimize/{name}", row[name], row["queries"])
         self._writer.flush()
         if rows:
-            self._followed.write_text(str(rows[-1]["queries"]))
+            write_atomically(self._followed, str(rows[-1]["queries"]).encode())
 
     def snapshot(self, queries: int, path: Path) -> None:
         """The edit as a picture, grey where it is 0."""

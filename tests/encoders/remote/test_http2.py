@@ -105,7 +105,7 @@ def test_requests_share_a_connection_and_outlive_it(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     # a service on this machine is reached without the environment, where the authority is named
-    monkeypatch.setattr("zobench_encoders.remote.exchange._is_loopback", lambda host: False)
+    monkeypatch.setattr("zobench_encoders.remote.exchange.is_loopback", lambda host: False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["h2"])
     authority.issue_cert("127.0.0.1").configure_cert(context)
