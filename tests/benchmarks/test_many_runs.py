@@ -35,9 +35,10 @@ def once(benchmark: BenchmarkFixture, measured: Any, **figures: float) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own, with the phantom in it."""
+    """A cache of its own, with the phantom in it and the best chunk for one core and for all."""
     monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
     suite(tmp_path, tmp_path / "first", 1, '"random"', 1)
+    suite(tmp_path, tmp_path / "second", 2, '"random"', 2)
     return tmp_path / "cache"
 
 
@@ -73,7 +74,7 @@ def test_two_workers_against_one(benchmark: BenchmarkFixture, tmp_path: Path, ca
     two = sorted(os.sched_getaffinity(0))[:2]
     ways = {"two workers": (2, set(two)), "one core": (1, {two[0]}), "one worker": (1, set(two))}
     took = {
-        way: suite(tmp_path, tmp_path / way, jobs, '"gezo", "openai-es", "zo-sgd"', 2, cores)
+        way: suite(tmp_path, tmp_path / way, jobs, '"gezo", "openai-es", "zo-sgd"', 4, cores)
         for way, (jobs, cores) in ways.items()
     }
     figures = {f"against {way}": took[way] / took["two workers"] for way in list(took)[1:]}

@@ -127,7 +127,7 @@ def test_wrong_words_are_told_before_anything_runs(tmp_path: Path) -> None:
         (("universality", "--transfer-to", "othr"), "did you mean 'other'"),
         (("universality", "--transfer-to", "vit-mae"), "224 x 224"),
         (("table", "--set", "optimizer.lr=1"), "for every row"),
-        (("table", "--set", "method.biasadv.steps=-1"), "method.biasadv.steps is -1"),
+        (("table", "--set", "method.biasadv.steps=-1"), "method.biasadv.steps is '-1'"),
         (("table", "--out", "s3://bench/paper"), "must be a folder"),
     ):
         done = paper(tmp_path / "out", *words)

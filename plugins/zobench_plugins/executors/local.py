@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -98,14 +98,14 @@ class _Worker:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._pool: ProcessPoolExecutor | None = None
-        self._process = 0
+        self._process: Future[int] = Future()
         self.at: tuple[Job, Future[Outcome]] | None = None
 
     def start(self, job: Job) -> None:
         try:
             if self._pool is None:
                 self._pool = self._new_pool()
-                self._process = self._pool.submit(os.getpid).result()
+                self._process = self._pool.submit(os.getpid)  # starts while the next one does
             future = self._pool.submit(carry_out, job)
         except Exception as error:  # it died while it was idle, or could not be started
             future = Future()
@@ -136,8 +136,8 @@ class _Worker:
         if self.at is None:
             return
         now = read_progress(_told_in(self.at[0])) or {}
-        with suppress(ProcessLookupError):
-            os.kill(now.get("process", self._process), signal.SIGTERM)
+        with suppress(ProcessLookupError, BrokenExecutor):
+            os.kill(now.get("process") or self._process.result(), signal.SIGTERM)
 
     def close(self) -> None:
         if self._pool is not None:

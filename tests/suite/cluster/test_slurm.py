@@ -93,7 +93,10 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
     ((name, _),) = jobs(node)
     if way == "time is up":  # what SLURM sends some time before
         node.ask("scancel", "--signal=USR2", name)
-    elif way == "preempted":  # what it sends first, and then requeues
+        wait_for(lambda: (name, "PENDING") in jobs(node))
+        # SLURM would hold what it requeues for two minutes
+        node.ask("scontrol", "update", f"JobId={name}", "StartTime=now")
+    elif way == "preempted":  # what it sends first; the run saves itself and the job ends
         node.ask("scancel", "--signal=TERM", name)
     else:
         (worker,) = subprocess.run(
@@ -103,9 +106,6 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
             check=True,
         ).stdout.split()[-1:]
         os.kill(int(worker), signal.SIGKILL)
-    if way != "killed":  # SLURM would hold what it requeues for two minutes
-        wait_for(lambda: (name, "PENDING") in jobs(node))
-        node.ask("scontrol", "update", f"JobId={name}", "StartTime=now")
     _, told = begun.communicate(timeout=300)
     assert begun.returncode == 0, told
     (run,) = store.run_folders(out)

@@ -8,9 +8,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
+from numpy.typing import NDArray
 
 from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
 from zobench.errors import ConfigError
@@ -63,11 +65,12 @@ class PhantomDataset:
                 f"{', '.join(sorted(FINDINGS))}{nearest(request.disease, FINDINGS)}"
             )
         self._disease = request.disease
-        self._seed, patients = parameters.cohort, parameters.patients
-        self._patient, self._image = _cohort(self._seed, patients)
+        self._seed, self._patients = parameters.cohort, parameters.patients
+        self._patient, self._image = _cohort(self._seed, self._patients)
         self._size = request.size
         self.records = self._table()
-        tag = f"phantom-{VERSION}-{self._disease}-{SUBTLETY[self._disease]}-{self._seed}-{patients}"
+        who = f"{self._disease}-{SUBTLETY[self._disease]}-{self._seed}-{self._patients}"
+        tag = f"phantom-{VERSION}-{who}"
         digest = hashlib.blake2b(tag.encode(), digest_size=8).hexdigest()
         self.spec = DatasetSpec(
             name="phantom",
@@ -116,30 +119,40 @@ class PhantomDataset:
 
     def _table(self) -> Records:
         """Sex and finding follow from the patient's number; age and view from its anatomy."""
-        male = self._patient % 2
-        sick = (self._patient // 2) % 2
-        ages, views = [], []
-        for patient, image in zip(self._patient.tolist(), self._image.tolist(), strict=True):
-            who = draw_patient(np.random.default_rng([self._seed, patient]), male=bool(patient % 2))
-            study = draw_study(study_stream(self._seed, patient, image), who)
-            ages.append(who.age)
-            views.append("AP" if study.portable else "PA")
+        ages, views = _ages_and_views(self._seed, self._patients)
         return Records(
             patient=self._patient,
-            label=sick,
-            sensitive=male,
-            age=np.asarray(ages, dtype=np.int64),
-            view=np.asarray(views),
+            label=(self._patient // 2) % 2,
+            sensitive=self._patient % 2,
+            age=ages.copy(),
+            view=views.copy(),
         )
+
+
+def _films(seed: int, patients: int) -> Rows:
+    """How many films each patient has."""
+    rng = np.random.default_rng([seed, 0xC0])
+    return 1 + rng.choice(len(IMAGES_PER_PATIENT), size=patients, p=IMAGES_PER_PATIENT)
 
 
 def _cohort(seed: int, patients: int) -> tuple[Rows, Rows]:
     """Patient number and image number of every film."""
-    rng = np.random.default_rng([seed, 0xC0])
-    counts = 1 + rng.choice(len(IMAGES_PER_PATIENT), size=patients, p=IMAGES_PER_PATIENT)
-    patient = np.repeat(np.arange(patients, dtype=np.int64), counts)
-    image = np.concatenate([np.arange(count, dtype=np.int64) for count in counts])
-    return patient, image
+    films = _films(seed, patients)
+    patient = np.repeat(np.arange(patients, dtype=np.int64), films)
+    return patient, np.concatenate([np.arange(each, dtype=np.int64) for each in films])
+
+
+@cache
+def _ages_and_views(seed: int, patients: int) -> tuple[Rows, NDArray[np.str_]]:
+    """Of every film; drawn once a process, for a worker makes the same cohort again for every run."""
+    ages, views = [], []
+    for patient, films in enumerate(_films(seed, patients).tolist()):
+        who = draw_patient(np.random.default_rng([seed, patient]), male=bool(patient % 2))
+        for image in range(films):
+            study = draw_study(study_stream(seed, patient, image), who)
+            ages.append(who.age)
+            views.append("AP" if study.portable else "PA")
+    return np.asarray(ages, dtype=np.int64), np.asarray(views)
 
 
 def _render_rows(
