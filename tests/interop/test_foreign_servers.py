@@ -21,6 +21,8 @@ from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
 from zobench.encoders import EncoderRequest
 
+pytestmark = pytest.mark.lengthy
+
 
 def connected(kind: str, url: str, **settings: Any) -> RemoteEncoder:
     request = EncoderRequest(f"http:{kind}", kind, "auto", "auto", Path())
