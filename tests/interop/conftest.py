@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 import venv
@@ -29,14 +30,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def environment(folder: Path, *requirements: str) -> Path:
     """Python of a new environment; zobench and torch are lent from that of the tests."""
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     lent = sysconfig.get_path("purelib")
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "lent.pth").write_text(f"import site; site.addsitedir({lent!r})\n")
-    pip = [folder / "bin" / "pip", "install", "--quiet", *requirements]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    python = folder / "bin" / "python"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-compile",
+    ]
+    done = subprocess.run([*pip, *requirements], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder / "bin" / "python"
+    return python
 
 
 def free_port() -> int:
