@@ -35,17 +35,9 @@ def environment(folder: Path, *requirements: str) -> Path:
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "lent.pth").write_text(f"import site; site.addsitedir({lent!r})\n")
     python = folder / "bin" / "python"
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(python),
-        "install",
-        "--quiet",
-        "--no-compile",
-    ]
-    done = subprocess.run([*pip, *requirements], capture_output=True, text=True, check=False)
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    install = [*pip, "install", "--quiet", "--no-compile", *requirements]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return python
 
