@@ -73,9 +73,8 @@ class EncoderRequest:
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         cache: Folder for anything that can be found again, such as chunk sizes.
-        settings: ``EncoderSpec.settings`` of the run that is resumed: what was measured then must
-        be
-            repeated, or the last bit differs. Empty for a new run.
+        settings: ``EncoderSpec.settings`` of the run that is resumed: what was measured then
+            must be repeated, or the last bit differs. Empty for a new run.
     """
 
     name: str

@@ -10,6 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -40,21 +41,21 @@ def chunk_size(
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     full_key = f"{key}-{device.type}-{hardware}-{torch.get_num_threads()}-torch{torch.__version__}"
     path = cache / "chunks.json"
-    known = _read(path)
-    if full_key in known:
-        return known[full_key]
-    best = _measure(device, images, forward)
-    if not best:
-        return 1
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / "chunks.lock"):
-            draft = path.with_suffix(".part")
-            draft.write_text(json.dumps({**_read(path), full_key: best}, indent=1))
-            draft.replace(path)
-    except OSError:
-        return best
-    return best
+    if known := _read(path).get(full_key):
+        return known
+    with ExitStack() as stack:  # processes that start at once: one measures, the others read
+        with suppress(OSError):
+            cache.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(cache / "chunks.lock"))
+        if known := _read(path).get(full_key):
+            return known
+        best = _measure(device, images, forward)
+        if best:
+            with suppress(OSError):
+                draft = path.with_suffix(".part")
+                draft.write_text(json.dumps({**_read(path), full_key: best}, indent=1))
+                draft.replace(path)
+    return best or 1
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from zobench_encoders.chunking import chunk_size
 from zobench_encoders.local import Backbone, LocalEncoder
 from zobench_encoders.timm_models import TimmParameters, timm_model
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
@@ -87,6 +90,28 @@ def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
     known = json.loads((tmp_path / "chunks.json").read_text())
     (tmp_path / "chunks.json").write_text(json.dumps(dict.fromkeys(known, 5)))
     assert vit_mae(request(tmp_path), VitMaeParameters()).spec.settings["chunk"] == 5
+
+
+def test_of_two_that_start_at_once_one_measures_and_both_use_it(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def images(count: int) -> Tensor:
+        asked.append(count)
+        return films(count, size=4)
+
+    def size(_: int) -> int:
+        return chunk_size("test", torch.device("cpu"), images, torch.Tensor.clone, tmp_path)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(size, range(2))
+    assert first == second
+    assert asked == sorted(set(asked))
+
+
+def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    ask = replace(request(tmp_path), cache=tmp_path / "cache")
+    assert vit_mae(ask, VitMaeParameters()).spec.settings["chunk"] > 1
 
 
 def test_gradients_flow_to_the_images_through_several_chunks(tmp_path: Path) -> None:
