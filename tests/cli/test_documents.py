@@ -110,12 +110,15 @@ def test_the_tracker_of_the_how_to_follows_a_run(
         assert words in said
 
 
-def test_the_suite_of_the_how_to_declares_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "runs"), [("bench.toml", 4 * 2 * 3), ("six.toml", 6 * 3 * 3)])
+def test_the_suites_of_the_how_to_declare_what_it_says(
+    tmp_path: Path, name: str, runs: int
+) -> None:
     text = (DOCS / "how-to" / "run-a-suite.md").read_text()
-    (content,) = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
-    (tmp_path / "bench.toml").write_text(content)
-    suite = read_suite(tmp_path / "bench.toml")
-    assert len(suite.configs) == 4 * 2 * 3
+    (content,) = re.findall(rf"`{name}`[^`]*```toml\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / name).write_text(content)
+    suite = read_suite(tmp_path / name)
+    assert len(suite.configs) == runs
     registry = load_registry()
     for config in suite.configs:
         resolved(config, registry)
