@@ -51,7 +51,7 @@ def kill_when(
         if process.poll() is not None:
             _, errors = process.communicate()
             pytest.fail(f"the run ended before it could be killed: {errors.decode()[-2000:]}")
-        time.sleep(0.0005)  # a checkpoint is being replaced for a few milliseconds
+        time.sleep(0.0005)  # leaves the core to the run, yet sees a state of a few milliseconds
     process.kill()
     pytest.fail("the wanted state was never reached")
 
