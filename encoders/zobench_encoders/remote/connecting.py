@@ -96,7 +96,6 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         key_env=key_env,
         header=shape.header if shape else "Authorization",
         scheme=shape.scheme if shape else "Bearer ",
-        connections=parameters.connections,
         seconds=parameters.timeout,
         largest=LARGEST_ANSWER,
         loopback=loopback,

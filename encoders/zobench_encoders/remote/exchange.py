@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +27,8 @@ Kind = Literal["unreached", "busy", "doubtful", "refused"]
 """
 
 CONNECT_SECONDS = 10.0
-POOL_SECONDS = 2.0
-"""A thread has a connection of its own; one that waits longer waits for a connection that is dead."""
+GRACE_SECONDS = 2.0
+"""Beyond what connecting and answering may take together: for what lies between the two."""
 
 EXCERPT = 300
 
@@ -72,7 +73,12 @@ class Fault(Exception):
 
 
 class Line:
-    """Connections to one service, kept open and shared by threads."""
+    """Connections to one service, kept open; each carries one request at a time.
+
+    HTTP/2 could carry many, but the client library's connections of it are not safe between threads
+    (https://github.com/pydantic/httpx2/pull/1153), and one that breaks would leave every request on it
+    in doubt.
+    """
 
     def __init__(
         self,
@@ -81,7 +87,6 @@ class Line:
         key_env: str = "",
         header: str = "Authorization",
         scheme: str = "Bearer ",
-        connections: int,
         seconds: float,
         largest: int,
         loopback: bool,
@@ -94,7 +99,6 @@ class Line:
             key_env: Environment variable that it was read from.
             header: Where the key goes.
             scheme: What stands before it.
-            connections: At a time.
             seconds: That an answer may take in all.
             largest: Bytes that an answer may have.
             loopback: Whether the service is on this machine, where no proxy stands between.
@@ -111,29 +115,31 @@ class Line:
             httpx.Client,
             headers=fixed,
             http2=True,
-            timeout=httpx.Timeout(seconds, connect=self._connect_seconds, pool=POOL_SECONDS),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            verify=httpx.create_ssl_context(trust_env=not loopback),
+            timeout=httpx.Timeout(seconds, connect=self._connect_seconds),
             follow_redirects=False,
             trust_env=not loopback,
         )
-        self._clients = [self._client_of()]
-        self._lock = threading.Lock()
+        self._idle: deque[httpx.Client] = deque()
 
     def close(self) -> None:
         """Ends all connections."""
-        for client in self._clients:
-            client.close()
+        while self._idle:
+            self._idle.pop().close()
 
     def exchange(self, call: Call) -> Reply:
         """Sends a request and reads the whole answer.
 
         It is waited for from outside, for the headers of an answer may drip: each read of theirs is
-        in time, their sum never. Whoever does that is left with its connections.
+        in time, their sum never.
 
         Raises:
             Fault: There is no answer, or it has another status than 200.
         """
-        client = self._clients[-1]
+        try:
+            client = self._idle.pop()  # the one used last: its connection is the likeliest to live
+        except IndexError:
+            client = self._client_of()
         found: queue.SimpleQueue[Reply | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
@@ -144,12 +150,11 @@ class Line:
 
         threading.Thread(target=work, daemon=True).start()
         try:
-            reply = found.get(timeout=self._connect_seconds + POOL_SECONDS + self._seconds)
+            reply = found.get(timeout=self._connect_seconds + self._seconds + GRACE_SECONDS)
         except queue.Empty:
-            with self._lock:
-                if client is self._clients[-1]:
-                    self._clients.append(self._client_of())
+            client.close()
             raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from None
+        self._idle.append(client)
         if isinstance(reply, BaseException):
             raise reply
         return reply
@@ -162,7 +167,7 @@ class Line:
                 method, call.url, content=call.body, headers=dict(call.headers or {})
             ) as answer:
                 body = self._read(answer, deadline)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise Fault("refused", f"the certificate is not valid: {error}") from error
             raise Fault(

@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
@@ -23,7 +24,7 @@ from zobench.suite.executors import GIB, ExecutorRequest
 from zobench.suite.planning import Job
 from zobench.suite.work import LatestProgress, Outcome, Progress
 
-from .ray_nodes import check_nodes
+from .ray_nodes import Node, check_nodes
 
 STORE_BYTES = 90_000_000
 """Of shared memory for the object store, near Ray's least: nothing large passes through it."""
@@ -121,8 +122,24 @@ class RayExecutor:
         if found.dashboard_url:
             self._request.note(f"Ray's dashboard: http://{found.dashboard_url}")
 
-    def _nodes(self) -> list[dict[str, Any]]:
-        return [node for node in self._ray.nodes() if node["Alive"]]
+    def _nodes(self) -> list[Node]:
+        """Those that are alive, as the head says; it is watched while it is asked.
+
+        Raises:
+            ExecutorError: The cluster is gone.
+        """
+        answer: Future[list[Node]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(self._ray.nodes())
+            except BaseException as error:
+                answer.set_exception(error)
+
+        Thread(target=ask, daemon=True).start()
+        while not wait([answer], TELL_SECONDS).done:
+            self._require_head()
+        return [node for node in answer.result() if node["Alive"]]
 
     def _remark_on_size(self) -> None:
         if not any(self._fits(node) for node in self._nodes()):
@@ -131,7 +148,7 @@ class RayExecutor:
                 f"{self._memory:g} GiB for a run now; waiting for one"
             )
 
-    def _fits(self, node: dict[str, Any]) -> int:
+    def _fits(self, node: Node) -> int:
         """How many runs a node holds at a time."""
         has = node["Resources"]
         needs = {"CPU": self._cpus, "GPU": self._resources.gpus, "memory": self._memory * GIB}
@@ -172,7 +189,7 @@ class RayExecutor:
                 yield job, outcome
 
     def _require_head(self) -> None:
-        """Asked before each call that would wait for a minute, then end this process without a word."""
+        """Asked where Ray would wait a minute for its head, then end this process without a word."""
         for _ in range(HEAD_TRIES):
             if _answers(self._head):
                 return

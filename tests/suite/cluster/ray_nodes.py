@@ -117,10 +117,10 @@ class RayNodes:
         """Workers that carry out a run."""
         return [each for each in self.processes(node) if "ray::carry_out" in each.command]
 
-    def kill(self, processes: list[Process]) -> None:
+    def kill(self, processes: list[Process], number: signal.Signals = signal.SIGKILL) -> None:
         for each in processes:
             with suppress(ProcessLookupError):
-                os.kill(each.number, signal.SIGKILL)
+                os.kill(each.number, number)
 
     def close(self) -> None:
         self.wait_for(lambda: self.kill(self.processes()) or not self.processes())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,6 +64,8 @@ def test_workers_raylets_nodes_and_the_head_die_and_every_run_is_its_local_twin(
     cluster.kill(cluster.processes(third))  # a node
 
     cluster.wait_for(lambda: done(out) >= 6 and cluster.at_work(head))
+    cluster.kill(cluster.processes(head), signal.SIGSTOP)
+    time.sleep(2)  # it is asked something by now, and will not answer
     cluster.kill(cluster.processes(head))
     assert begun.wait(120) == 3
     log = (tmp_path / "suite.log").read_text()
