@@ -128,9 +128,9 @@ def essential(parameters: Any) -> dict[str, Any]:
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """A "did you mean" sentence, or an empty text."""
+    """A "did you mean" in brackets, to stand behind a name, or an empty text."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _advice(name: str, declared: Mapping[str, Declaration]) -> str:

@@ -124,7 +124,7 @@ def test_arguments_after_a_colon_are_required_or_refused() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest_known_one() -> None:
-    with pytest.raises(ConfigError, match="optimizer 'gezoo' is not known; did you mean 'gezo'"):
+    with pytest.raises(ConfigError, match=r"optimizer 'gezoo' is not known \(did you mean 'gezo'"):
         load_registry().find("optimizers", "gezoo")
 
 

@@ -259,7 +259,7 @@ def test_a_strategy_that_seeds_itself_from_the_clock_is_not_resumed_as_another()
 
 
 def test_an_unknown_strategy_is_named_with_its_nearest() -> None:
-    with pytest.raises(ConfigError, match="no strategy 'CMAA'; did you mean"):
+    with pytest.raises(ConfigError, match=r"no strategy 'CMAA' \(did you mean"):
         make("nevergrad:CMAA")
 
 

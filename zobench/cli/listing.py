@@ -120,8 +120,8 @@ def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None
     members = offer.plugin.all_members() if member else []
     if members and member not in members:
         raise ConfigError(
-            f"{base} has no {offer.plugin.argument} {member!r}{nearest(member, members)} "
-            f"(all of them: zobench list {kind} --all)"
+            f"{base} has no {offer.plugin.argument} {member!r}{nearest(member, members)}; "
+            f"all of them: zobench list {kind} --all"
         )
     declared = declarations(offer.plugin.parameters())
     if as_json:

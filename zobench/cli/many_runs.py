@@ -15,7 +15,8 @@ from .root import app
 def suite(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
     jobs: Annotated[
-        int | None, typer.Option(help="Runs at a time; locally 1, on a cluster what it can hold.")
+        int | None,
+        typer.Option(help="Runs at a time; locally 1, on a cluster what it can hold.", min=1),
     ] = None,
     out: Out = "runs",
     executor: Annotated[

@@ -183,7 +183,7 @@ def test_a_service_of_ones_own_is_described_in_a_file(tmp_path: Path) -> None:
     [
         ("nonsense", "cannot be read"),
         ("request = {}", "answer, item must be given"),
-        (OWN + "[itm]", "'itm'; did you mean 'item'"),
+        (OWN + "[itm]", r"'itm' \(did you mean 'item'"),
         (OWN.replace("16", "'x'"), "chunk is 'x', but must be int"),
         (OWN.replace("16", "0"), "at least 1"),
     ],
