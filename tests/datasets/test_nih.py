@@ -144,7 +144,9 @@ def test_missing_folders_and_tables_are_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_finding_gets_the_nearest_known_one(tree: Callable[..., Path]) -> None:
-    with pytest.raises(ConfigError, match=r"knows only edema, pneumonia \(did you mean 'pneumonia'"):
+    with pytest.raises(
+        ConfigError, match=r"knows only edema, pneumonia \(did you mean 'pneumonia'"
+    ):
         open_dataset(tree(), "pneumona")
 
 
