@@ -98,10 +98,9 @@ def test_a_suite_killed_again_and_again_ends_as_if_it_had_not_been(
             (first, *_) = workers(broken)
             os.kill(first, signal.SIGKILL)
             wait_for(lambda first=first: workers(broken) and first not in workers(broken), process)
-        process.kill()
+        for each in (process.pid, *workers(broken)):
+            os.kill(each, signal.SIGKILL)
         process.communicate()
-        for worker in workers(broken):
-            os.kill(worker, signal.SIGKILL)
     code, _, errors = finished(start(path, broken))
     assert code == 0, errors
     assert contents(broken) == contents(whole)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ORPHAN_SECONDS = 1.0
+SAVE_SECONDS = 20.0
+"""That a run without a parent is given to save its state."""
+
+_at_work = threading.Lock()
+"""Held in a worker while it carries out a job."""
 
 
 class LocalExecutor:
@@ -85,7 +90,8 @@ class LocalExecutor:
 
 def carry_out(job: Job) -> Outcome:
     """In a worker: in the run's folder under its lock, or apart where it is published elsewhere."""
-    return attempt(job) if job.url else work(job)
+    with _at_work:
+        return attempt(job) if job.url else work(job)
 
 
 def _told_in(job: Job) -> os.PathLike[str]:
@@ -155,9 +161,9 @@ def _prepare(parent: int, threads: int) -> None:
 
 
 def _stop_when_orphaned(parent: int) -> None:
-    """The first signal saves the run's state; the next finds no run and ends the process."""
+    """A signal saves the state of a run, and ends a process that is at none."""
     while os.getppid() == parent:
         time.sleep(ORPHAN_SECONDS)
-    while True:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(20 * ORPHAN_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    _at_work.acquire(timeout=SAVE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
