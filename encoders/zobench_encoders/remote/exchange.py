@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -120,31 +119,31 @@ class Line:
             follow_redirects=False,
             trust_env=not loopback,
         )
-        self._idle: deque[httpx.Client] = deque()
+        self._idle: list[httpx.Client] = []
+        self._closed = False
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Ends all connections."""
-        while self._idle:
-            self._idle.pop().close()
+        """Ends the connections that are idle; the others end with their answers."""
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for client in idle:
+            client.close()
 
     def exchange(self, call: Call) -> Reply:
         """Sends a request and reads the whole answer.
 
         It is waited for from outside, for the headers of an answer may drip: each read of theirs is
-        in time, their sum never.
+        in time, their sum never. Whoever does that is left with its connection.
 
         Raises:
             Fault: There is no answer, or it has another status than 200.
         """
-        try:
-            client = self._idle.pop()  # the one used last: its connection is the likeliest to live
-        except IndexError:
-            client = self._client_of()
         found: queue.SimpleQueue[Reply | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                found.put(self._exchange(client, call))
+                found.put(self._apart(call))
             except BaseException as error:
                 found.put(error)
 
@@ -152,12 +151,29 @@ class Line:
         try:
             reply = found.get(timeout=self._connect_seconds + self._seconds + GRACE_SECONDS)
         except queue.Empty:
-            client.close()
             raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from None
-        self._idle.append(client)
         if isinstance(reply, BaseException):
             raise reply
         return reply
+
+    def _apart(self, call: Call) -> Reply:
+        """On a connection that nobody else uses; it is kept if the answer was read to its end."""
+        with self._lock:
+            client = self._idle.pop() if self._idle else self._client_of()
+        whole = False
+        try:
+            reply = self._exchange(client, call)
+            whole = True
+            return reply
+        except Fault as fault:
+            whole = fault.status is not None
+            raise
+        finally:
+            with self._lock:
+                if keep := whole and not self._closed:
+                    self._idle.append(client)
+            if not keep:
+                client.close()
 
     def _exchange(self, client: httpx.Client, call: Call) -> Reply:
         deadline = time.monotonic() + self._seconds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ORPHAN_SECONDS = 1.0
 SAVE_SECONDS = 20.0
-"""That a run without a parent is given to save its state."""
+"""That a run without a parent is given to finish its batch, and then once more to save its state."""
 
 _at_work = threading.Lock()
 """Held in a worker while it carries out a job."""
@@ -164,6 +164,8 @@ def _stop_when_orphaned(parent: int) -> None:
     """A signal saves the state of a run, and ends a process that is at none."""
     while os.getppid() == parent:
         time.sleep(ORPHAN_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-    _at_work.acquire(timeout=SAVE_SECONDS)
+    for _ in range(2):  # the second one does not wait for the batch
+        os.kill(os.getpid(), signal.SIGTERM)
+        if _at_work.acquire(timeout=SAVE_SECONDS):
+            break
     os.kill(os.getpid(), signal.SIGKILL)

@@ -125,8 +125,10 @@ class RayExecutor:
     def _nodes(self) -> list[Node]:
         """Those that are alive, as the head says; it is watched while it is asked.
 
+        A head that only hangs is waited for: it may come back.
+
         Raises:
-            ExecutorError: The cluster is gone.
+            ExecutorError: The head is gone.
         """
         answer: Future[list[Node]] = Future()
 
