@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -20,6 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 from served import Served, served
 from tiny import tiny_plugin
+
+from zobench.cli import main
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
 hypothesis.settings.load_profile("unhurried")
@@ -55,6 +59,23 @@ def server(tiny_installed: None) -> Iterator[Served]:
     """``zobench serve --encoder tiny``, for the tests of a module."""
     with served() as found:
         yield found
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in this process, in an empty folder: quicker than a new process."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["zobench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.out, out.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

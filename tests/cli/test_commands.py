@@ -8,12 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from zobench.cli import main
 from zobench.cli.paper import chosen
 
 SMALL = [
@@ -21,32 +19,7 @@ SMALL = [
     *("--set", "split.train=40", "--set", "split.test_per_cell=10"),
 ]
 GEZO = [*SMALL, "--set", "optimizer.samples=1", "--set", "encoder.chunk=16"]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left behind."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """Runs the command line in this process, in an empty folder: quicker than a new process."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["zobench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out = capfd.readouterr()
-        return Done(int(ended.value.code or 0), out.out, out.err)
-
-    return call
+InProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def zobench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -80,7 +53,7 @@ def test_help_and_list_load_nothing_heavy(arguments: list[str], tmp_path: Path) 
 
 
 def test_a_run_prints_one_json_object_and_show_prints_it_again(
-    tmp_path: Path, here: Callable[..., Done]
+    tmp_path: Path, here: InProcess
 ) -> None:
     done = zobench("run", *GEZO, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -123,7 +96,7 @@ def test_a_run_prints_one_json_object_and_show_prints_it_again(
     ],
 )
 def test_mistakes_get_one_message_the_right_code_and_no_traceback(
-    arguments: list[str], code: int, message: str, tmp_path: Path, here: Callable[..., Done]
+    arguments: list[str], code: int, message: str, tmp_path: Path, here: InProcess
 ) -> None:
     done = here("run", *arguments)
     assert message in done.stderr
@@ -140,27 +113,27 @@ def test_unknown_flags_are_wrong_usage_in_a_real_process_too(tmp_path: Path) -> 
         assert "Traceback" not in done.stderr
 
 
-def test_show_and_resume_want_a_run_folder(here: Callable[..., Done]) -> None:
+def test_show_and_resume_want_a_run_folder(here: InProcess) -> None:
     for command in ("show", "resume"):
         done = here(command, "somewhere")
         assert done.returncode == 2
         assert "is not a run folder" in done.stderr
 
 
-def test_a_newer_run_folder_asks_for_an_upgrade(tmp_path: Path, here: Callable[..., Done]) -> None:
+def test_a_newer_run_folder_asks_for_an_upgrade(tmp_path: Path, here: InProcess) -> None:
     (tmp_path / "manifest.json").write_text('{"schema": 99}')
     done = here("show", ".")
     assert done.returncode == 3
     assert "upgrade zobench" in done.stderr
 
 
-def test_the_version_is_that_of_the_installed_distribution(here: Callable[..., Done]) -> None:
+def test_the_version_is_that_of_the_installed_distribution(here: InProcess) -> None:
     done = here("--version")
     assert done.returncode == 0
     assert done.stdout == f"zobench {importlib.metadata.version('zobench')}\n"
 
 
-def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:
+def test_list_shows_the_parameters_of_one(here: InProcess) -> None:
     done = here("list", "optimizers", "gezo")
     for word in ("optimizer.step", "0.01", "optimizer.samples", "at least 1"):
         assert word in done.stdout
@@ -171,7 +144,7 @@ def test_list_shows_the_parameters_of_one(here: Callable[..., Done]) -> None:
     assert rows["parameters"]["momentum"]["default"] == 0.9
 
 
-def test_what_list_says_of_a_method_can_be_set(here: Callable[..., Done]) -> None:
+def test_what_list_says_of_a_method_can_be_set(here: InProcess) -> None:
     listed = here("list", "methods", "biasadv").stdout
     settings = dict.fromkeys(re.findall(r"method\.(biasadv\.\w+)", listed), "1")
     assert len(settings) > 2
@@ -179,7 +152,7 @@ def test_what_list_says_of_a_method_can_be_set(here: Callable[..., Done]) -> Non
     assert set(preset.settings["biasadv"]) >= {each.partition(".")[2] for each in settings}
 
 
-def test_list_shows_the_spaces_beside_the_plugins(here: Callable[..., Done]) -> None:
+def test_list_shows_the_spaces_beside_the_plugins(here: InProcess) -> None:
     for words in (["list", "spaces"], ["list"]):
         done = here(*words)
         assert done.returncode == 0, done.stderr
@@ -191,7 +164,7 @@ def test_list_shows_the_spaces_beside_the_plugins(here: Callable[..., Done]) -> 
     assert "did you mean 'spaces'" in here("list", "spacse").stderr
 
 
-def test_list_all_names_the_members_of_families(here: Callable[..., Done]) -> None:
+def test_list_all_names_the_members_of_families(here: InProcess) -> None:
     found = json.loads(here("list", "optimizers", "--all", "--json").stdout)
     members = found["optimizers"]["nevergrad"]["members"]
     assert {"CMA", "DE", "PSO", "NGOpt"} < set(members)
@@ -200,16 +173,14 @@ def test_list_all_names_the_members_of_families(here: Callable[..., Done]) -> No
     assert f"{len(members) + len(found['optimizers']) - 1} optimizers in all" in printed
 
 
-def test_doctor_finds_this_installation_in_order(here: Callable[..., Done]) -> None:
+def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
     done = here("doctor")
     assert done.returncode == 0, done.stdout
     for word in ("torch", "timm", "gezo", "vit-mae", "caches", "everything is in place"):
         assert word in done.stdout
 
 
-def test_from_python_the_same_run_comes_as_typed_objects(
-    tmp_path: Path, here: Callable[..., Done]
-) -> None:
+def test_from_python_the_same_run_comes_as_typed_objects(tmp_path: Path, here: InProcess) -> None:
     code = (
         "import zobench\n"
         "r = zobench.run(budget=64, batch_size=16, snapshots=1, replicates=20, overrides={\n"

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.lengthy
 
 COMMAND = [sys.executable, "-m", "zobench"]
 RUN = [
-    *("run", "--budget", "800", "--batch-size", "8", "--snapshots", "4", "--replicates", "50"),
-    *("--set", "split.train=80", "--set", "split.test_per_cell=40"),
+    *("run", "--budget", "480", "--batch-size", "8", "--snapshots", "4", "--replicates", "50"),
+    *("--set", "split.train=80", "--set", "split.test_per_cell=20"),
     *("--set", "optimizer.samples=1", "--set", "encoder.chunk=8"),
 ]
 COMPARED = ("trace.jsonl", "edit.npy")

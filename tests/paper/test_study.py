@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,9 +27,13 @@ pytestmark = pytest.mark.usefixtures("tiny_installed")
 SPLIT = ("--set", "split.train=60", "--set", "split.test_per_cell=20")
 
 
+def asked(out: Path, *words: str) -> list[str]:
+    command = ["paper", "--out", str(out), "--seeds", "1"]
+    return [*command, "--dataset", "tiny", "--encoder", "tiny", *SPLIT, *words]
+
+
 def paper(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zobench", "paper", "--out", str(out), "--seeds", "1"]
-    command += ["--dataset", "tiny", "--encoder", "tiny", *SPLIT, *words]
+    command = [sys.executable, "-m", "zobench", *asked(out, *words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -115,7 +120,9 @@ def test_rows_can_be_left_out_and_their_settings_changed(tmp_path: Path) -> None
     assert {row["seeds"] for row in rows} == {"1"}
 
 
-def test_wrong_words_are_told_before_anything_runs(tmp_path: Path) -> None:
+def test_wrong_words_are_told_before_anything_runs(
+    tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     for words, message in (
         (("tabel",), "did you mean 'table'"),
         (("table", "--preset", "fast"), "one of quick, full"),
@@ -130,7 +137,7 @@ def test_wrong_words_are_told_before_anything_runs(tmp_path: Path) -> None:
         (("table", "--set", "method.biasadv.steps=-1"), "method.biasadv.steps is '-1'"),
         (("table", "--out", "s3://bench/paper"), "must be a folder"),
     ):
-        done = paper(tmp_path / "out", *words)
+        done = here(*asked(tmp_path / "out", *words))
         assert done.returncode == 2
         assert message in " ".join(done.stderr.split())
         assert not (tmp_path / "out").exists()

@@ -231,17 +231,17 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
           "encoder.failures=1"], 3, "no connection"),
     ],
 )  # fmt: skip
-def test_mistakes_get_one_message(tmp_path: Path, words: list[str], code: int, said: str) -> None:
-    given = ["run", *SMALL, "--budget", "400", "--optimizer", "random", *words]
-    environment = {key: value for key, value in os.environ.items() if not key.endswith("API_KEY")}
-    done = subprocess.run(
-        [sys.executable, "-m", "zobench", *given],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+def test_mistakes_get_one_message(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: Callable[..., subprocess.CompletedProcess[str]],
+    words: list[str],
+    code: int,
+    said: str,
+) -> None:
+    for name in [each for each in os.environ if each.endswith("API_KEY")]:
+        monkeypatch.delenv(name)
+    done = here("run", *SMALL, "--budget", "400", "--optimizer", "random", *words)
     assert done.returncode == code, done.stderr
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
