@@ -65,7 +65,7 @@ def test_workers_raylets_nodes_and_the_head_die_and_every_run_is_its_local_twin(
 
     cluster.wait_for(lambda: done(out) >= 6 and cluster.at_work(head))
     cluster.kill(cluster.processes(head), signal.SIGSTOP)
-    time.sleep(2)  # it is asked something by now, and will not answer
+    time.sleep(2)  # several turns of the suite, each of which asks it: one waits for an answer now
     cluster.kill(cluster.processes(head))
     assert begun.wait(120) == 3
     log = (tmp_path / "suite.log").read_text()
