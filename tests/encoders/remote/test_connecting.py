@@ -1,0 +1,103 @@
+"""From an address and a key to a service that is spoken to, in the wire that it understands."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+import traceback
+from pathlib import Path
+
+import pytest
+import torch
+import trustme
+from rented import connected, films, right, service
+from scripted import http, says, scripted
+
+from zobench.errors import ConfigError, ServiceError
+
+
+@pytest.mark.parametrize("when", ["expired", "valid"])
+def test_certificates_are_checked(
+    when: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(
+        "zobench_encoders.remote.exchange.is_loopback", lambda host: False
+    )  # a machine of one's own reads no environment
+    ends = datetime.datetime.now(datetime.UTC)
+    ends += datetime.timedelta(days=-1 if when == "expired" else 1)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=ends).configure_cert(context)
+    with scripted(context=context) as server:
+        url = server.url.replace("http:", "https:")
+        if when == "valid":
+            encoder = connected(url)
+            assert torch.equal(encoder.embed(films(2)), right(films(2)))
+            encoder.close()
+        else:
+            with pytest.raises(ServiceError, match=r"certificate is not valid.*expired"):
+                connected(url)
+
+
+def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "k-secret-9")
+    told = says(http(b'{"error": "bad key k-secret-9"}', "401 Unauthorized"))
+    with service(told, key_env="MY_KEY") as (server, encoder):
+        with pytest.raises(ServiceError) as caught:
+            encoder.embed(films(1))
+        assert server.asked[0].headers["authorization"] == "Bearer k-secret-9"
+        assert "k-secret-9" not in str(caught.value)
+        assert "bad key ***" in str(caught.value)
+        assert "k-secret-9" not in repr(encoder.account._rows) + repr(encoder.spec)
+
+
+def test_a_key_that_a_service_repeats_in_an_answer_is_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MY_KEY", "k-secret-9")
+    told = says(http(b'{"outputs": [{"name": "k-secret-9", "shape": "k-secret-9"}]}'))
+    with service(told, key_env="MY_KEY", retries=0) as (_, encoder):
+        with pytest.raises(ServiceError, match=r"'\*\*\*' has shape") as caught:
+            encoder.embed(films(1))
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "k-secret-9" not in shown + repr(encoder.account._rows)
+
+
+def test_binary_is_tried_first_and_json_when_a_server_stumbles_over_it() -> None:
+    with scripted(says(http(b"oops", "500 Internal Server Error"))) as server:
+        encoder = connected(server.url, wire="auto", retries=0)
+        assert encoder.spec.settings["wire"] == "json"
+        assert "inference-header-content-length" in server.asked[0].headers
+        assert encoder.account.bill.total().images_maybe_billed == 1
+        encoder.close()
+    with scripted() as server:
+        encoder = connected(server.url, wire="auto")
+        assert encoder.spec.settings["wire"] == "binary"
+        encoder.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("", "encoder-url"),
+        ("ftp://127.0.0.1/x", "encoder-url"),
+        ("http://", "encoder-url"),
+        ("http://me:pw@host/x", "environment variable"),
+        ("https://host/x?key=abc", "environment variable"),
+        ("http://host:99999/", "cannot be read"),
+    ],
+)
+def test_addresses_that_cannot_be_used_or_hold_secrets_are_refused(url: str, word: str) -> None:
+    with pytest.raises(ConfigError, match=word) as caught:
+        connected(url)
+    assert "pw" not in str(caught.value)
+    assert "abc" not in str(caught.value)
+
+
+def test_what_is_no_model_of_images_is_refused() -> None:
+    with scripted() as server:
+        server.model["inputs"][0]["datatype"] = "BYTES"
+        with pytest.raises(ConfigError, match="does not describe a model"):
+            connected(server.url)
