@@ -7,7 +7,7 @@ from pathlib import Path
 from tiny import config
 
 from zobench.config import RunConfig
-from zobench.signals import Stop
+from zobench.runs.signals import Stop
 from zobench.suite.attempts import attempt
 from zobench.suite.planning import Job
 from zobench.suite.work import LatestProgress

@@ -25,6 +25,24 @@ from tiny import tiny_plugin
 
 from zobench.cli import main
 
+SUITE_FILE = """
+optimizers = [{optimizers}]
+encoders = ["tiny"]
+datasets = ["tiny"]
+diseases = ["spots"]
+seeds = {seeds}
+
+[run]
+budget = 400
+batch_size = 10
+replicates = 50
+{more}
+[split]
+train = 120
+test_per_cell = 40
+"""
+"""A suite of runs that take a second."""
+
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
 hypothesis.settings.load_profile("unhurried")
 
@@ -76,6 +94,19 @@ def here(
         return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.out, out.err)
 
     return call
+
+
+@pytest.fixture
+def suite_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a suite file."""
+
+    def write(*optimizers: str, seeds: str = "2", more: str = "", name: str = "suite.toml") -> Path:
+        path = tmp_path / name
+        listed = ", ".join(optimizers or ('"random"', '"gezo"'))
+        path.write_text(SUITE_FILE.format(optimizers=listed, seeds=seeds, more=more))
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,11 @@ from torch import Tensor
 
 import zobench
 from zobench.config import RunConfig
-from zobench.datasets import DatasetSpec, Pixels, Progress, Records, Rows, silent
-from zobench.encoders import EncoderSpec
-from zobench.plugins import Offer, Registry, load_registry
-from zobench.registration import Plugin
-from zobench.results import RunResult
+from zobench.contracts.dataset import DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.contracts.encoder import EncoderSpec
+from zobench.records.result import RunResult
+from zobench.registry.discovery import Offer, Registry, load_registry
+from zobench.registry.plugin import Plugin
 from zobench.testing.projects import as_if_installed
 
 SIDE = 8

@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from .config import RunConfig
+from .contracts.parameters import parameter
 from .errors import (
     BudgetExhausted,
     ConfigError,
@@ -24,14 +25,13 @@ from .errors import (
     StoreError,
     ZobenchError,
 )
-from .hookspecs import hookimpl
-from .parameters import parameter
-from .registration import Plugin
+from .registry.hooks import hookimpl
+from .registry.plugin import Plugin
 
 if TYPE_CHECKING:
-    from .plugins import Registry
-    from .progress import Listener
-    from .results import RunResult
+    from .contracts.listener import Listener
+    from .records.result import RunResult
+    from .registry.discovery import Registry
 
 __version__ = "0.1.0"
 
@@ -74,8 +74,8 @@ def run(
     Raises:
         ZobenchError: See :mod:`zobench.errors`.
     """
-    from .execution import start_run
-    from .places import naming, published
+    from .records.urls.copies import naming, published
+    from .runs.lifecycle import start_run
 
     if config is not None and fields:
         raise ConfigError("give zobench.run a config or keywords, not both")
@@ -105,8 +105,8 @@ def resume(
         ConfigError: Encoder, data or parameters are not what they were when it began.
         ZobenchError: See :mod:`zobench.errors`.
     """
-    from .execution import resume_run
-    from .places import naming, published_run
+    from .records.urls.copies import naming, published_run
+    from .runs.lifecycle import resume_run
 
     with naming(), published_run(os.fspath(folder)) as path:
         return resume_run(path, registry=registry, listener=listener)
@@ -122,8 +122,8 @@ def show(folder: str | os.PathLike[str]) -> RunResult:
         NotARunError: It is no run folder.
         StoreError: It is damaged, or was written by a newer zobench.
     """
-    from .places import fetch, naming
-    from .results import read_result
+    from .records.result import read_result
+    from .records.urls.copies import fetch, naming
 
     with naming():
         return read_result(fetch(os.fspath(folder)))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .contracts.parameters import nearest
 from .errors import ConfigError
-from .heads import PROTOCOLS, HeadProtocol
-from .parameters import nearest
-from .spaces import check_space_name
+from .problem.heads import PROTOCOLS, HeadProtocol
+from .problem.spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "split")
 WHOLE = {"seed": 0, "batch_size": 1, "backward_cost": 0, "snapshots": 1, "replicates": 10}

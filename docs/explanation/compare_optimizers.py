@@ -19,12 +19,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import zobench
-from zobench.files import read_rows
-from zobench.parameters import resolve
-from zobench.plugins import load_registry
-from zobench.results import RunResult
+from zobench.contracts.parameters import resolve
+from zobench.files.files import read_rows
+from zobench.records.result import RunResult
+from zobench.records.run_folder import TIMING
+from zobench.registry.discovery import load_registry
 from zobench.statistics import expected_queries, first_success
-from zobench.store import TIMING
 
 TARGET = 0.25
 BUDGET = 12_800

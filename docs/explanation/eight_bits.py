@@ -14,8 +14,8 @@ import joblib
 import numpy as np
 
 import zobench
-from zobench.execution import carry_out
-from zobench.results import RunResult
+from zobench.records.result import RunResult
+from zobench.runs.lifecycle import carry_out
 
 ENTRIES = (
     ("gezo", "pixel"),

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from zobench.errors import ConfigError
-from zobench.plugins import load_registry
+from zobench.registry.discovery import load_registry
 from zobench.testing import ToyOracle
 
 EVALUATIONS = 200

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from zobench.encoders import EncoderRequest, EncoderSpec
+from zobench.contracts.encoder import EncoderRequest, EncoderSpec
 from zobench.errors import ConfigError, EncoderError
 
 from .chunking import chunk_size, out_of_memory

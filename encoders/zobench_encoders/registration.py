@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zobench.hookspecs import hookimpl
-from zobench.registration import Plugin
+from zobench.registry.hooks import hookimpl
+from zobench.registry.plugin import Plugin
 
 
 @hookimpl

@@ -11,9 +11,9 @@ import torch
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
+from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, EncoderError
-from zobench.parameters import nearest, parameter
 
 from .checkpoints import load_weights, read_weights
 from .local import Backbone, LocalEncoder, standard_normalisation

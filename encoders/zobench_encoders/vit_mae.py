@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from zobench.encoders import EncoderRequest
-from zobench.parameters import parameter
+from zobench.contracts.encoder import EncoderRequest
+from zobench.contracts.parameters import parameter
 
 from .architecture import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, CompactViT
 from .checkpoints import load_weights, read_weights

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from zobench import files, store
+from zobench.files import files
+from zobench.records import run_folder as store
 
 SHORT = """
 optimizers = [{names}]

@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from zobench_plugins.datasets.chexpert.dataset import CheXpertDataset
 from zobench_plugins.datasets.chexpert.table import FINDINGS, CheXpertParameters
 
-from zobench.datasets import DatasetRequest
+from zobench.contracts.dataset import DatasetRequest
 
 ROWS = 220_000
 HEADER = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", *FINDINGS]

@@ -18,9 +18,9 @@ from tiny import SIZES, run
 
 import zobench
 from zobench.cli.report import write_report
-from zobench.headlines import read_headlines
-from zobench.plugins import load_registry
-from zobench.progress import Silence
+from zobench.contracts.listener import Silence
+from zobench.records.summary_line import read_headlines
+from zobench.registry.discovery import load_registry
 from zobench.suite.file import read_suite
 from zobench.suite.planning import plan
 from zobench.suite.work import work

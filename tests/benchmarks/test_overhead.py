@@ -16,18 +16,18 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from zobench.assembly import make_parts
 from zobench.config import RunConfig
-from zobench.embedding import MeteredEncoder
-from zobench.heads import Head
-from zobench.images import load_images
-from zobench.ledger import Ledger
-from zobench.loop import Loop
-from zobench.objective import Objective
-from zobench.oracle import Oracle
-from zobench.plugins import load_registry
-from zobench.progress import Silence
-from zobench.store import RunFolder
+from zobench.contracts.listener import Silence
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.oracle.objective import Objective
+from zobench.oracle.oracle import Oracle
+from zobench.problem.heads import Head
+from zobench.problem.images import load_images
+from zobench.records.run_folder import RunFolder
+from zobench.registry.discovery import load_registry
+from zobench.runs.loop import Loop
+from zobench.runs.parts import make_parts
 
 PAIRS = 9
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from served import served
 
-from zobench.encoders import Encoder, EncoderRequest
-from zobench.plugins import load_registry
+from zobench.contracts.encoder import Encoder, EncoderRequest
+from zobench.registry.discovery import load_registry
 
 IMAGES = 1024
 ROUNDS = 5

@@ -13,13 +13,13 @@ from benchmarks.many import copies
 from pytest_benchmark.fixture import BenchmarkFixture
 from tiny import SIZES, run
 
-from zobench import store
 from zobench.cli.report import write_report
 from zobench.config import RunConfig
-from zobench.headlines import read_headlines
-from zobench.plugins import load_registry
-from zobench.progress import Silence
-from zobench.sampling import sample
+from zobench.contracts.listener import Silence
+from zobench.records import run_folder as store
+from zobench.records.summary_line import read_headlines
+from zobench.registry.discovery import load_registry
+from zobench.report.sampling import sample
 from zobench.suite.file import read_suite
 from zobench.suite.planning import Job, plan
 from zobench.suite.running import run_jobs

@@ -14,11 +14,11 @@ import pytest
 from tiny import SIZES, run, tiny_registry
 
 import zobench
-from zobench.assembly import resolved
-from zobench.execution import start_run
-from zobench.parameters import resolve
-from zobench.plugins import Offer, Registry, load_registry
-from zobench.spaces import make_space
+from zobench.contracts.parameters import resolve
+from zobench.problem.spaces import make_space
+from zobench.registry.discovery import Offer, Registry, load_registry
+from zobench.runs.lifecycle import start_run
+from zobench.runs.parts import resolved
 from zobench.suite.file import read_suite
 
 DOCS = Path(__file__).parents[2] / "docs"

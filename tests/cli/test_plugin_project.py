@@ -101,7 +101,7 @@ def test_it_runs_and_the_run_names_its_distribution(installed: Environment, tmp_
 def test_worker_processes_see_it(installed: Environment, tmp_path: Path) -> None:
     (tmp_path / "ask_workers.py").write_text(
         "import joblib\n"
-        "from zobench.plugins import load_registry\n"
+        "from zobench.registry.discovery import load_registry\n"
         "def seen(_):\n"
         "    return load_registry().offers['optimizers']['random-walk'].distribution\n"
         "if __name__ == '__main__':\n"

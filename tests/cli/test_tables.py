@@ -12,10 +12,10 @@ from tiny import SIZES, run
 from zobench.cli.compare import print_comparison
 from zobench.cli.many_tables import print_runs
 from zobench.cli.tables import print_result
-from zobench.comparison import compare
-from zobench.headlines import read_headlines
-from zobench.results import RunResult
-from zobench.statistics.measured import measure_all
+from zobench.comparison.pairs import compare
+from zobench.records.result import RunResult
+from zobench.records.stored_run import measure_all
+from zobench.records.summary_line import read_headlines
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from zobench.config import RunConfig
-from zobench.probing import probe_encoder
-from zobench.progress import Silence
+from zobench.contracts.listener import Silence
+from zobench.runs.probe import probe_encoder
 
 
 def test_a_linear_head_reads_sex_and_effusion_from_held_out_phantoms() -> None:

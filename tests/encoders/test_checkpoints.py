@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from zobench_encoders.checkpoints import read_weights
 from zobench_encoders.timm_models import TimmParameters, timm_model
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
 from zobench.errors import ConfigError
 
 NAME = "vit_tiny_patch16_224"

@@ -12,9 +12,9 @@ import torch
 from served import served
 from tiny import tiny_plugin
 
-from zobench.encoders import Encoder, EncoderRequest, checked_embeddings
+from zobench.contracts.encoder import Encoder, EncoderRequest, checked_embeddings
 from zobench.errors import EncoderError
-from zobench.plugins import load_registry
+from zobench.registry.discovery import load_registry
 
 EXAMPLES = {"vit-mae": "vit-mae", "timm": "timm:test_vit", "http": "http:oip"}
 """A small member of each registered family; an encoder without one fails the first test."""

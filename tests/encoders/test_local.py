@@ -17,7 +17,7 @@ from zobench_encoders.local import Backbone, LocalEncoder
 from zobench_encoders.timm_models import TimmParameters, timm_model
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
 from zobench.errors import ConfigError, EncoderError
 
 

@@ -16,8 +16,8 @@ from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.model_server import app
 from kserve.protocol.rest.server import RESTServer
 
-from zobench.encoders import EncoderRequest
-from zobench.plugins import load_registry
+from zobench.contracts.encoder import EncoderRequest
+from zobench.registry.discovery import load_registry
 
 
 class Encoder(Model):

@@ -19,7 +19,7 @@ from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
 from zobench_encoders.remote.encoder import RemoteEncoder
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
 
 pytestmark = pytest.mark.lengthy
 

@@ -12,9 +12,9 @@ import pytest
 from tiny import SIZES, run
 
 from zobench.errors import ConfigError
+from zobench.records.stored_run import Measured, measure_all
 from zobench.report.content import Content, collect
 from zobench.statistics import expected_queries
-from zobench.statistics.measured import Measured, measure_all
 
 TARGETS = (0.1, 0.25)
 

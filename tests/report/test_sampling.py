@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from tiny import SIZES, run
 
-from zobench import files, store
 from zobench.errors import ConfigError
-from zobench.sampling import sample
+from zobench.files import files
+from zobench.records import run_folder as store
+from zobench.report.sampling import sample
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from zobench.statistics import Interval, difference, two_level
+from zobench.measures.interval import two_level
+from zobench.statistics import Interval, difference
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 20])

@@ -11,7 +11,8 @@ from attempted import StopAfter, interrupted, job
 from tiny import config
 from twins import same_runs
 
-from zobench import files, store
+from zobench.files import files
+from zobench.records import run_folder as store
 from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.work import LatestProgress
 

@@ -10,12 +10,12 @@ import pytest
 from served import served
 
 import zobench
-from zobench import store
+from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError
-from zobench.execution import carry_out
-from zobench.identity import identity, problem
-from zobench.plugins import load_registry
-from zobench.progress import Silence
+from zobench.records import run_folder as store
+from zobench.records.identity import identity, problem
+from zobench.registry.discovery import load_registry
+from zobench.runs.lifecycle import carry_out
 from zobench.suite.file import Problems, read_suite
 from zobench.suite.planning import Job, plan
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from zobench_plugins.executors.local import LocalExecutor
 
-from zobench import store
 from zobench.config import RunConfig
-from zobench.suite.executors import Executor, ExecutorRequest
+from zobench.contracts.executor import Executor, ExecutorRequest
+from zobench.records import run_folder as store
 from zobench.suite.file import read_suite
 from zobench.suite.planning import Job
 from zobench.suite.running import LIVES, Running, run_jobs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import Interrupted, ZobenchError
+from zobench.errors import Interrupted, ZobenchError
 
 
 def main() -> None:
@@ -25,6 +25,6 @@ def main() -> None:
 def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    from ..places import named
+    from zobench.records.urls.copies import named
 
     return escape(named(text))

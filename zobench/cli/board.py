@@ -14,12 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..identity import label
+from zobench.records.identity import label
 
 if TYPE_CHECKING:
-    from ..suite.planning import Job
-    from ..suite.running import Standing
-    from ..suite.work import Progress
+    from zobench.suite.planning import Job
+    from zobench.suite.running import Standing
+    from zobench.suite.work import Progress
 
     Standings = Mapping[Job, Standing]
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from rich.markup import escape
 
-from ..config import cache_folder
-from ..errors import PluginError
-from ..plugins import KINDS, load_registry
+from zobench.config import cache_folder
+from zobench.errors import PluginError
+from zobench.registry.discovery import KINDS, load_registry
+
 from .console import output_console
 
 PACKAGES = ("zobench", "torch", "torchvision", "timm", "nevergrad", "numpy", "scipy", "safetensors")

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..comparison import Comparison, compare, sentence
-from ..errors import ConfigError
-from ..exporting import check_target, write_table
-from ..parameters import nearest
-from ..statistics.measured import HIGHER_IS_BETTER, SHARES, measure_all, possible
-from ..statistics.two_level import Interval
+from zobench.comparison.export import check_target, write_table
+from zobench.comparison.pairs import Comparison, compare, sentence
+from zobench.contracts.parameters import nearest
+from zobench.errors import ConfigError
+from zobench.measures.interval import Interval
+from zobench.records.stored_run import HIGHER_IS_BETTER, SHARES, measure_all, possible
+
 from .console import output_console
 from .layouts import print_fitting
 

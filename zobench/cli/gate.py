@@ -12,9 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import ConfigError
-from ..gate import MARGINS, Check, baseline_of, check, read_baseline, write_baseline
-from ..statistics.measured import SHARES, measure_all
+from zobench.comparison.gate import (
+    MARGINS,
+    Check,
+    baseline_of,
+    check,
+    read_baseline,
+    write_baseline,
+)
+from zobench.errors import ConfigError
+from zobench.records.stored_run import SHARES, measure_all
+
 from .compare import parse_margins
 from .console import output_console
 

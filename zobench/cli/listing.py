@@ -9,10 +9,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import ConfigError
-from ..parameters import declarations, nearest
-from ..plugins import KINDS, Kind, Offer, Registry, load_registry
-from ..spaces import SUMMARIES as SPACES
+from zobench.contracts.parameters import declarations, nearest
+from zobench.errors import ConfigError
+from zobench.problem.spaces import SUMMARIES as SPACES
+from zobench.registry.discovery import KINDS, Kind, Offer, Registry, load_registry
+
 from .console import output_console
 
 

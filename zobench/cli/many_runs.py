@@ -47,8 +47,9 @@ def suite(
     as_json: JsonFlag = False,
 ) -> None:
     """Run what is missing of a suite: optimizers x encoders x datasets x spaces x seeds."""
-    from ..config import parse_overrides
-    from ..suite.executors import Resources
+    from zobench.config import parse_overrides
+    from zobench.contracts.executor import Resources
+
     from .suite import Engine, run_suite_file
 
     named = {
@@ -87,7 +88,8 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:
     """Make one self-contained HTML page about many runs."""
-    from ..places import fetch
+    from zobench.records.urls.copies import fetch
+
     from .report import write_report
 
     write_report([fetch(each) for each in runs], out, suite, title, force, most)
@@ -120,7 +122,8 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether B is better than A, and how sure that is; paired by problem and seed."""
-    from ..places import fetch
+    from zobench.records.urls.copies import fetch
+
     from .compare import compare_runs
 
     labels = (optimizer_a, optimizer_b)
@@ -146,7 +149,8 @@ def gate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fail (exit 1) if fairness per query fell below a baseline."""
-    from ..places import fetch
+    from zobench.records.urls.copies import fetch
+
     from .gate import hold_to_baseline
 
     if not hold_to_baseline(
@@ -203,9 +207,10 @@ def paper(
     ] = "runs/paper",
 ) -> None:
     """Reproduce the paper's table and figures, with the published numbers beside ours."""
-    from ..config import OWNERS, RunConfig, parse_overrides
-    from ..errors import ConfigError
-    from ..places import is_url
+    from zobench.config import OWNERS, RunConfig, parse_overrides
+    from zobench.errors import ConfigError
+    from zobench.records.urls.copies import is_url
+
     from .paper import chosen, make_paper
 
     if is_url(out):

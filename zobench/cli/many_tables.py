@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..places import named
+from zobench.records.urls.copies import named
+
 from .layouts import print_fitting
 
 if TYPE_CHECKING:
-    from ..headlines import Headline
-    from ..suite.running import Running
+    from zobench.records.summary_line import Headline
+    from zobench.suite.running import Running
 
 
 def print_runs(runs: Sequence[Headline], console: Console) -> None:
@@ -79,7 +80,7 @@ def _number(run: Headline, name: str, digits: int) -> str:
 
 def print_suite(name: str, running: Running, out: str, console: Console) -> None:
     """Prints what is done, best FPQ of a problem first, and what failed and why."""
-    from ..headlines import read_headline
+    from zobench.records.summary_line import read_headline
 
     done = [read_headline(job.folder) for job in running.those("done")]
     if done:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..config import RunConfig, parse_overrides
+from zobench.config import RunConfig, parse_overrides
+
 from .options import DEFAULTS, JsonFlag, Settings
 from .root import app
 
@@ -44,7 +45,8 @@ def probe(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a linear head reads from an encoder, by patient-grouped cross-validation."""
-    from ..probing import probe_encoder
+    from zobench.runs.probe import probe_encoder
+
     from .console import ConsoleListener, output_console
 
     config = RunConfig(
@@ -85,8 +87,9 @@ def pretrain(
     ] = None,
 ) -> None:
     """Make bundled weights again, or others; resumes where it was stopped."""
-    from ..plugins import load_registry
-    from ..pretraining import PretrainingRequest, dataset_maker
+    from zobench.contracts.pretraining import PretrainingRequest, dataset_maker
+    from zobench.registry.discovery import load_registry
+
     from .console import ConsoleListener, output_console
 
     registry = load_registry()
@@ -139,8 +142,8 @@ def serve(
     from .serve import require_extra, serve_encoder
 
     require_extra()
-    from ..serving.difficulties import Difficulties
-    from ..serving.limits import Limits
+    from zobench.serving.difficulties import Difficulties
+    from zobench.serving.limits import Limits
 
     config = RunConfig(
         encoder=encoder,

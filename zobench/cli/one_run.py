@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import RunConfig, parse_overrides
+from zobench.config import RunConfig, parse_overrides
+
 from .options import DEFAULTS, JsonFlag, MovedTo, Out, RunFolderArgument, Settings, Trackers
 from .root import app
 
 if TYPE_CHECKING:
-    from ..results import RunResult
+    from zobench.records.result import RunResult
 
 
 @app.command(rich_help_panel="One run")
@@ -72,8 +73,9 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Run one optimizer against one encoder and score what it found."""
-    from ..execution import start_run
-    from ..places import published
+    from zobench.records.urls.copies import published
+    from zobench.runs.lifecycle import start_run
+
     from .console import ConsoleListener
 
     config = RunConfig(
@@ -119,8 +121,9 @@ def resume(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with a run that was interrupted or killed."""
-    from ..execution import resume_run
-    from ..places import published_run
+    from zobench.records.urls.copies import published_run
+    from zobench.runs.lifecycle import resume_run
+
     from .console import ConsoleListener
 
     with ConsoleListener() as listener, published_run(path) as folder:
@@ -142,9 +145,9 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a stored run again, finished or not; or list all runs of a folder."""
-    from .. import store
-    from ..places import fetch
-    from ..results import read_result
+    from zobench.records import run_folder as store
+    from zobench.records.result import read_result
+    from zobench.records.urls.copies import fetch
 
     folder = fetch(path)
     if store.is_run(folder) or not store.run_folders(folder):
@@ -164,7 +167,8 @@ def _print(result: RunResult, as_json: bool) -> None:
 
 
 def _print_all(path: Path, as_json: bool) -> None:
-    from ..headlines import read_headlines
+    from zobench.records.summary_line import read_headlines
+
     from .console import output_console
     from .many_tables import print_runs
 
@@ -183,7 +187,8 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Replay the beginning of a stored run and compare it with its trace; exit 1 if it differs."""
-    from ..places import fetch
+    from zobench.records.urls.copies import fetch
+
     from .verify import verify as verify_stored
 
     if not verify_stored(fetch(path), queries, encoder_url, as_json):
@@ -198,8 +203,9 @@ def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
     """
     from dataclasses import asdict
 
-    from ..places import fetch
-    from ..recording import replay_run
+    from zobench.records.urls.copies import fetch
+    from zobench.runs.recorder import replay_run
+
     from .console import output_console
 
     found = replay_run(fetch(path))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..config import RunConfig
+from zobench.config import RunConfig
 
 DEFAULTS = RunConfig()
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from ..config import RunConfig
-from ..errors import ConfigError, Interrupted
-from ..files import disk_errors
-from ..paper.presets import PRESETS, Preset
-from ..paper.study import Study
-from ..parameters import nearest, resolve
-from ..workshop import Workshop
+from zobench.config import RunConfig
+from zobench.contracts.parameters import nearest, resolve
+from zobench.errors import ConfigError, Interrupted
+from zobench.files.files import disk_errors
+from zobench.paper.presets import PRESETS, Preset
+from zobench.paper.study import Study
+from zobench.runs.shared_parts import Workshop
+
 from .console import ConsoleListener, error_console, output_console
 from .layouts import print_fitting
 from .suite import Engine, run_planned
@@ -24,9 +25,9 @@ from .suite import Engine, run_planned
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..paper.table import Block
-    from ..plugins import Registry
-    from ..progress import Listener
+    from zobench.contracts.listener import Listener
+    from zobench.paper.table import Block
+    from zobench.registry.discovery import Registry
 
 FORMATS = {"html": ".html", "latex": ".tex", "markdown": ".md", "csv": ".csv"}
 PRODUCTS = ("table", "fig2a", "fig2b", "fig3", "fig4", "universality", "all")
@@ -97,7 +98,7 @@ def make_paper(
         ConfigError: An option is wrong.
         Interrupted: The user stopped it; the same command goes on.
     """
-    from ..plugins import load_registry
+    from zobench.registry.discovery import load_registry
 
     _require(product, PRODUCTS, "WHAT")
     _require(form, ("terminal", *FORMATS), "--format")
@@ -135,7 +136,7 @@ def _check_transfer(base: RunConfig, encoders: Sequence[str], registry: Registry
     Raises:
         ConfigError: An encoder is not known, or has images of another size.
     """
-    from ..assembly import make_encoder
+    from zobench.runs.parts import make_encoder
 
     sizes = []
     for config in (base, *(_elsewhere(base, name) for name in encoders)) if encoders else ():
@@ -153,8 +154,8 @@ def _run_ahead(
     study: Study, product: str, jobs: int, registry: Registry, listener: Listener
 ) -> bool:
     """All runs that are needed, several at a time; whether all are done."""
-    from ..suite.file import Suite
-    from ..suite.planning import plan
+    from zobench.suite.file import Suite
+    from zobench.suite.planning import plan
 
     needed: list[RunConfig] = []
     if product in ("table", "all"):
@@ -199,12 +200,12 @@ class _Writer:
             makers[product](whole)
 
     def _table(self, whole: bool) -> None:
-        from ..paper.table import arrange
+        from zobench.paper.table import arrange
 
         self._tell(arrange(self._study.table()), "table", whole)
 
     def _universality(self, whole: bool) -> None:
-        from ..paper.table import arrange
+        from zobench.paper.table import arrange
 
         own = self._study.problems()
         self._tell(arrange(self._study.universality(own)), "universality", whole)
@@ -214,7 +215,7 @@ class _Writer:
             self._tell(found, f"transfer-{encoder.replace(':', '_').replace('/', '_')}", whole)
 
     def _tell(self, blocks: Sequence[Block], name: str, whole: bool) -> None:
-        from ..paper import table
+        from zobench.paper import table
 
         texts = {
             "html": lambda: table.page(blocks, f"{name}, preset {self._study.preset.name}"),
@@ -245,8 +246,8 @@ class _Writer:
             (self._out / name).write_text(text, encoding="utf-8")
 
     def _ablation(self, name: str) -> None:
-        from ..paper.figures import draw_ablation
-        from ..paper.study import entries
+        from zobench.paper.figures import draw_ablation
+        from zobench.paper.study import entries
 
         study = self._study
         (erm,) = entries(study.solve(["erm"], study.problems([study.preset.ablated])))
@@ -259,7 +260,7 @@ class _Writer:
         self._draw(figure, name)
 
     def _noise(self, name: str) -> None:
-        from ..paper.figures import draw_images, draw_noise
+        from zobench.paper.figures import draw_images, draw_noise
 
         disease = self._study.preset.ablated
         films, groups = self._study.films(disease)
@@ -269,7 +270,7 @@ class _Writer:
         self._draw(draw(films, groups, noises), name)
 
     def _draw(self, figure: Figure, name: str) -> None:
-        from ..paper.figures import save
+        from zobench.paper.figures import save
 
         for suffix in (".pdf", ".png"):
             path = self._out / f"{name}{suffix}"

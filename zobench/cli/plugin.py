@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..plugins import Registry
+    from zobench.registry.discovery import Registry
 
 app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, and check it.")
 
@@ -22,8 +22,9 @@ def new(
     out: Annotated[Path, typer.Option(help="Where the project's folder is made.")] = Path(),
 ) -> None:
     """Write a complete small project: an optimizer that works, its tests, README and CI."""
-    from ..errors import ConfigError
-    from ..plugins import load_registry
+    from zobench.errors import ConfigError
+    from zobench.registry.discovery import load_registry
+
     from .console import output_console
     from .scaffold import write_project
 
@@ -69,9 +70,9 @@ def check(
 
 def _check_project(console: Console, path: Path) -> int:
     """Every optimizer that a project offers; requirements missed."""
-    from ..errors import ConfigError
-    from ..plugins import load_registry
-    from ..testing.projects import as_if_installed
+    from zobench.errors import ConfigError
+    from zobench.registry.discovery import load_registry
+    from zobench.testing.projects import as_if_installed
 
     with as_if_installed(path) as distribution:
         registry = load_registry()
@@ -92,7 +93,7 @@ def _check_one(console: Console, name: str, registry: Registry | None = None) ->
     """Requirements that an optimizer misses."""
     from rich.markup import escape
 
-    from ..testing import check as findings
+    from zobench.testing import check as findings
 
     missed = 0
     for number, finding in enumerate(findings(name, registry)):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import ConfigError, NotARunError
-from ..report.content import collect
-from ..report.rendering import render, write_page
-from ..sampling import sample
-from ..statistics.measured import measure, run_folders
-from ..suite.file import TARGETS, read_suite
+from zobench.errors import ConfigError, NotARunError
+from zobench.records.stored_run import measure, run_folders
+from zobench.report.content import collect
+from zobench.report.rendering import render, write_page
+from zobench.report.sampling import sample
+from zobench.suite.file import TARGETS, read_suite
+
 from .console import ConsoleListener, output_console
 
 MANY = 500

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from string import Template
 
-from ..errors import ConfigError
+from zobench.errors import ConfigError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -47,8 +47,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 import zobench
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
-from zobench.stateful import Stateful
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.stateful import Stateful
 
 if TYPE_CHECKING:
     from torch import Tensor

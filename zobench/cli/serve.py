@@ -6,16 +6,17 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING
 
-from ..addresses import is_loopback
-from ..assembly import make_encoder
-from ..config import RunConfig
-from ..errors import ConfigError
-from ..plugins import load_registry
+from zobench.config import RunConfig
+from zobench.errors import ConfigError
+from zobench.registry.discovery import load_registry
+from zobench.runs.parts import make_encoder
+from zobench.serving.addresses import is_loopback
+
 from .console import error_console
 
 if TYPE_CHECKING:
-    from ..serving.difficulties import Difficulties
-    from ..serving.limits import Limits
+    from zobench.serving.difficulties import Difficulties
+    from zobench.serving.limits import Limits
 
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
@@ -39,8 +40,8 @@ def serve_encoder(
     difficulties: Difficulties,
 ) -> None:
     """Loads the encoder, says where it can be found, and serves until it is told to stop."""
-    from ..serving.app import Service
-    from ..serving.running import listen, serve
+    from zobench.serving.app import Service
+    from zobench.serving.running import listen, serve
 
     token = os.environ.get(token_env) or None
     listening = listen(host, port)

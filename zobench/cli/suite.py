@@ -9,17 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Interrupted
-from ..suite.executors import DEFAULT, Resources
+from zobench.contracts.executor import DEFAULT, Resources
+from zobench.errors import Interrupted
+
 from .board import LineBoard, LiveBoard
 from .console import ConsoleListener, error_console, output_console, unechoed_keys
 from .many_tables import print_suite
 
 if TYPE_CHECKING:
-    from ..plugins import Registry
-    from ..suite.executors import Executor
-    from ..suite.planning import Job
-    from ..suite.running import Running
+    from zobench.contracts.executor import Executor
+    from zobench.registry.discovery import Registry
+    from zobench.suite.planning import Job
+    from zobench.suite.running import Running
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ def run_suite_file(
         ExecutorError: The engine is not as it must be, or is gone.
         Interrupted: The user asked to stop.
     """
-    from ..places import fetch, is_url, local_folder
-    from ..plugins import load_registry
-    from ..suite.file import Problems, read_suite
-    from ..suite.planning import plan
-    from ..trackers import make_trackers
+    from zobench.contracts.tracker import make_trackers
+    from zobench.records.urls.copies import fetch, is_url, local_folder
+    from zobench.registry.discovery import load_registry
+    from zobench.suite.file import Problems, read_suite
+    from zobench.suite.planning import plan
 
     problems = Problems()
     suite = read_suite(path, problems)
@@ -87,9 +88,9 @@ def run_suite_file(
 
 def run_planned(planned: list[Job], engine: Engine, registry: Registry, out: Path) -> Running:
     """Runs what is missing, with a board of all runs; no engine is started for nothing."""
-    from ..signals import stop_on_signal
-    from ..suite.executors import ExecutorRequest
-    from ..suite.running import Running, run_jobs
+    from zobench.contracts.executor import ExecutorRequest
+    from zobench.runs.signals import stop_on_signal
+    from zobench.suite.running import Running, run_jobs
 
     if all(job.done for job in planned):
         return Running(planned)
@@ -123,7 +124,7 @@ def _board(executor: Executor) -> Iterator[LiveBoard | LineBoard]:
 
 def as_dict(name: str, running: Running) -> dict[str, Any]:
     """For ``--json``: every run with its folder, how it stands, and its headline."""
-    from ..results import read_result
+    from zobench.records.result import read_result
 
     rows = []
     for job, standing in running.standings.items():

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..billing import Bill, Usage
-from ..ledger import PURPOSES
-from ..places import named
-from ..resampling import Estimate, Score
-from ..results import RunResult
+from zobench.billing.bill import Bill, Usage
+from zobench.measures.resampling import Estimate, Score
+from zobench.oracle.ledger import PURPOSES
+from zobench.records.result import RunResult
+from zobench.records.urls.copies import named
+
 from .layouts import widest_fitting
 
 COLUMNS = (

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ..verification import TOLERANCE, Verification, verify_run
+from zobench.runs.verify import TOLERANCE, Verification, verify_run
+
 from .console import ConsoleListener, output_console
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StoreError
-from ..pictures import STRONGEST, new_figure, strength_map
+from zobench.errors import StoreError
+from zobench.runs.pictures import STRONGEST, new_figure, strength_map
+
 from .study import Entry
 
 if TYPE_CHECKING:

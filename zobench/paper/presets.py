@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config import RunConfig
-from ..heads import HeadProtocol
+from zobench.config import RunConfig
+from zobench.problem.heads import HeadProtocol
+
 from .published import DISEASES, METHODS
 
 SAMPLES = 10

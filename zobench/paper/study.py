@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import store
-from ..config import RunConfig
-from ..errors import ConfigError
-from ..solving import Problem, Solved
-from ..statistics import two_level
-from ..statistics.measured import possible
-from ..statistics.two_level import Interval
-from ..workshop import Workshop
+from zobench.config import RunConfig
+from zobench.errors import ConfigError
+from zobench.measures.interval import Interval, two_level
+from zobench.records import run_folder as store
+from zobench.records.stored_run import possible
+from zobench.runs.shared_parts import Workshop
+from zobench.runs.solving import Problem, Solved
+
 from .presets import Preset
 
 DNE = "dne:"

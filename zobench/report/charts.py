@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..statistics import band, ecdf, simulated_runtimes, staircase
-from ..statistics.measured import Measured
+from zobench.records.stored_run import Measured
+from zobench.statistics import band, ecdf, simulated_runtimes, staircase
+
 from .numbers import DIGITS, Json, rounded
 
 POINTS = 60

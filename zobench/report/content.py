@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..comparison import require_same_conditions
-from ..errors import ConfigError
-from ..statistics.measured import Measured
+from zobench.comparison.pairs import require_same_conditions
+from zobench.errors import ConfigError
+from zobench.records.stored_run import Measured
+
 from . import charts, tables
 from .numbers import Json
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..statistics.two_level import Interval
+from zobench.measures.interval import Interval
 
 Json = dict[str, Any]
 DIGITS = 5

@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
-from ..errors import StoreError
-from ..statistics.measured import Measured
+from zobench import __version__
+from zobench.errors import StoreError
+from zobench.records.stored_run import Measured
+
 from .content import Content
 from .numbers import Json
 from .tables import SHOWN

@@ -10,16 +10,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ..billing import read_bill
-from ..results import stored_ledger
-from ..statistics import (
-    expected_queries,
-    expected_queries_interval,
-    ranking,
-    success_rate,
-    two_level,
-)
-from ..statistics.measured import Floats, Measured, possible
+from zobench.billing.bill import read_bill
+from zobench.measures.interval import two_level
+from zobench.records.result import stored_ledger
+from zobench.records.stored_run import Floats, Measured, possible
+from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
+
 from .numbers import Json, finite, interval, rounded
 
 Group = tuple[str, str]

@@ -20,10 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from .. import __version__, oip
-from ..encoders import Encoder
-from ..errors import ZobenchError
-from ..transport import rounded
+from zobench import __version__
+from zobench.contracts.encoder import Encoder
+from zobench.errors import ZobenchError
+from zobench.problem.quantization import rounded
+
+from . import oip
 from .batching import Batcher, Full
 from .bodies import Refused, read_floats, read_pictures
 from .counters import Counters

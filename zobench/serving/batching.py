@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders import Encoder, checked_embeddings
+from zobench.contracts.encoder import Encoder, checked_embeddings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from .. import oip
-from ..encoders import EncoderSpec
+from zobench.contracts.encoder import EncoderSpec
+
+from . import oip
 
 if TYPE_CHECKING:
     from torch import Tensor

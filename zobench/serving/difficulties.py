@@ -6,7 +6,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from ..errors import ConfigError
+from zobench.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import socket
 
 import uvicorn
 
-from ..errors import ConfigError
+from zobench.errors import ConfigError
+
 from .app import Service
 
 DRAIN_SECONDS = 30

@@ -1,9 +1,11 @@
 """Statistics of many runs: runtimes, curves, ranks and differences; usable on their own.
 
-Functions take plain numbers and arrays; :mod:`zobench.statistics.measured` reads them from run folders.
+Functions take plain numbers and arrays; :mod:`zobench.records.stored_run` reads them from run folders.
 """
 
 from __future__ import annotations
+
+from zobench.measures.interval import Interval, two_level
 
 from .curves import aocc, band, staircase
 from .differences import Difference, difference
@@ -17,7 +19,6 @@ from .runtimes import (
     simulated_runtimes,
     success_rate,
 )
-from .two_level import Interval, two_level
 
 __all__ = [
     "Difference",

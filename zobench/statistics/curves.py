@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .two_level import interval, resampled_means
+from zobench.measures.interval import interval, resampled_means
 
 Floats = NDArray[np.float64]
 

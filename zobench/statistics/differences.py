@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .two_level import Interval, confidence, interval, resampled_means, two_level
+from zobench.measures.interval import Interval, confidence, interval, resampled_means, two_level
 
 Verdict = Literal["better", "worse", "no worse", "undecided", "same"]
 

@@ -16,9 +16,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .. import files, places, store
-from ..errors import ZobenchError
-from ..signals import Stop
+from zobench.errors import ZobenchError
+from zobench.files import files
+from zobench.records import run_folder as store
+from zobench.records.urls import copies as places
+from zobench.runs.signals import Stop
+
 from .planning import Job
 from .work import FileListener, Outcome, Progressing, work
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import RunConfig
-from ..errors import ConfigError
-from ..parameters import nearest
+from zobench.config import RunConfig
+from zobench.contracts.parameters import nearest
+from zobench.errors import ConfigError
 
 TARGETS = (0.1, 0.25, 0.5, 0.75)
 """Recoveries that runtimes are measured to, unless the file names others."""

@@ -7,15 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import places, store
-from ..assembly import resolved_part
-from ..config import RunConfig
-from ..errors import ServiceError, ZobenchError
-from ..execution import slug
-from ..identity import identity
-from ..plugins import Registry
-from ..progress import Listener
-from ..workshop import Workshop
+from zobench.config import RunConfig
+from zobench.contracts.listener import Listener
+from zobench.errors import ServiceError, ZobenchError
+from zobench.records import run_folder as store
+from zobench.records.identity import identity
+from zobench.records.urls import copies as places
+from zobench.registry.discovery import Registry
+from zobench.runs.lifecycle import slug
+from zobench.runs.parts import resolved_part
+from zobench.runs.shared_parts import Workshop
+
 from .file import Problems, Suite
 
 
@@ -28,7 +30,7 @@ class Job:
         folder: Its run folder, there or not.
         identity: See :func:`zobench.identity.identity`.
         trackers: Names of trackers to be told of it.
-        url: Where it is published, see :mod:`zobench.places`; empty if it stays where it is.
+        url: URL that the run is published to; empty if it stays where it is.
     """
 
     config: RunConfig = field(compare=False)

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from .. import store
-from .executors import Executor
+from zobench.contracts.executor import Executor
+from zobench.records import run_folder as store
+
 from .planning import Job
 from .work import Outcome
 

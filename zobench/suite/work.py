@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from .. import store
-from ..errors import BusyError, Interrupted, ZobenchError
-from ..execution import carry_out
-from ..progress import Listener
-from ..signals import Stop
+from zobench.contracts.listener import Listener
+from zobench.errors import BusyError, Interrupted, ZobenchError
+from zobench.records import run_folder as store
+from zobench.runs.lifecycle import carry_out
+from zobench.runs.signals import Stop
+
 from .planning import Job
 
 Progress = dict[str, Any]

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import ConfigError
-from ..plugins import Registry
+from zobench.errors import ConfigError
+from zobench.registry.discovery import Registry
+
 from .optimizers import OptimizerConformance
 
 

@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ConfigError
-from ..optimizers import Answer, Ask
-from ..plugins import load_registry
+from zobench.contracts.optimizer import Answer, Ask
+from zobench.errors import ConfigError
+from zobench.registry.discovery import load_registry
+
 from .toy import EMBEDDING, ToyOracle
 
 ROUNDS = 2

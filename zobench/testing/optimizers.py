@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from ..errors import ConfigError
-from ..optimizers import FEEDBACK, Answer, Ask, Optimizer, State
-from ..parameters import declarations
-from ..plugins import Registry, load_registry
+from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
+from zobench.contracts.parameters import declarations
+from zobench.errors import ConfigError
+from zobench.registry.discovery import Registry, load_registry
+
 from .memory import peaks
 from .toy import ToyOracle
 

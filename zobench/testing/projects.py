@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import ConfigError
-from ..hookspecs import PROJECT
+from zobench.errors import ConfigError
+from zobench.registry.hooks import PROJECT
 
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 """What may be called a distribution (the packaging specification of names)."""

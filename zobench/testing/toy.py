@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..optimizers import Answer, Ask, OptimizerContext, require_ask
-from ..spaces import PixelSpace
+from zobench.contracts.optimizer import Answer, Ask, OptimizerContext, require_ask
+from zobench.problem.spaces import PixelSpace
 
 DISTANCE = 0.05
 """Root mean square of the best point: a few steps of the size that edits usually move by."""

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.datasets import Pixels, Progress, silent
+from zobench.contracts.dataset import Pixels, Progress, silent
 from zobench.errors import ConfigError
 
 from ..architecture import EMBEDDING, CompactViT

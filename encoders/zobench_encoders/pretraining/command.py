@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from zobench.contracts.listener import Listener
+from zobench.contracts.pretraining import PretrainingRequest
 from zobench.errors import Interrupted
-from zobench.pretraining import PretrainingRequest
-from zobench.progress import Listener
-from zobench.signals import stop_on_signal
+from zobench.runs.signals import stop_on_signal
 
 from ..architecture import IMAGE_SIZE
 from .films import folder_bank, labelled_bank

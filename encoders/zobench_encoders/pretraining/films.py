@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from zobench.datasets import Dataset, Pixels, Progress
+from zobench.contracts.dataset import Dataset, Pixels, Progress
 from zobench.errors import ConfigError, DatasetError
 
 UNKNOWN = -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zobench.parameters import parameter
+from zobench.contracts.parameters import parameter
 
 
 @dataclass(frozen=True)

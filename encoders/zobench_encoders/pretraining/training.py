@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.datasets import Progress, silent
+from zobench.contracts.dataset import Progress, silent
 from zobench.errors import ConfigError, Interrupted
-from zobench.files import disk_errors, read_tensors, write_tensors
+from zobench.files.files import disk_errors, read_tensors, write_tensors
 
 from ..architecture import GRID
 from .alignment import align, check_films

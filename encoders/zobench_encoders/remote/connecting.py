@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
+from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, ServiceError
-from zobench.parameters import nearest, parameter
 
 from .encoder import RemoteEncoder
 from .exchange import Call, Line, checked_url

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.accounts import Account
-from zobench.encoders import EncoderSpec
+from zobench.billing.account import Account
+from zobench.contracts.encoder import EncoderSpec
 from zobench.errors import EncoderError, ServiceError
 
 from .exchange import Fault, Line, Reply

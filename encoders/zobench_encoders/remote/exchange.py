@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
-from zobench.addresses import is_loopback
 from zobench.errors import ConfigError
+from zobench.serving.addresses import is_loopback
 
 Kind = Literal["unreached", "busy", "doubtful", "refused"]
 """What became of a request that was not answered well:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from zobench import oip
 from zobench.errors import ConfigError
+from zobench.serving import oip
 
 from .exchange import Call, Fault, Reply
 from .service import Floats, Traits, as_embeddings

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from zobench.transport import pixels
+from zobench.problem.quantization import pixels
 
 from .exchange import Call, Fault, Reply
 from .service import Floats, Traits, as_embeddings

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import stamina
 
-from zobench.accounts import Account
+from zobench.billing.account import Account
 from zobench.errors import ConfigError, ServiceError
 
 from .exchange import Call, Fault, Line, Reply

@@ -9,8 +9,8 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
-from zobench.parameters import nearest
 
 from .pictures import Shape
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zobench.datasets import Pixels, Rows
+from zobench.contracts.dataset import Pixels, Rows
 from zobench.errors import StoreError
 
 DIGEST_BYTES = 16

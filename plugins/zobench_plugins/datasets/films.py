@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from zobench.datasets import Pixels, Progress, Rows, silent
+from zobench.contracts.dataset import Pixels, Progress, Rows, silent
 from zobench.errors import DatasetError
-from zobench.files import disk_errors
+from zobench.files.files import disk_errors
 
 from .film_cache import FilmCache
 

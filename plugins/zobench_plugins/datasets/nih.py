@@ -14,9 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.contracts.dataset import (
+    DatasetRequest,
+    DatasetSpec,
+    Pixels,
+    Progress,
+    Records,
+    Rows,
+    silent,
+)
+from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
-from zobench.parameters import nearest, parameter
 
 from .films import ArchiveFilms, digest_of
 

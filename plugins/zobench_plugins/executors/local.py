@@ -11,9 +11,9 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from zobench.contracts.executor import ExecutorRequest
 from zobench.errors import ConfigError
 from zobench.suite.attempts import attempt, progress_folder
-from zobench.suite.executors import ExecutorRequest
 from zobench.suite.planning import Job
 from zobench.suite.work import Outcome, Progress, read_progress, work
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
 
+from zobench.contracts.executor import GIB, ExecutorRequest
+from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, ExecutorError
-from zobench.parameters import parameter
-from zobench.signals import Stop
+from zobench.runs.signals import Stop
 from zobench.suite.attempts import attempt, progress_folder
-from zobench.suite.executors import GIB, ExecutorRequest
 from zobench.suite.planning import Job
 from zobench.suite.work import LatestProgress, Outcome, Progress
 

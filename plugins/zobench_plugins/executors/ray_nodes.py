@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from zobench.contracts.executor import ExecutorRequest
 from zobench.errors import ExecutorError
 from zobench.suite.attempts import ATTEMPTS
-from zobench.suite.executors import ExecutorRequest
 
 LOOK_SECONDS = 60.0
 

@@ -17,11 +17,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zobench import files, store
+from zobench.contracts.executor import ExecutorRequest
+from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, ExecutorError, StoreError
-from zobench.parameters import parameter
+from zobench.files import files
+from zobench.records import run_folder as store
 from zobench.suite.attempts import attempt, progress_folder
-from zobench.suite.executors import ExecutorRequest
 from zobench.suite.planning import Job
 from zobench.suite.work import Outcome, Progress, read_progress
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.datasets import Rows
-from zobench.heads import cell_weights, fit_head
-from zobench.methods import Answer, MethodContext
-from zobench.parameters import parameter
+from zobench.contracts.dataset import Rows
+from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.parameters import parameter
+from zobench.problem.heads import cell_weights, fit_head
 
 
 @dataclass(frozen=True)

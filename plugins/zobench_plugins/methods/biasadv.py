@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError
-from zobench.heads import L2, Head, Scale, fit_head
-from zobench.methods import Answer, MethodContext
-from zobench.parameters import parameter
+from zobench.problem.heads import L2, Head, Scale, fit_head
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zobench.methods import Answer, MethodContext
+from zobench.contracts.method import Answer, MethodContext
 
 
 class Dne:

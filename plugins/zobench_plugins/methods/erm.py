@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zobench.heads import fit_head
-from zobench.methods import Answer, MethodContext
+from zobench.contracts.method import Answer, MethodContext
+from zobench.problem.heads import fit_head
 
 
 class Erm:

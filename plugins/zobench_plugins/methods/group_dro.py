@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.heads import L2, Head, Scale
-from zobench.methods import Answer, MethodContext
-from zobench.parameters import parameter
+from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.parameters import parameter
+from zobench.problem.heads import L2, Head, Scale
 
 Floats = NDArray[np.float64]
 GROUPS = 4

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.datasets import Pixels
+from zobench.contracts.dataset import Pixels
+from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError
-from zobench.heads import fit_head
-from zobench.methods import Answer, MethodContext
-from zobench.parameters import parameter
+from zobench.problem.heads import fit_head
 
 Sketcher = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 """From an image ``(H, W)`` in [0, 1] to its sketch, of the same shape and range."""

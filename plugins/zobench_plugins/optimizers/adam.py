@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext, State
-from zobench.parameters import parameter
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
+from zobench.contracts.parameters import parameter
 
 
 @dataclass(frozen=True)

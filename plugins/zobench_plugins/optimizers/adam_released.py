@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
-from zobench.parameters import parameter
-from zobench.stateful import Stateful
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.parameters import parameter
+from zobench.contracts.stateful import Stateful
 
 from .moments import adam_direction
 

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext, State
-from zobench.parameters import parameter
-from zobench.streams import dump_state, load_state
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
+from zobench.contracts.parameters import parameter
+from zobench.contracts.random_streams import dump_state, load_state
 
 SIGNS = (-1.0, 1.0)
 

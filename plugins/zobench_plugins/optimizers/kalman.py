@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.parameters import parameter
+from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
-from zobench.parameters import parameter
-from zobench.spaces import DctSpace
-from zobench.stateful import Stateful
+from zobench.problem.spaces import DctSpace
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
+from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext, State
-from zobench.parameters import nearest, parameter
 
 MEMORY_LIMIT = 2e9
 """Bytes that a strategy may be expected to take."""

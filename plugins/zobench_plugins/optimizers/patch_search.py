@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
-from zobench.parameters import parameter
-from zobench.stateful import Stateful
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.parameters import parameter
+from zobench.contracts.stateful import Stateful
 
 SCHEDULE = (0.05, 0.2, 0.5)
 """Shares of the budget after which the area of a square is halved."""

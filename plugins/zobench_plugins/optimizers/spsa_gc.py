@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.optimizers import OptimizerContext
-from zobench.parameters import parameter
+from zobench.contracts.optimizer import OptimizerContext
+from zobench.contracts.parameters import parameter
 
 from .two_point import TwoPoint
 

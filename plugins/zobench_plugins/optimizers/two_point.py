@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.optimizers import Answer, Ask, Feedback, OptimizerContext
-from zobench.stateful import Stateful
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.stateful import Stateful
 
 
 def antithetic(center: Tensor, directions: Tensor, radius: float) -> Tensor:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zobench.optimizers import OptimizerContext
-from zobench.parameters import parameter
+from zobench.contracts.optimizer import OptimizerContext
+from zobench.contracts.parameters import parameter
 
 from .two_point import TwoPoint
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zobench.contracts.tracker import TrackerRequest
 from zobench.errors import ConfigError
-from zobench.files import Json, write_atomically
-from zobench.trackers import TrackerRequest
+from zobench.files.files import Json, write_atomically
 
 CURVES = ("value_min", "value_mean")
 SCORES = ("objective", "eo_n", "eo_p", "accuracy", "recovery")

@@ -13,7 +13,7 @@ from torch import Tensor
 from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
 from zobench_encoders.remote.encoder import RemoteEncoder
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
 
 QUICK = {"timeout": 0.6, "backoff": 0.01, "connections": 1, "wire": "json", "chunk": 4}
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.oip import read_tensors
+from zobench.serving.oip import read_tensors
 
 Reply = bytes
 Act = Callable[[socket.socket, "Question"], None]

@@ -25,7 +25,7 @@ from scripted import (
 )
 from zobench_encoders.remote.exchange import retry_delay
 
-from zobench.accounts import Account
+from zobench.billing.account import Account
 from zobench.errors import CostReached, ServiceError
 
 ONES = np.ones((4, 3), np.float32)

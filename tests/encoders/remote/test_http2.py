@@ -20,7 +20,7 @@ import trustme
 from scripted import Question, Scripted, embeddings, tensor
 from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
 
-from zobench.encoders import EncoderRequest
+from zobench.contracts.encoder import EncoderRequest
 
 
 @dataclass

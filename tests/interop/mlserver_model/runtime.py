@@ -10,8 +10,8 @@ from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from zobench.encoders import EncoderRequest
-from zobench.plugins import load_registry
+from zobench.contracts.encoder import EncoderRequest
+from zobench.registry.discovery import load_registry
 
 
 class Encoder(MLModel):

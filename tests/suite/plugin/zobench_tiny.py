@@ -9,7 +9,7 @@ from tiny import TinyDataset, TinyEncoder
 from zobench_plugins.optimizers.random_search import RandomSearch, RandomSearchParameters
 
 import zobench
-from zobench.optimizers import Answer, Ask, OptimizerContext
+from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 
 
 @dataclass(frozen=True)

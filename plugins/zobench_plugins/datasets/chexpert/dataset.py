@@ -6,7 +6,15 @@ films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not m
 
 from __future__ import annotations
 
-from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.contracts.dataset import (
+    DatasetRequest,
+    DatasetSpec,
+    Pixels,
+    Progress,
+    Records,
+    Rows,
+    silent,
+)
 from zobench.errors import DatasetError
 
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
-from zobench.parameters import nearest, parameter
 
 if TYPE_CHECKING:
     import pandas

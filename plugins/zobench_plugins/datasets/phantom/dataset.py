@@ -14,9 +14,17 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from zobench.datasets import DatasetRequest, DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.contracts.dataset import (
+    DatasetRequest,
+    DatasetSpec,
+    Pixels,
+    Progress,
+    Records,
+    Rows,
+    silent,
+)
+from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError
-from zobench.parameters import nearest, parameter
 
 from ..film_cache import FilmCache
 from .anatomy import draw_patient, draw_study

@@ -1,0 +1,45 @@
+"""Tables for other programs, read back by another reader than the one that wrote them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from zobench.comparison.export import check_target, write_table
+from zobench.errors import ConfigError, StoreError
+
+ROWS = [{"optimizer": 'a,"b"', "seed": 0, "fpq": 0.1}, {"optimizer": "ö", "seed": 1, "fpq": -1e-17}]
+
+
+def test_csv_keeps_every_digit_and_every_letter(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", ROWS)
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    read = [{**row, "seed": int(row["seed"]), "fpq": float(row["fpq"])} for row in found]
+    assert read == ROWS
+
+
+def test_parquet_keeps_types(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    check_target(tmp_path / "t.parquet")
+    write_table(tmp_path / "t.parquet", ROWS)
+    assert parquet.read_table(tmp_path / "t.parquet").to_pylist() == ROWS
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"zobench\[parquet\]"):
+        check_target(tmp_path / "t.parquet")
+
+
+def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").touch()
+    with pytest.raises(ConfigError, match="--force"):
+        check_target(tmp_path / "t.csv")
+    check_target(tmp_path / "t.csv", force=True)
+    with pytest.raises(StoreError, match="cannot write"):
+        write_table(tmp_path / "nowhere" / "t.csv", ROWS)

@@ -1,0 +1,164 @@
+"""A gate that opens for noise and for harmless changes, and shuts on a loss."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import SIZES, run
+
+from zobench.comparison.gate import (
+    Baseline,
+    Check,
+    Row,
+    Sample,
+    baseline_of,
+    check,
+    read_baseline,
+    write_baseline,
+)
+from zobench.errors import ConfigError
+from zobench.records.stored_run import measure_all
+
+MARGINS = {"fpq": 0.02}
+
+
+def drawn(seeds: range, mean: float, spread: float, rng: np.random.Generator) -> Baseline:
+    values = {str(seed): float(mean + spread * rng.standard_normal()) for seed in seeds}
+    sample = Sample(values, dict.fromkeys(values, spread))
+    return Baseline(MARGINS, (Row("mine", "films", {"budget": 1}, {"fpq": sample}),))
+
+
+def standing(before: Baseline, now: Baseline) -> str:
+    (found,) = check(before, now)
+    return found.standing
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 10])
+def test_other_seeds_of_the_same_code_pass_nineteen_times_in_twenty(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    fell = 0
+    for _ in range(1000):
+        before = drawn(range(seeds), 0.3, 0.05, rng)
+        now = drawn(range(100, 100 + seeds), 0.3, 0.05, rng)
+        fell += standing(before, now) == "fell"
+    assert fell / 1000 <= 0.05
+
+
+def test_a_loss_beyond_the_margin_falls_and_a_small_one_does_not() -> None:
+    rng = np.random.default_rng(0)
+    before = drawn(range(5), 0.30, 0.005, rng)
+    assert standing(before, drawn(range(5), 0.20, 0.005, rng)) == "fell"
+    assert standing(before, drawn(range(50, 55), 0.20, 0.005, rng)) == "fell"
+    assert standing(before, drawn(range(5), 0.295, 0.0001, rng)) == "holds"
+    assert standing(before, drawn(range(5), 0.40, 0.005, rng)) == "rose"
+    assert standing(before, before) == "holds"
+
+
+def test_what_is_missing_fails_and_what_is_new_is_told() -> None:
+    before = drawn(range(3), 0.3, 0.05, np.random.default_rng(0))
+    other = Baseline(MARGINS, (Row("other", "films", {"budget": 1}, before.rows[0].metrics),))
+    found = {each.optimizer: each.standing for each in check(before, other)}
+    assert found == {"mine": "missing", "other": "new"}
+
+
+def runs(tmp_path: Path, **fields: Any) -> Path:
+    for seed in range(2):
+        run(tmp_path, **{"optimizer": "adam", "overrides": SIZES, "seed": seed, **fields})
+    return tmp_path
+
+
+def test_a_baseline_survives_its_file_and_holds_for_the_runs_it_was_made_of(
+    tmp_path: Path,
+) -> None:
+    made = baseline_of(measure_all([runs(tmp_path / "runs")]))
+    path = tmp_path / "baseline.json"
+    write_baseline(path, made)
+    assert read_baseline(path) == made
+    assert {each.standing for each in check(read_baseline(path), made)} == {"holds"}
+    first = path.read_bytes()
+    write_baseline(path, baseline_of(list(reversed(measure_all([tmp_path / "runs"])))))
+    assert path.read_bytes() == first  # the order of runs makes no diff
+    assert len(first) < 3000
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"budget": 800}, "the budget was 400 and is 800"),
+        ({"penalty": 1.0}, "the penalty was 0.01"),
+    ],
+)
+def test_a_baseline_of_other_conditions_is_refused(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    before = baseline_of(measure_all([runs(tmp_path / "a")]))
+    now = baseline_of(measure_all([runs(tmp_path / "b", **change)]))
+    with pytest.raises(ConfigError, match=words):
+        check(before, now)
+
+
+def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
+    before = baseline_of(measure_all([runs(tmp_path / "a")]))
+    (row,) = before.rows
+    conditions = {**row.conditions, "encoder digest": "other weights"}
+    other = Baseline(before.margins, (Row(row.optimizer, row.problem, conditions, row.metrics),))
+    with pytest.raises(ConfigError, match="the encoder digest was other weights and is tiny"):
+        check(other, before)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is no baseline"),
+        ("[]", "is no baseline"),
+        ('{"zobench_baseline": 1}', "is no baseline"),
+        ('{"zobench_baseline": 9}', "format 9"),
+    ],
+)
+def test_what_is_no_baseline_is_told(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=words):
+        read_baseline(path)
+    with pytest.raises(ConfigError, match="write one with --update"):
+        read_baseline(tmp_path / "nowhere.json")
+
+
+def test_a_check_can_be_read_as_json(tmp_path: Path) -> None:
+    before = drawn(range(3), 0.3, 0.05, np.random.default_rng(0))
+    (found,) = check(before, before)
+    assert isinstance(found, Check)
+    assert json.dumps(found.__dict__, allow_nan=False)
+
+
+def test_the_baseline_s_own_seeds_are_what_is_compared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = drawn(range(3), 0.3, 0.05, rng)
+    (row,) = before.rows
+    sample = row.metrics["fpq"]
+    more = Sample({**sample.values, "7": 0.0}, {**sample.errors, "7": 0.05})
+    (found,) = check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": more}),)))
+    assert (found.standing, found.gain) == ("holds", 0)
+    one = Sample({"1": sample.values["1"]}, {"1": 0.05})
+    with pytest.raises(ConfigError, match="0, 1, 2 in the baseline, of which 0, 2 are not among"):
+        check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": one}),)))
+
+
+def test_the_gate_of_this_repository_falls_where_nothing_is_bought() -> None:
+    before = read_baseline(Path(__file__).parents[2] / ".github" / "gate" / "baseline.json")
+    rows = []
+    for row in before.rows:
+        fpq = row.metrics["fpq"]
+        nothing = replace(fpq, values=dict.fromkeys(fpq.values, 0.0))
+        rows.append(replace(row, metrics={**row.metrics, "fpq": nothing}))
+    fell = [
+        each.optimizer
+        for each in check(before, replace(before, rows=tuple(rows)))
+        if each.standing == "fell"
+    ]
+    assert fell

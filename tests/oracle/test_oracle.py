@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import DIMENSION, SIDE, TinyDataset, TinyEncoder
+from torch import Tensor
+
+from zobench.contracts.optimizer import Ask, Feedback
+from zobench.errors import BudgetExhausted, EncoderError, PluginError
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.oracle.objective import Objective
+from zobench.oracle.oracle import Oracle
+from zobench.problem.heads import Head
+from zobench.problem.images import load_images
+from zobench.problem.spaces import PixelSpace
+
+BATCH = 5
+
+
+def make_oracle(
+    budget: int = 1000,
+    feedback: Feedback = "gradient",
+    encoder: TinyEncoder | None = None,
+    backward_cost: int = 2,
+    penalty: float = 0.01,
+) -> Oracle:
+    images = load_images(TinyDataset(), np.arange(60))
+    rng = np.random.default_rng(1)
+    head = Head(rng.normal(size=(2, DIMENSION)), rng.normal(size=2))
+    ledger = Ledger(backward_cost)
+    metered = MeteredEncoder(encoder or TinyEncoder(), ledger)
+    objective = Objective(images, metered, head, penalty, BATCH, np.random.SeedSequence(9))
+    return Oracle(objective, PixelSpace(SIDE, SIDE), ledger, budget, feedback)
+
+
+def points(count: int, scale: float = 0.1) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    return scale * torch.randn(count, 1, SIDE, SIDE, generator=generator)
+
+
+def ask(count: int, want: Feedback = "value", minibatch: int | None = None) -> Ask:
+    numbers = np.arange(count) if minibatch is None else np.full(count, minibatch)
+    return Ask(points(count), numbers, want)
+
+
+def test_values_are_the_papers_objective_in_plain_numpy() -> None:
+    oracle = make_oracle()
+    request = ask(3)
+    answer = oracle.query(request)
+    objective = oracle.objective
+    for k in range(3):
+        rows = objective.rows(k)
+        images = objective.images.pixels[rows] / 255.0 + request.points[k].numpy()
+        z = TinyEncoder().embed(torch.from_numpy(images).float()).numpy().astype(np.float64)
+        logits = z @ objective.head.weight.T + objective.head.bias
+        probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        entropy = -np.log(probability[np.arange(BATCH), objective.images.sensitive[rows]])
+        expected = -entropy.mean() + 0.01 * np.sqrt((request.points[k].numpy() ** 2).sum())
+        assert answer.values[k].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_gradients_agree_with_differences_of_values() -> None:
+    oracle = make_oracle(budget=10**6, penalty=0.3)
+    request = ask(1, "gradient")
+    gradient = oracle.query(request).gradients
+    assert gradient is not None
+    direction = points(1, 1.0)
+    h = 1e-2
+    ends = torch.cat([request.points + h * direction, request.points - h * direction])
+    up, down = oracle.query(Ask(ends, np.zeros(2, dtype=np.int64))).values.tolist()
+    assert (up - down) / (2 * h) == pytest.approx(float((gradient * direction).sum()), rel=2e-3)
+
+
+def test_the_norm_has_subgradient_zero_at_the_origin() -> None:
+    oracle = make_oracle(penalty=1000.0)
+    zero = Ask(torch.zeros(1, 1, SIDE, SIDE), np.zeros(1, dtype=np.int64), "gradient")
+    free = make_oracle(penalty=0.0).query(zero).gradients
+    assert free is not None
+    assert torch.equal(oracle.query(zero).gradients, free)
+
+
+def test_equal_minibatch_numbers_mean_the_same_images_in_any_ask() -> None:
+    oracle = make_oracle()
+    rows = [oracle.objective.rows(number).tolist() for number in (4, 4, 5)]
+    assert rows[0] == rows[1] != rows[2]
+    assert len(set(rows[0])) == BATCH
+    same = oracle.query(Ask(points(1).repeat(3, 1, 1, 1), np.array([7, 7, 8]))).values.tolist()
+    assert same[0] == pytest.approx(same[1], rel=1e-6) != same[2]
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 50, 1000])
+def test_packing_changes_nothing_and_calls_are_as_few_as_the_block_allows(block: int) -> None:
+    encoder = TinyEncoder(block=block)
+    values = make_oracle(encoder=encoder).query(ask(6)).values
+    reference = make_oracle(encoder=TinyEncoder(block=BATCH)).query(ask(6)).values
+    torch.testing.assert_close(values, reference, rtol=1e-6, atol=1e-7)
+    assert len(encoder.calls) == -(-6 * BATCH // block)
+    assert max(encoder.calls) <= block
+
+
+def test_a_refused_ask_costs_and_computes_nothing() -> None:
+    encoder = TinyEncoder()
+    oracle = make_oracle(budget=3 * BATCH, encoder=encoder)
+    oracle.query(ask(2))
+    calls, spent = len(encoder.calls), oracle.ledger.optimize.queries
+    with pytest.raises(BudgetExhausted):
+        oracle.query(ask(2))
+    assert (len(encoder.calls), oracle.ledger.optimize.queries) == (calls, spent)
+    oracle.query(ask(1))
+    assert oracle.ledger.optimize.queries == 3 * BATCH
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    budget=st.integers(BATCH, 40 * BATCH),
+    backward_cost=st.integers(0, 4),
+    asks=st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=12),
+)
+def test_the_ledger_never_passes_the_budget_and_counts_every_image(
+    budget: int, backward_cost: int, asks: list[tuple[int, bool]]
+) -> None:
+    encoder = TinyEncoder()
+    oracle = make_oracle(budget, encoder=encoder, backward_cost=backward_cost)
+    forward = backward = evaluations = 0
+    for count, gradient in asks:
+        try:
+            oracle.query(ask(count, "gradient" if gradient else "value"))
+        except BudgetExhausted:
+            continue
+        forward += count * BATCH
+        backward += count * BATCH if gradient else 0
+        evaluations += count
+    counts = oracle.ledger.optimize
+    assert (counts.forward, counts.backward, counts.evaluations) == (forward, backward, evaluations)
+    assert counts.forward == sum(encoder.calls)
+    assert counts.requests == len(encoder.calls)
+    assert counts.queries == forward + backward_cost * backward <= budget
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Ask(torch.zeros(0, 1, SIDE, SIDE), np.zeros(0, dtype=np.int64)), "K >= 1"),
+        (Ask(torch.zeros(1, 1, SIDE, 3), np.zeros(1, dtype=np.int64)), "points of shape"),
+        (Ask(torch.zeros(2, 1, SIDE, SIDE), np.zeros(1, dtype=np.int64)), "one a point"),
+        (Ask(torch.zeros(1, 1, SIDE, SIDE), np.zeros(1)), "integers"),
+        (Ask(torch.zeros(1, 1, SIDE, SIDE), np.array([-1])), "start at 0"),
+        (Ask(torch.full((1, 1, SIDE, SIDE), torch.nan), np.array([0])), "NaN"),
+    ],
+)
+def test_an_ask_that_breaks_the_contract_is_refused(request_: Ask, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        make_oracle().query(request_)
+
+
+@pytest.mark.parametrize("want", ["embeddings", "gradient"])
+def test_more_feedback_than_declared_is_refused(want: Feedback) -> None:
+    with pytest.raises(PluginError, match="declares 'value'"):
+        make_oracle(feedback="value").query(ask(1, want))
+
+
+def test_embeddings_come_only_when_asked_for() -> None:
+    oracle = make_oracle(feedback="embeddings")
+    assert oracle.query(ask(2)).embeddings is None
+    found = oracle.query(ask(2, "embeddings")).embeddings
+    assert found is not None
+    assert tuple(found.shape) == (2, BATCH, DIMENSION)
+
+
+def test_nan_from_the_encoder_names_the_encoder_and_the_image() -> None:
+    class Broken(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            answer = super().embed(images)
+            answer[2] = torch.nan
+            return answer
+
+    with pytest.raises(EncoderError, match=r"encoder tiny answered NaN .* for 1 of .* number 2"):
+        make_oracle(encoder=Broken()).query(ask(1))
+
+
+def test_a_wrong_dimension_names_what_was_declared() -> None:
+    class Narrow(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            return super().embed(images)[:, :-1]
+
+    with pytest.raises(EncoderError, match=r"shape \(5, 5\).*embedding_dim=6"):
+        make_oracle(encoder=Narrow()).query(ask(1))
+
+
+def test_a_gradient_that_does_not_fit_in_memory_is_taken_in_smaller_slices() -> None:
+    class Small(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("test")
+            return super().embed(images)
+
+    request = ask(1, "gradient")
+    found = make_oracle(encoder=Small()).query(request).gradients
+    expected = make_oracle().query(request).gradients
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)

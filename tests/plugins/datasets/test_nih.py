@@ -1,0 +1,191 @@
+"""ChestX-ray14's layout: the real films, and small trees made wrong on purpose."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from zobench_plugins.datasets.nih import TABLE, NihDataset, NihParameters
+
+from zobench.contracts.dataset import DatasetRequest
+from zobench.errors import ConfigError, DatasetError
+
+HEADER = [
+    "Image Index",
+    "Finding Labels",
+    "Follow-up #",
+    "Patient ID",
+    "Patient Age",
+    "Patient Gender",
+    "View Position",
+]
+Row = list[str]
+
+
+def open_dataset(root: Path, disease: str = "pneumonia", **parameters: object) -> NihDataset:
+    request = DatasetRequest(disease, root, 64, Path(os.environ["ZOBENCH_CACHE"]))
+    return NihDataset(request, NihParameters(**parameters))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., Path]:
+    """Writes eight good films and a table, and lets a test spoil one row or one file."""
+
+    def write(spoil: Callable[[list[Row]], None] | None = None, header: Row = HEADER) -> Path:
+        rows = []
+        (tmp_path / "images").mkdir(exist_ok=True)
+        for number in range(8):
+            name = f"{number:08d}_000.png"
+            grey = np.full((32, 32), 20 * number + 20, np.uint8)
+            Image.fromarray(grey).save(tmp_path / "images" / name)
+            finding = "Pneumonia|Edema" if number % 2 else "No Finding"
+            sex = "M" if number // 2 % 2 else "F"
+            rows.append([name, finding, "0", str(number), "0" + str(40 + number) + "Y", sex, "PA"])
+        if spoil is not None:
+            spoil(rows)
+        with (tmp_path / TABLE).open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+        return tmp_path
+
+    return write
+
+
+def test_the_real_archive_gives_its_published_cells(films_root: Path) -> None:
+    records = open_dataset(films_root).records
+    cells = np.bincount(2 * records.label + records.sensitive).tolist()
+    assert cells == [186, 159, 111, 181]
+    assert len(np.unique(records.patient)) == 432
+
+
+def test_real_films_decode_to_the_asked_size(films_root: Path) -> None:
+    pixels = open_dataset(films_root).pixels(np.arange(5))
+    assert pixels.shape == (5, 1, 64, 64)
+    assert pixels.std() > 20
+
+
+def test_rows_with_neither_the_finding_nor_none_are_left_out(tree: Callable[..., Path]) -> None:
+    def spoil(rows: list[Row]) -> None:
+        rows.append(["x.png", "Hernia", "0", "99", "50", "F", "PA"])  # has no file, needs none
+
+    dataset = open_dataset(tree(spoil))
+    assert dataset.records.label.tolist() == [0, 1] * 4
+    assert dataset.records.sensitive.tolist() == [0, 0, 1, 1] * 2
+    assert dataset.records.age.tolist() == list(range(40, 48))
+    assert dataset.spec.groups == ("female", "male")
+
+
+def test_findings_are_named_in_any_spelling(tree: Callable[..., Path]) -> None:
+    assert len(open_dataset(tree(), "EDEMA").records) == 8
+
+
+def test_views_and_ages_filter(tree: Callable[..., Path]) -> None:
+    def spoil(rows: list[Row]) -> None:
+        rows += [[*row[:3], str(int(row[3]) + 50), *row[4:6], "AP"] for row in rows]
+
+    root = tree(spoil)
+    assert len(open_dataset(root).records) == 16
+    assert set(open_dataset(root, view="AP").records.view) == {"AP"}
+    assert open_dataset(root, min_age=41, max_age=46).records.age.min() == 41
+    with pytest.raises(DatasetError, match="widen the filters"):
+        open_dataset(root, min_age=47)
+
+
+def test_the_default_bias_leans_as_the_archive_does(tree: Callable[..., Path]) -> None:
+    def spoil(rows: list[Row]) -> None:
+        rows += [[row[0], row[1], "1", str(50 + i), *row[4:]] for i, row in enumerate(rows[3:4])]
+
+    assert open_dataset(tree(spoil)).spec.positive_rate_gap == -0.8  # a sick man more
+
+
+def set_cell(row: int, column: int, value: str) -> Callable[[list[Row]], None]:
+    def spoil(rows: list[Row]) -> None:
+        rows[row][column] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (0, "missing.png", r"line 4: the image 'missing.png' is in none of"),
+        (3, "abc", r"line 4: Patient ID is 'abc'"),
+        (4, "old", r"line 4: Patient Age is 'old'"),
+        (5, "X", r"line 4: Patient Gender is 'X', but must be F or M"),
+    ],
+)
+def test_a_wrong_row_is_named_by_line_and_column(
+    tree: Callable[..., Path], column: int, value: str, message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(tree(set_cell(2, column, value)))
+
+
+def test_a_patient_with_two_sexes_is_named_with_both_lines(tree: Callable[..., Path]) -> None:
+    with pytest.raises(DatasetError, match="patient 0 is female in line 2 and male in line 4"):
+        open_dataset(tree(set_cell(2, 3, "0")))
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(tree: Callable[..., Path]) -> None:
+    header = ["Sex" if name == "Patient Gender" else name for name in HEADER]
+    with pytest.raises(DatasetError, match=r"no column 'Patient Gender'; it has .*Sex"):
+        open_dataset(tree(header=header))
+
+
+def test_missing_folders_and_tables_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a folder"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match=r"Data_Entry_2017.csv is missing"):
+        open_dataset(tmp_path)
+
+
+def test_an_unknown_finding_gets_the_nearest_known_one(tree: Callable[..., Path]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"knows only edema, pneumonia \(did you mean 'pneumonia'"
+    ):
+        open_dataset(tree(), "pneumona")
+
+
+def spoil_film(root: Path, save: Callable[[Path], None]) -> NihDataset:
+    save(root / "images" / "00000002_000.png")
+    return open_dataset(root)
+
+
+def truncate(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+@pytest.mark.parametrize(
+    ("save", "message"),
+    [
+        (truncate, "not a readable image"),
+        (lambda path: path.write_text("not an image"), "not a readable image"),
+        (lambda path: Image.new("I;16", (32, 32)).save(path), "pixel mode I;16"),
+        (lambda path: Image.new("RGBA", (32, 32), (9, 9, 9, 100)).save(path), "transparency"),
+        (lambda path: Image.new("RGB", (32, 32), (9, 50, 9)).save(path), "colour"),
+    ],
+    ids=["truncated", "text", "16-bit", "transparent", "colour"],
+)
+def test_a_film_that_is_none_is_named_with_its_line(
+    tree: Callable[..., Path], save: Callable[[Path], None], message: str
+) -> None:
+    dataset = spoil_film(tree(), save)
+    with pytest.raises(DatasetError, match=message) as caught:
+        dataset.pixels(np.arange(8))
+    assert "00000002_000.png (line 4 of the table)" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_grey_in_disguise_is_read_as_grey(tree: Callable[..., Path], mode: str) -> None:
+    def save(path: Path) -> None:
+        Image.open(path).convert(mode).save(path)
+
+    root = tree()
+    plain = open_dataset(root).pixels(np.arange(8))
+    assert np.array_equal(spoil_film(root, save).pixels(np.arange(8)), plain)

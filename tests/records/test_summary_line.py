@@ -1,0 +1,62 @@
+"""The line that a run comes down to says what its whole table says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import SIZES, run
+
+from zobench.errors import NotARunError
+from zobench.files import files
+from zobench.records import run_folder as store
+from zobench.records.result import RunResult
+from zobench.records.summary_line import read_headline, read_headlines
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    folder = tmp_path_factory.mktemp("runs")
+    return run(folder, optimizer="adam", overrides={**SIZES, "optimizer": {"lr": 0.05}}, seed=4)
+
+
+def test_it_has_the_values_of_the_last_row_of_the_table(stored: RunResult) -> None:
+    found = read_headline(stored.run_dir)
+    last = stored.scores[-1]
+    assert stored.fpq is not None
+    assert found.values["fpq"] == stored.fpq.value
+    assert found.values["recovery"] == last.recovery.value
+    for name in ("eo_n", "eo_p", "di_gap_tpr", "accuracy"):
+        assert found.values[name] == last.metrics[name].value
+    assert (found.optimizer, found.seed, found.spent) == ("adam lr=0.05", 4, 400 - 400 % 30)
+
+
+def test_a_run_that_keeps_none_is_computed_and_an_unfinished_one_has_none(
+    stored: RunResult, tmp_path: Path
+) -> None:
+    for name in ("older", "stopped"):
+        shutil.copytree(stored.run_dir, tmp_path / name)
+        manifest = files.read_json(tmp_path / name / store.MANIFEST)
+        del manifest["headline"]
+        manifest["status"] = "done" if name == "older" else "interrupted"
+        files.write_json(tmp_path / name / store.MANIFEST, manifest)
+    older, stopped = read_headlines(tmp_path)
+    assert older.values == read_headline(stored.run_dir).values
+    assert stopped.values == {}
+    assert stopped.spent == older.spent
+    with pytest.raises(NotARunError, match="holds none"):
+        list(read_headlines(tmp_path / "older" / "snapshots"))
+
+
+def test_show_lists_the_runs_of_a_folder(stored: RunResult) -> None:
+    words = [sys.executable, "-m", "zobench", "show", str(stored.run_dir.parent)]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "adam lr=0.05" in shown.stdout
+    as_json = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
+    (row,) = json.loads(as_json.stdout)
+    assert row["recovery"] == stored.recovery
+    assert row["folder"] == str(stored.run_dir)

@@ -1,0 +1,269 @@
+"""Runs at a URL: a real S3 server on 127.0.0.1, machines that share nothing but it, torn uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+from twins import same_runs
+
+from zobench.errors import ConfigError, StoreError
+from zobench.records import run_folder as store
+from zobench.records.urls import copies as places
+
+pytestmark = pytest.mark.lengthy
+
+Write = Callable[..., Path]
+Machine = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[s3fs.S3FileSystem]:
+    """An empty bucket called ``bench``."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "ZOBENCH_CACHE": str(tmp_path / "cache"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    system = s3fs.S3FileSystem()
+    system.mkdir("bench")
+    yield system
+    system.rm("bench", recursive=True)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def machine(bucket: s3fs.S3FileSystem, tmp_path: Path) -> Machine:
+    """The command on machines, each with a disk of its own."""
+
+    def call(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, "-m", "zobench", *words],
+            env={**os.environ, "ZOBENCH_CACHE": str(folder / "cache")},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return call
+
+
+URL = "s3://bench/runs"
+
+
+def test_machines_that_share_only_a_bucket_share_a_suite(
+    machine: Machine, suite_file: Write, tmp_path: Path, bucket: s3fs.S3FileSystem
+) -> None:
+    suite = str(suite_file('"random"', '"gezo"'))
+    first = machine("one", "suite", suite, "--out", URL, "--jobs", "2", "--cpus-per-run", "1")
+    assert first.returncode == 0, first.stderr
+    assert len(bucket.glob("bench/runs/*/done-*/manifest.json")) == 4
+    assert not bucket.glob("bench/runs/**/.*")
+
+    second = machine("two", "suite", suite, "--out", URL, "--json")
+    assert second.returncode == 0, second.stderr
+    assert [run["status"] for run in json.loads(second.stdout)["runs"]] == ["done"] * 4
+    assert "running" not in second.stderr
+
+    machine("three", "suite", suite, "--out", "runs", "--cpus-per-run", "1")
+    assert len(same_runs(tmp_path / "three" / "runs", places.fetch(URL))) == 4
+
+    listed = machine("four", "show", URL, "--json")
+    assert len(json.loads(listed.stdout)) == 4
+    one = machine("four", "show", f"{URL}/{Path(json.loads(listed.stdout)[0]['folder']).name}")
+    assert "ERM" in one.stdout
+    for words in (
+        ("report", URL, "-o", "page.html"),
+        ("compare", URL, "--a", "gezo", "--b", "random"),
+        ("gate", URL, "--baseline", "baseline.json", "--update"),
+        ("gate", URL, "--baseline", "baseline.json"),
+    ):
+        found = machine("four", *words)
+        assert found.returncode == 0, found.stderr
+    assert (tmp_path / "four" / "page.html").stat().st_size > 1e6
+
+
+def test_a_run_that_one_machine_left_goes_on_at_another(
+    suite_file: Write, machine: Machine, bucket: s3fs.S3FileSystem, tmp_path: Path
+) -> None:
+    slow = ("--optimizer", "troubled", "--set", "optimizer.pause=0.3")
+    tiny = ("--encoder", "tiny", "--dataset", "tiny", "--disease", "spots", "--budget", "400")
+    sizes = ("--set", "split.train=120", "--set", "split.test_per_cell=40", "--batch-size", "10")
+    words = [sys.executable, "-m", "zobench", "run", *slow, *tiny, *sizes, "--out", URL]
+    cache = tmp_path / "one"
+    begun = subprocess.Popen(
+        words, env={**os.environ, "ZOBENCH_CACHE": str(cache)}, stderr=subprocess.PIPE, text=True
+    )
+    while not list(cache.glob("places/*/runs/*/checkpoint/*")):
+        time.sleep(0.1)
+    begun.send_signal(signal.SIGTERM)
+    assert begun.wait(60) == 130
+    said = begun.communicate()[1]
+    (state,) = bucket.glob("bench/runs/*/unfinished-*/manifest.json")
+    assert json.loads(bucket.cat_file(state))["status"] == "interrupted"
+
+    run = f"s3://{state.partition('/unfinished-')[0]}"
+    assert f"zobench resume {run}\n" in said
+    found = machine("two", "resume", run, "--json")
+    assert found.returncode == 0, found.stderr
+    bucket.invalidate_cache()
+    (end,) = bucket.glob(f"{run}/done-*")
+    assert json.loads(bucket.cat_file(f"{end}/manifest.json"))["status"] == "done"
+    assert not bucket.glob(f"{run}/unfinished-*")
+    assert not bucket.exists(f"{end}/checkpoint/state.safetensors")
+    assert machine("three", "verify", run).returncode == 0
+    assert f"zobench show {run}\n" in machine("three", "show", run).stdout
+
+
+def test_a_torn_upload_is_no_run_and_the_next_one_completes_it(
+    machine: Machine,
+    suite_file: Write,
+    bucket: s3fs.S3FileSystem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", "runs")
+    (run,) = store.run_folders(tmp_path / "one" / "runs")
+    whole = s3fs.S3FileSystem._put_file
+    left = 3
+
+    async def torn(self: Any, *words: Any, **more: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            await asyncio.sleep(1)
+            raise OSError("the line is dead")
+        return await whole(self, *words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3fs.S3FileSystem, "_put_file", torn)
+        with pytest.raises(StoreError, match="the line is dead"):
+            places.publish_run(run, URL)
+    assert bucket.find("bench/runs")
+    assert store.run_folders(places.fetch(URL)) == []
+
+    places.publish_run(run, URL)
+    (copy,) = store.run_folders(places.fetch(URL))
+    same_runs(run.parent, copy.parent)
+
+
+def test_who_publishes_second_yields(
+    machine: Machine, suite_file: Write, bucket: s3fs.S3FileSystem, tmp_path: Path
+) -> None:
+    machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", "runs")
+    (run,) = store.run_folders(tmp_path / "one" / "runs")
+    places.publish_run(run, URL)
+    before = bucket.find("bench/runs", detail=True)
+    timing = (run / "timing.jsonl").read_text()
+    (run / "timing.jsonl").write_text("{}\n")
+    places.publish_run(run, URL)
+    bucket.invalidate_cache()
+    assert bucket.find("bench/runs", detail=True) == before
+    assert (run / "timing.jsonl").read_text() == timing
+
+
+def test_a_copy_follows_what_is_there(
+    machine: Machine, suite_file: Write, bucket: s3fs.S3FileSystem, tmp_path: Path
+) -> None:
+    machine("one", "suite", str(suite_file('"random"')), "--out", "runs")
+    one, other = store.run_folders(tmp_path / "one" / "runs")
+    places.publish_run(one, URL)
+    places.publish_run(other, URL)
+    copies = store.run_folders(places.fetch(URL))
+    assert [each.name for each in copies] == [one.name, other.name]
+    before = (copies[0] / store.TRACE).stat().st_mtime_ns
+    bucket.rm(f"bench/runs/{other.name}", recursive=True)
+    copies = store.run_folders(places.fetch(URL))
+    assert [each.name for each in copies] == [one.name]
+    assert (copies[0] / store.TRACE).stat().st_mtime_ns == before  # not downloaded again
+
+
+def test_a_place_that_holds_nothing_is_called_by_its_url(
+    machine: Machine, bucket: s3fs.S3FileSystem
+) -> None:
+    for words in (("show", URL), ("report", URL), ("verify", f"{URL}/nobody")):
+        found = machine("one", *words)
+        assert found.returncode == 2, found.stderr
+        assert words[1] in " ".join(found.stderr.split())
+        assert "cache" not in found.stderr
+
+
+def test_any_filesystem_will_do(machine: Machine, suite_file: Write, tmp_path: Path) -> None:
+    url = (tmp_path / "shelf").as_uri()
+    found = machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", url)
+    assert found.returncode == 0, found.stderr
+    (end,) = (tmp_path / "shelf").glob("*/*")
+    assert store.is_done(end)
+    assert json.loads(machine("two", "show", url, "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nosuch://bench/runs", "fsspec"),
+        ("gs://bench/runs", "pip install 'zobench\\[gs\\]'"),
+    ],
+)
+def test_a_filesystem_that_is_not_installed_is_named(url: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        places.fetch(url)
+
+
+def test_what_could_not_be_published_is_published_by_the_next_call(
+    machine: Machine, suite_file: Write, tmp_path: Path
+) -> None:
+    words = ("suite", str(suite_file('"random"', seeds="1")), "--out")
+    machine("two", *words, "runs")
+    (twin,) = store.run_folders(tmp_path / "two" / "runs")
+    obstacle = tmp_path / "shelf" / twin.name
+    obstacle.parent.mkdir()
+    obstacle.write_text("a file where a folder should be")
+    torn = machine("one", *words, obstacle.parent.as_uri())
+    assert torn.returncode in (1, 3), torn.stderr
+    (run,) = (tmp_path / "one").glob(f"cache/places/*/shelf/{twin.name}")
+    before = store.read_manifest(run)
+    obstacle.unlink()
+    again = machine("one", *words, obstacle.parent.as_uri())
+    assert again.returncode == 0, again.stderr
+    (end,) = obstacle.iterdir()
+    assert store.read_manifest(end) == before  # it was not computed again
+
+
+def test_a_server_that_is_not_there_is_told(
+    machine: Machine, suite_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    found = machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", URL)
+    assert found.returncode == 3
+    assert "s3://bench/runs cannot be read or written" in found.stderr
+    assert "Traceback" not in found.stderr

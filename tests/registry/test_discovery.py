@@ -1,0 +1,135 @@
+"""The plugin layer with real entry points of throw-away modules."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
+
+import pytest
+
+from zobench.errors import ConfigError, PluginError
+from zobench.registry.discovery import KINDS, load_registry
+from zobench.registry.plugin import Plugin
+
+
+class FakeDistribution(Distribution):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read_text(self, filename: str) -> str | None:
+        return f"Metadata-Version: 2.1\nName: {self._name}\n" if filename == "METADATA" else None
+
+    def locate_file(self, path: object) -> Path:
+        return Path(str(path))
+
+
+class Shelf:
+    """Writes plugin modules and makes their entry points."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, name: str, code: str) -> EntryPoint:
+        (self._folder / f"{name}.py").write_text(code)
+        entry_point = EntryPoint(name, name, "zobench")
+        return entry_point._for(FakeDistribution(f"dist-{name}"))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield Shelf(tmp_path)
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def offering(name: str) -> str:
+    return f"""
+import zobench
+
+class Thing:
+    def __init__(self, context): self.context = context
+
+@zobench.hookimpl
+def zobench_register_optimizers():
+    return {{"{name}": zobench.Plugin(Thing, "a thing")}}
+"""
+
+
+def test_a_plugin_is_found_with_its_distribution_and_made_without_parameters(shelf: Shelf) -> None:
+    registry = load_registry([shelf.put("plug_a", offering("mine"))])
+    offer, argument = registry.find("optimizers", "mine")
+    assert (offer.distribution, argument) == ("dist-plug_a", "")
+    assert offer.plugin.make("context", {}, "optimizer").context == "context"
+    with pytest.raises(ConfigError, match="has no parameter 'x'; it has no parameters"):
+        offer.plugin.make("context", {"x": 1}, "optimizer")
+
+
+def test_a_name_taken_twice_names_both_distributions(shelf: Shelf) -> None:
+    points = [shelf.put("plug_b", offering("same")), shelf.put("plug_c", offering("same"))]
+    with pytest.raises(PluginError, match=r"'same': dist-plug_b and dist-plug_c"):
+        load_registry(points)
+
+
+def test_a_broken_import_names_the_distribution(shelf: Shelf) -> None:
+    with pytest.raises(PluginError, match=r"dist-plug_d.*ModuleNotFoundError.*nowhere"):
+        load_registry([shelf.put("plug_d", "import nowhere")])
+
+
+@pytest.mark.parametrize("decorated", [True, False])
+def test_a_misspelled_hook_names_the_nearest_one(shelf: Shelf, decorated: bool) -> None:
+    mark = "@zobench.hookimpl\n" if decorated else ""
+    code = f"import zobench\n{mark}def zobench_register_optimisers(): return {{}}"
+    with pytest.raises(PluginError, match=r"dist-plug_e.*mean 'zobench_register_optimizers'"):
+        load_registry([shelf.put("plug_e", code)])
+
+
+def test_a_hook_without_its_decorator_does_not_vanish(shelf: Shelf) -> None:
+    code = "def zobench_register_datasets(): return {}"
+    with pytest.raises(PluginError, match=r"dist-plug_f.*lacks the\s+@zobench.hookimpl"):
+        load_registry([shelf.put("plug_f", code)])
+
+
+@pytest.mark.parametrize("answer", ["None", "['gezo']", "{'a': 3}"])
+def test_a_hook_that_answers_nonsense_names_the_distribution(shelf: Shelf, answer: str) -> None:
+    code = f"import zobench\n@zobench.hookimpl\ndef zobench_register_encoders(): return {answer}"
+    with pytest.raises(PluginError, match=r"dist-plug_g.*must return a mapping"):
+        load_registry([shelf.put("plug_g", code)])
+
+
+def test_a_hook_that_fails_names_the_distribution(shelf: Shelf) -> None:
+    code = "import zobench\n@zobench.hookimpl\ndef zobench_register_encoders(): return 1 / 0"
+    with pytest.raises(PluginError, match=r"dist-plug_h.*ZeroDivisionError"):
+        load_registry([shelf.put("plug_h", code)])
+
+
+def test_every_registered_plugin_can_be_imported_and_declares_its_parameters() -> None:
+    registry = load_registry()
+    for kind in KINDS:
+        for offer in registry.offers[kind].values():
+            assert offer.plugin.summary
+            assert isinstance(offer.plugin.parameters(), type)
+
+
+def test_arguments_after_a_colon_are_required_or_refused() -> None:
+    registry = load_registry()
+    assert registry.find("encoders", "timm:resnet18")[1] == "resnet18"
+    with pytest.raises(ConfigError, match="timm:<model>"):
+        registry.find("encoders", "timm")
+    with pytest.raises(ConfigError, match="takes nothing after a colon"):
+        registry.find("encoders", "vit-mae:large")
+
+
+def test_an_unknown_name_gets_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer 'gezoo' is not known \(did you mean 'gezo'"):
+        load_registry().find("optimizers", "gezoo")
+
+
+def test_parameters_that_are_no_dataclass_are_refused() -> None:
+    def target(context: object, parameters: int) -> None: ...
+
+    with pytest.raises(PluginError, match="must be a dataclass"):
+        Plugin(target, "x").parameters()

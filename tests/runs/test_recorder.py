@@ -1,0 +1,71 @@
+"""A recorded run is replayed without its encoder, and what was not recorded is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SIZES, TinyEncoder, config, tiny_registry
+from torch import Tensor
+
+from zobench.errors import ConfigError, EncoderError
+from zobench.files import files
+from zobench.records import run_folder as store
+from zobench.records.result import RunResult
+from zobench.runs.lifecycle import resume_run, start_run
+from zobench.runs.recorder import ANSWERS, replay_run
+
+
+def recorded(tmp_path: Path, optimizer: str, encoder: Any = None, **settings: Any) -> RunResult:
+    wanted = config(optimizer, {**SIZES, "optimizer": settings})
+    registry = tiny_registry(encoder=encoder)
+    return start_run(wanted, tmp_path / "runs", registry=registry, record=True)
+
+
+@pytest.mark.parametrize("optimizer", ["gezo", "adam", "kalman", "nevergrad:OnePlusOne"])
+def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None:
+    settings = {"samples": 2} if optimizer == "gezo" else {}
+    run = recorded(tmp_path, optimizer, **settings)
+    found = replay_run(run.run_dir)  # the real registry has no encoder called tiny
+    assert found.same_edit
+    assert found.queries == run.ledger["optimize"]["queries"]
+    assert found.asks == len(files.read_rows(run.run_dir / store.TRACE))
+
+
+def test_what_was_not_recorded_is_refused_with_its_number(tmp_path: Path) -> None:
+    run = recorded(tmp_path, "random")
+    manifest = files.read_json(run.run_dir / store.MANIFEST)
+    manifest["config"]["overrides"]["optimizer"] = {"step": 0.02}
+    files.write_json(run.run_dir / store.MANIFEST, manifest)
+    with pytest.raises(ConfigError, match="ask 1 was not recorded"):
+        replay_run(run.run_dir)
+
+
+def test_a_run_without_a_record_says_how_to_make_one(tmp_path: Path) -> None:
+    run = recorded(tmp_path, "random")
+    for each in (run.run_dir / ANSWERS).iterdir():
+        each.unlink()
+    (run.run_dir / ANSWERS).rmdir()
+    words = [sys.executable, "-m", "zobench", "replay", str(run.run_dir)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--record" in done.stderr
+
+
+def test_a_resumed_run_goes_on_recording(tmp_path: Path) -> None:
+    class Failing(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            answer = super().embed(images)
+            return answer / 0 if sum(self.calls) > 400 else answer
+
+    with pytest.raises(EncoderError):
+        recorded(tmp_path, "random", encoder=lambda request: Failing())
+    (folder,) = (tmp_path / "runs").iterdir()
+    resume_run(folder, registry=tiny_registry())
+    words = [sys.executable, "-m", "zobench", "replay", str(folder), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"asks": 8, "queries": 400, "same_edit": True}

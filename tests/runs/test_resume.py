@@ -1,0 +1,144 @@
+"""Runs that break, are stopped or crash: nothing is lost, and they end as if nothing had been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import TinyEncoder, run, tiny_registry
+from torch import Tensor
+
+import zobench
+from zobench.contracts.listener import Silence
+from zobench.errors import ConfigError, EncoderError, Interrupted
+from zobench.files import files
+from zobench.records import run_folder as store
+
+
+class Failing(TinyEncoder):
+    """Answers NaN from its n-th image on."""
+
+    after = 300
+
+    def embed(self, images: Tensor) -> Tensor:
+        answer = super().embed(images)
+        if sum(self.calls) > self.after:
+            answer[-1] = torch.nan
+        return answer
+
+
+def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    with pytest.raises(EncoderError, match="NaN"):
+        run(tmp_path / "broken", tiny_registry(encoder=lambda request: Failing()))
+    (folder,) = (tmp_path / "broken").iterdir()
+    partial = zobench.show(folder)
+    assert partial.status == "failed"
+    assert 0 < partial.ledger["optimize"]["queries"] < 400
+    assert (
+        len(files.read_rows(folder / store.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
+    )
+    assert "NaN" in store.read_manifest(folder)["error"]
+    result = zobench.resume(folder, registry=tiny_registry())
+    assert result.status == "done"
+    for name in (store.TRACE, "edit.npy"):
+        assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
+    assert result.scores == whole.scores
+
+
+class StopAfter(Silence):
+    """Presses Ctrl-C, so to speak, once enough queries are spent."""
+
+    def __init__(self, queries: int) -> None:
+        self._queries = queries
+        self._phase = ""
+
+    def phase(self, name: str, total: int) -> None:
+        self._phase = name
+
+    def update(self, done: int, **figures: float) -> None:
+        if self._phase == "optimize" and done >= self._queries:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+            self._queries = 10**9
+
+
+@pytest.mark.parametrize("queries", [40, 200])
+def test_ctrl_c_saves_and_resume_gives_the_same_bytes(tmp_path: Path, queries: int) -> None:
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Interrupted, match="zobench resume"):
+        run(tmp_path / "cut", listener=StopAfter(queries))
+    (folder,) = (tmp_path / "cut").iterdir()
+    partial = zobench.show(folder)
+    assert partial.status == "interrupted"
+    assert partial.ledger["optimize"]["queries"] == queries
+    result = zobench.resume(folder, registry=tiny_registry())
+    for name in (store.TRACE, "edit.npy"):
+        assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
+    assert result.scores == whole.scores
+    assert result.fpq == whole.fpq
+    assert result.ledger == whole.ledger
+
+
+def test_resuming_on_another_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, listener=StopAfter(40))
+    (folder,) = tmp_path.iterdir()
+
+    def changed(request: object) -> TinyEncoder:
+        encoder = TinyEncoder()
+        encoder.spec = replace(encoder.spec, digest="other")
+        return encoder
+
+    with pytest.raises(ConfigError, match="the encoder is not what it was"):
+        zobench.resume(folder, registry=tiny_registry(encoder=changed))
+
+
+def test_resuming_a_finished_run_only_reads_it(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert zobench.resume(result.run_dir, registry=tiny_registry()) == result
+
+
+def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is read again under the lock: the first reading may be stale."""
+    result = run(tmp_path)
+    before = {path: path.read_bytes() for path in result.run_dir.rglob("*") if path.is_file()}
+    real, calls = store.read_manifest, []
+
+    def stale_at_first(folder: Path) -> dict[str, Any]:
+        calls.append(folder)
+        manifest = real(folder)
+        return {**manifest, "status": "running"} if len(calls) == 1 else manifest
+
+    monkeypatch.setattr(store, "read_manifest", stale_at_first)
+    assert zobench.resume(result.run_dir, registry=tiny_registry()).status == "done"
+    assert {p: p.read_bytes() for p in result.run_dir.rglob("*") if p.is_file()} == before
+
+
+def test_resuming_with_other_parameters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, listener=StopAfter(40))
+    (folder,) = tmp_path.iterdir()
+    manifest = store.read_manifest(folder)
+    manifest["config"]["overrides"]["optimizer"]["step"] = "0.5"
+    files.write_json(folder / store.MANIFEST, manifest)
+    with pytest.raises(ConfigError, match="the set of parameters is not what it was"):
+        zobench.resume(folder, registry=tiny_registry())
+
+
+def test_a_plugin_that_crashes_leaves_a_folder_that_says_so(tmp_path: Path) -> None:
+    class Crashing(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            raise KeyError("oops")
+
+    with pytest.raises(KeyError):
+        run(tmp_path, tiny_registry(encoder=lambda request: Crashing()))
+    (folder,) = tmp_path.iterdir()
+    assert store.read_manifest(folder)["status"] == "failed"
+    assert "KeyError" in store.read_manifest(folder)["error"]

@@ -1,0 +1,211 @@
+"""Whole runs on a tiny encoder and dataset: the loop, the store, the scorer and their numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import SIZES, TinyEncoder, run, tiny_registry
+from torch import Tensor
+
+import zobench
+from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
+from zobench.errors import ConfigError, PluginError
+from zobench.measures.group_rates import Predictions, metrics
+from zobench.records import run_folder as store
+from zobench.runs.loop import snapshot_schedule
+
+
+def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.status == "done"
+    assert result.scores[0].queries == 0
+    assert result.scores[-1].queries == 400
+    assert result.fpq is not None
+    assert result.ledger["optimize"]["queries"] == 400
+    assert result.ledger["setup"]["queries"] == 120
+    edits = [store.read_snapshot(result.run_dir, score.queries) for score in result.scores[1:]]
+    distinct = {edit.numpy().tobytes() for edit in edits if edit.any()}
+    images = 160 + len(distinct) * (160 + 120)
+    assert result.ledger["score"]["forward"] == images
+    assert not (result.run_dir / "checkpoint").exists()
+    for name in ("edit.npy", "edit.png", "before-after.png"):
+        assert (result.run_dir / name).stat().st_size > 0
+
+
+def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
+    """Neither the first nor the one that it moved to is embedded again; the rows are all there."""
+
+    class Sluggish:
+        feedback = "value"
+
+        def __init__(self, context: OptimizerContext) -> None:
+            self.shape, self.asks = context.space.shape, 0
+
+        def ask(self) -> Ask:
+            return Ask(torch.zeros(1, *self.shape), np.array([self.asks]))
+
+        def tell(self, ask: Ask, answer: Answer) -> None:
+            self.asks += 1
+
+        def recommend(self) -> Tensor:
+            return torch.full(self.shape, 0.1 if self.asks > 5 else 0.0)
+
+        def state_dict(self) -> dict[str, int]:
+            return {"asks": self.asks}
+
+    result = run(tmp_path, tiny_registry(optimizer=Sluggish), optimizer="mine", overrides=SIZES)
+    assert [score.queries for score in result.scores] == [0, 10, 30, 70, 160, 400]
+    assert result.ledger["score"]["forward"] == 160 + 160 + 120
+    erm, one, two, *moved = (score.metrics for score in result.scores)
+    assert erm == one == two
+    assert moved == [moved[0]] * 3
+    assert moved[0] != erm
+
+
+def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    raw = json.loads((result.run_dir / store.SCORES).read_text())
+    for score, edit in zip(result.scores, raw["edits"], strict=True):
+        columns = {k: np.array(v) for k, v in raw["test"].items()}
+        found = metrics(
+            Predictions(np.array(edit["score"]), columns["label"], columns["sensitive"])
+        )
+        for name, estimate in score.metrics.items():
+            assert estimate.value == pytest.approx(found[name][0])
+            assert estimate.low <= estimate.value <= estimate.high
+        assert score.recovery.low <= score.recovery.value <= score.recovery.high
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
+    runs = [run(tmp_path, seed=seed).run_dir for seed in (3, 3, 4)]
+    traces = [(folder / store.TRACE).read_bytes() for folder in runs]
+    assert traces[0] == traces[1] != traces[2]
+    edits = [np.load(folder / "edit.npy") for folder in runs]
+    assert np.array_equal(edits[0], edits[1])
+
+
+def test_parts_draw_from_independent_streams(tmp_path: Path) -> None:
+    """An optimizer that draws more must not change the split, and so not ERM."""
+    results = [
+        run(tmp_path, overrides={**SIZES, "optimizer": {"samples": samples}}) for samples in (1, 5)
+    ]
+    assert results[0].scores[0].metrics == results[1].scores[0].metrics
+
+
+def test_snapshots_are_log_spaced_and_end_at_the_budget() -> None:
+    assert snapshot_schedule(10, 1000, 3) == [10, 100, 1000]
+    assert snapshot_schedule(64, 12_800, 1) == [12_800]
+    schedule = snapshot_schedule(64, 12_800, 7)
+    assert schedule == sorted(schedule)
+    assert schedule[-1] == 12_800
+
+
+def test_a_budget_below_the_first_batch_says_what_it_costs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"budget is 30.*costs 40 queries"):
+        run(tmp_path, budget=30)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_larger_than_the_training_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size is 200"):
+        run(tmp_path, batch_size=200, budget=4000)
+
+
+def test_json_holds_what_it_promises(tmp_path: Path) -> None:
+    found = json.loads(json.dumps(run(tmp_path).as_dict(), allow_nan=False))
+    assert {
+        "run_id",
+        "run_dir",
+        "status",
+        "config",
+        "ledger",
+        "scores",
+        "recovery",
+        "fpq",
+        "wall_seconds",
+        "encoder_seconds",
+    } <= set(found)
+    assert set(found["ledger"]) == {"setup", "optimize", "score"}
+    for score in found["scores"]:
+        for name in ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "accuracy"):
+            assert set(score[name]) == {"value", "low", "high"}
+
+
+def test_a_gradient_optimizer_is_refused_before_anything_on_a_black_box(tmp_path: Path) -> None:
+    def black_box(request: object) -> TinyEncoder:
+        encoder = TinyEncoder()
+        encoder.spec = replace(encoder.spec, differentiable=False)
+        return encoder
+
+    with pytest.raises(ConfigError, match="needs gradients"):
+        run(tmp_path, tiny_registry(encoder=black_box), optimizer="adam", overrides=SIZES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_white_box_adam_pays_for_its_gradients(tmp_path: Path) -> None:
+    result = run(tmp_path, optimizer="adam", overrides=SIZES, budget=400, backward_cost=3)
+    counts = result.ledger["optimize"]
+    assert counts["forward"] == counts["backward"] == 100
+    assert counts["queries"] == 400
+
+
+def test_a_recommendation_of_the_wrong_shape_is_the_plugins_fault(tmp_path: Path) -> None:
+    from zobench_plugins.optimizers.gezo import Gezo, GezoParameters
+
+    class Wrong(Gezo):
+        def recommend(self) -> Tensor:
+            return torch.zeros(3)
+
+    def target(context: Any, parameters: GezoParameters) -> Wrong:
+        return Wrong(context, parameters)
+
+    target.__module__ = "zobench_plugins.optimizers.gezo"
+    with pytest.raises(PluginError, match="recommended a point of shape"):
+        run(tmp_path, tiny_registry(optimizer=target), optimizer="mine")
+
+
+def test_asks_that_are_none_are_the_plugins_fault(tmp_path: Path) -> None:
+    class Bare:
+        feedback = "value"
+
+        def __init__(self, context: OptimizerContext) -> None:
+            self.shape = context.space.shape
+
+        def ask(self) -> Tensor:
+            return torch.zeros(1, *self.shape)
+
+    with pytest.raises(PluginError, match=r"ask\(\) returned Tensor; it must return"):
+        run(tmp_path, tiny_registry(optimizer=Bare), optimizer="mine", overrides=SIZES)
+
+
+def test_no_file_of_a_run_is_a_pickle(tmp_path: Path) -> None:
+    import pickle
+
+    for path in run(tmp_path).run_dir.rglob("*"):
+        if path.is_file():
+            with pytest.raises(
+                (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError)
+            ):
+                pickle.loads(path.read_bytes())
+
+
+def test_a_path_may_be_given_as_a_path(tmp_path: Path) -> None:
+    config = zobench.RunConfig(data_root=tmp_path)
+    assert config.data_root == str(tmp_path)
+    json.dumps(config.as_dict())
+
+
+def test_a_dataset_of_another_shape_than_the_encoders_is_refused(tmp_path: Path) -> None:
+    def wide(request: object) -> TinyEncoder:
+        encoder = TinyEncoder()
+        encoder.spec = replace(encoder.spec, image_shape=(1, 8, 16))
+        return encoder
+
+    with pytest.raises(PluginError, match="gives images of shape"):
+        run(tmp_path, tiny_registry(encoder=wide))

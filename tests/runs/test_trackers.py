@@ -1,0 +1,162 @@
+"""Trackers are told what is safe on disk, once; one that fails harms nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import SIZES, TinyEncoder, config, run, tiny_registry
+from torch import Tensor
+
+import zobench
+from zobench.contracts.listener import Silence
+from zobench.contracts.tracker import TrackerRequest
+from zobench.errors import ConfigError, EncoderError
+from zobench.files import files
+from zobench.records import run_folder as store
+from zobench.registry.discovery import Offer, Registry
+from zobench.registry.plugin import Plugin
+from zobench.runs.lifecycle import resume_run, start_run
+
+CONFIG = config("random")
+
+
+class Diary:
+    """Writes down what it is told."""
+
+    pages: list[tuple[str, Any]]
+
+    def __init__(self, request: TrackerRequest) -> None:
+        self.argument = request.argument
+
+    def started(self, manifest: Mapping[str, Any], rows: Sequence[files.Json]) -> None:
+        self.pages.append(("started", [row["ask"] for row in rows]))
+
+    def rows(self, rows: Sequence[files.Json]) -> None:
+        if self.argument == "fails":
+            raise OSError("the server is down")
+        self.pages.append(("rows", [row["ask"] for row in rows]))
+
+    def snapshot(self, queries: int, path: Path) -> None:
+        assert path.is_file()
+        self.pages.append(("snapshot", queries))
+
+    def ended(self, status: str, result: Mapping[str, Any] | None) -> None:
+        self.pages.append(("ended", (status, result)))
+
+
+def registry(pages: list[tuple[str, Any]], **more: Any) -> Registry:
+    tracker = type("Mine", (Diary,), {"pages": pages})
+    offers: dict[Any, Any] = dict(tiny_registry(**more).offers)
+    plugin = Plugin(tracker, "test", argument="how")
+    offers["trackers"] = {**offers["trackers"], "diary": Offer("diary", plugin, "tests")}
+    return Registry(offers)
+
+
+def told(pages: list[tuple[str, Any]], what: str) -> list[Any]:
+    return [content for name, content in pages if name == what]
+
+
+def test_a_tracker_hears_every_row_and_snapshot_once_and_the_result(tmp_path: Path) -> None:
+    pages: list[tuple[str, Any]] = []
+    result = start_run(CONFIG, tmp_path, registry=registry(pages), trackers=["diary:well"])
+    stored = [row["ask"] for row in files.read_rows(result.run_dir / store.TRACE)]
+    assert [ask for rows in told(pages, "rows") for ask in rows] == stored
+    assert told(pages, "snapshot") == store.snapshot_queries(result.run_dir)
+    assert told(pages, "started") == [[]]
+    assert told(pages, "ended") == [("done", result.as_dict())]
+
+
+def test_a_resumed_run_tells_what_was_there_and_then_the_rest(tmp_path: Path) -> None:
+    class Failing(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            answer = super().embed(images)
+            return answer / 0 if sum(self.calls) > 400 else answer
+
+    pages: list[tuple[str, Any]] = []
+    with pytest.raises(EncoderError):
+        start_run(
+            CONFIG,
+            tmp_path,
+            registry=registry(pages, encoder=lambda request: Failing()),
+            trackers=["diary:well"],
+        )
+    assert told(pages, "ended") == [("failed", None)]
+    (folder,) = tmp_path.iterdir()
+    resume_run(folder, registry=registry(pages), trackers=["diary:well"])
+    (before,) = [rows for rows in told(pages, "started") if rows]
+    assert 0 < len(before) < 8
+    heard = [ask for rows in told(pages, "rows") for ask in rows]
+    assert heard == [row["ask"] for row in files.read_rows(folder / store.TRACE)]
+    assert before == heard[: len(before)]
+
+
+def test_a_tracker_that_raises_is_told_of_and_switched_off(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Listening(Silence):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    pages: list[tuple[str, Any]] = []
+    result = start_run(
+        CONFIG,
+        tmp_path,
+        registry=registry(pages),
+        listener=Listening(),
+        trackers=["diary:fails", "diary:well"],
+    )
+    assert result.status == "done"
+    (note,) = notes
+    assert "diary:fails" in note
+    assert "the server is down" in note
+    assert len(told(pages, "ended")) == 1
+    without = run(tmp_path / "without", optimizer="random", overrides=SIZES)
+    assert result.scores == without.scores
+
+
+def test_an_unknown_tracker_is_refused_before_anything_begins(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'tensorboard'"):
+        start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorbord"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_gets_curves_that_it_can_read(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    result = start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
+    (events,) = (result.run_dir / "tensorboard").glob("events.*")
+    content = events.read_bytes()
+    for tag in (b"optimize/value_mean", b"score/eo_p", b"edit", b"config"):
+        assert tag in content
+    assert zobench.show(result.run_dir).status == "done"
+
+
+def test_a_tracker_that_lacks_its_package_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"zobench\[tensorboard\]"):
+        start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    from zobench_plugins.trackers.tensorboard import TensorBoard
+
+    result = start_run(CONFIG, tmp_path, registry=registry([]))
+    rows = files.read_rows(result.run_dir / store.TRACE)
+    heard: list[int] = []
+
+    class Heard(TensorBoard):
+        def rows(self, rows: Sequence[files.Json]) -> None:
+            heard.extend(row["ask"] for row in rows)
+            super().rows(rows)
+
+    for there in (rows[:2], rows[:5], rows):  # followed, not followed for a while, and again
+        tracker = Heard(TrackerRequest("", result.run_dir))
+        tracker.started(result.manifest, there)
+        tracker.ended("interrupted", None)
+    assert heard == [row["ask"] for row in rows]

@@ -1,0 +1,127 @@
+"""A stored run that is what its config makes, and some that are not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import SIZES, TinyEncoder, run, tiny_registry
+from torch import Tensor
+
+from zobench.errors import ConfigError, EncoderError
+from zobench.files import files
+from zobench.records import run_folder as store
+from zobench.registry.discovery import Registry
+from zobench.runs.verify import Verification, verify_run
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def verified(folder: Path, registry: Registry | None = None, queries: int = 200) -> Verification:
+    return verify_run(folder, queries, registry=registry or tiny_registry())
+
+
+def test_a_run_is_verified_to_the_last_bit_and_left_alone(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs").run_dir
+    before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    found = verified(folder)
+    assert found.holds
+    assert found.difference == 0
+    assert 200 <= found.queries < 260
+    assert found.snapshots >= 1
+    assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
+    everything = verified(folder, queries=10**9)
+    assert everything.holds
+    assert everything.queries == 400
+
+
+def test_a_changed_value_is_found_where_it_is(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs").run_dir
+    lines = (folder / store.TRACE).read_text().splitlines()
+    row = json.loads(lines[2])
+    row["value_min"] += 0.01 * abs(row["value_min"])
+    lines[2] = json.dumps(row)
+    (folder / store.TRACE).write_text("\n".join(lines) + "\n")
+    found = verified(folder)
+    assert not found.holds
+    assert found.first == 3
+
+
+def test_a_changed_snapshot_is_found(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
+    queries = store.snapshot_queries(folder)[1]
+    path = folder / store.SNAPSHOTS / f"{queries:012d}.safetensors"
+    files.write_tensors(path, {"edit": store.read_snapshot(folder, queries) + 0.1})
+    assert not verified(folder).holds
+
+
+def test_another_encoder_under_the_same_name_is_found(tmp_path: Path) -> None:
+    class Other(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            return super().embed(images) * 1.01
+
+    folder = run(tmp_path / "runs").run_dir
+    found = verified(folder, tiny_registry(encoder=lambda request: Other()))
+    assert not found.holds
+
+
+def test_rounding_of_other_hardware_is_not_a_forgery(tmp_path: Path) -> None:
+    class Rounding(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            return torch.nextafter(super().embed(images), torch.ones(()))
+
+    folder = run(tmp_path / "runs").run_dir
+    found = verified(folder, tiny_registry(encoder=lambda request: Rounding()))
+    assert found.holds
+    assert 0 < found.difference < 1e-4
+
+
+def test_other_data_are_refused_and_an_empty_run_too(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs").run_dir
+    manifest = files.read_json(folder / store.MANIFEST)
+    manifest["dataset"]["digest"] = "other films"
+    files.write_json(folder / store.MANIFEST, manifest)
+    with pytest.raises(ConfigError, match="the dataset is not what it was"):
+        verified(folder)
+    (folder / store.TRACE).unlink()
+    with pytest.raises(ConfigError, match="nothing to verify"):
+        verified(folder)
+
+
+def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path) -> None:
+    calls = []
+
+    class Stopping(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            calls.append(len(images))
+            return super().embed(images) / (0 if sum(calls) > 350 else 1)
+
+    with pytest.raises(EncoderError):
+        run(tmp_path / "runs", tiny_registry(encoder=lambda request: Stopping()))
+    (folder,) = store.run_folders(tmp_path / "runs")
+    spent = files.read_rows(folder / store.TRACE)[-1]["queries"]
+    assert 0 < spent < 400
+    calls.clear()
+
+    class Counting(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            calls.append(len(images))
+            return super().embed(images)
+
+    found = verified(folder, tiny_registry(encoder=lambda request: Counting()), queries=1280)
+    assert found.holds
+    assert found.queries == spent
+    train = len(files.read_tensors(folder / store.SETUP)[0]["clean"])
+    assert sum(calls) <= train + spent + 100  # and not the whole budget
+
+
+def test_a_snapshot_that_is_missing_is_found(tmp_path: Path) -> None:
+    folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
+    queries = store.snapshot_queries(folder)[0]
+    (folder / store.SNAPSHOTS / f"{queries:012d}.safetensors").unlink()
+    assert not verified(folder).holds

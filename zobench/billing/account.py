@@ -1,0 +1,276 @@
+"""Accounts: where a rented encoder notes every request, and keeps what was answered but not used yet.
+
+Answers that the run has not put into a checkpoint lie in ``paid/`` beside the bill, so that a resumed
+run does not ask, and pay, for them again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from zobench.contracts.encoder import Encoder
+from zobench.contracts.listener import Listener
+from zobench.errors import ConfigError, CostReached, StoreError
+from zobench.files import files
+
+from .bill import BILL, Bill, Purpose, Tally
+
+Floats = NDArray[np.float32]
+
+PAID = "paid"
+FIRST = "first.npy"
+"""End of the names of what is kept for a run's whole life; all else is forgotten once used."""
+
+UNKNOWN = "the process ended before the outcome was known"
+
+
+class Account:
+    """Keeps the bill of one run; safe to use from several threads.
+
+    Attributes:
+        purpose: What requests are made for from here on.
+        price: Of an image.
+        limit: What all images together may cost; 0 for no limit.
+    """
+
+    def __init__(self, folder: Path | None = None, price: float = 0.0, limit: float = 0.0) -> None:
+        """Opens the bill in a folder and completes what a killed process left open.
+
+        Args:
+            folder: Where the bill lies; ``None`` to keep it in memory only.
+            price: Of an image.
+            limit: What all images together may cost; 0 for no limit.
+
+        Raises:
+            StoreError: The bill cannot be read or written.
+        """
+        self.purpose: Purpose = "check"
+        self.price, self.limit = price, limit
+        self._reserve: Callable[[], int] = lambda: 0
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._tally = Tally()
+        self._rows: list[files.Json] = []
+        self._paid: dict[str, Floats] = {}
+        if folder is not None:
+            self._reopen(folder)
+
+    @property
+    def bill(self) -> Bill:
+        """The bill so far."""
+        return Bill(self._tally.usage, self.price)
+
+    def affords(self, images: int, *, keeping_reserve: bool = False) -> bool:
+        """Whether so many images more stay within the limit, even if all that may be billed is."""
+        if not self.limit:
+            return True
+        payable = self.bill.total().images_payable + images
+        payable += sum(int(row["images"]) for row in self._tally.open.values())
+        payable += self.reserve if keeping_reserve else 0
+        return payable * self.price <= self.limit * (1 + 1e-12)
+
+    @property
+    def reserve(self) -> int:
+        """Images that must stay affordable when an optimizer asks, to score what it has found."""
+        return self._reserve()
+
+    def set_aside(self, reserve: Callable[[], int], *, besides: int) -> None:
+        """Reserves what scoring will cost.
+
+        Args:
+            reserve: Images that scoring sends if the optimizer ends now.
+            besides: That the run sends before it has anything to score, at the least; 0 for a run that
+                has begun, each of whose requests is checked before it leaves.
+
+        Raises:
+            ConfigError: Not even both together stay within the limit.
+        """
+        self._reserve = reserve
+        least = reserve() + besides
+        if besides and self.limit and least * self.price > self.limit:
+            raise ConfigError(
+                f"max_cost is {self.limit:g}, but a run with one snapshot sends {least:,} images, which "
+                f"cost {least * self.price:g}: clean images, one evaluation, and edited images to score "
+                "the snapshot; give more, or send fewer with --set split.train or split.test_per_cell"
+            )
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it lies in a folder."""
+        return self._folder is not None
+
+    def recall(self, key: str) -> Floats | None:
+        """An answer that was paid for but not used before the last process ended."""
+        with self._lock:
+            return self._paid.get(key)
+
+    def sent(self, key: str, images: int, size: int, *, retry: bool) -> int:
+        """Notes a request that is about to leave.
+
+        Args:
+            key: Names what is asked; equal for equal images.
+            images: In the request.
+            size: Of its body in bytes.
+            retry: Whether it repeats one that failed.
+
+        Returns:
+            The request's number.
+
+        Raises:
+            CostReached: The request could cost more than is left; it must not leave.
+        """
+        with self._lock:
+            if not self.affords(images):
+                raise CostReached(
+                    f"max_cost is {self.limit:g}; {images} more images at {self.price:g} each could "
+                    f"pass it ({self.bill.total().images_payable:,} were or may be billed)"
+                )
+            number = self._tally.requests
+            row: files.Json = {
+                "request": number,
+                "is": "sent",
+                "for": self.purpose,
+                "images": images,
+            }
+            row |= {"bytes": size, "retry": retry, "key": key}
+            self._note(row)
+            return number
+
+    def answered(self, request: int, size: int, embeddings: Floats | None = None) -> None:
+        """Notes an answer of ``size`` bytes; embeddings ``(images, D)`` are kept until used."""
+        with self._lock:
+            key = self._tally.open[request]["key"]
+            if embeddings is not None:
+                self._paid[key] = embeddings
+                if self._folder is not None:
+                    _write_array(self._paid_file(key), embeddings)
+            self._note({"request": request, "is": "answered", "bytes": size})
+
+    def failed(self, request: int, why: str, *, billed: bool, left: bool = True) -> None:
+        """Notes a failure, whether the service may bill it nevertheless, and whether it left at all."""
+        row: files.Json = {"request": request, "is": "failed", "maybe_billed": billed, "why": why}
+        with self._lock:
+            self._note(row if left else {**row, "left": False})
+
+    def settle(self) -> None:
+        """Forgets kept answers: what was made of them is safe elsewhere."""
+        with self._lock:
+            for key in self._paid:
+                if self._folder is not None:
+                    self._paid_file(key).unlink(missing_ok=True)
+            self._paid.clear()
+
+    def take_over(self, other: Account) -> None:
+        """Adds what another account noted, such as that of an encoder before its run began."""
+        numbers: dict[int, int] = {}
+        with self._lock:
+            for row in other._rows:
+                if row["is"] == "sent":
+                    numbers[row["request"]] = self._tally.requests
+                self._note({**row, "request": numbers[row["request"]]})
+
+    def kept(self, name: str) -> Floats | None:
+        """What was kept under a name for the run's whole life; ``None`` if nothing was.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        if self._folder is None:
+            return None
+        path = self._folder / PAID / f"{name}.{FIRST}"
+        if not path.exists():
+            return None
+        try:
+            with files.disk_errors(path):
+                found: Floats = np.load(path, allow_pickle=False)
+        except (EOFError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}; start a new run") from error
+        return found
+
+    def first(self, name: str, values: Floats) -> Floats:
+        """What was kept under a name before; these values, kept from now on, if nothing was."""
+        found = self.kept(name)
+        if found is not None:
+            return found
+        if self._folder is not None:
+            _write_array(self._folder / PAID / f"{name}.{FIRST}", values)
+        return values
+
+    def _reopen(self, folder: Path) -> None:
+        path = folder / BILL
+        files.keep_rows(path, self._tally.read(path))
+        for file in (folder / PAID).glob("*.npy"):
+            with suppress(EOFError, OSError, ValueError):  # a damaged one is asked again
+                if not file.name.endswith(FIRST):
+                    self._paid[file.stem] = np.load(file, allow_pickle=False)
+        for number, row in list(self._tally.open.items()):
+            if row["key"] in self._paid:  # the answer came, its note did not
+                self._note({"request": number, "is": "answered", "bytes": 0})
+            else:
+                failure = {"is": "failed", "maybe_billed": True, "why": UNKNOWN}
+                self._note({"request": number, **failure})
+
+    def _note(self, row: files.Json) -> None:
+        self._tally.add(row)
+        if self._folder is None:
+            self._rows.append(row)  # to be taken over
+        else:
+            path = self._folder / BILL
+            with files.disk_errors(path), path.open("ab", buffering=0) as file:
+                file.write(orjson.dumps(row) + b"\n")
+
+    def _paid_file(self, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / PAID / f"{key}.npy"
+
+
+@runtime_checkable
+class PaidEncoder(Encoder, Protocol):
+    """An encoder that somebody bills: it notes all that it asks in the account it is given.
+
+    It begins with an account of its own, which the run's account takes over.
+    """
+
+    def open_account(self, account: Account) -> None:
+        """Notes everything in this account from here on.
+
+        Raises:
+            EncoderError: The service is not what it was when the account's run began.
+        """
+        ...
+
+    @property
+    def account(self) -> Account:
+        """Where everything is noted."""
+        ...
+
+
+def close_and_tell(encoder: Encoder, listener: Listener) -> None:
+    """Lets an encoder go that no run keeps a bill of, and notes what its service was asked."""
+    encoder.close()
+    if isinstance(encoder, PaidEncoder):
+        told = encoder.account.bill.as_dict()
+        total = told["total"]
+        words = (
+            f"{encoder.spec.name} was sent {total['images_sent']:,} images: "
+            f"{total['images_billed']:,} are billed, {total['images_maybe_billed']:,} may be"
+        )
+        cost = f", at most {told['cost_at_most']:,.2f} in all" if told["price"] else ""
+        listener.note(words + cost)
+
+
+def _write_array(path: Path, values: Floats) -> None:
+    with files.disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        with draft.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+        draft.replace(path)

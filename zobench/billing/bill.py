@@ -1,0 +1,155 @@
+"""The bill of a rented encoder: what it was sent, what it answered, and what it may charge for.
+
+It lies in ``bill.jsonl`` of the run folder: a row before a request leaves (``sent``), and one when its
+outcome is known (``answered`` or ``failed``). A request without an outcome, because the process was
+killed, may have been billed, and counts as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from zobench.errors import StoreError
+from zobench.files import files
+
+Purpose = Literal["check", "setup", "optimize", "score"]
+
+BILL = "bill.jsonl"
+PURPOSES: tuple[Purpose, ...] = ("check", "setup", "optimize", "score")
+"""``check`` is what the encoder asks on its own: what it is, and whether it is still the same."""
+
+
+@dataclass
+class Usage:
+    """What was asked of a service for one purpose.
+
+    Attributes:
+        requests: Attempts, retries and those that found no connection included.
+        retries: Requests that repeated one that had failed.
+        images_sent: Images in those that left.
+        images_billed: Images that were answered: billed for certain.
+        images_maybe_billed: Images in requests that failed in a way that leaves it open whether the
+            service did its work, such as a time-out.
+        bytes_sent: Bodies of those that left.
+        bytes_received: Bodies of answers.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    images_sent: int = 0
+    images_billed: int = 0
+    images_maybe_billed: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    @property
+    def images_payable(self) -> int:
+        """Images billed for certain or perhaps: what a cautious payer reckons with."""
+        return self.images_billed + self.images_maybe_billed
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a run asked of a service in all.
+
+    Attributes:
+        usage: By purpose.
+        price: Of an image; 0 where none was set.
+    """
+
+    usage: Mapping[Purpose, Usage]
+    price: float
+
+    def total(self) -> Usage:
+        """Of all purposes."""
+        found = Usage()
+        for each in self.usage.values():
+            for name, value in asdict(each).items():
+                setattr(found, name, getattr(found, name) + value)
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        total = self.total()
+        return {
+            **{purpose: asdict(usage) for purpose, usage in self.usage.items()},
+            "total": asdict(total),
+            "price": self.price,
+            "cost": total.images_billed * self.price,
+            "cost_at_most": total.images_payable * self.price,
+        }
+
+
+class Tally:
+    """Adds up the rows of a bill.
+
+    Attributes:
+        usage: By purpose.
+        open: Requests whose outcome is not known, by number.
+        requests: Number of the next request.
+    """
+
+    def __init__(self) -> None:
+        self.usage: dict[Purpose, Usage] = {purpose: Usage() for purpose in PURPOSES}
+        self.open: dict[int, files.Json] = {}
+        self.requests = 0
+
+    def read(self, path: Path) -> int:
+        """Adds what lies in a file; how many rows.
+
+        Raises:
+            StoreError: The bill is damaged.
+        """
+        try:
+            rows = files.read_rows(path)
+            for row in rows:
+                self.add(row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}") from error
+        return len(rows)
+
+    def add(self, row: files.Json) -> None:
+        """Adds a row."""
+        if row["is"] == "sent":
+            self.open[row["request"]] = row
+            self.requests = row["request"] + 1
+            usage = self.usage[row["for"]]
+            usage.requests += 1
+            usage.retries += row["retry"]
+            usage.images_sent += row["images"]
+            usage.bytes_sent += row["bytes"]
+            return
+        sent = self.open.pop(row["request"])
+        usage = self.usage[sent["for"]]
+        if row["is"] == "answered":
+            usage.images_billed += sent["images"]
+            usage.bytes_received += row["bytes"]
+        elif row["maybe_billed"]:
+            usage.images_maybe_billed += sent["images"]
+        elif not row.get("left", True):
+            usage.images_sent -= sent["images"]
+            usage.bytes_sent -= sent["bytes"]
+
+    def close(self) -> None:
+        """Counts what is open as possibly billed."""
+        for row in self.open.values():
+            self.usage[row["for"]].images_maybe_billed += row["images"]
+        self.open.clear()
+
+
+def read_bill(folder: Path, price: float) -> Bill | None:
+    """The bill of a run folder; ``None`` if its encoder bills nothing. Nothing is written.
+
+    Raises:
+        StoreError: The bill is damaged.
+    """
+    path = folder / BILL
+    if not path.exists():
+        return None
+    tally = Tally()
+    tally.read(path)
+    tally.close()
+    return Bill(tally.usage, price)

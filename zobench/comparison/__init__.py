@@ -1,0 +1,1 @@
+"""Compares groups of runs with each other, and holds runs to a committed baseline."""

@@ -1,0 +1,49 @@
+"""Tables for other programs: CSV, or parquet where pyarrow is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zobench.errors import ConfigError, StoreError
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def check_target(path: Path, force: bool = False) -> None:
+    """Says early what would go wrong late.
+
+    Raises:
+        ConfigError: The name ends in nothing that is known, the file exists, or pyarrow is missing.
+    """
+    import importlib.util
+
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(
+            f"{path} ends in {path.suffix!r}, but must end in {' or '.join(SUFFIXES)}"
+        )
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists already; choose another name, or --force to replace it")
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise ConfigError(
+            "parquet needs pyarrow: python -m pip install 'zobench[parquet]', or name a .csv file "
+            "instead"
+        )
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Writes rows of equal keys.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    import pandas
+
+    frame = pandas.DataFrame(list(rows))
+    try:
+        if path.suffix == ".parquet":
+            frame.to_parquet(path, index=False)
+        else:
+            frame.to_csv(path, index=False)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,284 @@
+"""A baseline that a build is held to: what fairness per query was, and how far it may fall.
+
+A baseline is a small JSON file for a repository. A number has fallen if the mean over seeds is worse
+than the baseline's by more than its margin, and by more than chance explains.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from zobench.errors import ConfigError
+from zobench.files.files import write_json
+from zobench.records.stored_run import HIGHER_IS_BETTER, Measured
+
+from .pairs import CONDITIONS, PER_SEED
+
+SCHEMA = 1
+MARGINS = {"fpq": 0.02, "recovery": 0.1, "accuracy": 2.0}
+"""What may be lost unless the baseline says otherwise; accuracy in percent."""
+DIGITS = 6
+
+Standing = Literal["holds", "fell", "rose", "missing", "new"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One number of an optimizer on a problem, by seed.
+
+    Attributes:
+        values: By seed.
+        errors: Standard errors over patients, by seed.
+    """
+
+    values: Mapping[str, float]
+    errors: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """An optimizer on a problem.
+
+    Attributes:
+        optimizer: Its label.
+        problem: See :func:`zobench.records.identity.problem`.
+        conditions: What must be the same for numbers to be comparable.
+        metrics: By name.
+    """
+
+    optimizer: str
+    problem: str
+    conditions: Mapping[str, Any]
+    metrics: Mapping[str, Sample]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is written to the file."""
+
+    margins: Mapping[str, float]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number against the baseline.
+
+    Attributes:
+        optimizer: Its label.
+        problem: Its problem.
+        metric: What is compared.
+        before: Mean over the baseline's seeds.
+        now: Mean over the runs' seeds.
+        gain: What was gained; negative is a loss, whichever way the metric points.
+        half_width: Of the 95 % interval of the gain.
+        margin: What may be lost.
+        standing: ``fell`` fails the gate, and so does ``missing``.
+    """
+
+    optimizer: str
+    problem: str
+    metric: str
+    before: float
+    now: float
+    gain: float
+    half_width: float
+    margin: float
+    standing: Standing
+
+
+def baseline_of(runs: Sequence[Measured], margins: Mapping[str, float] | None = None) -> Baseline:
+    """The baseline that these runs are.
+
+    Raises:
+        ConfigError: A run is not finished, or runs of one row differ in their conditions.
+    """
+    margins = dict(MARGINS if margins is None else margins)
+    groups: dict[tuple[str, str], list[Measured]] = defaultdict(list)
+    for run in runs:
+        if run.status != "done":
+            raise ConfigError(f"{run.folder} is {run.status}; a gate wants runs that are done")
+        groups[run.label, run.problem].append(run)
+    return Baseline(margins, tuple(_row(group, margins) for _, group in sorted(groups.items())))
+
+
+def _row(runs: Sequence[Measured], margins: Mapping[str, float]) -> Row:
+    first = runs[0]
+    for run in runs[1:]:
+        if _conditions(run) != _conditions(first):
+            raise ConfigError(
+                f"{first.folder} and {run.folder} are the same optimizer and problem under different "
+                f"conditions: {_conditions(first)} and {_conditions(run)}"
+            )
+    seeds = [str(run.config.seed) for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"{first.label} on {first.problem} has two runs of one seed")
+    ordered = sorted(runs, key=lambda run: run.config.seed)
+    for run in ordered:
+        for name in margins:
+            if not np.isfinite(run.metric(name)).all():
+                raise ConfigError(
+                    f"{name} of {run.folder} is infinite on some patients, so it cannot be held to a "
+                    "margin; leave it out"
+                )
+    metrics = {
+        name: Sample(
+            {str(run.config.seed): round(float(run.metric(name)[0]), DIGITS) for run in ordered},
+            {
+                str(run.config.seed): round(float(run.metric(name)[1:].std()), DIGITS)
+                for run in ordered
+            },
+        )
+        for name in margins
+    }
+    return Row(first.label, first.problem, _conditions(first), metrics)
+
+
+def _conditions(run: Measured) -> dict[str, Any]:
+    return {name: of(run) for name, of in CONDITIONS if name not in PER_SEED}
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Writes a baseline, in the same order always."""
+    write_json(path, {"zobench_baseline": SCHEMA, **asdict(baseline)})
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Reads a baseline.
+
+    Raises:
+        ConfigError: It is missing or is none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["zobench_baseline"] != SCHEMA:
+            raise ConfigError(
+                f"{path} has baseline format {found['zobench_baseline']}, but this zobench knows "
+                f"{SCHEMA}; upgrade zobench, or delete the file and write it anew with --update"
+            )
+        rows = tuple(
+            Row(
+                row["optimizer"],
+                row["problem"],
+                row["conditions"],
+                {name: Sample(**each) for name, each in row["metrics"].items()},
+            )
+            for row in found["rows"]
+        )
+        margins = {name: float(value) for name, value in found["margins"].items()}
+        for name in margins:
+            if name not in HIGHER_IS_BETTER:
+                raise ValueError(f"metric {name!r} is unknown")
+        if any(set(row.metrics) != set(margins) for row in rows):
+            raise ValueError("margins and metrics are not the same")
+        return Baseline(margins, rows)
+    except OSError as error:
+        advice = "write one with --update" if not path.exists() else "name another file"
+        raise ConfigError(f"cannot read the baseline {path}: {error.strerror}; {advice}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} is no baseline of zobench ({error!r}); mend it, or name another file"
+        ) from error
+
+
+def check(before: Baseline, now: Baseline) -> list[Check]:
+    """Every number of the baseline against that of now, and what is new.
+
+    Raises:
+        ConfigError: A row was measured under other conditions, or on some of its seeds only.
+    """
+    mine = {(row.optimizer, row.problem): row for row in now.rows}
+    checks: list[Check] = []
+    for row in before.rows:
+        found = mine.pop((row.optimizer, row.problem), None)
+        if found is not None and dict(found.conditions) != dict(row.conditions):
+            differing = [
+                f"the {name} was {value} and is {found.conditions.get(name)}"
+                for name, value in row.conditions.items()
+                if found.conditions.get(name) != value
+            ]
+            raise ConfigError(
+                f"{row.optimizer} on {row.problem} cannot be held to the baseline: "
+                f"{'; '.join(differing)}; run it as the baseline was, or write another with --update"
+            )
+        for name, sample in row.metrics.items():
+            other = _on_the_same_seeds(row, sample, found.metrics[name]) if found else None
+            checks.append(_check(row, name, sample, other, before.margins[name]))
+    for row in mine.values():
+        checks += [_check(row, name, None, sample, 0.0) for name, sample in row.metrics.items()]
+    return checks
+
+
+def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
+    """What is to be paired with the baseline: its own seeds, if any of them is there."""
+    missing = before.values.keys() - now.values.keys()
+    if missing == before.values.keys():
+        return now  # other seeds altogether
+    if missing:
+        raise ConfigError(
+            f"{row.optimizer} on {row.problem} has seeds {', '.join(sorted(before.values, key=int))} "
+            f"in the baseline, of which {', '.join(sorted(missing, key=int))} are not among the runs; "
+            "run them, too"
+        )
+    kept = ({seed: each[seed] for seed in before.values} for each in (now.values, now.errors))
+    return Sample(*kept)
+
+
+def _check(
+    row: Row, metric: str, before: Sample | None, now: Sample | None, margin: float
+) -> Check:
+    old, new = (math.nan if each is None else _mean(each.values) for each in (before, now))
+    gain = half = math.nan
+    standing: Standing = "missing" if now is None else "new"
+    if before is not None and now is not None:
+        sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+        gain, half = sign * (new - old), _half_width(before, now)
+        standing = "holds"
+        if gain < -margin and gain + half < 0:
+            standing = "fell"
+        elif gain > margin and gain - half > 0:
+            standing = "rose"
+    return Check(row.optimizer, row.problem, metric, old, new, gain, half, margin, standing)
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return float(np.mean(list(values.values())))
+
+
+def _half_width(before: Sample, now: Sample) -> float:
+    """Half the 95 % interval of a difference of means.
+
+    The same seeds are paired: Student's interval over their differences. Other seeds are not: Welch's.
+    With a single seed on either side, what varies between seeds is unknown and patients stand in for it.
+    """
+    from scipy.stats import norm, t
+
+    same = before.values.keys() == now.values.keys()
+    if same and len(now.values) > 1:
+        gains = [now.values[seed] - before.values[seed] for seed in now.values]
+        error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
+        return float(t.ppf(0.975, len(gains) - 1)) * error
+    parts, weights = [], []
+    for each in (before, now):
+        values, count = list(each.values.values()), len(each.values)
+        if count > 1:
+            parts.append(float(np.var(values, ddof=1)) / count)
+            weights.append(parts[-1] ** 2 / (count - 1))
+        else:
+            (error,) = each.errors.values()
+            parts.append(error**2)
+            weights.append(0.0)
+    total = sum(parts)
+    if total == 0:
+        return 0.0
+    freedom = total**2 / sum(weights) if sum(weights) else math.inf
+    quantile = t.ppf(0.975, freedom) if math.isfinite(freedom) else norm.ppf(0.975)
+    return float(quantile) * math.sqrt(total)

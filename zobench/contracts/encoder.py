@@ -1,0 +1,108 @@
+"""What an encoder is to zobench: images in, embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from zobench.errors import EncoderError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder says of itself; it goes into the manifest of every run.
+
+    Attributes:
+        name: As typed by the user.
+        image_shape: ``(C, H, W)`` that it takes; one-channel images are broadcast to C.
+        embedding_dim: D.
+        differentiable: Whether gradients flow back through :meth:`Encoder.embed`.
+        exact_floats: ``False`` where images travel as 8-bit pixels.
+        digest: Identifies architecture and weights.
+        block: Images that one call of :meth:`Encoder.embed` should bring, at most.
+        settings: What else decides the last bit of an embedding: device, precision, chunk.
+        notes: Warnings to show beside every result.
+        price: What somebody bills for an image; 0 where nobody does, or it is not known.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]
+    embedding_dim: int
+    differentiable: bool
+    exact_floats: bool
+    digest: str
+    block: int
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    price: float = 0.0
+
+
+class Encoder(Protocol):
+    """A frozen encoder."""
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What it says of itself."""
+        ...
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings ``(N, D)`` float32 of ``(N, C, H, W)`` float32 images around [0, 1].
+
+        Splits into chunks that the device or the service can take. Where the encoder is
+        differentiable and ``images`` requires a gradient, so does the answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of devices and connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncoderRequest:
+    """What the user asked of an encoder.
+
+    Attributes:
+        name: As typed, ``family`` or ``family:argument``.
+        argument: What follows the colon, or ``""``.
+        device: ``auto``, ``cpu`` or ``cuda:N``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        cache: Folder for anything that can be found again, such as chunk sizes.
+        settings: ``EncoderSpec.settings`` of the run that is resumed: what was measured then
+            must be repeated, or the last bit differs. Empty for a new run.
+    """
+
+    name: str
+    argument: str
+    device: str
+    precision: str
+    cache: Path
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def checked_embeddings(spec: EncoderSpec, images: int, embeddings: Tensor) -> Tensor:
+    """The embeddings, if they are what ``spec`` promises.
+
+    Raises:
+        EncoderError: Wrong shape, or values that are not finite.
+    """
+    import torch
+
+    if tuple(embeddings.shape) != (images, spec.embedding_dim):
+        raise EncoderError(
+            f"encoder {spec.name} answered shape {tuple(embeddings.shape)} for {images} images; "
+            f"it declares embedding_dim={spec.embedding_dim}, so ({images}, {spec.embedding_dim})"
+        )
+    finite = torch.isfinite(embeddings).all(dim=1)
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0])
+        raise EncoderError(
+            f"encoder {spec.name} answered NaN or infinity for {int((~finite).sum())} of {images} "
+            f"images (the first is number {first} of its call); nothing was recorded of this batch"
+        )
+    return embeddings

@@ -1,0 +1,173 @@
+"""Declared parameters of plugins: one frozen dataclass a plugin, with ranges and help.
+
+A plugin annotates its argument ``parameters`` with the dataclass, and each field is declared with
+:func:`parameter`. Overrides such as ``optimizer.step=0.02`` are checked against it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import math
+import typing
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from zobench.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class NoParameters:
+    """The parameters of a plugin that has none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """One declared parameter, as ``zobench list`` shows it."""
+
+    name: str
+    type: type
+    default: object
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    incidental: bool
+
+    @property
+    def rule(self) -> str:
+        """The values allowed, in words."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        rule = words[self.type]
+        if self.low is not None and self.high is not None:
+            return f"{rule} from {self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"{rule} of at least {self.low:g}"
+        return rule
+
+
+def parameter(
+    default: Any,
+    help: str,  # noqa: A002 - the word that every command-line library uses
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    incidental: bool = False,
+) -> Any:
+    """Declares a field of a ``Parameters`` dataclass, of type int, float, bool or str.
+
+    Args:
+        default: Value where the user says nothing.
+        help: One line, with the unit.
+        low: Smallest value allowed.
+        high: Largest value allowed.
+        choices: The only texts allowed.
+        incidental: Whether it cannot change a result, only how one gets there, such as a number of
+            connections; a run with another value is the same run.
+    """
+    notes = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "incidental": incidental,
+    }
+    return dataclasses.field(default=default, metadata=notes)
+
+
+def declarations(parameters: type) -> Mapping[str, Declaration]:
+    """The declared parameters of a ``Parameters`` class, by name."""
+    return _declarations(parameters)
+
+
+@functools.cache
+def _declarations(parameters: Hashable) -> Mapping[str, Declaration]:
+    assert isinstance(parameters, type)
+    types = typing.get_type_hints(parameters)
+    return {
+        field.name: Declaration(
+            name=field.name,
+            type=types[field.name],
+            default=field.default,
+            help=field.metadata.get("help", ""),
+            low=field.metadata.get("low"),
+            high=field.metadata.get("high"),
+            choices=field.metadata.get("choices", ()),
+            incidental=field.metadata.get("incidental", False),
+        )
+        for field in dataclasses.fields(parameters)
+    }
+
+
+def resolve(parameters: type, overrides: Mapping[str, object], owner: str) -> Any:
+    """An instance of ``parameters`` with ``overrides`` (typed values or texts) put in.
+
+    Raises:
+        ConfigError: An unknown name (with the nearest known one), or a value outside its rule.
+    """
+    declared = declarations(parameters)
+    values = {}
+    for name, value in overrides.items():
+        if name not in declared:
+            raise ConfigError(f"{owner} has no parameter {name!r}" + _advice(name, declared))
+        values[name] = _checked(declared[name], value, f"{owner}.{name}")
+    return parameters(**values)
+
+
+def essential(parameters: Any) -> dict[str, Any]:
+    """Values of an instance that can change a result, by name."""
+    return {
+        name: getattr(parameters, name)
+        for name, declared in declarations(type(parameters)).items()
+        if not declared.incidental
+    }
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str:
+    """A "did you mean" in brackets, to stand behind a name, or an empty text."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _advice(name: str, declared: Mapping[str, Declaration]) -> str:
+    if not declared:
+        return "; it has no parameters"
+    return nearest(name, declared) or f"; it has {', '.join(sorted(declared))}"
+
+
+def _checked(declared: Declaration, value: object, where: str) -> object:
+    typed = _typed(declared.type, value)
+    bad = typed is None
+    if typed is not None and not bad:
+        if declared.choices:
+            bad = typed not in declared.choices
+        elif isinstance(typed, int | float) and not isinstance(typed, bool):
+            low = -float("inf") if declared.low is None else declared.low
+            high = float("inf") if declared.high is None else declared.high
+            bad = not (low <= typed <= high and math.isfinite(typed))
+    if bad:
+        raise ConfigError(
+            f"{where} is {value!r}, but must be {declared.rule} (default {declared.default!r})"
+        )
+    return typed
+
+
+def _typed(type_: type, value: object) -> object | None:
+    """The value as ``type_``, or ``None`` where it cannot be one."""
+    if type_ is bool:
+        words = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+        return value if isinstance(value, bool) else words.get(str(value).lower())
+    if isinstance(value, bool):
+        return None
+    try:
+        if type_ is int:
+            return int(value) if isinstance(value, int) else int(str(value))
+        if type_ is float:
+            return float(value) if isinstance(value, int | float) else float(str(value))
+    except ValueError:
+        return None
+    return str(value)

@@ -1,0 +1,51 @@
+"""State that an optimizer remembers: named attributes, saved and restored without being asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from .optimizer import State
+from .random_streams import dump_state, load_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Stateful:
+    """Saves the attributes named in :attr:`remembered`.
+
+    They may be tensors, numbers, texts and NumPy generators; after a restore, each is again what
+    it was. Everything that decides what is asked next belongs among them.
+    """
+
+    remembered: ClassVar[tuple[str, ...]] = ()
+
+    def state_dict(self) -> State:
+        """A copy of every remembered attribute."""
+        return {name: _packed(getattr(self, name)) for name in self.remembered}
+
+    def load_state_dict(self, state: State) -> None:
+        """The inverse of :meth:`state_dict`."""
+        import torch
+
+        for name in self.remembered:
+            now = getattr(self, name)
+            if isinstance(now, np.random.Generator):
+                load_state(now, str(state[name]))
+            elif isinstance(now, int | float | str):
+                setattr(self, name, type(now)(state[name]))
+            else:
+                setattr(self, name, torch.as_tensor(state[name]).clone())
+
+
+def _packed(value: Any) -> Tensor | int | float | str:
+    if isinstance(value, np.random.Generator):
+        return dump_state(value)
+    if isinstance(value, float):
+        return repr(value)  # JSON has no infinity
+    if isinstance(value, int | str):
+        return value
+    copy: Tensor = value.detach().clone()
+    return copy

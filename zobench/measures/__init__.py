@@ -1,0 +1,1 @@
+"""What scores are worth: group rates, metrics, recovery, fairness per query, intervals."""

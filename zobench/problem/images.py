@@ -1,0 +1,65 @@
+"""Images in memory, 8-bit as they came, handed out as float32 in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zobench.contracts.dataset import Dataset, Pixels, Progress, Rows, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one part of a split, with their labels, all of equal length.
+
+    Attributes:
+        pixels: ``(n, C, H, W)``, 8-bit.
+        label: Disease y.
+        sensitive: Sensitive attribute a.
+        patient: Patient numbers.
+    """
+
+    pixels: Pixels
+    label: Rows
+    sensitive: Rows
+    patient: Rows
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def part(self, rows: slice) -> Images:
+        """A view on some of the images."""
+        return Images(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
+
+    def batch(self, rows: Rows | slice) -> Tensor:
+        """Images as float32 in [0, 1]."""
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).float().div_(255.0)
+
+    def blocks(self, size: int) -> Iterator[slice]:
+        """Consecutive slices of at most ``size`` images."""
+        return slices(len(self), size)
+
+
+def slices(length: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``size`` that cover ``length``."""
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
+
+
+def load_images(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Images:
+    """The images of ``rows`` in memory."""
+    records = dataset.records
+    return Images(
+        pixels=dataset.pixels(rows, progress),
+        label=records.label[rows],
+        sensitive=records.sensitive[rows],
+        patient=records.patient[rows],
+    )

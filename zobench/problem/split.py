@@ -1,0 +1,149 @@
+"""Train and test: patient-disjoint, test balanced over (y, a), train biased on purpose.
+
+Jin et al. 2024, section 3.1, after Deng et al. 2023: subsets of the training data are drawn so that
+one group has more positive images than the other; the test set has equally many in each cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zobench.contracts.dataset import Dataset, Records, Rows
+from zobench.contracts.parameters import parameter
+from zobench.errors import ConfigError, DatasetError
+
+TRAIN = 800
+TEST_PER_CELL = 640
+"""Default sizes: enough test images for intervals of +-5 points on every rate's gap."""
+
+
+@dataclass(frozen=True)
+class SplitParameters:
+    """Sizes and bias of a split."""
+
+    train: int = parameter(0, f"images to train on; 0 takes {TRAIN}, or fewer if there are", low=0)
+    test_per_cell: int = parameter(
+        0,
+        f"test images in each of the four cells of (y, a); 0 takes {TEST_PER_CELL}, or fewer",
+        low=0,
+    )
+    gap: float = parameter(
+        -2.0,
+        "P(y=1|a=0) - P(y=1|a=1) in the training images; -2 means the dataset's own default",
+        low=-2.0,
+        high=1.0,
+    )
+    positive_rate: float = parameter(
+        -1.0,
+        "P(y=1) in the training images; -1 means the dataset's own default",
+        low=-1.0,
+        high=1.0,
+    )
+
+
+SHRUNK_TEST_SHARE = 0.45
+"""Share of the smallest cell that becomes test images where the default size cannot be had."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of a dataset.
+
+    Attributes:
+        train: Rows to train on; both heads and the optimizer see only these.
+        test: Rows that only the scorer sees.
+    """
+
+    train: Rows
+    test: Rows
+
+
+def cell(label: int, sensitive: int) -> int:
+    """Number of the cell of (y, a): 2y + a."""
+    return 2 * label + sensitive
+
+
+def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Generator) -> Split:
+    """Draws a split.
+
+    Raises:
+        DatasetError: A cell has too few patients; the message prints the table of cells.
+        ConfigError: The gap cannot be.
+    """
+    records = dataset.records
+    gap = parameters.gap if parameters.gap != -2.0 else dataset.spec.positive_rate_gap
+    if not -1.0 <= gap <= 1.0:
+        raise ConfigError(f"split.gap is {gap:g}, but must be from -1 to 1 (or -2 for the default)")
+    rate = parameters.positive_rate
+    rate = dataset.spec.positive_rate if rate == -1.0 else rate
+    if not abs(gap) / 2 <= rate <= 1.0 - abs(gap) / 2:
+        raise ConfigError(
+            f"split.positive_rate is {rate:g}, but with split.gap={gap:g} it must be from "
+            f"{abs(gap) / 2:g} to {1 - abs(gap) / 2:g}: both groups' rates lie in [0, 1]"
+        )
+    order = _shuffled_by_patient(records, rng)
+    cells = cell(1, 0) * records.label + records.sensitive
+    test_size, train_sizes = parameters.test_per_cell or TEST_PER_CELL, [parameters.train]
+    if not parameters.test_per_cell:
+        smallest = int(np.bincount(cells, minlength=4).min())
+        test_size = min(test_size, int(SHRUNK_TEST_SHARE * smallest))
+    if not parameters.train:
+        train_sizes = [int(TRAIN * 0.95**step) for step in range(90)]
+    for train_size in train_sizes:
+        if test_size < 2 or train_size < 8:
+            break
+        split = _draw(records, cells, order, test_size, _train_sizes(train_size, gap, rate))
+        if split is not None:
+            return split
+    raise DatasetError(
+        "too few patients for a split with "
+        f"test_per_cell={test_size}, train={train_sizes[0]}, gap={gap:g} "
+        "(patients are never shared between train and test):\n"
+        + table_of_cells(dataset)
+        + "\nAsk for smaller sizes with --set split.test_per_cell=… --set split.train=…"
+    )
+
+
+def table_of_cells(dataset: Dataset) -> str:
+    """Images and patients in each cell, as text."""
+    records, spec = dataset.records, dataset.spec
+    lines = [f"  {'':<12}{'':<10}{'images':>8}{'patients':>10}"]
+    for label, finding in ((0, "negative"), (1, "positive")):
+        for sensitive, group in enumerate(spec.groups):
+            rows = (records.label == label) & (records.sensitive == sensitive)
+            patients = len(np.unique(records.patient[rows]))
+            lines.append(f"  {finding:<12}{group:<10}{int(rows.sum()):>8}{patients:>10}")
+    return "\n".join(lines)
+
+
+def _train_sizes(total: int, gap: float, rate: float) -> list[int]:
+    """Training images in the cells (0,0), (0,1), (1,0), (1,1); both groups are equally large."""
+    group = total // 2
+    positives = (round(group * (rate + gap / 2)), round(group * (rate - gap / 2)))
+    return [group - positives[0], group - positives[1], positives[0], positives[1]]
+
+
+def _shuffled_by_patient(records: Records, rng: np.random.Generator) -> Rows:
+    """Row numbers with patients in random order and the images of one patient together."""
+    patients, inverse = np.unique(records.patient, return_inverse=True)
+    rank = rng.permutation(len(patients))
+    return np.argsort(rank[inverse], kind="stable")
+
+
+def _draw(
+    records: Records, cells: Rows, order: Rows, test_size: int, train_sizes: list[int]
+) -> Split | None:
+    """Fills the test cells first, patient by patient, then the train cells; ``None`` if short."""
+    ordered_cells = cells[order]
+    test = [order[ordered_cells == number][:test_size] for number in range(4)]
+    if any(len(rows) < test_size for rows in test):
+        return None
+    chosen = np.concatenate(test)
+    free = order[~np.isin(records.patient[order], records.patient[chosen])]
+    free_cells = cells[free]
+    train = [free[free_cells == number][:size] for number, size in enumerate(train_sizes)]
+    if any(len(rows) < size for rows, size in zip(train, train_sizes, strict=True)):
+        return None
+    return Split(train=np.sort(np.concatenate(train)), test=np.sort(chosen))

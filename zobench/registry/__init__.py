@@ -1,0 +1,1 @@
+"""Finds installed plugins: the hook specifications, the Plugin record, the discovery."""

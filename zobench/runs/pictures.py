@@ -1,0 +1,103 @@
+"""Pictures of an edit: where it is strong, and what it does to an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.files.files import disk_errors
+from zobench.problem.images import Images
+from zobench.records.run_folder import read_snapshot, snapshot_queries
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SMOOTHING = 8.0
+"""Standard deviation in pixels of the Gaussian that hides a transformer's patch grid."""
+
+STRONGEST = 0.2
+"""Share of the area that is highlighted, as in Jin et al. 2024, Fig. 4."""
+
+Grey = NDArray[np.float32]
+
+
+def strength_map(edit: Grey) -> Grey:
+    """Smoothed magnitude of an edit ``(H, W)``, scaled to [0, 1]."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(np.abs(edit), SMOOTHING)
+    spread = float(smooth.max() - smooth.min())
+    return np.asarray((smooth - smooth.min()) / (spread or 1.0), dtype=np.float32)
+
+
+def draw_pictures(folder: Path, images: Images, groups: tuple[str, str]) -> None:
+    """Writes ``edit.npy``, ``edit.png`` and ``before-after.png`` of the last snapshot, if there is one.
+
+    Args:
+        folder: A run folder.
+        images: Test images, of which one of each group without the finding is shown.
+        groups: Names of the groups.
+    """
+    queries = snapshot_queries(folder)
+    if not queries:
+        return
+    edit = read_snapshot(folder, queries[-1])[0].numpy()
+    pictures = healthy_films(images)
+    with disk_errors(folder):
+        np.save(folder / "edit.npy", edit, allow_pickle=False)
+        _save(_edit_figure(edit, pictures[0], queries[-1]), folder / "edit.png")
+        _save(_image_figure(edit, pictures, groups), folder / "before-after.png")
+
+
+def healthy_films(images: Images) -> Grey:
+    """The first image of each group without the finding, grey ``(2, H, W)`` in [0, 1]."""
+    rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
+    return np.asarray(images.batch(np.asarray(rows)).numpy().mean(axis=1))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure in inches that belongs to no window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
+    figure = new_figure(11.5, 4.2)
+    raw, smooth, strongest = figure.subplots(1, 3)
+    limit = float(np.abs(edit).max()) or 1.0
+    shown = raw.imshow(edit, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure.colorbar(shown, ax=raw, shrink=0.8)
+    raw.set_title(f"edit after {queries:,} queries, norm {np.linalg.norm(edit):.2f}")
+    strength = strength_map(edit)
+    shown = smooth.imshow(strength, cmap="magma", vmin=0, vmax=1)
+    figure.colorbar(shown, ax=smooth, shrink=0.8)
+    smooth.set_title("smoothed strength")
+    strongest.imshow(image, cmap="gray", vmin=0, vmax=1)
+    above = np.where(strength >= np.quantile(strength, 1 - STRONGEST), strength, np.nan)
+    strongest.imshow(above, cmap="autumn", alpha=0.6, vmin=float(np.nanmin(above)), vmax=1)
+    strongest.set_title(f"strongest {STRONGEST:.0%} of the area")
+    for axes in (raw, smooth, strongest):
+        axes.set_axis_off()
+    return figure
+
+
+def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
+    figure = new_figure(6.4, 6.8)
+    axes = figure.subplots(2, 2)
+    for row, (image, group) in enumerate(zip(pictures, groups, strict=True)):
+        for column, (shown, word) in enumerate(((image, "before"), (image + edit, "after"))):
+            axes[row, column].imshow(shown, cmap="gray", vmin=0, vmax=1)
+            axes[row, column].set_title(f"{group}, {word}")
+            axes[row, column].set_axis_off()
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=110, metadata={"Software": None})

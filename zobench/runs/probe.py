@@ -1,0 +1,100 @@
+"""What a linear head can read from an encoder: patient-grouped cross-validation, no bias added."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.billing.account import close_and_tell
+from .parts import make_dataset, make_encoder
+from zobench.config import RunConfig
+from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
+from zobench.measures.group_rates import Predictions, metrics
+from zobench.problem.heads import fit_head
+from zobench.problem.images import load_images
+from zobench.oracle.ledger import Ledger
+from zobench.registry.discovery import Registry, load_registry
+from zobench.contracts.listener import Listener
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How well one label is read, in percent, over all held-out images."""
+
+    accuracy: float
+    auc: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was probed and what was read."""
+
+    images: int
+    patients: int
+    folds: int
+    sensitive: Readout
+    disease: Readout
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def probe_encoder(
+    config: RunConfig, limit: int, listener: Listener, registry: Registry | None = None
+) -> Probe:
+    """Cross-validates linear heads for the sensitive attribute and for the disease.
+
+    Args:
+        config: Encoder, dataset, disease and seed; the rest is not used.
+        limit: Use at most about so many images, whole patients at a time.
+        listener: Told of progress.
+        registry: Plugins; those of the installed packages if ``None``.
+    """
+    registry = registry or load_registry()
+    encoder = make_encoder(config, registry)
+    dataset = make_dataset(config, registry, encoder.spec.image_shape[1])
+    rng = np.random.default_rng(config.seed)
+    records = dataset.records
+    patients = rng.permutation(np.unique(records.patient))
+    rank = np.empty(int(patients.max()) + 1, dtype=np.int64)
+    rank[patients] = np.arange(len(patients))
+    order = np.argsort(rank[records.patient], kind="stable")
+    if len(order) > limit:
+        order = order[rank[records.patient[order]] < rank[records.patient[order[limit]]]]
+    listener.phase("prepare images", len(order))
+    chosen = load_images(dataset, order, lambda done, _: listener.update(done))
+    listener.phase("probe", len(order))
+    metered = MeteredEncoder(encoder, Ledger())
+    embeddings = embed_images(
+        metered, chosen, "setup", progress=lambda done, _: listener.update(done)
+    )
+    close_and_tell(encoder, listener)
+    fold = rank[chosen.patient] % FOLDS
+    return Probe(
+        images=len(order),
+        patients=len(np.unique(chosen.patient)),
+        folds=FOLDS,
+        sensitive=_read(embeddings, chosen.sensitive, fold),
+        disease=_read(embeddings, chosen.label, fold),
+    )
+
+
+def _read(
+    embeddings: NDArray[np.float32], labels: NDArray[np.int64], fold: NDArray[np.int64]
+) -> Readout:
+    scores = np.empty(len(labels))
+    rng = np.random.default_rng(0)
+    for number in range(FOLDS):
+        held = fold == number
+        head = fit_head(
+            embeddings[~held], labels[~held], protocol="converged", role="disease", rng=rng
+        )
+        scores[held] = head.score(embeddings[held])
+    found = metrics(Predictions(scores, labels, np.zeros_like(labels)))
+    return Readout(float(found["accuracy"][0]), float(found["auc"][0]))

@@ -1,0 +1,61 @@
+"""Ctrl-C, kindly: the first asks to stop between two batches, the second stops at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from zobench.contracts.listener import Listener
+
+NOTE = "stopping after the current batch; press Ctrl-C again to stop at once"
+
+
+class Stop:
+    """Whether a signal asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        """True after the first signal."""
+        return self.asked
+
+
+@contextmanager
+def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Stop]:
+    """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once.
+
+    Args:
+        listener: Told that it was heard.
+        stop: What it sets, where others may ask to stop, too.
+    """
+    stop = stop or Stop()
+    notes: list[Thread] = []
+
+    def handle(number: int, frame: object) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        # from a thread of its own: this one may be in the middle of drawing what a note moves down
+        notes.append(Thread(target=listener.note, args=(NOTE,)))
+        notes[0].start()
+
+    heard = [
+        each
+        for each in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(each) is not signal.SIG_IGN  # whoever started us wants it so
+    ]
+    try:
+        before = {each: signal.signal(each, handle) for each in heard}
+    except ValueError:  # not the main thread: whoever runs us handles signals
+        yield stop
+        return
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for note in notes:
+            note.join()
