@@ -14,9 +14,11 @@ from torch import Tensor
 
 import zobench
 from zobench.config import RunConfig
-from zobench.contracts.dataset import DatasetSpec, Pixels, Progress, Records, Rows, silent
+from zobench.contracts.dataset import DatasetSpec, Pixels, Records, Rows
 from zobench.contracts.encoder import EncoderSpec
-from zobench.records.result import RunResult
+from zobench.contracts.listener import ReportProgress, silent
+from zobench.records.manifest import Manifest, SplitRecord
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry, load_registry
 from zobench.registry.plugin import Plugin
 from zobench.testing.projects import as_if_installed
@@ -64,7 +66,7 @@ class TinyDataset:
         )
         self.spec = DatasetSpec("tiny", "spots", (1, SIDE, SIDE), ("a0", "a1"), "tiny", 0.8)
 
-    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+    def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         progress(len(rows), len(rows))
         return self._pixels[rows]
 
@@ -106,12 +108,30 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
+def manifest(**fields: Any) -> Manifest:
+    """Of a run that nobody carried out."""
+    made = Manifest(
+        config=RunConfig(),
+        parameters={"optimizer": {}, "encoder": {}, "dataset": {}, "split": {}},
+        feedback="value",
+        encoder=TinyEncoder().spec,
+        dataset=TinyDataset().spec,
+        split=SplitRecord("x"),
+        plugins={},
+        versions={"zobench": "0"},
+        machine={},
+        git_revision="",
+        created="",
+    )
+    return made.changed(**fields)
+
+
 def config(optimizer: str, overrides: Mapping[str, Any] = SIZES) -> RunConfig:
     """Of a run of a second."""
     return RunConfig(optimizer=optimizer, overrides=overrides, **SETTINGS)
 
 
-def run(tmp_path: Path, registry: Registry | None = None, **fields: Any) -> RunResult:
+def run(tmp_path: Path, registry: Registry | None = None, **fields: Any) -> StoredRun:
     """A run of a second, by gezo unless another is named."""
     settings = {**SETTINGS, "overrides": {**SIZES, "optimizer": {"samples": 2}}, **fields}
     return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)

@@ -1,4 +1,4 @@
-"""What a run is: one frozen request, checked before anything is computed."""
+"""The config of a run: one frozen request, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .contracts.head import PROTOCOLS, HeadProtocol
 from .contracts.parameters import nearest
 from .errors import ConfigError
-from .problem.heads import PROTOCOLS, HeadProtocol
 from .problem.spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "split")
@@ -45,8 +45,8 @@ class RunConfig:
         precision: ``auto``, ``fp32`` or ``bf16``.
         quantize: Bits of a pixel on the way to a local encoder, to study services that take
             picture files: 8, or 0 for exact floats.
-        max_cost: What a rented encoder's images may cost in all, in the unit of its price; 0 for
-            no limit.
+        max_cost: The sum that a rented encoder's images may cost, in the unit of its price; 0
+            for no limit.
         overrides: Parameters by owner (optimizer, encoder, dataset, split) and name.
     """
 
@@ -73,10 +73,10 @@ class RunConfig:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks every field that can be checked without looking outside.
+        """Checks every field that can be checked without files, plugins or devices.
 
         Raises:
-            ConfigError: Fields break their rules; all of them are told.
+            ConfigError: Fields break their rules; the message lists all of them.
         """
         if self.data_root is not None:
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
@@ -117,16 +117,16 @@ class RunConfig:
             yield name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
 
     def changed(self, **fields: Any) -> RunConfig:
-        """Another request that differs in these fields; checked like the first."""
+        """The same request with other values of these fields, checked."""
         return dataclasses.replace(self, **fields)
 
     def with_settings(self, owner: str, **values: Any) -> RunConfig:
-        """Another request with these parameters of an owner besides those that it has."""
+        """The same request with further parameters of an owner."""
         settings = {**self.overrides.get(owner, {}), **values}
         return self.changed(overrides={**self.overrides, owner: settings})
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The config as a JSON object."""
         return dataclasses.asdict(self)
 
 
@@ -135,7 +135,7 @@ def _is_whole(value: object) -> bool:
 
 
 def config_from_json(values: Mapping[str, Any]) -> RunConfig:
-    """A config as the store wrote it.
+    """A config from the JSON object that :meth:`RunConfig.as_dict` made.
 
     Raises:
         ConfigError: It has a field that this version does not know.
@@ -170,11 +170,3 @@ def parse_overrides(
             )
         found.setdefault(owner, {})[name] = value.strip()
     return found
-
-
-def cache_folder() -> Path:
-    """Where anything is kept that can be made again: ``ZOBENCH_CACHE`` or the user's cache folder."""
-    import platformdirs
-
-    named = os.environ.get("ZOBENCH_CACHE")
-    return Path(named) if named else Path(platformdirs.user_cache_dir("zobench"))

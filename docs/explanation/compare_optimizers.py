@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 
 import zobench
 from zobench.contracts.parameters import resolve
-from zobench.files.files import read_rows
-from zobench.records.result import RunResult
-from zobench.records.run_folder import TIMING
+from zobench.files.json_files import read_rows
+from zobench.records.layout import TIMING
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
 from zobench.statistics import expected_queries, first_success
 
@@ -92,7 +92,7 @@ class Row:
     """One entry over its seeds."""
 
     entry: Entry
-    results: list[RunResult]
+    results: list[StoredRun]
 
     @property
     def fpq(self) -> list[float]:
@@ -151,8 +151,8 @@ def found(out: Path, entry: Entry, seeds: range) -> Row | None:
     offer, _ = load_registry().find("optimizers", entry.optimizer)
     now = asdict(resolve(offer.plugin.parameters(), entry.overrides, "optimizer"))
     for run in done:
-        same = run.manifest["versions"]["zobench"] == zobench.__version__
-        if not same or run.manifest["parameters"]["optimizer"] != now:
+        same = run.manifest.versions["zobench"] == zobench.__version__
+        if not same or run.manifest.parameters["optimizer"] != now:
             raise SystemExit(
                 f"{run.run_dir} had other parameters than now; remove it and run again"
             )
@@ -214,7 +214,7 @@ def draw(rows: list[Row], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def staircase(result: RunResult, grid: np.ndarray) -> np.ndarray:
+def staircase(result: StoredRun, grid: np.ndarray) -> np.ndarray:
     """Recovery of the snapshot recommended at or before each point of the grid."""
     stops = [score.queries for score in result.scores]
     values = np.asarray([score.recovery.value for score in result.scores])

@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 
 import zobench
-from zobench.records.result import RunResult
+from zobench.records.stored_run import StoredRun
 from zobench.runs.lifecycle import carry_out
 
 ENTRIES = (
@@ -28,7 +28,7 @@ ENTRIES = (
 SPLIT = {"train": 400, "test_per_cell": 150}
 
 
-def run(out: Path, optimizer: str, space: str, seed: int, bits: int) -> RunResult:
+def run(out: Path, optimizer: str, space: str, seed: int, bits: int) -> StoredRun:
     """One run under the conditions of the quick suite, .github/gate/suite.toml."""
     config = zobench.RunConfig(
         optimizer=optimizer,
@@ -42,7 +42,7 @@ def run(out: Path, optimizer: str, space: str, seed: int, bits: int) -> RunResul
     return carry_out(config, out / f"{optimizer}-{space.replace(':', '_')}-{seed}-{bits}")
 
 
-def row(optimizer: str, space: str, exact: list[RunResult], rounded: list[RunResult]) -> str:
+def row(optimizer: str, space: str, exact: list[StoredRun], rounded: list[StoredRun]) -> str:
     """Means over seeds, and the differences with the least and the largest seed."""
     cells = [optimizer, space]
     before, after = ([each.fpq.value for each in runs if each.fpq] for runs in (exact, rounded))

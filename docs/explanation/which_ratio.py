@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zobench.paper.published import METHODS, PUBLISHED
+from zobench_plugins.paper.published import METHODS, PUBLISHED
 
 PER_CELL = {"pleural_effusion": 200, "pneumonia": 100, "edema": 200}
 SLACK = 0.1 + 1e-9

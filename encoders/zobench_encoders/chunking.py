@@ -17,6 +17,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from zobench.errors import StoreError
+from zobench.files.json_files import write_json
+
 CPU_CANDIDATES = (8, 16, 32, 64)
 GPU_CANDIDATES = (8, 32, 64, 128, 256, 512, 1024)
 SECONDS_EACH = 0.3
@@ -51,10 +54,8 @@ def chunk_size(
             return known
         best = _measure(device, images, forward)
         if best:
-            with suppress(OSError):
-                draft = path.with_suffix(".part")
-                draft.write_text(json.dumps({**_read(path), full_key: best}, indent=1))
-                draft.replace(path)
+            with suppress(StoreError):
+                write_json(path, {**_read(path), full_key: best}, durable=False)
     return best or 1
 
 

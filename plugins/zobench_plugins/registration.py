@@ -186,3 +186,32 @@ def zobench_register_executors() -> Mapping[str, Plugin]:
             label="submitit",
         ),
     }
+
+
+@hookimpl
+def zobench_register_metrics() -> Mapping[str, Plugin]:
+    """Metrics, in the order of tables."""
+    targets = {
+        "eo_n": "equalised_odds:EO_N",
+        "eo_p": "equalised_odds:EO_P",
+        "di_gap": "disparate_impact:DI_GAP",
+        "di_gap_tpr": "disparate_impact:DI_GAP_TPR",
+        "dp_gap": "disparate_impact:DP_GAP",
+        "eodds_average": "equalised_odds:AVERAGE",
+        "eodds_max": "equalised_odds:MAXIMUM",
+        "accuracy": "correctness:ACCURACY",
+        "worst_group": "correctness:WORST_GROUP",
+        "auc": "auc:AUC",
+    }
+    return {name: Plugin(f"zobench_plugins.metrics.{each}") for name, each in targets.items()}
+
+
+@hookimpl
+def zobench_register_commands() -> Mapping[str, Plugin]:
+    """Commands of the command line."""
+    return {
+        "paper": Plugin(
+            "zobench_plugins.paper.command:paper",
+            "the paper's table and figures, with the published numbers beside ours",
+        ),
+    }

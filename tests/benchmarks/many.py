@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.json_files import read_json, write_json
+from zobench.records import layout
 
 SHORT = """
 optimizers = [{names}]
@@ -24,11 +24,11 @@ test_per_cell = 50
 
 def copies(original: Path, tmp_path: Path, optimizers: int, seeds: int) -> Path:
     """Folders like those of real runs, made from one, that seem to be of many optimizers and seeds."""
-    manifest = files.read_json(original / store.MANIFEST)
+    manifest = read_json(original / layout.MANIFEST)
     for optimizer in range(optimizers):
         for seed in range(seeds):
             folder = tmp_path / "runs" / f"{optimizer}-{seed}"
             shutil.copytree(original, folder)
             manifest["config"] |= {"optimizer": f"optimizer-{optimizer}", "seed": seed}
-            files.write_json(folder / store.MANIFEST, manifest)
+            write_json(folder / layout.MANIFEST, manifest)
     return tmp_path / "runs"

@@ -17,11 +17,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from tiny import SIZES, run
 
 import zobench
-from zobench.cli.report import write_report
 from zobench.contracts.listener import Silence
-from zobench.records.summary_line import read_headlines
+from zobench.files.location import Location
+from zobench.records.summary_line import summary_lines
 from zobench.registry.discovery import load_registry
-from zobench.suite.file import read_suite
+from zobench.reporting.report import write_report
+from zobench.suite.file import TARGETS, read_suite
 from zobench.suite.planning import plan
 from zobench.suite.work import work
 
@@ -105,7 +106,9 @@ def test_two_thousand_run_folders(benchmark: BenchmarkFixture, tmp_path: Path) -
     """Everything that ``zobench show FOLDER`` reads."""
     original = run(tmp_path / "original", optimizer="adam", overrides=SIZES).run_dir
     folder = copies(original, tmp_path, 20, 100)
-    found = benchmark.pedantic(lambda: list(read_headlines(folder)), rounds=3)
+    found = benchmark.pedantic(
+        lambda: list(summary_lines(Location(folder), load_registry())), rounds=3
+    )
     assert len(found) == 2000
     print(f"\n  {benchmark.stats.stats.mean:.2f} s for 2,000 runs")
 
@@ -115,7 +118,7 @@ def test_a_page_about_two_hundred_runs(benchmark: BenchmarkFixture, tmp_path: Pa
     original = zobench.run(optimizer="adam", budget=960, out=tmp_path / "original").run_dir
     runs = copies(original, tmp_path, 20, 10)
     page = tmp_path / "report.html"
-    write_report([runs], page, None, None, False)
+    write_report([Location(runs)], page, title="", targets=TARGETS)
     browser = chrome(tmp_path)
 
     def load() -> None:

@@ -13,17 +13,20 @@ from benchmarks.many import copies
 from pytest_benchmark.fixture import BenchmarkFixture
 from tiny import SIZES, run
 
-from zobench.cli.report import write_report
 from zobench.config import RunConfig
+from zobench.contracts.executor import Outcome, Progress
 from zobench.contracts.listener import Silence
-from zobench.records import run_folder as store
-from zobench.records.summary_line import read_headlines
+from zobench.files.location import Location
+from zobench.records import layout
+from zobench.records.run_folder import RunFolder
+from zobench.records.stored_run import find_runs
+from zobench.records.summary_line import summary_lines
 from zobench.registry.discovery import load_registry
-from zobench.report.sampling import sample
-from zobench.suite.file import read_suite
+from zobench.reporting.report import write_report
+from zobench.reporting.sampling import sample
+from zobench.suite.file import TARGETS, read_suite
 from zobench.suite.planning import Job, plan
 from zobench.suite.running import run_jobs
-from zobench.suite.work import Outcome, Progress
 
 RUNS = 10_000
 SUITE = """
@@ -110,14 +113,20 @@ def test_ten_thousand_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> No
     """Listed, sampled, reported, and what a suite looks for when it starts again."""
     original = run(tmp_path / "original", optimizer="adam", overrides=SIZES).run_dir
     folder = copies(original, tmp_path, 20, RUNS // 20)
-    folders = store.run_folders(folder)
+    folders = layout.run_folders(folder)
     assert len(folders) == RUNS
     for words, work in (
-        ("10,000 runs listed", lambda: list(read_headlines(folder))),
-        ("200 of 10,000 runs drawn", lambda: sample(folders, 200)),
+        ("10,000 runs listed", lambda: list(summary_lines(Location(folder), load_registry()))),
+        ("200 of 10,000 runs drawn", lambda: sample(find_runs([Location(folder)]), 200)),
         (
             "page about 200 of 10,000 runs",
-            lambda: write_report([folder], tmp_path / "page.html", None, None, False, 200),
+            lambda: write_report(
+                [Location(folder)],
+                tmp_path / "page.html",
+                title="",
+                targets=TARGETS,
+                most=200,
+            ),
         ),
     ):
         began = time.perf_counter()
@@ -129,7 +138,7 @@ def test_ten_thousand_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> No
 @pytest.mark.parametrize("side", [224])
 def test_snapshots(benchmark: BenchmarkFixture, tmp_path: Path, side: int) -> None:
     """One snapshot on disk, synced."""
-    folder = store.RunFolder(tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
     edit = torch.rand(1, side, side)
     numbers = iter(range(10_000))
     benchmark(lambda: folder.write_snapshot(next(numbers), edit))

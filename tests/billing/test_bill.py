@@ -14,6 +14,7 @@ import pytest
 
 from zobench.billing.account import PAID, Account
 from zobench.billing.bill import BILL, Usage, read_bill
+from zobench.contracts.purpose import Purpose
 from zobench.errors import StoreError
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -21,9 +22,9 @@ VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 def spend(account: Account) -> None:
     """One answered, one refused, one lost on the way; then one answered as a retry."""
-    account.purpose = "setup"
+    account.purpose = Purpose.SETUP
     account.answered(account.sent("a", 2, 100, retry=False), 40, VECTORS)
-    account.purpose = "optimize"
+    account.purpose = Purpose.OPTIMIZE
     account.failed(account.sent("b", 5, 200, retry=False), "429", billed=False)
     account.failed(account.sent("b", 5, 200, retry=True), "late", billed=True)
     account.answered(account.sent("b", 5, 200, retry=True), 60)

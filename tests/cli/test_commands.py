@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from zobench.cli.paper import chosen
+from zobench_plugins.paper.production import chosen
 
 SMALL = [
     *("--budget", "64", "--batch-size", "16", "--snapshots", "1", "--replicates", "20"),

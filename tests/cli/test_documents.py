@@ -18,7 +18,7 @@ from zobench.contracts.parameters import resolve
 from zobench.problem.spaces import make_space
 from zobench.registry.discovery import Offer, Registry, load_registry
 from zobench.runs.lifecycle import start_run
-from zobench.runs.parts import resolved
+from zobench.runs.parts import resolve_config
 from zobench.suite.file import read_suite
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -121,7 +121,7 @@ def test_the_suites_of_the_how_to_declare_what_it_says(
     assert len(suite.configs) == runs
     registry = load_registry()
     for config in suite.configs:
-        resolved(config, registry)
+        resolve_config(config, registry)
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:

@@ -9,17 +9,18 @@ import pytest
 from rich.console import Console
 from tiny import SIZES, run
 
-from zobench.cli.compare import print_comparison
-from zobench.cli.many_tables import print_runs
-from zobench.cli.tables import print_result
-from zobench.comparison.pairs import compare
-from zobench.records.result import RunResult
-from zobench.records.stored_run import measure_all
-from zobench.records.summary_line import read_headlines
+from zobench.cli.display.comparison import print_comparison
+from zobench.cli.display.result import print_result
+from zobench.cli.display.run_lists import print_runs
+from zobench.comparison.pairs import compare_runs
+from zobench.files.location import Location
+from zobench.records.stored_run import StoredRun, read_runs
+from zobench.records.summary_line import summary_lines
+from zobench.registry.discovery import load_registry
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> list[RunResult]:
+def several(tmp_path_factory: pytest.TempPathFactory) -> list[StoredRun]:
     """Two optimizers on two seeds."""
     out = tmp_path_factory.mktemp("runs")
     return [
@@ -35,7 +36,7 @@ def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
 ) -> None:
     result = run(tmp_path)
     console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    print_result(result, console)
+    print_result(result, False, console)
     text = console.export_text()
     assert "…" not in text
     assert text.count("edit ") >= len(result.scores) - 1
@@ -49,10 +50,11 @@ def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_lists_of_runs_can_be_read_and_copied_on_any_terminal(
-    several: list[RunResult], width: int
+    several: list[StoredRun], width: int
 ) -> None:
     console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    print_runs(list(read_headlines(several[0].run_dir.parent)), console)
+    place, registry = Location(several[0].run_dir.parent), load_registry()
+    print_runs(list(summary_lines(place, registry)), registry, False, console)
     lines = console.export_text().splitlines()
     for each in several:
         (line,) = (line for line in lines if each.run_id in line)
@@ -65,13 +67,13 @@ def test_lists_of_runs_can_be_read_and_copied_on_any_terminal(
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_a_comparison_keeps_metrics_and_verdicts_on_any_terminal(
-    several: list[RunResult], width: int
+    several: list[StoredRun], width: int
 ) -> None:
-    runs = measure_all([several[0].run_dir.parent])
+    runs = read_runs([Location(several[0].run_dir.parent)], load_registry())
     one, other = ([run for run in runs if run.label == name] for name in ("random", "spsa"))
-    found = compare(one, other, {})
+    found = compare_runs(one, other, {})
     console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
-    print_comparison(found, console)
+    print_comparison(found, False, console)
     text = console.export_text()
     for name, each in found.metrics.items():
         assert any(name in line and each.verdict in line for line in text.splitlines())

@@ -22,9 +22,18 @@ from zobench.comparison.gate import (
     write_baseline,
 )
 from zobench.errors import ConfigError
-from zobench.records.stored_run import measure_all
+from zobench.files.location import Location
+from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.records.stored_run import StoredRun, read_runs
+from zobench.registry.discovery import load_registry
 
 MARGINS = {"fpq": 0.02}
+REGISTRY = load_registry()
+QUANTITIES = (FPQ, RECOVERY, *REGISTRY.metrics)
+
+
+def read(folder: Path) -> list[StoredRun]:
+    return read_runs([Location(folder)], REGISTRY)
 
 
 def drawn(seeds: range, mean: float, spread: float, rng: np.random.Generator) -> Baseline:
@@ -34,7 +43,7 @@ def drawn(seeds: range, mean: float, spread: float, rng: np.random.Generator) ->
 
 
 def standing(before: Baseline, now: Baseline) -> str:
-    (found,) = check(before, now)
+    (found,) = check(before, now, QUANTITIES)
     return found.standing
 
 
@@ -62,7 +71,7 @@ def test_a_loss_beyond_the_margin_falls_and_a_small_one_does_not() -> None:
 def test_what_is_missing_fails_and_what_is_new_is_told() -> None:
     before = drawn(range(3), 0.3, 0.05, np.random.default_rng(0))
     other = Baseline(MARGINS, (Row("other", "films", {"budget": 1}, before.rows[0].metrics),))
-    found = {each.optimizer: each.standing for each in check(before, other)}
+    found = {each.optimizer: each.standing for each in check(before, other, QUANTITIES)}
     assert found == {"mine": "missing", "other": "new"}
 
 
@@ -75,13 +84,15 @@ def runs(tmp_path: Path, **fields: Any) -> Path:
 def test_a_baseline_survives_its_file_and_holds_for_the_runs_it_was_made_of(
     tmp_path: Path,
 ) -> None:
-    made = baseline_of(measure_all([runs(tmp_path / "runs")]))
+    made = baseline_of(read(runs(tmp_path / "runs")))
     path = tmp_path / "baseline.json"
     write_baseline(path, made)
-    assert read_baseline(path) == made
-    assert {each.standing for each in check(read_baseline(path), made)} == {"holds"}
+    assert read_baseline(path, QUANTITIES) == made
+    assert {each.standing for each in check(read_baseline(path, QUANTITIES), made, QUANTITIES)} == {
+        "holds"
+    }
     first = path.read_bytes()
-    write_baseline(path, baseline_of(list(reversed(measure_all([tmp_path / "runs"])))))
+    write_baseline(path, baseline_of(list(reversed(read(tmp_path / "runs")))))
     assert path.read_bytes() == first  # the order of runs makes no diff
     assert len(first) < 3000
 
@@ -96,19 +107,19 @@ def test_a_baseline_survives_its_file_and_holds_for_the_runs_it_was_made_of(
 def test_a_baseline_of_other_conditions_is_refused(
     tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
-    before = baseline_of(measure_all([runs(tmp_path / "a")]))
-    now = baseline_of(measure_all([runs(tmp_path / "b", **change)]))
+    before = baseline_of(read(runs(tmp_path / "a")))
+    now = baseline_of(read(runs(tmp_path / "b", **change)))
     with pytest.raises(ConfigError, match=words):
-        check(before, now)
+        check(before, now, QUANTITIES)
 
 
 def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
-    before = baseline_of(measure_all([runs(tmp_path / "a")]))
+    before = baseline_of(read(runs(tmp_path / "a")))
     (row,) = before.rows
-    conditions = {**row.conditions, "encoder digest": "other weights"}
+    conditions = {**row.conditions, "encoder_digest": "other weights"}
     other = Baseline(before.margins, (Row(row.optimizer, row.problem, conditions, row.metrics),))
     with pytest.raises(ConfigError, match="the encoder digest was other weights and is tiny"):
-        check(other, before)
+        check(other, before, QUANTITIES)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +127,7 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
     [
         ("{", "is no baseline"),
         ("[]", "is no baseline"),
-        ('{"zobench_baseline": 1}', "is no baseline"),
+        ('{"zobench_baseline": 2}', "is no baseline"),
         ('{"zobench_baseline": 9}', "format 9"),
     ],
 )
@@ -124,14 +135,14 @@ def test_what_is_no_baseline_is_told(tmp_path: Path, content: str, words: str) -
     path = tmp_path / "baseline.json"
     path.write_text(content)
     with pytest.raises(ConfigError, match=words):
-        read_baseline(path)
+        read_baseline(path, QUANTITIES)
     with pytest.raises(ConfigError, match="write one with --update"):
-        read_baseline(tmp_path / "nowhere.json")
+        read_baseline(tmp_path / "nowhere.json", QUANTITIES)
 
 
 def test_a_check_can_be_read_as_json(tmp_path: Path) -> None:
     before = drawn(range(3), 0.3, 0.05, np.random.default_rng(0))
-    (found,) = check(before, before)
+    (found,) = check(before, before, QUANTITIES)
     assert isinstance(found, Check)
     assert json.dumps(found.__dict__, allow_nan=False)
 
@@ -142,15 +153,18 @@ def test_the_baseline_s_own_seeds_are_what_is_compared(tmp_path: Path) -> None:
     (row,) = before.rows
     sample = row.metrics["fpq"]
     more = Sample({**sample.values, "7": 0.0}, {**sample.errors, "7": 0.05})
-    (found,) = check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": more}),)))
+    now = Baseline(MARGINS, (replace(row, metrics={"fpq": more}),))
+    (found,) = check(before, now, QUANTITIES)
     assert (found.standing, found.gain) == ("holds", 0)
     one = Sample({"1": sample.values["1"]}, {"1": 0.05})
     with pytest.raises(ConfigError, match="0, 1, 2 in the baseline, of which 0, 2 are not among"):
-        check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": one}),)))
+        check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": one}),)), QUANTITIES)
 
 
 def test_the_gate_of_this_repository_falls_where_nothing_is_bought() -> None:
-    before = read_baseline(Path(__file__).parents[2] / ".github" / "gate" / "baseline.json")
+    before = read_baseline(
+        Path(__file__).parents[2] / ".github" / "gate" / "baseline.json", QUANTITIES
+    )
     rows = []
     for row in before.rows:
         fpq = row.metrics["fpq"]
@@ -158,7 +172,7 @@ def test_the_gate_of_this_repository_falls_where_nothing_is_bought() -> None:
         rows.append(replace(row, metrics={**row.metrics, "fpq": nothing}))
     fell = [
         each.optimizer
-        for each in check(before, replace(before, rows=tuple(rows)))
+        for each in check(before, replace(before, rows=tuple(rows)), QUANTITIES)
         if each.standing == "fell"
     ]
     assert fell

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pretended import pretended, with_metric
 from tiny import SIZES, run
 
-from zobench.comparison.pairs import Comparison, compare, sentence
+from zobench.comparison.pairs import Comparison, compare_runs
 from zobench.errors import ConfigError, NotARunError, StoreError
-from zobench.files import files
-from zobench.records import run_folder as store
-from zobench.records.stored_run import HIGHER_IS_BETTER, measure, measure_all
+from zobench.files.json_files import read_json, write_json
+from zobench.files.location import Location
+from zobench.records import layout
+from zobench.records.stored_run import StoredRun, read_runs
+from zobench.registry.discovery import load_registry
 
 BETTER = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}}
 
@@ -29,8 +31,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def read(folder: Path, optimizer: str | None = None) -> list[StoredRun]:
+    return read_runs([Location(folder)], load_registry(), optimizer)
+
+
 def compared(folder: Path, a: str, b: str, **more: Any) -> Comparison:
-    return compare(measure_all([folder], wanted=a), measure_all([folder], wanted=b), **more)
+    return compare_runs(read(folder, a), read(folder, b), **more)
 
 
 def test_runs_are_paired_by_seed_and_share_their_resamples(folder: Path) -> None:
@@ -38,12 +44,13 @@ def test_runs_are_paired_by_seed_and_share_their_resamples(folder: Path) -> None
     assert [one.config.seed for one, _ in found.pairs] == [0, 1, 2]
     assert all(one.config.seed == other.config.seed for one, other in found.pairs)
     assert found.left_out == ()
-    assert set(found.metrics) == set(HIGHER_IS_BETTER)
+    assert set(found.metrics) == {each.name for each in found.quantities}
     for one, other in found.pairs:
         assert one.resamples is not None
         assert other.resamples is not None
-        for name, values in one.resamples.metrics.items():  # ERM is the same for both
-            assert np.array_equal(values[0], other.resamples.metrics[name][0], equal_nan=True)
+        for each in one.metrics:  # ERM is the same for both
+            erm = [run.values(each, row=0) for run in (one, other)]
+            assert np.array_equal(*erm, equal_nan=True)
 
 
 def test_the_other_way_round_everything_is_the_other_way_round(folder: Path) -> None:
@@ -59,19 +66,19 @@ def test_the_same_run_made_twice_is_the_same_but_one_folder_is_not_compared_with
 ) -> None:
     for seed in range(3):
         run(tmp_path, optimizer="random", overrides=SIZES, seed=seed)
-    found = compare(measure_all([folder], wanted="random"), measure_all([tmp_path]))
+    found = compare_runs(read(folder, "random"), read(tmp_path))
     assert {each.verdict for each in found.metrics.values()} == {"same"}
-    assert "the same, to the last digit" in sentence(found)
+    assert "the same, to the last digit" in found.verdict
     with pytest.raises(ConfigError, match="is in A and in B"):
         compared(folder, "random", "random")
 
 
 def test_one_pair_knows_of_patients_only_and_says_so(folder: Path) -> None:
-    runs = measure_all([folder])
+    runs = read(folder)
     mine = [each for each in runs if each.config.seed == 0]
-    found = compare(mine[:1], mine[1:])
+    found = compare_runs(mine[:1], mine[1:])
     assert any("not of other seeds" in note for note in found.notes)
-    assert "one seed" in sentence(found)
+    assert "one seed" in found.verdict
 
 
 def test_two_suites_are_paired_by_optimizer_too_and_a_seed_is_one_draw(
@@ -80,7 +87,7 @@ def test_two_suites_are_paired_by_optimizer_too_and_a_seed_is_one_draw(
     for seed in range(2):
         run(tmp_path, optimizer="random", overrides=SIZES, seed=seed)
         run(tmp_path, **BETTER, seed=seed)
-    found = compare(measure_all([folder]), measure_all([tmp_path]))
+    found = compare_runs(read(folder), read(tmp_path))
     assert len(found.pairs) == 4
     assert len(found.left_out) == 2
     assert all(one.label == other.label for one, other in found.pairs)
@@ -106,65 +113,60 @@ def test_runs_under_other_conditions_are_refused(
 ) -> None:
     other = run(tmp_path, **{"optimizer": "random", "overrides": SIZES, **change})
     with pytest.raises(ConfigError, match="cannot be compared") as caught:
-        compare(measure_all([folder], wanted="random"), [measure(other.run_dir)])
+        compare_runs(read(folder, "random"), [other])
     assert words in str(caught.value)
 
 
 def test_without_partners_there_is_nothing_to_compare(folder: Path, tmp_path: Path) -> None:
     other = run(tmp_path, optimizer="random", overrides=SIZES, seed=9)
     with pytest.raises(ConfigError, match="nothing to compare"):
-        compare(measure_all([folder], wanted="random"), [measure(other.run_dir)])
+        compare_runs(read(folder, "random"), [other])
     with pytest.raises(
         ConfigError, match=r"no run of 'gezo' there; there are: adam lr=0\.02, random"
     ):
-        measure_all([folder], wanted="gezo")
+        read(folder, "gezo")
     with pytest.raises(NotARunError, match="holds none"):
-        measure_all([tmp_path / "nowhere"])
+        read(tmp_path / "nowhere")
 
 
 def test_an_unfinished_run_is_left_out_and_told(folder: Path, tmp_path: Path) -> None:
     for seed in range(2):
         run(tmp_path, **BETTER, seed=seed)
-    first = measure_all([tmp_path])[0].folder
-    manifest = files.read_json(first / store.MANIFEST)
-    files.write_json(first / store.MANIFEST, {**manifest, "status": "interrupted"})
-    scores = files.read_json(first / store.SCORES)
+    first = read(tmp_path)[0].run_dir
+    manifest = read_json(first / layout.MANIFEST)
+    write_json(first / layout.MANIFEST, {**manifest, "status": "interrupted"})
+    scores = read_json(first / layout.SCORES)
     scores["edits"] = scores["edits"][:3]
-    files.write_json(first / store.SCORES, scores)
-    with (first / store.TRACE).open("ab") as file:
+    write_json(first / layout.SCORES, scores)
+    with (first / layout.TRACE).open("ab") as file:
         file.write(b'{"ask": 99, "quer')  # torn by a crash
-    partial = measure(first)
+    partial = StoredRun(first)
     assert partial.resamples is not None
     assert partial.known == partial.resamples.queries[2] < partial.spent <= 400
-    found = compare(measure_all([folder], wanted="random"), measure_all([tmp_path]))
+    found = compare_runs(read(folder, "random"), read(tmp_path))
     assert len(found.pairs) == 1
-    assert partial.folder in [each.folder for each in found.left_out]
+    assert partial.location in [each.location for each in found.left_out]
 
 
 def test_a_ratio_that_is_infinite_on_some_patients_has_no_difference(folder: Path) -> None:
-    runs = measure_all([folder], wanted="random"), measure_all([folder], wanted="adam lr=0.02")
-    broken = []
-    for each in runs[1]:
-        assert each.resamples is not None
-        values = np.full_like(each.resamples.metrics["di_gap"], np.inf)
-        metrics = {**each.resamples.metrics, "di_gap": values}
-        broken.append(replace(each, resamples=replace(each.resamples, metrics=metrics)))
-    found = compare(runs[0], broken)
+    better = read(folder, "adam lr=0.02")
+    broken = [with_metric(each, "di_gap", lambda values: values + np.inf) for each in better]
+    found = compare_runs(read(folder, "random"), broken)
     assert found.metrics["di_gap"].verdict == "undecided"
     assert np.isnan(found.metrics["di_gap"].gain.value)
     assert np.isfinite(found.metrics["fpq"].gain.value)
 
 
 def test_a_run_that_is_done_without_scores_is_damaged(folder: Path, tmp_path: Path) -> None:
-    (run(tmp_path, optimizer="random", overrides=SIZES).run_dir / store.SCORES).unlink()
+    (run(tmp_path, optimizer="random", overrides=SIZES).run_dir / layout.SCORES).unlink()
     with pytest.raises(StoreError, match=r"is done, but scores\.json is missing"):
-        measure_all([tmp_path])
-    (first,) = store.run_folders(tmp_path)
-    manifest = files.read_json(first / store.MANIFEST)
+        _ = read(tmp_path)[0].scores
+    (first,) = layout.run_folders(tmp_path)
+    manifest = read_json(first / layout.MANIFEST)
     del manifest["config"]
-    files.write_json(first / store.MANIFEST, manifest)
+    write_json(first / layout.MANIFEST, manifest)
     with pytest.raises(StoreError, match="has no 'config'"):
-        measure_all([tmp_path])
+        read(tmp_path)
 
 
 def test_budgets_and_resamples_are_not_mixed_between_pairs(folder: Path, tmp_path: Path) -> None:
@@ -172,15 +174,13 @@ def test_budgets_and_resamples_are_not_mixed_between_pairs(folder: Path, tmp_pat
     for optimizer in ("random", "adam"):
         first = run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=0)
         longer = run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=1, budget=800)
-        sides.append([measure(each.run_dir) for each in (first, longer)])
+        sides.append([first, longer])
     with pytest.raises(ConfigError, match="the budget is 400 in one and 800 in the other"):
-        compare(*sides)
+        compare_runs(*sides)
     sides = []
     for optimizer in ("random", "adam"):
-        fewer = measure(
-            run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=5, replicates=30).run_dir
-        )
-        other = measure(run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=5).run_dir)
-        sides.append([fewer, replace(other, problem="another")])
+        fewer = run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=5, replicates=30)
+        other = run(tmp_path, optimizer=optimizer, overrides=SIZES, seed=5)
+        sides.append([fewer, pretended(other, config={"disease": "another"})])
     with pytest.raises(ConfigError, match="number of replicates is 30 in one and 50"):
-        compare(*sides)
+        compare_runs(*sides)

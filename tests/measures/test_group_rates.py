@@ -9,7 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from zobench.measures.group_rates import METRICS, Predictions, metrics, patient_weights
+from zobench.contracts.metric import Predictions
+from zobench.measures.group_rates import compute
+from zobench.measures.patient_bootstrap import ScoredImages, patient_weights
+from zobench.registry.discovery import load_registry
+
+METRICS = load_registry().metrics
+
+
+def metrics(predictions: Predictions, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Every installed metric, as tables show it."""
+    found = {each.name: compute(each, predictions, weights) for each in METRICS}
+    return {
+        each.name: abs(found[each.name]) if each.signed else found[each.name] for each in METRICS
+    }
 
 
 def random_predictions(seed: int, n: int = 200, levels: int | None = None) -> Predictions:
@@ -100,7 +113,7 @@ def test_metrics_do_not_depend_on_order_and_gaps_not_on_names_of_groups(seed: in
     shuffled = Predictions(p.score[order], p.label[order], p.sensitive[order])
     renamed = Predictions(p.score, p.label, 1 - p.sensitive)
     first, second, third = metrics(p), metrics(shuffled), metrics(renamed)
-    for name in METRICS:
+    for name in (each.name for each in METRICS):
         np.testing.assert_allclose(first[name], second[name], rtol=1e-12)
     for name in ("eo_n", "eo_p", "dp_gap", "accuracy", "worst_group", "auc"):
         np.testing.assert_allclose(first[name], third[name], rtol=1e-12)
@@ -111,7 +124,7 @@ def test_resamples_keep_patients_whole_and_strata_full() -> None:
     patient = np.repeat(np.arange(80), 3)
     sensitive, label = patient % 2, (patient // 2) % 2
     label[patient == 8] = [0, 1, 1]  # a patient with both labels is a stratum of its own kind
-    weights = patient_weights(patient, label, sensitive, 200, rng)
+    weights = patient_weights(ScoredImages(patient, label, sensitive), 200, rng)
     per_patient = weights.reshape(200, 80, 3)
     assert (per_patient == per_patient[:, :, :1]).all()
     pure = ~np.isin(np.arange(80), [8])
@@ -127,7 +140,7 @@ def test_the_interval_of_accuracy_agrees_with_the_binomial_one() -> None:
     n = 2000
     label, sensitive = np.arange(n) % 2, (np.arange(n) // 2) % 2
     score = np.where(rng.random(n) < 0.8, 1.0, -1.0) * (2.0 * label - 1)
-    weights = patient_weights(np.arange(n), label, sensitive, 2000, rng)
+    weights = patient_weights(ScoredImages(np.arange(n), label, sensitive), 2000, rng)
     spread = metrics(Predictions(score, label, sensitive), weights)["accuracy"].std()
     share = ((score > 0) == label).mean()
     assert spread == pytest.approx(100 * np.sqrt(share * (1 - share) / n), rel=0.1)

@@ -34,7 +34,7 @@ def make_oracle(
     ledger = Ledger(backward_cost)
     metered = MeteredEncoder(encoder or TinyEncoder(), ledger)
     objective = Objective(images, metered, head, penalty, BATCH, np.random.SeedSequence(9))
-    return Oracle(objective, PixelSpace(SIDE, SIDE), ledger, budget, feedback)
+    return Oracle(objective, PixelSpace(SIDE, SIDE), budget, feedback)
 
 
 def points(count: int, scale: float = 0.1) -> Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny import TinyEncoder
 
 from zobench.problem.images import Images
-from zobench.problem.quantization import Rounded, pixels, rounded, what_arrives
+from zobench.problem.quantization import RoundedEncoder, arrived_edit, pixels, rounded
 
 
 def grey(count: int = 20, side: int = 64) -> Images:
@@ -34,18 +34,18 @@ def test_rounding_is_what_a_png_file_does() -> None:
 def test_noise_below_half_a_level_vanishes(sigma: float, share: float) -> None:
     """Shares of a normal distribution beyond half a level: 2 Phi(-0.5 / sigma)."""
     noise = torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(1)) * sigma / 255
-    assert what_arrives(grey(), noise).changed == pytest.approx(share, abs=0.015)
+    assert arrived_edit(grey(), noise).changed == pytest.approx(share, abs=0.015)
 
 
 def test_what_arrives_of_whole_levels_is_all_of_it() -> None:
-    sent = what_arrives(grey(), torch.full((1, 64, 64), 3 / 255))
+    sent = arrived_edit(grey(), torch.full((1, 64, 64), 3 / 255))
     assert sent.changed == 1
     assert sent.distortion < 1e-5
 
 
 def test_what_is_clipped_is_missing() -> None:
     """All images are brighter than 20/255, so -1 takes away between 20 and 230 levels of 255."""
-    sent = what_arrives(grey(), torch.full((1, 64, 64), -1.0))
+    sent = arrived_edit(grey(), torch.full((1, 64, 64), -1.0))
     rng = np.random.default_rng(0)
     lost = 1 - rng.integers(20, 230, (20, 1, 64, 64)) / 255
     assert sent.distortion == pytest.approx(float(np.sqrt((lost**2).mean())), rel=1e-6)
@@ -53,7 +53,7 @@ def test_what_is_clipped_is_missing() -> None:
 
 def test_an_encoder_behind_rounding_says_so_and_sees_levels() -> None:
     inner = TinyEncoder()
-    encoder = Rounded(inner)
+    encoder = RoundedEncoder(inner)
     assert (encoder.spec.exact_floats, encoder.spec.differentiable) == (False, False)
     images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(encoder.embed(images), inner.embed((images * 255).round() / 255))

@@ -7,18 +7,12 @@ import pytest
 import torch
 
 from zobench.errors import StoreError
-from zobench.files.files import read_rows, read_tensors, write_json, write_tensors
-from zobench.records.run_folder import (
-    CHECKPOINT,
-    MANIFEST,
-    SCHEMA,
-    TRACE,
-    Checkpoint,
-    RunFolder,
-    read_manifest,
-    read_snapshot,
-    snapshot_queries,
-)
+from zobench.files.json_files import read_rows, write_json
+from zobench.files.tensor_files import read_tensors, write_tensors
+from zobench.records.checkpoint import Checkpoint
+from zobench.records.layout import CHECKPOINT, MANIFEST, SCHEMA, TRACE, snapshot_queries
+from zobench.records.manifest import read_manifest
+from zobench.records.run_folder import RunFolder
 
 
 def state(asks: int) -> Checkpoint:
@@ -91,10 +85,12 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(path, {"a": float("nan")})
-    path.with_name("value.json.part").mkdir()
-    with pytest.raises(StoreError, match=r"value\.json cannot be read or written"):
-        write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]  # no draft is left
+    (tmp_path / "folder.json" / "inside").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"folder\.json cannot be read or written"):
+        write_json(tmp_path / "folder.json", {"a": 2})
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.json", "value.json"]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -110,7 +106,7 @@ def test_snapshots_come_back_in_order_of_queries(tmp_path: Path) -> None:
     for queries in (1000, 9, 200):
         folder.write_snapshot(queries, torch.full((1, 2, 2), float(queries)))
     assert snapshot_queries(folder.path) == [9, 200, 1000]
-    assert read_snapshot(folder.path, 200).unique().tolist() == [200.0]
+    assert folder.edit(200).unique().tolist() == [200.0]
 
 
 def test_one_tensor_under_two_names_is_stored_twice(tmp_path: Path) -> None:

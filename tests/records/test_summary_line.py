@@ -12,20 +12,26 @@ import pytest
 from tiny import SIZES, run
 
 from zobench.errors import NotARunError
-from zobench.files import files
-from zobench.records import run_folder as store
-from zobench.records.result import RunResult
-from zobench.records.summary_line import read_headline, read_headlines
+from zobench.files.json_files import read_json, write_json
+from zobench.files.location import Location
+from zobench.records import layout
+from zobench.records.stored_run import StoredRun
+from zobench.records.summary_line import SummaryLine, summary_line, summary_lines
+from zobench.registry.discovery import load_registry
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
     folder = tmp_path_factory.mktemp("runs")
     return run(folder, optimizer="adam", overrides={**SIZES, "optimizer": {"lr": 0.05}}, seed=4)
 
 
-def test_it_has_the_values_of_the_last_row_of_the_table(stored: RunResult) -> None:
-    found = read_headline(stored.run_dir)
+def lines(folder: Path) -> list[SummaryLine]:
+    return list(summary_lines(Location(folder), load_registry()))
+
+
+def test_it_has_the_values_of_the_last_row_of_the_table(stored: StoredRun) -> None:
+    found = summary_line(stored)
     last = stored.scores[-1]
     assert stored.fpq is not None
     assert found.values["fpq"] == stored.fpq.value
@@ -36,23 +42,23 @@ def test_it_has_the_values_of_the_last_row_of_the_table(stored: RunResult) -> No
 
 
 def test_a_run_that_keeps_none_is_computed_and_an_unfinished_one_has_none(
-    stored: RunResult, tmp_path: Path
+    stored: StoredRun, tmp_path: Path
 ) -> None:
     for name in ("older", "stopped"):
         shutil.copytree(stored.run_dir, tmp_path / name)
-        manifest = files.read_json(tmp_path / name / store.MANIFEST)
-        del manifest["headline"]
+        manifest = read_json(tmp_path / name / layout.MANIFEST)
+        del manifest["summary"]
         manifest["status"] = "done" if name == "older" else "interrupted"
-        files.write_json(tmp_path / name / store.MANIFEST, manifest)
-    older, stopped = read_headlines(tmp_path)
-    assert older.values == read_headline(stored.run_dir).values
+        write_json(tmp_path / name / layout.MANIFEST, manifest)
+    older, stopped = lines(tmp_path)
+    assert older.values == summary_line(stored).values
     assert stopped.values == {}
     assert stopped.spent == older.spent
     with pytest.raises(NotARunError, match="holds none"):
-        list(read_headlines(tmp_path / "older" / "snapshots"))
+        lines(tmp_path / "older" / "snapshots")
 
 
-def test_show_lists_the_runs_of_a_folder(stored: RunResult) -> None:
+def test_show_lists_the_runs_of_a_folder(stored: StoredRun) -> None:
     words = [sys.executable, "-m", "zobench", "show", str(stored.run_dir.parent)]
     shown = subprocess.run(words, capture_output=True, text=True, check=True)
     assert "adam lr=0.05" in shown.stdout

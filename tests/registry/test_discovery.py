@@ -110,6 +110,9 @@ def test_every_registered_plugin_can_be_imported_and_declares_its_parameters() -
     registry = load_registry()
     for kind in KINDS:
         for offer in registry.offers[kind].values():
+            if kind == "metrics":
+                assert offer.plugin.load().summary
+                continue
             assert offer.plugin.summary
             assert isinstance(offer.plugin.parameters(), type)
 

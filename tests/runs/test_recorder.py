@@ -13,14 +13,15 @@ from tiny import SIZES, TinyEncoder, config, tiny_registry
 from torch import Tensor
 
 from zobench.errors import ConfigError, EncoderError
-from zobench.files import files
-from zobench.records import run_folder as store
-from zobench.records.result import RunResult
+from zobench.files.json_files import read_json, read_rows, write_json
+from zobench.records import layout
+from zobench.records.stored_run import StoredRun
 from zobench.runs.lifecycle import resume_run, start_run
-from zobench.runs.recorder import ANSWERS, replay_run
+from zobench.records.layout import ANSWERS
+from zobench.runs.replay import replay_run
 
 
-def recorded(tmp_path: Path, optimizer: str, encoder: Any = None, **settings: Any) -> RunResult:
+def recorded(tmp_path: Path, optimizer: str, encoder: Any = None, **settings: Any) -> StoredRun:
     wanted = config(optimizer, {**SIZES, "optimizer": settings})
     registry = tiny_registry(encoder=encoder)
     return start_run(wanted, tmp_path / "runs", registry=registry, record=True)
@@ -33,14 +34,14 @@ def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None
     found = replay_run(run.run_dir)  # the real registry has no encoder called tiny
     assert found.same_edit
     assert found.queries == run.ledger["optimize"]["queries"]
-    assert found.asks == len(files.read_rows(run.run_dir / store.TRACE))
+    assert found.asks == len(read_rows(run.run_dir / layout.TRACE))
 
 
 def test_what_was_not_recorded_is_refused_with_its_number(tmp_path: Path) -> None:
     run = recorded(tmp_path, "random")
-    manifest = files.read_json(run.run_dir / store.MANIFEST)
+    manifest = read_json(run.run_dir / layout.MANIFEST)
     manifest["config"]["overrides"]["optimizer"] = {"step": 0.02}
-    files.write_json(run.run_dir / store.MANIFEST, manifest)
+    write_json(run.run_dir / layout.MANIFEST, manifest)
     with pytest.raises(ConfigError, match="ask 1 was not recorded"):
         replay_run(run.run_dir)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,9 +12,12 @@ from torch import Tensor
 
 import zobench
 from zobench.contracts.listener import Silence
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, EncoderError, Interrupted
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.json_files import read_json, read_rows, write_json
+from zobench.records import layout
+from zobench.records.manifest import Manifest, read_manifest
+from zobench.runs import lifecycle
 
 
 class Failing(TinyEncoder):
@@ -39,12 +41,12 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
     assert partial.status == "failed"
     assert 0 < partial.ledger["optimize"]["queries"] < 400
     assert (
-        len(files.read_rows(folder / store.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
+        len(read_rows(folder / layout.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
     )
-    assert "NaN" in store.read_manifest(folder)["error"]
+    assert "NaN" in str(read_manifest(folder).error)
     result = zobench.resume(folder, registry=tiny_registry())
     assert result.status == "done"
-    for name in (store.TRACE, "edit.npy"):
+    for name in (layout.TRACE, "edit.npy"):
         assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
     assert result.scores == whole.scores
 
@@ -77,7 +79,7 @@ def test_ctrl_c_saves_and_resume_gives_the_same_bytes(tmp_path: Path, queries: i
     assert partial.status == "interrupted"
     assert partial.ledger["optimize"]["queries"] == queries
     result = zobench.resume(folder, registry=tiny_registry())
-    for name in (store.TRACE, "edit.npy"):
+    for name in (layout.TRACE, "edit.npy"):
         assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
     assert result.scores == whole.scores
     assert result.fpq == whole.fpq
@@ -100,7 +102,9 @@ def test_resuming_on_another_encoder_is_refused(tmp_path: Path) -> None:
 
 def test_resuming_a_finished_run_only_reads_it(tmp_path: Path) -> None:
     result = run(tmp_path)
-    assert zobench.resume(result.run_dir, registry=tiny_registry()) == result
+    again = zobench.resume(result.run_dir, registry=tiny_registry())
+    assert again.as_dict() == result.as_dict()
+    assert again.manifest.resumed == 0
 
 
 def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
@@ -109,15 +113,15 @@ def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
     """The status is read again under the lock: the first reading may be stale."""
     result = run(tmp_path)
     before = {path: path.read_bytes() for path in result.run_dir.rglob("*") if path.is_file()}
-    real, calls = store.read_manifest, []
+    real, calls = read_manifest, []
 
-    def stale_at_first(folder: Path) -> dict[str, Any]:
+    def stale(folder: Path) -> Manifest:
         calls.append(folder)
-        manifest = real(folder)
-        return {**manifest, "status": "running"} if len(calls) == 1 else manifest
+        return real(folder).changed(status=RunStatus.RUNNING)
 
-    monkeypatch.setattr(store, "read_manifest", stale_at_first)
+    monkeypatch.setattr(lifecycle, "read_manifest", stale)  # before the lock is taken
     assert zobench.resume(result.run_dir, registry=tiny_registry()).status == "done"
+    assert len(calls) == 1
     assert {p: p.read_bytes() for p in result.run_dir.rglob("*") if p.is_file()} == before
 
 
@@ -125,9 +129,9 @@ def test_resuming_with_other_parameters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(tmp_path, listener=StopAfter(40))
     (folder,) = tmp_path.iterdir()
-    manifest = store.read_manifest(folder)
+    manifest = read_json(folder / layout.MANIFEST)
     manifest["config"]["overrides"]["optimizer"]["step"] = "0.5"
-    files.write_json(folder / store.MANIFEST, manifest)
+    write_json(folder / layout.MANIFEST, manifest)
     with pytest.raises(ConfigError, match="the set of parameters is not what it was"):
         zobench.resume(folder, registry=tiny_registry())
 
@@ -140,5 +144,5 @@ def test_a_plugin_that_crashes_leaves_a_folder_that_says_so(tmp_path: Path) -> N
     with pytest.raises(KeyError):
         run(tmp_path, tiny_registry(encoder=lambda request: Crashing()))
     (folder,) = tmp_path.iterdir()
-    assert store.read_manifest(folder)["status"] == "failed"
-    assert "KeyError" in store.read_manifest(folder)["error"]
+    assert read_manifest(folder).status is RunStatus.FAILED
+    assert "KeyError" in str(read_manifest(folder).error)

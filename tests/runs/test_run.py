@@ -16,8 +16,10 @@ from torch import Tensor
 import zobench
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import ConfigError, PluginError
-from zobench.measures.group_rates import Predictions, metrics
-from zobench.records import run_folder as store
+from zobench.contracts.metric import Predictions
+from zobench.measures.group_rates import compute
+from zobench.records import layout
+from zobench.records.stored_run import StoredRun
 from zobench.runs.loop import snapshot_schedule
 
 
@@ -29,7 +31,7 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     assert result.fpq is not None
     assert result.ledger["optimize"]["queries"] == 400
     assert result.ledger["setup"]["queries"] == 120
-    edits = [store.read_snapshot(result.run_dir, score.queries) for score in result.scores[1:]]
+    edits = [StoredRun(result.run_dir).edit(score.queries) for score in result.scores[1:]]
     distinct = {edit.numpy().tobytes() for edit in edits if edit.any()}
     images = 160 + len(distinct) * (160 + 120)
     assert result.ledger["score"]["forward"] == images
@@ -70,21 +72,22 @@ def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
 
 def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:
     result = run(tmp_path)
-    raw = json.loads((result.run_dir / store.SCORES).read_text())
+    raw = json.loads((result.run_dir / layout.SCORES).read_text())
     for score, edit in zip(result.scores, raw["edits"], strict=True):
         columns = {k: np.array(v) for k, v in raw["test"].items()}
-        found = metrics(
-            Predictions(np.array(edit["score"]), columns["label"], columns["sensitive"])
+        predictions = Predictions(
+            np.array(edit["score"]), columns["label"], columns["sensitive"]
         )
-        for name, estimate in score.metrics.items():
-            assert estimate.value == pytest.approx(found[name][0])
+        for metric in result.metrics:
+            estimate = score.metrics[metric.name]
+            assert estimate.value == pytest.approx(abs(compute(metric, predictions)[0]))
             assert estimate.low <= estimate.value <= estimate.high
         assert score.recovery.low <= score.recovery.value <= score.recovery.high
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
     runs = [run(tmp_path, seed=seed).run_dir for seed in (3, 3, 4)]
-    traces = [(folder / store.TRACE).read_bytes() for folder in runs]
+    traces = [(folder / layout.TRACE).read_bytes() for folder in runs]
     assert traces[0] == traces[1] != traces[2]
     edits = [np.load(folder / "edit.npy") for folder in runs]
     assert np.array_equal(edits[0], edits[1])

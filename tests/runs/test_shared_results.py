@@ -10,9 +10,9 @@ import torch
 from tiny import TinyEncoder, run, tiny_registry
 from torch import Tensor
 
-from zobench.records import run_folder as store
-from zobench.records.result import RunResult
-from zobench.runs.result_cache import SharedResults, digest
+from zobench.records import layout
+from zobench.records.stored_run import StoredRun
+from zobench.runs.result_cache import ResultCache, digest
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "shared"
 
 
-def counted(tmp_path: Path, **fields: object) -> tuple[RunResult, int]:
+def counted(tmp_path: Path, **fields: object) -> tuple[StoredRun, int]:
     """A run and the images that its encoder saw."""
     made: list[TinyEncoder] = []
 
@@ -33,9 +33,9 @@ def counted(tmp_path: Path, **fields: object) -> tuple[RunResult, int]:
     return result, sum(made[-1].calls)
 
 
-def same(one: RunResult, other: RunResult) -> bool:
+def same(one: StoredRun, other: StoredRun) -> bool:
     scores = [
-        json.loads((each.run_dir / store.SCORES).read_text()) | {"encoder_seconds": 0}
+        json.loads((each.run_dir / layout.SCORES).read_text()) | {"encoder_seconds": 0}
         for each in (one, other)
     ]
     return scores[0] == scores[1] and one.ledger == other.ledger
@@ -43,10 +43,10 @@ def same(one: RunResult, other: RunResult) -> bool:
 
 def test_a_second_optimizer_embeds_neither_clean_images_nor_erm(tmp_path: Path) -> None:
     first, images = counted(tmp_path)
-    assert first.manifest["reused"] == []
+    assert first.manifest.reused == []
     assert images == sum(counts["forward"] for counts in first.ledger.values())
     again, fewer = counted(tmp_path)
-    assert again.manifest["reused"] == ["clean embeddings", "SA head", "ERM score"]
+    assert again.manifest.reused == ["clean embeddings", "SA head", "ERM score"]
     assert images - fewer == 120 - 50 + 160  # clean images but one block, and ERM's test images
     assert same(first, again)
 
@@ -57,8 +57,8 @@ def test_another_seed_or_protocol_shares_no_score(
 ) -> None:
     counted(tmp_path)
     other, _ = counted(tmp_path, **change)
-    assert "ERM score" not in other.manifest["reused"]
-    assert "SA head" not in other.manifest["reused"]
+    assert "ERM score" not in other.manifest.reused
+    assert "SA head" not in other.manifest.reused
 
 
 def test_an_encoder_that_changed_and_did_not_say_so_is_found_out(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_encoder_that_changed_and_did_not_say_so_is_found_out(tmp_path: Path)
 
     counted(tmp_path)
     changed = run(tmp_path, tiny_registry(encoder=lambda request: Changed()))
-    assert changed.manifest["reused"] == []
+    assert changed.manifest.reused == []
 
 
 def test_damaged_files_are_computed_again(tmp_path: Path, cache: Path) -> None:
@@ -81,7 +81,7 @@ def test_damaged_files_are_computed_again(tmp_path: Path, cache: Path) -> None:
     assert as_many == images
     assert same(first, again)
     third, _ = counted(tmp_path)
-    assert len(third.manifest["reused"]) == 3
+    assert len(third.manifest.reused) == 3
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, cache: Path) -> None:
@@ -104,8 +104,8 @@ def test_digests_tell_apart_what_looks_alike(tmp_path: Path) -> None:
         digest({"a": 1}),
     }
     assert len(digests) == 8
-    assert SharedResults(tmp_path / "nothing").read(digest("a")) is None
+    assert ResultCache(tmp_path / "nothing").read(digest("a")) is None
 
 
 def test_a_cache_that_cannot_even_be_looked_at_is_done_without(tmp_path: Path) -> None:
-    assert SharedResults(tmp_path / ("x" * 300)).read(digest("a")) is None  # no such name can be
+    assert ResultCache(tmp_path / ("x" * 300)).read(digest("a")) is None  # no such name can be

@@ -12,10 +12,11 @@ from torch import Tensor
 
 import zobench
 from zobench.contracts.listener import Silence
+from zobench.contracts.run_status import RunStatus
 from zobench.contracts.tracker import TrackerRequest
 from zobench.errors import ConfigError, EncoderError
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.json_files import Json, read_rows
+from zobench.records import layout
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
 from zobench.runs.lifecycle import resume_run, start_run
@@ -31,10 +32,10 @@ class Diary:
     def __init__(self, request: TrackerRequest) -> None:
         self.argument = request.argument
 
-    def started(self, manifest: Mapping[str, Any], rows: Sequence[files.Json]) -> None:
+    def started(self, manifest: Mapping[str, Any], rows: Sequence[Json]) -> None:
         self.pages.append(("started", [row["ask"] for row in rows]))
 
-    def rows(self, rows: Sequence[files.Json]) -> None:
+    def rows(self, rows: Sequence[Json]) -> None:
         if self.argument == "fails":
             raise OSError("the server is down")
         self.pages.append(("rows", [row["ask"] for row in rows]))
@@ -62,9 +63,9 @@ def told(pages: list[tuple[str, Any]], what: str) -> list[Any]:
 def test_a_tracker_hears_every_row_and_snapshot_once_and_the_result(tmp_path: Path) -> None:
     pages: list[tuple[str, Any]] = []
     result = start_run(CONFIG, tmp_path, registry=registry(pages), trackers=["diary:well"])
-    stored = [row["ask"] for row in files.read_rows(result.run_dir / store.TRACE)]
+    stored = [row["ask"] for row in read_rows(result.run_dir / layout.TRACE)]
     assert [ask for rows in told(pages, "rows") for ask in rows] == stored
-    assert told(pages, "snapshot") == store.snapshot_queries(result.run_dir)
+    assert told(pages, "snapshot") == layout.snapshot_queries(result.run_dir)
     assert told(pages, "started") == [[]]
     assert told(pages, "ended") == [("done", result.as_dict())]
 
@@ -89,7 +90,7 @@ def test_a_resumed_run_tells_what_was_there_and_then_the_rest(tmp_path: Path) ->
     (before,) = [rows for rows in told(pages, "started") if rows]
     assert 0 < len(before) < 8
     heard = [ask for rows in told(pages, "rows") for ask in rows]
-    assert heard == [row["ask"] for row in files.read_rows(folder / store.TRACE)]
+    assert heard == [row["ask"] for row in read_rows(folder / layout.TRACE)]
     assert before == heard[: len(before)]
 
 
@@ -147,16 +148,16 @@ def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
     from zobench_plugins.trackers.tensorboard import TensorBoard
 
     result = start_run(CONFIG, tmp_path, registry=registry([]))
-    rows = files.read_rows(result.run_dir / store.TRACE)
+    rows = read_rows(result.run_dir / layout.TRACE)
     heard: list[int] = []
 
     class Heard(TensorBoard):
-        def rows(self, rows: Sequence[files.Json]) -> None:
+        def rows(self, rows: Sequence[Json]) -> None:
             heard.extend(row["ask"] for row in rows)
             super().rows(rows)
 
     for there in (rows[:2], rows[:5], rows):  # followed, not followed for a while, and again
         tracker = Heard(TrackerRequest("", result.run_dir))
-        tracker.started(result.manifest, there)
-        tracker.ended("interrupted", None)
+        tracker.started(result.manifest.as_json(), there)
+        tracker.ended(RunStatus.INTERRUPTED, None)
     assert heard == [row["ask"] for row in rows]

@@ -11,8 +11,10 @@ from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 from zobench.errors import ConfigError, EncoderError
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.json_files import read_json, read_rows, write_json
+from zobench.files.tensor_files import read_tensors, write_tensors
+from zobench.records import layout
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
 from zobench.runs.verify import Verification, verify_run
 
@@ -42,11 +44,11 @@ def test_a_run_is_verified_to_the_last_bit_and_left_alone(tmp_path: Path) -> Non
 
 def test_a_changed_value_is_found_where_it_is(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs").run_dir
-    lines = (folder / store.TRACE).read_text().splitlines()
+    lines = (folder / layout.TRACE).read_text().splitlines()
     row = json.loads(lines[2])
     row["value_min"] += 0.01 * abs(row["value_min"])
     lines[2] = json.dumps(row)
-    (folder / store.TRACE).write_text("\n".join(lines) + "\n")
+    (folder / layout.TRACE).write_text("\n".join(lines) + "\n")
     found = verified(folder)
     assert not found.holds
     assert found.first == 3
@@ -54,9 +56,9 @@ def test_a_changed_value_is_found_where_it_is(tmp_path: Path) -> None:
 
 def test_a_changed_snapshot_is_found(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
-    queries = store.snapshot_queries(folder)[1]
-    path = folder / store.SNAPSHOTS / f"{queries:012d}.safetensors"
-    files.write_tensors(path, {"edit": store.read_snapshot(folder, queries) + 0.1})
+    queries = layout.snapshot_queries(folder)[1]
+    path = folder / layout.SNAPSHOTS / f"{queries:012d}.safetensors"
+    write_tensors(path, {"edit": StoredRun(folder).edit(queries) + 0.1})
     assert not verified(folder).holds
 
 
@@ -83,12 +85,12 @@ def test_rounding_of_other_hardware_is_not_a_forgery(tmp_path: Path) -> None:
 
 def test_other_data_are_refused_and_an_empty_run_too(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs").run_dir
-    manifest = files.read_json(folder / store.MANIFEST)
+    manifest = read_json(folder / layout.MANIFEST)
     manifest["dataset"]["digest"] = "other films"
-    files.write_json(folder / store.MANIFEST, manifest)
+    write_json(folder / layout.MANIFEST, manifest)
     with pytest.raises(ConfigError, match="the dataset is not what it was"):
         verified(folder)
-    (folder / store.TRACE).unlink()
+    (folder / layout.TRACE).unlink()
     with pytest.raises(ConfigError, match="nothing to verify"):
         verified(folder)
 
@@ -103,8 +105,8 @@ def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path)
 
     with pytest.raises(EncoderError):
         run(tmp_path / "runs", tiny_registry(encoder=lambda request: Stopping()))
-    (folder,) = store.run_folders(tmp_path / "runs")
-    spent = files.read_rows(folder / store.TRACE)[-1]["queries"]
+    (folder,) = layout.run_folders(tmp_path / "runs")
+    spent = read_rows(folder / layout.TRACE)[-1]["queries"]
     assert 0 < spent < 400
     calls.clear()
 
@@ -116,12 +118,12 @@ def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path)
     found = verified(folder, tiny_registry(encoder=lambda request: Counting()), queries=1280)
     assert found.holds
     assert found.queries == spent
-    train = len(files.read_tensors(folder / store.SETUP)[0]["clean"])
+    train = len(read_tensors(folder / layout.SETUP)[0]["clean"])
     assert sum(calls) <= train + spent + 100  # and not the whole budget
 
 
 def test_a_snapshot_that_is_missing_is_found(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
-    queries = store.snapshot_queries(folder)[0]
-    (folder / store.SNAPSHOTS / f"{queries:012d}.safetensors").unlink()
+    queries = layout.snapshot_queries(folder)[0]
+    (folder / layout.SNAPSHOTS / f"{queries:012d}.safetensors").unlink()
     assert not verified(folder).holds

@@ -61,7 +61,7 @@ def test_a_band_holds_its_mean_and_is_wider_where_seeds_differ() -> None:
     grid = 30
     noise = 0.01 * rng.standard_normal((5, 201, grid))
     spread = np.linspace(0, 0.5, grid) * rng.standard_normal((5, 1, 1))
-    mean, low, high = band(list(noise + spread), rng)
+    mean, low, high = band(list(noise + spread))
     assert (low <= mean).all()
     assert (mean <= high).all()
     assert (high - low)[-1] > 5 * (high - low)[0]
@@ -70,5 +70,5 @@ def test_a_band_holds_its_mean_and_is_wider_where_seeds_differ() -> None:
 def test_no_mean_where_a_run_had_ended() -> None:
     one, other = np.zeros((3, 4)), np.zeros((3, 4))
     other[:, 2:] = np.nan
-    mean, low, _ = band([one, other], np.random.default_rng(0))
+    mean, low, _ = band([one, other])
     assert np.isnan(mean).tolist() == np.isnan(low).tolist() == [False, False, True, True]

@@ -11,8 +11,10 @@ from attempted import StopAfter, interrupted, job
 from tiny import config
 from twins import same_runs
 
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.json_files import append_lines
+from zobench.files.tensor_files import read_tensors
+from zobench.records import layout
+from zobench.records.manifest import read_manifest
 from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.work import LatestProgress
 
@@ -28,7 +30,7 @@ def test_attempts_go_on_where_the_last_one_was(tmp_path: Path) -> None:
     interrupted(wanted, 300)
     assert attempt(wanted).state == "done"
     assert attempt(wanted).state == "done"
-    assert store.read_manifest(wanted.folder)["resumed"] == 2
+    assert read_manifest(wanted.folder)["resumed"] == 2
     assert not (wanted.folder.parent / ATTEMPTS).exists()
     twin = job(tmp_path, "twin")
     assert attempt(twin).state == "done"
@@ -41,9 +43,9 @@ def test_a_dead_attempt_s_folder_is_the_next_one_s_beginning(tmp_path: Path) -> 
     dead = wanted.folder.parent / ATTEMPTS / "one" / "1-dead" / "one"
     dead.parent.mkdir(parents=True)
     wanted.folder.rename(dead)  # as kill -9 leaves it
-    files.append_lines(dead / store.TRACE, b'{"torn": ')
+    append_lines(dead / layout.TRACE, b'{"torn": ')
     assert attempt(wanted).state == "done"
-    assert store.read_manifest(wanted.folder)["resumed"] == 1
+    assert read_manifest(wanted.folder)["resumed"] == 1
     assert not dead.exists()
 
 
@@ -79,7 +81,7 @@ def test_one_that_was_thought_dead_does_not_undo_what_is_further(tmp_path: Path)
     told = StopAfter(0)
     told.stop.asked = True
     assert attempt(wanted, told, told.stop).state == "interrupted"
-    notes = files.read_tensors(wanted.folder / store.CHECKPOINT)[1]
+    notes = read_tensors(wanted.folder / layout.CHECKPOINT)[1]
     assert notes["counts"]["queries"] >= 300
 
 
@@ -94,7 +96,7 @@ def test_a_run_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_failure_is_kept_for_whoever_looks(tmp_path: Path) -> None:
     wanted = job(tmp_path, wanted=config("troubled").with_settings("optimizer", fails_at=3))
     assert attempt(wanted).error == "ArithmeticError: lost my way"
-    manifest = store.read_manifest(wanted.folder)
+    manifest = read_manifest(wanted.folder)
     assert (manifest["status"], manifest["run_id"]) == ("failed", "one")
 
 

@@ -12,8 +12,9 @@ from served import served
 import zobench
 from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError
-from zobench.records import run_folder as store
+from zobench.records import layout, standing
 from zobench.records.identity import identity, problem
+from zobench.records.manifest import read_manifest
 from zobench.registry.discovery import load_registry
 from zobench.runs.lifecycle import carry_out
 from zobench.suite.file import Problems, read_suite
@@ -31,7 +32,7 @@ def test_a_run_that_was_started_by_hand_is_not_run_again(suite_file: Write, tmp_
     config = read_suite(path).configs[1]
     by_hand = zobench.run(config, out=tmp_path / "runs")
     jobs = planned(path, tmp_path / "runs")
-    assert [store.is_done(job.folder) for job in jobs] == [False, True, False, False]
+    assert [standing.is_done(job.folder) for job in jobs] == [False, True, False, False]
     assert jobs[1].folder == by_hand.run_dir
     assert len({job.folder for job in jobs}) == len({job.identity for job in jobs}) == 4
 
@@ -67,7 +68,7 @@ def test_identity_is_what_can_change_the_result_and_nothing_else(
     suite_file: Write, tmp_path: Path
 ) -> None:
     (config,) = read_suite(suite_file('"random"', seeds="1")).configs
-    manifest = store.read_manifest(carry_out(config, tmp_path / "one").run_dir)
+    manifest = read_manifest(carry_out(config, tmp_path / "one").run_dir)
     name = identity(manifest)
     same = {
         "status": "failed",
@@ -108,7 +109,7 @@ def test_where_a_service_is_and_how_many_lines_lead_there_make_no_other_run(tmp_
                 batch_size=8,
                 overrides={"encoder": lines, "split": {"train": 60, "test_per_cell": 20}},
             )
-            manifest = store.read_manifest(carry_out(config, tmp_path / str(server.port)).run_dir)
+            manifest = read_manifest(carry_out(config, tmp_path / str(server.port)).run_dir)
         return identity(manifest), problem(manifest["config"], manifest["parameters"])
 
     assert named() == named("connections=2", "price=0.1", "chunk=7")
@@ -118,9 +119,9 @@ def test_where_a_service_is_and_how_many_lines_lead_there_make_no_other_run(tmp_
 def test_carrying_out_a_run_twice_only_reads_it(suite_file: Write, tmp_path: Path) -> None:
     config = replace(read_suite(suite_file('"random"', seeds="1")).configs[0], seed=5)
     first = carry_out(config, tmp_path / "run")
-    written = (tmp_path / "run" / store.MANIFEST).stat().st_mtime_ns
+    written = (tmp_path / "run" / layout.MANIFEST).stat().st_mtime_ns
     assert carry_out(config, tmp_path / "run").scores == first.scores
-    assert (tmp_path / "run" / store.MANIFEST).stat().st_mtime_ns == written
+    assert (tmp_path / "run" / layout.MANIFEST).stat().st_mtime_ns == written
 
 
 def planned_together(path: Path, out: Path) -> list[Job]:

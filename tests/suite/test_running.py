@@ -9,15 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tiny import manifest
 from zobench_plugins.executors.local import LocalExecutor
 
 from zobench.config import RunConfig
-from zobench.contracts.executor import Executor, ExecutorRequest
-from zobench.records import run_folder as store
+from zobench.contracts.executor import Executor, ExecutorRequest, Outcome, OutcomeState, Progress
+from zobench.contracts.run_status import RunStatus
+from zobench.records import layout
+from zobench.records.manifest import read_manifest
+from zobench.records.run_folder import RunFolder
 from zobench.suite.file import read_suite
 from zobench.suite.planning import Job
 from zobench.suite.running import LIVES, Running, run_jobs
-from zobench.suite.work import Outcome, Progress, State, read_progress
+from zobench.suite.work import read_progress
 
 Write = Callable[..., Path]
 
@@ -27,7 +31,7 @@ class Scripted:
 
     capacity = 1
 
-    def __init__(self, script: Mapping[str, list[State]]) -> None:
+    def __init__(self, script: Mapping[str, list[OutcomeState]]) -> None:
         self._script = {name: deque(states) for name, states in script.items()}
         self.submitted: list[str] = []
         self._at: deque[Job] = deque()
@@ -71,7 +75,7 @@ def jobs(tmp_path: Path, *names: str) -> list[Job]:
 
 def carried_out(
     wanted: list[Job],
-    engine: Executor,
+    engine: Executor[Job],
     stopped: Callable[[], bool] = lambda: False,
 ) -> Running:
     return run_jobs(wanted, engine, Silent(), stopped)
@@ -98,7 +102,7 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_then_gone_on_with(
     tmp_path: Path,
 ) -> None:
     (job,) = wanted = jobs(tmp_path, "a")
-    other = store.RunFolder(job.folder)
+    other = RunFolder(job.folder)
     engine = Scripted({})
     seen: list[str] = []
 
@@ -117,13 +121,13 @@ def test_a_run_that_another_process_is_at_is_waited_for_and_then_gone_on_with(
 
 def test_what_another_process_finished_is_not_run_again(tmp_path: Path) -> None:
     (job,) = wanted = jobs(tmp_path, "a")
-    other = store.RunFolder(job.folder)
+    other = RunFolder(job.folder)
     engine = Scripted({})
 
     class Finishing(Silent):
         def show(self, standings: Mapping[Job, str], errors: object) -> None:
             if standings[job] == "elsewhere":
-                other.write_manifest(schema=store.SCHEMA, status="done")
+                other.write_manifest(manifest(status=RunStatus.DONE))
                 other.close()
 
     running = run_jobs(wanted, engine, Finishing(), lambda: False)
@@ -179,11 +183,11 @@ def test_real_workers_die_fail_and_finish_beside_each_other(
     running = carried_out(wanted, engine)
     assert [running.standings[job] for job in wanted] == ["done", "failed", "done"]
     assert running.errors[wanted[1]] == "ArithmeticError: lost my way"
-    failed = store.read_manifest(wanted[1].folder)
-    assert failed["status"] == "failed"
-    assert failed["error"] == "ArithmeticError: lost my way"
+    failed = read_manifest(wanted[1].folder)
+    assert failed.status is RunStatus.FAILED
+    assert failed.error == "ArithmeticError: lost my way"
     assert marker.exists()
-    assert store.read_manifest(wanted[0].folder)["resumed"] == 1
+    assert read_manifest(wanted[0].folder).resumed == 1
     assert all(read_progress(job.folder) is None for job in wanted)
 
 
@@ -198,13 +202,13 @@ def test_where_a_run_stands_can_be_read_while_it_runs(
     found: list[float] = []
     while len(set(found)) < 3 and time.monotonic() < deadline:
         now = read_progress(job.folder)
-        if now is not None and now["phase"] == "optimize":
-            assert now["total"] == 400
-            found.append(now["done"])
+        if now is not None and now.phase == "optimize":
+            assert now.total == 400
+            found.append(now.done)
         time.sleep(0.05)
     assert len(set(found)) >= 3
     assert found == sorted(found)
     engine.cancel()
     ((_, outcome),) = engine.as_completed(60)
     assert outcome.state == "interrupted"
-    assert json.loads((job.folder / store.MANIFEST).read_text())["status"] == "interrupted"
+    assert json.loads((job.folder / layout.MANIFEST).read_text())["status"] == "interrupted"

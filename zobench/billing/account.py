@@ -1,4 +1,4 @@
-"""Accounts: where a rented encoder notes every request, and keeps what was answered but not used yet.
+"""The account of a rented encoder: every request is noted, every answer kept until it is used.
 
 Answers that the run has not put into a checkpoint lie in ``paid/`` beside the bill, so that a resumed
 run does not ask, and pay, for them again.
@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 
 from zobench.contracts.encoder import Encoder
 from zobench.contracts.listener import Listener
+from zobench.contracts.purpose import Purpose
 from zobench.errors import ConfigError, CostReached, StoreError
-from zobench.files import files
+from zobench.files.atomic import disk_errors, replaced
+from zobench.files.json_files import Json, keep_rows
 
-from .bill import BILL, Bill, Purpose, Tally
+from .bill import BILL, Bill, Tally
 
 Floats = NDArray[np.float32]
 
 PAID = "paid"
 FIRST = "first.npy"
-"""End of the names of what is kept for a run's whole life; all else is forgotten once used."""
+"""Ends the names of arrays that are kept for a run's whole life; others are forgotten once used."""
 
 UNKNOWN = "the process ended before the outcome was known"
 
@@ -36,29 +38,29 @@ class Account:
     """Keeps the bill of one run; safe to use from several threads.
 
     Attributes:
-        purpose: What requests are made for from here on.
-        price: Of an image.
-        limit: What all images together may cost; 0 for no limit.
+        purpose: The purpose of the requests from here on.
+        price: The price of an image.
+        limit: The sum that all images together may cost; 0 for no limit.
     """
 
     def __init__(self, folder: Path | None = None, price: float = 0.0, limit: float = 0.0) -> None:
         """Opens the bill in a folder and completes what a killed process left open.
 
         Args:
-            folder: Where the bill lies; ``None`` to keep it in memory only.
-            price: Of an image.
-            limit: What all images together may cost; 0 for no limit.
+            folder: The folder of the bill; ``None`` to keep it in memory only.
+            price: The price of an image.
+            limit: The sum that all images together may cost; 0 for no limit.
 
         Raises:
             StoreError: The bill cannot be read or written.
         """
-        self.purpose: Purpose = "check"
+        self.purpose = Purpose.CHECK
         self.price, self.limit = price, limit
         self._reserve: Callable[[], int] = lambda: 0
         self._folder = folder
         self._lock = threading.Lock()
         self._tally = Tally()
-        self._rows: list[files.Json] = []
+        self._rows: list[Json] = []
         self._paid: dict[str, Floats] = {}
         if folder is not None:
             self._reopen(folder)
@@ -83,12 +85,12 @@ class Account:
         return self._reserve()
 
     def set_aside(self, reserve: Callable[[], int], *, besides: int) -> None:
-        """Reserves what scoring will cost.
+        """Reserves the images that scoring will send.
 
         Args:
             reserve: Images that scoring sends if the optimizer ends now.
-            besides: That the run sends before it has anything to score, at the least; 0 for a run that
-                has begun, each of whose requests is checked before it leaves.
+            besides: Least number of images that the run sends before it has anything to score; 0 for
+                a run that has begun, each of whose requests is checked before it leaves.
 
         Raises:
             ConfigError: Not even both together stay within the limit.
@@ -104,7 +106,7 @@ class Account:
 
     @property
     def lasting(self) -> bool:
-        """Whether it lies in a folder."""
+        """Whether the account lies in a folder."""
         return self._folder is not None
 
     def recall(self, key: str) -> Floats | None:
@@ -116,9 +118,9 @@ class Account:
         """Notes a request that is about to leave.
 
         Args:
-            key: Names what is asked; equal for equal images.
+            key: Name of the request; equal for equal images.
             images: In the request.
-            size: Of its body in bytes.
+            size: Bytes of its body.
             retry: Whether it repeats one that failed.
 
         Returns:
@@ -134,10 +136,10 @@ class Account:
                     f"pass it ({self.bill.total().images_payable:,} were or may be billed)"
                 )
             number = self._tally.requests
-            row: files.Json = {
+            row: Json = {
                 "request": number,
                 "is": "sent",
-                "for": self.purpose,
+                "for": self.purpose.value,
                 "images": images,
             }
             row |= {"bytes": size, "retry": retry, "key": key}
@@ -156,12 +158,12 @@ class Account:
 
     def failed(self, request: int, why: str, *, billed: bool, left: bool = True) -> None:
         """Notes a failure, whether the service may bill it nevertheless, and whether it left at all."""
-        row: files.Json = {"request": request, "is": "failed", "maybe_billed": billed, "why": why}
+        row: Json = {"request": request, "is": "failed", "maybe_billed": billed, "why": why}
         with self._lock:
             self._note(row if left else {**row, "left": False})
 
     def settle(self) -> None:
-        """Forgets kept answers: what was made of them is safe elsewhere."""
+        """Forgets kept answers: the results made of them are safe on disk."""
         with self._lock:
             for key in self._paid:
                 if self._folder is not None:
@@ -169,7 +171,7 @@ class Account:
             self._paid.clear()
 
     def take_over(self, other: Account) -> None:
-        """Adds what another account noted, such as that of an encoder before its run began."""
+        """Adds the notes of another account, such as the one of an encoder before its run began."""
         numbers: dict[int, int] = {}
         with self._lock:
             for row in other._rows:
@@ -178,7 +180,7 @@ class Account:
                 self._note({**row, "request": numbers[row["request"]]})
 
     def kept(self, name: str) -> Floats | None:
-        """What was kept under a name for the run's whole life; ``None`` if nothing was.
+        """The array that was kept under a name for the run's whole life; ``None`` if there is none.
 
         Raises:
             StoreError: It is damaged.
@@ -189,14 +191,14 @@ class Account:
         if not path.exists():
             return None
         try:
-            with files.disk_errors(path):
+            with disk_errors(path):
                 found: Floats = np.load(path, allow_pickle=False)
         except (EOFError, ValueError) as error:
             raise StoreError(f"{path} is damaged: {error!r}; start a new run") from error
         return found
 
     def first(self, name: str, values: Floats) -> Floats:
-        """What was kept under a name before; these values, kept from now on, if nothing was."""
+        """The array that was kept under a name before; else these values, which are kept from now on."""
         found = self.kept(name)
         if found is not None:
             return found
@@ -206,7 +208,7 @@ class Account:
 
     def _reopen(self, folder: Path) -> None:
         path = folder / BILL
-        files.keep_rows(path, self._tally.read(path))
+        keep_rows(path, self._tally.read(path))
         for file in (folder / PAID).glob("*.npy"):
             with suppress(EOFError, OSError, ValueError):  # a damaged one is asked again
                 if not file.name.endswith(FIRST):
@@ -218,13 +220,13 @@ class Account:
                 failure = {"is": "failed", "maybe_billed": True, "why": UNKNOWN}
                 self._note({"request": number, **failure})
 
-    def _note(self, row: files.Json) -> None:
+    def _note(self, row: Json) -> None:
         self._tally.add(row)
         if self._folder is None:
             self._rows.append(row)  # to be taken over
         else:
             path = self._folder / BILL
-            with files.disk_errors(path), path.open("ab", buffering=0) as file:
+            with disk_errors(path), path.open("ab", buffering=0) as file:
                 file.write(orjson.dumps(row) + b"\n")
 
     def _paid_file(self, key: str) -> Path:
@@ -234,13 +236,13 @@ class Account:
 
 @runtime_checkable
 class PaidEncoder(Encoder, Protocol):
-    """An encoder that somebody bills: it notes all that it asks in the account it is given.
+    """An encoder that somebody bills: it notes every request in its account.
 
-    It begins with an account of its own, which the run's account takes over.
+    It begins with an account in memory, which the run's account takes over.
     """
 
     def open_account(self, account: Account) -> None:
-        """Notes everything in this account from here on.
+        """Notes every request in this account from here on.
 
         Raises:
             EncoderError: The service is not what it was when the account's run began.
@@ -249,12 +251,12 @@ class PaidEncoder(Encoder, Protocol):
 
     @property
     def account(self) -> Account:
-        """Where everything is noted."""
+        """The account that every request is noted in."""
         ...
 
 
 def close_and_tell(encoder: Encoder, listener: Listener) -> None:
-    """Lets an encoder go that no run keeps a bill of, and notes what its service was asked."""
+    """Closes an encoder that no run keeps a bill of, and tells the listener what it may bill."""
     encoder.close()
     if isinstance(encoder, PaidEncoder):
         told = encoder.account.bill.as_dict()
@@ -268,9 +270,5 @@ def close_and_tell(encoder: Encoder, listener: Listener) -> None:
 
 
 def _write_array(path: Path, values: Floats) -> None:
-    with files.disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        with draft.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-        draft.replace(path)
+    with replaced(path, durable=False) as draft, draft.open("wb") as file:
+        np.save(file, values, allow_pickle=False)

@@ -1,7 +1,7 @@
-"""The bill of a rented encoder: what it was sent, what it answered, and what it may charge for.
+"""The bill of a rented encoder: requests sent, answers received, images that may be charged.
 
-It lies in ``bill.jsonl`` of the run folder: a row before a request leaves (``sent``), and one when its
-outcome is known (``answered`` or ``failed``). A request without an outcome, because the process was
+The bill lies in ``bill.jsonl`` of the run folder: a row before a request leaves (``sent``), and one when
+its outcome is known (``answered`` or ``failed``). A request without an outcome, because the process was
 killed, may have been billed, and counts as that.
 """
 
@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from zobench.contracts.purpose import Purpose
 from zobench.errors import StoreError
-from zobench.files import files
-
-Purpose = Literal["check", "setup", "optimize", "score"]
+from zobench.files.json_files import Json, read_rows
 
 BILL = "bill.jsonl"
-PURPOSES: tuple[Purpose, ...] = ("check", "setup", "optimize", "score")
-"""``check`` is what the encoder asks on its own: what it is, and whether it is still the same."""
 
 
 @dataclass
 class Usage:
-    """What was asked of a service for one purpose.
+    """The requests to a service for one purpose.
 
     Attributes:
         requests: Attempts, retries and those that found no connection included.
@@ -47,13 +44,13 @@ class Usage:
 
     @property
     def images_payable(self) -> int:
-        """Images billed for certain or perhaps: what a cautious payer reckons with."""
+        """Images that are billed for certain or perhaps."""
         return self.images_billed + self.images_maybe_billed
 
 
 @dataclass(frozen=True)
 class Bill:
-    """What a run asked of a service in all.
+    """All requests of a run to a service.
 
     Attributes:
         usage: By purpose.
@@ -64,7 +61,7 @@ class Bill:
     price: float
 
     def total(self) -> Usage:
-        """Of all purposes."""
+        """Totals over all purposes."""
         found = Usage()
         for each in self.usage.values():
             for name, value in asdict(each).items():
@@ -72,10 +69,10 @@ class Bill:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The bill as a JSON object."""
         total = self.total()
         return {
-            **{purpose: asdict(usage) for purpose, usage in self.usage.items()},
+            **{purpose.value: asdict(usage) for purpose, usage in self.usage.items()},
             "total": asdict(total),
             "price": self.price,
             "cost": total.images_billed * self.price,
@@ -93,25 +90,25 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.usage: dict[Purpose, Usage] = {purpose: Usage() for purpose in PURPOSES}
-        self.open: dict[int, files.Json] = {}
+        self.usage: dict[Purpose, Usage] = {purpose: Usage() for purpose in Purpose}
+        self.open: dict[int, Json] = {}
         self.requests = 0
 
     def read(self, path: Path) -> int:
-        """Adds what lies in a file; how many rows.
+        """Adds the rows of a file, and returns how many there are.
 
         Raises:
             StoreError: The bill is damaged.
         """
         try:
-            rows = files.read_rows(path)
+            rows = read_rows(path)
             for row in rows:
                 self.add(row)
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path} is damaged: {error!r}") from error
         return len(rows)
 
-    def add(self, row: files.Json) -> None:
+    def add(self, row: Json) -> None:
         """Adds a row."""
         if row["is"] == "sent":
             self.open[row["request"]] = row

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: one module a command, and ``display`` for tables, boards and bars."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from zobench.errors import Interrupted, ZobenchError
 
 def main() -> None:
     """Runs a command; a user's mistake gets one clear message and the exit code of its class."""
+    from rich.markup import escape
+
     from .app import app
-    from .console import error_console
+    from .display.console import error_console
 
     try:
         app(prog_name="zobench")
     except Interrupted as stop:
-        error_console().print(_escaped(str(stop)), highlight=False)
+        error_console().print(escape(str(stop)), highlight=False)
         sys.exit(stop.exit_code)
     except ZobenchError as error:
-        error_console().print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+        error_console().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(error.exit_code)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    from zobench.records.urls.copies import named
-
-    return escape(named(text))

@@ -25,7 +25,7 @@ def new(
     from zobench.errors import ConfigError
     from zobench.registry.discovery import load_registry
 
-    from .console import output_console
+    from .display.console import output_console
     from .scaffold import write_project
 
     taken = load_registry().offers["optimizers"].get(name)
@@ -55,7 +55,7 @@ def check(
     ],
 ) -> None:
     """Say which requirements an optimizer meets and how to mend the rest; exit 1 if it misses one."""
-    from .console import output_console
+    from .display.console import output_console
 
     console = output_console()
     separators = [each for each in (os.sep, os.altsep) if each]

@@ -1,64 +1,48 @@
-"""``zobench report``: one page about many runs."""
+"""``zobench report``: writes one page about many runs."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
-from zobench.errors import ConfigError, NotARunError
-from zobench.records.stored_run import measure, run_folders
-from zobench.report.content import collect
-from zobench.report.rendering import render, write_page
-from zobench.report.sampling import sample
-from zobench.suite.file import TARGETS, read_suite
+import typer
 
-from .console import ConsoleListener, output_console
-
-MANY = 500
-"""Runs on one page above which it opens slowly."""
+from .options import RunsArgument
 
 
-def write_report(
-    paths: list[Path],
-    out: Path,
-    suite: Path | None,
-    title: str | None,
-    force: bool,
-    most: int | None = None,
+def report(
+    runs: RunsArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    suite: Annotated[
+        Path | None, typer.Option(help="Suite file that names the targets and the title.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    most: Annotated[
+        int | None,
+        typer.Option("--sample", help="At most so many runs, evenly of all optimizers.", min=1),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:
-    """Reads runs, or a sample of at most so many, computes what there is to say, writes the page.
+    """Make one self-contained HTML page about many runs."""
+    from zobench.records.urls.copies import fetch
+    from zobench.reporting.report import write_report
+    from zobench.suite.file import TARGETS, read_suite
 
-    Raises:
-        ZobenchError: There are no runs, they do not go together, or the page cannot be written.
-    """
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists already; choose another name, or --force to replace it")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out.parent} is not a folder")
+    from .display.console import ConsoleListener, output_console
+
     declared = read_suite(suite) if suite is not None else None
-    targets = declared.targets if declared is not None else TARGETS
-    folders = there = run_folders(paths)
-    if most is not None:
-        folders = sample(there, most)
     with ConsoleListener() as listener:
-        listener.phase("read runs", len(folders))
-        runs = []
-        for number, folder in enumerate(folders):
-            with suppress(NotARunError):  # it went away meanwhile
-                runs.append(measure(folder, auc=False))
-            listener.update(number + 1)
-        groups = {(run.problem, run.label) for run in runs}
-        listener.phase("compute", len(groups))
-        content = collect(runs, targets, listener.update)
-        name = title or (declared.name if declared is not None else "zobench report")
-        if len(folders) < len(there):
-            name += f" (a sample of {len(folders):,} of {len(there):,} runs)"
-        write_page(out, render(name, content, runs))
-    if most is None and len(runs) > MANY:
-        listener.note(
-            f"a page about {len(runs):,} runs is slow to open; --sample {MANY} makes a lighter one"
+        found = write_report(
+            [fetch(each) for each in runs],
+            out,
+            title=title or (declared.name if declared is not None else "zobench report"),
+            targets=declared.targets if declared is not None else TARGETS,
+            most=most,
+            force=force,
+            listener=listener,
         )
-    size = out.stat().st_size / 1e6
     output_console().print(
-        f"wrote {out}: {len(runs)} runs, {size:.1f} MB", soft_wrap=True, markup=False
+        f"wrote {out}: {found.runs} runs, {found.megabytes:.1f} MB", soft_wrap=True, markup=False
     )

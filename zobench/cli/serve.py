@@ -1,24 +1,69 @@
-"""``zobench serve``."""
+"""``zobench serve``: an encoder behind HTTP."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from zobench.config import RunConfig
+import typer
+
+from zobench.config import RunConfig, parse_overrides
 from zobench.errors import ConfigError
-from zobench.registry.discovery import load_registry
-from zobench.runs.parts import make_encoder
-from zobench.serving.addresses import is_loopback
 
-from .console import error_console
+from .options import DEFAULTS, Settings
 
 if TYPE_CHECKING:
     from zobench.serving.difficulties import Difficulties
     from zobench.serving.limits import Limits
 
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
+
+
+def serve(
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.", min=0, max=65535)] = 8000,
+    name: Annotated[
+        str | None, typer.Option(help="Of the model in its address; the encoder's if not given.")
+    ] = None,
+    token_env: Annotated[
+        str, typer.Option(help="Environment variable with the bearer token; unset: no token.")
+    ] = "ZOBENCH_SERVE_TOKEN",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    max_images: Annotated[int, typer.Option(help="Images in a request.", min=1)] = 256,
+    max_body: Annotated[int, typer.Option(help="MiB of a request's body.", min=1)] = 64,
+    max_requests: Annotated[
+        int, typer.Option(help="Requests at a time; more get 429.", min=1)
+    ] = 64,
+    max_waiting: Annotated[
+        int, typer.Option(help="Images waiting for the encoder; more get 429.", min=1)
+    ] = 4096,
+    latency: Annotated[float, typer.Option(help="Play slow: seconds added to a request.")] = 0.0,
+    jitter: Annotated[float, typer.Option(help="Play slow: at most so many seconds more.")] = 0.0,
+    fail_rate: Annotated[float, typer.Option(help="Play faulty: share of requests to fail.")] = 0.0,
+    rate_limit: Annotated[int, typer.Option(help="Play limited: images a minute.", min=0)] = 0,
+    quantize: Annotated[int, typer.Option(help="Play 8-bit: 8 rounds pixels, 0 does not.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of what is played.")] = 0,
+) -> None:
+    """Serve an encoder over HTTP: Open Inference Protocol v2, and embeddings in OpenAI's shape."""
+    require_extra()
+    from zobench.serving.difficulties import Difficulties
+    from zobench.serving.limits import Limits
+
+    config = RunConfig(
+        encoder=encoder,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or [], ("encoder",)),
+    )
+    limits = Limits(
+        body=max_body * 2**20, images=max_images, requests=max_requests, waiting=max_waiting
+    )
+    difficulties = Difficulties(latency, jitter, fail_rate, rate_limit, quantize, seed)
+    _serve_encoder(config, name, host, port, token_env, limits, difficulties)
 
 
 def require_extra() -> None:
@@ -30,7 +75,7 @@ def require_extra() -> None:
         )
 
 
-def serve_encoder(
+def _serve_encoder(
     config: RunConfig,
     name: str | None,
     host: str,
@@ -40,24 +85,34 @@ def serve_encoder(
     difficulties: Difficulties,
 ) -> None:
     """Loads the encoder, says where it can be found, and serves until it is told to stop."""
+    from zobench.registry.discovery import load_registry
+    from zobench.runs.parts import make_encoder, resolve_plugin
+    from zobench.serving.addresses import is_loopback
     from zobench.serving.app import Service
-    from zobench.serving.running import listen, serve
+    from zobench.serving.running import listen
+    from zobench.serving.running import serve as serve_until_stopped
+
+    from .display.console import error_console
 
     token = os.environ.get(token_env) or None
     listening = listen(host, port)
     try:
         model = name or config.encoder.replace("/", "-")
-        encoder = make_encoder(config, load_registry())
+        overrides = config.overrides.get("encoder", {})
+        plugin = resolve_plugin("encoder", config.encoder, overrides, load_registry())
+        encoder = make_encoder(config, plugin)
         for note in encoder.spec.notes:
             error_console().print(f"note: {note}", soft_wrap=True)
         service = Service(encoder, model, limits=limits, difficulties=difficulties, token=token)
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         if not is_loopback(host):
-            open_to = "everybody who can reach it" if token is None else "whoever has the token"
+            open_to = (
+                "everybody who can reach it" if token is None else "everybody who has the token"
+            )
             error_console().print(f"note: {host} is served to {open_to}, unencrypted")
         print(f"{model} is served at http://{shown}:{port}/v2/models/{model}", flush=True)
-        serve(service, listening)
+        serve_until_stopped(service, listening)
         encoder.close()
     finally:
         listening.close()

@@ -1,41 +1,29 @@
-"""``zobench verify``: is a stored run what its config makes?"""
+"""``zobench verify``: replays the beginning of a run with its encoder."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from pathlib import Path
+from typing import Annotated
 
-from zobench.runs.verify import TOLERANCE, Verification, verify_run
+import typer
 
-from .console import ConsoleListener, output_console
+from .options import JsonFlag, MovedTo, RunFolderArgument
 
 
-def verify(path: Path, queries: int, encoder_url: str | None, as_json: bool) -> bool:
-    """Replays the beginning of a run; whether it agrees with what is stored."""
+def verify(
+    path: RunFolderArgument,
+    queries: Annotated[int, typer.Option(help="Replay at least so many queries.", min=1)] = 1280,
+    encoder_url: MovedTo = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Replay the beginning of a stored run and compare it with its trace; exit 1 if it differs."""
+    from zobench.records.urls.copies import fetch
+    from zobench.runs.verify import verify_run
+
+    from .display.console import ConsoleListener
+    from .display.verification import print_verification
+
     with ConsoleListener() as listener:
-        found = verify_run(path, queries, listener=listener, encoder_url=encoder_url)
-    if as_json:
-        finite = found.difference < float("inf")
-        fields = {**asdict(found), "difference": found.difference if finite else None}
-        print(json.dumps({"holds": found.holds, **fields}, allow_nan=False))
-    else:
-        output_console().print(sentence(found), soft_wrap=True, highlight=False)
-    return found.holds
-
-
-def sentence(found: Verification) -> str:
-    """What was found, in one sentence."""
-    what = (
-        f"{found.asks} asks, {found.queries:,} queries, {found.snapshots} snapshots and the setup "
-        "embeddings"
-    )
-    if found.difference == 0:
-        return f"verified: {what} are the same to the last bit"
-    if found.holds:
-        return f"verified: {what} agree; the largest relative difference is {found.difference:.1e}"
-    where = f"from ask {found.first} on" if found.first else "in an embedding or a snapshot"
-    return (
-        f"NOT verified: of {what} some differ, {where}, by more than {TOLERANCE:g} "
-        f"(largest relative difference {found.difference:.1e})"
-    )
+        found = verify_run(fetch(path), queries, listener=listener, encoder_url=encoder_url)
+    print_verification(found, as_json)
+    if not found.holds:
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""A baseline that a build is held to: what fairness per query was, and how far it may fall.
+"""Holds a build to a baseline: the fairness per query of before, and how far it may fall.
 
 A baseline is a small JSON file for a repository. A number has fallen if the mean over seeds is worse
 than the baseline's by more than its margin, and by more than chance explains.
@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
-from zobench.files.files import write_json
-from zobench.records.stored_run import HIGHER_IS_BETTER, Measured
+from zobench.files.json_files import write_json
+from zobench.records.comparability import OF_A_PROBLEM
+from zobench.records.stored_run import StoredRun
 
-from .pairs import CONDITIONS, PER_SEED
-
-SCHEMA = 1
+SCHEMA = 2
 MARGINS = {"fpq": 0.02, "recovery": 0.1, "accuracy": 2.0}
-"""What may be lost unless the baseline says otherwise; accuracy in percent."""
+"""The losses that are allowed unless the baseline says otherwise; accuracy in percent."""
 DIGITS = 6
+WORDS = {each.key: each.words for each in OF_A_PROBLEM}
+"""Names of conditions in messages."""
 
 Standing = Literal["holds", "fell", "rose", "missing", "new"]
 
@@ -50,7 +53,7 @@ class Row:
     Attributes:
         optimizer: Its label.
         problem: See :func:`zobench.records.identity.problem`.
-        conditions: What must be the same for numbers to be comparable.
+        conditions: Values of the conditions that runs must have in common, by key.
         metrics: By name.
     """
 
@@ -62,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is written to the file."""
+    """The content of a baseline file: allowed losses by quantity, and rows."""
 
     margins: Mapping[str, float]
     rows: tuple[Row, ...]
@@ -75,12 +78,12 @@ class Check:
     Attributes:
         optimizer: Its label.
         problem: Its problem.
-        metric: What is compared.
+        metric: Name of the quantity.
         before: Mean over the baseline's seeds.
         now: Mean over the runs' seeds.
-        gain: What was gained; negative is a loss, whichever way the metric points.
+        gain: The gain; negative is a loss, whichever way the quantity points.
         half_width: Of the 95 % interval of the gain.
-        margin: What may be lost.
+        margin: The loss that is allowed.
         standing: ``fell`` fails the gate, and so does ``missing``.
     """
 
@@ -95,55 +98,60 @@ class Check:
     standing: Standing
 
 
-def baseline_of(runs: Sequence[Measured], margins: Mapping[str, float] | None = None) -> Baseline:
-    """The baseline that these runs are.
+def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None = None) -> Baseline:
+    """The baseline that these runs make.
 
     Raises:
         ConfigError: A run is not finished, or runs of one row differ in their conditions.
     """
     margins = dict(MARGINS if margins is None else margins)
-    groups: dict[tuple[str, str], list[Measured]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
-        if run.status != "done":
-            raise ConfigError(f"{run.folder} is {run.status}; a gate wants runs that are done")
+        if not run.done:
+            raise ConfigError(f"{run.location} is {run.status}; a gate wants runs that are done")
         groups[run.label, run.problem].append(run)
     return Baseline(margins, tuple(_row(group, margins) for _, group in sorted(groups.items())))
 
 
-def _row(runs: Sequence[Measured], margins: Mapping[str, float]) -> Row:
+def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
     first = runs[0]
     for run in runs[1:]:
         if _conditions(run) != _conditions(first):
             raise ConfigError(
-                f"{first.folder} and {run.folder} are the same optimizer and problem under different "
-                f"conditions: {_conditions(first)} and {_conditions(run)}"
+                f"{first.location} and {run.location} are the same optimizer and problem under "
+                f"different conditions: {_conditions(first)} and {_conditions(run)}"
             )
     seeds = [str(run.config.seed) for run in runs]
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"{first.label} on {first.problem} has two runs of one seed")
     ordered = sorted(runs, key=lambda run: run.config.seed)
-    for run in ordered:
-        for name in margins:
-            if not np.isfinite(run.metric(name)).all():
-                raise ConfigError(
-                    f"{name} of {run.folder} is infinite on some patients, so it cannot be held to a "
-                    "margin; leave it out"
-                )
-    metrics = {
-        name: Sample(
-            {str(run.config.seed): round(float(run.metric(name)[0]), DIGITS) for run in ordered},
-            {
-                str(run.config.seed): round(float(run.metric(name)[1:].std()), DIGITS)
-                for run in ordered
-            },
+    metrics = {}
+    for name in margins:
+        values = {run: _values(run, _quantity(run, name)) for run in ordered}
+        metrics[name] = Sample(
+            {str(run.config.seed): round(float(v[0]), DIGITS) for run, v in values.items()},
+            {str(run.config.seed): round(float(v[1:].std()), DIGITS) for run, v in values.items()},
         )
-        for name in margins
-    }
     return Row(first.label, first.problem, _conditions(first), metrics)
 
 
-def _conditions(run: Measured) -> dict[str, Any]:
-    return {name: of(run) for name, of in CONDITIONS if name not in PER_SEED}
+def _quantity(run: StoredRun, name: str) -> Metric:
+    return next(each for each in run.quantities if each.name == name)
+
+
+def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
+    found = run.values(quantity)
+    if not np.isfinite(found).all():
+        raise ConfigError(
+            f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
+            "margin; leave it out"
+        )
+    return abs(found) if quantity.signed else found
+
+
+def _conditions(run: StoredRun) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps({c.key: c.of(run) for c in OF_A_PROBLEM}))
+    return plain
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
@@ -151,8 +159,12 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     write_json(path, {"zobench_baseline": SCHEMA, **asdict(baseline)})
 
 
-def read_baseline(path: Path) -> Baseline:
+def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
     """Reads a baseline.
+
+    Args:
+        path: The file.
+        quantities: The quantities that are known.
 
     Raises:
         ConfigError: It is missing or is none.
@@ -175,7 +187,7 @@ def read_baseline(path: Path) -> Baseline:
         )
         margins = {name: float(value) for name, value in found["margins"].items()}
         for name in margins:
-            if name not in HIGHER_IS_BETTER:
+            if name not in {each.name for each in quantities}:
                 raise ValueError(f"metric {name!r} is unknown")
         if any(set(row.metrics) != set(margins) for row in rows):
             raise ValueError("margins and metrics are not the same")
@@ -189,19 +201,25 @@ def read_baseline(path: Path) -> Baseline:
         ) from error
 
 
-def check(before: Baseline, now: Baseline) -> list[Check]:
-    """Every number of the baseline against that of now, and what is new.
+def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list[Check]:
+    """Compares every number of a baseline with the number of now, and lists new numbers.
+
+    Args:
+        before: The baseline.
+        now: The baseline that the runs of now would be.
+        quantities: The quantities that are known.
 
     Raises:
         ConfigError: A row was measured under other conditions, or on some of its seeds only.
     """
+    directions = {each.name: each.higher_is_better for each in quantities}
     mine = {(row.optimizer, row.problem): row for row in now.rows}
     checks: list[Check] = []
     for row in before.rows:
         found = mine.pop((row.optimizer, row.problem), None)
         if found is not None and dict(found.conditions) != dict(row.conditions):
             differing = [
-                f"the {name} was {value} and is {found.conditions.get(name)}"
+                f"the {WORDS.get(name, name)} was {value} and is {found.conditions.get(name)}"
                 for name, value in row.conditions.items()
                 if found.conditions.get(name) != value
             ]
@@ -211,14 +229,17 @@ def check(before: Baseline, now: Baseline) -> list[Check]:
             )
         for name, sample in row.metrics.items():
             other = _on_the_same_seeds(row, sample, found.metrics[name]) if found else None
-            checks.append(_check(row, name, sample, other, before.margins[name]))
+            checks.append(_check(row, name, sample, other, before.margins[name], directions[name]))
     for row in mine.values():
-        checks += [_check(row, name, None, sample, 0.0) for name, sample in row.metrics.items()]
+        checks += [
+            _check(row, name, None, sample, 0.0, directions[name])
+            for name, sample in row.metrics.items()
+        ]
     return checks
 
 
 def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
-    """What is to be paired with the baseline: its own seeds, if any of them is there."""
+    """The numbers to be paired with the baseline: those of its seeds, if there is a run of any."""
     missing = before.values.keys() - now.values.keys()
     if missing == before.values.keys():
         return now  # other seeds altogether
@@ -233,13 +254,18 @@ def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
 
 
 def _check(
-    row: Row, metric: str, before: Sample | None, now: Sample | None, margin: float
+    row: Row,
+    metric: str,
+    before: Sample | None,
+    now: Sample | None,
+    margin: float,
+    higher_is_better: bool,
 ) -> Check:
     old, new = (math.nan if each is None else _mean(each.values) for each in (before, now))
     gain = half = math.nan
     standing: Standing = "missing" if now is None else "new"
     if before is not None and now is not None:
-        sign = 1.0 if HIGHER_IS_BETTER[metric] else -1.0
+        sign = 1.0 if higher_is_better else -1.0
         gain, half = sign * (new - old), _half_width(before, now)
         standing = "holds"
         if gain < -margin and gain + half < 0:
@@ -256,8 +282,9 @@ def _mean(values: Mapping[str, float]) -> float:
 def _half_width(before: Sample, now: Sample) -> float:
     """Half the 95 % interval of a difference of means.
 
-    The same seeds are paired: Student's interval over their differences. Other seeds are not: Welch's.
-    With a single seed on either side, what varies between seeds is unknown and patients stand in for it.
+    Equal seeds are paired: Student's interval over their differences. Other seeds are not: Welch's.
+    With a single seed on either side the variation between seeds is unknown, and the variation between
+    patients takes its place.
     """
     from scipy.stats import norm, t
 
@@ -282,3 +309,14 @@ def _half_width(before: Sample, now: Sample) -> float:
     freedom = total**2 / sum(weights) if sum(weights) else math.inf
     quantile = t.ppf(0.975, freedom) if math.isfinite(freedom) else norm.ppf(0.975)
     return float(quantile) * math.sqrt(total)
+
+
+def check_runs(runs: Sequence[StoredRun], path: Path) -> list[Check]:
+    """Holds runs to the baseline in a file.
+
+    Raises:
+        ConfigError: The file is no baseline, or runs were measured under other conditions.
+    """
+    quantities = runs[0].quantities
+    before = read_baseline(path, quantities)
+    return check(before, baseline_of(runs, before.margins), quantities)

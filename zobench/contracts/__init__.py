@@ -1,1 +1,59 @@
-"""What plugins implement and what they are given. Imports :mod:`zobench.errors` and nothing else."""
+"""The contracts between zobench and plugins: what a plugin implements, and what it is given.
+
+A plugin author imports from here::
+
+    from zobench.contracts import Answer, Ask, Feedback, OptimizerContext, Stateful
+"""
+
+from __future__ import annotations
+
+from .dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
+from .encoder import EncoderRequest, EncoderSpec
+from .executor import Executor, ExecutorRequest, Outcome, Progress, Resources
+from .head import HeadProtocol
+from .listener import Listener, ReportProgress, silent
+from .method import MethodContext, MethodResult
+from .metric import GroupCounts, Metric, Predictions
+from .optimizer import Answer, Ask, Feedback, Optimizer, OptimizerContext, State
+from .parameters import nearest, parameter
+from .pretraining import PretrainingRequest
+from .space import Space
+from .stateful import Stateful
+from .tracker import Tracker, TrackerRequest
+
+__all__ = [
+    "Answer",
+    "Ask",
+    "DatasetRequest",
+    "DatasetSpec",
+    "EncoderRequest",
+    "EncoderSpec",
+    "Executor",
+    "ExecutorRequest",
+    "Feedback",
+    "GroupCounts",
+    "HeadProtocol",
+    "Listener",
+    "MethodContext",
+    "MethodResult",
+    "Metric",
+    "Optimizer",
+    "OptimizerContext",
+    "Outcome",
+    "Pixels",
+    "Predictions",
+    "PretrainingRequest",
+    "Progress",
+    "Records",
+    "ReportProgress",
+    "Resources",
+    "Rows",
+    "Space",
+    "State",
+    "Stateful",
+    "Tracker",
+    "TrackerRequest",
+    "nearest",
+    "parameter",
+    "silent",
+]

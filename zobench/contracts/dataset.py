@@ -1,8 +1,7 @@
-"""What a dataset is to zobench: a table of images, and their pixels on demand."""
+"""The contract of a dataset: a table of images, and their pixels on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,14 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .listener import ReportProgress, silent
+
 Rows = NDArray[np.int64]
+"""Row numbers of a dataset, or labels."""
+
 Pixels = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
-"""Called with (done, total) while something long goes on."""
-
-
-def silent(done: int, total: int) -> None:
-    """The progress callback of whoever does not want to know."""
+"""8-bit images ``(n, C, H, W)``."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Records:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What a dataset says of itself; it goes into the manifest of every run.
+    """The self-description of a dataset; it goes into the manifest of every run.
 
     Attributes:
         name: The registered name.
@@ -70,7 +68,7 @@ class Dataset(Protocol):
 
     @property
     def spec(self) -> DatasetSpec:
-        """What it says of itself."""
+        """The self-description."""
         ...
 
     @property
@@ -78,21 +76,21 @@ class Dataset(Protocol):
         """The table."""
         ...
 
-    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+    def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """The images of ``rows``, ``(n, C, H, W)``, 8-bit; may take long the first time."""
         ...
 
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """What the user asked of a dataset.
+    """The user's request to a dataset.
 
     Attributes:
         disease: Name of the finding, as typed.
         root: Folder of the dataset; ``None`` where the dataset brings its own images.
         size: Side length in pixels that the encoder wants.
         cache: Folder for anything that can be made again.
-        argument: What follows the colon of the name as typed, or ``""``.
+        argument: The text after the colon of the name as typed, or ``""``.
     """
 
     disease: str

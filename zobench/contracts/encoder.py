@@ -1,4 +1,4 @@
-"""What an encoder is to zobench: images in, embeddings out."""
+"""The contract of an encoder: images in, embeddings out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What an encoder says of itself; it goes into the manifest of every run.
+    """The self-description of an encoder; it goes into the manifest of every run.
 
     Attributes:
         name: As typed by the user.
@@ -25,9 +25,9 @@ class EncoderSpec:
         exact_floats: ``False`` where images travel as 8-bit pixels.
         digest: Identifies architecture and weights.
         block: Images that one call of :meth:`Encoder.embed` should bring, at most.
-        settings: What else decides the last bit of an embedding: device, precision, chunk.
+        settings: Device, precision, chunk and whatever else decides the last bit of an embedding.
         notes: Warnings to show beside every result.
-        price: What somebody bills for an image; 0 where nobody does, or it is not known.
+        price: The amount that a service bills for an image; 0 where nobody bills or it is not known.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Encoder(Protocol):
 
     @property
     def spec(self) -> EncoderSpec:
-        """What it says of itself."""
+        """The self-description."""
         ...
 
     def embed(self, images: Tensor) -> Tensor:
@@ -65,16 +65,16 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderRequest:
-    """What the user asked of an encoder.
+    """The user's request to an encoder.
 
     Attributes:
         name: As typed, ``family`` or ``family:argument``.
-        argument: What follows the colon, or ``""``.
+        argument: The text after the colon, or ``""``.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         cache: Folder for anything that can be found again, such as chunk sizes.
-        settings: ``EncoderSpec.settings`` of the run that is resumed: what was measured then
-            must be repeated, or the last bit differs. Empty for a new run.
+        settings: ``EncoderSpec.settings`` of the run that is resumed, whose measured values, such
+            as the chunk, are taken again so that the last bit stays the same. Empty for a new run.
     """
 
     name: str
@@ -86,7 +86,7 @@ class EncoderRequest:
 
 
 def checked_embeddings(spec: EncoderSpec, images: int, embeddings: Tensor) -> Tensor:
-    """The embeddings, if they are what ``spec`` promises.
+    """The embeddings, if their shape is the one that ``spec`` declares and all are finite.
 
     Raises:
         EncoderError: Wrong shape, or values that are not finite.

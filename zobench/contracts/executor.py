@@ -1,20 +1,18 @@
-"""What an executor is: the seam for engines that carry out the runs of a suite.
+"""The contract of an executor: an engine that carries out the runs of a suite.
 
-An executor is given jobs while it has capacity and says how each ended. It retries nothing and knows
-no order; :mod:`zobench.suite.running` does. It is registered by ``zobench_register_executors`` and
-made as ``target(request, parameters)``.
+An executor is given jobs while it has capacity and says how each job ended. It repeats nothing and
+knows no order; :mod:`zobench.suite.running` does. It is registered by ``zobench_register_executors``
+and made as ``target(request, parameters)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from zobench.errors import ConfigError
-from zobench.suite.planning import Job
-from zobench.suite.work import Outcome, Progress
 
 DEFAULT = "local"
 GIB = 1024**3
@@ -22,12 +20,12 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Resources:
-    """What one run is given.
+    """The share of a machine that one run is given.
 
     Attributes:
-        cpus: Cores; ``None`` to leave it to the executor.
+        cpus: Cores; ``None`` to leave the number to the executor.
         gpus: GPUs, or a share of one; 0 for none.
-        memory: GiB; 0 to leave it to the executor.
+        memory: GiB; 0 to leave the amount to the executor.
     """
 
     cpus: int | None = None
@@ -53,15 +51,15 @@ class Resources:
 
 @dataclass(frozen=True)
 class ExecutorRequest:
-    """What the user asked of an executor.
+    """The user's request to an executor.
 
     Attributes:
         out: Folder of run folders.
-        shared: Whether run folders must be written there; otherwise they are published to a URL.
-        jobs: Runs at a time; ``None`` to leave it to the executor.
-        resources: Of each run.
+        shared: Whether workers write run folders there; otherwise they publish runs to a URL.
+        jobs: Runs at a time; ``None`` to leave the number to the executor.
+        resources: The share of a machine for each run.
         distributions: Versions of zobench and of all plugins here; workers need the same.
-        note: Tells the user something that must not be missed.
+        note: Shows the user a line that must not be missed.
     """
 
     out: Path
@@ -81,8 +79,59 @@ class ExecutorRequest:
             raise ConfigError(f"--jobs is {self.jobs}, but must be at least 1")
 
 
-class Executor(Protocol):
-    """Carries out jobs, somewhere."""
+@dataclass(frozen=True)
+class Progress:
+    """The position of a run, as a worker tells it.
+
+    Attributes:
+        phase: Name of the phase; empty before the first one.
+        done: Units of the phase that are over.
+        total: Length of the phase in units; 0 where it is not known.
+        figures: Latest figures, such as ``objective``.
+        since: When the phase began, in seconds of the clock.
+        at: When the worker told this, in seconds of the clock.
+        process: Number of the worker's process; 0 before the first phase.
+    """
+
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
+    since: float = 0.0
+    at: float = 0.0
+    process: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+OutcomeState = Literal["done", "failed", "interrupted", "busy", "lost"]
+"""``failed``: the run's own fault; ``lost``: a fault of the machinery, so the run is submitted again;
+``busy``: another process writes to the run folder."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a job.
+
+    Attributes:
+        state: How it ended.
+        error: Why the run is not done; empty if it is.
+        notes: Lines for the user, of a run that ended.
+    """
+
+    state: OutcomeState
+    error: str = ""
+    notes: Sequence[str] = ()
+
+
+Job = TypeVar("Job")
+"""A run of a suite and where it lies: :class:`zobench.suite.planning.Job`."""
+
+
+class Executor(Protocol[Job]):
+    """Carries out jobs on this machine or elsewhere."""
 
     @property
     def capacity(self) -> int:
@@ -96,7 +145,7 @@ class Executor(Protocol):
     def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
         """Jobs that ended, waiting at most ``timeout`` seconds for the first.
 
-        A job whose worker, node or queue was lost is ``lost``: it will be submitted again.
+        A job whose worker, node or queue was lost is ``lost``: the suite submits it again.
 
         Raises:
             ExecutorError: The engine as a whole is gone.
@@ -104,7 +153,7 @@ class Executor(Protocol):
         ...
 
     def progress(self, job: Job) -> Progress | None:
-        """Where a job stands; ``None`` if that is not known (yet)."""
+        """The position of a job's run; ``None`` if it is not known (yet)."""
         ...
 
     def cancel(self) -> None:

@@ -1,15 +1,23 @@
-"""Who is told of progress: the console, or nobody."""
+"""The contract of a listener: the console, a file or a test, told of a run's progress."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+ReportProgress = Callable[[int, int], None]
+"""Called with (done, total) while something long goes on."""
+
+
+def silent(done: int, total: int) -> None:
+    """A :data:`ReportProgress` that does nothing."""
 
 
 class Listener(Protocol):
-    """Told what a run is doing."""
+    """Told of the phases of a run, of progress in them, and of notes for the user."""
 
     def phase(self, name: str, total: int) -> None:
-        """A new phase begins, ``total`` units long."""
+        """A phase begins that is ``total`` units long; 0 where the length is not known."""
         ...
 
     def update(self, done: int, **figures: float) -> None:
@@ -17,7 +25,7 @@ class Listener(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Something that the user must not miss; may come from another thread than the rest."""
+        """A line that the user must not miss; may come from another thread than the other calls."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The ask/tell contract between an optimizer and the oracle."""
+"""The contract of an optimizer: it asks, the oracle answers, it is told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zobench.errors import PluginError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zobench.problem.spaces import Space
+    from .space import Space
 
 Feedback = Literal["value", "embeddings", "gradient"]
 FEEDBACK: tuple[Feedback, ...] = ("value", "embeddings", "gradient")
@@ -40,7 +40,7 @@ class Ask:
 
 
 def require_ask(found: object) -> Ask:
-    """What an optimizer's ``ask`` returned, if it is an :class:`Ask`.
+    """The return value of an optimizer's ``ask``, if it is an :class:`Ask`.
 
     Raises:
         PluginError: It is something else.
@@ -55,7 +55,7 @@ def require_ask(found: object) -> Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the oracle tells of an ask.
+    """The oracle's answer to an ask.
 
     Attributes:
         values: ``(K,)`` float64, L of each point on its minibatch.
@@ -77,7 +77,7 @@ class OptimizerContext:
         rng: The optimizer's own stream of random numbers.
         budget: Queries that may be spent, in images.
         batch_size: Images a minibatch, so ``batch_size`` queries an evaluation.
-        argument: What follows the colon of the name as typed, or ``""``.
+        argument: The text after the colon of the name as typed, or ``""``.
     """
 
     space: Space

@@ -10,11 +10,15 @@ import dataclasses
 import difflib
 import functools
 import math
+import types
 import typing
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 from zobench.errors import ConfigError
+
+UNSET = "unset"
+"""The text that stands for a parameter that is not set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +28,19 @@ class NoParameters:
 
 @dataclasses.dataclass(frozen=True)
 class Declaration:
-    """One declared parameter, as ``zobench list`` shows it."""
+    """One declared parameter, as ``zobench list`` shows it.
+
+    Attributes:
+        name: Of the field.
+        type: int, float, bool or str.
+        default: Value where the user says nothing; ``None`` for "not set".
+        help: One line.
+        low: Smallest value allowed, or ``None``.
+        high: Largest value allowed, or ``None``.
+        choices: The only texts allowed; empty for any.
+        incidental: Whether it cannot change a result.
+        optional: Whether it may be "not set".
+    """
 
     name: str
     type: type
@@ -34,6 +50,7 @@ class Declaration:
     high: float | None
     choices: tuple[str, ...]
     incidental: bool
+    optional: bool = False
 
     @property
     def rule(self) -> str:
@@ -43,10 +60,15 @@ class Declaration:
         words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         rule = words[self.type]
         if self.low is not None and self.high is not None:
-            return f"{rule} from {self.low:g} to {self.high:g}"
-        if self.low is not None:
-            return f"{rule} of at least {self.low:g}"
-        return rule
+            rule = f"{rule} from {self.low:g} to {self.high:g}"
+        elif self.low is not None:
+            rule = f"{rule} of at least {self.low:g}"
+        return f"{rule}, or {UNSET}" if self.optional else rule
+
+
+def shown_default(declared: Declaration) -> str:
+    """The default as messages and lists show it."""
+    return UNSET if declared.default is None else repr(declared.default)
 
 
 def parameter(
@@ -59,6 +81,9 @@ def parameter(
     incidental: bool = False,
 ) -> Any:
     """Declares a field of a ``Parameters`` dataclass, of type int, float, bool or str.
+
+    A field of type ``int | None`` or ``float | None`` with the default ``None`` may be left unset; its
+    help says what happens then.
 
     Args:
         default: Value where the user says nothing.
@@ -87,11 +112,12 @@ def declarations(parameters: type) -> Mapping[str, Declaration]:
 @functools.cache
 def _declarations(parameters: Hashable) -> Mapping[str, Declaration]:
     assert isinstance(parameters, type)
-    types = typing.get_type_hints(parameters)
+    hints = typing.get_type_hints(parameters)
     return {
         field.name: Declaration(
             name=field.name,
-            type=types[field.name],
+            type=_value_type(hints[field.name]),
+            optional=type(None) in typing.get_args(hints[field.name]),
             default=field.default,
             help=field.metadata.get("help", ""),
             low=field.metadata.get("low"),
@@ -101,6 +127,14 @@ def _declarations(parameters: Hashable) -> Mapping[str, Declaration]:
         )
         for field in dataclasses.fields(parameters)
     }
+
+
+def _value_type(hint: Any) -> type:
+    """``int`` of ``int | None``, and any other type as it is."""
+    if isinstance(hint, types.UnionType):
+        hint = next(each for each in typing.get_args(hint) if each is not type(None))
+    assert isinstance(hint, type)
+    return hint
 
 
 def resolve(parameters: type, overrides: Mapping[str, object], owner: str) -> Any:
@@ -140,6 +174,8 @@ def _advice(name: str, declared: Mapping[str, Declaration]) -> str:
 
 
 def _checked(declared: Declaration, value: object, where: str) -> object:
+    if declared.optional and (value is None or str(value).lower() == UNSET):
+        return None
     typed = _typed(declared.type, value)
     bad = typed is None
     if typed is not None and not bad:
@@ -151,7 +187,7 @@ def _checked(declared: Declaration, value: object, where: str) -> object:
             bad = not (low <= typed <= high and math.isfinite(typed))
     if bad:
         raise ConfigError(
-            f"{where} is {value!r}, but must be {declared.rule} (default {declared.default!r})"
+            f"{where} is {value!r}, but must be {declared.rule} (default {shown_default(declared)})"
         )
     return typed
 

@@ -1,4 +1,4 @@
-"""What a recipe for bundled weights is given."""
+"""The contract of a recipe that makes bundled weights again."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from zobench.config import RunConfig
-from zobench.registry.discovery import Registry
-from zobench.runs.parts import make_dataset
-
 from .dataset import Dataset
 from .listener import Listener
 
 DatasetMaker = Callable[[str, str, int, Mapping[str, object]], Dataset]
-"""Makes a registered dataset from (name, disease, image size, overrides)."""
+"""Makes a registered dataset from (name, disease, image side in pixels, overrides)."""
 
 
 @dataclass(frozen=True)
 class PretrainingRequest:
-    """What the user asked of a recipe.
+    """The user's request to a recipe.
 
     Attributes:
         out: Folder for checkpoints and weights.
@@ -39,13 +35,3 @@ class Pretraining(Protocol):
     def run(self, listener: Listener) -> Path:
         """Trains, or goes on training, and returns the path of the weights."""
         ...
-
-
-def dataset_maker(registry: Registry) -> DatasetMaker:
-    """Makes datasets of a registry."""
-
-    def make(name: str, disease: str, size: int, overrides: Mapping[str, object]) -> Dataset:
-        config = RunConfig(dataset=name, disease=disease, overrides={"dataset": overrides})
-        return make_dataset(config, registry, size)
-
-    return make

@@ -1,4 +1,4 @@
-"""State that an optimizer remembers: named attributes, saved and restored without being asked."""
+"""A base class that saves and restores named attributes, so that a plugin needs no code for it."""
 
 from __future__ import annotations
 

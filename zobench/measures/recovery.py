@@ -1,4 +1,4 @@
-"""How much of the gap an edit removed, and fairness per query.
+"""Recovery, the share of the gap that an edit removed, and fairness per query.
 
 Recovery at q queries is ``r(q) = (gap(ERM) - gap(edit_q)) / gap(ERM)`` of the snapshot recommended
 at or before q, with ``gap`` the mean of eo_p and eo_n. It is 0 before the first snapshot, and 0 for
@@ -10,10 +10,34 @@ divided by the width: 1 is everything at once, 0 is nothing.
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.metric import Metric
+
 Floats = NDArray[np.float64]
+
+FPQ = Metric(
+    name="fpq",
+    heading="FPQ",
+    summary="fairness per query: area under recovery over log queries, divided by its width",
+    unit="share",
+    low=-inf,
+    high=1.0,
+    higher_is_better=True,
+)
+RECOVERY = Metric(
+    name="recovery",
+    heading="recovery",
+    summary="share of ERM's gap that is gone; 0 where accuracy falls by more than the tolerance",
+    unit="share",
+    low=-inf,
+    high=1.0,
+    higher_is_better=True,
+)
+
 ROUNDING = 1e-9
 """Percent; shares of images are no exact floats, and a loss of just the tolerance is allowed."""
 
@@ -21,7 +45,7 @@ ROUNDING = 1e-9
 def recovery(
     erm_gap: Floats, gap: Floats, erm_accuracy: Floats, accuracy: Floats, tolerance: float
 ) -> Floats:
-    """Recovery of one edit, elementwise over resamples; all arguments in percent.
+    """Recovery of one edit, elementwise; all arguments in percent, of shapes that broadcast.
 
     Args:
         erm_gap: Gap without an edit.

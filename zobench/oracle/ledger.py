@@ -1,12 +1,11 @@
-"""Who spent how many queries, on what."""
+"""The ledger of a run: images, evaluations and encoder calls by purpose."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 
-Purpose = Literal["setup", "optimize", "score"]
-PURPOSES: tuple[Purpose, ...] = ("setup", "optimize", "score")
+from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
 
 
 @dataclass
@@ -14,7 +13,7 @@ class Counts:
     """Counts of one purpose.
 
     Attributes:
-        queries: What the budget limits: forward + backward_cost * backward.
+        queries: The number that the budget limits: forward + backward_cost * backward.
         forward: Images embedded.
         backward: Images that a gradient went back through.
         evaluations: Values of the objective.
@@ -32,6 +31,9 @@ class Counts:
 class Ledger:
     """The counts of a run by purpose; only ``optimize`` is charged to the optimizer.
 
+    Images and calls are booked by :class:`zobench.oracle.metered_encoder.MeteredEncoder` alone,
+    evaluations by :class:`zobench.oracle.oracle.Oracle`.
+
     Attributes:
         backward_cost: Queries that one image's backward pass counts for. Twice a forward pass is
             the usual ratio of floating-point operations; ``backward`` is kept apart, so that any
@@ -44,20 +46,32 @@ class Ledger:
     score: Counts = field(default_factory=Counts)
 
     def of(self, purpose: Purpose) -> Counts:
-        """The counts of one purpose."""
-        return {"setup": self.setup, "optimize": self.optimize, "score": self.score}[purpose]
+        """The counts of one purpose.
+
+        Raises:
+            ValueError: The purpose is ``check``, which is in the bill of a service only.
+        """
+        if purpose is Purpose.CHECK:
+            raise ValueError("the ledger of a run has no purpose 'check'")
+        found: Counts = getattr(self, purpose.value)
+        return found
+
+    def put(self, purpose: Purpose, counts: Counts | Mapping[str, int]) -> None:
+        """Replaces the counts of one purpose, such as by those of a checkpoint."""
+        found = replace(counts) if isinstance(counts, Counts) else Counts(**counts)
+        self.of(purpose)
+        setattr(self, purpose.value, found)
+
+    def add(self, purpose: Purpose, counts: Counts) -> None:
+        """Adds counts that were booked in another ledger for the same images."""
+        mine = self.of(purpose)
+        for name, value in asdict(counts).items():
+            setattr(mine, name, getattr(mine, name) + value)
 
     def price(self, images: int, *, gradient: bool) -> int:
         """Queries that embedding ``images`` costs, with or without the way back."""
         return images * (1 + self.backward_cost) if gradient else images
 
-    def charge(self, purpose: Purpose, images: int, *, gradient: bool = False) -> None:
-        """Books ``images`` embedded for ``purpose``."""
-        counts = self.of(purpose)
-        counts.queries += self.price(images, gradient=gradient)
-        counts.forward += images
-        counts.backward += images if gradient else 0
-
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Counts by purpose, for JSON."""
-        return {purpose: asdict(self.of(purpose)) for purpose in PURPOSES}
+        return {purpose.value: asdict(self.of(purpose)) for purpose in LEDGER_PURPOSES}

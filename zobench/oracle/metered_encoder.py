@@ -3,55 +3,77 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.account import Account, PaidEncoder
-from zobench.contracts.dataset import Progress, silent
 from zobench.contracts.encoder import Encoder, EncoderSpec, checked_embeddings
+from zobench.contracts.listener import ReportProgress, silent
+from zobench.contracts.purpose import Purpose
 from zobench.problem.images import Images
 
-from .ledger import Ledger, Purpose
+from .ledger import Ledger
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+class Meter(Protocol):
+    """The account of a rented encoder, as far as a run must know it."""
+
+    purpose: Purpose
+    """The purpose of the requests from here on."""
+
+    @property
+    def limit(self) -> float:
+        """The sum that all images together may cost; 0 for no limit."""
+        ...
+
+    @property
+    def reserve(self) -> int:
+        """Images that must stay affordable when an optimizer asks, for scoring."""
+        ...
+
+    def affords(self, images: int, *, keeping_reserve: bool = False) -> bool:
+        """Whether so many images more stay within the limit, even if every doubtful one is billed."""
+        ...
+
+    def settle(self) -> None:
+        """Forgets kept answers: the results made of them are safe on disk."""
+        ...
+
+
 class MeteredEncoder:
-    """An encoder whose use is charged to a ledger and timed.
+    """An encoder whose images and calls are booked in a ledger, and whose time is taken.
 
     Attributes:
+        ledger: Where images and calls are booked.
+        meter: The account of a rented encoder; ``None`` for an encoder that nobody bills.
         seconds: Wall time spent inside the encoder.
     """
 
-    def __init__(self, encoder: Encoder, ledger: Ledger) -> None:
+    def __init__(self, encoder: Encoder, ledger: Ledger, meter: Meter | None = None) -> None:
         self._encoder = encoder
-        self.ledger = ledger
+        self.ledger, self.meter = ledger, meter
         self.seconds = 0.0
 
     @property
     def spec(self) -> EncoderSpec:
-        """What the encoder says of itself."""
+        """The self-description of the encoder."""
         return self._encoder.spec
 
-    @property
-    def account(self) -> Account | None:
-        """Where a rented encoder notes what it asks; ``None`` for any other."""
-        return self._encoder.account if isinstance(self._encoder, PaidEncoder) else None
-
     def settle(self) -> None:
-        """To be called when all that was embedded so far is safe on disk."""
-        if self.account is not None:
-            self.account.settle()
+        """To be called when every result of the images embedded so far is safe on disk."""
+        if self.meter is not None:
+            self.meter.settle()
 
     def apart(self) -> MeteredEncoder:
-        """The same encoder with a ledger of its own, for looks that are charged to nobody."""
-        return MeteredEncoder(self._encoder, Ledger())
+        """The same encoder with a ledger of its own, for images that are charged to nobody."""
+        return MeteredEncoder(self._encoder, Ledger(), self.meter)
 
     def embed(self, images: Tensor, purpose: Purpose) -> Tensor:
-        """Embeddings ``(N, D)``, without gradients.
+        """Embeddings ``(N, D)`` of images ``(N, C, H, W)``, without gradients.
 
         Raises:
             EncoderError: The answer has the wrong shape or is not finite.
@@ -59,34 +81,30 @@ class MeteredEncoder:
         """
         import torch
 
-        self._name_purpose(purpose)
+        self._book(purpose, len(images), gradient=False)
         started = time.perf_counter()
         with torch.inference_mode():
             answer = self._encoder.embed(images)
         checked = checked_embeddings(self.spec, len(images), answer)  # waits for the device
         self.seconds += time.perf_counter() - started
-        self.ledger.of(purpose).requests += 1
         return checked
 
-    def _name_purpose(self, purpose: Purpose) -> None:
-        account = self.account
-        if account is not None:
-            account.purpose = purpose
-
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
-        """Embeddings through which a gradient flows back to ``images``.
+        """Embeddings ``(N, D)`` through which a gradient flows back to ``images``.
+
+        The way back is booked together with the way there.
 
         Raises:
             EncoderError: As :meth:`embed`.
         """
+        self._book(purpose, len(images), gradient=True)
         started = time.perf_counter()
         checked = checked_embeddings(self.spec, len(images), self._encoder.embed(images))
         self.seconds += time.perf_counter() - started
-        self.ledger.of(purpose).requests += 1
         return checked
 
     def backward(self, loss: Tensor, variable: Tensor) -> Tensor:
-        """Gradient of ``loss`` back through the encoder, timed like the way there."""
+        """Gradient of ``loss`` with respect to ``variable``, back through the encoder; timed."""
         import torch
 
         started = time.perf_counter()
@@ -95,21 +113,37 @@ class MeteredEncoder:
         self.seconds += time.perf_counter() - started
         return finished
 
+    def _book(self, purpose: Purpose, images: int, *, gradient: bool) -> None:
+        if self.meter is not None:
+            self.meter.purpose = purpose
+        counts = self.ledger.of(purpose)
+        counts.queries += self.ledger.price(images, gradient=gradient)
+        counts.forward += images
+        counts.backward += images if gradient else 0
+        counts.requests += 1
+
 
 def embed_images(
     encoder: MeteredEncoder,
     data: Images,
     purpose: Purpose,
     edit: Tensor | None = None,
-    progress: Progress = silent,
+    progress: ReportProgress = silent,
 ) -> NDArray[np.float32]:
-    """Embeddings ``(n, D)`` of images, with an edit ``(1, H, W)`` added where given."""
+    """Embeddings ``(n, D)`` of images, with an edit ``(1, H, W)`` added where given.
+
+    Args:
+        encoder: The encoder.
+        data: The images; they are sent in blocks of the encoder's own size.
+        purpose: The purpose that they are booked under.
+        edit: Added to every image.
+        progress: Told of images done and images in all.
+    """
     parts = []
     for block in data.blocks(encoder.spec.block):
         images = data.batch(block)
         if edit is not None:
             images += edit
-        encoder.ledger.charge(purpose, len(images))
         parts.append(encoder.embed(images, purpose).cpu().numpy())
         progress(block.stop, len(data))
     return np.concatenate(parts)

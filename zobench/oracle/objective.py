@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zobench.contracts.dataset import Rows
+from zobench.contracts.purpose import Purpose
 from zobench.errors import EncoderError
 from zobench.problem.heads import Head
 from zobench.problem.images import Images, slices
@@ -23,7 +24,7 @@ class Objective:
     """The objective on minibatches of training images.
 
     Attributes:
-        images: Where minibatches are drawn from.
+        images: The images that minibatches are drawn from.
         encoder: The metered encoder.
         head: The frozen SA classifier g, trained on clean embeddings.
         penalty: lambda.
@@ -71,7 +72,7 @@ class Objective:
         entropies, kept = [], []
         for part in slices(len(rows), self.encoder.spec.block):
             images = self.images.batch(rows[part]) + edits[owner[part]]
-            embeddings = self.encoder.embed(images, "optimize").cpu()
+            embeddings = self.encoder.embed(images, Purpose.OPTIMIZE).cpu()
             labels = torch.from_numpy(self.images.sensitive[rows[part]])
             entropies.append(self.head.cross_entropy(embeddings, labels))
             if keep_embeddings:
@@ -89,6 +90,7 @@ class Objective:
 
         rows = self.rows(minibatch)
         size = self.encoder.spec.block
+        booked = replace(self.encoder.ledger.of(Purpose.OPTIMIZE))
         while True:
             try:
                 return self._value_and_gradient(edit, rows, size)
@@ -98,6 +100,7 @@ class Objective:
                         f"encoder {self.encoder.spec.name} has not enough memory for the gradient of "
                         "one image; choose another --device"
                     ) from error
+                self.encoder.ledger.put(Purpose.OPTIMIZE, booked)  # the attempt is made anew
                 size = max(1, min(size, len(rows)) // 2)
 
     def _value_and_gradient(
@@ -111,7 +114,7 @@ class Objective:
         for part in slices(len(rows), size):
             variable = edit.detach().clone().requires_grad_()
             images = self.images.batch(rows[part]) + variable
-            answer = self.encoder.embed_with_gradient(images, "optimize")
+            answer = self.encoder.embed_with_gradient(images, Purpose.OPTIMIZE)
             labels = torch.from_numpy(self.images.sensitive[rows[part]]).to(answer.device)
             entropy = self.head.cross_entropy(answer, labels)
             total += self.encoder.backward(-entropy.sum() / self.batch_size, variable)

@@ -1,15 +1,16 @@
-"""The only way for an optimizer to learn anything: it charges the ledger, then evaluates."""
+"""The only way for an optimizer to learn anything: an ask within the budget is evaluated."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Feedback
+from zobench.contracts.space import Space
 from zobench.errors import BudgetExhausted, EncoderError, PluginError
-from zobench.problem.spaces import Space
 
 from .ledger import Ledger
 from .objective import Objective
@@ -17,17 +18,22 @@ from .objective import Objective
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zobench.runs.recorder import Recorder
+
+class Recorder(Protocol):
+    """Keeps the answers of an oracle."""
+
+    def give(self, ask: Ask, evaluate: Callable[[Ask], Answer]) -> Answer:
+        """Evaluates an ask and keeps the answer."""
+        ...
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """Answers asks within a budget.
+    """Answers asks within a budget; the metered encoder of its objective books every image.
 
     Attributes:
-        objective: What is evaluated.
-        space: Where the optimizer's points live.
-        ledger: What is charged.
+        objective: The function that is evaluated.
+        space: The space of the optimizer's points.
         budget: Limit on the queries booked as ``optimize``; never passed by a single image.
         feedback: The level that the optimizer declared; more is refused.
         recorder: Keeps answers; ``None`` to keep none.
@@ -35,10 +41,14 @@ class Oracle:
 
     objective: Objective
     space: Space
-    ledger: Ledger
     budget: int
     feedback: Feedback
     recorder: Recorder | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the objective's encoder."""
+        return self.objective.encoder.ledger
 
     def price(self, ask: Ask) -> int:
         """Queries that an ask costs."""
@@ -59,21 +69,20 @@ class Oracle:
             raise BudgetExhausted(
                 f"{spent} of {self.budget} queries are spent; the next batch costs {price}"
             )
-        images = len(ask.points) * self.objective.batch_size
-        account = self.objective.encoder.account
-        if account is not None and not account.affords(images, keeping_reserve=True):
+        self._require_money(len(ask.points) * self.objective.batch_size)
+        self.ledger.optimize.evaluations += len(ask.points)
+        if self.recorder is None:
+            return self._evaluate(ask)
+        return self.recorder.give(ask, self._evaluate)
+
+    def _require_money(self, images: int) -> None:
+        meter = self.objective.encoder.meter
+        if meter is not None and not meter.affords(images, keeping_reserve=True):
             raise BudgetExhausted(
-                f"{images} more images could cost more than max_cost {account.limit:g} leaves when "
-                f"{account.reserve:,} are kept for scoring",
+                f"{images} more images could cost more than max_cost {meter.limit:g} leaves when "
+                f"{meter.reserve:,} are kept for scoring",
                 limit="max_cost",
             )
-        self.ledger.charge("optimize", images, gradient=ask.want == "gradient")
-        self.ledger.optimize.evaluations += len(ask.points)
-        return (
-            self._evaluate(ask)
-            if self.recorder is None
-            else self.recorder.give(ask, self._evaluate)
-        )
 
     def _evaluate(self, ask: Ask) -> Answer:
         return self._with_gradients(ask) if ask.want == "gradient" else self._without(ask)

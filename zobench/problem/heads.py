@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.head import HeadProtocol, Role
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-HeadProtocol = Literal["converged", "paper"]
-Role = Literal["sensitive", "disease"]
-PROTOCOLS: tuple[HeadProtocol, ...] = ("converged", "paper")
 
 L2 = 0.1
 """Weight of ``0.5 * L2 * |w|^2`` beside the mean cross-entropy, on standardised features."""
@@ -118,8 +116,8 @@ def fit_head(
     Args:
         embeddings: ``(N, D)``.
         labels: ``(N,)`` of 0 and 1.
-        protocol: See the module's own words.
-        role: What the head predicts; the paper trains the two roles differently.
+        protocol: ``converged`` or ``paper``, see the module's docstring.
+        role: The attribute that the head predicts; the paper trains the two roles differently.
         rng: Initial weights and batches of the ``paper`` protocol; unused by ``converged``.
         weights: ``(N,)`` of mean 1, how much each image counts in ``converged``; 1 if ``None``.
         batches: The batches of one epoch of ``paper``, as rows; random ones if ``None``.
@@ -140,7 +138,7 @@ def fit_sensitive_head(
     protocol: HeadProtocol,
     rng: np.random.Generator,
 ) -> Head:
-    """Trains an SA head g; what its protocol says of the cells of (disease, SA) is done here.
+    """Trains an SA head g.
 
     Args:
         embeddings: ``(N, D)``.

@@ -1,4 +1,4 @@
-"""Images in memory, 8-bit as they came, handed out as float32 in [0, 1]."""
+"""Images in memory: kept with 8 bits, handed out as float32 in [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zobench.contracts.dataset import Dataset, Pixels, Progress, Rows, silent
+from zobench.contracts.dataset import Dataset, Pixels, Rows
+from zobench.contracts.listener import ReportProgress, silent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +55,7 @@ def slices(length: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, length))
 
 
-def load_images(dataset: Dataset, rows: Rows, progress: Progress = silent) -> Images:
+def load_images(dataset: Dataset, rows: Rows, progress: ReportProgress = silent) -> Images:
     """The images of ``rows`` in memory."""
     records = dataset.records
     return Images(

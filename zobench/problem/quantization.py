@@ -1,4 +1,4 @@
-"""8-bit transport: what a service sees of an image that travels as a picture file."""
+"""8-bit transport: the rounding of an image that travels to a service as a picture file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEVELS = 255
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Images as 8-bit pixels show them: clipped to [0, 1], then the nearest of 256 levels."""
+    """Images clipped to [0, 1] and rounded to the nearest of 256 levels."""
     return (images.clamp(0, 1) * LEVELS).round() / LEVELS
 
 
@@ -32,20 +32,20 @@ def pixels(images: Tensor) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Sent:
-    """What is left of an edit after 8-bit transport.
+class ArrivedEdit:
+    """The part of an edit that is left after 8-bit transport.
 
     Attributes:
         changed: Share of pixels, over all images, that differ from those without the edit.
-        distortion: Root mean square of (what arrived - the edit), relative to that of the edit.
+        distortion: Root mean square of (arrived edit - sent edit), divided by that of the sent edit.
     """
 
     changed: float
     distortion: float
 
 
-def what_arrives(images: Images, edit: Tensor, block: int = 64) -> Sent:
-    """Compares an edit ``(1, H, W)`` with what 8-bit transport leaves of it on images.
+def arrived_edit(images: Images, edit: Tensor, block: int = 64) -> ArrivedEdit:
+    """Compares an edit ``(1, H, W)`` with the difference that arrives after 8-bit transport.
 
     An edit far below 0.5/255 vanishes, since images come with 8 bits; one that leads out of [0, 1] is
     clipped.
@@ -59,19 +59,19 @@ def what_arrives(images: Images, edit: Tensor, block: int = 64) -> Sent:
         error += float((arrived.double() - edit).square().sum())
         size += float(edit.double().square().sum()) * len(clean)
         count += arrived.numel()
-    return Sent(changed / count, float(np.sqrt(error / size)) if size else 0.0)
+    return ArrivedEdit(changed / count, float(np.sqrt(error / size)) if size else 0.0)
 
 
-class Rounded:
+class RoundedEncoder:
     """An encoder behind 8-bit transport; a stand-in for a service that takes picture files."""
 
     def __init__(self, encoder: Encoder) -> None:
-        """Gradients do not pass rounding, so the encoder gives none any more."""
+        """Wraps an encoder; gradients do not pass rounding, so the wrapped encoder gives none."""
         self._encoder = encoder
 
     @property
     def spec(self) -> EncoderSpec:
-        """That of the encoder, without exact floats and gradients."""
+        """The wrapped encoder's spec with ``exact_floats=False`` and ``differentiable=False``."""
         spec = self._encoder.spec
         settings = {**spec.settings, "bits": 8}
         return replace(spec, differentiable=False, exact_floats=False, settings=settings)
@@ -81,5 +81,5 @@ class Rounded:
         return self._encoder.embed(rounded(images))
 
     def close(self) -> None:
-        """Lets the encoder go."""
+        """Closes the wrapped encoder."""
         self._encoder.close()

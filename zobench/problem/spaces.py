@@ -1,4 +1,4 @@
-"""Search spaces: where an optimizer's points live, and how they become an edit.
+"""The built-in search spaces: pixels, low resolution, low frequencies, one repeated tile.
 
 Every map but a box is linear, so gradients flow back through its exact adjoint. Points are scaled so
 that white points of standard deviation s become an edit whose root mean square is about s: a step size
@@ -10,31 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from zobench.contracts.parameters import nearest
+from zobench.contracts.space import Space
 from zobench.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Space(Protocol):
-    """A set of points and its map to edits."""
-
-    @property
-    def name(self) -> str:
-        """As typed by the user, e.g. ``lowres:28``."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one point."""
-        ...
-
-    def decode(self, points: Tensor) -> Tensor:
-        """Edits ``(K, 1, H, W)`` of points ``(K, *shape)``; differentiable."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +42,7 @@ class PixelSpace:
 
 @dataclass(frozen=True)
 class SquareSpace:
-    """What spaces of ``side`` x ``side`` numbers share."""
+    """A space of ``side`` x ``side`` numbers."""
 
     height: int
     width: int
@@ -80,7 +63,7 @@ class SquareSpace:
         return (1, self.side, self.side)
 
     def decode(self, points: Tensor) -> Tensor:
-        """Each family's own map."""
+        """The map of the family."""
         raise NotImplementedError
 
 
@@ -166,7 +149,7 @@ SUMMARIES = {
     "pixel": PixelSpace.summary,
     **{f"{name}:<{each.letter}>": each.summary for name, each in FAMILIES.items()},
 }
-"""What ``zobench list`` says of each, as typed."""
+"""One line for ``zobench list`` on each space, by the name as typed."""
 
 
 def make_space(name: str, image_shape: tuple[int, int, int], box: float = 0.0) -> Space:
@@ -187,7 +170,7 @@ def make_space(name: str, image_shape: tuple[int, int, int], box: float = 0.0) -
 
 
 def check_space_name(name: str) -> None:
-    """What can be said of a name before the size of the images is known.
+    """Checks the family of a space before the size of the images is known.
 
     Raises:
         ConfigError: There is no such family of spaces.

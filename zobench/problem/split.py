@@ -23,25 +23,30 @@ TEST_PER_CELL = 640
 class SplitParameters:
     """Sizes and bias of a split."""
 
-    train: int = parameter(0, f"images to train on; 0 takes {TRAIN}, or fewer if there are", low=0)
-    test_per_cell: int = parameter(
-        0,
-        f"test images in each of the four cells of (y, a); 0 takes {TEST_PER_CELL}, or fewer",
-        low=0,
+    train: int | None = parameter(
+        None, f"images to train on; unset: {TRAIN}, or fewer if there are fewer", low=8
     )
-    gap: float = parameter(
-        -2.0,
-        "P(y=1|a=0) - P(y=1|a=1) in the training images; -2 means the dataset's own default",
-        low=-2.0,
-        high=1.0,
+    test_per_cell: int | None = parameter(
+        None,
+        f"test images in each of the four cells of (y, a); unset: {TEST_PER_CELL}, or fewer",
+        low=2,
     )
-    positive_rate: float = parameter(
-        -1.0,
-        "P(y=1) in the training images; -1 means the dataset's own default",
+    gap: float | None = parameter(
+        None,
+        "P(y=1|a=0) - P(y=1|a=1) in the training images; unset: the dataset's own default",
         low=-1.0,
         high=1.0,
     )
+    positive_rate: float | None = parameter(
+        None,
+        "P(y=1) in the training images; unset: the dataset's own default",
+        low=0.0,
+        high=1.0,
+    )
 
+
+FALLING_TRAIN_SIZES = [int(TRAIN * 0.95**step) for step in range(90)]
+"""Sizes that are tried one after another where the user names none."""
 
 SHRUNK_TEST_SHARE = 0.45
 """Share of the smallest cell that becomes test images where the default size cannot be had."""
@@ -73,11 +78,9 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
         ConfigError: The gap cannot be.
     """
     records = dataset.records
-    gap = parameters.gap if parameters.gap != -2.0 else dataset.spec.positive_rate_gap
-    if not -1.0 <= gap <= 1.0:
-        raise ConfigError(f"split.gap is {gap:g}, but must be from -1 to 1 (or -2 for the default)")
-    rate = parameters.positive_rate
-    rate = dataset.spec.positive_rate if rate == -1.0 else rate
+    spec = dataset.spec
+    gap = spec.positive_rate_gap if parameters.gap is None else parameters.gap
+    rate = spec.positive_rate if parameters.positive_rate is None else parameters.positive_rate
     if not abs(gap) / 2 <= rate <= 1.0 - abs(gap) / 2:
         raise ConfigError(
             f"split.positive_rate is {rate:g}, but with split.gap={gap:g} it must be from "
@@ -85,12 +88,11 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
         )
     order = _shuffled_by_patient(records, rng)
     cells = cell(1, 0) * records.label + records.sensitive
-    test_size, train_sizes = parameters.test_per_cell or TEST_PER_CELL, [parameters.train]
-    if not parameters.test_per_cell:
+    test_size = parameters.test_per_cell
+    if test_size is None:
         smallest = int(np.bincount(cells, minlength=4).min())
-        test_size = min(test_size, int(SHRUNK_TEST_SHARE * smallest))
-    if not parameters.train:
-        train_sizes = [int(TRAIN * 0.95**step) for step in range(90)]
+        test_size = min(TEST_PER_CELL, int(SHRUNK_TEST_SHARE * smallest))
+    train_sizes = [parameters.train] if parameters.train is not None else FALLING_TRAIN_SIZES
     for train_size in train_sizes:
         if test_size < 2 or train_size < 8:
             break

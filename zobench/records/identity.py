@@ -1,4 +1,4 @@
-"""What makes two runs the same run: a digest of everything that can change the result."""
+"""The identity of a run: equal for runs that must have equal results; and the names in tables."""
 
 from __future__ import annotations
 
@@ -7,58 +7,92 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-PLACES = ("data_root", "device", "precision", "overrides", "max_cost")
-"""Fields of the config that say where things are, what may be paid, or what is recorded elsewhere."""
+from zobench.config import RunConfig
+
+from .manifest import Manifest
+
+LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
+"""Fields of the config that cannot change a result, or that the manifest holds elsewhere, resolved."""
 
 
-def identity(manifest: Mapping[str, Any]) -> str:
+def identity(manifest: Manifest) -> str:
     """Digest of a run: config, parameters, data, weights, arithmetic, versions and schema.
 
     Where the data lie, which of several GPUs computes and how large its chunks are is left out; so
     are the versions of foreign libraries, which may change the last bit (they are in the manifest).
 
     Args:
-        manifest: As stored, or as :func:`zobench.runs.lifecycle.new_manifest` makes it.
+        manifest: As stored, or as :func:`zobench.runs.provenance.new_manifest` makes it.
 
     Returns:
         32 hexadecimal digits.
     """
-    encoder, versions = manifest["encoder"], manifest["versions"]
-    settings = encoder["settings"]
-    config = {key: value for key, value in manifest["config"].items() if key not in PLACES}
+    config = manifest.config.as_dict()
     parts = {
-        "schema": manifest["schema"],
-        "config": config,
-        "parameters": manifest["parameters"],
-        "encoder": encoder["digest"],
-        "arithmetic": [str(settings.get("device")).partition(":")[0], settings.get("precision")],
-        "dataset": manifest["dataset"]["digest"],
-        "split": manifest["split"]["digest"],
-        "versions": {name: versions[name] for name in {"zobench", *manifest["plugins"].values()}},
+        "config": {key: value for key, value in config.items() if key not in LEFT_OUT},
+        "parameters": manifest.parameters,
+        **_foundation(manifest, manifest.plugins.values()),
     }
+    return _digest(parts)
+
+
+def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
+    """Digest of a run without its optimizer: equal for methods on the same problem.
+
+    Args:
+        manifest: Of any run on the problem.
+        left_out: Fields of the config that only an optimizer looks at.
+    """
+    config = manifest.config.as_dict()
+    parts = {
+        "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *left_out)},
+        "parameters": {k: v for k, v in manifest.parameters.items() if k != "optimizer"},
+        **_foundation(manifest, [v for k, v in manifest.plugins.items() if k != "optimizer"]),
+    }
+    return _digest(parts)
+
+
+def _foundation(manifest: Manifest, distributions: Any) -> dict[str, Any]:
+    return {
+        "schema": manifest.schema,
+        "encoder": manifest.encoder.digest,
+        "arithmetic": arithmetic(manifest),
+        "dataset": manifest.dataset.digest,
+        "split": manifest.split.digest,
+        "versions": {name: manifest.versions[name] for name in {"zobench", *distributions}},
+    }
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
     text = json.dumps(parts, sort_keys=True, allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def label(config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> str:
-    """How tables call an optimizer: its name, what was set, and its space unless that is pixel.
+def arithmetic(manifest: Manifest) -> list[str]:
+    """The kind of device and the precision that embeddings were computed with."""
+    settings = manifest.encoder.settings
+    return [str(settings.get("device")).partition(":")[0], str(settings.get("precision"))]
+
+
+def label(config: RunConfig, parameters: Mapping[str, Any] | None = None) -> str:
+    """The optimizer's name in tables: its name, its settings, and its space unless that is pixel.
 
     Args:
-        config: As in the manifest.
-        parameters: As in the manifest, so that what was typed as 3e-4 is 0.0003.
+        config: The request.
+        parameters: As in the manifest, so that a value typed as 3e-4 is shown as 0.0003.
     """
-    name = config["optimizer"] + _settings(config, "optimizer", parameters)
-    return name if config["space"] == "pixel" else f"{name} in {config['space']}"
+    name = config.optimizer + _settings(config, "optimizer", parameters)
+    return name if config.space == "pixel" else f"{name} in {config.space}"
 
 
-def problem(config: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> str:
-    """How tables call what was to be solved: dataset, disease, encoder, what was set, how it is sent."""
-    dataset = f"{config['dataset']}/{config['disease']}" + _settings(config, "dataset", parameters)
-    bits = f" {config['quantize']}-bit" if config.get("quantize") else ""
-    return f"{dataset} {config['encoder']}" + _settings(config, "encoder", parameters) + bits
+def problem(config: RunConfig, parameters: Mapping[str, Any] | None = None) -> str:
+    """The problem's name in tables: dataset, disease, encoder, their settings, and 8-bit transport."""
+    dataset = f"{config.dataset}/{config.disease}" + _settings(config, "dataset", parameters)
+    bits = f" {config.quantize}-bit" if config.quantize else ""
+    return f"{dataset} {config.encoder}" + _settings(config, "encoder", parameters) + bits
 
 
-def _settings(config: Mapping[str, Any], owner: str, parameters: Mapping[str, Any] | None) -> str:
-    typed = config["overrides"].get(owner, {})
+def _settings(config: RunConfig, owner: str, parameters: Mapping[str, Any] | None) -> str:
+    typed = config.overrides.get(owner, {})
     values = typed if parameters is None else parameters[owner]
     return "".join(f" {name}={values[name]}" for name in sorted(typed) if name in values)

@@ -1,189 +1,404 @@
-"""Runs as statistics see them, read from their folders."""
+"""A run as everybody but its writer sees it: read from its folder, each part when it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from math import inf
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.config import RunConfig, config_from_json
+from zobench.billing.bill import Bill, read_bill
+from zobench.config import RunConfig
+from zobench.contracts.metric import Metric
+from zobench.contracts.purpose import Purpose
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, NotARunError, StoreError
-from zobench.measures.group_rates import SIGNED
-from zobench.measures.interval import Interval
-from zobench.measures.resampling import Resamples
-from zobench.statistics.runtimes import first_success
+from zobench.files.json_files import Json, read_rows
+from zobench.files.location import Location
+from zobench.files.tensor_files import read_tensors
+from zobench.measures.interval import Interval, interval
+from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.measures.resampling import Resamples, resample
+from zobench.oracle.ledger import Counts, Ledger
+from zobench.problem.quantization import ArrivedEdit
+from zobench.registry.discovery import Registry, load_registry
 
-from . import run_folder as store
+from . import layout
 from .identity import label, problem
-from .result import read_scores, resampled, stored_ledger
+from .manifest import Manifest, read_manifest
+from .run_folder import StoredScores, StoredSetup, read_scores, read_setup
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Floats = NDArray[np.float64]
 
-HIGHER_IS_BETTER = {
-    "fpq": True,
-    "recovery": True,
-    "eo_n": False,
-    "eo_p": False,
-    "di_gap_tpr": False,
-    "di_gap": False,
-    "accuracy": True,
-    "worst_group": True,
-    "auc": True,
-}
-"""What runs are compared in, and which way it points."""
-
-
-SHARES = ("fpq", "recovery")
-"""Metrics of which 1 is all; the others are percent."""
-RATIOS = ("di_gap", "di_gap_tpr")
-"""Percent that may pass 100."""
-
-
-def possible(interval: Interval, name: str) -> Interval:
-    """Student's interval does not know that a rate lies between 0 and 100 %, and a gap above 0."""
-    least, most = (-inf, 1.0) if name in SHARES else (0.0, inf if name in RATIOS else 100.0)
-    return replace(interval, low=max(interval.low, least), high=min(interval.high, most))
-
 
 @dataclass(frozen=True)
-class Measured:
-    """A run, finished or not.
+class Score:
+    """One row of a run's table.
 
     Attributes:
-        folder: Where it lies.
-        status: ``running``, ``interrupted``, ``failed`` or ``done``.
-        label: Of the optimizer, see :func:`zobench.records.identity.label`.
-        problem: See :func:`zobench.records.identity.problem`.
-        config: What was asked for.
-        manifest: Everything recorded.
-        spent: Queries that the optimizer has spent.
-        resamples: What its scored snapshots are worth; ``None`` before any is scored.
+        queries: Queries spent when the edit was recommended; 0 for ERM.
+        objective: L on all test images.
+        norm: ||edit||_2.
+        sa_frozen: Accuracy in percent of the SA head that was trained on clean embeddings.
+        sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
+        metrics: Every metric by name, with its interval.
+        recovery: Share of ERM's gap that is gone, with its interval.
+        sent: The edit as it arrives through 8-bit transport; ``None`` where floats travel exactly.
     """
 
-    folder: Path
-    status: str
-    label: str
-    problem: str
-    config: RunConfig
-    manifest: Mapping[str, Any]
-    spent: int
-    resamples: Resamples | None
+    queries: int
+    objective: float
+    norm: float
+    sa_frozen: float
+    sa_refitted: float
+    metrics: Mapping[str, Interval]
+    recovery: Interval
+    sent: ArrivedEdit | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as a JSON object; an infinite ratio is ``None``."""
+        return {
+            "queries": self.queries,
+            "objective": self.objective,
+            "norm": self.norm,
+            "sa_frozen": self.sa_frozen,
+            "sa_refitted": self.sa_refitted,
+            **{name: found.as_dict() for name, found in self.metrics.items()},
+            "recovery": self.recovery.as_dict(),
+            **({"sent": asdict(self.sent)} if self.sent is not None else {}),
+        }
+
+
+class StoredRun:
+    """A run folder, finished or not.
+
+    Nothing is read before it is asked for, and nothing is read twice; a run that goes on meanwhile is
+    seen anew by another object.
+
+    Attributes:
+        location: The folder.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], registry: Registry | None = None) -> None:
+        """Reads nothing yet.
+
+        Args:
+            place: The run folder.
+            registry: The plugins whose metrics are shown; the installed ones if ``None``.
+        """
+        self.location = Location.of(place)
+        self._registry = registry
 
     @property
-    def known(self) -> int:
-        """Queries up to which its recovery is known: all it has spent, or its last scored snapshot."""
-        if self.status == "done":
-            return self.spent
-        return self.resamples.queries[-1] if self.resamples is not None else 0
+    def run_id(self) -> str:
+        """The name of the folder."""
+        return self.location.name
 
     @property
-    def counts(self) -> bool:
-        """Whether it tells anything of runtimes: it has ended, or a snapshot of it is scored."""
-        return self.status in ("done", "failed") or self.known > 0
+    def run_dir(self) -> Path:
+        """The folder on this machine."""
+        return self.location.path
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Everything that is recorded beside rows, edits and scores.
+
+        Raises:
+            NotARunError: It is no run folder.
+            StoreError: It is damaged, or was written by a newer zobench.
+        """
+        return read_manifest(self.location)
 
     @property
-    def charged(self) -> int:
-        """Queries that it costs where it does not reach a target: a failure counts in full."""
-        return self.spent if self.status == "failed" else self.known
+    def config(self) -> RunConfig:
+        """The request."""
+        return self.manifest.config
 
-    def reached(self, target: float) -> int | None:
-        """Queries of the first scored snapshot with that recovery; ``None`` if there is none."""
-        if self.resamples is None:
+    @property
+    def status(self) -> RunStatus:
+        """How the run stands."""
+        return self.manifest.status
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is scored."""
+        return self.status is RunStatus.DONE
+
+    @property
+    def label(self) -> str:
+        """The optimizer's name in tables."""
+        return label(self.config, self.manifest.parameters)
+
+    @property
+    def problem(self) -> str:
+        """The problem's name in tables."""
+        return problem(self.config, self.manifest.parameters)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Time spent in all."""
+        return self.manifest.wall_seconds
+
+    @property
+    def encoder_seconds(self) -> float:
+        """Time spent inside the encoder."""
+        return self.manifest.encoder_seconds
+
+    @cached_property
+    def trace(self) -> list[Json]:
+        """A row a tell: queries, evaluations, values."""
+        return read_rows(self.location / layout.TRACE)
+
+    @cached_property
+    def ledger(self) -> Mapping[str, Mapping[str, int]]:
+        """Counts by purpose; of a run that has not ended, from the files in its folder."""
+        if self.done:
+            return self.manifest.ledger
+        ledger = Ledger(self.config.backward_cost)
+        if (setup := self.setup) is not None:
+            ledger.put(Purpose.SETUP, setup.counts)
+        if self.trace:
+            last = {each.name: self.trace[-1][each.name] for each in fields(Counts)}
+            ledger.put(Purpose.OPTIMIZE, last)
+        if self.stored_scores is not None:
+            ledger.put(Purpose.SCORE, self.stored_scores.counts)
+        return ledger.as_dict()
+
+    @property
+    def spent(self) -> int:
+        """Queries that the optimizer has spent."""
+        return self.ledger[Purpose.OPTIMIZE]["queries"]
+
+    @cached_property
+    def bill(self) -> Bill | None:
+        """The bill of a rented encoder; ``None`` for an encoder that runs here."""
+        return read_bill(self.run_dir, self.manifest.encoder.price)
+
+    @property
+    def setup(self) -> StoredSetup | None:
+        """The embeddings of the clean training images; ``None`` before they are computed."""
+        return read_setup(self.location)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Query counts of the snapshots, increasing."""
+        return layout.snapshot_queries(self.run_dir)
+
+    def edit(self, queries: int) -> Tensor:
+        """The edit ``(1, H, W)`` recommended after ``queries``."""
+        return read_tensors(self.location / layout.snapshot_name(queries))[0]["edit"]
+
+    def picture(self, name: str) -> Path | None:
+        """A picture of the last edit by its file name; ``None`` if there is none."""
+        path = self.run_dir / name
+        return path if path.is_file() else None
+
+    @cached_property
+    def stored_scores(self) -> StoredScores | None:
+        """The scores of the edits, before any statistics; ``None`` before the first one.
+
+        Raises:
+            StoreError: The file is damaged, or missing although the run is done.
+        """
+        found = read_scores(self.location)
+        if found is None and self.done:
+            raise StoreError(
+                f"{self.location} is done, but {layout.SCORES} is missing; restore it from a copy, or "
+                "delete the folder and run it anew"
+            )
+        return found
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics of all installed plugins.
+
+        Raises:
+            PluginError: A plugin is broken.
+        """
+        if self._registry is None:
+            self._registry = load_registry()
+        return self._registry.metrics
+
+    @property
+    def quantities(self) -> Sequence[Metric]:
+        """Fairness per query, recovery, and every metric."""
+        return (FPQ, RECOVERY, *self.metrics)
+
+    @cached_property
+    def resamples(self) -> Resamples | None:
+        """Metrics on the test patients and on resamples of them; ``None`` before a score."""
+        return self._resampled(self.config.replicates)
+
+    @cached_property
+    def on_the_data(self) -> Resamples | None:
+        """Metrics on the test patients alone; ``None`` before a score."""
+        return self._resampled(0)
+
+    def _resampled(self, replicates: int) -> Resamples | None:
+        found, config = self.stored_scores, self.config
+        if found is None:
             return None
-        recoveries = self.resamples.recovery[1:, 0].tolist()
-        return first_success(self.resamples.queries[1:], recoveries, target)
+        return resample(
+            found.edits,
+            found.test,
+            seed=config.seed,
+            replicates=replicates,
+            tolerance=config.tolerance,
+            first=config.batch_size,
+            budget=config.budget,
+        )
 
-    def metric(self, name: str) -> Floats:
-        """A number ``(R + 1,)``, the data first: FPQ, or that of the last scored snapshot.
+    @cached_property
+    def scores(self) -> tuple[Score, ...]:
+        """ERM first, then the snapshots by increasing queries; empty before scoring."""
+        found, resamples = self.stored_scores, self.resamples
+        if found is None or resamples is None:
+            return ()
+        return tuple(
+            Score(
+                queries=edit.queries,
+                objective=edit.objective,
+                norm=edit.norm,
+                sa_frozen=edit.sa_frozen,
+                sa_refitted=edit.sa_refitted,
+                metrics={
+                    each.name: interval([resamples.of(each)[row]], each) for each in self.metrics
+                },
+                recovery=interval([resamples.recovery[row]], RECOVERY),
+                sent=edit.sent,
+            )
+            for row, edit in enumerate(found.edits)
+        )
+
+    @cached_property
+    def fpq(self) -> Interval | None:
+        """Fairness per query; ``None`` before everything is scored."""
+        if not self.done or self.resamples is None:
+            return None
+        return interval([self.resamples.fpq], FPQ)
+
+    @property
+    def recovery(self) -> float | None:
+        """Recovery of the last scored snapshot; ``None`` before one is scored."""
+        return self.scores[-1].recovery.value if len(self.scores) > 1 else None
+
+    def values(self, quantity: Metric, *, row: int = -1) -> Floats:
+        """One quantity ``(R + 1,)``, the data first, with its sign.
+
+        Args:
+            quantity: Fairness per query, recovery or a metric.
+            row: Row of the table: 0 is ERM, -1 the last scored snapshot.
 
         Raises:
             ValueError: Nothing is scored.
         """
         if self.resamples is None:
-            raise ValueError(f"{self.folder} has no scores")
-        if name == "fpq":
-            return self.resamples.fpq
-        if name == "recovery":
-            last: Floats = self.resamples.recovery[-1]
-            return last
-        values: Floats = self.resamples.metrics[name][-1]
-        unsigned: Floats = np.abs(values)
-        return unsigned if name in SIGNED else values
+            raise ValueError(f"{self.location} has no scores")
+        return self.resamples.quantity(quantity, row)
+
+    def point_values(self) -> dict[str, float | None]:
+        """Each quantity that tables show, of the last snapshot; ``None`` for an infinite one."""
+        found = self.on_the_data
+        if found is None:
+            return {}
+        values = {
+            each.name: abs(float(found.quantity(each)[0]))
+            if each.signed
+            else float(found.quantity(each)[0])
+            for each in self.quantities
+            if each.in_tables
+        }
+        return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+    @property
+    def known(self) -> int:
+        """Queries up to which recovery is known: all that were spent, or the last scored snapshot."""
+        if self.done:
+            return self.spent
+        return self.stored_scores.edits[-1].queries if self.stored_scores is not None else 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether it tells anything of runtimes: it has ended, or a snapshot of it is scored."""
+        return self.status in (RunStatus.DONE, RunStatus.FAILED) or self.known > 0
+
+    @property
+    def charged(self) -> int:
+        """Queries that it costs where it does not reach a target: a failure counts in full."""
+        return self.spent if self.status is RunStatus.FAILED else self.known
+
+    def reached(self, target: float) -> int | None:
+        """Queries of the first scored snapshot with that recovery; ``None`` if there is none."""
+        found = self.on_the_data
+        if found is None:
+            return None
+        pairs = zip(found.queries[1:], found.recovery[1:, 0].tolist(), strict=True)
+        return next((queries for queries, recovery in pairs if recovery >= target), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as a JSON object; an infinite ratio is ``None``."""
+        return {
+            "run_id": self.run_id,
+            "run_dir": str(self.location),
+            "status": self.status,
+            "config": self.config.as_dict(),
+            "ledger": self.ledger,
+            "scores": [score.as_dict() for score in self.scores],
+            "recovery": self.recovery,
+            "fpq": self.fpq.as_dict() if self.fpq is not None else None,
+            "bill": self.bill.as_dict() if self.bill is not None else None,
+            "wall_seconds": self.wall_seconds,
+            "encoder_seconds": self.encoder_seconds,
+        }
 
 
-def measure(folder: Path, *, auc: bool = True) -> Measured:
-    """Reads a run.
-
-    Args:
-        folder: A run folder.
-        auc: Whether to compute the AUC, which takes most of the time.
+def find_runs(places: Iterable[Location]) -> list[Location]:
+    """Run folders among places, or right below them; each once, in order.
 
     Raises:
-        StoreError: It is no run folder, is damaged, or was written by a newer zobench.
+        NotARunError: A place is neither a run folder nor holds one.
     """
-    manifest = store.read_whole_manifest(folder)
-    config = config_from_json(manifest["config"])
-    raws, test = read_scores(folder)
-    found = None
-    if not raws and manifest["status"] == "done":
-        raise StoreError(
-            f"{folder} is done, but {store.SCORES} is missing or empty; restore it from a copy, or "
-            "delete the folder and run it anew"
-        )
-    if raws:
-        found = resampled(raws, test, config, config.replicates, auc)
-    return Measured(
-        folder=folder,
-        status=manifest["status"],
-        label=label(manifest["config"], manifest["parameters"]),
-        problem=problem(manifest["config"], manifest["parameters"]),
-        config=config,
-        manifest=manifest,
-        spent=stored_ledger(folder, manifest, config)["optimize"]["queries"],
-        resamples=found,
-    )
-
-
-def run_folders(paths: Iterable[Path]) -> list[Path]:
-    """Run folders among paths, or right below them; each once, in order.
-
-    Raises:
-        NotARunError: A path is neither a run folder nor holds one.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        inside = store.run_folders(path)
+    found: dict[Location, None] = {}
+    for place in places:
+        inside = layout.run_folders(place.path)
         if not inside:
-            raise NotARunError(f"{path} is no run folder and holds none")
-        found |= dict.fromkeys(inside)
+            raise NotARunError(f"{place} is no run folder and holds none")
+        found |= dict.fromkeys(
+            place if folder == place.path else place / folder.name for folder in inside
+        )
     return list(found)
 
 
-def measure_all(paths: Iterable[Path], wanted: str | None = None) -> list[Measured]:
-    """All runs at or right below paths; a run that vanishes meanwhile is left out.
+def read_runs(
+    places: Iterable[Location], registry: Registry, optimizer: str | None = None
+) -> list[StoredRun]:
+    """All runs at or right below places; a run that vanishes meanwhile is left out.
 
     Args:
-        paths: Run folders, and folders of run folders.
-        wanted: Only runs of the optimizer with this label.
+        places: Run folders, and folders of run folders.
+        registry: The plugins whose metrics are shown.
+        optimizer: Only runs of the optimizer with this label.
 
     Raises:
-        StoreError: A path holds no run, or a run is damaged.
+        StoreError: A place holds no run, or a run is damaged.
         ConfigError: There is no run of that optimizer.
     """
-    found, others = [], set()
-    for folder in run_folders(paths):
+    found, labels = [], set()
+    for place in find_runs(places):
         with suppress(NotARunError):
-            manifest = store.read_whole_manifest(folder)
-            name = label(manifest["config"], manifest["parameters"])
-            if wanted in (None, name):
-                found.append(measure(folder))
-            others.add(name)
+            run = StoredRun(place, registry)
+            labels.add(run.label)
+            if optimizer in (None, run.label):
+                found.append(run)
     if not found:
-        raise ConfigError(f"no run of {wanted!r} there; there are: {', '.join(sorted(others))}")
+        raise ConfigError(f"no run of {optimizer!r} there; there are: {', '.join(sorted(labels))}")
     return found

@@ -1,26 +1,37 @@
-"""Finds plugins and answers for their names; mistakes name the distribution at fault."""
+"""Finds installed plugins and looks up their names; errors name the distribution at fault."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal, get_args
 
 import pluggy
 
+from zobench.contracts.metric import Metric
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError, PluginError
 
-from . import hooks as hookspecs
+from . import hooks
 from .plugin import Plugin
 
 Kind = Literal[
-    "optimizers", "encoders", "datasets", "methods", "trackers", "executors", "pretrainings"
+    "optimizers",
+    "encoders",
+    "datasets",
+    "methods",
+    "metrics",
+    "trackers",
+    "executors",
+    "pretrainings",
+    "commands",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREFIX = "zobench_register_"
+BUILT_IN = "zobench"
+"""The distribution of the built-in plugins."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +45,21 @@ class Offer:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything that was registered, by kind and name."""
+    """All registered plugins, by kind and name."""
 
     offers: Mapping[Kind, Mapping[str, Offer]]
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every registered metric: the built-in ones, then those of other packages.
+
+        Raises:
+            PluginError: A target is no metric, or has another name than the one it is registered by.
+        """
+        offers = sorted(
+            self.offers["metrics"].values(), key=lambda offer: offer.distribution != BUILT_IN
+        )
+        return tuple(map(_metric, offers))
 
     def distributions(self) -> dict[str, str]:
         """Versions of zobench and of every distribution that brought a plugin."""
@@ -47,7 +70,7 @@ class Registry:
         """The offer behind a name as typed, and the argument after its colon.
 
         Raises:
-            ConfigError: Nobody offers it, or its argument is missing or not allowed.
+            ConfigError: No plugin has that name, or its argument is missing or not allowed.
         """
         known = self.offers[kind]
         base, colon, argument = name.partition(":")
@@ -69,16 +92,16 @@ class Registry:
 
 
 def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Registry:
-    """Loads every entry point of the group ``zobench`` and collects what its hooks offer.
+    """Loads every entry point of the group ``zobench`` and calls its hooks.
 
     Raises:
         PluginError: A plugin cannot be imported, misspells a hook, or takes a name already taken.
     """
     distribution_version.cache_clear()  # something may have been installed meanwhile
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
     if entry_points is None:
-        entry_points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
+        entry_points = importlib.metadata.entry_points(group=hooks.PROJECT)
     sources: dict[str, str] = {}
     for entry_point in sorted(entry_points, key=lambda e: (_distribution(e), e.name)):
         source = _distribution(entry_point)
@@ -105,23 +128,38 @@ def distribution_version(name: str) -> str:
         return "unknown"
 
 
+def _metric(offer: Offer) -> Metric:
+    found = offer.plugin.load()
+    if not isinstance(found, Metric) or found.name != offer.name:
+        raise PluginError(
+            f"the metric {offer.name!r} of distribution {offer.distribution!r} is {found!r:.120}; its "
+            f"target must be a zobench.Metric with the name {offer.name!r}"
+        )
+    if (found.from_counts is None) == (found.from_scores is None):
+        raise PluginError(
+            f"the metric {offer.name!r} of distribution {offer.distribution!r} must have either "
+            "from_counts or from_scores"
+        )
+    return found
+
+
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist is not None else "unknown"
 
 
 def _check_hooks(module: object, name: str, source: str) -> None:
     """A function that looks like a hook must be one, or it would disappear in silence."""
-    hooks = [f"{PREFIX}{kind}" for kind in KINDS]
-    marker = f"{hookspecs.PROJECT}_impl"
+    known = [f"{PREFIX}{kind}" for kind in KINDS]
+    marker = f"{hooks.PROJECT}_impl"
     for attribute in dir(module):
         value = getattr(module, attribute)
-        looks_like_one = attribute.startswith(f"{hookspecs.PROJECT}_") and callable(value)
+        looks_like_one = attribute.startswith(f"{hooks.PROJECT}_") and callable(value)
         if not looks_like_one and not hasattr(value, marker):
             continue
-        if attribute not in hooks:
+        if attribute not in known:
             raise PluginError(
                 f"the plugin {name!r} of distribution {source!r} implements {attribute!r}, which is "
-                f"no hook{nearest(attribute, hooks)}"
+                f"no hook{nearest(attribute, known)}"
             )
         if not hasattr(value, marker):
             raise PluginError(

@@ -1,4 +1,4 @@
-"""The hooks through which anything is found: optimizers, encoders, datasets, methods and more.
+"""The hooks through which optimizers, encoders, datasets, metrics and all other plugins are found.
 
 A plugin is an installed package with an entry point in the group ``zobench`` that names a module;
 the module implements any of these hooks. Built-ins register in the same way.
@@ -20,34 +20,44 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def zobench_register_optimizers() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Optimizers by name; made as ``target(context, parameters)``, see ``contracts.optimizer``."""
+    """Optimizers; made as ``target(context, parameters)``, see ``zobench.contracts.optimizer``."""
 
 
 @hookspec
 def zobench_register_encoders() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Encoders by name; made as ``target(request, parameters)``, see ``contracts.encoder``."""
+    """Encoders; made as ``target(request, parameters)``, see ``zobench.contracts.encoder``."""
 
 
 @hookspec
 def zobench_register_datasets() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Datasets by name; made as ``target(request, parameters)``, see ``contracts.dataset``."""
+    """Datasets; made as ``target(request, parameters)``, see ``zobench.contracts.dataset``."""
 
 
 @hookspec
 def zobench_register_methods() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Methods by name; made as ``target(context, parameters)``, see :mod:`zobench.contracts.method`."""
+    """Methods; made as ``target(context, parameters)``, see ``zobench.contracts.method``."""
+
+
+@hookspec
+def zobench_register_metrics() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
+    """Metrics; ``target`` is a :class:`zobench.contracts.metric.Metric` of the registered name."""
 
 
 @hookspec
 def zobench_register_trackers() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Experiment trackers, by name."""
+    """Trackers; made as ``target(request)``, see ``zobench.contracts.tracker``."""
 
 
 @hookspec
 def zobench_register_executors() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Engines for suites; made as ``target(request, parameters)``; :mod:`zobench.contracts.executor`."""
+    """Engines; made as ``target(request, parameters)``, see ``zobench.contracts.executor``."""
 
 
 @hookspec
 def zobench_register_pretrainings() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Recipes that reproduce bundled weights; run as ``target(request, parameters).run(progress)``."""
+    """Recipes of bundled weights; made as ``target(request, parameters)``."""
+
+
+@hookspec
+def zobench_register_commands() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
+    """Commands ``zobench NAME``; ``target`` is a function with typer's annotations."""

@@ -1,41 +1,62 @@
-"""Starts a run in a new folder, or goes on with one that was interrupted, failed or killed."""
+"""Starts a run in a new folder, or goes on with a run that was interrupted, failed or killed."""
 
 from __future__ import annotations
 
 import datetime
+import os
 import secrets
-from collections.abc import Mapping, Sequence
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zobench.files import files
-from zobench.records import run_folder as store
-from .parts import Parts, make_parts
-from zobench.config import RunConfig, config_from_json
-from zobench.errors import ConfigError
-from zobench.oracle.ledger import Ledger
-from zobench.registry.discovery import Registry, load_registry
+from zobench.billing.account import Account, PaidEncoder
+from zobench.config import RunConfig
 from zobench.contracts.listener import Listener, Silence
-from .provenance import provenance
-from zobench.records.result import RunResult, read_result
-from .phases import Session
-from .signals import Stop
-from zobench.contracts.tracker import make_trackers
+from zobench.contracts.purpose import Purpose
+from zobench.contracts.run_status import RunStatus
+from zobench.errors import ConfigError, CostReached, EncoderError, Interrupted, StoreError
+from zobench.files.atomic import disk_errors
+from zobench.files.json_files import Json
+from zobench.files.location import Location
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.paths import cache_folder
+from zobench.records.layout import is_run
+from zobench.records.manifest import Manifest, read_manifest
+from zobench.records.run_folder import RunFolder
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import Registry, load_registry
+
+from .parts import Parts, make_parts
+from .phases import optimize, prepare, score
+from .pictures import draw_pictures
+from .provenance import new_manifest
+from .recorder import AnswerRecorder
+from .result_cache import ResultCache
+from .shared_results import SharedResults
+from .signals import Stop, stop_on_signal
+from .trackers import Trackers, make_trackers
+
+Place = str | os.PathLike[str]
+"""A path, or a :class:`~zobench.files.location.Location`."""
 
 
 def start_run(
     config: RunConfig,
-    out: Path,
+    out: Place,
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
     trackers: Sequence[str] = (),
     record: bool = False,
-) -> RunResult:
+) -> StoredRun:
     """Carries out a new run in a new folder under ``out``.
 
     Args:
-        config: What to run.
+        config: The request.
         out: Folder of run folders.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
@@ -43,101 +64,82 @@ def start_run(
         record: Whether to keep all answers, see :mod:`zobench.runs.recorder`.
 
     Raises:
-        ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
+        ZobenchError: See :mod:`zobench.errors`; every result so far is in the folder.
     """
     listener = listener or Silence()
     registry = registry or load_registry()
     for name in trackers:
         registry.find("trackers", name)
     parts = make_parts(config, registry, listener)
-    folder = store.RunFolder(_new_folder(out, config))
-    return _begin(config, parts, folder, listener, registry, trackers, record)
+    folder = RunFolder(_new_folder(Location.of(out), config))
+    return _begin(parts, folder, listener, registry, trackers, record)
 
 
 def carry_out(
     config: RunConfig,
-    path: Path,
+    place: Place,
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
     trackers: Sequence[str] = (),
     stop: Stop | None = None,
     alone: bool = False,
-) -> RunResult:
-    """A run in a folder of its own, whatever lies there: nothing, a beginning, or all of it.
+) -> StoredRun:
+    """Carries a run to its end in a given folder: begins it, goes on with it, or finds it done.
 
     Args:
-        config: What to run.
-        path: Its folder.
+        config: The request.
+        place: The run folder.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
         trackers: Names of trackers to be told of the run.
         stop: Asks to save and stop.
-        alone: Nobody else can know of the folder, so it need not be locked.
+        alone: No other process can know of the folder, so it is not locked.
 
     Raises:
-        BusyError: Another process is at it.
-        ZobenchError: See :mod:`zobench.errors`; whatever was computed is in the folder.
+        BusyError: Another process writes to it.
+        ZobenchError: See :mod:`zobench.errors`; every result so far is in the folder.
     """
     listener, registry = listener or Silence(), registry or load_registry()
 
-    def go_on() -> RunResult:
+    def go_on() -> StoredRun:
         return resume_run(
-            path, registry=registry, listener=listener, trackers=trackers, stop=stop, alone=alone
+            place, registry=registry, listener=listener, trackers=trackers, stop=stop, alone=alone
         )
 
-    if store.is_run(path):
+    if is_run(place):
         return go_on()
     parts = make_parts(config, registry, listener)
-    folder = store.RunFolder(path, alone)
-    if store.is_run(path):  # another process was quicker
+    folder = RunFolder(place, alone)
+    if is_run(place):  # another process was quicker
         folder.close()
         parts.encoder.close()
         return go_on()
-    return _begin(config, parts, folder, listener, registry, trackers, stop=stop)
-
-
-def new_manifest(config: RunConfig, parts: Parts) -> files.Json:
-    """All that is known of a run before it begins."""
-    return {
-        "schema": store.SCHEMA,
-        "status": "running",
-        "config": config.as_dict(),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "resumed": 0,
-        "wall_seconds": 0.0,
-        "encoder_seconds": 0.0,
-        "ledger": Ledger(config.backward_cost).as_dict(),
-        **provenance(parts),
-    }
+    return _begin(parts, folder, listener, registry, trackers, stop=stop)
 
 
 def _begin(
-    config: RunConfig,
     parts: Parts,
-    folder: store.RunFolder,
+    folder: RunFolder,
     listener: Listener,
     registry: Registry,
     trackers: Sequence[str],
     record: bool = False,
     stop: Stop | None = None,
-) -> RunResult:
+) -> StoredRun:
     try:
         told = make_trackers(trackers, registry, folder.path, listener)
     except BaseException:
         parts.encoder.close()
         folder.discard()
         raise
-    manifest = {**new_manifest(config, parts), "recorded": record}
-    folder.write_manifest(run_id=folder.path.name, **manifest)
-    session = Session(
-        config, parts, folder, listener, trackers=told, record=record, stop=stop or Stop()
-    )
-    return session.carry_out()
+    manifest = new_manifest(parts, recorded=record)
+    folder.write_manifest(manifest.changed(run_id=folder.location.name))
+    return _Process(parts, folder, listener, registry, told, stop or Stop()).carry_out()
 
 
 def resume_run(
-    path: Path,
+    place: Place,
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
@@ -146,97 +148,236 @@ def resume_run(
     max_cost: float | None = None,
     stop: Stop | None = None,
     alone: bool = False,
-) -> RunResult:
+) -> StoredRun:
     """Goes on with a run that was interrupted, failed or killed; a finished one is only read.
 
     Args:
-        path: Its folder.
+        place: The run folder.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
         trackers: Names of trackers to be told of the run.
         encoder_url: Where a rented encoder is now; ``None`` if where it was.
-        max_cost: What it may bill in all; ``None`` for what was allowed before.
+        max_cost: The sum that it may bill in all; ``None`` for the limit of before.
         stop: Asks to save and stop.
-        alone: Nobody else can know of the folder, so it need not be locked.
+        alone: No other process can know of the folder, so it is not locked.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`.
-        ConfigError: Encoder or dataset are not what they were when the run began.
+        ConfigError: Encoder or dataset are not the ones that the run began with.
     """
     listener = listener or Silence()
-    store.read_manifest(path)
-    folder = store.RunFolder(path, alone)
+    read_manifest(place)
+    folder = RunFolder(place, alone)
     try:
-        manifest = store.read_manifest(path)  # as the last writer left it
-        if manifest["status"] == "done":
-            if max_cost is not None and manifest.get("ended_by") == "max_cost":
-                raise ConfigError(
-                    f"{path} is done: max_cost {manifest['config']['max_cost']:g} ended its optimizer "
-                    "before its budget was spent, and what it found is scored; start a new run with "
-                    "a larger --max-cost"
-                )
-            return read_result(path)
-        config = config_from_json(manifest["config"])
+        manifest = folder.manifest()  # as the last writer left it
         registry = registry or load_registry()
+        if manifest.status is RunStatus.DONE:
+            if max_cost is not None and manifest.ended_by == "max_cost":
+                raise ConfigError(
+                    f"{folder.location} is done: max_cost {manifest.config.max_cost:g} ended its "
+                    "optimizer before its budget was spent, and the last edit is scored; start a new "
+                    "run with a larger --max-cost"
+                )
+            return StoredRun(folder.location, registry)
+        config = manifest.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)
         if max_cost is not None:
             config = config.changed(max_cost=max_cost)
-        parts = make_parts(config, registry, listener, manifest["encoder"]["settings"])
-        check_same(manifest, parts, path, listener)
-        told = make_trackers(trackers, registry, path, listener)
-        resumed = manifest["resumed"] + 1
-        told_anew = config.as_dict()
-        folder.write_manifest(status="running", error=None, resumed=resumed, config=told_anew)
-        seconds, record = manifest["wall_seconds"], manifest.get("recorded", False)
-        asked = stop or Stop()
-        return Session(config, parts, folder, listener, seconds, told, record, asked).carry_out()
+        parts = make_parts(config, registry, listener, manifest.encoder.settings)
+        check_same(manifest, parts, folder.location, listener)
+        told = make_trackers(trackers, registry, folder.path, listener)
+        folder.write_manifest(
+            manifest.changed(
+                status=RunStatus.RUNNING, error=None, resumed=manifest.resumed + 1, config=config
+            )
+        )
+        return _Process(
+            parts, folder, listener, registry, told, stop or Stop(), manifest.wall_seconds
+        ).carry_out()
     finally:
         folder.close()
 
 
-def check_same(manifest: Mapping[str, Any], parts: Parts, path: Path, listener: Listener) -> None:
+def check_same(manifest: Manifest, parts: Parts, place: Location, listener: Listener) -> None:
     """Refuses parts other than those that a run began with; notes other versions.
 
+    Args:
+        manifest: Of the run.
+        parts: Those that would go on with it.
+        place: The run folder.
+        listener: Told of other versions.
+
     Raises:
-        ConfigError: Data, weights, device, precision or parameters are not what they were.
+        ConfigError: Data, weights, device, precision or parameters are not those of before.
     """
-    now = provenance(parts)
+    now = new_manifest(parts)
+
+    def setting(of: Manifest, key: str) -> object:
+        return of.encoder.settings.get(key)
+
     for name, before, found in (
-        ("encoder", manifest["encoder"]["digest"], now["encoder"]["digest"]),
-        ("dataset", manifest["dataset"]["digest"], now["dataset"]["digest"]),
-        ("split", manifest["split"]["digest"], now["split"]["digest"]),
-        ("set of parameters", manifest["parameters"], now["parameters"]),
-        ("device", *_places(manifest["encoder"], now["encoder"], "device")),
-        ("precision", *_places(manifest["encoder"], now["encoder"], "precision")),
+        ("encoder", manifest.encoder.digest, now.encoder.digest),
+        ("dataset", manifest.dataset.digest, now.dataset.digest),
+        ("split", manifest.split.digest, now.split.digest),
+        ("set of parameters", manifest.parameters, now.parameters),
+        ("device", setting(manifest, "device"), setting(now, "device")),
+        ("precision", setting(manifest, "precision"), setting(now, "precision")),
     ):
         if before != found:
             raise ConfigError(
-                f"the {name} is not what it was when {path} began ({before}, now {found}); restore "
+                f"the {name} is not what it was when {place} began ({before}, now {found}); restore "
                 "it to resume, or start a new run"
             )
-    for name, before in manifest["versions"].items():
-        if now["versions"].get(name) != before:
+    for name, version in manifest.versions.items():
+        if now.versions.get(name) != version:
             listener.note(
-                f"{name} was {before} when this run began and is {now['versions'].get(name)} now: "
+                f"{name} was {version} when this run began and is {now.versions.get(name)} now: "
                 "the last bit may differ"
             )
 
 
-def _places(before: Mapping[str, Any], now: Mapping[str, Any], key: str) -> tuple[Any, Any]:
-    return before["settings"].get(key), now["settings"].get(key)
+def open_account(parts: Parts, folder: RunFolder) -> Account | None:
+    """The account of a rented encoder, in the run's folder; ``None`` for an encoder that runs here.
+
+    Raises:
+        ConfigError: ``max_cost`` cannot pay even one snapshot and its score.
+        ServiceError: The service is not the one that the run began with.
+    """
+    encoder, config = parts.encoder, parts.config
+    if not isinstance(encoder, PaidEncoder):
+        return None
+    account = Account(folder.path, encoder.spec.price, config.max_cost)
+    encoder.open_account(account)
+    train, test = len(parts.split.train), len(parts.split.test)
+
+    def to_score() -> int:
+        """Images of ERM, of the snapshots that are there, and of the last one."""
+        return test + (train + test) * (len(folder.snapshots()) + 1)
+
+    begun = folder.setup() is not None
+    account.set_aside(to_score, besides=0 if begun else train + config.batch_size)
+    return account
 
 
-def _new_folder(out: Path, config: RunConfig) -> Path:
-    """A folder name that tells the run and is nobody else's."""
+@dataclass
+class _Process:
+    """One process's work at a run, from the last checkpoint, or the beginning, to the end."""
+
+    parts: Parts
+    folder: RunFolder
+    listener: Listener
+    registry: Registry
+    trackers: Trackers
+    stop: Stop
+    seconds_before: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        ledger = Ledger(self.parts.config.backward_cost)
+        self.encoder = MeteredEncoder(self.parts.encoder, ledger)
+        self.shared = SharedResults(ResultCache(cache_folder() / "shared"))
+
+    def carry_out(self) -> StoredRun:
+        """Carries out all phases; the manifest records how the run ended, also after an error."""
+        folder = shlex.quote(str(self.folder.location))
+        try:
+            with stop_on_signal(self.listener, self.stop):
+                self._tell_trackers()
+                self._phases()
+        except (Interrupted, KeyboardInterrupt) as error:
+            self._end(RunStatus.INTERRUPTED)
+            raise Interrupted(
+                f"stopped; everything so far is saved. Go on with: zobench resume {folder}"
+            ) from error
+        except (EncoderError, CostReached) as error:
+            self._end(RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
+            more = " --max-cost MORE" if isinstance(error, CostReached) else ""
+            error.args = (
+                f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
+            )
+            raise
+        except StoreError:
+            raise  # the folder cannot be written; what it holds is whole
+        except Exception as error:
+            self._end(RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.parts.encoder.close()
+            self.folder.close()
+        result = StoredRun(self.folder.location, self.registry)
+        self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
+        return result
+
+    def _tell_trackers(self) -> None:
+        """Tells trackers of the rows that are there, and of each later row once it is safe."""
+        self.folder.restore()  # rows that were not committed are gone
+        rows = self.folder.trace()
+        self.trackers.tell("started", self.folder.manifest().as_json(), rows)
+
+        def committed(rows: list[Json], snapshots: list[tuple[int, Path]]) -> None:
+            if rows:
+                self.trackers.tell("rows", rows)
+            for queries, path in snapshots:
+                self.trackers.tell("snapshot", queries, path)
+
+        self.folder.committed = committed
+
+    def _phases(self) -> None:
+        parts, folder, encoder = self.parts, self.folder, self.encoder
+        checkpoint = folder.restore()
+        if checkpoint is not None:
+            self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
+            encoder.ledger.put(Purpose.OPTIMIZE, checkpoint.counts)
+        encoder.meter = open_account(parts, folder)
+        prepared = prepare(parts, encoder, folder, self.shared, self.listener, self.stop)
+        recorder = AnswerRecorder(folder.path) if folder.manifest().recorded else None
+        ended_by = optimize(
+            parts,
+            prepared,
+            encoder,
+            folder,
+            self.listener,
+            clock=self._clock,
+            stopped=self.stop,
+            checkpoint=checkpoint,
+            recorder=recorder,
+        )
+        score(parts, prepared, encoder, folder, self.shared, self.listener, self.stop)
+        draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
+        summary = StoredRun(folder.location, self.registry).point_values()
+        self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
+        folder.drop_checkpoint()
+
+    def _end(self, status: RunStatus, **notes: Any) -> None:
+        """Writes every figure first and the status last."""
+        manifest = self.folder.manifest().changed(
+            ledger=self.encoder.ledger.as_dict(),
+            encoder_seconds=self.encoder.seconds,
+            wall_seconds=self._clock(),
+            reused=self.shared.reused,
+            **notes,
+        )
+        self.folder.write_manifest(manifest)
+        self.folder.write_manifest(manifest.changed(status=status))
+        if status is not RunStatus.DONE:
+            self.trackers.tell("ended", status, None)
+
+    def _clock(self) -> float:
+        """Seconds that the run took so far, in all its processes."""
+        return self.seconds_before + time.perf_counter() - self.began
+
+
+def _new_folder(out: Location, config: RunConfig) -> Location:
+    """A new folder whose name tells the run."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    path = out / f"{now}-{slug(config)}-{secrets.token_hex(2)}"
-    with files.disk_errors(out):
-        path.mkdir(parents=True)
-    return path
+    place = out / f"{now}-{slug(config)}-{secrets.token_hex(2)}"
+    with disk_errors(out):
+        place.path.mkdir(parents=True)
+    return place
 
 
 def slug(config: RunConfig) -> str:
-    """What a folder's name tells of a run."""
+    """The part of a folder's name that tells the run."""
     words = "-".join([config.optimizer, config.encoder, config.dataset, config.disease])
     return f"{words}-s{config.seed}".replace(":", "_").replace("/", "_").replace(" ", "_")

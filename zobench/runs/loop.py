@@ -1,20 +1,44 @@
-"""Ask, query, tell; a trace row a tell, snapshots and checkpoints when due."""
+"""The main loop: ask, query, tell; a trace row a tell, snapshots and checkpoints when due."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from zobench.errors import BudgetExhausted, ConfigError, Interrupted, PluginError
-from zobench.oracle.ledger import Counts
-from zobench.contracts.optimizer import Optimizer, require_ask
-from zobench.oracle.oracle import Oracle
 from zobench.contracts.listener import Listener
-from zobench.records.run_folder import Checkpoint, RunFolder, snapshot_queries
+from zobench.contracts.optimizer import Answer, Optimizer, require_ask
+from zobench.contracts.purpose import Purpose
+from zobench.errors import BudgetExhausted, ConfigError, Interrupted, PluginError
+from zobench.oracle.oracle import Oracle
+from zobench.records.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKPOINT_SECONDS = 1.0
+
+
+class LoopRecord(Protocol):
+    """The record that the loop writes, as :class:`zobench.records.run_folder.RunFolder` keeps it."""
+
+    def append(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
+        """Adds a row to trace and timing."""
+        ...
+
+    def checkpoint(self, state: Checkpoint) -> None:
+        """Makes rows, snapshots and this state safe."""
+        ...
+
+    def write_snapshot(self, queries: int, edit: Tensor) -> None:
+        """Keeps the edit ``(1, H, W)`` recommended after ``queries``."""
+        ...
+
+    def snapshots(self) -> list[int]:
+        """Query counts of the snapshots, increasing."""
+        ...
 
 
 def snapshot_schedule(first: int, budget: int, count: int) -> list[int]:
@@ -22,70 +46,68 @@ def snapshot_schedule(first: int, budget: int, count: int) -> list[int]:
     if count == 1:
         return [budget]
     step = (math.log(budget) - math.log(first)) / (count - 1)
-    return [math.ceil(math.exp(math.log(first) + step * i) - 1e-9) for i in range(count - 1)] + [
-        budget
-    ]
+    inner = [math.ceil(math.exp(math.log(first) + step * i) - 1e-9) for i in range(count - 1)]
+    return [*inner, budget]
 
 
 @dataclass
 class Loop:
-    """The main loop over one optimizer; knows nobody by name.
+    """The main loop over one optimizer, which it knows by its contract only.
 
     Attributes:
-        optimizer: Who asks.
-        oracle: Who answers.
-        folder: Where everything is kept.
+        optimizer: The optimizer.
+        oracle: Answers its asks.
+        record: Keeps rows, snapshots and checkpoints.
         due: Query counts at which snapshots are due.
         listener: Told of progress.
         clock: Seconds that the run took so far, for the checkpoint.
-        stopped: Whether the user asked to stop; looked at between two asks.
-        ended_by: Which limit the next batch would have passed: ``budget`` or ``max_cost``.
+        stopped: Whether the user asked to stop; called between two asks.
     """
 
     optimizer: Optimizer
     oracle: Oracle
-    folder: RunFolder
-    due: list[int]
+    record: LoopRecord
+    due: Sequence[int]
     listener: Listener
     clock: Callable[[], float]
     stopped: Callable[[], bool] = lambda: False
-    ended_by: str = ""
 
-    def run(self, start: Checkpoint | None = None) -> None:
-        """Runs until the next batch would pass the budget.
+    def run(self, start: Checkpoint | None = None) -> str:
+        """Runs until the next batch would pass a limit.
 
         Args:
-            start: Where to go on, or ``None`` to begin.
+            start: The state to go on from, or ``None`` to begin.
+
+        Returns:
+            The limit that the next batch would have passed: ``budget`` or ``max_cost``.
 
         Raises:
             Interrupted: ``stopped`` said so; the state is saved.
             ConfigError: The budget is smaller than the first batch.
         """
-        counts = self.oracle.ledger.optimize
-        asks = 0
-        metered = self.oracle.objective.encoder
-        seconds_elsewhere = metered.seconds
+        encoder, ledger = self.oracle.objective.encoder, self.oracle.ledger
+        asks, seconds_before = 0, encoder.seconds
         if start is not None:
             self.optimizer.load_state_dict(start.optimizer)
-            self.oracle.ledger.optimize = counts = Counts(**start.counts)
+            ledger.put(Purpose.OPTIMIZE, start.counts)
             asks = start.asks
-            metered.seconds += start.encoder_seconds
+            encoder.seconds += start.encoder_seconds
         saved = time.perf_counter()
         self.listener.phase("optimize", self.oracle.budget)
-        self.listener.update(counts.queries)
-        last_snapshot = max(snapshot_queries(self.folder.path), default=0)
+        self.listener.update(ledger.optimize.queries)
+        last_snapshot = max(self.record.snapshots(), default=0)
 
         def state() -> Checkpoint:
             return Checkpoint(
                 asks,
                 self.optimizer.state_dict(),
-                asdict(counts),
-                metered.seconds - seconds_elsewhere,
+                asdict(ledger.optimize),
+                encoder.seconds - seconds_before,
                 self.clock(),
             )
 
         while True:
-            asked_at, encoder_at = time.perf_counter(), metered.seconds
+            asked_at, encoder_at = time.perf_counter(), encoder.seconds
             before = state()
             try:
                 ask = require_ask(self.optimizer.ask())
@@ -96,51 +118,57 @@ class Loop:
                         f"budget is {self.oracle.budget}, but the first batch of this optimizer "
                         f"cannot be paid: {refusal}"
                     ) from refusal
-                self.ended_by = refusal.limit
+                ended_by = refusal.limit
                 break
             except BaseException:
-                self.folder.checkpoint(before)
+                self.record.checkpoint(before)
                 raise
-            previous = counts.queries - self.oracle.price(ask)
             self.optimizer.tell(ask, answer)
             asks += 1
-            row = {
-                "ask": asks,
-                **asdict(counts),
-                "value_min": float(answer.values.min()),
-                "value_mean": float(answer.values.mean()),
-            }
-            inside = metered.seconds - encoder_at
-            timing = {
-                "ask": asks,
-                "seconds": time.perf_counter() - asked_at,
-                "encoder_seconds": inside,
-            }
-            self.folder.append(row, timing)
-            if any(previous < due <= counts.queries for due in self.due):
-                self._snapshot(counts.queries)
-                last_snapshot = counts.queries
-            self.listener.update(counts.queries, objective=row["value_mean"])
+            row = _row(asks, asdict(ledger.optimize), answer)
+            self.record.append(
+                row,
+                {
+                    "ask": asks,
+                    "seconds": time.perf_counter() - asked_at,
+                    "encoder_seconds": encoder.seconds - encoder_at,
+                },
+            )
+            queries = ledger.optimize.queries
+            if any(before.counts["queries"] < due <= queries for due in self.due):
+                self._snapshot(queries)
+                last_snapshot = queries
+            self.listener.update(queries, objective=row["value_mean"])
             if time.perf_counter() - saved >= CHECKPOINT_SECONDS or self.stopped():
-                self.folder.checkpoint(state())
-                metered.settle()
+                self.record.checkpoint(state())
+                encoder.settle()
                 saved = time.perf_counter()
             if self.stopped():
                 raise Interrupted("stopped between two batches; everything so far is saved")
-        if last_snapshot < counts.queries:
-            self._snapshot(counts.queries)
-        self.folder.checkpoint(state())
-        metered.settle()
+        if last_snapshot < ledger.optimize.queries:
+            self._snapshot(ledger.optimize.queries)
+        self.record.checkpoint(state())
+        encoder.settle()
+        return ended_by
 
     def _snapshot(self, queries: int) -> None:
         import torch
 
-        point = self.optimizer.recommend()
-        space = self.oracle.space
+        point, space = self.optimizer.recommend(), self.oracle.space
         if tuple(point.shape) != space.shape or not bool(torch.isfinite(point).all()):
             raise PluginError(
                 f"the optimizer recommended a point of shape {tuple(point.shape)}; it must be finite "
                 f"and of shape {space.shape}"
             )
         with torch.inference_mode():
-            self.folder.write_snapshot(queries, space.decode(point[None])[0])
+            self.record.write_snapshot(queries, space.decode(point[None])[0])
+
+
+def _row(asks: int, counts: Mapping[str, int], answer: Answer) -> dict[str, Any]:
+    """A row of the trace; the same bytes for the same run."""
+    return {
+        "ask": asks,
+        **counts,
+        "value_min": float(answer.values.min()),
+        "value_mean": float(answer.values.mean()),
+    }

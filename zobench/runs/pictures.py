@@ -1,4 +1,4 @@
-"""Pictures of an edit: where it is strong, and what it does to an image."""
+"""Pictures of an edit: its strength, and images before and after."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.files.files import disk_errors
+from zobench.files.atomic import disk_errors
 from zobench.problem.images import Images
-from zobench.records.run_folder import read_snapshot, snapshot_queries
+from zobench.records import layout
+from zobench.records.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,23 +34,23 @@ def strength_map(edit: Grey) -> Grey:
     return np.asarray((smooth - smooth.min()) / (spread or 1.0), dtype=np.float32)
 
 
-def draw_pictures(folder: Path, images: Images, groups: tuple[str, str]) -> None:
-    """Writes ``edit.npy``, ``edit.png`` and ``before-after.png`` of the last snapshot, if there is one.
+def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) -> None:
+    """Writes ``edit.npy`` and two pictures of the last snapshot, if there is one.
 
     Args:
-        folder: A run folder.
+        folder: The run folder.
         images: Test images, of which one of each group without the finding is shown.
         groups: Names of the groups.
     """
-    queries = snapshot_queries(folder)
+    queries = folder.snapshots()
     if not queries:
         return
-    edit = read_snapshot(folder, queries[-1])[0].numpy()
+    edit = folder.edit(queries[-1])[0].numpy()
     pictures = healthy_films(images)
-    with disk_errors(folder):
-        np.save(folder / "edit.npy", edit, allow_pickle=False)
-        _save(_edit_figure(edit, pictures[0], queries[-1]), folder / "edit.png")
-        _save(_image_figure(edit, pictures, groups), folder / "before-after.png")
+    with disk_errors(folder.location):
+        np.save(folder.path / layout.EDIT, edit, allow_pickle=False)
+        _save(_edit_figure(edit, pictures[0], queries[-1]), folder.path / layout.EDIT_PICTURE)
+        _save(_image_figure(edit, pictures, groups), folder.path / layout.IMAGES_PICTURE)
 
 
 def healthy_films(images: Images) -> Grey:

@@ -1,4 +1,4 @@
-"""What a linear head can read from an encoder: patient-grouped cross-validation, no bias added."""
+"""Measures how well linear heads read labels from an encoder: cross-validation by patient."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
-from .parts import make_dataset, make_encoder
+from .parts import make_dataset, make_encoder, resolve_config
 from zobench.config import RunConfig
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
-from zobench.measures.group_rates import Predictions, metrics
+from zobench.contracts.metric import Predictions
+from zobench.contracts.purpose import Purpose
+from zobench.measures.roc import weighted_auc
 from zobench.problem.heads import fit_head
 from zobench.problem.images import load_images
 from zobench.oracle.ledger import Ledger
@@ -24,7 +26,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Readout:
-    """How well one label is read, in percent, over all held-out images."""
+    """Accuracy and AUC in percent of one label, over all held-out images."""
 
     accuracy: float
     auc: float
@@ -32,7 +34,7 @@ class Readout:
 
 @dataclass(frozen=True)
 class Probe:
-    """What was probed and what was read."""
+    """The result of a probe: images, patients and folds, and a readout of each label."""
 
     images: int
     patients: int
@@ -41,7 +43,7 @@ class Probe:
     disease: Readout
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The probe as a JSON object."""
         return asdict(self)
 
 
@@ -57,8 +59,9 @@ def probe_encoder(
         registry: Plugins; those of the installed packages if ``None``.
     """
     registry = registry or load_registry()
-    encoder = make_encoder(config, registry)
-    dataset = make_dataset(config, registry, encoder.spec.image_shape[1])
+    resolved = resolve_config(config, registry)
+    encoder = make_encoder(config, resolved.encoder)
+    dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape[1])
     rng = np.random.default_rng(config.seed)
     records = dataset.records
     patients = rng.permutation(np.unique(records.patient))
@@ -72,7 +75,7 @@ def probe_encoder(
     listener.phase("probe", len(order))
     metered = MeteredEncoder(encoder, Ledger())
     embeddings = embed_images(
-        metered, chosen, "setup", progress=lambda done, _: listener.update(done)
+        metered, chosen, Purpose.SETUP, progress=lambda done, _: listener.update(done)
     )
     close_and_tell(encoder, listener)
     fold = rank[chosen.patient] % FOLDS
@@ -96,5 +99,6 @@ def _read(
             embeddings[~held], labels[~held], protocol="converged", role="disease", rng=rng
         )
         scores[held] = head.score(embeddings[held])
-    found = metrics(Predictions(scores, labels, np.zeros_like(labels)))
-    return Readout(float(found["accuracy"][0]), float(found["auc"][0]))
+    predictions = Predictions(scores, labels, np.zeros_like(labels))
+    auc = weighted_auc(predictions, np.ones((1, len(labels))))
+    return Readout(float(100.0 * ((scores > 0) == labels).mean()), float(auc[0]))

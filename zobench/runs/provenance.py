@@ -1,70 +1,69 @@
-"""What could change the result of a run: versions, revision, machine, plugins, digests, split."""
+"""The manifest of a new run: versions, revision, machine, plugins, digests, split."""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-import json
 import os
 import platform
 import subprocess
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .parts import Parts
+from zobench.oracle.ledger import Ledger
+from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import distribution_version
 from zobench.problem.split import Split
 
 
-def provenance(parts: Parts) -> dict[str, Any]:
-    """What could change the result: versions, revision, machine, plugins, digests, split."""
+LIBRARIES = ("zobench", "torch", "timm", "nevergrad", "numpy", "scipy")
+
+
+def new_manifest(parts: Parts, *, recorded: bool = False) -> Manifest:
+    """The manifest of a run before it begins: everything that could change the result.
+
+    Args:
+        parts: Everything that the run's config names.
+        recorded: Whether all answers will be kept.
+    """
+    resolved = parts.resolved
     versions = {"python": platform.python_version()}
-    for name in (
-        "zobench",
-        "torch",
-        "timm",
-        "nevergrad",
-        "numpy",
-        "scipy",
-        *parts.plugins.values(),
-    ):
+    for name in (*LIBRARIES, *resolved.plugins.values()):
         versions[name] = distribution_version(name)
-    return {
-        "versions": versions,
-        "git_revision": _git_revision(),
-        "machine": {
+    return Manifest(
+        config=resolved.config,
+        parameters=resolved.parameters,
+        feedback=parts.optimizer.feedback,
+        encoder=parts.encoder.spec,
+        dataset=parts.dataset.spec,
+        split=_split_record(parts),
+        plugins=resolved.plugins,
+        versions=versions,
+        machine={
             "platform": platform.platform(),
             "cores": os.cpu_count(),
             "processor": platform.processor(),
         },
-        "plugins": dict(parts.plugins),
-        "parameters": {owner: dict(values) for owner, values in parts.parameters.items()},
-        "feedback": parts.optimizer.feedback,
-        "encoder": _plain(asdict(parts.encoder.spec)),
-        "dataset": _plain(asdict(parts.dataset.spec)),
-        "split": _split_notes(parts),
-    }
+        git_revision=_git_revision(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        recorded=recorded,
+        ledger=Ledger(resolved.config.backward_cost).as_dict(),
+    )
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON will give it back: lists for tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps(values))
-    return plain
-
-
-def _split_notes(parts: Parts) -> dict[str, Any]:
+def _split_record(parts: Parts) -> SplitRecord:
     records, split = parts.dataset.records, parts.split
     label, sensitive = records.label[split.train], records.sensitive[split.train]
-    return {
-        "digest": split_digest(split),
-        "train": len(split.train),
-        "test": len(split.test),
-        "test_patients": len(np.unique(records.patient[split.test])),
-        "train_positive_rate": [float(label[sensitive == group].mean()) for group in (0, 1)],
-    }
+    return SplitRecord(
+        digest=split_digest(split),
+        train=len(split.train),
+        test=len(split.test),
+        test_patients=len(np.unique(records.patient[split.test])),
+        train_positive_rate=tuple(float(label[sensitive == a].mean()) for a in (0, 1)),
+    )
 
 
 def split_digest(split: Split) -> str:

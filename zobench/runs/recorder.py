@@ -1,29 +1,25 @@
-"""Answers of an oracle, kept, and given again without encoder, images or labels."""
+"""Keeps the answers of an oracle, and gives them again without encoder, images or labels."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zobench.files import files
-from zobench.records import run_folder as store
-from .parts import make_optimizer
-from zobench.config import RunConfig, config_from_json
+from zobench.config import RunConfig
+from zobench.contracts.optimizer import Answer, Ask
+from zobench.contracts.space import Space
 from zobench.errors import BudgetExhausted, ConfigError
+from zobench.files.location import Location
+from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.oracle.ledger import Ledger
-from zobench.contracts.optimizer import Answer, Ask, require_ask
-from zobench.registry.discovery import Registry, load_registry
+from zobench.problem.spaces import make_space
+from zobench.records.layout import ANSWERS
+from zobench.records.manifest import read_manifest
+
 from .result_cache import digest
-from zobench.problem.spaces import Space, make_space
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-ANSWERS = "answers"
 
 
 def ask_digest(ask: Ask) -> str:
@@ -31,7 +27,7 @@ def ask_digest(ask: Ask) -> str:
     return digest(ask.points.detach().cpu().numpy(), np.asarray(ask.minibatch), ask.want)
 
 
-class Recorder:
+class AnswerRecorder:
     """Keeps every answer in ``answers/`` of a run folder, one file an ask."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,97 +41,53 @@ class Recorder:
             value = getattr(answer, name)
             if value is not None:
                 tensors[name] = value
-        files.write_tensors(self._folder / f"{ask_digest(ask)}.safetensors", tensors)
+        write_tensors(self._folder / f"{ask_digest(ask)}.safetensors", tensors)
         return answer
 
 
 class RecordedOracle:
-    """Answers what a run was answered; a debugger's oracle, free of charge.
+    """Gives the answers of a recorded run; an oracle for a debugger, free of charge.
 
     Attributes:
-        config: Of the run.
-        space: Where its points live.
-        ledger: What the asks so far would have cost.
+        config: The request of the run.
+        space: The space of its points.
+        queries: Queries that the asks so far cost when they were recorded.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Opens a run's record.
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        """Opens the record of a run.
 
         Raises:
             StoreError: It is no run folder, or is damaged.
             ConfigError: The run was not recorded.
         """
-        manifest = store.read_whole_manifest(folder)
-        if not (folder / ANSWERS).is_dir():
-            raise ConfigError(f"{folder} has no recorded answers; record a run with --record")
-        self._folder, self._asks = folder, 0
-        self.config: RunConfig = config_from_json(manifest["config"])
-        shape = tuple(manifest["encoder"]["image_shape"])
+        self._place, self._asks = Location.of(place), 0
+        manifest = read_manifest(self._place)
+        if not (self._place.path / ANSWERS).is_dir():
+            raise ConfigError(f"{self._place} has no recorded answers; record a run with --record")
+        self.config: RunConfig = manifest.config
+        shape = manifest.encoder.image_shape
         self.space: Space = make_space(self.config.space, shape, self.config.box)
-        self.ledger = Ledger(self.config.backward_cost)
+        self.queries = 0
 
     def query(self, ask: Ask) -> Answer:
         """The answer that was recorded.
 
         Raises:
             BudgetExhausted: The ask would pass the run's budget.
-            ConfigError: Nobody asked that.
+            ConfigError: The run did not ask that.
         """
         images = len(ask.points) * self.config.batch_size
-        gradient = ask.want == "gradient"
-        spent = self.ledger.optimize.queries
-        if spent + self.ledger.price(images, gradient=gradient) > self.config.budget:
-            raise BudgetExhausted(f"{spent} of {self.config.budget} queries are spent")
+        price = Ledger(self.config.backward_cost).price(images, gradient=ask.want == "gradient")
+        if self.queries + price > self.config.budget:
+            raise BudgetExhausted(f"{self.queries} of {self.config.budget} queries are spent")
         self._asks += 1
-        path = self._folder / ANSWERS / f"{ask_digest(ask)}.safetensors"
-        if not path.exists():
+        place = self._place / ANSWERS / f"{ask_digest(ask)}.safetensors"
+        if not place.path.exists():
             raise ConfigError(
-                f"ask {self._asks} was not recorded in {self._folder}: its points, minibatches or "
+                f"ask {self._asks} was not recorded in {self._place}: its points, minibatches or "
                 "feedback differ from the run's, so the optimizer or its parameters have changed"
             )
-        self.ledger.charge("optimize", images, gradient=gradient)
-        self.ledger.optimize.evaluations += len(ask.points)
-        tensors, _ = files.read_tensors(path)
+        self.queries += price
+        tensors, _ = read_tensors(place)
         return Answer(tensors["values"], tensors.get("embeddings"), tensors.get("gradients"))
-
-
-@dataclass(frozen=True)
-class Replay:
-    """What a replay did.
-
-    Attributes:
-        asks: Asks answered from the record.
-        queries: Queries that they cost when they were recorded.
-        same_edit: Whether the optimizer recommends the edit that the run ended with.
-    """
-
-    asks: int
-    queries: int
-    same_edit: bool
-
-
-def replay_run(folder: Path, *, registry: Registry | None = None) -> Replay:
-    """Runs a recorded run's optimizer anew on its record; needs no encoder.
-
-    Args:
-        folder: A run folder, recorded with ``--record``.
-        registry: Plugins; those of the installed packages if ``None``.
-
-    Raises:
-        ConfigError: The run was not recorded or is not done, or the optimizer asks something else.
-    """
-    import torch
-
-    oracle = RecordedOracle(folder)
-    status = store.read_whole_manifest(folder)["status"]
-    if status != "done":
-        raise ConfigError(f"{folder} is {status}; zobench resume it first")
-    optimizer = make_optimizer(oracle.config, registry or load_registry(), oracle.space)
-    asks = len(files.read_rows(folder / store.TRACE))
-    for _ in range(asks):
-        ask = require_ask(optimizer.ask())
-        optimizer.tell(ask, oracle.query(ask))
-    edit: Tensor = oracle.space.decode(optimizer.recommend()[None])[0]
-    kept = store.snapshot_queries(folder)
-    same = bool(kept) and bool(torch.equal(edit, store.read_snapshot(folder, kept[-1])))
-    return Replay(asks, oracle.ledger.optimize.queries, same)

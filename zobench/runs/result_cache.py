@@ -1,4 +1,4 @@
-"""What several runs have in common, computed once: clean embeddings, SA heads, ERM scores.
+"""Results that several runs have in common: clean embeddings, SA heads, ERM scores.
 
 One file a result in the user's cache, named by the digest of everything that the result depends on.
 Processes that compute the same result write the same bytes, so they need no lock; a file that is
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -22,7 +20,8 @@ from numpy.typing import NDArray
 
 from zobench.errors import StoreError
 from zobench.registry.discovery import distribution_version
-from zobench.files.files import Json, read_tensors, write_tensors
+from zobench.files.json_files import Json
+from zobench.files.tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +56,8 @@ def code_digest() -> str:
     return digest(*modules, *(f"{name} {distribution_version(name)}" for name in LIBRARIES))
 
 
-class SharedResults:
-    """A folder of results by digest; may be deleted at any time."""
+class ResultCache:
+    """A folder of results by digest; may be deleted at any time without losing a result."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,11 +72,8 @@ class SharedResults:
 
     def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
         """Keeps a result, if the disk lets it."""
-        path = self._path(key)
-        draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-        with suppress(StoreError, OSError):  # two processes may be at the same result
-            write_tensors(draft, tensors, notes)
-            draft.replace(path)
+        with suppress(StoreError):
+            write_tensors(self._path(key), tensors, notes, durable=False)
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key[2:]}.safetensors"

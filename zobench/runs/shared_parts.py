@@ -1,4 +1,4 @@
-"""Encoders and datasets that many runs have in common, made once."""
+"""The parts of many runs: each encoder and each dataset is made once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar
 
 from zobench.billing.account import close_and_tell
-from .parts import Parts, fit_parts, make_dataset, make_encoder, resolved
 from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset
 from zobench.contracts.encoder import Encoder
-from zobench.errors import ZobenchError
-from .lifecycle import new_manifest
-from zobench.files.files import Json
-from zobench.records.identity import identity
-from zobench.registry.discovery import Registry
 from zobench.contracts.listener import Listener
-from .provenance import split_digest
-from zobench.problem.split import SplitParameters, make_split
 from zobench.contracts.random_streams import generator
+from zobench.errors import ZobenchError
+from zobench.problem.split import make_split
+from zobench.records.identity import identity
+from zobench.records.manifest import Manifest, SplitRecord
+from zobench.registry.discovery import Registry
+
+from .parts import Parts, fit_parts, make_dataset, make_encoder, resolve_config
+from .provenance import new_manifest, split_digest
 
 Made = TypeVar("Made")
 FIELDS = tuple(each.name for each in fields(RunConfig))
@@ -28,18 +28,18 @@ FIELDS = tuple(each.name for each in fields(RunConfig))
 
 @dataclass(frozen=True)
 class _Problem:
-    """A run's manifest, as it is for every seed but for the seed and the split, and its dataset."""
+    """The manifest and parts of a config, which are the same for every seed but for the split."""
 
-    manifest: Json
-    dataset: Dataset
+    manifest: Manifest
+    parts: Parts
 
 
-class Workshop:
-    """Makes the parts of many runs, each encoder and each dataset once.
+class SharedParts:
+    """Makes the parts of many runs; use as a context manager, which closes the encoders.
 
     Attributes:
-        registry: Plugins.
-        listener: Told what takes long.
+        registry: Installed plugins.
+        listener: Told of parts that take long.
     """
 
     def __init__(self, registry: Registry, listener: Listener) -> None:
@@ -55,16 +55,16 @@ class Workshop:
         Raises:
             ZobenchError: As :func:`zobench.runs.parts.make_parts`.
         """
-        resolved(config, self.registry)
+        resolved = resolve_config(config, self.registry)
 
         def encoder() -> Encoder:
             self.listener.phase(f"load {config.encoder}", 0)
-            return make_encoder(config, self.registry)
+            return make_encoder(config, resolved.encoder)
 
         def dataset(size: int) -> Dataset:
             def make() -> Dataset:
                 self.listener.phase(f"read {config.dataset}/{config.disease}", 0)
-                return make_dataset(config, self.registry, size)
+                return make_dataset(config, resolved.dataset, size)
 
             root, settings = config.data_root, config.overrides.get("dataset")
             key = _key(config.dataset, config.disease, root, settings, size)
@@ -72,8 +72,7 @@ class Workshop:
 
         settings = config.overrides.get("encoder")
         key = _key(config.encoder, settings, config.device, config.precision, config.quantize)
-        made = _once(self._encoders, key, encoder)
-        return fit_parts(config, self.registry, made, dataset)
+        return fit_parts(resolved, _once(self._encoders, key, encoder), dataset)
 
     def identity(self, config: RunConfig) -> str:
         """Identity of the run that a config asks for; runs that differ in the seed are checked once.
@@ -84,29 +83,24 @@ class Workshop:
         seedless = _key({each: getattr(config, each) for each in FIELDS if each != "seed"})
         if seedless not in self._problems:
             parts = self.parts(config)
-            self._problems[seedless] = _Problem(new_manifest(config, parts), parts.dataset)
-        known = self._problems[seedless]
-        manifest = known.manifest
-        if config.seed != manifest["config"]["seed"]:
-            settings = manifest["parameters"]["split"]
-            key = _key(id(known.dataset), settings, config.seed)
+            self._problems[seedless] = _Problem(new_manifest(parts), parts)
+        found = self._problems[seedless]
+        manifest = found.manifest
+        if config.seed != manifest.config.seed:
+            dataset, settings = found.parts.dataset, found.parts.resolved.split
+            key = _key(id(dataset), repr(settings), config.seed)
             if key not in self._splits:
-                rng = generator(config.seed, "split")
-                split = make_split(known.dataset, SplitParameters(**settings), rng)
+                split = make_split(dataset, settings, generator(config.seed, "split"))
                 self._splits[key] = split_digest(split)
-            manifest = {
-                **manifest,
-                "config": {**manifest["config"], "seed": config.seed},
-                "split": {"digest": self._splits[key]},
-            }
+            manifest = manifest.changed(config=config, split=SplitRecord(self._splits[key]))
         return identity(manifest)
 
     def __enter__(self) -> Self:
-        """Nothing is made yet."""
+        """Makes nothing yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets encoders go."""
+        """Closes the encoders."""
         for each in self._encoders.values():
             if not isinstance(each, ZobenchError):
                 close_and_tell(each, self.listener)
@@ -117,7 +111,7 @@ def _key(*values: Any) -> str:
 
 
 def _once(made: dict[str, Made | ZobenchError], key: str, make: Callable[[], Made]) -> Made:
-    """What was made under a key before, its failure included."""
+    """The object that was made under a key before, or its failure again."""
     if key not in made:
         try:
             made[key] = make()

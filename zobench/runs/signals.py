@@ -1,4 +1,4 @@
-"""Ctrl-C, kindly: the first asks to stop between two batches, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first asks to stop between two batches, the second stops at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Sto
 
     Args:
         listener: Told that it was heard.
-        stop: What it sets, where others may ask to stop, too.
+        stop: Set by the signal; ``None`` for a new one.
     """
     stop = stop or Stop()
     notes: list[Thread] = []
@@ -45,11 +45,11 @@ def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Sto
     heard = [
         each
         for each in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(each) is not signal.SIG_IGN  # whoever started us wants it so
+        if signal.getsignal(each) is not signal.SIG_IGN  # the parent process wants it so
     ]
     try:
         before = {each: signal.signal(each, handle) for each in heard}
-    except ValueError:  # not the main thread: whoever runs us handles signals
+    except ValueError:  # not the main thread, which handles signals
         yield stop
         return
     try:

@@ -1,7 +1,9 @@
-"""Replays the beginning of a stored run and compares it with the trace: can the result be trusted?"""
+"""Replays the beginning of a stored run with its encoder and compares it with the trace."""
 
 from __future__ import annotations
 
+import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +12,20 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.files import files
-from zobench.records import run_folder as store
 from zobench.billing.account import close_and_tell
-from .parts import make_parts
-from zobench.config import config_from_json
-from zobench.errors import ConfigError, Interrupted
-from .lifecycle import check_same
-from .shared_results import Groundwork
-from zobench.registry.discovery import Registry, load_registry
 from zobench.contracts.listener import Listener, Silence
-from .phases import Session
-from .result_cache import SharedResults
+from zobench.errors import ConfigError, Interrupted
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.records.run_folder import RunFolder
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import Registry, load_registry
+
+from .lifecycle import check_same, open_account
+from .parts import Parts, make_parts
+from .phases import optimize, prepare
+from .result_cache import ResultCache
+from .shared_results import SharedResults
 
 COUNTS = ("ask", "queries", "forward", "backward", "evaluations")
 VALUES = ("value_min", "value_mean")
@@ -31,13 +35,13 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Verification:
-    """What a replay found.
+    """The result of a verification.
 
     Attributes:
         asks: Asks that were replayed.
         queries: Queries that they cost.
         snapshots: Snapshots among them.
-        difference: Largest relative difference of a value or a snapshot from what is stored; 0 means
+        difference: Largest relative difference of a value or a snapshot from the stored one; 0 means
             the same to the last bit.
         first: The first ask that differs by more than :data:`TOLERANCE`; 0 if none does.
     """
@@ -50,12 +54,12 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the stored run is what its config makes."""
+        """Whether the stored run is the one that its config makes."""
         return self.first == 0 and self.difference <= TOLERANCE
 
 
 def verify_run(
-    path: Path,
+    place: str | os.PathLike[str],
     queries: int,
     *,
     registry: Registry | None = None,
@@ -64,67 +68,83 @@ def verify_run(
 ) -> Verification:
     """Runs a stored run's config anew until ``queries`` are spent, and compares.
 
-    The run's folder is only read. Shared results are not used for its setup embeddings: they are
-    computed and compared, too.
+    The run's folder is only read. Shared results are not used: the setup embeddings are computed and
+    compared, too.
 
     Args:
-        path: A run folder.
+        place: A run folder.
         queries: How many to replay at least; more than the run has spent is all of it.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Told of progress.
         encoder_url: Where a rented encoder is now; ``None`` if where it was.
 
     Raises:
-        ConfigError: Nothing is stored yet, or encoder, data or parameters are not what they were.
+        ConfigError: Nothing is stored yet, or encoder, data or parameters are not those of the run.
         ZobenchError: See :mod:`zobench.errors`.
     """
-    listener = listener or Silence()
-    manifest = store.read_whole_manifest(path)
-    stored = files.read_rows(path / store.TRACE)
-    if not stored:
-        raise ConfigError(f"{path} has no trace yet, so there is nothing to verify")
-    config = config_from_json(manifest["config"])
+    listener, run = listener or Silence(), StoredRun(place)
+    config = run.config
+    if not run.trace:
+        raise ConfigError(f"{run.location} has no trace yet, so there is nothing to verify")
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
-    parts = make_parts(
-        config, registry or load_registry(), listener, manifest["encoder"]["settings"]
-    )
+    settings = run.manifest.encoder.settings
+    parts = make_parts(config, registry or load_registry(), listener, settings)
     try:
-        check_same(manifest, parts, path, listener)
-        enough = min(queries, stored[-1]["queries"])
-        with TemporaryDirectory() as folder:
-            replayed = store.RunFolder(Path(folder))
-            session = Session(config, parts, replayed, listener)
-            nothing = SharedResults(Path(folder) / "shared")  # so all is computed
-            session.groundwork = Groundwork(session.encoder, nothing)
-            # all of a run that is done ends by itself, with its last snapshot
-            part = enough < stored[-1]["queries"] or manifest["status"] != "done"
-            session.stopped = lambda: part and session.ledger.optimize.queries >= enough
-            with suppress(Interrupted):  # enough is as good as all of it
-                session.optimize(session.prepare())
-            replayed.close()
-            return _compared(path, stored, Path(folder), done=manifest["status"] == "done")
+        check_same(run.manifest, parts, run.location, listener)
+        with TemporaryDirectory() as name:
+            _replay(parts, Path(name), min(queries, run.spent), run, listener)
+            return _compared(run, StoredRun(name))
     finally:
         close_and_tell(parts.encoder, listener)
 
 
-def _compared(path: Path, stored: list[files.Json], folder: Path, *, done: bool) -> Verification:
-    rows = files.read_rows(folder / store.TRACE)[: len(stored)]
-    setup = [files.read_tensors(each / store.SETUP)[0]["clean"].numpy() for each in (path, folder)]
-    largest, first = _difference(*setup), 0
-    for before, now in zip(stored, rows, strict=False):
+def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Listener) -> None:
+    """Carries out the beginning of a run in another folder, with an empty cache of results."""
+    ledger, began = Ledger(parts.config.backward_cost), time.perf_counter()
+    # all of a run that is done ends by itself, with its last snapshot
+    part = enough < run.spent or not run.done
+
+    def stopped() -> bool:
+        return part and ledger.optimize.queries >= enough
+
+    folder = RunFolder(path)
+    try:
+        encoder = MeteredEncoder(parts.encoder, ledger, open_account(parts, folder))
+        shared = SharedResults(ResultCache(path / "shared"))
+        prepared = prepare(parts, encoder, folder, shared, listener, stopped)
+        with suppress(Interrupted):
+            optimize(
+                parts,
+                prepared,
+                encoder,
+                folder,
+                listener,
+                clock=lambda: time.perf_counter() - began,
+                stopped=stopped,
+            )
+    finally:
+        folder.close()
+
+
+def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
+    rows = replayed.trace[: len(run.trace)]
+    setups = [each.setup for each in (run, replayed)]
+    clean = [each.clean for each in setups if each is not None]
+    largest, first = _difference(*clean) if len(clean) == 2 else np.inf, 0
+    for before, now in zip(run.trace, rows, strict=False):
         off = max(_difference(np.array(before[name]), np.array(now[name])) for name in VALUES)
         if any(before[name] != now[name] for name in COUNTS):
             off = np.inf
         largest = max(largest, off)
         if off > TOLERANCE and not first:
             first = now["ask"]
-    due = {each for each in store.snapshot_queries(folder) if each <= rows[-1]["queries"]}
-    common = due & set(store.snapshot_queries(path))
-    if done and common != due:
+    due = {each for each in replayed.snapshots if each <= rows[-1]["queries"]}
+    common = due & set(run.snapshots)
+    if run.done and common != due:
         largest = np.inf  # one is missing
     for queries in common:
-        edits = [store.read_snapshot(each, queries).numpy() for each in (path, folder)]
+        edits = [each.edit(queries).numpy() for each in (run, replayed)]
         largest = max(largest, _difference(*edits))
     return Verification(len(rows), rows[-1]["queries"], len(common), float(largest), first)
 

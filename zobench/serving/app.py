@@ -20,10 +20,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from zobench import __version__
 from zobench.contracts.encoder import Encoder
 from zobench.errors import ZobenchError
 from zobench.problem.quantization import rounded
+from zobench.registry.discovery import distribution_version
 
 from . import oip
 from .batching import Batcher, Full
@@ -231,7 +231,13 @@ class Service:
 
     async def _server(self, request: Request) -> Response:
         extensions = ["binary_tensor_data"]
-        return JSONResponse({"name": "zobench", "version": __version__, "extensions": extensions})
+        return JSONResponse(
+            {
+                "name": "zobench",
+                "version": distribution_version("zobench"),
+                "extensions": extensions,
+            }
+        )
 
     async def _health(self, request: Request) -> Response:
         return Response(status_code=200)

@@ -5,7 +5,7 @@ Functions take plain numbers and arrays; :mod:`zobench.records.stored_run` reads
 
 from __future__ import annotations
 
-from zobench.measures.interval import Interval, two_level
+from zobench.measures.interval import Interval, interval
 
 from .curves import aocc, band, staircase
 from .differences import Difference, difference
@@ -32,9 +32,9 @@ __all__ = [
     "expected_queries",
     "expected_queries_interval",
     "first_success",
+    "interval",
     "ranking",
     "simulated_runtimes",
     "staircase",
     "success_rate",
-    "two_level",
 ]

@@ -1,4 +1,4 @@
-"""Anytime curves: what an optimizer has to offer at each number of queries."""
+"""Anytime curves: the recommended edit's value at each number of queries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.measures.interval import interval, resampled_means
+from zobench.measures.interval import interval, student_limits
 
 Floats = NDArray[np.float64]
 
@@ -35,22 +35,23 @@ def staircase(
     return np.asarray(found, dtype=np.float64)
 
 
-def band(
-    curves: Sequence[NDArray[np.floating]], rng: np.random.Generator, replicates: int = 500
-) -> tuple[Floats, Floats, Floats]:
+def band(curves: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats, Floats]:
     """Mean curve over seeds and its pointwise 95 % band over seeds and patients.
 
     Args:
         curves: For each seed ``(R + 1, G)``: the data first, then R resamples of the patients. All on
             one grid; NaN where a run had ended, and there is no mean where any has.
-        rng: Draws seeds and resamples.
-        replicates: Resamples.
 
     Returns:
         Mean, lower and upper end, each ``(G,)``.
     """
     mean = np.mean([curve[0] for curve in curves], axis=0)
-    return mean, *interval(mean, resampled_means(curves, rng, replicates), len(curves))
+    if len(curves) > 1:
+        return mean, *student_limits(curves)
+    limits = [interval([column]) for column in np.asarray(curves[0]).T]
+    low, high = np.array([(each.low, each.high) for each in limits]).T
+    unknown = np.isnan(mean)
+    return mean, np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
 
 def aocc(evaluations: Sequence[int], best: Sequence[float], budget: int) -> float:

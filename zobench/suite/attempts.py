@@ -1,6 +1,6 @@
-"""Runs without locks, for engines whose dead workers may live on: each attempt has its own folder.
+"""Attempts at runs without locks, for engines whose lost workers may live on.
 
-An attempt goes on from the furthest state that it finds, its own or another's, works in its own
+Each attempt goes on from the furthest state that it finds, its own or another's, works in its own
 folder under ``.attempts``, and puts it in the run's place by one rename once it ended. An earlier
 attempt that was thought dead can then spoil nothing: it writes elsewhere, and if it ends second, it
 yields. Where there is no common filesystem, the run is published to a URL besides.
@@ -16,14 +16,17 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from zobench.contracts.executor import Outcome
 from zobench.errors import ZobenchError
-from zobench.files import files
-from zobench.records import run_folder as store
-from zobench.records.urls import copies as places
+from zobench.files.atomic import DRAFT, disk_errors, sync_folder
+from zobench.files.location import Location
+from zobench.records import layout
+from zobench.records.standing import NOWHERE, is_done, rank
+from zobench.records.urls import copies
 from zobench.runs.signals import Stop
 
 from .planning import Job
-from .work import FileListener, Outcome, Progressing, work
+from .work import ProgressFile, Progressing, work
 
 ATTEMPTS = ".attempts"
 FORMER = "former-"
@@ -46,32 +49,31 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
         stop: Asks to save and stop.
     """
     if job.url:  # each machine has a disk of its own
-        job = replace(job, folder=places.local_folder(job.url) / job.folder.name)
+        job = replace(job, folder=copies.local_copy(job.url).path / job.folder.name)
     try:
         if job.url:
-            places.fetch_run(job.url, job.folder)
+            copies.fetch_run(job.url, job.folder)
         outcome = Outcome("done")
-        if not store.is_done(job.folder):
+        if not is_done(job.folder):
             outcome = _carried_out(job, listener, stop)
         if job.url:
-            outcome = replace(outcome, error=places.named(outcome.error))
-            places.publish_run(job.folder, job.url)
-            if outcome.state == "done" and not places.is_published(job.folder):
+            copies.publish_run(job.folder, job.url)
+            if outcome.state == "done" and not copies.is_published(job.folder):
                 return Outcome("lost", "the run went away while it was published")
     except (ZobenchError, OSError) as error:
-        return Outcome("failed", places.named(str(error)))
+        return Outcome("failed", str(error))
     return outcome
 
 
 def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> Outcome:
     """One attempt, in a folder of its own; a killed one leaves it for the next."""
     own = _begin(job)
-    told = listener or FileListener(progress_folder(job))
-    outcome = work(replace(job, folder=own), told, stop, alone=True)
+    told = listener or ProgressFile(progress_folder(job))
+    outcome = work(job, told, stop, Location(own, str(job.location)))
     _put_in_place(own, job.folder)
     shutil.rmtree(own.parent, ignore_errors=True)
-    if not store.is_done(job.folder):
-        return replace(outcome, error=outcome.error.replace(str(own), str(job.folder)))
+    if not is_done(job.folder):
+        return outcome
     _clear(job)
     return Outcome("done", notes=outcome.notes)
 
@@ -81,7 +83,7 @@ def _clear(job: Job) -> None:
     base = progress_folder(job)
     for other in base.glob("*/"):
         waits = other.name.startswith(FORMER) and not (other / job.folder.name).exists()
-        if not waits and not store.rank(other / job.folder.name)[0]:
+        if not waits and not rank(other / job.folder.name)[0]:
             shutil.rmtree(other, ignore_errors=True)
     for folder in (base, base.parent):
         with suppress(OSError):  # somebody is still at it, or was quicker
@@ -93,10 +95,10 @@ def _begin(job: Job) -> Path:
     base = progress_folder(job)
     own = base / f"{os.getpid()}-{secrets.token_hex(4)}" / job.folder.name
     others = [job.folder, *base.glob(f"*/{job.folder.name}")]
-    with files.disk_errors(own):
+    with disk_errors(own):
         _make(own.parent)
-        for other in sorted(others, key=store.rank, reverse=True):
-            if store.rank(other) == store.NOWHERE:
+        for other in sorted(others, key=rank, reverse=True):
+            if rank(other) == NOWHERE:
                 break
             try:
                 _copy(other, own)
@@ -123,49 +125,49 @@ def _copy(other: Path, own: Path) -> None:
     The checkpoint goes first, for rows must follow the checkpoint that counts them; then the manifest,
     for once it says that the run is done all else is complete.
     """
-    checkpoint = other / store.CHECKPOINT
+    checkpoint = other / layout.CHECKPOINT
     if checkpoint.exists():
-        (own / store.CHECKPOINT).parent.mkdir(parents=True)
-        shutil.copyfile(checkpoint, own / store.CHECKPOINT)
+        (own / layout.CHECKPOINT).parent.mkdir(parents=True)
+        shutil.copyfile(checkpoint, own / layout.CHECKPOINT)
     own.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(other / store.MANIFEST, own / store.MANIFEST)
+    shutil.copyfile(other / layout.MANIFEST, own / layout.MANIFEST)
     left = shutil.ignore_patterns(
-        store.MANIFEST,
-        store.CHECKPOINT.parent.name,
-        store.LOCK,
-        store.PROGRESS,
-        places.INDEX,
-        "*.part",
+        layout.MANIFEST,
+        layout.CHECKPOINT.parent.name,
+        layout.LOCK,
+        layout.PROGRESS,
+        copies.INDEX,
+        f"*{DRAFT}",
     )
     shutil.copytree(other, own, ignore=left, dirs_exist_ok=True)
-    if store.is_done(own):
-        shutil.rmtree(own / store.CHECKPOINT.parent, ignore_errors=True)
+    if is_done(own):
+        shutil.rmtree(own / layout.CHECKPOINT.parent, ignore_errors=True)
 
 
 def _put_in_place(own: Path, place: Path) -> None:
     """Makes an attempt the run, unless one that is as far has come first.
 
-    Whoever finds something less far in the place moves it aside, looks again at what it moved, and
-    goes on with the further of the two until one of them, or another's, is in the place. What is
-    moved aside lies among the attempts: there the next one finds it should this one be killed, and
-    nobody clears it away if it is done.
+    If the place holds a run that is less far, that run is moved aside, its rank is read again, and the
+    further of the two goes on until one of them, or another attempt's run, is in the place. A run that
+    is moved aside lies among the attempts: the next attempt finds it there if this one is killed, and
+    a finished one is never removed.
     """
     best, moved = own, []
-    while store.rank(best) > store.rank(place):
+    while rank(best) > rank(place):
         aside = own.parent.parent / f"{FORMER}{secrets.token_hex(4)}" / place.name
-        with files.disk_errors(place):
+        with disk_errors(place):
             _make(aside.parent)
             moved.append(aside.parent)
             with suppress(FileNotFoundError):
                 place.rename(aside)
-                if store.rank(aside) > store.rank(best):  # it ended between the look and the rename
+                if rank(aside) > rank(best):  # it ended between the look and the rename
                     best = aside
             with suppress(FileExistsError, NotADirectoryError):
                 _rename(best, place)
     for folder in moved:
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
-        files.sync_folder(place.parent)
+        sync_folder(place.parent)
 
 
 def _rename(folder: Path, place: Path) -> None:

@@ -1,4 +1,4 @@
-"""From a suite to jobs: every run is checked, and found on disk if anybody has begun it."""
+"""From a suite to jobs: every run is checked, and found on disk if it was begun before."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from pathlib import Path
 
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ServiceError, ZobenchError
-from zobench.records import run_folder as store
+from zobench.files.location import Location
 from zobench.records.identity import identity
-from zobench.records.urls import copies as places
+from zobench.records.layout import run_folders
+from zobench.records.manifest import read_manifest
+from zobench.records.standing import is_done
+from zobench.records.urls.copies import is_published
 from zobench.registry.discovery import Registry
 from zobench.runs.lifecycle import slug
-from zobench.runs.parts import resolved_part
-from zobench.runs.shared_parts import Workshop
+from zobench.runs.parts import resolve_plugin
+from zobench.runs.shared_parts import SharedParts
 
 from .file import Problems, Suite
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a suite and where it lies.
+    """One run of a suite and its folder.
 
     Attributes:
-        config: What to run.
-        folder: Its run folder, there or not.
-        identity: See :func:`zobench.identity.identity`.
-        trackers: Names of trackers to be told of it.
+        config: The request.
+        folder: The run folder on this machine, there or not.
+        identity: See :func:`zobench.records.identity.identity`.
+        trackers: Names of trackers to be told of the run.
         url: URL that the run is published to; empty if it stays where it is.
     """
 
@@ -40,9 +44,14 @@ class Job:
     url: str = ""
 
     @property
+    def location(self) -> Location:
+        """The run folder, under the name that messages show."""
+        return Location(self.folder, f"{self.url}/{self.folder.name}" if self.url else "")
+
+    @property
     def done(self) -> bool:
-        """Whether nothing is left to do: the run is finished and where it belongs."""
-        return store.is_done(self.folder) and (not self.url or places.is_published(self.folder))
+        """Whether nothing is left to do: the run is finished, and published if it has a URL."""
+        return is_done(self.folder) and (not self.url or is_published(self.folder))
 
 
 def plan(
@@ -53,15 +62,15 @@ def plan(
     listener: Listener,
     problems: Problems | None = None,
 ) -> list[Job]:
-    """Checks every run of a suite and says where it lies, or will.
+    """Checks every run of a suite and finds its folder, or names a new one.
 
     Args:
-        suite: What to run.
-        path: Its file, for messages.
+        suite: The runs.
+        path: The suite's file, for messages.
         out: Folder of run folders.
-        registry: Plugins.
-        listener: Told what takes long.
-        problems: What is known to be wrong with the file already.
+        registry: Installed plugins.
+        listener: Told of parts that take long.
+        problems: Problems of the file that were found before.
 
     Raises:
         ConfigError: Some run cannot be carried out; all problems are listed.
@@ -69,16 +78,16 @@ def plan(
     problems = Problems() if problems is None else problems
     for entry in suite.entries:  # so that all are told, whatever else keeps runs from being made
         try:
-            resolved_part(entry.owner, entry.name, entry.set, registry)
+            resolve_plugin(entry.owner, entry.name, entry.set, registry)
         except ZobenchError as error:
             problems.append(str(error))
-    there = runs_by_identity(store.run_folders(out))
+    there = runs_by_identity(run_folders(out))
     jobs: list[Job] = []
     known: dict[str, RunConfig] = {}
-    with Workshop(registry, listener) as workshop:
+    with SharedParts(registry, listener) as shared:
         for config in suite.configs:
             try:
-                name = workshop.identity(config)
+                name = shared.identity(config)
             except ServiceError:
                 raise  # a fault of the service, not of the file
             except ZobenchError as error:
@@ -97,8 +106,8 @@ def plan(
 
 
 def place(config: RunConfig, name: str, out: Path) -> Path:
-    """Where the run of an identity lies, or will."""
-    return runs_by_identity(store.run_folders(out)).get(name, _fresh(config, name, out))
+    """The folder of the run with an identity, there or not."""
+    return runs_by_identity(run_folders(out)).get(name, _fresh(config, name, out))
 
 
 def _fresh(config: RunConfig, name: str, out: Path) -> Path:
@@ -110,8 +119,8 @@ def runs_by_identity(paths: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, tuple[bool, Path]] = {}
     for path in paths:
         with suppress(ZobenchError, KeyError):  # a stranger's folder is none of ours
-            manifest = store.read_manifest(path)
-            name, done = identity(manifest), manifest["status"] == "done"
+            manifest = read_manifest(path)
+            name, done = identity(manifest), manifest.status is RunStatus.DONE
             if name not in found or (done and not found[name][0]):
                 found[name] = (done, path)
     return {name: path for name, (_, path) in found.items()}

@@ -1,4 +1,4 @@
-"""Runs what is missing of a suite; survives workers that die and others that are at the same runs."""
+"""Carries out the missing runs of a suite, beside dying workers and other processes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from zobench.contracts.executor import Executor
-from zobench.records import run_folder as store
+from zobench.contracts.executor import Executor, Outcome
+from zobench.records.standing import is_busy
 
 from .planning import Job
-from .work import Outcome
 
 Standing = Literal["waiting", "running", "elsewhere", "done", "failed", "interrupted"]
 TICK = 0.5
@@ -19,7 +18,7 @@ LIVES = 3
 
 
 class Board(Protocol):
-    """Told how the jobs stand, twice a second, and what runs had to tell."""
+    """Told twice a second how the jobs stand, and the notes of runs."""
 
     def show(self, standings: Mapping[Job, Standing], errors: Mapping[Job, str]) -> None:
         """All jobs in their order, and why those failed that did."""
@@ -31,7 +30,7 @@ class Board(Protocol):
 
 
 class Running:
-    """The state of one call of :func:`run_jobs`."""
+    """The state of one call of :func:`run_jobs`: how each job stands, and the errors of failed ones."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.standings: dict[Job, Standing] = {
@@ -70,12 +69,12 @@ class Running:
     def look_elsewhere(self) -> None:
         """Runs of others that have ended are done, or ours to go on with."""
         for job in self.those("elsewhere"):
-            if not store.is_busy(job.folder):
+            if not is_busy(job.folder):
                 self.standings[job] = "done" if job.done else "waiting"
 
 
 def run_jobs(
-    jobs: Sequence[Job], executor: Executor, board: Board, stopped: Callable[[], bool]
+    jobs: Sequence[Job], executor: Executor[Job], board: Board, stopped: Callable[[], bool]
 ) -> Running:
     """Runs all jobs that are not done.
 
@@ -83,11 +82,11 @@ def run_jobs(
     that process ends without finishing it.
 
     Args:
-        jobs: What is wanted, in order.
-        executor: Where it runs; closed by the caller.
-        board: Told how it goes.
-        stopped: Whether the user asked to stop; then nothing new starts, what runs is saved, and
-            what has not begun stays waiting.
+        jobs: The jobs, in order.
+        executor: The engine; closed by the caller.
+        board: Told how the jobs stand.
+        stopped: Whether the user asked to stop; then no job starts, running jobs are saved, and
+            the others stay waiting.
     """
     running = Running(jobs)
     stopping, noted = False, Counter[str]()
@@ -98,7 +97,7 @@ def run_jobs(
         running.look_elsewhere()
         room = 0 if stopping else max(0, executor.capacity)
         for job in running.those("waiting")[:room]:
-            if store.is_busy(job.folder):
+            if is_busy(job.folder):
                 running.standings[job] = "elsewhere"
             else:
                 executor.submit(job)

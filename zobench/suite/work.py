@@ -1,67 +1,54 @@
-"""What a worker does: one idempotent function, and what it tells meanwhile through the run folder."""
+"""The work of a worker: one idempotent function that carries a run to its end, and its progress."""
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
+from zobench.contracts.executor import Outcome, Progress
 from zobench.contracts.listener import Listener
-from zobench.errors import BusyError, Interrupted, ZobenchError
-from zobench.records import run_folder as store
+from zobench.errors import BusyError, Interrupted, StoreError, ZobenchError
+from zobench.files.json_files import read_json, write_json
+from zobench.files.location import Location
+from zobench.records.layout import PROGRESS
 from zobench.runs.lifecycle import carry_out
 from zobench.runs.signals import Stop
 
 from .planning import Job
 
-Progress = dict[str, Any]
-"""Where a run stands: phase, done, total, figures, since, at (seconds of the clock), process."""
-
-State = Literal["done", "failed", "interrupted", "busy", "lost"]
 SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes:
-        state: ``failed`` is the run's own fault, ``lost`` that of the machinery: try again;
-            ``busy``: another process is at it.
-        error: Why it is not done; empty if it is.
-        notes: What the user should know besides, of a run that ended.
-    """
-
-    state: State
-    error: str = ""
-    notes: Sequence[str] = ()
+"""Least time between two writes of the progress file."""
 
 
 def work(
-    job: Job, told: Progressing | None = None, stop: Stop | None = None, alone: bool = False
+    job: Job,
+    told: Progressing | None = None,
+    stop: Stop | None = None,
+    place: Location | None = None,
 ) -> Outcome:
     """Begins a run, goes on with it, or finds it done; never raises for a fault of the run.
 
     Args:
-        job: What to run, and in which folder.
+        job: The run.
         told: Told of progress; it is written to the run folder if ``None``.
         stop: Asks to save and stop.
-        alone: Nobody else can know of the folder, so it need not be locked.
+        place: The folder of an attempt, which no other process can know of and which is not locked;
+            the job's own folder, under its lock, if ``None``.
     """
-    listener = told or FileListener(job.folder)
+    folder = place or job.location
+    listener = told or ProgressFile(folder.path)
     try:
         carry_out(
             job.config,
-            job.folder,
+            folder,
             listener=listener,
             trackers=job.trackers,
             stop=stop,
-            alone=alone,
+            alone=place is not None,
         )
     except BusyError as error:
         return Outcome("busy", str(error))
@@ -77,10 +64,10 @@ def work(
 
 
 class Progressing(Listener, Protocol):
-    """A listener that is told when nobody is at the run any more.
+    """A listener that is told when its worker has ended.
 
     Attributes:
-        notes: What it was told to tell the user.
+        notes: Lines for the user.
     """
 
     notes: list[str]
@@ -91,76 +78,71 @@ class Progressing(Listener, Protocol):
 
 
 class LatestProgress:
-    """Keeps where a run stands, for another thread of the process.
+    """Keeps the position of a run, for another thread of the process.
 
     Attributes:
-        now: As :func:`read_progress` has it.
-        notes: For the user; they leave with the run's outcome.
+        now: The position.
+        notes: Lines for the user; they leave with the run's outcome.
     """
 
     def __init__(self) -> None:
-        self.now: Progress = {"phase": "", "done": 0, "total": 0, "figures": {}}
+        self.now = Progress()
         self.notes: list[str] = []
 
     def phase(self, name: str, total: int) -> None:
-        """Kept."""
+        """Keeps the beginning of a phase."""
         began = time.time()
-        self.now = {"phase": name, "done": 0, "total": total, "figures": {}, "since": began}
-        self.now |= {"process": os.getpid(), "at": began}
+        self.now = Progress(name, total=total, since=began, at=began, process=os.getpid())
 
     def update(self, done: int, **figures: float) -> None:
-        """Kept."""
+        """Keeps the position."""
         now = self.now
-        self.now = {**now, "done": done, "figures": {**now["figures"], **figures}}
-        self.now["at"] = time.time()
+        self.now = replace(now, done=done, figures={**now.figures, **figures}, at=time.time())
 
     def note(self, text: str) -> None:
-        """Kept."""
+        """Keeps the line."""
         self.notes.append(text)
 
     def close(self) -> None:
-        """Nothing is to be let go."""
+        """Does nothing."""
 
 
-class FileListener(LatestProgress):
-    """Writes where a run stands into its folder, for whoever watches, on any machine."""
+class ProgressFile(LatestProgress):
+    """Writes the position of a run into its folder, for readers on any machine."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._path, self._written = folder / store.PROGRESS, 0.0
-        with suppress(OSError):  # whoever opens the run folder will say what is wrong with it
+        self._path, self._written = folder / PROGRESS, 0.0
+        with suppress(OSError):  # opening the run folder will raise an error with advice
             folder.mkdir(parents=True, exist_ok=True)
 
     def phase(self, name: str, total: int) -> None:
-        """Told at once."""
+        """Writes at once."""
         super().phase(name, total)
         self._write()
 
     def update(self, done: int, **figures: float) -> None:
-        """Told twice a second at most."""
+        """Writes twice a second at most."""
         super().update(done, **figures)
         if time.monotonic() - self._written > SECONDS:
             self._write()
 
     def close(self) -> None:
-        """Nobody is at the run any more; a folder in which nothing was begun goes, too."""
+        """Removes the file, and the folder if nothing was begun in it."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             self._path.parent.rmdir()
 
     def _write(self) -> None:
-        """A reader sees the old or the new text; a crash may lose it, for it is only progress."""
         self._written = time.monotonic()
-        draft = self._path.with_name(store.PROGRESS + ".part")
-        with suppress(OSError):  # the disk is full, say; the run will tell
-            draft.write_text(json.dumps(self.now))
-            draft.replace(self._path)
+        with suppress(StoreError):  # the disk is full, say; the run itself will raise an error
+            write_json(self._path, self.now.as_dict(), durable=False)
 
 
 def read_progress(folder: os.PathLike[str]) -> Progress | None:
-    """What :class:`FileListener` wrote last; ``None`` if nobody is at the run."""
+    """The position that a :class:`ProgressFile` wrote last; ``None`` if there is none."""
+    path = Path(folder, PROGRESS)
     try:
-        found: Progress = json.loads(Path(folder, store.PROGRESS).read_text())
-    except (OSError, ValueError):
+        return Progress(**read_json(path)) if path.exists() else None
+    except (StoreError, TypeError):
         return None
-    return found

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.contracts.dataset import Pixels, Progress, silent
+from zobench.contracts.dataset import Pixels
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import ConfigError
 
 from ..architecture import EMBEDDING, CompactViT
@@ -57,7 +58,7 @@ class LinearMap:
 
 
 def align(
-    learner: Learner, labelled: Bank, folder: Bank | None, progress: Progress = silent
+    learner: Learner, labelled: Bank, folder: Bank | None, progress: ReportProgress = silent
 ) -> None:
     """Sets the last layer of the learner's encoder.
 

@@ -14,7 +14,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from zobench.contracts.dataset import Dataset, Pixels, Progress
+from zobench.contracts.dataset import Dataset, Pixels
+from zobench.contracts.listener import ReportProgress
 from zobench.errors import ConfigError, DatasetError
 
 UNKNOWN = -1
@@ -42,7 +43,7 @@ class Batch:
     labels: Tensor
 
 
-def labelled_bank(datasets: Sequence[Dataset], progress: Progress) -> Bank:
+def labelled_bank(datasets: Sequence[Dataset], progress: ReportProgress) -> Bank:
     """Joins datasets that each tell one finding; the n-th dataset's finding is number n."""
     pixels, labels = [], []
     total = sum(len(dataset.records) for dataset in datasets)

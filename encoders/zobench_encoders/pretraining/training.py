@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.contracts.dataset import Progress, silent
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import ConfigError, Interrupted
-from zobench.files.files import disk_errors, read_tensors, write_tensors
+from zobench.files.atomic import disk_errors
+from zobench.files.tensor_files import read_tensors, write_tensors
 
 from ..architecture import GRID
 from .alignment import align, check_films
@@ -39,7 +40,7 @@ def train(
     out: Path,
     report: Report,
     stopped: Callable[[], bool] = lambda: False,
-    aligning: Progress = silent,
+    aligning: ReportProgress = silent,
 ) -> Path:
     """Trains, or goes on training, and writes the encoder's weights.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zobench.billing.account import Account
 from zobench.contracts.encoder import EncoderSpec
+from zobench.contracts.purpose import Purpose
 from zobench.errors import EncoderError, ServiceError
 
 from .exchange import Fault, Line, Reply
@@ -167,7 +168,7 @@ class RemoteEncoder:
         self._since += images
         if self._since <= self._every:
             return
-        purpose, self.account.purpose = self.account.purpose, "check"
+        purpose, self.account.purpose = self.account.purpose, Purpose.CHECK
         try:
             self._compare(self._first, self._ask_anew(self._canary))
         finally:

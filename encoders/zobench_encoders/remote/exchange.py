@@ -72,12 +72,7 @@ class Fault(Exception):
 
 
 class Line:
-    """Connections to one service, kept open; each carries one request at a time.
-
-    HTTP/2 could carry many, but the client library's connections of it are not safe between threads
-    (https://github.com/pydantic/httpx2/pull/1153), and one that breaks would leave every request on it
-    in doubt.
-    """
+    """Connections to one service, kept open; each carries one request at a time."""
 
     def __init__(
         self,
@@ -113,7 +108,6 @@ class Line:
         self._client_of = partial(
             httpx.Client,
             headers=fixed,
-            http2=True,
             verify=httpx.create_ssl_context(trust_env=not loopback),
             timeout=httpx.Timeout(seconds, connect=self._connect_seconds),
             follow_redirects=False,

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from zobench.contracts.dataset import Pixels, Progress, Rows, silent
+from zobench.contracts.dataset import Pixels, Rows
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import DatasetError
-from zobench.files.files import disk_errors
+from zobench.files.atomic import disk_errors
 
 from .film_cache import FilmCache
 
@@ -100,7 +101,7 @@ class ArchiveFilms:
         self._folder = folder / f"{digest_of([stamp(path) for path in paths])}-{size}"
         self._paths, self._size, self._title = paths, size, title
 
-    def read(self, rows: Rows, progress: Progress = silent) -> Pixels:
+    def read(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Films ``(n, 1, size, size)``, decoded several at a time.
 
         Raises:

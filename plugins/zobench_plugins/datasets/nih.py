@@ -14,15 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zobench.contracts.dataset import (
-    DatasetRequest,
-    DatasetSpec,
-    Pixels,
-    Progress,
-    Records,
-    Rows,
-    silent,
-)
+from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
 
@@ -116,7 +109,7 @@ class NihDataset:
         paths = [entry.path for entry in self._entries]
         self._films = ArchiveFilms(request.cache / "nih", paths, request.size, self._title)
 
-    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+    def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Films, decoded the first time that they are asked for.
 
         Raises:

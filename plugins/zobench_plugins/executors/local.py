@@ -11,11 +11,11 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from zobench.contracts.executor import ExecutorRequest
+from zobench.contracts.executor import ExecutorRequest, Outcome, Progress
 from zobench.errors import ConfigError
 from zobench.suite.attempts import attempt, progress_folder
 from zobench.suite.planning import Job
-from zobench.suite.work import Outcome, Progress, read_progress, work
+from zobench.suite.work import read_progress, work
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -141,9 +141,9 @@ class _Worker:
         """The process is asked from the job, for loky replaces one whose memory has grown."""
         if self.at is None:
             return
-        now = read_progress(_told_in(self.at[0])) or {}
+        now = read_progress(_told_in(self.at[0])) or Progress()
         with suppress(ProcessLookupError, BrokenExecutor):
-            os.kill(now.get("process") or self._process.result(), signal.SIGTERM)
+            os.kill(now.process or self._process.result(), signal.SIGTERM)
 
     def close(self) -> None:
         if self._pool is not None:

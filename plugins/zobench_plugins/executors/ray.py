@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
 
-from zobench.contracts.executor import GIB, ExecutorRequest
+from zobench.contracts.executor import GIB, ExecutorRequest, Outcome, Progress
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, ExecutorError
 from zobench.runs.signals import Stop
 from zobench.suite.attempts import attempt, progress_folder
 from zobench.suite.planning import Job
-from zobench.suite.work import LatestProgress, Outcome, Progress
+from zobench.suite.work import LatestProgress
 
 from .ray_nodes import Node, check_nodes
 

@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zobench.contracts.executor import ExecutorRequest
+from zobench.contracts.executor import ExecutorRequest, Outcome, Progress
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, ExecutorError, StoreError
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.json_files import read_json, write_json
+from zobench.records.standing import is_done
 from zobench.suite.attempts import attempt, progress_folder
 from zobench.suite.planning import Job
-from zobench.suite.work import Outcome, Progress, read_progress
+from zobench.suite.work import read_progress
 
 FOLDER = ".submitit"
 ARRAY = 1000
@@ -209,8 +209,8 @@ class SlurmExecutor:
 
     def _outcome(self, job: Job, told: Path, state: str) -> Outcome:
         with suppress(StoreError, TypeError):
-            return Outcome(**files.read_json(told))
-        if store.is_done(job.folder):
+            return Outcome(**read_json(told))
+        if is_done(job.folder):
             return Outcome("done")
         if self._cancelled:
             return Outcome("interrupted")
@@ -253,7 +253,7 @@ class Task:
         import torch
 
         torch.set_num_threads(self._threads)
-        files.write_json(self._told, asdict(attempt(self._job)))
+        write_json(self._told, asdict(attempt(self._job)))
 
     def checkpoint(self) -> Any:
         """For submitit, when time is up: the same again; the run's own checkpoint is on disk."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.contracts.dataset import Rows
-from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
 from zobench.problem.heads import cell_weights, fit_head
 
@@ -51,7 +51,7 @@ class BatchSampling:
     def __init__(self, context: MethodContext, parameters: BatchSamplingParameters) -> None:
         self._context, self._parameters = context, parameters
 
-    def solve(self) -> Answer:
+    def solve(self) -> MethodResult:
         """Trains the head on clean embeddings."""
         context, train = self._context, self._context.train
         converged = context.protocol == "converged"
@@ -68,4 +68,4 @@ class BatchSampling:
             weights=cell_weights(train.label, train.sensitive) if converged else None,
             batches=None if converged else batches,
         )
-        return context.answer(head.score(context.embed_test()))
+        return context.result(head.score(context.embed_test()))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError
 from zobench.problem.heads import L2, Head, Scale, fit_head
@@ -55,7 +55,7 @@ class BiasAdv:
             )
         self._context, self._parameters = context, parameters
 
-    def solve(self) -> Answer:
+    def solve(self) -> MethodResult:
         """Fits both heads, changes the images, and fits the fair head again on all of them."""
         context, train = self._context, self._context.train
         clean = context.embed_train()
@@ -64,7 +64,7 @@ class BiasAdv:
         both, labels = np.concatenate([clean, changed]), np.concatenate([train.label] * 2)
         scores = self._head(both, labels).score(context.embed_test())
         confidence = [_confidence(biased, each, train.label) for each in (clean, changed)]
-        return context.answer(scores, confidence_of_biased_head=confidence)
+        return context.result(scores, confidence_of_biased_head=confidence)
 
     def _head(self, embeddings: NDArray[np.float32], label: NDArray[np.int64]) -> Head:
         context = self._context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.method import MethodContext, MethodResult
 
 
 class Dne:
@@ -11,6 +11,6 @@ class Dne:
     def __init__(self, context: MethodContext) -> None:
         self._context = context
 
-    def solve(self) -> Answer:
+    def solve(self) -> MethodResult:
         """Learns the noise within the budget; the head is fitted on images that carry it."""
         return self._context.optimize(self._context.argument)

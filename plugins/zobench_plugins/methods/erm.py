@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.method import MethodContext, MethodResult
 from zobench.problem.heads import fit_head
 
 
@@ -12,7 +12,7 @@ class Erm:
     def __init__(self, context: MethodContext) -> None:
         self._context = context
 
-    def solve(self) -> Answer:
+    def solve(self) -> MethodResult:
         """Fits the head and predicts."""
         context = self._context
         head = fit_head(
@@ -22,4 +22,4 @@ class Erm:
             role="disease",
             rng=context.rng(),
         )
-        return context.answer(head.score(context.embed_test()))
+        return context.result(head.score(context.embed_test()))

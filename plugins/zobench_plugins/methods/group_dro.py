@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
 from zobench.problem.heads import L2, Head, Scale
 
@@ -40,7 +40,7 @@ class GroupDro:
     def __init__(self, context: MethodContext, parameters: GroupDroParameters) -> None:
         self._context, self._parameters = context, parameters
 
-    def solve(self) -> Answer:
+    def solve(self) -> MethodResult:
         """Trains the head on clean embeddings; its final weights are kept as a note."""
         context, train = self._context, self._context.train
         group = 2 * train.label + train.sensitive
@@ -51,7 +51,7 @@ class GroupDro:
             self._parameters,
         )
         scores = head.score(context.embed_test())
-        return context.answer(scores, group_weights=[float(each) for each in weights[-1]])
+        return context.result(scores, group_weights=[float(each) for each in weights[-1]])
 
 
 def fit_worst_group(

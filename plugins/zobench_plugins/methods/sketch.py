@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.contracts.dataset import Pixels
-from zobench.contracts.method import Answer, MethodContext
+from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError
 from zobench.problem.heads import fit_head
@@ -58,7 +58,7 @@ class Sketch:
     def __init__(self, context: MethodContext, parameters: SketchParameters) -> None:
         self._context, self._draw = context, _sketcher(parameters)
 
-    def solve(self) -> Answer:
+    def solve(self) -> MethodResult:
         """Draws all images, fits the head on sketches and predicts from sketches."""
         context = self._context
         head = fit_head(
@@ -68,7 +68,7 @@ class Sketch:
             role="disease",
             rng=context.rng(),
         )
-        return context.answer(head.score(context.embed_test(self._sketches(context.test_pixels))))
+        return context.result(head.score(context.embed_test(self._sketches(context.test_pixels))))
 
     def _sketches(self, pixels: Pixels) -> Pixels:
         """One grey sketch for all channels of an image."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zobench.contracts.run_status import RunStatus
 from zobench.contracts.tracker import TrackerRequest
 from zobench.errors import ConfigError
-from zobench.files.files import Json, write_atomically
+from zobench.files.atomic import write_atomically
 
 CURVES = ("value_min", "value_mean")
-SCORES = ("objective", "eo_n", "eo_p", "accuracy", "recovery")
 
 
 class TensorBoard:
@@ -31,9 +31,11 @@ class TensorBoard:
             )
         self._folder = request.folder / "tensorboard"
         self._followed = self._folder / "queries"
+        shown = [each.name for each in request.quantities if each.in_tables]
+        self._scores = ["objective", *shown]
 
-    def started(self, manifest: Mapping[str, Any], rows: Sequence[Json]) -> None:
-        """The config as text, and those of the rows that are there which nobody followed."""
+    def started(self, manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the config as text, and the rows that were not written by an earlier process."""
         from tensorboardX import SummaryWriter
 
         self._writer = SummaryWriter(str(self._folder))
@@ -42,7 +44,7 @@ class TensorBoard:
         followed = int(self._followed.read_text()) if self._followed.exists() else -1
         self.rows([row for row in rows if row["queries"] > followed])
 
-    def rows(self, rows: Sequence[Json]) -> None:
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Values of the objective."""
         for row in rows:
             for name in CURVES:
@@ -59,10 +61,10 @@ class TensorBoard:
         size = float(abs(edit).max()) or 1.0
         self._writer.add_image("edit", 0.5 + 0.5 * edit / size, queries)
 
-    def ended(self, status: str, result: Mapping[str, Any] | None) -> None:
+    def ended(self, status: RunStatus, result: Mapping[str, Any] | None) -> None:
         """Scores, if the run is done."""
         for row in result["scores"] if result is not None else ():
-            for name in SCORES:
+            for name in (each for each in self._scores if each in row):
                 value = row[name]["value"] if isinstance(row[name], Mapping) else row[name]
                 if value is not None:
                     self._writer.add_scalar(f"score/{name}", value, row["queries"])

@@ -14,7 +14,8 @@ import pytest
 from ray_nodes import RayNodes, ray_nodes, why_not
 from twins import same_runs
 
-from zobench.records import run_folder as store
+from zobench.records import layout, standing
+from zobench.records.manifest import read_manifest
 
 REASON = why_not()
 pytestmark = [pytest.mark.lengthy, pytest.mark.skipif(bool(REASON), reason=REASON)]
@@ -30,7 +31,7 @@ def cluster(tmp_path: Path) -> Iterator[RayNodes]:
 
 
 def done(out: Path) -> int:
-    return sum(store.is_done(each) for each in store.run_folders(out))
+    return sum(standing.is_done(each) for each in layout.run_folders(out))
 
 
 def on_ray(cluster: RayNodes, suite: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -97,12 +98,12 @@ def test_a_stop_saves_what_runs_and_a_failure_is_not_tried_again(
     cluster.wait_for(lambda: list(out.glob(".attempts/*/*/*/trace.jsonl")))
     begun.terminate()
     assert begun.wait(60) == 130
-    states = sorted(store.read_manifest(each)["status"] for each in store.run_folders(out))
+    states = sorted(read_manifest(each)["status"] for each in layout.run_folders(out))
     assert states == ["failed", "interrupted"]
     failed = next(
         manifest
-        for each in store.run_folders(out)
-        if (manifest := store.read_manifest(each))["status"] == "failed"
+        for each in layout.run_folders(out)
+        if (manifest := read_manifest(each))["status"] == "failed"
     )
     assert failed["error"] == "ArithmeticError: lost my way"
     assert failed["resumed"] == 0

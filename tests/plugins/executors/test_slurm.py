@@ -15,7 +15,8 @@ import pytest
 from slurm_node import SlurmNode, slurm_node, why_not
 from twins import same_runs
 
-from zobench.records import run_folder as store
+from zobench.records import layout, standing
+from zobench.records.manifest import read_manifest
 
 REASON = why_not()
 pytestmark = [pytest.mark.lengthy, pytest.mark.skipif(bool(REASON), reason=REASON)]
@@ -74,11 +75,11 @@ def test_one_array_carries_a_suite_and_a_failure_cancels_nobody(
         capture_output=True,
         timeout=240,
     )
-    done = [each for each in store.run_folders(out) if store.is_done(each)]
+    done = [each for each in layout.run_folders(out) if standing.is_done(each)]
     assert len(done) == 4
-    for each in (*store.run_folders(out), *store.run_folders(tmp_path / "here")):
-        if not store.is_done(each):
-            (each / store.MANIFEST).unlink()
+    for each in (*layout.run_folders(out), *layout.run_folders(tmp_path / "here")):
+        if not standing.is_done(each):
+            (each / layout.MANIFEST).unlink()
     assert len(same_runs(tmp_path / "here", out)) == 4
 
 
@@ -108,8 +109,8 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
         os.kill(int(worker), signal.SIGKILL)
     _, told = begun.communicate(timeout=300)
     assert begun.returncode == 0, told
-    (run,) = store.run_folders(out)
-    assert store.read_manifest(run)["resumed"] >= 1
+    (run,) = layout.run_folders(out)
+    assert read_manifest(run)["resumed"] >= 1
     subprocess.run(
         suite_command(suite, tmp_path / "here", "--cpus-per-run", "1"), check=True, timeout=240
     )
@@ -127,7 +128,7 @@ def test_a_stop_cancels_the_array_and_saves_what_runs(
     _, told = begun.communicate(timeout=120)
     assert begun.returncode == 130, told
     wait_for(lambda: not jobs(node))
-    saved = [store.read_manifest(each)["status"] for each in store.run_folders(out)]
+    saved = [read_manifest(each)["status"] for each in layout.run_folders(out)]
     assert "interrupted" in saved
     assert set(saved) == {"interrupted"}
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tiny import SIZES, tiny_registry
+from zobench_plugins.paper.problem import Problem, Solved
 
 from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
 from zobench.registry.discovery import Registry
-from zobench.runs.shared_parts import Workshop
-from zobench.runs.solving import Problem, Solved
+from zobench.runs.shared_parts import SharedParts
 
 TRAIN, TEST = 120, 160
 
@@ -26,8 +26,8 @@ def config(**fields: Any) -> RunConfig:
 
 @contextmanager
 def problem_of(config: RunConfig, out: Path, registry: Registry) -> Iterator[Problem]:
-    with Workshop(registry, Silence()) as workshop:
-        yield Problem(config, out, workshop)
+    with SharedParts(registry, Silence()) as shared:
+        yield Problem(config, out, shared)
 
 
 def solve(tmp_path: Path, *methods: str, encoder: Any = None, **fields: Any) -> list[Solved]:

@@ -108,9 +108,9 @@ def test_the_biased_head_gives_up_on_what_contradicts_the_bias() -> None:
 
 def test_biasadv_lowers_the_biased_heads_confidence_and_books_the_way_back(tmp_path: Path) -> None:
     (solved,) = solve(tmp_path, "biasadv")
-    before, after = solved.answer.notes["confidence_of_biased_head"]
+    before, after = solved.result.notes["confidence_of_biased_head"]
     assert after < before - 0.02
-    optimize = solved.answer.ledger["optimize"]
+    optimize = solved.result.ledger["optimize"]
     assert optimize["backward"] == 10 * TRAIN
     assert optimize["queries"] == 10 * TRAIN * 3 + TRAIN
 
@@ -147,7 +147,7 @@ def wrong_shape(image: np.ndarray) -> np.ndarray:
 def test_the_sketcher_can_be_replaced(tmp_path: Path) -> None:
     with problem_of(config(), tmp_path, tiny_registry()) as problem:
         turned = problem.solve("sketch", {"sketcher": "test_methods:upside_down"})
-        assert turned.answer.ledger["setup"]["queries"] == TRAIN
+        assert turned.result.ledger["setup"]["queries"] == TRAIN
         for name, words in (
             ("test_methods:wrong_shape", "one value in"),
             ("test_methods:TRAIN", "no function"),

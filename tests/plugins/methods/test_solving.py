@@ -12,31 +12,29 @@ import torch
 from problems import TEST, TRAIN, config, problem_of, solve
 from tiny import TinyEncoder, tiny_registry
 from zobench_plugins.optimizers.random_search import RandomSearch, RandomSearchParameters
+from zobench_plugins.paper.problem import Problem
 
 from zobench.contracts.listener import Silence
 from zobench.contracts.method import MethodContext
 from zobench.contracts.optimizer import OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, PluginError, StoreError
-from zobench.records.stored_run import measure
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
-from zobench.runs.shared_parts import Workshop
-from zobench.runs.solving import Problem
+from zobench.runs.shared_parts import SharedParts
 
 
 def test_erm_is_the_first_row_of_a_run_and_dne_its_last(tmp_path: Path) -> None:
     erm, dne = solve(tmp_path, "erm", "dne:adam")
-    stored = measure(tmp_path / dne.answer.notes["run"])
-    assert stored.resamples is not None
+    stored = StoredRun(tmp_path / dne.result.notes["run"])
     for row, solved in ((0, erm), (-1, dne)):
-        for name in ("eo_n", "eo_p", "accuracy"):
-            assert np.array_equal(
-                solved.metrics()[name], np.abs(stored.resamples.metrics[name][row])
-            )
-    assert erm.answer.ledger["setup"]["queries"] == TRAIN
-    assert erm.answer.ledger["score"]["queries"] == TEST
-    assert dne.answer.ledger["optimize"]["queries"] == 200 - 200 % 30
+        for metric in stored.metrics:
+            expected = stored.values(metric, row=row)
+            assert np.array_equal(solved.values(metric), expected, equal_nan=True)
+    assert erm.result.ledger["setup"]["queries"] == TRAIN
+    assert erm.result.ledger["score"]["queries"] == TEST
+    assert dne.result.ledger["optimize"]["queries"] == 200 - 200 % 30
 
 
 def test_answers_are_kept_and_embeddings_shared_but_booked(tmp_path: Path) -> None:
@@ -45,11 +43,11 @@ def test_answers_are_kept_and_embeddings_shared_but_booked(tmp_path: Path) -> No
     first = solve(tmp_path, *methods, encoder=lambda request: encoder)
     assert sum(encoder.calls) == TRAIN + TEST
     for solved in first:
-        assert solved.answer.ledger["setup"]["queries"] == TRAIN
-        assert solved.answer.ledger["setup"]["requests"] == 3
+        assert solved.result.ledger["setup"]["queries"] == TRAIN
+        assert solved.result.ledger["setup"]["requests"] == 3
     again = solve(tmp_path, *methods, encoder=lambda request: encoder)
     assert sum(encoder.calls) == TRAIN + TEST
-    assert [each.answer for each in again] == [each.answer for each in first]
+    assert [each.result for each in again] == [each.result for each in first]
     solve(tmp_path, "erm", encoder=lambda request: encoder, budget=300)
     assert sum(encoder.calls) == TRAIN + TEST  # a budget is nothing to a method that has none
 
@@ -61,7 +59,7 @@ def test_an_encoder_is_loaded_once_for_many_problems(tmp_path: Path) -> None:
         made.append(TinyEncoder())
         return made[-1]
 
-    with Workshop(tiny_registry(encoder=make), Silence()) as workshop:
+    with SharedParts(tiny_registry(encoder=make), Silence()) as workshop:
         for seed in range(2):
             problem = Problem(config(seed=seed), tmp_path, workshop)
             problem.solve("erm")
@@ -86,7 +84,7 @@ def test_an_answer_is_not_taken_for_that_of_another_optimizer_or_penalty(tmp_pat
     for step, penalty in ((0.01, 0.01), (0.3, 0.01), (0.3, 0.5)):
         registry = tiny_registry(optimizer=mine(step))
         with problem_of(config(penalty=penalty), tmp_path, registry) as problem:
-            found.append(problem.solve("dne:mine").answer)
+            found.append(problem.solve("dne:mine").result)
     assert len({each.notes["run"] for each in found}) == 3
     assert len({each.scores for each in found}) >= 2
 
@@ -121,12 +119,12 @@ def test_what_a_method_asks_is_booked_and_shared_arrays_cannot_be_spoilt(tmp_pat
                 clean -= 1
             context.embed_train(context.train.pixels[::-1])
             context.embed(context.train.batch(slice(0, 7)))
-            return context.answer(context.embed_test()[:, 0])
+            return context.result(context.embed_test()[:, 0])
 
     offers: dict[Any, Any] = dict(tiny_registry().offers)
     offers["methods"] = {"asking": Offer("asking", Plugin(Asking, "test"), "tests")}
     with problem_of(config(), tmp_path, Registry(offers)) as problem:
-        ledger = problem.solve("asking").answer.ledger
+        ledger = problem.solve("asking").result.ledger
     assert ledger["setup"]["queries"] == TRAIN
     assert ledger["optimize"]["queries"] == TRAIN + 7
     assert ledger["score"]["queries"] == TEST
@@ -141,13 +139,13 @@ def test_a_damaged_answer_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:
-    from zobench.records import run_folder as store
 
     with problem_of(config(), tmp_path, tiny_registry()) as problem:
         own = problem.solve("dne:adam")
-        folder = tmp_path / own.answer.notes["run"]
-        noise = store.read_snapshot(folder, store.snapshot_queries(folder)[-1])[0].numpy()
-        assert problem.carry(noise, "noise of spots").answer.scores == own.answer.scores
+        folder = tmp_path / own.result.notes["run"]
+        run = StoredRun(folder)
+        noise = run.edit(run.snapshots[-1])[0].numpy()
+        assert problem.carry(noise, "noise of spots").result.scores == own.result.scores
         with pytest.raises(ConfigError, match="4 x 4 pixels"):
             problem.carry(torch.zeros(4, 4).numpy(), "noise of nobody")
 

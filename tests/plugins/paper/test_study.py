@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from zobench_plugins.paper.presets import FULL, QUICK
+from zobench_plugins.paper.study import Study
+from zobench_plugins.paper.table import arrange, markdown
 
 from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
-from zobench.paper.presets import FULL, QUICK
-from zobench.paper.study import Study, entries
-from zobench.paper.table import arrange, markdown
 from zobench.registry.discovery import load_registry
-from zobench.runs.shared_parts import Workshop
+from zobench.runs.shared_parts import SharedParts
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
@@ -98,12 +98,12 @@ def test_an_infinite_ratio_is_said_to_be_infinite(tmp_path: Path) -> None:
     solved = found.solve(["erm"], found.problems(["edema"]))
     answers = []
     for each in solved:
-        calls = np.where(each.test["sensitive"] == 1, 1.0, -1.0)  # a group without positive calls
-        answers.append(replace(each, answer=replace(each.answer, scores=tuple(calls.tolist()))))
-    (entry,) = entries(answers)
+        calls = np.where(each.test.sensitive == 1, 1.0, -1.0)  # a group without positive calls
+        answers.append(replace(each, result=replace(each.result, scores=tuple(calls.tolist()))))
+    (entry,) = found.entries(answers)
     assert entry.metrics["di_gap"].value == np.inf
     assert entry.metrics["eo_p"].value == 100
-    (block,) = arrange([entry])
+    (block,) = arrange([entry], found.columns)
     assert "| ∞ [" in markdown([block]).replace("**", "").replace("<u>", "").replace("</u>", "")
 
 
@@ -151,7 +151,7 @@ def study(tmp_path: Path, **changes: object) -> Study:
         overrides={"split": {"train": 60, "test_per_cell": 20}},
     )
     preset = replace(QUICK, seeds=2, **changes)
-    return Study(preset, base, tmp_path, Workshop(load_registry(), Silence()))
+    return Study(preset, base, tmp_path, SharedParts(load_registry(), Silence()))
 
 
 def test_a_larger_r_costs_more_and_ten_is_the_tables_own(tmp_path: Path) -> None:
@@ -177,12 +177,13 @@ def test_means_and_universality(tmp_path: Path) -> None:
     found = study(tmp_path, diseases=("edema", "pneumonia"), methods=("erm", "dne:adam"))
     problems = found.problems()
     solved = found.solve(["erm"], problems)
-    (edema, pneumonia) = entries(solved)
-    values = [each.metrics()["accuracy"][0] for each in solved if each.config.disease == "edema"]
+    (edema, pneumonia) = found.entries(solved)
+    accuracy = next(each for each in found.columns if each.name == "accuracy")
+    values = [each.values(accuracy)[0] for each in solved if each.config.disease == "edema"]
     assert edema.metrics["accuracy"].value == pytest.approx(np.mean(values))
     assert (edema.seeds, pneumonia.disease) == (2, "pneumonia")
     matrix = {(each.method, each.disease): each for each in found.universality(problems)}
-    own = entries(found.solve(["dne:adam"], problems))
+    own = found.entries(found.solve(["dne:adam"], problems))
     for each in own:
         carried = matrix[f"noise of {each.disease}", each.disease]
         assert carried.metrics["eo_p"].value == each.metrics["eo_p"].value

@@ -11,19 +11,22 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from zobench_plugins.paper.published import METHODS, PUBLISHED
+from zobench_plugins.paper.study import Entry, table_columns
+from zobench_plugins.paper.table import Block, arrange, as_csv, latex, markdown, page, rich_tables
 
 from zobench.measures.interval import Interval
-from zobench.paper.published import METHODS, PUBLISHED
-from zobench.paper.study import SHOWN, Entry
-from zobench.paper.table import Block, arrange, as_csv, latex, markdown, page, rich_tables
+from zobench.registry.discovery import load_registry
+
+COLUMNS = table_columns(load_registry())
 
 HOSTILE = "dne:<b>&_x|{^~\\}"
 
 
 def entry(method: str, disease: str, *values: float) -> Entry:
     metrics = {
-        name: Interval(value, value - 2, value + 3, 3)
-        for name, value in zip(SHOWN, values, strict=True)
+        metric.name: Interval(value, value - 2, value + 3, 3)
+        for metric, value in zip(COLUMNS, values, strict=True)
     }
     queries = {"setup": 320.0, "optimize": 3200.0 if ":" in method else 0.0, "score": 320.0}
     return Entry(method, disease, metrics, queries, 3)
@@ -37,7 +40,8 @@ def blocks() -> list[Block]:
             entry("dne:adam", "edema", 10.0, 30.0, 21.0, 24.0, 74.0),
             entry(HOSTILE, "edema", 20.04, 12.0, 22.0, 23.0, 76.0),
             entry("erm", "pneumonia", 1.0, 2.0, 3.0, 4.0, 5.0),
-        ]
+        ],
+        COLUMNS,
     )
 
 
@@ -59,7 +63,7 @@ def test_published_numbers_stand_beside_those_they_belong_to(blocks: list[Block]
 
 def test_csv_has_every_number_once(blocks: list[Block]) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(blocks))))
-    assert len(rows) == 4 * len(SHOWN)
+    assert len(rows) == 4 * len(COLUMNS)
     assert {(row["disease"], row["method"]) for row in rows} >= {("edema", HOSTILE)}
     first = rows[0]
     assert (first["metric"], float(first["value"]), first["published"]) == ("eo_n", 40.0, "42.0")

@@ -19,8 +19,9 @@ from moto.server import ThreadedMotoServer
 from twins import same_runs
 
 from zobench.errors import ConfigError, StoreError
-from zobench.records import run_folder as store
-from zobench.records.urls import copies as places
+from zobench.records import layout, standing
+from zobench.records.manifest import read_manifest
+from zobench.records.urls import copies
 
 pytestmark = pytest.mark.lengthy
 
@@ -96,7 +97,7 @@ def test_machines_that_share_only_a_bucket_share_a_suite(
     assert "running" not in second.stderr
 
     machine("three", "suite", suite, "--out", "runs", "--cpus-per-run", "1")
-    assert len(same_runs(tmp_path / "three" / "runs", places.fetch(URL))) == 4
+    assert len(same_runs(tmp_path / "three" / "runs", copies.fetch(URL))) == 4
 
     listed = machine("four", "show", URL, "--json")
     assert len(json.loads(listed.stdout)) == 4
@@ -153,7 +154,7 @@ def test_a_torn_upload_is_no_run_and_the_next_one_completes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", "runs")
-    (run,) = store.run_folders(tmp_path / "one" / "runs")
+    (run,) = layout.run_folders(tmp_path / "one" / "runs")
     whole = s3fs.S3FileSystem._put_file
     left = 3
 
@@ -168,12 +169,12 @@ def test_a_torn_upload_is_no_run_and_the_next_one_completes_it(
     with monkeypatch.context() as patch:
         patch.setattr(s3fs.S3FileSystem, "_put_file", torn)
         with pytest.raises(StoreError, match="the line is dead"):
-            places.publish_run(run, URL)
+            copies.publish_run(run, URL)
     assert bucket.find("bench/runs")
-    assert store.run_folders(places.fetch(URL)) == []
+    assert layout.run_folders(copies.fetch(URL)) == []
 
-    places.publish_run(run, URL)
-    (copy,) = store.run_folders(places.fetch(URL))
+    copies.publish_run(run, URL)
+    (copy,) = layout.run_folders(copies.fetch(URL))
     same_runs(run.parent, copy.parent)
 
 
@@ -181,12 +182,12 @@ def test_who_publishes_second_yields(
     machine: Machine, suite_file: Write, bucket: s3fs.S3FileSystem, tmp_path: Path
 ) -> None:
     machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", "runs")
-    (run,) = store.run_folders(tmp_path / "one" / "runs")
-    places.publish_run(run, URL)
+    (run,) = layout.run_folders(tmp_path / "one" / "runs")
+    copies.publish_run(run, URL)
     before = bucket.find("bench/runs", detail=True)
     timing = (run / "timing.jsonl").read_text()
     (run / "timing.jsonl").write_text("{}\n")
-    places.publish_run(run, URL)
+    copies.publish_run(run, URL)
     bucket.invalidate_cache()
     assert bucket.find("bench/runs", detail=True) == before
     assert (run / "timing.jsonl").read_text() == timing
@@ -196,16 +197,16 @@ def test_a_copy_follows_what_is_there(
     machine: Machine, suite_file: Write, bucket: s3fs.S3FileSystem, tmp_path: Path
 ) -> None:
     machine("one", "suite", str(suite_file('"random"')), "--out", "runs")
-    one, other = store.run_folders(tmp_path / "one" / "runs")
-    places.publish_run(one, URL)
-    places.publish_run(other, URL)
-    copies = store.run_folders(places.fetch(URL))
-    assert [each.name for each in copies] == [one.name, other.name]
-    before = (copies[0] / store.TRACE).stat().st_mtime_ns
+    one, other = layout.run_folders(tmp_path / "one" / "runs")
+    copies.publish_run(one, URL)
+    copies.publish_run(other, URL)
+    found = layout.run_folders(copies.fetch(URL))
+    assert [each.name for each in found] == [one.name, other.name]
+    before = (found[0] / layout.TRACE).stat().st_mtime_ns
     bucket.rm(f"bench/runs/{other.name}", recursive=True)
-    copies = store.run_folders(places.fetch(URL))
-    assert [each.name for each in copies] == [one.name]
-    assert (copies[0] / store.TRACE).stat().st_mtime_ns == before  # not downloaded again
+    found = layout.run_folders(copies.fetch(URL))
+    assert [each.name for each in found] == [one.name]
+    assert (found[0] / layout.TRACE).stat().st_mtime_ns == before  # not downloaded again
 
 
 def test_a_place_that_holds_nothing_is_called_by_its_url(
@@ -223,7 +224,7 @@ def test_any_filesystem_will_do(machine: Machine, suite_file: Write, tmp_path: P
     found = machine("one", "suite", str(suite_file('"random"', seeds="1")), "--out", url)
     assert found.returncode == 0, found.stderr
     (end,) = (tmp_path / "shelf").glob("*/*")
-    assert store.is_done(end)
+    assert standing.is_done(end)
     assert json.loads(machine("two", "show", url, "--json").stdout)
 
 
@@ -236,7 +237,7 @@ def test_any_filesystem_will_do(machine: Machine, suite_file: Write, tmp_path: P
 )
 def test_a_filesystem_that_is_not_installed_is_named(url: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        places.fetch(url)
+        copies.fetch(url)
 
 
 def test_what_could_not_be_published_is_published_by_the_next_call(
@@ -244,19 +245,19 @@ def test_what_could_not_be_published_is_published_by_the_next_call(
 ) -> None:
     words = ("suite", str(suite_file('"random"', seeds="1")), "--out")
     machine("two", *words, "runs")
-    (twin,) = store.run_folders(tmp_path / "two" / "runs")
+    (twin,) = layout.run_folders(tmp_path / "two" / "runs")
     obstacle = tmp_path / "shelf" / twin.name
     obstacle.parent.mkdir()
     obstacle.write_text("a file where a folder should be")
     torn = machine("one", *words, obstacle.parent.as_uri())
     assert torn.returncode in (1, 3), torn.stderr
     (run,) = (tmp_path / "one").glob(f"cache/places/*/shelf/{twin.name}")
-    before = store.read_manifest(run)
+    before = read_manifest(run)
     obstacle.unlink()
     again = machine("one", *words, obstacle.parent.as_uri())
     assert again.returncode == 0, again.stderr
     (end,) = obstacle.iterdir()
-    assert store.read_manifest(end) == before  # it was not computed again
+    assert read_manifest(end) == before  # it was not computed again
 
 
 def test_a_server_that_is_not_there_is_told(

@@ -15,10 +15,10 @@ from twins import same_runs
 
 import zobench
 from zobench.errors import ConfigError, StoreError
-from zobench.files import files
-from zobench.records import run_folder as store
-from zobench.records.urls import copies as places
-from zobench.records.urls import states
+from zobench.files.tensor_files import read_tensors
+from zobench.records import layout, standing
+from zobench.records.manifest import read_manifest
+from zobench.records.urls import copies, states
 from zobench.suite.attempts import attempt
 
 
@@ -40,7 +40,7 @@ def publishes_before(
 
     def between(*words: Any, **more: Any) -> Any:
         if others:
-            places.publish_run(others.pop(), shelf.as_uri())
+            copies.publish_run(others.pop(), shelf.as_uri())
         return whole(*words, **more)
 
     monkeypatch.setattr(owner, name, between)
@@ -51,7 +51,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in places.KEPT_HERE
+        if path.is_file() and path.name not in copies.KEPT_HERE
     }
 
 
@@ -59,23 +59,23 @@ def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = (tmp_path / "shelf").as_uri()
-    wanted = replace(job(tmp_path), url=url, folder=places.local_folder(url) / "one")
+    wanted = replace(job(tmp_path), url=url, folder=copies.local_copy(url) / "one")
     interrupted(wanted, 100)
-    assert not store.is_run(tmp_path / "shelf" / "one")
+    assert not layout.is_run(tmp_path / "shelf" / "one")
     (state,) = (tmp_path / "shelf" / "one").glob("unfinished-*")
-    assert store.read_manifest(state)["status"] == "interrupted"
+    assert read_manifest(state)["status"] == "interrupted"
 
     with monkeypatch.context() as patch:
         patch.setattr(states, "upload", unreachable)
         assert "the line is dead" in attempt(wanted).error
-    assert store.is_done(wanted.folder)
+    assert standing.is_done(wanted.folder)
     assert not wanted.done
-    places.fetch(url)
-    assert store.is_done(wanted.folder)
+    copies.fetch(url)
+    assert standing.is_done(wanted.folder)
     assert attempt(wanted).state == "done"
     assert wanted.done
     (end,) = (tmp_path / "shelf" / "one").iterdir()
-    assert store.is_done(end)
+    assert standing.is_done(end)
 
 
 def test_a_further_run_at_a_url_is_not_replaced(
@@ -85,29 +85,29 @@ def test_a_further_run_at_a_url_is_not_replaced(
     interrupted(wanted, 100)
     shutil.copytree(wanted.folder, tmp_path / "early" / "one")
     interrupted(wanted, 300)
-    places.publish_run(wanted.folder, shelf.as_uri())
+    copies.publish_run(wanted.folder, shelf.as_uri())
     before, early = files_in(shelf), tmp_path / "early" / "one"
-    places.publish_run(early, shelf.as_uri())
+    copies.publish_run(early, shelf.as_uri())
     assert files_in(shelf) == before
-    assert store.rank(early) == store.rank(wanted.folder)  # and takes that one
+    assert standing.rank(early) == standing.rank(wanted.folder)  # and takes that one
 
 
 def test_what_could_not_be_published_is_not_lost_to_what_is_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = (tmp_path / "shelf").as_uri()
-    wanted = replace(job(tmp_path), url=url, folder=places.local_folder(url) / "one")
+    wanted = replace(job(tmp_path), url=url, folder=copies.local_copy(url) / "one")
     interrupted(wanted, 100)
     with monkeypatch.context() as patch:
         patch.setattr(states, "upload", unreachable)
         told = StopAfter(300)
         assert "the line is dead" in attempt(wanted, told, told.stop).error
-    places.fetch(url)
-    assert store.rank(wanted.folder)[2] >= 300
-    with places.published_run(f"{url}/one") as folder:  # zobench resume
-        assert store.rank(folder)[2] >= 300
+    copies.fetch(url)
+    assert standing.rank(wanted.folder)[2] >= 300
+    with copies.published_run(f"{url}/one") as folder:  # zobench resume
+        assert standing.rank(folder)[2] >= 300
     (state,) = (tmp_path / "shelf" / "one").iterdir()
-    assert store.rank(state)[2] >= 300
+    assert standing.rank(state)[2] >= 300
 
 
 def test_a_manifest_whose_upload_was_torn_is_not_seen(
@@ -118,10 +118,10 @@ def test_a_manifest_whose_upload_was_torn_is_not_seen(
     with monkeypatch.context() as patch:
         patch.setattr(LocalFileSystem, "mv", unreachable)
         with pytest.raises(StoreError, match="the line is dead"):
-            places.publish_run(wanted.folder, shelf.as_uri())
-    assert store.run_folders(places.fetch(shelf.as_uri())) == []
-    places.publish_run(wanted.folder, shelf.as_uri())
-    same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
+            copies.publish_run(wanted.folder, shelf.as_uri())
+    assert layout.run_folders(copies.fetch(shelf.as_uri())) == []
+    copies.publish_run(wanted.folder, shelf.as_uri())
+    same_runs(wanted.folder.parent, copies.fetch(shelf.as_uri()))
     assert not list(shelf.rglob("*.part"))
 
 
@@ -133,18 +133,18 @@ def test_what_two_publish_as_the_end_is_not_mixed(
         assert attempt(each).state == "done"
     wholes = [files_in(each.folder) for each in (first, second)]
     publishes_before(monkeypatch, LocalFileSystem, "put", first.folder, shelf)
-    places.publish_run(second.folder, shelf.as_uri())
-    read = files_in(places.fetch(shelf.as_uri()) / "one")
+    copies.publish_run(second.folder, shelf.as_uri())
+    read = files_in(copies.fetch(shelf.as_uri()) / "one")
     assert read in wholes
     assert files_in(second.folder) == read
-    assert places.is_published(second.folder)
+    assert copies.is_published(second.folder)
 
 
 def test_who_ends_second_takes_what_is_there(tmp_path: Path) -> None:
     first, second, shelf = job(tmp_path), job(tmp_path, "second"), tmp_path / "shelf"
     for each in (first, second):
         assert attempt(each).state == "done"
-        places.publish_run(each.folder, shelf.as_uri())
+        copies.publish_run(each.folder, shelf.as_uri())
     assert len(list(shelf.glob("one/done-*"))) == 1
     assert files_in(second.folder) == files_in(first.folder)
 
@@ -153,27 +153,27 @@ def test_a_run_folder_that_somebody_copied_there_is_read(tmp_path: Path) -> None
     wanted, shelf = job(tmp_path), tmp_path / "shelf"
     interrupted(wanted, 100)
     shutil.copytree(wanted.folder, shelf / "one")
-    copy = places.fetch(shelf.as_uri()) / "one"
-    assert store.rank(copy) == store.rank(wanted.folder)
+    copy = copies.fetch(shelf.as_uri()) / "one"
+    assert standing.rank(copy) == standing.rank(wanted.folder)
     interrupted(wanted, 300)
-    places.publish_run(wanted.folder, shelf.as_uri())
-    places.fetch(shelf.as_uri())
-    assert store.rank(copy) == store.rank(wanted.folder)
+    copies.publish_run(wanted.folder, shelf.as_uri())
+    copies.fetch(shelf.as_uri())
+    assert standing.rank(copy) == standing.rank(wanted.folder)
     assert attempt(wanted).state == "done"
     shutil.rmtree(shelf)
     shutil.copytree(wanted.folder, shelf / "one")
-    assert store.is_done(places.fetch(shelf.as_uri()) / "one")
-    places.publish_run(wanted.folder, shelf.as_uri())
+    assert standing.is_done(copies.fetch(shelf.as_uri()) / "one")
+    copies.publish_run(wanted.folder, shelf.as_uri())
     assert not list(shelf.glob("one/done-*"))
 
 
 def test_a_run_that_was_deleted_does_not_come_back(tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
-    folder = places.local_folder(shelf.as_uri()) / "one"
+    folder = copies.local_copy(shelf.as_uri()) / "one"
     wanted = replace(job(tmp_path), url=shelf.as_uri(), folder=folder)
     assert attempt(wanted).state == "done"
     shutil.rmtree(shelf / "one")
-    places.fetch_run(shelf.as_uri(), folder)
+    copies.fetch_run(shelf.as_uri(), folder)
     assert not folder.exists()
 
 
@@ -182,11 +182,11 @@ def test_a_state_that_is_replaced_while_it_is_read_is_looked_for_again(
 ) -> None:
     wanted, shelf = job(tmp_path), tmp_path / "shelf"
     interrupted(wanted, 100)
-    places.publish_run(wanted.folder, shelf.as_uri())
+    copies.publish_run(wanted.folder, shelf.as_uri())
     assert attempt(wanted).state == "done"
     publishes_before(monkeypatch, LocalFileSystem, "get", wanted.folder, shelf)
-    (copy,) = store.run_folders(places.fetch(shelf.as_uri()))
-    assert store.is_done(copy)
+    (copy,) = layout.run_folders(copies.fetch(shelf.as_uri()))
+    assert standing.is_done(copy)
 
 
 def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
@@ -196,8 +196,8 @@ def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
     assert attempt(wanted).state == "done"
     interrupted(late, 300)
     publishes_before(monkeypatch, states, "upload", wanted.folder, shelf)
-    places.publish_run(late.folder, shelf.as_uri())
-    same_runs(wanted.folder.parent, places.fetch(shelf.as_uri()))
+    copies.publish_run(late.folder, shelf.as_uri())
+    same_runs(wanted.folder.parent, copies.fetch(shelf.as_uri()))
     assert files_in(late.folder) == files_in(wanted.folder)
 
 
@@ -205,18 +205,18 @@ def test_a_further_state_takes_the_place_of_those_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted, shelf = job(tmp_path), tmp_path / "shelf"
-    torn = shelf / "one" / "unfinished-0-50-abcd" / store.TRACE
+    torn = shelf / "one" / "unfinished-0-50-abcd" / layout.TRACE
     torn.parent.mkdir(parents=True)
     torn.write_text("")  # another is uploading it
     for queries in (100, 300):
         interrupted(wanted, queries)
-        places.publish_run(wanted.folder, shelf.as_uri())
+        copies.publish_run(wanted.folder, shelf.as_uri())
     assert len(list(shelf.glob("one/unfinished-*/manifest.json"))) == 1
     assert torn.exists()
-    (copy,) = store.run_folders(places.fetch(shelf.as_uri()))
-    assert files.read_tensors(copy / store.CHECKPOINT)[1]["counts"]["queries"] >= 300
+    (copy,) = layout.run_folders(copies.fetch(shelf.as_uri()))
+    assert read_tensors(copy / layout.CHECKPOINT)[1]["counts"]["queries"] >= 300
     assert attempt(wanted).state == "done"
-    places.publish_run(wanted.folder, shelf.as_uri())
+    copies.publish_run(wanted.folder, shelf.as_uri())
     assert not list(shelf.glob("one/unfinished-*"))
 
 
@@ -231,7 +231,7 @@ def test_a_further_state_takes_the_place_of_those_before_it(
 )
 def test_a_secret_in_a_url_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds a password, a token or a query") as caught:
-        places.fetch(url)
+        copies.fetch(url)
     assert "hunter2" not in str(caught.value)
     assert not [
         path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()
@@ -240,13 +240,13 @@ def test_a_secret_in_a_url_is_refused(url: str, tmp_path: Path) -> None:
 
 def test_what_is_no_url_is_told() -> None:
     with pytest.raises(ConfigError, match="s3://\\[bench is no URL"):
-        places.fetch("s3://[bench")
+        copies.fetch("s3://[bench")
 
 
 def test_python_reads_and_writes_runs_at_urls(tmp_path: Path) -> None:
     url = (tmp_path / "shelf").as_uri()
     result = zobench.run(config("random"), out=url, registry=tiny_registry())
     (state,) = (tmp_path / "shelf" / result.run_id).glob("done-*")
-    assert store.is_run(state)
+    assert layout.is_run(state)
     assert zobench.show(f"{url}/{result.run_id}").scores == result.scores
     assert zobench.resume(f"{url}/{result.run_id}", registry=tiny_registry()).status == "done"

@@ -1,4 +1,4 @@
-"""Filesystems at URLs, through fsspec; their faults become errors of ours."""
+"""Filesystems at URLs, through fsspec; their errors become :class:`~zobench.errors.StoreError`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""States of a run at a URL: its end, or those in which it was left.
+"""The states of a run at a URL: its end, or the checkpoints at which processes left it.
 
 Each state lies in a folder of its own below the run's, whose name tells how far it is, so that machines
 that know nothing of each other, and one that stops late and was thought dead, cannot mix what they
@@ -20,17 +20,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zobench.files import files
-from zobench.records import run_folder as store
+from zobench.files.atomic import DRAFT, disk_errors
+from zobench.records import layout, standing
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 END, UNFINISHED = "done-", "unfinished-"
 """Begin the names of folders with states."""
-
-DRAFT = ".part"
-"""Ends the names of files that are being written."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,13 @@ class State:
 
     @property
     def mark(self) -> str:
-        """Changes whenever the manifest does, as far as the filesystem tells without reading it."""
-        text = json.dumps(dict(self.files[store.MANIFEST]), sort_keys=True, default=str)
+        """A digest that changes with the manifest, as far as the filesystem tells without reading it."""
+        text = json.dumps(dict(self.files[layout.MANIFEST]), sort_keys=True, default=str)
         return hashlib.blake2b(f"{self.root} {text}".encode(), digest_size=16).hexdigest()
 
     @cached_property
-    def rank(self) -> store.Rank:
-        """How far it is, by its folder's name, or by its manifest if that tells nothing."""
+    def rank(self) -> standing.Rank:
+        """How far the run is, by its folder's name, or by its manifest if the name tells nothing."""
         name = self.root.rpartition("/")[2]
         if found := re.fullmatch(rf"{UNFINISHED}(\d+)-(\d+)-\w+", name):
             return False, int(found[1]), int(found[2])
@@ -63,7 +60,7 @@ class State:
 
     def _says_done(self) -> bool:
         try:
-            manifest = json.loads(self.system.cat_file(f"{self.root}/{store.MANIFEST}"))
+            manifest = json.loads(self.system.cat_file(f"{self.root}/{layout.MANIFEST}"))
         except ValueError:
             return False
         return isinstance(manifest, dict) and manifest.get("status") == "done"
@@ -72,7 +69,7 @@ class State:
         """Copies it into a local folder that is not there yet."""
         names = [name for name in self.files if not name.endswith(DRAFT)]
         targets = [folder / name for name in names]
-        with files.disk_errors(folder):
+        with disk_errors(folder):
             for target in targets:
                 target.parent.mkdir(parents=True, exist_ok=True)
         self.system.get([f"{self.root}/{name}" for name in names], [*map(str, targets)])
@@ -87,7 +84,7 @@ def furthest(system: AbstractFileSystem, root: str, names: Mapping[str, Any]) ->
         names: Files in that folder, with what the filesystem says of each.
     """
     found = []
-    if store.MANIFEST in names:
+    if layout.MANIFEST in names:
         plain = {name: note for name, note in names.items() if not _folder(name)}
         found.append(State(system, root, plain))
     for folder in _whole(names):
@@ -121,7 +118,7 @@ def upload(
     Returns:
         The state's folder.
     """
-    done, scored, queries = store.rank(folder)
+    done, scored, queries = standing.rank(folder)
     token = secrets.token_hex(4)
     target = f"{root}/{END}{token}" if done else f"{root}/{UNFINISHED}{scored}-{queries}-{token}"
     mine = [
@@ -129,17 +126,17 @@ def upload(
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in left and path.suffix != DRAFT
     ]
-    mine.remove(store.MANIFEST)
+    mine.remove(layout.MANIFEST)
     system.put([str(folder / name) for name in mine], [f"{target}/{name}" for name in mine])
-    draft = f"{target}/{store.MANIFEST}{DRAFT}"
-    system.put_file(str(folder / store.MANIFEST), draft)
-    system.mv(draft, f"{target}/{store.MANIFEST}")
+    draft = f"{target}/{layout.MANIFEST}{DRAFT}"
+    system.put_file(str(folder / layout.MANIFEST), draft)
+    system.mv(draft, f"{target}/{layout.MANIFEST}")
     whole = _whole(names)
     torn = {_folder(name) for name in names} - {"", *whole} if done else set()
     for state in (*whole, *sorted(torn)):
         with suppress(OSError):  # another removes it, or goes on with it; it does no harm
             if state in whole:
-                system.rm(f"{root}/{state}/{store.MANIFEST}")
+                system.rm(f"{root}/{state}/{layout.MANIFEST}")
             system.rm(f"{root}/{state}", recursive=True)
     return target
 
@@ -149,11 +146,11 @@ def _whole(names: Mapping[str, Any]) -> list[str]:
     return sorted(
         folder
         for name in names
-        if (folder := _folder(name)) and name == f"{folder}/{store.MANIFEST}"
+        if (folder := _folder(name)) and name == f"{folder}/{layout.MANIFEST}"
     )
 
 
 def _folder(name: str) -> str:
-    """That of the state which a file belongs to; empty if it lies as on a disk."""
+    """The folder of the state that a file belongs to; empty if the run lies as on a disk."""
     folder = name.partition("/")[0]
     return folder if folder.startswith((END, UNFINISHED)) else ""

@@ -6,15 +6,8 @@ films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not m
 
 from __future__ import annotations
 
-from zobench.contracts.dataset import (
-    DatasetRequest,
-    DatasetSpec,
-    Pixels,
-    Progress,
-    Records,
-    Rows,
-    silent,
-)
+from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import DatasetError
 
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
@@ -69,7 +62,7 @@ class CheXpertDataset:
             folder, self._paths, request.size, lambda row: str(self._paths[row])
         )
 
-    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+    def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Films, decoded the first time that they are asked for.
 
         Raises:

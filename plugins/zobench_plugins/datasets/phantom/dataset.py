@@ -14,15 +14,8 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from zobench.contracts.dataset import (
-    DatasetRequest,
-    DatasetSpec,
-    Pixels,
-    Progress,
-    Records,
-    Rows,
-    silent,
-)
+from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError
 
@@ -91,7 +84,7 @@ class PhantomDataset:
         )
         self._folder = request.cache / f"phantom-{digest}"
 
-    def pixels(self, rows: Rows, progress: Progress = silent) -> Pixels:
+    def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Renders what the cache lacks, on all cores, and reads the rest from it."""
         with closing(FilmCache(self._folder, SIZE)) as cache:
             todo = cache.missing(rows)

@@ -1,0 +1,33 @@
+"""How often the disease classifier is right: on all images, and in the worst cell of (y, a)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zobench.contracts.metric import GroupCounts, Metric
+from zobench.measures.group_rates import Floats, accuracy
+
+
+def _worst_cell(counts: GroupCounts) -> Floats:
+    rate = counts.rate
+    right = np.concatenate([1.0 - rate[:, 0], rate[:, 1]], axis=1)
+    return np.asarray(100.0 * right.min(1))
+
+
+ACCURACY = Metric(
+    name="accuracy",
+    heading="accuracy",
+    latex="Acc",
+    summary="P(yhat = y)",
+    higher_is_better=True,
+    from_counts=accuracy,
+)
+WORST_GROUP = Metric(
+    name="worst_group",
+    heading="worst group",
+    latex="Worst",
+    summary="lowest accuracy among the four cells of (y, a)",
+    higher_is_better=True,
+    in_tables=False,
+    from_counts=_worst_cell,
+)

@@ -1,0 +1,355 @@
+"""Carries out methods on one problem, and keeps their results: one small file a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.config import RunConfig, config_from_json
+from zobench.contracts.dataset import Pixels
+from zobench.contracts.encoder import EncoderSpec
+from zobench.contracts.head import HeadProtocol
+from zobench.contracts.listener import Listener, ReportProgress
+from zobench.contracts.method import Method, MethodResult
+from zobench.contracts.metric import Metric, Predictions
+from zobench.contracts.purpose import Purpose
+from zobench.contracts.random_streams import generator
+from zobench.errors import ConfigError, PluginError, StoreError
+from zobench.files.json_files import Json, read_json, write_json
+from zobench.measures.group_rates import compute
+from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
+from zobench.oracle.ledger import Counts, Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
+from zobench.problem.heads import fit_head
+from zobench.problem.images import Images, load_images
+from zobench.records.identity import identity, problem_identity
+from zobench.records.layout import SCHEMA
+from zobench.records.standing import is_done
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import distribution_version
+from zobench.runs.lifecycle import carry_out, slug
+from zobench.runs.pictures import healthy_films
+from zobench.runs.provenance import new_manifest
+from zobench.runs.result_cache import digest
+from zobench.runs.shared_parts import SharedParts
+from zobench.suite.planning import place
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FOLDER = "methods"
+OPTIMIZER = "optimizer"
+"""The argument of a method that runs an optimizer."""
+IRRELEVANT = ("optimizer", "space", "box", "budget", "batch_size", "penalty", "snapshots")
+"""Fields of a config that a method without an optimizer does not look at."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The result of a method with the labels of the test images.
+
+    Attributes:
+        method: The method as named.
+        config: The request for the problem.
+        result: Scores, ledger and notes of the method.
+        test: Labels of the test images.
+    """
+
+    method: str
+    config: RunConfig
+    result: MethodResult
+    test: ScoredImages
+
+    def values(self, metric: Metric, replicates: int | None = None) -> NDArray[np.float64]:
+        """A metric ``(R + 1,)`` with its sign: on the test patients, then on R resamples of them."""
+        count = self.config.replicates if replicates is None else replicates
+        weights = bootstrap_weights(self.test, self.config.seed, count)
+        scores = np.asarray(self.result.scores)
+        predictions = Predictions(scores, self.test.label, self.test.sensitive)
+        return compute(metric, predictions, weights)
+
+
+@dataclass
+class KnownEmbeddings:
+    """Embeddings of unedited images, computed once and booked to every method that asks."""
+
+    known: dict[int, tuple[NDArray[np.float32], Counts]] = field(default_factory=dict)
+
+    def embed(
+        self, encoder: MeteredEncoder, images: Images, purpose: Purpose, progress: ReportProgress
+    ) -> NDArray[np.float32]:
+        """Embeddings ``(n, D)``."""
+        key = id(images.pixels)
+        if key not in self.known:
+            apart = encoder.apart()
+            embeddings = embed_images(apart, images, purpose, progress=progress)
+            embeddings.setflags(write=False)  # the next method sees the same array
+            self.known[key] = embeddings, apart.ledger.of(purpose)
+        embeddings, counts = self.known[key]
+        encoder.ledger.add(purpose, counts)
+        return embeddings
+
+
+@dataclass(frozen=True)
+class Context:
+    """A problem, as a method sees it: see :class:`zobench.contracts.method.MethodContext`.
+
+    Attributes:
+        train: Training images with disease and sensitive attribute.
+        test_pixels: The test images ``(n, C, H, W)`` uint8.
+        metered: The frozen encoder, whose ledger is the method's own.
+        protocol: How linear heads are trained.
+        seed: Seed of the run.
+        argument: The text after the colon of the method's name.
+        optimizing: Runs an optimizer on the problem.
+        known: Embeddings that other methods have asked for.
+        progress: Told of images embedded.
+    """
+
+    train: Images
+    test_pixels: Pixels
+    metered: MeteredEncoder
+    protocol: HeadProtocol
+    seed: int
+    argument: str
+    optimizing: Callable[[str], MethodResult]
+    known: KnownEmbeddings
+    progress: ReportProgress
+
+    def rng(self) -> np.random.Generator:
+        """The stream from which heads draw; the same for all methods."""
+        return generator(self.seed, "heads")
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder's spec; ``differentiable`` tells a white box."""
+        return self.metered.spec
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings ``(n, D)`` of images ``(n, C, H, W)`` in [0, 1], for training."""
+        return self.metered.embed(images, Purpose.OPTIMIZE).cpu()
+
+    def gradient(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+        """Gradient, shaped like ``images``, of a loss of their embeddings ``(n, D)``."""
+        variable = images.detach().clone().requires_grad_()
+        embeddings = self.metered.embed_with_gradient(variable, Purpose.OPTIMIZE).cpu()
+        return self.metered.backward(loss(embeddings), variable)
+
+    def embed_train(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
+        """Embeddings ``(N, D)`` of the training images, or of other pixels in their place.
+
+        The first call is booked as setup, any other as training.
+        """
+        first = not self.metered.ledger.setup.queries
+        purpose = Purpose.SETUP if first else Purpose.OPTIMIZE
+        return self._embed(self.train.pixels, pixels, purpose)
+
+    def embed_test(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
+        """Embeddings ``(n, D)`` of the test images, or of other pixels in their place."""
+        return self._embed(self.test_pixels, pixels, Purpose.SCORE)
+
+    def _embed(self, own: Pixels, other: Pixels | None, purpose: Purpose) -> NDArray[np.float32]:
+        nothing = np.zeros(len(own), dtype=np.int64)
+        images = Images(own if other is None else other, nothing, nothing, nothing)
+        if other is not None:
+            return embed_images(self.metered, images, purpose, progress=self.progress)
+        return self.known.embed(self.metered, images, purpose, self.progress)
+
+    def optimize(self, optimizer: str) -> MethodResult:
+        """Runs an optimizer on the problem; its result is that of the classifier on edited images."""
+        return self.optimizing(optimizer)
+
+    def result(self, scores: NDArray[np.floating], **notes: Any) -> MethodResult:
+        """Scores ``(n,)`` together with the ledger of every image that was sent."""
+        ledger = self.metered.ledger.as_dict()
+        return MethodResult(tuple(np.asarray(scores, dtype=np.float64).tolist()), ledger, notes)
+
+
+class Problem:
+    """A split of a dataset behind an encoder; images and clean embeddings are had once for all."""
+
+    def __init__(self, config: RunConfig, out: Path, shared: SharedParts) -> None:
+        """Loads encoder and dataset, unless they are loaded; no image is read yet.
+
+        Args:
+            config: The request; budget, batch size and the like are those of methods that run an
+                optimizer, and must allow one evaluation of the config's own.
+            out: Folder of results and run folders.
+            shared: Makes the parts; closes the encoder.
+        """
+        self._config, self._out, self._shared = config, out, shared
+        self._listener = shared.listener
+        self._parts = shared.parts(config)
+        self._known = KnownEmbeddings()
+        self._images: tuple[Images, Images] | None = None
+
+    def solve(self, method: str, overrides: Mapping[str, Any] | None = None) -> Solved:
+        """The result of a method, from its file if it was solved before.
+
+        Raises:
+            ZobenchError: The method is not known, or cannot be used here.
+        """
+        offer, argument = self._shared.registry.find("methods", method)
+        owner = f"method.{method.partition(':')[0]}"
+        parameters = offer.plugin.resolve(dict(overrides or {}), owner)
+        optimizes = offer.plugin.argument == OPTIMIZER
+        name = self._identity_of_run(argument)[1] if optimizes else self._identity()
+        version = distribution_version(offer.distribution)
+        key = digest(name, method, asdict(parameters), offer.distribution, version)
+        path = self._out / FOLDER / f"{self._slug(method)}-{key[:10]}.json"
+        if path.exists():
+            return read_solved(path)
+        context = self._context(argument, method, self._optimize if optimizes else _refused)
+        made: Method = offer.plugin.build(context, parameters)
+        solved = Solved(method, self._config, made.solve(), self._test())
+        _write(path, solved, asdict(parameters))
+        return solved
+
+    def carry(self, noise: NDArray[np.float32], title: str) -> Solved:
+        """The classifier's result on images with a noise ``(H, W)`` that was learnt elsewhere.
+
+        Raises:
+            ConfigError: The noise has another size than the encoder's images.
+        """
+        import torch
+
+        size = self._parts.encoder.spec.image_shape[1:]
+        if noise.shape != size:
+            raise ConfigError(
+                f"a noise of {noise.shape[0]} x {noise.shape[1]} pixels cannot be carried to encoder "
+                f"{self._config.encoder!r}, whose images have {size[0]} x {size[1]}"
+            )
+        key = digest(self._identity(), title, noise)
+        path = self._out / FOLDER / f"{self._slug('carried')}-{key[:10]}.json"
+        if path.exists():
+            return read_solved(path)
+        context, edit = self._context("", title, _refused), torch.from_numpy(noise)[None]
+        images, encoder, told = self._load(), context.metered, context.progress
+        train = embed_images(encoder, images[0], Purpose.SETUP, edit, told)
+        test = embed_images(encoder, images[1], Purpose.SCORE, edit, told)
+        head = fit_head(
+            train, context.train.label, protocol=context.protocol, role="disease", rng=context.rng()
+        )
+        result = context.result(head.score(test))
+        solved = Solved(title, self._config, result, self._test())
+        _write(path, solved, {})
+        return solved
+
+    def films(self) -> tuple[NDArray[np.float32], tuple[str, str]]:
+        """A test film ``(2, H, W)`` in [0, 1] of each group without the finding; the groups' names."""
+        return healthy_films(self._load()[1]), self._parts.dataset.spec.groups
+
+    def _identity(self) -> str:
+        """The identity of the problem alone, as if there were no optimizer."""
+        return problem_identity(new_manifest(self._parts), IRRELEVANT)
+
+    def _slug(self, method: str) -> str:
+        return slug(replace(self._config, optimizer=method))
+
+    def _context(
+        self, argument: str, title: str, optimizing: Callable[[str], MethodResult]
+    ) -> Context:
+        train, test = self._load()
+        words = f"{title}, {self._config.disease}, seed {self._config.seed}"
+        return Context(
+            train=train,
+            test_pixels=test.pixels,
+            metered=MeteredEncoder(self._parts.encoder, Ledger(self._config.backward_cost)),
+            protocol=self._config.heads,
+            seed=self._config.seed,
+            argument=argument,
+            optimizing=optimizing,
+            known=self._known,
+            progress=_Passes(self._listener, words),
+        )
+
+    def _load(self) -> tuple[Images, Images]:
+        if self._images is None:
+            split, dataset = self._parts.split, self._parts.dataset
+            self._listener.phase("prepare images", len(split.train) + len(split.test))
+            train, test = (
+                load_images(dataset, rows, lambda done, total: self._listener.update(done))
+                for rows in (split.train, split.test)
+            )
+            self._images = train, test
+        return self._images
+
+    def _test(self) -> ScoredImages:
+        test = self._load()[1]
+        return ScoredImages(test.patient, test.label, test.sensitive)
+
+    def _identity_of_run(self, optimizer: str) -> tuple[RunConfig, str]:
+        """The run of an optimizer on this problem, and its identity."""
+        config = replace(self._config, optimizer=optimizer)
+        return config, identity(new_manifest(self._shared.parts(config)))
+
+    def _optimize(self, optimizer: str) -> MethodResult:
+        """The result of a run, in the folder where a suite would find it or put it."""
+        config, name = self._identity_of_run(optimizer)
+        folder = place(config, name, self._out)
+        if not is_done(folder):
+            registry = self._shared.registry
+            carry_out(config, folder, registry=registry, listener=self._listener)
+        run = StoredRun(folder)
+        assert run.stored_scores is not None
+        last = run.stored_scores.edits[-1]
+        return MethodResult(last.score, run.ledger, {"run": folder.name, "norm": last.norm})
+
+
+def _refused(optimizer: str) -> MethodResult:
+    raise PluginError(
+        f"a method that runs an optimizer ({optimizer!r}) must be registered with the argument "
+        f"{OPTIMIZER!r}, as dne is"
+    )
+
+
+class _Passes:
+    """A new phase for each time that a method goes through images."""
+
+    def __init__(self, listener: Listener, title: str) -> None:
+        self._listener, self._title, self._done = listener, title, math.inf
+
+    def __call__(self, done: int, total: int) -> None:
+        if done <= self._done:
+            self._listener.phase(self._title, total)
+        self._done = done
+        self._listener.update(done)
+
+
+def read_solved(path: Path) -> Solved:
+    """The result of a method from its file.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    found: Json = read_json(path)
+    try:
+        result = MethodResult(tuple(found["scores"]), found["ledger"], found["notes"])
+        columns = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
+        config = config_from_json(found["config"])
+        return Solved(found["method"], config, result, ScoredImages(**columns))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is no result of a method ({type(error).__name__}: {error}); delete it, and it is "
+            "made again"
+        ) from error
+
+
+def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
+    found = {
+        "schema": SCHEMA,
+        "method": solved.method,
+        "parameters": dict(parameters),
+        "config": solved.config.as_dict(),
+        "scores": list(solved.result.scores),
+        "ledger": solved.result.ledger,
+        "notes": dict(solved.result.notes),
+        "test": {name: column.tolist() for name, column in vars(solved.test).items()},
+    }
+    write_json(path, found)

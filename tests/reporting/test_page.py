@@ -1,0 +1,180 @@
+"""The page in a real browser: no network, no errors; tables sort and filter, charts toggle."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import chrome
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+from tiny import SIZES, run
+
+HOSTILE = '</script><script>document.title="caught"</script><img src=x onerror="alert(1)">'
+DEADLINE = 30
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of two optimizers and two problems, with names that want to be code."""
+    folder = tmp_path_factory.mktemp("page")
+    for seed in range(2):
+        for name in ("random", "adam"):
+            run(folder / "runs", optimizer=name, overrides=SIZES, seed=seed)
+    first = min((folder / "runs").iterdir())
+    manifest = json.loads((first / "manifest.json").read_text())
+    manifest["error"] = HOSTILE
+    manifest["config"]["disease"] = HOSTILE
+    manifest["config"]["overrides"]["optimizer"] = {"name": HOSTILE}
+    manifest["parameters"]["optimizer"]["name"] = HOSTILE
+    (first / "manifest.json").write_text(json.dumps(manifest))
+    words = ["report", str(folder / "runs"), "-o", str(folder / "report.html"), "--title", HOSTILE]
+    done = subprocess.run(
+        [sys.executable, "-m", "zobench", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    again = subprocess.run(
+        [sys.executable, "-m", "zobench", *words], capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser(page: Path) -> Iterator[webdriver.Chrome]:
+    made = chrome(page.parent)
+    made.get("about:blank")
+    made.get_log("performance")  # what the browser asked for before the page
+    made.get(page.as_uri())
+    yield made
+    made.quit()
+
+
+def visible(browser: webdriver.Chrome, table: str, column: int) -> list[str]:
+    rows = browser.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr")
+    cells = [each.find_elements(By.XPATH, "./*")[column] for each in rows if each.is_displayed()]
+    return [each.text.split("\n")[0] for each in cells]
+
+
+def test_it_asks_for_nothing_logs_nothing_and_runs_nobody_elses_code(
+    browser: webdriver.Chrome, page: Path
+) -> None:
+    assert browser.title == HOSTILE
+    assert browser.get_log("browser") == []
+    messages: list[dict[str, Any]] = [
+        json.loads(each["message"])["message"] for each in browser.get_log("performance")
+    ]
+    asked = {
+        each["params"]["request"]["url"]
+        for each in messages
+        if each["method"] == "Network.requestWillBeSent"
+    }
+    assert {each for each in asked if not each.startswith(("data:", "chrome"))} == {page.as_uri()}
+    assert len(browser.find_elements(By.CSS_SELECTOR, "section img[onerror]")) == 0
+
+
+def test_charts_are_drawn_and_a_name_hides_its_line(browser: webdriver.Chrome) -> None:
+    for name in ("curves", "runtimes", "tradeoffs"):
+        assert browser.find_elements(By.CSS_SELECTOR, f"#{name} .trace"), name
+    entry = browser.find_element(By.CSS_SELECTOR, "#runtimes .legendtoggle")
+    before = len(browser.find_elements(By.CSS_SELECTOR, "#runtimes .scatterlayer .trace"))
+    browser.execute_script(
+        "for (const kind of ['mousedown', 'mouseup'])"
+        " arguments[0].dispatchEvent(new MouseEvent(kind, {bubbles: true}))",
+        entry,
+    )
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if len(browser.find_elements(By.CSS_SELECTOR, "#runtimes .scatterlayer .trace")) < before:
+            return
+        time.sleep(0.1)
+    pytest.fail("the line is still there")
+
+
+def test_a_heading_sorts_both_ways(browser: webdriver.Chrome) -> None:
+    Select(browser.find_element(By.ID, "problem")).select_by_visible_text("tiny/spots tiny")
+    headings = browser.find_elements(By.CSS_SELECTOR, "#headline thead th")
+    column = next(place for place, each in enumerate(headings) if "accuracy" in each.text)
+    seen = {}
+    for _ in range(2):
+        headings[column].find_element(By.TAG_NAME, "button").click()
+        found = [float(each) for each in visible(browser, "summary", column)]
+        assert len(set(found)) > 1
+        seen[headings[column].get_attribute("aria-sort")] = found
+    assert seen == {"ascending": sorted(found), "descending": sorted(found, reverse=True)}
+
+
+def test_the_filter_the_problem_and_the_target_choose_what_is_shown(
+    browser: webdriver.Chrome,
+) -> None:
+    chosen = Select(browser.find_element(By.ID, "problem"))
+    chosen.select_by_visible_text("tiny/spots tiny")
+    box = browser.find_element(By.ID, "filter")
+    box.send_keys("gradient")
+    assert visible(browser, "summary", 0) == ["adam"]
+    box.clear()
+    box.send_keys(" ")
+    everything = {}
+    for place in range(2):
+        chosen.select_by_index(place)
+        everything[place] = visible(browser, "summary", 0)
+    assert sorted(map(len, everything.values())) == [2, 3]  # ERM, and one optimizer or both
+    target = Select(browser.find_element(By.ID, "target"))
+    target.select_by_visible_text("0.5")
+    shown = browser.find_elements(By.CSS_SELECTOR, "#headline thead .of-target")
+    assert [each.get_attribute("data-target") for each in shown if each.is_displayed()] == ["2"] * 2
+
+
+def test_the_cost_of_the_way_back_changes_the_ledger(browser: webdriver.Chrome) -> None:
+    def spent() -> dict[str, int]:
+        names, queries = visible(browser, "ledger", 0), visible(browser, "ledger", 4)
+        return {n: int(q.replace(",", "")) for n, q in zip(names, queries, strict=True)}
+
+    Select(browser.find_element(By.ID, "problem")).select_by_visible_text("tiny/spots tiny")
+    before = spent()
+    box = browser.find_element(By.ID, "cost")
+    box.clear()
+    box.send_keys("5")
+    after = spent()
+    assert before["adam"] % 3 == 0
+    assert after["adam"] == 2 * before["adam"]  # 1 + 5 instead of 1 + 2
+    assert all(after[name] == before[name] for name in before if name != "adam")
+
+
+def test_the_numbers_behind_a_chart_are_a_table_and_a_file(
+    browser: webdriver.Chrome, page: Path
+) -> None:
+    details = browser.find_element(By.CSS_SELECTOR, "details[data-of=curves]")
+    details.find_element(By.TAG_NAME, "summary").click()
+    deadline = time.monotonic() + DEADLINE
+    while not (found := details.find_elements(By.CSS_SELECTOR, "tbody tr")):
+        assert time.monotonic() < deadline  # the table is filled once it is opened
+        time.sleep(0.05)
+    rows = len(found)
+    assert rows > 20
+    details.find_element(By.TAG_NAME, "button").click()
+    path = page.parent / "curves-numbers.csv"
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    with path.open() as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == rows
+    assert {"optimizer", "queries", "recovery", "low", "high"} == set(table[0])
+
+
+def test_nothing_is_wider_than_a_phone(browser: webdriver.Chrome) -> None:
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.refresh()
+    wide = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert wide == 390

@@ -1,0 +1,1 @@
+"""Tables, boards and bars of the command line."""

@@ -1,0 +1,66 @@
+"""The table of a comparison."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zobench.comparison.pairs import Comparison
+from zobench.measures.interval import Interval
+
+from .console import output_console
+from .layouts import print_fitting
+
+STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
+
+
+def print_comparison(found: Comparison, as_json: bool, console: Console | None = None) -> None:
+    """Prints a table of quantities and one sentence, or one JSON object."""
+    if as_json:
+        print(json.dumps(found.as_dict(), allow_nan=False))
+        return
+    console = console or output_console()
+    console.print(f"A: [bold]{escape(found.a)}[/]   B: [bold]{escape(found.b)}[/]")
+    print_fitting([_table(found, both=True), _table(found, both=False)], console)
+    console.print("[dim]a gain is positive where B is better, whichever way the metric points[/]")
+    for note in found.notes:
+        console.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)
+    if found.left_out:
+        names = ", ".join(run.run_id for run in found.left_out)
+        console.print(f"[bold yellow]note:[/] left out, without a scored partner: {escape(names)}")
+    console.print(f"[bold]{escape(found.verdict)}[/]", soft_wrap=True)
+
+
+def _table(found: Comparison, *, both: bool) -> Table:
+    """A row a quantity: A, B and the difference, or the difference alone."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "means over pairs, with 95 % intervals over seeds and patients"
+    table.add_column("", no_wrap=True)
+    for heading in (*("A", "B")[: 2 * both], "B gains", "P(B better)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("B is", no_wrap=True)
+    for quantity in found.quantities:
+        each, digits = found.metrics[quantity.name], quantity.digits(more=1)
+        style = STYLES.get(each.verdict, "dim")
+        values = [_cell(value, digits) for value in (each.a, each.b)]
+        table.add_row(
+            quantity.name,
+            *values[: 2 * both],
+            _cell(each.gain, digits, signed=True),
+            f"{each.superiority:.1%}" if isfinite(each.superiority) else "",
+            f"[{style}]{each.verdict}[/]",
+        )
+    return table
+
+
+def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
+    if not isfinite(interval.value):
+        return "infinite"
+    sign = "+" if signed else ""
+    ends = f"{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}"
+    return f"{interval.value:{sign}.{digits}f} \\[{ends}]"

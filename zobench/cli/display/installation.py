@@ -1,0 +1,103 @@
+"""The findings of ``zobench doctor``: versions, devices, caches, plugins, missing parts."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from zobench.errors import PluginError
+from zobench.paths import cache_folder
+from zobench.registry.discovery import KINDS, load_registry
+
+from .console import output_console
+
+PACKAGES = ("zobench", "torch", "torchvision", "timm", "nevergrad", "numpy", "scipy", "safetensors")
+
+
+def examine(as_json: bool) -> None:
+    """Prints the findings; exits with 1 where something is missing."""
+    found, missing = _findings()
+    if as_json:
+        print(json.dumps({**found, "missing": missing}))
+    else:
+        console = output_console()
+        for section, values in found.items():
+            console.print(f"[bold]{section}[/]")
+            for name, value in values.items():
+                console.print(f"  {name:<22}{escape(str(value))}", soft_wrap=True)
+        for problem in missing:
+            console.print(f"[bold red]missing:[/] {escape(problem)}", soft_wrap=True)
+        if not missing:
+            console.print("[bold green]everything is in place[/]")
+    if missing:
+        sys.exit(1)
+
+
+def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:
+    missing: list[str] = []
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+            missing.append(f"package {package}: pip install {package}")
+    found = {
+        "versions": versions,
+        "devices": _devices(missing),
+        "caches": _caches(missing),
+        "plugins": _plugins(missing),
+    }
+    return found, missing
+
+
+def _devices(missing: list[str]) -> dict[str, Any]:
+    devices: dict[str, Any] = {"cpu": f"{os.cpu_count()} cores"}
+    try:
+        import torch
+
+        importlib.import_module("torchvision")  # timm needs it, and mixed builds break here
+    except (ImportError, RuntimeError, OSError) as error:
+        missing.append(
+            f"a working torch ({error}); reinstall torch and torchvision together from one index"
+        )
+        return devices
+    devices["threads"] = torch.get_num_threads()
+    devices["bf16 on cpu"] = "yes" if torch.cpu._is_avx512_bf16_supported() else "no"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for index in range(count):
+        devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    if not count:
+        devices["cuda"] = "none"
+    return devices
+
+
+def _caches(missing: list[str]) -> dict[str, Any]:
+    folder = cache_folder()
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if not os.access(existing, os.W_OK):
+        missing.append(f"a writable cache: {folder} is not; set ZOBENCH_CACHE")
+    return {"folder": str(folder), "size": f"{_size(folder) / 1e6:,.0f} MB"}
+
+
+def _size(folder: Path) -> int:
+    """Bytes on disk; image caches are sparse, so their length says little."""
+    files = folder.rglob("*") if folder.exists() else []
+    return sum(512 * getattr(path.stat(), "st_blocks", 0) for path in files if path.is_file())
+
+
+def _plugins(missing: list[str]) -> dict[str, Any]:
+    try:
+        registry = load_registry()
+    except PluginError as error:
+        missing.append(str(error))
+        return {}
+    return {kind: ", ".join(sorted(registry.offers[kind])) or "none" for kind in KINDS}

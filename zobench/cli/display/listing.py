@@ -1,0 +1,201 @@
+"""The lists of ``zobench list``: names of plugins, and the parameters or the declaration of one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from math import isfinite
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zobench.contracts.parameters import UNSET, declarations, nearest
+from zobench.errors import ConfigError
+from zobench.problem.spaces import SUMMARIES as SPACES
+from zobench.problem.split import SplitParameters
+from zobench.registry.discovery import KINDS, Kind, Offer, Registry, load_registry
+
+from .console import output_console
+
+
+def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool) -> None:
+    """Prints everything, one kind, or the parameters of one plugin; on demand families in full."""
+    if kind in ("space", "spaces"):
+        _print_spaces(name, as_json)
+        return
+    if kind == "split":
+        _print_split(name, as_json)
+        return
+    registry = load_registry()
+    kinds = [_kind(kind)] if kind is not None else [each for each in KINDS if registry.offers[each]]
+    if name is not None:
+        _print_one(registry, kinds[0], name, as_json)
+        return
+    if as_json:
+        found = {
+            each: {
+                offer.name: {
+                    "summary": _summary(registry, each, offer),
+                    "label": offer.plugin.label,
+                    "argument": offer.plugin.argument,
+                    "distribution": offer.distribution,
+                    **({"members": offer.plugin.all_members()} if every else {}),
+                }
+                for offer in registry.offers[each].values()
+            }
+            for each in kinds
+        }
+        print(json.dumps(found if kind is not None else {**found, **_spaces_dict()}))
+        return
+    console = output_console()
+    for each in kinds:
+        _print_kind(console, registry, each)
+        if every:
+            _print_members(console, each, list(registry.offers[each].values()))
+    if kind is None:
+        console.print(_spaces())
+    console.print("[dim]parameters of one: zobench list KIND NAME[/]")
+
+
+def _print_spaces(name: str | None, as_json: bool) -> None:
+    if name is not None:
+        raise ConfigError(f"a space has no parameters, but {name!r} was given after 'spaces'")
+    if as_json:
+        print(json.dumps(_spaces_dict()))
+    else:
+        output_console().print(_spaces())
+
+
+def _print_split(name: str | None, as_json: bool) -> None:
+    """The parameters of a split, which is no plugin."""
+    if name is not None:
+        raise ConfigError(f"there is one kind of split, but {name!r} was given after 'split'")
+    summary = "train and test images: sizes and bias"
+    _print_parameters("split", "split", summary, SplitParameters, as_json)
+
+
+def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
+    return {"spaces": {name: {"summary": summary} for name, summary in SPACES.items()}}
+
+
+def _spaces() -> Table:
+    """Built in, not plugins; an optimizer may refuse one whose dimension it cannot hold."""
+    table = _table("spaces", ("--space", "what a point is"))
+    for name, summary in SPACES.items():
+        table.add_row(name, summary)
+    return table
+
+
+def _table(title: str, headings: tuple[str, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _kind(text: str) -> Kind:
+    for kind in KINDS:
+        if text in (kind, kind[:-1]):
+            return kind
+    known = (*KINDS, "spaces", "split")
+    raise ConfigError(f"{text!r} cannot be listed{nearest(text, known)}; known: {', '.join(known)}")
+
+
+def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
+    offers = registry.offers[kind].values()
+    if not offers:
+        console.print(f"[bold]{kind}[/]: none\n")
+        return
+    table = _table(kind, ("name", "", "what it is", "from"))
+    for offer in sorted(offers, key=lambda each: each.name):
+        argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
+        summary = _summary(registry, kind, offer)
+        table.add_row(
+            escape(offer.name + argument), offer.plugin.label, escape(summary), offer.distribution
+        )
+    console.print(table)
+
+
+def _summary(registry: Registry, kind: Kind, offer: Offer) -> str:
+    if kind != "metrics":
+        return offer.plugin.summary
+    return next(each.summary for each in registry.metrics if each.name == offer.name)
+
+
+def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
+    """What may follow the colon of each family, and how many there are in all."""
+    total = 0
+    for offer in sorted(offers, key=lambda each: each.name):
+        members = offer.plugin.all_members()
+        total += len(members) or (0 if offer.plugin.argument else 1)
+        if members:
+            console.print(f"[bold]{offer.name}:[/] {len(members)} {kind}")
+            console.print(", ".join(members) + "\n", highlight=False)
+    console.print(f"{total} {kind} in all\n")
+
+
+def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None:
+    base, colon, member = name.partition(":")
+    if colon or base not in registry.offers[kind]:
+        registry.find(kind, name)  # says what is wrong with the name
+    offer = registry.offers[kind][base]
+    members = offer.plugin.all_members() if member else []
+    if members and member not in members:
+        raise ConfigError(
+            f"{base} has no {offer.plugin.argument} {member!r}{nearest(member, members)}; "
+            f"all of them: zobench list {kind} --all"
+        )
+    if kind == "metrics":
+        _print_metric(registry, base, as_json)
+        return
+    if kind == "commands":
+        output_console().print(
+            f"[bold]{base}[/]: {offer.plugin.summary}; see zobench {base} --help"
+        )
+        return
+    owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
+    _print_parameters(base, owner, offer.plugin.summary, offer.plugin.parameters(), as_json)
+
+
+def _print_parameters(name: str, owner: str, summary: str, parameters: type, as_json: bool) -> None:
+    declared = declarations(parameters)
+    if as_json:
+        rows = {k: {**asdict(v), "type": v.type.__name__} for k, v in declared.items()}
+        print(json.dumps({"name": name, "summary": summary, "parameters": rows}))
+        return
+    console = output_console()
+    console.print(f"[bold]{name}[/]: {summary}")
+    if not declared:
+        console.print("no parameters")
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("--set", "default", "must be", "what it does"):
+        table.add_column(heading, overflow="fold")
+    for each in declared.values():
+        default = UNSET if each.default is None else str(each.default)
+        table.add_row(f"{owner}.{each.name}", default, each.rule, each.help)
+    console.print(table)
+
+
+def _print_metric(registry: Registry, name: str, as_json: bool) -> None:
+    """The declaration of a metric."""
+    metric = next(each for each in registry.metrics if each.name == name)
+    facts = {
+        "summary": metric.summary,
+        "heading": metric.heading,
+        "unit": metric.unit,
+        "signed": metric.signed,
+        "low": metric.low if isfinite(metric.low) else None,
+        "high": metric.high if isfinite(metric.high) else None,
+        "better": "higher" if metric.higher_is_better else "lower",
+        "in_tables": metric.in_tables,
+    }
+    if as_json:
+        print(json.dumps({"name": name, **facts}))
+        return
+    console = output_console()
+    console.print(f"[bold]{name}[/]: {metric.summary}", markup=True)
+    for fact, value in list(facts.items())[1:]:
+        console.print(f"  {fact:<10}{'no limit' if value is None else value}", markup=False)

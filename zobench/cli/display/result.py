@@ -1,0 +1,181 @@
+"""The tables of one run: ERM and the snapshots, the ledger, the bill, and where to look further."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zobench.billing.bill import Bill, Usage
+from zobench.contracts.metric import Metric
+from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
+from zobench.measures.interval import Interval
+from zobench.measures.recovery import RECOVERY
+from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
+from zobench.records.stored_run import Score, StoredRun
+
+from .console import output_console
+from .layouts import widest_fitting
+
+LITTLE = 0.5
+"""Share of changed pixels below which an edit is mostly lost on the way."""
+SECONDARY = ("objective", "|1-DI| tpr", "SA refit", "norm")
+"""Headings of the columns that a narrow terminal leaves out."""
+
+
+def print_result(result: StoredRun, as_json: bool, console: Console | None = None) -> None:
+    """Prints everything that a run found, as tables or as one JSON object."""
+    if as_json:
+        print(json.dumps(result.as_dict(), allow_nan=False))
+        return
+    console = console or output_console()
+    _print_heading(result, console)
+    if result.scores:
+        _print_scores(result, console)
+        _print_sent(result.scores[-1], console)
+    if result.fpq is not None:
+        console.print(
+            f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
+            "1 = the whole gap removed at once, 0 = nothing"
+        )
+    console.print(_ledger_table(result))
+    if result.bill is not None:
+        _print_bill(result.bill, console)
+    console.print(
+        f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the encoder"
+    )
+    folder = escape(shlex.quote(str(result.location)))
+    console.print(f"run folder: {folder}", soft_wrap=True)
+    if result.done:
+        names = ", ".join((EDIT, EDIT_PICTURE, IMAGES_PICTURE))
+        console.print(f"  {names}: the noise, where it is strong, images with it")
+        console.print(f"look again: [bold]zobench show {folder}[/]", soft_wrap=True)
+    else:
+        console.print(f"go on with: [bold]zobench resume {folder}[/]", soft_wrap=True)
+
+
+def _print_heading(result: StoredRun, console: Console) -> None:
+    config, manifest = result.config, result.manifest
+    encoder, split, groups = manifest.encoder, manifest.split, manifest.dataset.groups
+    console.print()
+    console.print(
+        f"[bold]{escape(config.optimizer)}[/] ({manifest.feedback} feedback, {config.space} space) "
+        f"on [bold]{escape(config.encoder)}[/], {escape(config.dataset)} / {escape(config.disease)}, "
+        f"seed {config.seed}, status {result.status}"
+    )
+    rates = split.train_positive_rate
+    console.print(
+        f"{split.train:,} training images ({rates[0]:.0%} of {groups[0]} and {rates[1]:.0%} of "
+        f"{groups[1]} positive), {split.test:,} balanced test images of "
+        f"{split.test_patients:,} patients; {config.heads} heads"
+    )
+    if manifest.ended_by == "max_cost":
+        console.print(
+            f"[bold yellow]note:[/] max_cost {config.max_cost:g} ended the optimizer after "
+            f"{result.spent:,} of {config.budget:,} queries"
+        )
+    for note in encoder.notes:
+        console.print(f"[bold yellow]note:[/] {escape(note)}")
+
+
+def _print_scores(result: StoredRun, console: Console) -> None:
+    """Prints the widest layout that fits, so that nothing is cut."""
+    layouts = [_score_table(result, stacked, short) for stacked, short in LAYOUTS]
+    chosen = widest_fitting(layouts, console)
+    console.print(layouts[chosen])
+    if LAYOUTS[chosen][1]:
+        console.print(f"[dim]a wider terminal, or --json, shows {', '.join(SECONDARY)}[/]")
+
+
+LAYOUTS = ((False, False), (True, False), (True, True))
+"""Whether intervals stand below their values, and whether only the most important columns are there."""
+
+
+def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "percent, with 95 % intervals over patients"
+    metrics = [each for each in result.metrics if each.in_tables]
+    rows = [_row(score, metrics, index == 0, stacked) for index, score in enumerate(result.scores)]
+    shown = [each.heading for each in metrics]
+    headings = ["", "queries", "objective", *shown, "SA refit", "norm", RECOVERY.heading]
+    kept = [
+        place for place, heading in enumerate(headings) if not short or heading not in SECONDARY
+    ]
+    for number in kept:
+        table.add_column(headings[number], justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[number] for number in kept))
+    return table
+
+
+def _row(score: Score, metrics: Sequence[Metric], erm: bool, stacked: bool) -> list[str]:
+    gap = "\n" if stacked else " "
+    cells = ["ERM" if erm else "edit", f"{score.queries:,}", f"{score.objective:.3f}"]
+    cells += [_interval(score.metrics[each.name], gap, each.digits()) for each in metrics]
+    cells += [f"{score.sa_refitted:.1f}", f"{score.norm:.2f}"]
+    return [*cells, "" if erm else _share(score.recovery, gap)]
+
+
+def _interval(found: Interval, gap: str, digits: int) -> str:
+    value, low, high = (_number(each, digits) for each in (found.value, found.low, found.high))
+    return f"{value}{gap}\\[{low}, {high}]"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
+
+
+def _share(found: Interval, gap: str = " ") -> str:
+    return _interval(found, gap, RECOVERY.digits())
+
+
+def _ledger_table(result: StoredRun) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "ledger, in images"
+    table.add_column("")
+    headings = ("queries", "forward", "backward", "evaluations", "requests")
+    for heading in headings:  # those of a service are in its bill
+        table.add_column({"requests": "encoder calls"}.get(heading, heading), justify="right")
+    for purpose in LEDGER_PURPOSES:
+        counts = result.ledger.get(purpose, {})
+        limit = f" (of {result.config.budget:,})" if purpose is Purpose.OPTIMIZE else ""
+        name = f"{purpose}{limit}"
+        table.add_row(name, *[f"{counts.get(heading, 0):,}" for heading in headings])
+    return table
+
+
+def _print_sent(last: Score, console: Console) -> None:
+    """What 8-bit transport did to the last edit."""
+    if last.sent is not None:
+        mark = "[bold yellow]note:[/] " if last.sent.changed < LITTLE else ""
+        console.print(
+            f"{mark}sent as 8-bit pixels, the last edit changes {last.sent.changed:.0%} of them; what "
+            f"arrives differs from it by {last.sent.distortion:.0%} of its size (root mean square)"
+        )
+
+
+def _print_bill(bill: Bill, console: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = "bill of the service, in images; check: what the encoder asked on its own"
+    table.add_column("")
+    for heading in ("requests", "retries", "sent", "billed", "maybe billed", "MB out", "MB in"):
+        table.add_column(heading, justify="right")
+    rows: list[tuple[str, Usage]] = [*bill.usage.items(), ("total", bill.total())]
+    for name, usage in rows:
+        counts = [usage.requests, usage.retries, usage.images_sent]
+        counts += [usage.images_billed, usage.images_maybe_billed]
+        sizes = [f"{size / 1e6:,.1f}" for size in (usage.bytes_sent, usage.bytes_received)]
+        table.add_row(name, *[f"{count:,}" for count in counts], *sizes)
+    console.print(table)
+    if bill.price:
+        costs = bill.as_dict()
+        console.print(
+            f"cost at {bill.price:g} an image: [bold]{costs['cost']:,.2f}[/]"
+            f", at most {costs['cost_at_most']:,.2f}"
+        )

@@ -1,0 +1,159 @@
+"""Lists of many runs: a run a row, or an optimizer on a problem a row with its mean over seeds."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zobench.contracts.metric import Metric
+from zobench.contracts.run_status import RunStatus
+from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.records.summary_line import SummaryLine, summary_line
+from zobench.registry.discovery import Registry
+from zobench.suite.suite_run import SuiteResult
+
+from .console import output_console
+from .layouts import print_fitting
+
+
+def _columns(registry: Registry) -> list[Metric]:
+    return [each for each in (FPQ, RECOVERY, *registry.metrics) if each.in_tables]
+
+
+def print_runs(
+    runs: Sequence[SummaryLine],
+    registry: Registry,
+    as_json: bool,
+    console: Console | None = None,
+) -> None:
+    """Prints every run: a table a problem, by optimizer and seed; or a JSON array."""
+    if as_json:
+        print(json.dumps([run.as_dict() for run in runs], allow_nan=False))
+        return
+    columns = _columns(registry)
+    layouts = [
+        (("optimizer", "seed", "status", "queries"), columns),
+        (("optimizer", "seed", "status"), [*columns[:2], columns[-1]]),
+        (("status",), columns[:2]),
+    ]
+    for problem, several in _by(runs, lambda run: run.problem):
+        tables = [_runs_table(problem, several, *layout) for layout in layouts]
+        print_fitting(tables, console or output_console())
+
+
+def _runs_table(
+    problem: str, runs: Sequence[SummaryLine], facts: Sequence[str], columns: Sequence[Metric]
+) -> Table:
+    """A row a run; the name of a run tells its optimizer and seed, too."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = escape(problem)
+    table.add_column("run", no_wrap=True)
+    for heading in (*facts, *(each.heading for each in columns)):
+        left = heading in ("optimizer", "status")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for run in sorted(runs, key=lambda run: (run.optimizer, run.seed)):
+        spent = f"{run.spent:,}"
+        words = {
+            "optimizer": escape(run.optimizer),
+            "seed": str(run.seed),
+            "status": run.status.value,
+            "queries": spent if run.status is RunStatus.DONE else f"{spent} of {run.budget:,}",
+        }
+        cells = [words[each] for each in facts] + [_number(run, each) for each in columns]
+        table.add_row(escape(run.folder.name), *cells)
+    return table
+
+
+def _by(
+    runs: Sequence[SummaryLine], key: Callable[[SummaryLine], str]
+) -> list[tuple[str, list[SummaryLine]]]:
+    groups: dict[str, list[SummaryLine]] = defaultdict(list)
+    for run in runs:
+        groups[key(run)].append(run)
+    return sorted(groups.items())
+
+
+def _number(run: SummaryLine, quantity: Metric) -> str:
+    value = run.values.get(quantity.name)
+    return "" if value is None else _rounded(value, quantity)
+
+
+def _rounded(value: float, quantity: Metric) -> str:
+    digits = quantity.digits()
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
+    """Prints the runs that are done, best FPQ of a problem first, and the errors of failed ones.
+
+    Args:
+        result: How the runs of the suite stand.
+        out: The folder of run folders, as typed.
+        as_json: Whether to print one JSON object.
+    """
+    if as_json:
+        print(json.dumps(result.as_dict(), allow_nan=False))
+        return
+    console, done = output_console(), [summary_line(run) for run in result.runs]
+    if done:
+        name = escape(result.suite.name)
+        console.print(f"[bold]{name}[/]: mean over seeds (least … largest)")
+    columns = _columns(result.registry)
+    kept = [*columns[:2], columns[-1]]
+    for problem, runs in _by(done, lambda run: run.problem):
+        groups = _by(runs, lambda run: run.optimizer)
+        groups.sort(key=lambda group: -_mean(group[1], FPQ))
+        layouts = [
+            _suite_table(problem, groups, kept, spread=True),
+            _suite_table(problem, groups, kept, spread=False),
+        ]
+        print_fitting(layouts, console)
+    for job, error in result.running.errors.items():
+        console.print(
+            f"[red]failed[/] {escape(str(job.location))}: {escape(error)}", soft_wrap=True
+        )
+    console.print(f"run folders: {escape(shlex.quote(out))}", soft_wrap=True)
+
+
+def _suite_table(
+    problem: str,
+    groups: Sequence[tuple[str, list[SummaryLine]]],
+    columns: Sequence[Metric],
+    *,
+    spread: bool,
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = escape(problem)
+    table.add_column("optimizer", no_wrap=True)
+    for heading in ("seeds", *(each.heading for each in columns)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for optimizer, runs in groups:
+        cells = [_spread(runs, each, ends=spread) for each in columns]
+        table.add_row(escape(optimizer), str(len(runs)), *cells)
+    return table
+
+
+def _values(runs: Sequence[SummaryLine], quantity: Metric) -> list[float]:
+    return [value for run in runs if (value := run.values.get(quantity.name)) is not None]
+
+
+def _mean(runs: Sequence[SummaryLine], quantity: Metric) -> float:
+    values = _values(runs, quantity)
+    return sum(values) / len(values) if values else 0.0
+
+
+def _spread(runs: Sequence[SummaryLine], quantity: Metric, *, ends: bool) -> str:
+    values = _values(runs, quantity)
+    if not values:
+        return ""
+    mean = _rounded(_mean(runs, quantity), quantity)
+    if len(values) < 2 or not ends:
+        return mean
+    return f"{mean} ({_rounded(min(values), quantity)} … {_rounded(max(values), quantity)})"

@@ -1,0 +1,25 @@
+"""``zobench list``: names of plugins, and the parameters of one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import JsonFlag
+
+
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="optimizers, encoders, datasets, spaces, …")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One of them, with its parameters.")] = None,
+    as_json: JsonFlag = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Name and count the members of families too.")
+    ] = False,
+) -> None:
+    """List what is installed: optimizers, encoders, datasets and what plugins bring."""
+    from .display.listing import list_plugins
+
+    list_plugins(kind, name, as_json, every)

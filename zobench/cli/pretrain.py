@@ -1,0 +1,39 @@
+"""``zobench pretrain``: makes bundled weights again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zobench.config import parse_overrides
+
+
+def pretrain(
+    recipe: Annotated[str, typer.Argument(help="Weights to make.")] = "vit-mae",
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path(
+        "pretrained"
+    ),
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of unlabelled X-rays to learn from as well.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="recipe.NAME=VALUE", help="A number of the recipe."),
+    ] = None,
+) -> None:
+    """Make bundled weights again, or others; resumes where it was stopped."""
+    from zobench.contracts.pretraining import PretrainingRequest
+    from zobench.registry.discovery import load_registry
+    from zobench.runs.pretraining import dataset_maker
+
+    from .display.console import ConsoleListener, output_console
+
+    registry = load_registry()
+    offer, _ = registry.find("pretrainings", recipe)
+    request = PretrainingRequest(out, images, dataset_maker(registry))
+    overrides = parse_overrides(settings or [], owners=("recipe",)).get("recipe", {})
+    with ConsoleListener() as listener:
+        weights = offer.plugin.make(request, overrides, "recipe").run(listener)
+    output_console().print(f"weights: {weights}", soft_wrap=True)

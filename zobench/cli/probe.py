@@ -1,0 +1,53 @@
+"""``zobench probe``: measures how well linear heads read labels from an encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zobench.config import RunConfig, parse_overrides
+
+from .options import DEFAULTS, JsonFlag, Settings
+
+
+def probe(
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    images: Annotated[int, typer.Option(help="Use at most so many images.", min=20)] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a linear head reads from an encoder, by patient-grouped cross-validation."""
+    from zobench.runs.probe import probe_encoder
+
+    from .display.console import ConsoleListener, output_console
+
+    config = RunConfig(
+        encoder=encoder,
+        dataset=dataset,
+        disease=disease,
+        data_root=data_root,
+        seed=seed,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or []),
+    )
+    with ConsoleListener() as listener:
+        found = probe_encoder(config, images, listener)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+        return
+    console = output_console()
+    console.print(
+        f"{found.images:,} images of {found.patients:,} patients, {found.folds} folds by patient"
+    )
+    for name, value in (("sensitive attribute", found.sensitive), (disease, found.disease)):
+        console.print(f"  {name:<22}{value.accuracy:6.1f} % accuracy   {value.auc:6.1f} % AUC")

@@ -1,0 +1,35 @@
+"""``zobench replay``: runs a recorded run's optimizer on its answers."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from .options import JsonFlag, RunFolderArgument
+
+
+def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
+    """Run a recorded run's optimizer on its answers, without the encoder.
+
+    Exits with 1 if it ends with another edit, with 2 if it asks what was not recorded.
+    """
+    from dataclasses import asdict
+
+    from zobench.records.urls.copies import fetch
+    from zobench.runs.replay import replay_run
+
+    from .display.console import output_console
+
+    found = replay_run(fetch(path))
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        edit = "the edit that the run ended with" if found.same_edit else "ANOTHER edit"
+        output_console().print(
+            f"{found.asks} asks, {found.queries:,} queries, answered from the record; the optimizer "
+            f"ends with {edit}",
+            soft_wrap=True,
+        )
+    if not found.same_edit:
+        raise typer.Exit(1)

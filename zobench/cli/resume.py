@@ -1,0 +1,36 @@
+"""``zobench resume``: goes on with a run that was interrupted or killed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import JsonFlag, MovedTo, RunFolderArgument, Trackers
+
+
+def resume(
+    path: RunFolderArgument,
+    trackers: Trackers = None,
+    encoder_url: MovedTo = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="What the service may bill in all, if not as before.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on with a run that was interrupted or killed."""
+    from zobench.records.urls.copies import published_run
+    from zobench.runs.lifecycle import resume_run
+
+    from .display.console import ConsoleListener
+    from .display.result import print_result
+
+    with ConsoleListener() as listener, published_run(path) as folder:
+        result = resume_run(
+            folder,
+            listener=listener,
+            trackers=trackers or [],
+            encoder_url=encoder_url,
+            max_cost=max_cost,
+        )
+    print_result(result, as_json)

@@ -1,0 +1,105 @@
+"""``zobench run``: carries out one run and prints its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zobench.config import RunConfig, parse_overrides
+
+from .options import DEFAULTS, JsonFlag, Out, Settings, Trackers
+
+
+def run(
+    optimizer: Annotated[
+        str, typer.Option(help="See: zobench list optimizers.")
+    ] = DEFAULTS.optimizer,
+    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
+    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    space: Annotated[
+        str, typer.Option(help="Search space: pixel, lowres:<k>, dct:<k> or patch:<p>.")
+    ] = DEFAULTS.space,
+    box: Annotated[
+        float, typer.Option(help="Largest absolute value of the edit; 0 for none.")
+    ] = DEFAULTS.box,
+    seed: Annotated[int, typer.Option(help="Root of all random streams.")] = DEFAULTS.seed,
+    budget: Annotated[int, typer.Option(help="Queries to spend, in images.")] = DEFAULTS.budget,
+    batch_size: Annotated[
+        int, typer.Option(help="Images a minibatch of the objective.")
+    ] = DEFAULTS.batch_size,
+    penalty: Annotated[float, typer.Option(help="Lambda of the objective.")] = DEFAULTS.penalty,
+    backward_cost: Annotated[
+        int, typer.Option(help="Queries that one image's backward pass counts for.")
+    ] = DEFAULTS.backward_cost,
+    heads: Annotated[
+        str, typer.Option(help="Training of the linear heads: converged or paper.")
+    ] = DEFAULTS.heads,
+    snapshots: Annotated[
+        int, typer.Option(help="Log-spaced query counts to keep the edit at; FPQ sees only these.")
+    ] = DEFAULTS.snapshots,
+    replicates: Annotated[
+        int, typer.Option(help="Bootstrap resamples behind every interval.")
+    ] = DEFAULTS.replicates,
+    tolerance: Annotated[
+        float, typer.Option(help="Points of accuracy that an edit may cost.")
+    ] = DEFAULTS.tolerance,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    encoder_url: Annotated[
+        str | None, typer.Option(help="Address of a service; the same as --set encoder.url=…")
+    ] = None,
+    quantize: Annotated[
+        int, typer.Option(help="8: round pixels on the way to a local encoder, as pictures do.")
+    ] = DEFAULTS.quantize,
+    max_cost: Annotated[
+        float, typer.Option(help="What a service may bill in all, by encoder.price; 0: no limit.")
+    ] = DEFAULTS.max_cost,
+    settings: Settings = None,
+    out: Out = "runs",
+    trackers: Trackers = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep all answers, for zobench replay.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run one optimizer against one encoder and score what it found."""
+    from zobench.records.urls.copies import published
+    from zobench.runs.lifecycle import start_run
+
+    from .display.console import ConsoleListener
+    from .display.result import print_result
+
+    config = RunConfig(
+        optimizer=optimizer,
+        encoder=encoder,
+        dataset=dataset,
+        disease=disease,
+        data_root=data_root,
+        space=space,
+        box=box,
+        seed=seed,
+        budget=budget,
+        batch_size=batch_size,
+        penalty=penalty,
+        backward_cost=backward_cost,
+        heads=heads,  # type: ignore[arg-type]
+        snapshots=snapshots,
+        replicates=replicates,
+        tolerance=tolerance,
+        device=device,
+        precision=precision,
+        quantize=quantize,
+        max_cost=max_cost,
+        overrides=parse_overrides(settings or []),
+    )
+    if encoder_url is not None:
+        config = config.with_settings("encoder", url=encoder_url)
+    with ConsoleListener() as listener, published(out) as folder:
+        result = start_run(
+            config, folder, listener=listener, trackers=trackers or [], record=record
+        )
+    print_result(result, as_json)

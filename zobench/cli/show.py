@@ -1,0 +1,32 @@
+"""``zobench show``: prints a stored run, or lists all runs of a folder."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import JsonFlag
+
+
+def show(
+    path: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run folder, or a folder of runs; or its URL.")
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show a stored run again, finished or not; or list all runs of a folder."""
+    from zobench.records.layout import is_run, run_folders
+    from zobench.records.stored_run import StoredRun
+    from zobench.records.summary_line import summary_lines
+    from zobench.records.urls.copies import fetch
+    from zobench.registry.discovery import load_registry
+
+    from .display.result import print_result
+    from .display.run_lists import print_runs
+
+    place, registry = fetch(path), load_registry()
+    if is_run(place) or not run_folders(place.path):
+        print_result(StoredRun(place, registry), as_json)
+    else:
+        print_runs(list(summary_lines(place, registry)), registry, as_json)

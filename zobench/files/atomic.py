@@ -1,0 +1,82 @@
+"""Replacing a file so that a reader sees the old or the new content, whatever crashes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from zobench.errors import StoreError
+
+DRAFT = ".part"
+"""Ends the name of a file that is being written."""
+
+
+@contextlib.contextmanager
+def disk_errors(place: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns a failed read or write of ``place`` into a :class:`StoreError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{place} cannot be read or written: {error.strerror or error}; what was stored before is "
+            "safe: free some space or mend the permissions, then zobench resume, or choose another "
+            "folder with --out"
+        ) from error
+
+
+@contextlib.contextmanager
+def replaced(place: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
+    """Yields a draft beside a file; when the block ends, the draft takes the file's place.
+
+    Every draft has a name of its own, so processes that write the same file never mix their bytes.
+    The draft is removed if the block fails.
+
+    Args:
+        place: The file to replace; its folder is made if it is not there.
+        durable: Whether to wait until content and name are on disk. A file that may be lost in a
+            crash, such as a cache entry, need not wait.
+
+    Raises:
+        StoreError: The draft cannot be written.
+    """
+    path = Path(place)
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{DRAFT}")
+    with disk_errors(place):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+            if durable:
+                _wait_for(draft)
+            draft.replace(path)
+            if durable:
+                sync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_atomically(
+    place: str | os.PathLike[str], content: bytes, *, durable: bool = True
+) -> None:
+    """Replaces the whole content of a file.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    with replaced(place, durable=durable) as draft:
+        draft.write_bytes(content)
+
+
+def sync_folder(path: Path) -> None:
+    """Waits until the names in a folder are on disk."""
+    _wait_for(path)
+
+
+def _wait_for(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

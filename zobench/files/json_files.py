@@ -1,0 +1,96 @@
+"""JSON files and JSON-lines files that survive a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from zobench.errors import StoreError
+
+from .atomic import disk_errors, write_atomically
+
+Json = dict[str, Any]
+"""A JSON object."""
+
+Place = str | os.PathLike[str]
+"""A path, or a :class:`~zobench.files.location.Location`."""
+
+
+def write_json(place: Place, value: object, *, durable: bool = True) -> None:
+    """Replaces a file by JSON; numbers in full precision, NaN and infinity refused.
+
+    Args:
+        place: The file.
+        value: What it holds from now on.
+        durable: Whether to wait for the disk.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    text = json.dumps(value, indent=1, allow_nan=False)
+    write_atomically(place, text.encode() + b"\n", durable=durable)
+
+
+def read_json(place: Place) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        StoreError: The file is missing or is not JSON.
+    """
+    with disk_errors(place):
+        content = Path(place).read_bytes()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise StoreError(f"{place} is not valid JSON: {error}") from error
+
+
+def read_rows(place: Place) -> list[Json]:
+    """Rows of a JSON-lines file without a torn last line; none if there is no file.
+
+    Raises:
+        StoreError: The file cannot be read, or a whole line is not JSON.
+    """
+    path = Path(place)
+    if not path.exists():
+        return []
+    with disk_errors(place):
+        content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise StoreError(f"{place} is damaged: {error}") from error
+
+
+def append_lines(place: Place, content: bytes) -> None:
+    """Adds whole lines in one write, and waits for the disk.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    with disk_errors(place), Path(place).open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def keep_rows(place: Place, rows: int) -> None:
+    """Cuts a JSON-lines file after its first ``rows`` rows.
+
+    Raises:
+        StoreError: The file has fewer rows, or cannot be written.
+    """
+    path = Path(place)
+    if not path.exists():
+        return
+    with disk_errors(place), path.open("r+b") as file:
+        for _ in range(rows):
+            line = file.readline()
+            if not line.endswith(b"\n"):
+                raise StoreError(
+                    f"{place} has fewer rows than its checkpoint ({rows}): it was changed"
+                )
+        file.truncate(file.tell())

@@ -1,0 +1,40 @@
+"""The stored result of scoring one edit, before any statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zobench.problem.quantization import ArrivedEdit
+
+
+@dataclass(frozen=True)
+class EditScore:
+    """The result of scoring one edit.
+
+    Attributes:
+        queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
+        objective: L on all test images; lower is better for the optimizer.
+        norm: ||edit||_2.
+        sa_frozen: Accuracy in percent of the SA head g that was trained on clean embeddings.
+        sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
+        score: Disease scores of the test images.
+        sent: The edit as it arrives through 8-bit transport; ``None`` where floats travel exactly,
+            and for ERM.
+    """
+
+    queries: int
+    objective: float
+    norm: float
+    sa_frozen: float
+    sa_refitted: float
+    score: tuple[float, ...]
+    sent: ArrivedEdit | None = None
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> EditScore:
+        """An edit's score as the record of a run holds it."""
+        sent = row.get("sent")
+        arrived = ArrivedEdit(**sent) if sent else None
+        return cls(**{**row, "score": tuple(row["score"]), "sent": arrived})

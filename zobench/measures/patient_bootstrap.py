@@ -1,0 +1,75 @@
+"""Bootstrap over test patients, stratified by what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.contracts.random_streams import generator
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """Labels of the test images, each array ``(n,)``.
+
+    Attributes:
+        patient: Patient numbers.
+        label: Disease y, 0 or 1.
+        sensitive: Sensitive attribute a, 0 or 1.
+    """
+
+    patient: Ints
+    label: Ints
+    sensitive: Ints
+
+
+def patient_weights(test: ScoredImages, replicates: int, rng: np.random.Generator) -> Floats:
+    """How often each image counts in each bootstrap resample of the patients.
+
+    Patients are drawn with replacement among those with the same sensitive attribute and the same
+    set of disease labels on their images; where every patient has one label, as usual, that is
+    within the cells of (y, a). All images of a patient come and go together.
+
+    Returns:
+        ``(replicates, n)``.
+    """
+    patients, inverse = np.unique(test.patient, return_inverse=True)
+    kinds = np.zeros(len(patients), dtype=np.int64)
+    np.bitwise_or.at(kinds, inverse, 1 << (2 * test.label + test.sensitive))
+    drawn = np.zeros((replicates, len(patients)))
+    for kind in np.unique(kinds):
+        members = np.flatnonzero(kinds == kind)
+        chances = np.full(len(members), 1.0 / len(members))
+        drawn[:, members] = rng.multinomial(len(members), chances, size=replicates)
+    return drawn[:, inverse]
+
+
+def bootstrap_weights(test: ScoredImages, seed: int, replicates: int) -> Floats:
+    """How often each image counts on the data (row 0) and in each of R resamples.
+
+    Runs with equal test images and seed get equal resamples, so their differences are paired.
+
+    Returns:
+        ``(R + 1, n)``.
+    """
+    columns = (each.tobytes() for each in (test.patient, test.label, test.sensitive))
+    return _counts(*columns, seed, replicates).astype(np.float64)
+
+
+@lru_cache(maxsize=32)
+def _counts(
+    patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int
+) -> NDArray[np.uint16]:
+    """As :func:`bootstrap_weights`, in few bytes, for runs on the same test images."""
+    columns = [np.frombuffer(each, dtype=np.int64) for each in (patient, label, sensitive)]
+    data = np.ones((1, len(columns[0])), dtype=np.uint16)
+    if not replicates:
+        return data
+    drawn = patient_weights(ScoredImages(*columns), replicates, generator(seed, "bootstrap"))
+    return np.concatenate([data, drawn.astype(np.uint16)])

@@ -1,0 +1,14 @@
+"""Where zobench keeps what can be made again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The cache: ``ZOBENCH_CACHE`` if it is set, else the user's cache folder."""
+    import platformdirs
+
+    named = os.environ.get("ZOBENCH_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("zobench"))

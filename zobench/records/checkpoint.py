@@ -1,0 +1,67 @@
+"""The checkpoint of a run: its state between two asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zobench.files.location import Location
+from zobench.files.tensor_files import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run between two asks.
+
+    Attributes:
+        asks: Rows of the trace that belong to it.
+        optimizer: The optimizer's state.
+        counts: The ledger's counts of ``optimize``.
+        encoder_seconds: Time spent in the encoder while optimizing.
+        wall_seconds: Time that the run has taken in all.
+    """
+
+    asks: int
+    optimizer: Mapping[str, Tensor | int | float | str]
+    counts: Mapping[str, int]
+    encoder_seconds: float
+    wall_seconds: float
+
+
+def write_checkpoint(place: Location, state: Checkpoint) -> None:
+    """Replaces the checkpoint in a file.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    from torch import Tensor
+
+    tensors = {k: v for k, v in state.optimizer.items() if isinstance(v, Tensor)}
+    notes = {
+        "asks": state.asks,
+        "optimizer": {k: v for k, v in state.optimizer.items() if not isinstance(v, Tensor)},
+        "counts": dict(state.counts),
+        "encoder_seconds": state.encoder_seconds,
+        "wall_seconds": state.wall_seconds,
+    }
+    write_tensors(place, tensors, notes)
+
+
+def read_checkpoint(place: Location) -> Checkpoint:
+    """The checkpoint in a file.
+
+    Raises:
+        StoreError: The file is missing or damaged.
+    """
+    tensors, notes = read_tensors(place)
+    return Checkpoint(
+        asks=notes["asks"],
+        optimizer={**tensors, **notes["optimizer"]},
+        counts=notes["counts"],
+        encoder_seconds=notes["encoder_seconds"],
+        wall_seconds=notes["wall_seconds"],
+    )

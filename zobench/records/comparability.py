@@ -1,0 +1,87 @@
+"""The conditions that two runs must have in common, or their difference is not the optimizer's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from zobench.errors import ConfigError
+
+from .identity import arithmetic
+from .stored_run import StoredRun
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition.
+
+    Attributes:
+        key: Its name in baselines.
+        words: Its name in messages.
+        of: Its value for a run.
+        of_a_seed: Whether it belongs to a seed, and not to all runs of a problem.
+    """
+
+    key: str
+    words: str
+    of: Callable[[StoredRun], object]
+    of_a_seed: bool = False
+
+
+CONDITIONS = (
+    Condition("budget", "budget", lambda run: run.config.budget),
+    Condition("batch_size", "batch size", lambda run: run.config.batch_size),
+    Condition("penalty", "penalty", lambda run: run.config.penalty),
+    Condition("backward_cost", "backward cost", lambda run: run.config.backward_cost),
+    Condition("heads", "head protocol", lambda run: run.config.heads),
+    Condition("snapshots", "number of snapshots", lambda run: run.config.snapshots),
+    Condition("replicates", "number of replicates", lambda run: run.config.replicates),
+    Condition("tolerance", "tolerance", lambda run: run.config.tolerance),
+    Condition("box", "box", lambda run: run.config.box),
+    Condition("arithmetic", "arithmetic", lambda run: arithmetic(run.manifest)),
+    Condition(
+        "encoder_parameters",
+        "set of encoder parameters",
+        lambda run: run.manifest.parameters["encoder"],
+    ),
+    Condition(
+        "split_parameters",
+        "set of split parameters",
+        lambda run: run.manifest.parameters["split"],
+    ),
+    Condition("encoder_digest", "encoder digest", lambda run: run.manifest.encoder.digest),
+    Condition("dataset_digest", "dataset digest", lambda run: run.manifest.dataset.digest),
+    Condition("split_digest", "split digest", lambda run: run.manifest.split.digest, True),
+)
+
+OF_A_PROBLEM = tuple(each for each in CONDITIONS if not each.of_a_seed)
+
+
+def require_comparable(
+    one: StoredRun, other: StoredRun, conditions: Sequence[Condition] = CONDITIONS
+) -> None:
+    """Refuses two runs under different conditions.
+
+    Raises:
+        ConfigError: They differ in a condition.
+    """
+    for condition in conditions:
+        here, there = condition.of(one), condition.of(other)
+        if here != there:
+            raise ConfigError(
+                f"{one.location} and {other.location} cannot be compared: the {condition.words} is "
+                f"{here} in one and {there} in the other; name runs that have it in common"
+            )
+
+
+def require_same_conditions(runs: Iterable[StoredRun]) -> None:
+    """Refuses runs of one problem under different conditions.
+
+    Raises:
+        ConfigError: Two of them differ in a condition.
+    """
+    problems: dict[str, StoredRun] = {}
+    seeds: dict[tuple[str, int], StoredRun] = {}
+    for run in runs:
+        require_comparable(problems.setdefault(run.problem, run), run, OF_A_PROBLEM)
+        require_comparable(seeds.setdefault((run.problem, run.config.seed), run), run)

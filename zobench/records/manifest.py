@@ -1,0 +1,158 @@
+"""The manifest of a run: what ran, on what, with which versions, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zobench.config import RunConfig, config_from_json
+from zobench.contracts.dataset import DatasetSpec
+from zobench.contracts.encoder import EncoderSpec
+from zobench.contracts.optimizer import Feedback
+from zobench.contracts.run_status import RunStatus
+from zobench.errors import NotARunError, StoreError
+from zobench.files.json_files import Json, read_json
+from zobench.files.location import Location
+
+from .layout import MANIFEST, SCHEMA
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """The split of a run, as far as results show it.
+
+    Attributes:
+        digest: Identifies the rows.
+        train: Training images.
+        test: Test images.
+        test_patients: Patients of the test images.
+        train_positive_rate: Share of positives among the training images of each group.
+    """
+
+    digest: str
+    train: int = 0
+    test: int = 0
+    test_patients: int = 0
+    train_positive_rate: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that is recorded of a run beside its rows, edits and scores.
+
+    Attributes:
+        config: The request.
+        parameters: Parameters that can change the result by owner, defaults included.
+        feedback: The level that the optimizer declares.
+        encoder: The encoder's description of itself.
+        dataset: The dataset's description of itself.
+        split: The split.
+        plugins: Distribution of each plugin, by owner.
+        versions: Versions of Python, zobench, plugins and libraries.
+        machine: Platform, cores and processor.
+        git_revision: Revision of the source tree; empty where zobench is installed.
+        created: When the run began, in UTC.
+        run_id: Name of the run folder.
+        status: How the run stands.
+        resumed: How often it was resumed.
+        recorded: Whether all answers are kept.
+        wall_seconds: Time spent in all.
+        encoder_seconds: Time spent inside the encoder.
+        ledger: Counts by purpose when the run ended.
+        reused: Results that were taken over from other runs.
+        ended_by: The limit that ended the optimizer: ``budget`` or ``max_cost``.
+        error: The error that ended the run; ``None`` if none did.
+        summary: Fairness per query, and recovery and metrics of the last snapshot, of a finished run.
+        schema: Version of the layout.
+    """
+
+    config: RunConfig
+    parameters: Mapping[str, Mapping[str, Any]]
+    feedback: Feedback
+    encoder: EncoderSpec
+    dataset: DatasetSpec
+    split: SplitRecord
+    plugins: Mapping[str, str]
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    git_revision: str
+    created: str
+    run_id: str = ""
+    status: RunStatus = RunStatus.RUNNING
+    resumed: int = 0
+    recorded: bool = False
+    wall_seconds: float = 0.0
+    encoder_seconds: float = 0.0
+    ledger: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    reused: Sequence[str] = ()
+    ended_by: str = ""
+    error: str | None = None
+    summary: Mapping[str, float | None] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def changed(self, **fields: Any) -> Manifest:
+        """The same manifest with other values of these fields."""
+        return dataclasses.replace(self, **fields)
+
+    def as_json(self) -> Json:
+        """The manifest as a JSON object."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Manifest:
+        """The manifest in a JSON object; fields that this version does not know are left out.
+
+        Raises:
+            KeyError: A field that describes the run is missing.
+            ConfigError: The config has an unknown field.
+        """
+        known = {each.name for each in dataclasses.fields(cls)} & values.keys()
+        fields = {name: values[name] for name in known}
+        return cls(
+            **{
+                **fields,
+                "config": config_from_json(values["config"]),
+                "encoder": _record(EncoderSpec, values["encoder"]),
+                "dataset": _record(DatasetSpec, values["dataset"]),
+                "split": _record(SplitRecord, values["split"]),
+                "status": RunStatus(values["status"]),
+            }
+        )
+
+
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """The manifest of a run folder.
+
+    Raises:
+        NotARunError: It is no run folder.
+        StoreError: It was written by a newer zobench, or is damaged.
+    """
+    place = Location.of(folder) / MANIFEST
+    if not place.path.is_file():
+        raise NotARunError(f"{folder} is not a run folder: it has no {MANIFEST}")
+    values = read_json(place)
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if not isinstance(schema, int):
+        raise StoreError(f"{place} has no schema version, so zobench did not write it")
+    if schema > SCHEMA:
+        raise StoreError(
+            f"{folder} was written by a newer zobench (schema {schema}; this one reads up to "
+            f"{SCHEMA}); upgrade zobench to read it"
+        )
+    try:
+        return Manifest.from_json(values)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        lack = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(
+            f"{place} is damaged: {lack}; restore it from a copy, or delete the folder and run it anew"
+        ) from error
+
+
+def _record(kind: Any, values: Mapping[str, Any]) -> Any:
+    """A frozen record from JSON, which knows lists and no tuples; unknown fields are left out."""
+    known = {each.name for each in dataclasses.fields(kind)} & values.keys()
+    plain = {name: values[name] for name in known}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})

@@ -1,0 +1,61 @@
+"""How far the run in a folder is, and whether a process is at it; little is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from zobench.contracts.run_status import RunStatus
+from zobench.errors import ConfigError, StoreError
+from zobench.files.json_files import read_json
+from zobench.files.tensor_files import read_tensors
+
+from .layout import CHECKPOINT, LOCK, SCORES, is_run
+from .manifest import read_manifest
+
+Rank = tuple[bool, int, int]
+"""How far a run is: whether it is done, edits that are scored, queries at its checkpoint."""
+
+NOWHERE: Rank = (False, -1, -1)
+
+
+def is_done(folder: str | os.PathLike[str]) -> bool:
+    """Whether a finished run lies in a folder.
+
+    Raises:
+        StoreError: The manifest is damaged.
+    """
+    return is_run(folder) and read_manifest(folder).status is RunStatus.DONE
+
+
+def is_busy(folder: str | os.PathLike[str]) -> bool:
+    """Whether a process is writing to a run folder, or its lock is another user's.
+
+    ``False`` for a folder that is not there, or was never locked.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = Path(folder, LOCK)
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def rank(folder: str | os.PathLike[str]) -> Rank:
+    """How far the run in a folder is; :data:`NOWHERE` if nothing useful lies there."""
+    path = Path(folder)
+    try:
+        if not is_run(path):
+            return NOWHERE
+        scored, queries = 0, 0
+        if (path / SCORES).exists():
+            scored = len(read_json(path / SCORES)["edits"])
+        if (path / CHECKPOINT).exists():
+            queries = read_tensors(path / CHECKPOINT)[1]["counts"]["queries"]
+        return is_done(path), scored, queries
+    except (StoreError, ConfigError, OSError, KeyError):
+        return NOWHERE

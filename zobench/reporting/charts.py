@@ -1,0 +1,91 @@
+"""The charts of the report as plain data: one chart a problem."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from zobench.records.stored_run import StoredRun
+from zobench.statistics import band, ecdf, simulated_runtimes, staircase
+
+from .numbers import DIGITS, Json, rounded
+
+POINTS = 60
+SIMULATED = 1000
+
+
+def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
+    """Mean recovery and its band on a common grid of queries."""
+    everyone = [run for members in groups.values() for run in members]
+    first = min(run.config.batch_size for run in everyone)
+    budget = max(run.config.budget for run in everyone)
+    grid = np.unique(np.geomspace(first, 1.25 * budget, POINTS).round().astype(int))
+    lines = {}
+    for label, members in groups.items():
+        known = [
+            staircase(
+                run.resamples.queries[1:],
+                run.resamples.recovery[1:],
+                grid,
+                math.inf if run.done else run.known,
+            ).T
+            for run in members
+            if run.resamples is not None and run.known
+        ]
+        if not known:
+            continue
+        mean, low, high = band(known)
+        lines[label] = {
+            "mean": rounded(mean),
+            "low": rounded(low),
+            "high": rounded(high),
+            "feedback": members[0].manifest.feedback,
+        }
+    return {"queries": grid.tolist(), "budget": budget, "lines": lines}
+
+
+def runtimes(
+    groups: Mapping[str, Sequence[StoredRun]], targets: Sequence[float], rng: np.random.Generator
+) -> Json:
+    """ECDF over targets of runtimes with simulated restarts."""
+    everyone = [run for members in groups.values() for run in members]
+    first = min(run.config.batch_size for run in everyone)
+    budget = max(run.config.budget for run in everyone)
+    grid = np.geomspace(first, 10 * budget, POINTS)
+    lines = {}
+    for label, members in groups.items():
+        counted = [run for run in members if run.counts]
+        if not counted:
+            continue
+        spent = [run.charged for run in counted]
+        drawn = [
+            simulated_runtimes([run.reached(target) for run in counted], spent, SIMULATED, rng)
+            for target in targets
+        ]
+        lines[label] = {"share": rounded(ecdf(np.concatenate(drawn), grid))}
+    return {"queries": [round(float(each), 1) for each in grid], "budget": budget, "lines": lines}
+
+
+def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
+    """Average gap and accuracy of each run's last snapshot, and of ERM."""
+    points: dict[str, list[Json]] = {}
+    erm: dict[int, Json] = {}
+    for label, members in groups.items():
+        points[label] = []
+        for run in members:
+            if run.done:
+                points[label].append(_point(run, -1))
+                erm[run.config.seed] = _point(run, 0)
+    return {"points": points, "erm": [erm[seed] for seed in sorted(erm)]}
+
+
+def _point(run: StoredRun, row: int) -> Json:
+    found = run.on_the_data
+    assert found is not None
+    return {
+        "gap": round(float(found.gap[row, 0]), DIGITS),
+        "accuracy": round(float(found.accuracy[row, 0]), DIGITS),
+        "seed": run.config.seed,
+    }

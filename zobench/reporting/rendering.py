@@ -1,0 +1,137 @@
+"""Renders the content of a report as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zobench.records.layout import EDIT_PICTURE, IMAGES_PICTURE
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import distribution_version
+
+from .content import Content
+from .numbers import Json
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WIDTHS = {EDIT_PICTURE: 900, IMAGES_PICTURE: 480}
+"""Pictures of a run, and their widths on the page in pixels."""
+QUALITY = 60
+
+
+def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
+    """The page as HTML.
+
+    Everything that comes from configs, plugins and files is escaped: as HTML by the template, and in
+    the data by writing ``<`` as a JSON escape.
+
+    Args:
+        title: The title of the page.
+        content: Its numbers.
+        runs: The runs that pictures are taken from, one an optimizer and problem.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("zobench.reporting", ""), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["tojson_plain"] = _plain
+    part = environment.get_template("figure.html.jinja")
+    from markupsafe import Markup
+
+    def figure(name: str, title: str, note: str) -> Markup:
+        return Markup(part.render(name=name, title=title, note=note))
+
+    shared: dict[str, Callable[..., Any]] = {
+        "figure": figure,
+        "cell": _cell,
+        "count": _count,
+        "queries": _queries,
+    }
+    here = resources.files("zobench.reporting")
+    return environment.get_template("page.html.jinja").render(
+        title=title,
+        content=content,
+        rows=sorted(content.rows, key=lambda row: -(row["fpq"]["value"] if row["fpq"] else -9.0)),
+        headline=content.columns[:2],
+        metrics=content.columns[2:],
+        pictures=_pictures(runs),
+        version=distribution_version("zobench"),
+        style=(here / "page.css").read_text(encoding="utf-8"),
+        script=(here / "page.js").read_text(encoding="utf-8"),
+        plotly=get_plotlyjs(),
+        data=_data(content),
+        **shared,
+    )
+
+
+def _data(content: Content) -> str:
+    """What the charts need, as JSON that cannot end the script element it stands in."""
+    kept = {key: getattr(content, key) for key in ("problems", "curves", "runtimes", "tradeoffs")}
+    rows = [{key: row[key] for key in ("optimizer", "problem", "feedback")} for row in content.rows]
+    text = json.dumps({**kept, "rows": rows}, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, indent=1, default=str)
+
+
+def _cell(interval: Json | None, digits: int) -> Markup:
+    from markupsafe import Markup
+
+    if interval is None:
+        return Markup('<td class="number" data-value="-1e300">\N{EN DASH}</td>')
+    value, low, high = (
+        f"{round(interval[key], digits) + 0.0:.{digits}f}" for key in ("value", "low", "high")
+    )
+    return Markup('<td class="number" data-value="{}">{} <small>[{}, {}]</small></td>').format(
+        interval["value"], *(_minus(each) for each in (value, low, high))
+    )
+
+
+def _count(value: float) -> Markup:
+    from markupsafe import Markup
+
+    return Markup('<td class="number" data-value="{}">{}</td>').format(value, f"{value:,.0f}")
+
+
+def _queries(value: float | None) -> str:
+    return "∞" if value is None else f"{value:,.0f}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _pictures(runs: Sequence[StoredRun]) -> list[Json]:
+    """The noise of each optimizer on each problem, of its first seed that is done."""
+    found: dict[tuple[str, str], Json] = {}
+    for run in sorted(runs, key=lambda run: run.config.seed):
+        key = (run.problem, run.label)
+        pictures = [(run.picture(name), width) for name, width in WIDTHS.items()]
+        if not run.done or key in found or any(path is None for path, _ in pictures):
+            continue
+        edit, images = (_embedded(path, width) for path, width in pictures if path is not None)
+        names = {"problem": run.problem, "optimizer": run.label, "seed": run.config.seed}
+        found[key] = {**names, "edit": edit, "images": images}
+    return [found[key] for key in sorted(found)]
+
+
+def _embedded(path: Path, width: int) -> str:
+    """A picture as a data address, small enough for a page of many."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail((width, width))
+    content = io.BytesIO()
+    small.save(content, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -1,0 +1,171 @@
+"""The tables of the report as plain data."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from zobench.config import RunConfig
+from zobench.contracts.metric import Metric
+from zobench.measures.interval import Floats, interval
+from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.records.stored_run import StoredRun
+from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
+
+from .numbers import Json, finite, rounded
+from .numbers import interval as as_json
+
+Group = tuple[str, str]
+"""Problem and optimizer."""
+
+
+def facts(
+    runs: Sequence[StoredRun], groups: Mapping[Group, Sequence[StoredRun]]
+) -> tuple[tuple[str, str], ...]:
+    """What was run, on what and with what, as rows of (name, value)."""
+
+    def of(what: Callable[[StoredRun], object]) -> str:
+        return ", ".join(dict.fromkeys(str(what(run)) for run in runs))
+
+    states = [run.status for run in runs]
+    standing = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    budgets = sorted({run.config.budget for run in runs})
+    return (
+        ("runs", f"{len(runs)} ({standing})"),
+        ("optimizers", str(len({label for _, label in groups}))),
+        ("problems", "; ".join(sorted({problem for problem, _ in groups}))),
+        ("seeds", ", ".join(map(str, sorted({run.config.seed for run in runs})))),
+        ("budget, queries", ", ".join(f"{each:,}" for each in budgets)),
+        ("test images", of(lambda run: f"{run.manifest.split.test:,}")),
+        ("heads", of(lambda run: run.config.heads)),
+        ("zobench", of(lambda run: run.manifest.versions.get("zobench"))),
+        ("torch", of(lambda run: run.manifest.versions.get("torch"))),
+        ("machines", of(lambda run: run.manifest.machine["platform"])),
+    )
+
+
+def row(
+    group: Group,
+    members: Sequence[StoredRun],
+    columns: Sequence[Metric],
+    targets: Sequence[float],
+    rng: np.random.Generator,
+) -> Json:
+    """A row of the headline table; a number of which nothing is known is ``None``."""
+    problem, label = group
+    done = [run for run in members if run.done]
+    counted = [run for run in members if run.counts]
+    row: Json = {
+        "problem": problem,
+        "optimizer": label,
+        "feedback": members[0].manifest.feedback,
+        "seeds": len(members),
+        "done": len(done),
+        **{each.name: _mean([run.values(each) for run in done], each) for each in columns},
+        "ert": [],
+        "success": [],
+    }
+    spent = [run.charged for run in counted]
+    for target in targets:
+        if not counted:
+            row["ert"].append(None)
+            row["success"].append(None)
+            continue
+        reached = [run.reached(target) for run in counted]
+        low, high = expected_queries_interval(reached, spent, rng)
+        ert = {"value": expected_queries(reached, spent), "low": low, "high": high}
+        row["ert"].append({key: finite(value) for key, value in ert.items()})
+        row["success"].append(success_rate(reached))
+    return row
+
+
+def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) -> Json:
+    """Metrics before any edit, of one run a seed; none of them where nothing is scored."""
+    by_seed = {
+        run.config.seed: run
+        for members in groups.values()
+        for run in members
+        if run.resamples is not None
+    }
+    metrics = [each for each in columns if each not in (FPQ, RECOVERY)]
+    means = {
+        each.name: _mean([run.values(each, row=0) for run in by_seed.values()], each)
+        for each in metrics
+    }
+    return {"seeds": len(by_seed), **means}
+
+
+def _mean(values: Sequence[Floats], quantity: Metric) -> Json | None:
+    """A mean over seeds; ``None`` where there are none, or a ratio is infinite."""
+    if not values or not all(np.isfinite(each).all() for each in values):
+        return None
+    return as_json(interval(values, quantity))
+
+
+def spending(group: Group, members: Sequence[StoredRun]) -> Json:
+    """Images by purpose, mean over runs; backward images apart, so that any cost can be applied."""
+    counts = [run.ledger for run in members]
+    keys = (("setup", "forward"), ("optimize", "forward"), ("optimize", "backward"))
+    sums = {
+        f"{purpose}_{what}": float(np.mean([each[purpose][what] for each in counts]))
+        for purpose, what in (*keys, ("score", "forward"))
+    }
+    cost = members[0].config.backward_cost
+    return {"problem": group[0], "optimizer": group[1], "backward_cost": cost, **sums}
+
+
+def ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
+    """Average ranks in FPQ of those that were run on every problem."""
+    table: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        if row["fpq"] is not None:
+            table[row["optimizer"]][row["problem"]] = row["fpq"]["value"]
+    labels = [label for label, found in table.items() if len(found) == len(problems)]
+    if len(problems) < 2 or len(labels) < 2:
+        return None
+    scores = np.array([[table[label][problem] for label in labels] for problem in problems])
+    found = ranking(scores)
+    order = np.argsort(found.ranks, kind="stable")
+    return {
+        "optimizers": [labels[place] for place in order],
+        "ranks": rounded(found.ranks[order]),
+        "friedman": finite(found.friedman),
+        "critical_difference": finite(found.critical_difference),
+        "problems": len(problems),
+    }
+
+
+def run(run: StoredRun) -> Json:
+    """The record of a run, without the places of its data and of its service."""
+    manifest, config = run.manifest, run.config.as_dict()
+    told = {key: value for key, value in config.items() if key not in ("data_root", "overrides")}
+    return {
+        "name": run.run_id,
+        "problem": run.problem,
+        "optimizer": run.label,
+        "seed": run.config.seed,
+        "status": run.status,
+        "error": _without_places(manifest.error or "", run.config),
+        "spent": run.spent,
+        "config": told,
+        "parameters": manifest.parameters,
+        "versions": manifest.versions,
+        "plugins": manifest.plugins,
+        "encoder": manifest.encoder.digest,
+        "dataset": manifest.dataset.digest,
+        "bill": run.bill.as_dict() if run.bill is not None else None,
+        "wall_seconds": round(manifest.wall_seconds, 1),
+    }
+
+
+def _without_places(error: str, config: RunConfig) -> str:
+    url = str(config.overrides.get("encoder", {}).get("url", ""))
+    error = re.sub(r"https?://\S+", "\N{HORIZONTAL ELLIPSIS}", error)
+    for place in (config.data_root, urlsplit(url).netloc, urlsplit(url).hostname):
+        if place:
+            error = error.replace(str(place), "\N{HORIZONTAL ELLIPSIS}")
+    return error

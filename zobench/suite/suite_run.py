@@ -1,0 +1,114 @@
+"""Runs a suite: plans every run, carries out the missing ones, and tells how all of them stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from zobench.contracts.listener import Listener, Silence
+from zobench.files.location import Location
+from zobench.records.stored_run import StoredRun
+from zobench.records.urls.copies import fetch, is_url, local_copy
+from zobench.registry.discovery import Registry, load_registry
+from zobench.runs.trackers import make_trackers
+
+from .engine import BoardMaker, Engine, run_planned, silent_board
+from .file import Problems, Suite, read_suite
+from .planning import plan
+from .running import Running
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """How the runs of a suite stand after one call.
+
+    Attributes:
+        suite: The suite as declared.
+        folder: The folder of run folders.
+        running: How each run stands, and the errors of failed ones.
+        registry: The plugins whose metrics are shown.
+    """
+
+    suite: Suite
+    folder: Location
+    running: Running
+    registry: Registry
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run is done."""
+        return len(self.running.those("done")) == len(self.running.standings)
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        """The runs that are done, in the order of the suite."""
+        return [StoredRun(job.location, self.registry) for job in self.running.those("done")]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as a JSON object: every run with its folder, its standing and its result."""
+        rows = []
+        for job, standing in self.running.standings.items():
+            row: dict[str, Any] = {
+                "run_dir": str(job.location),
+                "identity": job.identity,
+                "status": standing,
+                "config": job.config.as_dict(),
+            }
+            if standing == "done":
+                found = StoredRun(job.location, self.registry).as_dict()
+                row |= {key: found[key] for key in ("fpq", "recovery", "ledger")}
+            if job in self.running.errors:
+                row["error"] = self.running.errors[job]
+            rows.append(row)
+        return {"name": self.suite.name, "runs": rows}
+
+
+def run_suite_file(
+    path: Path,
+    out: str | Path,
+    engine: Engine,
+    *,
+    trackers: Sequence[str] = (),
+    registry: Registry | None = None,
+    listener: Listener | None = None,
+    board_for: BoardMaker = silent_board,
+    note: Callable[[str], None] = lambda text: None,
+    planned: Callable[[], None] = lambda: None,
+) -> SuiteResult:
+    """Runs the missing runs of a suite file.
+
+    Args:
+        path: The file.
+        out: Folder of run folders, or its URL.
+        engine: The executor that the user wants.
+        trackers: Names of trackers to be told of each run.
+        registry: Plugins; those of the installed packages if ``None``.
+        listener: Told of progress while runs are planned.
+        board_for: Makes the board that shows how the runs stand.
+        note: Shows the user a line of the executor.
+        planned: Called between planning and running.
+
+    Raises:
+        ConfigError: The file is wrong; all problems are listed, and nothing was started.
+        ExecutorError: The engine is not as it must be, or is gone.
+    """
+    listener, registry = listener or Silence(), registry or load_registry()
+    problems = Problems()
+    suite = read_suite(path, problems)
+    folder = local_copy(out)
+    registry.find("executors", engine.name)
+    if is_url(out):
+        listener.phase(f"read {folder}", 0)
+        fetch(out)
+    make_trackers(trackers, registry, folder.path, listener)  # a missing package is told now
+    jobs = [
+        replace(job, trackers=tuple(trackers), url=folder.known_as)
+        for job in plan(suite, path, folder.path, registry, listener, problems)
+    ]
+    planned()
+    running = run_planned(jobs, engine, registry, folder.path, board_for=board_for, note=note)
+    if is_url(out):
+        fetch(out)  # other machines may have published runs
+    return SuiteResult(suite, folder, running, registry)
