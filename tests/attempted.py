@@ -26,7 +26,7 @@ class StopAfter(LatestProgress):
 
     def update(self, done: int, **figures: float) -> None:
         super().update(done, **figures)
-        if self.now["phase"] == "optimize" and done >= self._queries:
+        if self.now.phase == "optimize" and done >= self._queries:
             self.stop.asked = True
 
 

@@ -47,9 +47,68 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may
 hypothesis.settings.load_profile("unhurried")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lengthy files first, so that no worker is left alone with one in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("lengthy") is None)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which of the lengthy tests run."""
+    parser.addoption(
+        "--lengthy",
+        choices=("without", "only", "too"),
+        default="without",
+        help="tests that take minutes of their own: leave them out, run only them, or run them, too",
+    )
+
+
+LEFT_OUT = pytest.StashKey[set[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Notes the lengthy tests that are left out."""
+    config.stash[LEFT_OUT] = set()
+    if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_LeftOutByWorkers(config))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out lengthy tests, or all others; the longest files begin first."""
+    wanted = config.getoption("--lengthy")
+    lengthy = [item for item in items if item.get_closest_marker("lengthy") is not None]
+    short = [item for item in items if item.get_closest_marker("lengthy") is None]
+    kept = {"without": short, "only": lengthy, "too": [*lengthy, *short]}[wanted]
+    if wanted == "without":
+        config.stash[LEFT_OUT] |= {item.nodeid for item in lengthy}
+    dropped = set(items) - set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+    items[:] = kept
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells the first process the tests that it has left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = sorted(session.config.stash[LEFT_OUT])
+
+
+class _LeftOutByWorkers:
+    """Collects the lengthy tests that workers have left out."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: object) -> None:
+        """Takes over what a worker has told."""
+        self._config.stash[LEFT_OUT] |= set(getattr(node, "workeroutput", {}).get("left_out", ()))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Names the lengthy tests that were left out, and the command that runs them."""
+    left_out = config.stash[LEFT_OUT]
+    if left_out:
+        names = ", ".join(sorted({Path(each.partition("::")[0]).stem for each in left_out}))
+        terminalreporter.section("left out")
+        terminalreporter.line(f"{len(left_out)} lengthy tests of {names}")
+        terminalreporter.line("run them with: python -m pytest --lengthy only")
 
 
 @pytest.fixture(scope="session", autouse=True)

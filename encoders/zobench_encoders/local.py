@@ -15,7 +15,10 @@ from zobench.errors import ConfigError, EncoderError
 from .chunking import chunk_size, out_of_memory
 
 GROUP = 8
-"""Rows that matrix products treat alike."""
+"""Chunks are filled up to a multiple of so many images, which most matrix products round alike."""
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+"""Largest difference of an embedding from the one in another batch, relative to the largest number."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,11 @@ class Backbone:
 class LocalEncoder:
     """Runs a backbone in chunks on a CPU or a GPU; gradients flow back to the images.
 
-    Chunks are filled up to eights, because matrix products round the last few rows of an odd batch
-    otherwise than the rest. On CPUs, as far as tried, an embedding is then the same to the last bit
-    whatever is embedded beside it, here or in a server; anywhere it is the same up to a relative
-    difference of 1e-5 in fp32, 2e-2 in bf16. The chunk is found once for an encoder and device,
-    kept in the cache and recorded in the manifest, so that a resumed run repeats the last bit.
+    The same sequence of batches gives the same bits on one machine with one number of threads. The
+    same image in another batch, another chunk, on another processor or with another number of
+    threads is embedded alike up to :data:`TOLERANCE`. The chunk is found once for an encoder and
+    device, kept in the cache and recorded in the manifest, so that a resumed run repeats the last
+    bit.
     """
 
     def __init__(self, backbone: Backbone, request: EncoderRequest, chunk: int = 0) -> None:

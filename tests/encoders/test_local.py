@@ -40,18 +40,6 @@ def test_any_chunking_gives_the_same_embeddings_within_the_stated_tolerance(tmp_
         torch.testing.assert_close(other, found[0], rtol=1e-5, atol=1e-5)
 
 
-def test_an_image_is_embedded_alike_whatever_is_beside_it(tmp_path: Path) -> None:
-    images = films(37)
-    encoders = [vit_mae(request(tmp_path), VitMaeParameters(chunk=chunk)) for chunk in (8, 32)]
-    with torch.inference_mode():
-        whole = encoders[0].embed(images)
-        for encoder in encoders:
-            for size in (1, 5, 13):
-                parts = [encoder.embed(part) for part in images.split(size)]
-                assert torch.equal(torch.cat(parts), whole)
-            assert torch.equal(encoder.embed(images.flip(0)).flip(0), whole)
-
-
 def test_vit_mae_is_one_channel_and_its_numbers_end(tmp_path: Path) -> None:
     encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=8))
     assert encoder.spec.image_shape == (1, 224, 224)

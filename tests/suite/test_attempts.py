@@ -19,18 +19,13 @@ from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.work import LatestProgress
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_plugin(tiny_installed: None) -> None:
-    """All of these runs need it."""
-
-
 def test_attempts_go_on_where_the_last_one_was(tmp_path: Path) -> None:
     wanted = job(tmp_path)
     interrupted(wanted, 100)
     interrupted(wanted, 300)
     assert attempt(wanted).state == "done"
     assert attempt(wanted).state == "done"
-    assert read_manifest(wanted.folder)["resumed"] == 2
+    assert read_manifest(wanted.folder).resumed == 2
     assert not (wanted.folder.parent / ATTEMPTS).exists()
     twin = job(tmp_path, "twin")
     assert attempt(twin).state == "done"
@@ -45,7 +40,7 @@ def test_a_dead_attempt_s_folder_is_the_next_one_s_beginning(tmp_path: Path) -> 
     wanted.folder.rename(dead)  # as kill -9 leaves it
     append_lines(dead / layout.TRACE, b'{"torn": ')
     assert attempt(wanted).state == "done"
-    assert read_manifest(wanted.folder)["resumed"] == 1
+    assert read_manifest(wanted.folder).resumed == 1
     assert not dead.exists()
 
 
@@ -97,7 +92,7 @@ def test_a_failure_is_kept_for_whoever_looks(tmp_path: Path) -> None:
     wanted = job(tmp_path, wanted=config("troubled").with_settings("optimizer", fails_at=3))
     assert attempt(wanted).error == "ArithmeticError: lost my way"
     manifest = read_manifest(wanted.folder)
-    assert (manifest["status"], manifest["run_id"]) == ("failed", "one")
+    assert (manifest.status, manifest.run_id) == ("failed", "one")
 
 
 @pytest.mark.parametrize("when", ["before it is moved aside", "before the own is put there"])

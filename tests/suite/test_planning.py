@@ -11,6 +11,7 @@ from served import served
 
 import zobench
 from zobench.contracts.listener import Silence
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.records import layout, standing
 from zobench.records.identity import identity, problem
@@ -70,30 +71,28 @@ def test_identity_is_what_can_change_the_result_and_nothing_else(
     (config,) = read_suite(suite_file('"random"', seeds="1")).configs
     manifest = read_manifest(carry_out(config, tmp_path / "one").run_dir)
     name = identity(manifest)
-    same = {
-        "status": "failed",
-        "wall_seconds": 9.0,
-        "config": {**manifest["config"], "data_root": "/elsewhere", "device": "auto"},
-        "machine": {},
-    }
-    for key, value in same.items():
-        assert identity({**manifest, key: value}) == name, key
-    encoder, dataset = manifest["encoder"], manifest["dataset"]
-    other = {
-        "schema": 999,
-        "config": {**manifest["config"], "budget": 401},
-        "parameters": {**manifest["parameters"], "optimizer": {"step": 0.1}},
-        "encoder": {**encoder, "digest": "other weights"},
-        "dataset": {**dataset, "digest": "other films"},
-        "split": {**manifest["split"], "digest": "other patients"},
-        "versions": {**manifest["versions"], "zobench-tiny": "1"},
-    }
-    digests = {identity({**manifest, key: value}) for key, value in other.items()}
-    assert len(digests | {name}) == len(other) + 1
-    moved = {**encoder, "settings": {"device": "cuda:0", "precision": "bf16"}}
-    twin = {**encoder, "settings": {"device": "cuda:1", "precision": "bf16"}}
-    assert identity({**manifest, "encoder": moved}) == identity({**manifest, "encoder": twin})
-    assert identity({**manifest, "encoder": moved}) != name
+    config, encoder = manifest.config, manifest.encoder
+    for same in (
+        manifest.changed(status=RunStatus.FAILED, wall_seconds=9.0, machine={}),
+        manifest.changed(config=config.changed(data_root="/elsewhere", device="cpu")),
+        manifest.changed(config=config.changed(max_cost=3.0)),
+    ):
+        assert identity(same) == name
+    others = [
+        manifest.changed(schema=999),
+        manifest.changed(config=config.changed(budget=401)),
+        manifest.changed(parameters={**manifest.parameters, "optimizer": {"step": 0.1}}),
+        manifest.changed(encoder=replace(encoder, digest="other weights")),
+        manifest.changed(dataset=replace(manifest.dataset, digest="other films")),
+        manifest.changed(split=replace(manifest.split, digest="other patients")),
+        manifest.changed(versions={**manifest.versions, "zobench-tiny": "1"}),
+    ]
+    assert len({identity(each) for each in others} | {name}) == len(others) + 1
+    moved, twin = (
+        manifest.changed(encoder=replace(encoder, settings={"device": device, "precision": "bf16"}))
+        for device in ("cuda:0", "cuda:1")
+    )
+    assert identity(moved) == identity(twin) != name
 
 
 def test_where_a_service_is_and_how_many_lines_lead_there_make_no_other_run(tmp_path: Path) -> None:
@@ -110,7 +109,7 @@ def test_where_a_service_is_and_how_many_lines_lead_there_make_no_other_run(tmp_
                 overrides={"encoder": lines, "split": {"train": 60, "test_per_cell": 20}},
             )
             manifest = read_manifest(carry_out(config, tmp_path / str(server.port)).run_dir)
-        return identity(manifest), problem(manifest["config"], manifest["parameters"])
+        return identity(manifest), problem(manifest.config, manifest.parameters)
 
     assert named() == named("connections=2", "price=0.1", "chunk=7")
     assert named()[1] == "tiny/spots http:oip"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from . import (
     compare,
@@ -25,13 +26,6 @@ from . import (
 )
 from . import list as list_command
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-
 ONE_RUN, MANY_RUNS, MATERIAL = "One run", "Many runs", "What runs are made of"
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     ONE_RUN: (run.run, resume.resume, show.show, verify.verify, replay.replay),
@@ -39,6 +33,47 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     MATERIAL: (list_command.list_, probe.probe, pretrain.pretrain, doctor.doctor, serve.serve),
 }
 """The built-in commands by panel of the help."""
+
+
+class Commands(TyperGroup):
+    """The built-in commands, and those of plugins, which are loaded for the help or when typed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help: those of plugins after the commands on many runs."""
+        names = super().list_commands(ctx)
+        place = names.index(COMMANDS[MANY_RUNS][-1].__name__) + 1
+        return [*names[:place], *self._of_plugins(), *names[place:]]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by its name; ``None`` if there is none."""
+        return super().get_command(ctx, cmd_name) or self._of_plugins().get(cmd_name)
+
+    def _of_plugins(self) -> dict[str, Any]:
+        """Commands of plugins; none if a plugin is broken, which other commands will say."""
+        from zobench.errors import PluginError
+        from zobench.registry.discovery import load_registry
+
+        try:
+            offers = load_registry().offers["commands"].values()
+            return {offer.name: _command(offer.name, offer.plugin.load()) for offer in offers}
+        except PluginError:
+            return {}
+
+
+def _command(name: str, function: Callable[..., None]) -> Any:
+    """A function with typer's annotations as a command of the panel on many runs."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    alone.command(name, rich_help_panel=MANY_RUNS)(function)
+    return typer.main.get_command(alone)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -61,28 +96,7 @@ def about(
     """Which black-box optimizer buys the most fairness per query?"""
 
 
-def _add_commands() -> None:
-    """Adds the built-in commands, and those of plugins after the ones on many runs."""
-    for panel, functions in COMMANDS.items():
-        for function in functions:
-            name = function.__name__.removesuffix("_")
-            app.command(name, rich_help_panel=panel)(function)
-        if panel == MANY_RUNS:
-            for name, function in _commands_of_plugins():
-                app.command(name, rich_help_panel=panel)(function)
-    app.add_typer(plugin.app, name="plugin", rich_help_panel=MATERIAL)
-
-
-def _commands_of_plugins() -> list[tuple[str, Callable[..., None]]]:
-    """Commands that plugins bring; none if a plugin is broken, which the command itself will say."""
-    from zobench.errors import PluginError
-    from zobench.registry.discovery import load_registry
-
-    try:
-        offers = load_registry().offers["commands"].values()
-        return [(offer.name, offer.plugin.load()) for offer in offers]
-    except PluginError:
-        return []
-
-
-_add_commands()
+for _panel, _functions in COMMANDS.items():
+    for _function in _functions:
+        app.command(_function.__name__.removesuffix("_"), rich_help_panel=_panel)(_function)
+app.add_typer(plugin.app, name="plugin", rich_help_panel=MATERIAL)

@@ -47,8 +47,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 import zobench
-from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
-from zobench.contracts.stateful import Stateful
+from zobench.contracts import Answer, Ask, Feedback, OptimizerContext, Stateful
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -35,6 +35,8 @@ class Predictions:
 class GroupCounts:
     """Counts in the cells of (y, a), in each of R weightings of the test images.
 
+    Row 0 is the data itself, where every image counts once; the other rows are resamples.
+
     Attributes:
         images: ``(R, 2, 2)``; ``images[r, y, a]`` is the weight of the images with disease y and
             sensitive attribute a.

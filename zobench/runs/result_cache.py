@@ -56,6 +56,13 @@ def code_digest() -> str:
     return digest(*modules, *(f"{name} {distribution_version(name)}" for name in LIBRARIES))
 
 
+def arithmetic() -> str:
+    """The number of threads and the instructions of the processor, which decide the last bit."""
+    import torch
+
+    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
 class ResultCache:
     """A folder of results by digest; may be deleted at any time without losing a result."""
 

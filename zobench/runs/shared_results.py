@@ -21,7 +21,7 @@ from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.images import Images
 
-from .result_cache import ResultCache, code_digest, digest
+from .result_cache import ResultCache, arithmetic, code_digest, digest
 from .scoring import Scorer
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class SharedResults:
     ) -> NDArray[np.float32]:
         """Embeddings ``(N, D)`` of the clean training images.
 
-        The digest of an encoder is its own word, so the first block is embedded and compared, bit by
-        bit, before another run's embeddings are taken over.
+        The digest of an encoder is its own word, so the first block is embedded again, in the same
+        batch, and compared bit by bit, before another run's embeddings are taken over.
 
         Args:
             encoder: The encoder.
@@ -63,7 +63,8 @@ class SharedResults:
 
         spec, ledger = encoder.spec, encoder.ledger
         key = digest(
-            "clean", code_digest(), spec.digest, spec.settings, spec.block, train.pixels
+            *("clean", code_digest(), arithmetic(), spec.digest, spec.settings, spec.block),
+            train.pixels,
         )
         found = self.cache.read(key)
         if found is not None:
@@ -109,7 +110,7 @@ class SharedResults:
         train, test, head = scorer.train, scorer.test, scorer.frozen
         key = digest(
             *("ERM", code_digest(), clean, train.label, train.sensitive, head.weight, head.bias),
-            *(encoder.spec.settings, test.pixels, test.label, test.sensitive),
+            *(arithmetic(), encoder.spec.settings, test.pixels, test.label, test.sensitive),
             *(scorer.protocol, scorer.seed),
         )
         found = self.cache.read(key)

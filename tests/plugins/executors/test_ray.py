@@ -98,15 +98,15 @@ def test_a_stop_saves_what_runs_and_a_failure_is_not_tried_again(
     cluster.wait_for(lambda: list(out.glob(".attempts/*/*/*/trace.jsonl")))
     begun.terminate()
     assert begun.wait(60) == 130
-    states = sorted(read_manifest(each)["status"] for each in layout.run_folders(out))
+    states = sorted(read_manifest(each).status for each in layout.run_folders(out))
     assert states == ["failed", "interrupted"]
     failed = next(
         manifest
         for each in layout.run_folders(out)
-        if (manifest := read_manifest(each))["status"] == "failed"
+        if (manifest := read_manifest(each)).status == "failed"
     )
-    assert failed["error"] == "ArithmeticError: lost my way"
-    assert failed["resumed"] == 0
+    assert failed.error == "ArithmeticError: lost my way"
+    assert failed.resumed == 0
 
 
 def test_a_node_that_lacks_a_plugin_or_the_folder_is_named(

@@ -110,7 +110,7 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
     _, told = begun.communicate(timeout=300)
     assert begun.returncode == 0, told
     (run,) = layout.run_folders(out)
-    assert read_manifest(run)["resumed"] >= 1
+    assert read_manifest(run).resumed >= 1
     subprocess.run(
         suite_command(suite, tmp_path / "here", "--cpus-per-run", "1"), check=True, timeout=240
     )
@@ -128,7 +128,7 @@ def test_a_stop_cancels_the_array_and_saves_what_runs(
     _, told = begun.communicate(timeout=120)
     assert begun.returncode == 130, told
     wait_for(lambda: not jobs(node))
-    saved = [read_manifest(each)["status"] for each in layout.run_folders(out)]
+    saved = [read_manifest(each).status for each in layout.run_folders(out)]
     assert "interrupted" in saved
     assert set(saved) == {"interrupted"}
 

@@ -13,6 +13,7 @@ import torch
 from tiny import TinyDataset, TinyEncoder
 
 from zobench.contracts.optimizer import Optimizer, OptimizerContext
+from zobench.contracts.purpose import Purpose
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.oracle.objective import Objective
@@ -99,7 +100,7 @@ def make(name: str, seed: int = 0) -> Optimizer:
 def oracle() -> Oracle:
     films = load_images(TinyDataset(), np.arange(100))
     metered = MeteredEncoder(TinyEncoder(), Ledger())
-    clean = embed_images(metered, films, "setup")
+    clean = embed_images(metered, films, Purpose.SETUP)
     head = fit_head(
         clean,
         films.sensitive,
@@ -108,7 +109,7 @@ def oracle() -> Oracle:
         rng=np.random.default_rng(0),
     )
     objective = Objective(films, metered, head, 0.01, BATCH, np.random.SeedSequence(5))
-    return Oracle(objective, SPACE, metered.ledger, 4000, "gradient")
+    return Oracle(objective, SPACE, 4000, "gradient")
 
 
 def test_each_family_has_members_here() -> None:

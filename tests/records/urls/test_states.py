@@ -59,11 +59,11 @@ def test_a_resumed_run_that_could_not_be_published_is_not_taken_for_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = (tmp_path / "shelf").as_uri()
-    wanted = replace(job(tmp_path), url=url, folder=copies.local_copy(url) / "one")
+    wanted = replace(job(tmp_path), url=url, folder=copies.local_copy(url).path / "one")
     interrupted(wanted, 100)
     assert not layout.is_run(tmp_path / "shelf" / "one")
     (state,) = (tmp_path / "shelf" / "one").glob("unfinished-*")
-    assert read_manifest(state)["status"] == "interrupted"
+    assert read_manifest(state).status == "interrupted"
 
     with monkeypatch.context() as patch:
         patch.setattr(states, "upload", unreachable)
@@ -96,7 +96,7 @@ def test_what_could_not_be_published_is_not_lost_to_what_is_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = (tmp_path / "shelf").as_uri()
-    wanted = replace(job(tmp_path), url=url, folder=copies.local_copy(url) / "one")
+    wanted = replace(job(tmp_path), url=url, folder=copies.local_copy(url).path / "one")
     interrupted(wanted, 100)
     with monkeypatch.context() as patch:
         patch.setattr(states, "upload", unreachable)
@@ -119,9 +119,9 @@ def test_a_manifest_whose_upload_was_torn_is_not_seen(
         patch.setattr(LocalFileSystem, "mv", unreachable)
         with pytest.raises(StoreError, match="the line is dead"):
             copies.publish_run(wanted.folder, shelf.as_uri())
-    assert layout.run_folders(copies.fetch(shelf.as_uri())) == []
+    assert layout.run_folders(copies.fetch(shelf.as_uri()).path) == []
     copies.publish_run(wanted.folder, shelf.as_uri())
-    same_runs(wanted.folder.parent, copies.fetch(shelf.as_uri()))
+    same_runs(wanted.folder.parent, copies.fetch(shelf.as_uri()).path)
     assert not list(shelf.rglob("*.part"))
 
 
@@ -134,7 +134,7 @@ def test_what_two_publish_as_the_end_is_not_mixed(
     wholes = [files_in(each.folder) for each in (first, second)]
     publishes_before(monkeypatch, LocalFileSystem, "put", first.folder, shelf)
     copies.publish_run(second.folder, shelf.as_uri())
-    read = files_in(copies.fetch(shelf.as_uri()) / "one")
+    read = files_in(copies.fetch(shelf.as_uri()).path / "one")
     assert read in wholes
     assert files_in(second.folder) == read
     assert copies.is_published(second.folder)
@@ -153,7 +153,7 @@ def test_a_run_folder_that_somebody_copied_there_is_read(tmp_path: Path) -> None
     wanted, shelf = job(tmp_path), tmp_path / "shelf"
     interrupted(wanted, 100)
     shutil.copytree(wanted.folder, shelf / "one")
-    copy = copies.fetch(shelf.as_uri()) / "one"
+    copy = copies.fetch(shelf.as_uri()).path / "one"
     assert standing.rank(copy) == standing.rank(wanted.folder)
     interrupted(wanted, 300)
     copies.publish_run(wanted.folder, shelf.as_uri())
@@ -162,14 +162,14 @@ def test_a_run_folder_that_somebody_copied_there_is_read(tmp_path: Path) -> None
     assert attempt(wanted).state == "done"
     shutil.rmtree(shelf)
     shutil.copytree(wanted.folder, shelf / "one")
-    assert standing.is_done(copies.fetch(shelf.as_uri()) / "one")
+    assert standing.is_done(copies.fetch(shelf.as_uri()).path / "one")
     copies.publish_run(wanted.folder, shelf.as_uri())
     assert not list(shelf.glob("one/done-*"))
 
 
 def test_a_run_that_was_deleted_does_not_come_back(tmp_path: Path) -> None:
     shelf = tmp_path / "shelf"
-    folder = copies.local_copy(shelf.as_uri()) / "one"
+    folder = copies.local_copy(shelf.as_uri()).path / "one"
     wanted = replace(job(tmp_path), url=shelf.as_uri(), folder=folder)
     assert attempt(wanted).state == "done"
     shutil.rmtree(shelf / "one")
@@ -185,7 +185,7 @@ def test_a_state_that_is_replaced_while_it_is_read_is_looked_for_again(
     copies.publish_run(wanted.folder, shelf.as_uri())
     assert attempt(wanted).state == "done"
     publishes_before(monkeypatch, LocalFileSystem, "get", wanted.folder, shelf)
-    (copy,) = layout.run_folders(copies.fetch(shelf.as_uri()))
+    (copy,) = layout.run_folders(copies.fetch(shelf.as_uri()).path)
     assert standing.is_done(copy)
 
 
@@ -197,7 +197,7 @@ def test_one_that_is_interrupted_while_another_publishes_the_end_spoils_nothing(
     interrupted(late, 300)
     publishes_before(monkeypatch, states, "upload", wanted.folder, shelf)
     copies.publish_run(late.folder, shelf.as_uri())
-    same_runs(wanted.folder.parent, copies.fetch(shelf.as_uri()))
+    same_runs(wanted.folder.parent, copies.fetch(shelf.as_uri()).path)
     assert files_in(late.folder) == files_in(wanted.folder)
 
 
@@ -213,7 +213,7 @@ def test_a_further_state_takes_the_place_of_those_before_it(
         copies.publish_run(wanted.folder, shelf.as_uri())
     assert len(list(shelf.glob("one/unfinished-*/manifest.json"))) == 1
     assert torn.exists()
-    (copy,) = layout.run_folders(copies.fetch(shelf.as_uri()))
+    (copy,) = layout.run_folders(copies.fetch(shelf.as_uri()).path)
     assert read_tensors(copy / layout.CHECKPOINT)[1]["counts"]["queries"] >= 300
     assert attempt(wanted).state == "done"
     copies.publish_run(wanted.folder, shelf.as_uri())

@@ -1,0 +1,36 @@
+"""One run shows the same numbers wherever they are shown."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tiny import SIZES, run
+
+from zobench.cli.display.result import print_result
+from zobench.comparison.pairs import compare_runs
+from zobench.reporting.content import collect
+
+
+def test_show_json_report_and_compare_agree_on_every_interval(tmp_path: Path) -> None:
+    one = run(tmp_path / "a", optimizer="random", overrides=SIZES)
+    other = run(tmp_path / "b", optimizer="adam", overrides=SIZES)
+    console = Console(width=240, record=True, file=io.StringIO(), highlight=False)
+    print_result(other, False, console)
+    shown = console.export_text()
+    last = other.as_dict()["scores"][-1] | {"fpq": other.as_dict()["fpq"]}
+    compared = compare_runs([one], [other]).metrics
+    (row,) = [each for each in collect([one, other], [0.5]).rows if each["optimizer"] == "adam"]
+    for quantity in other.quantities:
+        found = last[quantity.name]
+        b = compared[quantity.name].b
+        assert (b.value, b.low, b.high) == tuple(found[end] for end in ("value", "low", "high"))
+        if not quantity.in_tables:
+            continue
+        for end in ("value", "low", "high"):
+            assert row[quantity.name][end] == pytest.approx(found[end], abs=1e-5)
+        value, low, high = (f"{found[end]:.{quantity.digits()}f}" for end in found)
+        assert re.search(rf"{re.escape(value)} \[{re.escape(low)}, {re.escape(high)}\]", shown)
