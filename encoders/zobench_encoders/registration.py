@@ -28,7 +28,7 @@ def zobench_register_encoders() -> Mapping[str, Plugin]:
             "a service: Open Inference Protocol, or pictures in JSON as many services take them",
             label="remote",
             argument="service",
-            members="zobench_encoders.remote.shapes:list_services",
+            members="zobench_encoders.remote.dialects:list_services",
         ),
     }
 

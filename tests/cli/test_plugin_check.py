@@ -11,6 +11,7 @@ import pytest
 from zobench.cli.scaffold import write_project
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("good", "bad", "fault"),
     [
@@ -54,6 +55,7 @@ def zobench_register_optimizers():
 """
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("typed", "path", "content", "message"),
     [
@@ -89,6 +91,7 @@ def test_what_is_no_plugin_project_gets_one_message(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.lengthy
 def test_a_folder_does_not_hide_the_optimizer_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "random").mkdir()
     done = check("random", tmp_path)

@@ -83,6 +83,7 @@ def installed(project: Path) -> Environment:
     return environment
 
 
+@pytest.mark.lengthy
 def test_it_is_listed_under_its_distribution_and_keeps_the_contract(
     installed: Environment, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_it_is_listed_under_its_distribution_and_keeps_the_contract(
     assert "meets every requirement" in checked
 
 
+@pytest.mark.lengthy
 def test_it_runs_and_the_run_names_its_distribution(installed: Environment, tmp_path: Path) -> None:
     words = " ".join(["zobench run --optimizer random-walk", *SMALL])
     installed.run(words, tmp_path)
@@ -98,6 +100,7 @@ def test_it_runs_and_the_run_names_its_distribution(installed: Environment, tmp_
     assert '"optimizer": "zobench-random-walk"' in manifest.read_text()
 
 
+@pytest.mark.lengthy
 def test_worker_processes_see_it(installed: Environment, tmp_path: Path) -> None:
     (tmp_path / "ask_workers.py").write_text(
         "import joblib\n"
@@ -111,10 +114,12 @@ def test_worker_processes_see_it(installed: Environment, tmp_path: Path) -> None
     assert found.strip() == "['zobench-random-walk', 'zobench-random-walk']"
 
 
+@pytest.mark.lengthy
 def test_its_own_tests_pass(installed: Environment, project: Path) -> None:
     installed.run("python -m pytest -q tests", project)
 
 
+@pytest.mark.lengthy
 def test_a_broken_distribution_is_named_and_its_removal_heals(
     installed: Environment, project: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +139,7 @@ def test_a_broken_distribution_is_named_and_its_removal_heals(
     assert module.read_text() == good
 
 
+@pytest.mark.lengthy
 def test_a_built_ins_name_is_nobody_elses(installed: Environment, tmp_path: Path) -> None:
     (module,) = installed.folder.glob("lib/python*/site-packages/zobench_random_walk.py")
     good = module.read_text()
@@ -147,6 +153,7 @@ def test_a_built_ins_name_is_nobody_elses(installed: Environment, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.lengthy
 def test_the_file_of_an_installed_plugin_is_checked_in_its_place(
     installed: Environment, project: Path, tmp_path: Path
 ) -> None:
@@ -159,6 +166,7 @@ def test_the_file_of_an_installed_plugin_is_checked_in_its_place(
     assert "context.space.shape" in done.stdout
 
 
+@pytest.mark.lengthy
 def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     environment = fresh_environment(tmp_path / "env")
     cwd, module = tmp_path, tmp_path / "zobench-momentum-walk" / "zobench_momentum_walk.py"

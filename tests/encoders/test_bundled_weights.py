@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
 from zobench.runs.probe import probe_encoder
 
 
+@pytest.mark.lengthy
 def test_a_linear_head_reads_sex_and_effusion_from_held_out_phantoms() -> None:
     found = probe_encoder(RunConfig(disease="pleural_effusion"), limit=3000, listener=Silence())
     assert found.sensitive.accuracy >= 90

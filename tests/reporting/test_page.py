@@ -22,6 +22,9 @@ HOSTILE = '</script><script>document.title="caught"</script><img src=x onerror="
 DEADLINE = 30
 
 
+pytestmark = pytest.mark.lengthy
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of two optimizers and two problems, with names that want to be code."""

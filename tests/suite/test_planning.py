@@ -95,6 +95,7 @@ def test_identity_is_what_can_change_the_result_and_nothing_else(
     assert identity(moved) == identity(twin) != name
 
 
+@pytest.mark.lengthy
 def test_where_a_service_is_and_how_many_lines_lead_there_make_no_other_run(tmp_path: Path) -> None:
     def named(*words: str) -> tuple[str, str]:
         with served() as server:

@@ -14,7 +14,7 @@ from zobench.errors import ConfigError
 from .options import DEFAULTS, Settings
 
 if TYPE_CHECKING:
-    from zobench.serving.difficulties import Difficulties
+    from zobench.serving.fault_injection import FaultInjection
     from zobench.serving.limits import Limits
 
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
@@ -50,7 +50,7 @@ def serve(
 ) -> None:
     """Serve an encoder over HTTP: Open Inference Protocol v2, and embeddings in OpenAI's shape."""
     require_extra()
-    from zobench.serving.difficulties import Difficulties
+    from zobench.serving.fault_injection import FaultInjection
     from zobench.serving.limits import Limits
 
     config = RunConfig(
@@ -62,7 +62,7 @@ def serve(
     limits = Limits(
         body=max_body * 2**20, images=max_images, requests=max_requests, waiting=max_waiting
     )
-    difficulties = Difficulties(latency, jitter, fail_rate, rate_limit, quantize, seed)
+    difficulties = FaultInjection(latency, jitter, fail_rate, rate_limit, quantize, seed)
     _serve_encoder(config, name, host, port, token_env, limits, difficulties)
 
 
@@ -82,7 +82,7 @@ def _serve_encoder(
     port: int,
     token_env: str,
     limits: Limits,
-    difficulties: Difficulties,
+    difficulties: FaultInjection,
 ) -> None:
     """Loads the encoder, says where it can be found, and serves until it is told to stop."""
     from zobench.registry.discovery import load_registry

@@ -29,7 +29,7 @@ from . import oip
 from .batching import Batcher, Full
 from .bodies import Refused, read_floats, read_pictures
 from .counters import Counters
-from .difficulties import Dice, Difficulties, RateLimit
+from .fault_injection import Dice, FaultInjection, RateLimit
 from .limits import Limits
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Service:
         name: str,
         *,
         limits: Limits | None = None,
-        difficulties: Difficulties | None = None,
+        difficulties: FaultInjection | None = None,
         token: str | None = None,
     ) -> None:
         """Nothing runs before :attr:`app` is started.
@@ -62,7 +62,7 @@ class Service:
             token: What clients must send as bearer token; ``None`` to let everybody in.
         """
         self._encoder, self._name, self._token = encoder, name, token
-        self._limits, self._of = limits or Limits(), difficulties or Difficulties()
+        self._limits, self._of = limits or Limits(), difficulties or FaultInjection()
         self._dice, self._rate = Dice(self._of), RateLimit(self._of.rate_limit)
         self._batcher: Batcher | None = None
         self._running = 0

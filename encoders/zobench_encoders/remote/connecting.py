@@ -12,13 +12,13 @@ from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, ServiceError
 
+from .dialects import DIALECTS, list_services, read_dialect
 from .encoder import RemoteEncoder
-from .exchange import Call, Line, checked_url
+from .exchange import Call, Connections, checked_url
 from .inference import WIRES, InferenceService, read_metadata
-from .pictures import PictureService, Shape
-from .retrying import Caller, Pace, Patience
+from .pictures import Dialect, PictureService
+from .retrying import Caller, RateLimiter, RetryPolicy
 from .service import Service
-from .shapes import SHAPES, list_services, read_shape
 
 LARGEST_ANSWER = 64 * 2**20
 """Bytes."""
@@ -33,7 +33,7 @@ class RemoteParameters:
 
     url: str = parameter("", "address of the service (--encoder-url)", incidental=True)
     model: str = parameter("", "name that the service knows the model by")
-    template: str = parameter("", "TOML file with the shape of http:custom", incidental=True)
+    template: str = parameter("", "TOML file with the dialect of http:custom", incidental=True)
     key_env: str = parameter(
         "", "environment variable with the key; the service's usual one if empty", incidental=True
     )
@@ -87,24 +87,24 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     for name, value in (("device", request.device), ("precision", request.precision)):
         if value != "auto":
             raise ConfigError(f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere")
-    shape = _shape(request.name, kind, parameters)
-    url, loopback = checked_url(parameters.url or (shape.url if shape else ""))
-    key_env = parameters.key_env or (shape.key_env if shape else "ZOBENCH_API_KEY")
-    secret = _secret(request.name, key_env, shape, parameters)
-    line = Line(
+    dialect = _dialect(request.name, kind, parameters)
+    url, loopback = checked_url(parameters.url or (dialect.url if dialect else ""))
+    key_env = parameters.key_env or (dialect.key_env if dialect else "ZOBENCH_API_KEY")
+    secret = _secret(request.name, key_env, dialect, parameters)
+    line = Connections(
         secret=secret,
         key_env=key_env,
-        header=shape.header if shape else "Authorization",
-        scheme=shape.scheme if shape else "Bearer ",
+        header=dialect.header if dialect else "Authorization",
+        scheme=dialect.scheme if dialect else "Bearer ",
         seconds=parameters.timeout,
         largest=LARGEST_ANSWER,
         loopback=loopback,
-        doubtful=frozenset({400} if shape and shape.failures_are_400 else ()),
+        doubtful=frozenset({400} if dialect and dialect.failures_are_400 else ()),
     )
-    patience = Patience(
+    patience = RetryPolicy(
         parameters.retries, parameters.failures, parameters.patience, parameters.backoff
     )
-    caller = Caller(request.name, line, patience, Pace(parameters.rate))
+    caller = Caller(request.name, line, patience, RateLimiter(parameters.rate))
     notes = () if loopback or url.startswith("https:") else (UNENCRYPTED.format(url=url),)
     made = partial(
         RemoteEncoder,
@@ -117,11 +117,11 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         notes=notes,
     )
     try:
-        if shape is not None:
+        if dialect is not None:
             image_shape = (parameters.channels, parameters.size, parameters.size)
             service = PictureService(
                 url,
-                shape,
+                dialect,
                 parameters.model,
                 image_shape,
                 chunk=parameters.chunk,
@@ -167,22 +167,22 @@ def _inference(
     raise AssertionError("unreachable")
 
 
-def _shape(name: str, kind: str, parameters: RemoteParameters) -> Shape | None:
+def _dialect(name: str, kind: str, parameters: RemoteParameters) -> Dialect | None:
     """How a service of pictures wants to be asked; ``None`` for one of tensors."""
     if kind == "oip":
         return None
     if kind != "custom":
-        return SHAPES[kind]
+        return DIALECTS[kind]
     if not parameters.template:
         raise ConfigError(f"encoder {name!r} needs --set encoder.template=FILE.toml")
-    return read_shape(Path(parameters.template).expanduser())
+    return read_dialect(Path(parameters.template).expanduser())
 
 
 def _secret(
-    name: str, variable: str, shape: Shape | None, parameters: RemoteParameters
+    name: str, variable: str, dialect: Dialect | None, parameters: RemoteParameters
 ) -> str | None:
     secret = os.environ.get(variable) or None
-    if secret is None and (parameters.key_env or (shape and shape.key_needed)):
+    if secret is None and (parameters.key_env or (dialect and dialect.key_needed)):
         raise ConfigError(f"encoder {name!r} needs a key: set the environment variable {variable}")
     if secret is not None and not (secret.isascii() and secret.isprintable()):
         raise ConfigError(

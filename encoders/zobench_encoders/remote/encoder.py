@@ -16,7 +16,7 @@ from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.purpose import Purpose
 from zobench.errors import EncoderError, ServiceError
 
-from .exchange import Fault, Line, Reply
+from .exchange import Connections, Fault, Reply
 from .retrying import Caller, LetGoError
 from .service import Floats, Service, Traits
 
@@ -38,7 +38,7 @@ class RemoteEncoder:
         name: str,
         service: Service,
         caller: Caller,
-        line: Line,
+        line: Connections,
         *,
         connections: int,
         canary_every: int,

@@ -71,7 +71,7 @@ class Fault(Exception):
         self.kind, self.status, self.delay = kind, status, delay
 
 
-class Line:
+class Connections:
     """Connections to one service, kept open; each carries one request at a time."""
 
     def __init__(

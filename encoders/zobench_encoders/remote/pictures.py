@@ -29,7 +29,7 @@ item, for the picture, and ``"$model"`` for the model's name."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class Dialect:
     """How a service wants to be asked, and where its answer holds the embeddings.
 
     Attributes:
@@ -70,7 +70,7 @@ class PictureService:
     def __init__(
         self,
         url: str,
-        shape: Shape,
+        dialect: Dialect,
         model: str,
         image_shape: tuple[int, int, int],
         *,
@@ -80,21 +80,21 @@ class PictureService:
         """Nothing is asked yet.
 
         Args:
-            url: Of the service, with or without the shape's path.
-            shape: How it wants to be asked.
+            url: Of the service, with or without the dialect's path.
+            dialect: The form of its requests and answers.
             model: Name that it knows the model by.
             image_shape: ``(C, H, W)`` of the pictures: grey or RGB.
-            chunk: Images a request; 0 for the shape's own number.
+            chunk: Images a request; 0 for the dialect's own number.
             compression: Of PNG, from 0 (fast, large) to 9 (slow, small).
         """
-        self._url = url if url.endswith(shape.path) else url + shape.path
-        self._shape, self._model, self._compression = shape, model, compression
-        most = shape.bytes // (prod(image_shape) * 4 // 3 + 2000) if shape.bytes else 2**31
-        marks = [model, shape.request, shape.item, shape.answer]
+        self._url = url if url.endswith(dialect.path) else url + dialect.path
+        self._dialect, self._model, self._compression = dialect, model, compression
+        most = dialect.bytes // (prod(image_shape) * 4 // 3 + 2000) if dialect.bytes else 2**31
+        marks = [model, dialect.request, dialect.item, dialect.answer]
         self.traits = Traits(
             image_shape=image_shape,
             exact_floats=False,
-            chunk=max(1, min(chunk or shape.chunk, most)),
+            chunk=max(1, min(chunk or dialect.chunk, most)),
             digest=hashlib.blake2b(orjson.dumps(marks), digest_size=8).hexdigest(),
             settings={"bits": 8},
         )
@@ -103,16 +103,18 @@ class PictureService:
         """A request with a PNG file an image."""
         channels = self.traits.image_shape[0]
         items = [self._item(each) for each in pixels(images.expand(-1, channels, -1, -1))]
-        body = orjson.dumps(_filled(self._shape.request, {"$images": items, "$model": self._model}))
-        return Call(self._url, body, {"Content-Type": "application/json", **self._shape.headers})
+        body = orjson.dumps(
+            _filled(self._dialect.request, {"$images": items, "$model": self._model})
+        )
+        return Call(self._url, body, {"Content-Type": "application/json", **self._dialect.headers})
 
     def read(self, reply: Reply, images: int) -> Floats:
-        """The embeddings at the shape's path; lists of numbers, or base64 of 32-bit floats."""
+        """The embeddings at the dialect's path; lists of numbers, or base64 of 32-bit floats."""
         try:
             answer = orjson.loads(reply.body)
         except orjson.JSONDecodeError as error:
             raise Fault("doubtful", f"the answer is no JSON: {error}") from error
-        found = [_numbers(each) for each in _entries(answer, self._shape.answer)]
+        found = [_numbers(each) for each in _entries(answer, self._dialect.answer)]
         if len({each.size for each in found}) > 1:
             raise Fault("doubtful", "the embeddings that came have different lengths")
         if len(found) != images:
@@ -130,7 +132,7 @@ class PictureService:
         picture.save(file, "PNG", compress_level=self._compression)
         coded = base64.b64encode(file.getvalue()).decode()
         values = {"$base64": coded, "$uri": f"data:image/png;base64,{coded}"}
-        return _filled(self._shape.item, {**values, "$model": self._model})
+        return _filled(self._dialect.item, {**values, "$model": self._model})
 
 
 def _filled(template: Template, values: Mapping[str, Any]) -> Any:

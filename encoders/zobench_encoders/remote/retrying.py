@@ -15,7 +15,7 @@ import stamina
 from zobench.billing.account import Account
 from zobench.errors import ConfigError, ServiceError
 
-from .exchange import Call, Fault, Line, Reply
+from .exchange import Call, Connections, Fault, Reply
 
 Answer = TypeVar("Answer")
 
@@ -32,7 +32,7 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How much is put up with.
 
     Attributes:
@@ -52,7 +52,7 @@ class LetGoError(ServiceError):
     """A request that was not made, because all was to stop."""
 
 
-class Pace:
+class RateLimiter:
     """Spaces requests so that no more than so many images leave in a minute."""
 
     def __init__(self, images_a_minute: int) -> None:
@@ -79,7 +79,9 @@ class Caller:
         stop: Once set, nothing more is sent.
     """
 
-    def __init__(self, name: str, line: Line, patience: Patience, pace: Pace) -> None:
+    def __init__(
+        self, name: str, line: Connections, patience: RetryPolicy, pace: RateLimiter
+    ) -> None:
         self._name, self._line, self._pace = name, line, pace
         self._lock = threading.Lock()
         self._failures = 0

@@ -111,6 +111,7 @@ def test_a_remote_run_is_the_local_one_and_its_bill_is_the_servers(
     assert bill["setup"]["images_billed"] == ledger["setup"]["forward"]
 
 
+@pytest.mark.lengthy
 def test_failures_and_limits_change_nothing_and_are_billed_to_the_image(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     options = ("--fail-rate", "0.2", "--max-requests", "3", "--latency", "0.002", "--seed", "1")
@@ -127,6 +128,7 @@ def test_failures_and_limits_change_nothing_and_are_billed_to_the_image(tmp_path
     assert refused > 0  # at the door, before the server knew how many images there were
 
 
+@pytest.mark.lengthy
 def test_killed_client_and_killed_server_end_as_if_nothing_had_been(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     slow = ("--latency", "0.02")
@@ -153,6 +155,7 @@ def test_killed_client_and_killed_server_end_as_if_nothing_had_been(tmp_path: Pa
     assert not [key for key in paid if images[key] > 1], "something was paid for twice"
 
 
+@pytest.mark.lengthy
 def test_a_service_that_is_gone_stops_the_run_which_goes_on_where_it_is_now(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     with served("--latency", "0.02") as server:
@@ -192,6 +195,7 @@ def test_a_second_interrupt_ends_a_run_that_waits_for_a_busy_service(tmp_path: P
     assert asked <= 1 + 4  # the canary and one request a connection: none after the interrupt
 
 
+@pytest.mark.lengthy
 def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     price = ["--set", "encoder.price=0.01"]
     need = 120 + (120 + 160) + 160 + 8  # clean, one snapshot, test, one batch
@@ -248,6 +252,7 @@ def test_mistakes_get_one_message(
     assert not list(tmp_path.glob("runs/*/trace.jsonl"))
 
 
+@pytest.mark.lengthy
 def test_8_bit_transport_is_told_and_equals_rounding_here(server: Served, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     pictures = ["--encoder", "http:openai", "--encoder-url", f"{server.root}/v1", *PATIENT]
@@ -283,6 +288,7 @@ test_per_cell = 20
 """
 
 
+@pytest.mark.lengthy
 def test_a_suite_pays_once_and_verify_and_probe_tell_what_they_sent(
     server: Served, tmp_path: Path
 ) -> None:
@@ -315,6 +321,7 @@ def test_a_suite_pays_once_and_verify_and_probe_tell_what_they_sent(
     assert f"http:oip was sent {sent:,} images" in probed.stderr
 
 
+@pytest.mark.lengthy
 def test_a_suite_whose_service_is_gone_is_no_mistake_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     text = SUITE.format(url="http://127.0.0.1:9/v2/models/m")

@@ -46,6 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.lengthy
 def test_all_is_made_and_nothing_twice(made: Path) -> None:
     for name in ("fig2a", "fig2b", "fig3", "fig4"):
         assert (made / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -61,6 +62,7 @@ def test_all_is_made_and_nothing_twice(made: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (made / "methods").iterdir()} == answers
 
 
+@pytest.mark.lengthy
 def test_the_table_has_every_method_on_every_disease(made: Path) -> None:
     rows = list(csv.DictReader((made / "table.csv").read_text().splitlines()))
     assert {(row["method"], row["disease"]) for row in rows} == {
@@ -72,6 +74,7 @@ def test_the_table_has_every_method_on_every_disease(made: Path) -> None:
     assert queries["dne:gezo"] == 60 + 3200
 
 
+@pytest.mark.lengthy
 def test_noise_is_carried_to_another_encoder(made: Path) -> None:
     done = paper(made, "universality", "--transfer-to", "other", "--format", "csv")
     assert done.returncode == 0, done.stderr
@@ -81,6 +84,7 @@ def test_noise_is_carried_to_another_encoder(made: Path) -> None:
     assert own.splitlines()[1:] != other.splitlines()[1:]
 
 
+@pytest.mark.lengthy
 def test_the_full_preset_at_reduced_size_with_a_row_of_ones_own(tmp_path: Path) -> None:
     words = ("--preset", "full", "--epochs", "1", "--disease", "spots", "--method", "dne:random")
     words += ("--set", "split.train=80")

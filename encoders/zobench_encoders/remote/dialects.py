@@ -12,13 +12,13 @@ from pathlib import Path
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
-from .pictures import Shape
+from .pictures import Dialect
 
 MEGABYTE = 10**6
 
-SHAPES: dict[str, Shape] = {
+DIALECTS: dict[str, Dialect] = {
     # Infinity, zobench serve, and others after OpenAI's embeddings
-    "openai": Shape(
+    "openai": Dialect(
         request={
             "model": "$model",
             "input": "$images",
@@ -31,7 +31,7 @@ SHAPES: dict[str, Shape] = {
         chunk=32,
         key_env="OPENAI_API_KEY",
     ),
-    "vllm": Shape(
+    "vllm": Dialect(
         request={
             "model": "$model",
             "messages": [{"role": "user", "content": "$images"}],
@@ -42,7 +42,7 @@ SHAPES: dict[str, Shape] = {
         path="/embeddings",
         key_env="VLLM_API_KEY",
     ),
-    "voyage": Shape(
+    "voyage": Dialect(
         request={"model": "$model", "inputs": "$images", "truncation": False},
         item={"content": [{"type": "image_base64", "image_base64": "$uri"}]},
         answer="data[].embedding",
@@ -53,7 +53,7 @@ SHAPES: dict[str, Shape] = {
         key_env="VOYAGE_API_KEY",
         key_needed=True,
     ),
-    "cohere": Shape(
+    "cohere": Dialect(
         request={
             "model": "$model",
             "input_type": "image",
@@ -69,7 +69,7 @@ SHAPES: dict[str, Shape] = {
         key_env="CO_API_KEY",
         key_needed=True,
     ),
-    "jina": Shape(
+    "jina": Dialect(
         request={"model": "$model", "input": "$images", "embedding_type": "float"},
         item={"image": "$base64"},
         answer="data[].embedding",
@@ -80,7 +80,7 @@ SHAPES: dict[str, Shape] = {
         key_needed=True,
     ),
     # Vertex AI: the address ends with :predict
-    "vertex": Shape(
+    "vertex": Dialect(
         request={"instances": "$images"},
         item={"image": {"bytesBase64Encoded": "$base64"}},
         answer="predictions[].imageEmbedding",
@@ -88,7 +88,7 @@ SHAPES: dict[str, Shape] = {
         key_env="VERTEX_ACCESS_TOKEN",
         key_needed=True,
     ),
-    "medsiglip": Shape(
+    "medsiglip": Dialect(
         request={"instances": "$images"},
         item={"image": {"input_bytes": "$base64"}},
         answer="predictions[].embedding",
@@ -97,7 +97,7 @@ SHAPES: dict[str, Shape] = {
         key_env="VERTEX_ACCESS_TOKEN",
         key_needed=True,
     ),
-    "cxr-foundation": Shape(
+    "cxr-foundation": Dialect(
         request={"instances": "$images"},
         item={"input_bytes": "$base64"},
         answer="predictions[].general_img_emb",
@@ -107,7 +107,7 @@ SHAPES: dict[str, Shape] = {
         key_needed=True,
     ),
     # Hugging Face inference endpoints answer every failure with 400
-    "huggingface": Shape(
+    "huggingface": Dialect(
         request={"inputs": "$images"},
         item="$base64",
         answer="",
@@ -117,8 +117,8 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def read_shape(path: Path) -> Shape:
-    """A shape of one's own, from a TOML file with the fields of :class:`~.pictures.Shape`.
+def read_dialect(path: Path) -> Dialect:
+    """A dialect from a TOML file with the fields of :class:`~.pictures.Dialect`.
 
     Raises:
         ConfigError: The file cannot be read, or a field is unknown, missing or of another type.
@@ -127,7 +127,7 @@ def read_shape(path: Path) -> Shape:
         found = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the template {path} cannot be read: {error}") from error
-    known = {each.name: each for each in fields(Shape)}
+    known = {each.name: each for each in fields(Dialect)}
     for name, value in found.items():
         if name not in known:
             raise ConfigError(f"{path}: there is no field {name!r}{nearest(name, known)}")
@@ -139,9 +139,9 @@ def read_shape(path: Path) -> Shape:
         raise ConfigError(f"{path}: {', '.join(sorted(missing))} must be given")
     if found.get("chunk", 1) < 1:
         raise ConfigError(f"{path}: chunk is {found['chunk']}, but must be at least 1")
-    return Shape(**found)
+    return Dialect(**found)
 
 
 def list_services() -> list[str]:
     """What may follow ``http:``."""
-    return ["oip", *SHAPES, "custom"]
+    return ["oip", *DIALECTS, "custom"]

@@ -10,7 +10,7 @@ from zobench.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Difficulties:
+class FaultInjection:
     """What a server does on purpose.
 
     Attributes:
@@ -47,7 +47,7 @@ class Difficulties:
 class Dice:
     """Draws the difficulties of each request, in the order of arrival."""
 
-    def __init__(self, difficulties: Difficulties) -> None:
+    def __init__(self, difficulties: FaultInjection) -> None:
         self._of = difficulties
         self._random = random.Random(difficulties.seed)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from zobench_encoders.remote.dialects import DIALECTS, read_dialect
 from zobench_encoders.remote.exchange import Fault, Reply
 from zobench_encoders.remote.pictures import PictureService
-from zobench_encoders.remote.shapes import SHAPES, read_shape
 
 from zobench.errors import ConfigError
 
@@ -24,7 +24,7 @@ HERE = "http://127.0.0.1:9/v1"
 
 
 def service(kind: str, channels: int = 1, **options: Any) -> PictureService:
-    return PictureService(HERE, SHAPES[kind], "m-1", (channels, 2, 2), **options)
+    return PictureService(HERE, DIALECTS[kind], "m-1", (channels, 2, 2), **options)
 
 
 def body(kind: str, **options: Any) -> tuple[str, Any]:
@@ -91,6 +91,8 @@ ANSWERS = [
     ("openai", {"data": [{"embedding": each, "index": i} for i, each in enumerate(VECTORS)]}),
     ("openai", {"data": [{"embedding": VECTORS[1], "index": 1}, {"embedding": VECTORS[0], "index": 0}]}),
     ("openai", {"data": [{"embedding": each, "index": i} for i, each in enumerate(CODED)]}),
+    ("vllm", {"object": "list", "data": [{"embedding": e, "index": i} for i, e in enumerate(VECTORS)]}),
+    ("jina", {"data": [{"index": i, "embedding": e} for i, e in enumerate(VECTORS)], "usage": {}}),
     ("voyage", {"data": [{"embedding": each} for each in VECTORS], "usage": {"image_pixels": 8}}),
     ("cohere", {"id": "x", "embeddings": {"float": VECTORS}, "meta": {}}),
     ("vertex", {"predictions": [{"imageEmbedding": each} for each in VECTORS]}),
@@ -98,6 +100,10 @@ ANSWERS = [
     ("cxr-foundation", {"predictions": [{"general_img_emb": [[a], [b]]} for a, b in VECTORS]}),
     ("huggingface", VECTORS),
 ]  # fmt: skip
+
+
+def test_every_dialect_has_a_sample_answer() -> None:
+    assert {kind for kind, _ in ANSWERS} == set(DIALECTS)
 
 
 @pytest.mark.parametrize(("kind", "answer"), ANSWERS)
@@ -134,7 +140,7 @@ def test_answers_that_cannot_be_right_are_named(
 
 
 def test_requests_stay_within_a_services_bytes() -> None:
-    shape = SHAPES["medsiglip"]
+    shape = DIALECTS["medsiglip"]
     found = PictureService(HERE, shape, "m", (3, 448, 448), chunk=100)
     assert found.traits.chunk * 448 * 448 * 3 * 4 / 3 <= shape.bytes
     assert found.traits.chunk == 1
@@ -142,7 +148,7 @@ def test_requests_stay_within_a_services_bytes() -> None:
 
 
 def test_a_path_that_is_there_already_is_not_added() -> None:
-    shape = SHAPES["openai"]
+    shape = DIALECTS["openai"]
     found = PictureService(f"{HERE}/embeddings", shape, "m", (1, 2, 2))
     assert found.call(IMAGES).url == f"{HERE}/embeddings"
 
@@ -168,7 +174,7 @@ X-Trial = "1"
 def test_a_service_of_ones_own_is_described_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(OWN)
-    found = PictureService(HERE, read_shape(path), "m-1", (1, 2, 2))
+    found = PictureService(HERE, read_dialect(path), "m-1", (1, 2, 2))
     call = found.call(IMAGES)
     said = json.loads(call.body or b"")
     assert (call.url, said["name"], found.traits.chunk) == (f"{HERE}/embed", "m-1", 16)
@@ -192,6 +198,6 @@ def test_a_file_that_describes_no_service_is_refused(tmp_path: Path, text: str, 
     path = tmp_path / "own.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=word):
-        read_shape(path)
+        read_dialect(path)
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_shape(tmp_path / "none.toml")
+        read_dialect(tmp_path / "none.toml")
