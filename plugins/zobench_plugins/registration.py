@@ -1,4 +1,4 @@
-"""What this package registers, by hook; targets are imported only when used."""
+"""The hooks of this package; a registered plugin is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zobench.registry.plugin import Plugin
 
 @hookimpl
 def zobench_register_optimizers() -> Mapping[str, Plugin]:
-    """Optimizers, with the feedback they ask for."""
+    """The optimizers; the label of each is its feedback."""
     return {
         "gezo": Plugin(
             "zobench_plugins.optimizers.gezo:Gezo",
@@ -104,7 +104,7 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
 
 @hookimpl
 def zobench_register_datasets() -> Mapping[str, Plugin]:
-    """Datasets, with where their films come from."""
+    """The datasets; the label of each is the source of its films."""
     return {
         "phantom": Plugin(
             "zobench_plugins.datasets.phantom:PhantomDataset",
@@ -156,7 +156,7 @@ def zobench_register_methods() -> Mapping[str, Plugin]:
 
 @hookimpl
 def zobench_register_trackers() -> Mapping[str, Plugin]:
-    """Trackers, with what they need."""
+    """The trackers; the label of each is the package that it needs."""
     return {
         "tensorboard": Plugin(
             "zobench_plugins.trackers.tensorboard:TensorBoard",
@@ -168,7 +168,7 @@ def zobench_register_trackers() -> Mapping[str, Plugin]:
 
 @hookimpl
 def zobench_register_executors() -> Mapping[str, Plugin]:
-    """Engines, with what they need."""
+    """The executors; the label of each is the package that it needs."""
     return {
         "local": Plugin(
             "zobench_plugins.executors.local:LocalExecutor",

@@ -1,4 +1,4 @@
-"""The command line: one module a command, and ``display`` for tables, boards and bars."""
+"""The command line: one module per command, and ``display`` for all output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All commands, in the order of the help; each imports what it needs only when it runs."""
+"""All commands, in the order of the help; a command imports its modules only when it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``zobench compare``: tells whether B is better than A, and how sure that is."""
+"""``zobench compare``: prints the differences between A and B, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def compare(
         str, typer.Argument(metavar="A", help="A run folder, or a folder of runs; or its URL.")
     ],
     b: Annotated[
-        str | None, typer.Argument(metavar="B", help="Likewise; A if it is not given.")
+        str | None, typer.Argument(metavar="B", help="The same for B; default: A.")
     ] = None,
     optimizer_a: Annotated[
         str | None, typer.Option("--a", metavar="LABEL", help="Only this optimizer of A.")
@@ -26,7 +26,7 @@ def compare(
     margins: Annotated[
         list[str] | None,
         typer.Option(
-            "--margin", metavar="METRIC=VALUE", help="What B may lose and still be no worse."
+            "--margin", metavar="METRIC=VALUE", help="Largest loss at which B counts as no worse."
         ),
     ] = None,
     export: Annotated[

@@ -12,14 +12,14 @@ from .options import JsonFlag, RunsArgument
 
 def gate(
     runs: RunsArgument,
-    baseline: Annotated[Path, typer.Option(help="What the runs are held to.")] = Path(
+    baseline: Annotated[Path, typer.Option(help="Baseline file to compare with.")] = Path(
         "baseline.json"
     ),
     update: Annotated[bool, typer.Option("--update", help="Write the baseline.")] = False,
     margins: Annotated[
         list[str] | None,
         typer.Option(
-            "--margin", metavar="METRIC=VALUE", help="What may be lost; with --update only."
+            "--margin", metavar="METRIC=VALUE", help="Allowed loss of a metric; only with --update."
         ),
     ] = None,
     markdown: Annotated[

@@ -1,4 +1,4 @@
-"""``zobench list``: names of plugins, and the parameters of one."""
+"""``zobench list``: names of plugins, and the parameters of one plugin."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def list_(
     kind: Annotated[
         str | None, typer.Argument(help="optimizers, encoders, datasets, spaces, …")
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="One of them, with its parameters.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A plugin: list its parameters.")] = None,
     as_json: JsonFlag = False,
     every: Annotated[
         bool, typer.Option("--all", help="Name and count the members of families too.")
     ] = False,
 ) -> None:
-    """List what is installed: optimizers, encoders, datasets and what plugins bring."""
+    """List the installed plugins: optimizers, encoders, datasets and all other kinds."""
     from .display.listing import list_plugins
 
     list_plugins(kind, name, as_json, every)

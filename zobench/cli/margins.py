@@ -11,10 +11,10 @@ from zobench.registry.discovery import Registry
 
 
 def parse_margins(texts: Sequence[str], registry: Registry) -> dict[str, float]:
-    """``["fpq=0.02"]`` as ``{"fpq": 0.02}``.
+    """Parses ``["fpq=0.02"]`` to ``{"fpq": 0.02}``.
 
     Raises:
-        ConfigError: No quantity has that name, or the margin is no number of at least 0.
+        ConfigError: No quantity has that name, or the margin is not a number >= 0.
     """
     known = [each.name for each in (FPQ, RECOVERY, *registry.metrics)]
     found = {}

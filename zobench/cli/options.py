@@ -22,14 +22,14 @@ Trackers = Annotated[
     typer.Option("--tracker", metavar="NAME", help="See: zobench list trackers. May be repeated."),
 ]
 Out = Annotated[
-    str, typer.Option(metavar="FOLDER|URL", help="Folder for run folders; or its URL, e.g. s3://…")
+    str, typer.Option(metavar="FOLDER|URL", help="Folder or URL for run folders, e.g. s3://…")
 ]
 MovedTo = Annotated[
     str | None,
-    typer.Option("--encoder-url", help="Where the service is now, if it has moved."),
+    typer.Option("--encoder-url", help="New address of the service, if it has changed."),
 ]
 RunFolderArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its URL.")]
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="RUNS", help="Run folders, or folders of runs; or their URLs."),
+    typer.Argument(metavar="RUNS", help="Run folders, folders of runs, or URLs."),
 ]

@@ -1,4 +1,4 @@
-"""``zobench plugin``: start one, and see whether it keeps its contract."""
+"""``zobench plugin``: write a new plugin project, and check an optimizer's contract."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, an
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="E.g. random-walk.")],
-    out: Annotated[Path, typer.Option(help="Where the project's folder is made.")] = Path(),
+    out: Annotated[Path, typer.Option(help="Parent folder of the project.")] = Path(),
 ) -> None:
     """Write a complete small project: an optimizer that works, its tests, README and CI."""
     from zobench.errors import ConfigError
@@ -54,7 +54,7 @@ def check(
         ),
     ],
 ) -> None:
-    """Say which requirements an optimizer meets and how to mend the rest; exit 1 if it misses one."""
+    """Check every requirement of an optimizer and say how to fix errors; exit 1 if one fails."""
     from .display.console import output_console
 
     console = output_console()
@@ -69,7 +69,7 @@ def check(
 
 
 def _check_project(console: Console, path: Path) -> int:
-    """Every optimizer that a project offers; requirements missed."""
+    """Checks all optimizers of a project; the number of failed requirements."""
     from zobench.errors import ConfigError
     from zobench.registry.discovery import load_registry
     from zobench.testing.projects import as_if_installed
@@ -90,7 +90,7 @@ def _check_project(console: Console, path: Path) -> int:
 
 
 def _check_one(console: Console, name: str, registry: Registry | None = None) -> int:
-    """Requirements that an optimizer misses."""
+    """Checks one optimizer; the number of failed requirements."""
     from rich.markup import escape
 
     from zobench.testing import check as findings

@@ -1,4 +1,4 @@
-"""``zobench pretrain``: makes bundled weights again."""
+"""``zobench pretrain``: trains bundled weights again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pretrain(
         typer.Option("--set", metavar="recipe.NAME=VALUE", help="A number of the recipe."),
     ] = None,
 ) -> None:
-    """Make bundled weights again, or others; resumes where it was stopped."""
+    """Train bundled weights again, or other weights; an interrupted training resumes."""
     from zobench.contracts.pretraining import PretrainingRequest
     from zobench.registry.discovery import load_registry
     from zobench.runs.pretraining import dataset_maker

@@ -1,4 +1,4 @@
-"""``zobench replay``: runs a recorded run's optimizer on its answers."""
+"""``zobench replay``: runs the optimizer of a recorded run on the recorded answers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .options import JsonFlag, RunFolderArgument
 
 
 def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
-    """Run a recorded run's optimizer on its answers, without the encoder.
+    """Run the optimizer of a recorded run on the recorded answers, without the encoder.
 
-    Exits with 1 if it ends with another edit, with 2 if it asks what was not recorded.
+    Exits with 1 if the last edit differs, with 2 if an ask has no recorded answer.
     """
     from dataclasses import asdict
 

@@ -21,7 +21,7 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     most: Annotated[
         int | None,
-        typer.Option("--sample", help="At most so many runs, evenly of all optimizers.", min=1),
+        typer.Option("--sample", help="Most runs to show, evenly by optimizer.", min=1),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:

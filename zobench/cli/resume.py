@@ -14,7 +14,7 @@ def resume(
     trackers: Trackers = None,
     encoder_url: MovedTo = None,
     max_cost: Annotated[
-        float | None, typer.Option(help="What the service may bill in all, if not as before.")
+        float | None, typer.Option(help="New limit on the total cost of the service.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -29,17 +29,17 @@ def run(
     seed: Annotated[int, typer.Option(help="Root of all random streams.")] = DEFAULTS.seed,
     budget: Annotated[int, typer.Option(help="Queries to spend, in images.")] = DEFAULTS.budget,
     batch_size: Annotated[
-        int, typer.Option(help="Images a minibatch of the objective.")
+        int, typer.Option(help="Images per minibatch of the objective.")
     ] = DEFAULTS.batch_size,
     penalty: Annotated[float, typer.Option(help="Lambda of the objective.")] = DEFAULTS.penalty,
     backward_cost: Annotated[
-        int, typer.Option(help="Queries that one image's backward pass counts for.")
+        int, typer.Option(help="Queries charged for the backward pass of one image.")
     ] = DEFAULTS.backward_cost,
     heads: Annotated[
         str, typer.Option(help="Training of the linear heads: converged or paper.")
     ] = DEFAULTS.heads,
     snapshots: Annotated[
-        int, typer.Option(help="Log-spaced query counts to keep the edit at; FPQ sees only these.")
+        int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ uses only these.")
     ] = DEFAULTS.snapshots,
     replicates: Annotated[
         int, typer.Option(help="Bootstrap resamples behind every interval.")
@@ -53,10 +53,10 @@ def run(
         str | None, typer.Option(help="Address of a service; the same as --set encoder.url=…")
     ] = None,
     quantize: Annotated[
-        int, typer.Option(help="8: round pixels on the way to a local encoder, as pictures do.")
+        int, typer.Option(help="8: round pixels for a local encoder to 8 bits; 0: exact floats.")
     ] = DEFAULTS.quantize,
     max_cost: Annotated[
-        float, typer.Option(help="What a service may bill in all, by encoder.price; 0: no limit.")
+        float, typer.Option(help="Limit on the cost of a service, by encoder.price; 0: no limit.")
     ] = DEFAULTS.max_cost,
     settings: Settings = None,
     out: Out = "runs",

@@ -1,4 +1,4 @@
-"""``zobench plugin new``: a project that works as it is written."""
+"""``zobench plugin new``: the files of a small plugin project that works unchanged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class $Class(Stateful):
     """Compares the edit with a random neighbour on the same images."""
 
     feedback: ClassVar[Feedback] = "value"
-    remembered = ("edit", "asks", "rng")  # all that decides the future; saved and restored
+    remembered = ("edit", "asks", "rng")  # the complete state; saved and restored
 
     def __init__(self, context: OptimizerContext, parameters: ${Class}Parameters) -> None:
         import torch  # here, so that ``zobench list`` stays instant
@@ -90,7 +90,7 @@ class $Class(Stateful):
         self.asks += 1
 
     def recommend(self) -> Tensor:
-        """What to deploy if the run ended now."""
+        """The edit to deploy if the run ended now."""
         return self.edit.clone()
 
 
@@ -101,7 +101,7 @@ def zobench_register_optimizers() -> dict[str, zobench.Plugin]:
 '''
 
 TEST = '''\
-"""The contract of every zobench optimizer, and one promise of this one."""
+"""Tests of the contract of zobench optimizers, and of the progress of $name."""
 
 from zobench.testing import OptimizerConformance
 

@@ -23,9 +23,9 @@ EXTRA = ("starlette", "uvicorn", "prometheus_client")
 def serve(
     encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0: any free port.", min=0, max=65535)] = 8000,
     name: Annotated[
-        str | None, typer.Option(help="Of the model in its address; the encoder's if not given.")
+        str | None, typer.Option(help="Model name in the address; default: the encoder's name.")
     ] = None,
     token_env: Annotated[
         str, typer.Option(help="Environment variable with the bearer token; unset: no token.")
@@ -41,12 +41,12 @@ def serve(
     max_waiting: Annotated[
         int, typer.Option(help="Images waiting for the encoder; more get 429.", min=1)
     ] = 4096,
-    latency: Annotated[float, typer.Option(help="Play slow: seconds added to a request.")] = 0.0,
-    jitter: Annotated[float, typer.Option(help="Play slow: at most so many seconds more.")] = 0.0,
-    fail_rate: Annotated[float, typer.Option(help="Play faulty: share of requests to fail.")] = 0.0,
-    rate_limit: Annotated[int, typer.Option(help="Play limited: images a minute.", min=0)] = 0,
-    quantize: Annotated[int, typer.Option(help="Play 8-bit: 8 rounds pixels, 0 does not.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of what is played.")] = 0,
+    latency: Annotated[float, typer.Option(help="Simulate: seconds added per request.")] = 0.0,
+    jitter: Annotated[float, typer.Option(help="Simulate: largest random delay in s.")] = 0.0,
+    fail_rate: Annotated[float, typer.Option(help="Simulate: share of failed requests.")] = 0.0,
+    rate_limit: Annotated[int, typer.Option(help="Simulate: images per minute.", min=0)] = 0,
+    quantize: Annotated[int, typer.Option(help="Simulate: 8 rounds pixels, 0 does not.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated difficulties.")] = 0,
 ) -> None:
     """Serve an encoder over HTTP: Open Inference Protocol v2, and embeddings in OpenAI's shape."""
     require_extra()
@@ -84,7 +84,7 @@ def _serve_encoder(
     limits: Limits,
     difficulties: FaultInjection,
 ) -> None:
-    """Loads the encoder, says where it can be found, and serves until it is told to stop."""
+    """Loads the encoder, prints its address, and serves it until SIGTERM or Ctrl-C."""
     from zobench.registry.discovery import load_registry
     from zobench.runs.parts import make_encoder, resolve_plugin
     from zobench.serving.addresses import is_loopback

@@ -15,11 +15,11 @@ def suite(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
     jobs: Annotated[
         int | None,
-        typer.Option(help="Runs at a time; locally 1, on a cluster what it can hold.", min=1),
+        typer.Option(help="Runs at a time; default: 1 locally, all that fit on a cluster.", min=1),
     ] = None,
     out: Out = "runs",
     executor: Annotated[
-        str, typer.Option(help="Where runs are carried out; see: zobench list executors.")
+        str, typer.Option(help="Executor of the runs; see: zobench list executors.")
     ] = "local",
     cpus: Annotated[
         int | None, typer.Option("--cpus-per-run", help="Cores of each run.", show_default=False)
@@ -28,7 +28,7 @@ def suite(
         float, typer.Option("--gpus-per-run", help="GPUs of each run, or a share of one.")
     ] = 0.0,
     memory: Annotated[
-        float, typer.Option("--memory-per-run", help="GiB of each run; 0: the engine's default.")
+        float, typer.Option("--memory-per-run", help="GiB per run; 0: the executor's default.")
     ] = 0.0,
     address: Annotated[str | None, typer.Option(help="Ray: host:port, auto, or local.")] = None,
     partition: Annotated[str | None, typer.Option(help="SLURM: the partition.")] = None,
@@ -45,7 +45,7 @@ def suite(
     trackers: Trackers = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run what is missing of a suite: optimizers x encoders x datasets x spaces x seeds."""
+    """Run the missing runs of a suite: optimizers x encoders x datasets x spaces x seeds."""
     from zobench.config import parse_overrides
     from zobench.contracts.executor import Resources
     from zobench.errors import Interrupted

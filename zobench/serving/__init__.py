@@ -1,1 +1,1 @@
-"""``zobench serve``: an encoder behind HTTP, as a real service or as a difficult one."""
+"""``zobench serve``: an encoder behind HTTP, optionally with simulated faults and limits."""

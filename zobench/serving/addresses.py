@@ -1,4 +1,4 @@
-"""What can be told of a network address by looking at it."""
+"""Tests of network addresses that need no network."""
 
 from __future__ import annotations
 

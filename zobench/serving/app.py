@@ -1,4 +1,4 @@
-"""The service itself: Open Inference Protocol v2, embeddings in OpenAI's shape, health, counters."""
+"""The HTTP service: Open Inference Protocol v2, embeddings in OpenAI's shape, health, counters."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Service:
         """Nothing runs before :attr:`app` is started.
 
         Args:
-            encoder: Who embeds.
-            name: Of the model, as in its address.
-            limits: What is put up with.
-            difficulties: What is done on purpose.
-            token: What clients must send as bearer token; ``None`` to let everybody in.
+            encoder: The encoder that embeds the images.
+            name: The name of the model in its address.
+            limits: Bounds on requests.
+            difficulties: Simulated delays, failures, rate limit and rounding.
+            token: The bearer token that clients must send; ``None`` for no token.
         """
         self._encoder, self._name, self._token = encoder, name, token
         self._limits, self._of = limits or Limits(), difficulties or FaultInjection()
@@ -89,7 +89,7 @@ class Service:
 
     @property
     def version(self) -> str:
-        """Of the model: the beginning of the encoder's digest."""
+        """The version of the model: the first 12 characters of the encoder's digest."""
         return self._encoder.spec.digest[:12]
 
     @contextlib.asynccontextmanager
@@ -106,7 +106,7 @@ class Service:
             await self._batcher.stop()
 
     def _open(self, handler: Handler) -> Handler:
-        """A handler behind the door: token, number of requests, errors in the caller's shape."""
+        """Wraps a handler: checks token and number of requests, and formats errors."""
 
         async def guarded(request: Request) -> Response:
             self._running += 1
@@ -161,7 +161,7 @@ class Service:
         return b"".join(parts)
 
     async def _embed(self, images: Tensor) -> Floats:
-        """Embeddings, if nothing is in the way; every image is counted by what became of it."""
+        """Embeddings of images, after rate limit, delay and failure; counts images by outcome."""
         count, outcomes = len(images), self.counters.images.labels
         wait = self._rate.admit(count)
         if wait:
@@ -275,7 +275,7 @@ class Service:
 
 
 def _wants_binary(message: dict[str, Any]) -> bool:
-    """Whether a request asks for raw bytes, for all outputs or for the one there is."""
+    """Whether a request asks for raw bytes, for all outputs or for its single output."""
     if _flag(message, "binary_data_output"):
         return True
     outputs = message.get("outputs")
@@ -292,7 +292,7 @@ def _flag(entry: dict[str, Any], name: str) -> bool:
 def _error(
     request: Request, status: int, message: str, headers: dict[str, str] | None = None
 ) -> Response:
-    """An error in the shape of the protocol that was spoken."""
+    """An error response in the format of the protocol of the request."""
     if request.url.path.startswith("/v1"):
         kind = "invalid_request_error" if status < 500 else "server_error"
         said: Any = {"message": message, "type": kind, "param": None, "code": status}

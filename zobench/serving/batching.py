@@ -21,10 +21,10 @@ Floats = NDArray[np.float32]
 
 
 class Full(Exception):
-    """So many images are waiting that a request is refused.
+    """A request is refused because too many images are waiting.
 
     Attributes:
-        seconds: After which it is worth trying again.
+        seconds: The number of seconds after which the client should retry.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -41,18 +41,18 @@ class _Job:
 class Batcher:
     """Queues images and embeds them in batches, in the order in which they came.
 
-    Which requests share a batch depends on when they arrive; an image's embedding must not, so the
-    encoder should answer the same whatever is beside it.
+    The arrival times decide which requests share a batch. The embedding of an image should not
+    depend on the other images in its batch.
     """
 
     def __init__(self, encoder: Encoder, *, batch: int, wait: float, capacity: int) -> None:
         """Nothing runs before :meth:`start`.
 
         Args:
-            encoder: Who embeds.
-            batch: Images in a call of the encoder, unless a single request has more.
-            wait: Seconds that a lone request waits for company.
-            capacity: Images that may wait; a request that finds more is refused.
+            encoder: The encoder that embeds the images.
+            batch: Images per encoder call; a single larger request is not divided.
+            wait: Seconds that a request waits for further requests to share its batch.
+            capacity: Images that may wait; a request beyond this number is refused.
         """
         self._encoder, self._batch, self._wait, self._capacity = encoder, batch, wait, capacity
         self._jobs: deque[_Job] = deque()
@@ -67,7 +67,7 @@ class Batcher:
         self._task = asyncio.get_running_loop().create_task(self._serve())
 
     async def stop(self) -> None:
-        """Ends; what is in the encoder is finished first."""
+        """Stops the task after the current encoder call has ended."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -97,7 +97,7 @@ class Batcher:
             try:
                 await self._answer(jobs)
             except Exception:
-                for job in jobs:  # one by one, so that none fails for another's sake
+                for job in jobs:  # one by one: an error of one request must not fail the others
                     try:
                         await self._answer([job])
                     except Exception as error:
@@ -111,12 +111,12 @@ class Batcher:
         begin = 0
         for job in jobs:
             end = begin + len(job.images)
-            if not job.answer.done():  # its client may have gone
+            if not job.answer.done():  # the client may have disconnected
                 job.answer.set_result(answer[begin:end])
             begin = end
 
     async def _gather(self) -> list[_Job]:
-        """At least one job, and what comes within the wait and fits."""
+        """The first job, and the jobs that arrive within ``wait`` seconds and fit the batch."""
         await self._arrival(None)
         jobs = [self._jobs.popleft()]
         count, deadline = len(jobs[0].images), time.monotonic() + self._wait
@@ -130,7 +130,7 @@ class Batcher:
         return jobs
 
     async def _arrival(self, seconds: float | None) -> bool:
-        """Waits until a job is there; whether one is."""
+        """Waits for a job at most so many seconds; whether a job is in the queue."""
         while not self._jobs:
             self._came.clear()
             if seconds is not None and seconds <= 0:

@@ -1,4 +1,4 @@
-"""Bodies of requests, read without trust: sizes first, then shapes, then numbers."""
+"""Reads request bodies and checks sizes first, then shapes, then numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Refused(Exception):
     """A request that is not served.
 
     Attributes:
-        status: Of the answer.
+        status: The HTTP status of the answer.
         headers: Further headers of the answer.
     """
 
@@ -41,7 +41,7 @@ def read_floats(
     """The JSON part of an inference request, and its images ``(N, C, H, W)``.
 
     Raises:
-        Refused: The body is no such request, or its images are not what the encoder takes.
+        Refused: The body is not an inference request, or its images do not fit the encoder.
     """
     import torch
 
@@ -66,7 +66,7 @@ def read_floats(
     _check_count(len(images), most)
     if not np.isfinite(images).all():
         raise Refused(400, "the images hold NaN or infinity")
-    with warnings.catch_warnings():  # the buffer is read-only, and only read
+    with warnings.catch_warnings():  # torch warns about a read-only buffer
         warnings.simplefilter("ignore", UserWarning)
         return message, torch.from_numpy(images).expand(-1, channels, -1, -1)
 
@@ -75,7 +75,7 @@ def read_pictures(body: bytes, spec: EncoderSpec, most: int) -> tuple[dict[str, 
     """The fields of an embeddings request in OpenAI's shape, and its images ``(N, C, H, W)``.
 
     Raises:
-        Refused: The body is no such request, or its pictures are not what the encoder takes.
+        Refused: The body is not such a request, or its pictures do not fit the encoder.
     """
     import torch
 
@@ -126,7 +126,7 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
             found = np.asarray(file)
     except Refused:
         raise
-    except Exception as error:  # Pillow raises whatever its decoders do
+    except Exception as error:  # Pillow passes on any error of its decoders
         raise Refused(400, f"picture {number} cannot be read: {error}") from error
     if found.ndim == 2:
         return np.broadcast_to(found, (channels, height, width))

@@ -1,4 +1,4 @@
-"""What was served, for Prometheus."""
+"""Counters of served requests and images, for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 @dataclass
 class Counters:
-    """Counts since the start."""
+    """Counts of requests and images since the start of the service."""
 
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 

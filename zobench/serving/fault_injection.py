@@ -1,4 +1,4 @@
-"""Playing the difficult API: slow, failing, limited; seeded, so that a rehearsal can be repeated."""
+"""Simulated faults of a service: delays, failures, a rate limit; repeatable by a seed."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zobench.errors import ConfigError
 
 @dataclass(frozen=True)
 class FaultInjection:
-    """What a server does on purpose.
+    """Settings of the simulated faults.
 
     Attributes:
         latency: Seconds added to every request.
-        jitter: Largest number of seconds added on top, drawn evenly.
-        fail_rate: Share of requests answered 500, before any work.
-        rate_limit: Images a minute; more are answered 429. 0 for no limit.
+        jitter: Largest random delay in seconds, added to ``latency``; uniform.
+        fail_rate: Share of requests that are answered with 500 and not embedded.
+        rate_limit: Images per minute; more are answered with 429. 0 for no limit.
         quantize: 8 to round pixels as picture files do; 0 for exact floats.
-        seed: Of the draws.
+        seed: The seed of the random delays and failures.
     """
 
     latency: float = 0.0
@@ -61,7 +61,7 @@ class Dice:
 
 
 class RateLimit:
-    """A bucket that holds a minute's worth of images and fills evenly."""
+    """A token bucket: holds one minute of images and fills at a constant rate."""
 
     def __init__(self, images_a_minute: int) -> None:
         self._rate = images_a_minute / 60
@@ -69,9 +69,9 @@ class RateLimit:
         self._seen = time.monotonic()
 
     def admit(self, images: int) -> float:
-        """0 if so many images may pass now, else the seconds to wait.
+        """0 if the given number of images may pass now, else the seconds to wait.
 
-        More than the bucket holds may pass when it is full.
+        A full bucket lets a request pass that has more images than the bucket holds.
         """
         if not self._rate:
             return 0.0

@@ -1,4 +1,4 @@
-"""What a server puts up with."""
+"""Limits of a service on requests, bodies and waiting images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what clients may ask.
+    """Bounds on the requests of clients.
 
     Attributes:
         body: Bytes of a request's body.
@@ -15,7 +15,7 @@ class Limits:
         requests: Requests at a time.
         waiting: Images that may wait for the encoder.
         batch: Images of several clients that are embedded together; 0 for the encoder's own block.
-        wait: Seconds that a lone request waits for company.
+        wait: Seconds that a request waits for further requests to share its batch.
     """
 
     body: int = 64 * 2**20

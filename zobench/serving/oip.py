@@ -1,8 +1,8 @@
-"""Tensors as the Open Inference Protocol (v2) writes them: in JSON, or behind it as raw bytes.
+"""Tensors of the Open Inference Protocol (v2): in JSON, or as raw bytes after the JSON part.
 
 Raw bytes are Triton's "binary tensor data" extension: the JSON part comes first, its length is in the
-header :data:`HEADER`, and the tensors follow in order, little-endian and row-major. Whether a body has
-them is told by that header alone; content types are not to be relied on.
+header :data:`HEADER`, and the tensors follow in order, little-endian and row-major. Only that
+header shows whether a body has raw bytes; content types are not reliable.
 
 See https://github.com/kserve/open-inference-protocol and Triton's extension_binary_data.md.
 """
@@ -26,7 +26,7 @@ MAX_DIMENSIONS = 8
 
 
 class WireError(ValueError):
-    """A body that is not what the protocol says; the message names what is wrong."""
+    """A body that breaks the protocol; the message names the fault."""
 
 
 def write_tensor(
@@ -41,10 +41,10 @@ def write_tensor(
 
     Args:
         side: ``inputs`` of a request or ``outputs`` of an answer.
-        name: Of the tensor.
-        tensor: Of any shape.
-        binary: Whether its bytes follow the JSON part.
-        fields: What else the JSON part says.
+        name: The name of the tensor.
+        tensor: A tensor of any shape.
+        binary: Whether the tensor is written as raw bytes after the JSON part.
+        fields: Further fields of the JSON part.
     """
     entry: Json = {"name": name, "shape": list(tensor.shape), "datatype": "FP32"}
     values = np.ascontiguousarray(tensor, dtype="<f4")
@@ -65,11 +65,11 @@ def read_tensors(
 
     Args:
         side: ``inputs`` of a request or ``outputs`` of an answer.
-        body: As it came.
+        body: The body as received.
         length: Value of the header :data:`HEADER`; ``None`` if it was not there.
 
     Raises:
-        WireError: The body breaks the protocol, or a tensor is none of floats.
+        WireError: The body breaks the protocol, or a tensor does not hold floats.
     """
     cut = len(body) if length is None else _length(length, len(body))
     try:
@@ -141,7 +141,7 @@ def _binary_size(entry: Json) -> int | None:
 def _from_bytes(raw: memoryview, size: int, type_: str, name: str) -> NDArray[np.float32]:
     if len(raw) != size or size % np.dtype(type_).itemsize:
         raise WireError(f"tensor {name!r} says {size} bytes, but {len(raw)} are left")
-    with np.errstate(over="ignore"):  # what does not fit in 32 bits is infinite, and seen as such
+    with np.errstate(over="ignore"):  # too large for float32: infinite, refused later
         return np.frombuffer(raw, dtype=type_).astype(np.float32, copy=False)
 
 

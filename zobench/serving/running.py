@@ -1,4 +1,4 @@
-"""Starts the service on a socket and ends it gracefully."""
+"""Starts the service on a socket, and finishes open requests before it ends."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from zobench.errors import ConfigError
 from .app import Service
 
 DRAIN_SECONDS = 30
-"""Time that requests have to end after SIGTERM."""
+"""Seconds after SIGTERM in which open requests may finish."""
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 for any that is free.
 
     Raises:
-        ConfigError: The address cannot be had.
+        ConfigError: The address cannot be used.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -1,4 +1,4 @@
-"""Suites that tell whether a plugin keeps its contract; subclass one and pytest does the rest.
+"""Tests of the contract of plugins; subclass a suite, and pytest collects its tests.
 
 ::
 

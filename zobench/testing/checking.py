@@ -14,11 +14,11 @@ from .optimizers import OptimizerConformance
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         what: The requirement, in words.
-        fault: What is wrong and how to mend it; empty where the requirement holds.
+        fault: The error and how to fix it; empty if the requirement holds.
     """
 
     what: str
@@ -29,12 +29,12 @@ def check(name: str, registry: Registry | None = None) -> Iterator[Finding]:
     """Checks an optimizer, one requirement at a time.
 
     Args:
-        name: As typed after ``--optimizer``.
-        registry: Where it is looked up; that of all installed plugins if ``None``. Some requirements
-            are checked in a fresh process, which must find it, too.
+        name: The name of the optimizer, as given to ``--optimizer``.
+        registry: The registry with the optimizer; ``None`` for all installed plugins. Some
+            requirements are checked in a fresh process, which must find the optimizer too.
 
     Raises:
-        ConfigError: Nobody offers that optimizer, or assertions are switched off.
+        ConfigError: No plugin offers that optimizer, or assertions are switched off.
     """
     if not __debug__:
         raise ConfigError(

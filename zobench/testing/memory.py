@@ -1,8 +1,8 @@
-"""Peak memory of an optimizer, seen from outside: what is resident in a process that is not the tests'.
+"""Peak memory of an optimizer, measured as resident memory of a fresh process.
 
-Counters inside Python miss what torch allocates, so the system is asked. Linux can forget a former
-peak; where a system cannot (macOS), only what rises above it is seen, so measure one optimizer at a
-time there. Windows is not measured, and says so.
+Counters inside Python miss the allocations of torch, so the operating system is asked. Linux can
+reset the recorded peak of a process. macOS cannot: it shows only memory above the earlier peak, so
+measure one optimizer per call there. On Windows ``peaks`` raises an ``AssertionError``.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ def peaks(
     overrides: Mapping[str, object] | None = None,
     rounds: int = ROUNDS,
 ) -> dict[str, int]:
-    """Bytes by which each optimizer raises the memory of a fresh process, the same one for all.
+    """Bytes that each optimizer adds to the memory of one fresh process.
 
-    The process may take ``ROOM`` more than it has (on Linux); then the optimizer fails, not the machine.
+    On Linux the process may take at most ``ROOM`` more bytes, so the machine keeps enough memory.
 
     Args:
-        names: As typed after ``--optimizer``; measured one after another.
+        names: Names of optimizers, as given to ``--optimizer``; measured one after another.
         side: Points are ``(1, side, side)``.
         overrides: Parameters other than the defaults.
-        rounds: Asks and answers while measuring.
+        rounds: Number of asks and answers that are measured.
 
     Returns:
-        By name; 0 for an optimizer that refuses the dimension.
+        Bytes by optimizer name; 0 for an optimizer that refuses the dimension.
 
     Raises:
-        AssertionError: The process failed or did not end in time, or this is Windows.
+        AssertionError: The process failed or took too long, or the system is Windows.
     """
     if sys.platform == "win32":
         raise AssertionError("peak memory is not measured on Windows; check this on Linux or macOS")
     code = "import sys; from zobench.testing.memory import report; report(*sys.argv[1:])"
     words = [json.dumps(list(names)), str(side), json.dumps(dict(overrides or {})), str(rounds)]
     command = [sys.executable, "-W", "ignore", "-c", code, *words]
-    # glibc keeps freed blocks below a threshold that grows; held low, freed memory goes back at once
+    # a fixed low threshold makes glibc return freed memory at once
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environment = {**kept, "MALLOC_MMAP_THRESHOLD_": "65536"}
     seconds = SECONDS * len(names)
@@ -79,7 +79,7 @@ def peaks(
 
 
 def report(names: str, side: str, overrides: str, rounds: str) -> None:
-    """What the fresh process runs; all arguments are JSON."""
+    """Measures and prints the peaks inside the fresh process; all arguments are JSON."""
     settings = json.loads(overrides)
     _limit_memory()
     print(
@@ -109,7 +109,7 @@ def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) ->
 
 
 def _any_answer(ask: Ask, number: int) -> Answer:
-    """Well-formed; beside a gradient of the size of the points it holds next to nothing."""
+    """A well-formed answer that needs little memory apart from a gradient."""
     import torch
 
     count = len(ask.points)
@@ -120,7 +120,7 @@ def _any_answer(ask: Ask, number: int) -> Answer:
 
 
 def _limit_memory() -> None:
-    """Beyond the room that there is, allocating fails; Linux counts private memory for this."""
+    """Limits the private memory of this process to ``ROOM`` more bytes (Linux only)."""
     status = Path("/proc/self/status")
     if status.exists():
         import resource
@@ -134,13 +134,13 @@ def _limit_memory() -> None:
 
 def _forget_peak() -> None:
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak becomes what is resident
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the recorded peak
 
 
 def resident_peak() -> int:
     """Most bytes of memory that this process has held at a time.
 
-    Linux's ``ru_maxrss`` would not do: it holds the peak of the process that started this one, too.
+    On Linux ``ru_maxrss`` is wrong: it includes the peak of the parent process.
     """
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None

@@ -1,4 +1,4 @@
-"""What every optimizer must do, whoever wrote it."""
+"""The tests that every optimizer must pass, for built-in optimizers and plugins."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ WIDE = 388
 
 
 class OptimizerConformance:
-    """Subclass it, name the optimizer, and pytest collects the tests.
+    """Tests of the optimizer contract; subclass it, set ``name``, and pytest collects the tests.
 
     Attributes:
-        name: As typed after ``--optimizer``.
+        name: The name of the optimizer, as given to ``--optimizer``.
         overrides: Parameters other than the defaults.
-        progress: The share of the way from no edit's value to the best value that must be gone when
-            the budget is; 0 asks that nothing was lost.
-        memory: Bytes that it may take in 150,544 dimensions; one float32 point is 0.6 MB.
+        progress: The smallest share of the possible decrease of the value that the optimizer must
+            reach within the budget; with 0 the value must not increase.
+        memory: Most bytes of the optimizer in 150,544 dimensions; one float32 point is 0.6 MB.
     """
 
     name: ClassVar[str]
@@ -43,7 +43,7 @@ class OptimizerConformance:
     memory: ClassVar[int] = 256 * 2**20
 
     def registry(self) -> Registry:
-        """Where the name is looked up; that of all installed plugins."""
+        """The registry that holds the optimizer; by default all installed plugins."""
         return _installed()
 
     def make(self, oracle: ToyOracle, seed: int = 0) -> Optimizer:
@@ -64,7 +64,7 @@ class OptimizerConformance:
         )
 
     def test_asks_are_well_formed(self) -> None:
-        """Points are float32, finite and of the space; numbers are whole; no more is wanted."""
+        """Points are finite float32, minibatch numbers int64, ``want`` within ``feedback``."""
         oracle = ToyOracle()
         optimizer = self.make(oracle)
         for ask in rounds(optimizer, oracle, 4):
@@ -82,7 +82,7 @@ class OptimizerConformance:
             )
 
     def test_always_recommends_a_finite_point_of_the_space(self) -> None:
-        """From before the first answer on."""
+        """The recommendation is valid before the first answer and after every answer."""
         oracle = ToyOracle()
         optimizer = self.make(oracle)
         for _ in range(4):
@@ -92,7 +92,7 @@ class OptimizerConformance:
             rounds(optimizer, oracle, 1)
 
     def test_does_not_change_what_was_asked_or_recommended(self) -> None:
-        """What was handed out is a copy, or later steps would rewrite history."""
+        """Asked and recommended points are copies, so later steps cannot change them."""
         oracle = ToyOracle()
         optimizer = self.make(oracle)
         rounds(optimizer, oracle, 2)
@@ -107,7 +107,7 @@ class OptimizerConformance:
         assert torch.equal(kept[1], ask.points), "ask() returned points that it changed later"
 
     def test_the_same_seed_asks_the_same_and_another_seed_does_not(self) -> None:
-        """Unless it draws no random number at all."""
+        """An optimizer that draws no random number may ask the same for every seed."""
         oracle = ToyOracle()
         one, two, other = (trace(self.make(oracle, seed), oracle) for seed in (1, 1, 2))
         assert one == two, "two runs with one seed differ: draw from context.rng only"
@@ -120,7 +120,7 @@ class OptimizerConformance:
         assert one != other or not drew, "another seed changes nothing"
 
     def test_another_process_asks_the_same(self) -> None:
-        """With other hash seeds, too."""
+        """The asks are the same in a process with another hash seed."""
         here = trace(self.make(ToyOracle(), 1), ToyOracle())
         assert self.trace_elsewhere() == here, (
             "another process asks otherwise: do not depend on hash(), sets, time or a global stream"
@@ -138,10 +138,10 @@ class OptimizerConformance:
         return done.stdout.split()[-1]
 
     def test_answers_change_what_is_asked(self) -> None:
-        """Told the opposite, it must go elsewhere."""
+        """Two optimizers with opposite answers ask for different points within 40 rounds."""
         oracle = ToyOracle()
         told, otherwise = self.make(oracle, 1), self.make(oracle, 1)
-        for _ in range(40):  # some look at a whole population before they react
+        for _ in range(40):  # some optimizers need the values of a whole population first
             ask, twin = told.ask(), otherwise.ask()
             if not torch.equal(ask.points, twin.points):
                 return
@@ -152,7 +152,7 @@ class OptimizerConformance:
         raise AssertionError("what it is told does not change what it asks in 40 rounds")
 
     def test_save_and_restore_equals_no_interruption(self) -> None:
-        """At several moments, the start among them, into an instance of another seed."""
+        """A state restores into an optimizer with another seed: before the first ask and later."""
         for before in (0, 1, 5, 13):
             oracle = ToyOracle()
             straight = self.make(oracle)
@@ -174,7 +174,7 @@ class OptimizerConformance:
             )
 
     def test_ends_no_worse_than_it_began(self) -> None:
-        """On a noisy bowl of 64 dimensions and a thousand evaluations."""
+        """Minimises a noisy bowl in 64 dimensions with a thousand evaluations."""
         oracle = ToyOracle()
         optimizer = self.make(oracle)
         spent = 0
@@ -190,7 +190,7 @@ class OptimizerConformance:
         )
 
     def test_holds_150528_dimensions_or_refuses_them(self) -> None:
-        """A refusal is a ``ConfigError`` when it is made, not a crash when memory has run out."""
+        """An optimizer that needs too much memory raises ``ConfigError`` in ``__init__``."""
         peak = self.peak_elsewhere()
         assert peak <= self.memory, (
             f"{peak / 2**20:.0f} MiB in 150,544 dimensions, more than {self.memory / 2**20:.0f}; keep "
@@ -198,11 +198,11 @@ class OptimizerConformance:
         )
 
     def peak_elsewhere(self) -> int:
-        """Bytes that it takes in a fresh process."""
+        """Peak bytes of the optimizer in a fresh process."""
         return peaks([self.name], WIDE, self.overrides)[self.name]
 
     def test_parameters_outside_their_rule_are_refused(self) -> None:
-        """Declared bounds hold, and unknown names have no effect but an error."""
+        """Values out of bounds and unknown names raise ``ConfigError``."""
         offer, argument = self.registry().find("optimizers", self.name)
         context = ToyOracle().context(0, argument)
         bad: list[dict[str, Any]] = [{"no_such_parameter": 1}]
@@ -221,7 +221,7 @@ class OptimizerConformance:
 
 
 class Answers(Protocol):
-    """Whoever answers asks: the toy, or an oracle of a run."""
+    """An oracle that answers asks: ``ToyOracle`` or the oracle of a run."""
 
     def query(self, ask: Ask) -> Answer:
         """The answer."""
@@ -247,7 +247,7 @@ def trace(optimizer: Optimizer, oracle: Answers, count: int = 4) -> str:
 
 
 def remote_trace(name: str, overrides: str) -> str:
-    """What :meth:`OptimizerConformance.trace_elsewhere` runs."""
+    """The trace inside the process of :meth:`OptimizerConformance.trace_elsewhere`."""
     suite = type(
         "Remote", (OptimizerConformance,), {"name": name, "overrides": json.loads(overrides)}
     )()
@@ -255,14 +255,14 @@ def remote_trace(name: str, overrides: str) -> str:
 
 
 def _differing(one: object, other: object) -> list[str]:
-    """Attributes that two optimizers do not have in common: what a state may have left out."""
+    """Names of attributes that differ: ``state_dict`` may lack them."""
     mine, yours = (getattr(each, "__dict__", {}) for each in (one, other))
     names = sorted(mine.keys() | yours.keys())
     return [name for name in names if _shown(mine.get(name)) != _shown(yours.get(name))]
 
 
 def _shown(value: object) -> object:
-    """Something that is equal for equal values; objects that hold nothing to compare are alike."""
+    """A comparable form of a value; for an unknown type only the type is compared."""
     if isinstance(value, torch.Tensor):
         return value.shape, value.detach().numpy().tobytes()
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Lets a project that is not installed be found as if it were, for ``zobench plugin check PATH``."""
+"""Makes a project that is not installed importable, for ``zobench plugin check PATH``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from zobench.errors import ConfigError
 from zobench.registry.hooks import PROJECT
 
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-"""What may be called a distribution (the packaging specification of names)."""
+"""Pattern of a valid distribution name (the packaging specification of names)."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What an installer would know of a project.
+    """Name, entry points and import paths of a project.
 
     Attributes:
-        name: Of the distribution.
-        entries: Its entry points of the group ``zobench``.
-        folders: Where its modules are imported from.
-        module: A module that stands alone, to be copied to where it can be imported.
+        name: The name of the distribution.
+        entries: The entry points of the group ``zobench``.
+        folders: Folders that hold the modules of the project.
+        module: A single ``.py`` file, which is copied to an importable folder.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Project:
 def as_if_installed(path: Path) -> Iterator[str]:
     """Puts a project folder, or one module, on the path of this process and of its children.
 
-    Its entry points are written where ``importlib.metadata`` looks, into a folder that goes away
-    afterwards; an installed distribution of the same name is hidden meanwhile. What was imported stays
-    imported, so this is for a process that checks one project.
+    The entry points are written into a temporary folder that ``importlib.metadata`` reads. An
+    installed distribution of the same name is hidden until the end. Imported modules stay imported,
+    so a process should check only one project.
 
     Args:
         path: A folder with a ``pyproject.toml`` that names an entry point of the group ``zobench``,
@@ -55,7 +55,7 @@ def as_if_installed(path: Path) -> Iterator[str]:
         The name of the distribution.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: The path is neither such a folder nor such a file.
     """
     project = _project(path.resolve(), path)
     before = sys.path[:], os.environ.get("PYTHONPATH")
@@ -125,7 +125,7 @@ def _declared(pyproject: Path) -> tuple[str, Mapping[str, str]]:
 
 
 def _write_metadata(folder: Path, project: Project) -> None:
-    """What an installer would leave behind (the recorded-projects specification), as far as is read."""
+    """Writes METADATA and entry_points.txt, as an installer does (recorded-projects spec)."""
     target = folder / f"{project.name.replace('-', '_')}-0.dist-info"
     target.mkdir()
     metadata = f"Metadata-Version: 2.1\nName: {project.name}\nVersion: 0\n"

@@ -1,4 +1,4 @@
-"""A noisy convex bowl in place of encoder, images and labels: exact, and answered at once."""
+"""A noisy convex bowl for tests of optimizers; it replaces encoder, images and labels."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from zobench.contracts.optimizer import Answer, Ask, OptimizerContext, require_a
 from zobench.problem.spaces import PixelSpace
 
 DISTANCE = 0.05
-"""Root mean square of the best point: a few steps of the size that edits usually move by."""
+"""Root mean square of the best point; optimizers reach it in a few steps of usual size."""
 NOISE = 0.2
-"""How far a minibatch's best point lies from the best point, relative to ``DISTANCE``."""
+"""Distance of a minibatch's best point from the best point, relative to ``DISTANCE``."""
 EMBEDDING = 5
 
 
 class ToyOracle:
     """Answers asks by ``mean((point - best_m)**2)``, where ``best_m`` belongs to the minibatch.
 
-    Equal minibatch numbers give the same ``best_m``: common random numbers, as the real oracle has.
+    Equal minibatch numbers give the same ``best_m``, as equal numbers mean equal images in a run.
 
     Args:
         side: Points are ``(1, side, side)``.
-        batch_size: Images a minibatch, so queries an evaluation.
-        budget: Queries that the optimizer is told it has.
+        batch_size: Images per minibatch, which is also queries per evaluation.
+        budget: The budget in the optimizer's context.
     """
 
     def __init__(self, side: int = 8, batch_size: int = 4, budget: int = 4000) -> None:
@@ -34,7 +34,7 @@ class ToyOracle:
         self.best = torch.from_numpy(DISTANCE * rng.standard_normal(self.space.shape)).float()
 
     def context(self, seed: int, argument: str = "") -> OptimizerContext:
-        """What an optimizer is made with."""
+        """The context that an optimizer is made with."""
         rng = np.random.default_rng(seed)
         return OptimizerContext(self.space, rng, self.budget, self.batch_size, argument)
 

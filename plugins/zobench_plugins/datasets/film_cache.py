@@ -17,11 +17,12 @@ DIGEST_BYTES = 16
 
 
 class FilmCache:
-    """``films.bin`` and ``digests.bin`` in one folder, a record a film; holes are absent films.
+    """``films.bin`` and ``digests.bin`` in one folder, one record per film.
 
-    Films are deterministic, so two processes that fill the same cache write the same bytes. Pixels
-    are written before their digest: a film torn by a crash fails its digest and is made again. Films
-    are read through a memory map, and written past it: a full disk kills whoever writes into one.
+    A film that was never written is a hole in both files. Films are deterministic, so two processes
+    that fill the same cache write the same bytes. Pixels are written before their digest: a film
+    that a crash left incomplete does not match its digest and is made again. Films are read through
+    a memory map but written with ``pwrite``: on a full disk a write into a map kills the process.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
@@ -43,7 +44,7 @@ class FilmCache:
         os.close(self._digests)
 
     def missing(self, rows: Rows) -> Rows:
-        """Those of ``rows`` that are absent or damaged."""
+        """The films among ``rows`` that are absent or damaged."""
         bad = [row for row in rows.tolist() if not self._is_whole(row)]
         return np.asarray(bad, dtype=np.int64)
 
@@ -51,7 +52,7 @@ class FilmCache:
         """Adds films ``(n, size, size)``.
 
         Raises:
-            StoreError: The disk is full, say.
+            StoreError: The films cannot be written, e.g. because the disk is full.
         """
         with self._errors():
             for row, film in zip(rows.tolist(), films, strict=True):
@@ -61,7 +62,7 @@ class FilmCache:
                 _write(self._digests, _digest(film.tobytes()), row * DIGEST_BYTES)
 
     def read(self, rows: Rows) -> Pixels:
-        """Films ``(n, size, size)`` that are known to be there."""
+        """Films ``(n, size, size)``; all of them must be in the cache."""
         if not len(rows):
             return np.empty((0, self._size, self._size), dtype=np.uint8)
         with self._errors():
@@ -87,7 +88,7 @@ class FilmCache:
 
 
 def _write(file: int, content: bytes, offset: int) -> None:
-    """All of ``content``, even where the system takes it in pieces."""
+    """Writes all of ``content``, also if one ``pwrite`` takes only a part."""
     while content:
         written = os.pwrite(file, content, offset)
         content, offset = content[written:], offset + written

@@ -30,7 +30,7 @@ class UnreadableFilms(DatasetError):
     """Films that cannot be decoded.
 
     Attributes:
-        rows: Their numbers.
+        rows: The numbers of these films.
     """
 
     def __init__(self, faults: Mapping[int, DatasetError]) -> None:
@@ -46,9 +46,9 @@ def load_film(path: Path, where: str, size: int) -> Film:
     """A film ``(size, size)``, resampled with Lanczos' filter.
 
     Args:
-        path: Any format that Pillow reads.
-        where: How messages call it.
-        size: Pixels a side.
+        path: An image file in any format that Pillow reads.
+        where: The name of the film in messages.
+        size: Pixels per side.
 
     Raises:
         DatasetError: The file is missing, damaged, or not an 8-bit grey film.
@@ -63,7 +63,7 @@ def load_film(path: Path, where: str, size: int) -> Film:
 
 
 def _grey(image: Image.Image, where: str) -> Image.Image:
-    """The film as 8-bit grey; colour is accepted where it is grey in disguise, as some of NIH's.
+    """The film as 8-bit grey; RGB is accepted if its channels are equal, as in some NIH films.
 
     Raises:
         DatasetError: The image has colour, transparency, or more than 8 bits.
@@ -93,10 +93,10 @@ class ArchiveFilms:
         """Opens nothing yet.
 
         Args:
-            folder: Of the archive's caches; changed files get one of their own.
-            paths: Files, in the order of the films' numbers.
-            size: Pixels a side.
-            title: How messages call a film.
+            folder: The folder of the archive's caches; changed files get a new cache.
+            paths: The files of the films, in the order of the films' numbers.
+            size: Pixels per side.
+            title: The name of a film in messages, from its number.
         """
         self._folder = folder / f"{digest_of([stamp(path) for path in paths])}-{size}"
         self._paths, self._size, self._title = paths, size, title
@@ -105,7 +105,7 @@ class ArchiveFilms:
         """Films ``(n, 1, size, size)``, decoded several at a time.
 
         Raises:
-            UnreadableFilms: Some cannot be decoded; the first are named, and all are counted.
+            UnreadableFilms: Some films cannot be decoded; the message names the first of them.
             StoreError: The cache cannot be written.
         """
         with closing(FilmCache(self._folder, self._size)) as cache, ThreadPoolExecutor() as pool:
@@ -143,7 +143,7 @@ class Unreadable:
         return bool(self._known) and isinstance(film, Path) and stamp(film) in self._known
 
     def remember(self, films: Sequence[Path]) -> None:
-        """Adds films, for the next time."""
+        """Adds films to the file of unreadable films."""
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
@@ -151,13 +151,13 @@ class Unreadable:
 
 
 def stamp(film: Path) -> str:
-    """What tells a file from another, and from itself after a change."""
+    """Path, size and modification time of a film file, as text."""
     found = film.stat()
     return f"{film},{found.st_size},{found.st_mtime_ns}"
 
 
 def digest_of(lines: Sequence[str]) -> str:
-    """Digest of a table of films, a line a film."""
+    """Digest of a table of films, one line per film."""
     hasher = hashlib.blake2b(digest_size=8)
     for line in lines:
         hasher.update(f"{line}\n".encode())

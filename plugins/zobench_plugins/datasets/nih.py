@@ -37,7 +37,7 @@ BIAS = 0.8
 
 @dataclass(frozen=True)
 class NihParameters:
-    """Which films to use."""
+    """Settings that select the films."""
 
     view: str = parameter("any", "projection", choices=("any", "PA", "AP"))
     min_age: int = parameter(0, "youngest patient, in years", low=0)
@@ -46,7 +46,7 @@ class NihParameters:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One row of the table that was asked for."""
+    """One selected row of the table."""
 
     line: int
     path: Path
@@ -58,18 +58,18 @@ class _Entry:
 
 
 class NihDataset:
-    """Films of one finding and of none.
+    """Films with one finding and films with "No Finding".
 
     Attributes:
-        spec: What the manifest says; the default bias leans as the archive itself leans.
-        records: One row a film.
+        spec: The dataset's spec; the default bias has the direction of the archive's bias.
+        records: One row per film.
     """
 
     def __init__(self, request: DatasetRequest, parameters: NihParameters) -> None:
         """Reads and checks the table; no film is opened yet.
 
         Raises:
-            ConfigError: No folder, or an unknown disease.
+            ConfigError: The folder is missing, or the disease is unknown.
             DatasetError: A file, column or row is wrong.
         """
         if request.root is None:
@@ -123,7 +123,7 @@ class NihDataset:
 
 
 def _read(table: Path, root: Path, disease: str) -> Iterator[_Entry]:
-    """Rows with the finding or with none."""
+    """The rows with the finding and the rows with "No Finding"."""
     wanted = _plain(disease)
     folders = [root / "images", *sorted(root.glob("images_*/images")), root]
     seen: set[str] = set()

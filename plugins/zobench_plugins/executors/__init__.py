@@ -1,1 +1,1 @@
-"""Engines that the runs of a suite are carried out by: this machine, a Ray cluster, SLURM."""
+"""Executors that carry out the runs of a suite: this machine, a Ray cluster, SLURM."""

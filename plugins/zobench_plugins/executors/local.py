@@ -1,4 +1,4 @@
-"""The engine of one machine: worker processes, by loky."""
+"""The executor for one machine: worker processes of loky."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ORPHAN_SECONDS = 1.0
 SAVE_SECONDS = 20.0
-"""That a run without a parent is given to finish its batch, and then once more to save its state."""
+"""Seconds to finish a batch after the parent died, and again to save the run's state."""
 
 _at_work = threading.Lock()
 """Held in a worker while it carries out a job."""
@@ -32,14 +32,14 @@ _at_work = threading.Lock()
 class LocalExecutor:
     """Worker processes on this machine, by loky; each runs one job at a time.
 
-    Every worker is a pool of its own, for a pool whose worker was killed is broken as a whole.
+    Every worker has its own loky pool, because a killed worker breaks its whole pool.
     """
 
     def __init__(self, request: ExecutorRequest) -> None:
-        """Starts nothing yet; cores are divided among the jobs unless the request says otherwise.
+        """Starts no process; the cores are divided among the jobs unless ``request`` sets them.
 
         Raises:
-            ConfigError: GPUs or memory are to be assigned, which only a cluster's engine does.
+            ConfigError: The request asks for GPUs or memory, which only Ray and SLURM assign.
         """
         import joblib
 
@@ -73,7 +73,7 @@ class LocalExecutor:
                 yield worker.finish(*worker.at)
 
     def progress(self, job: Job) -> Progress | None:
-        """As the worker wrote it down."""
+        """The progress that the worker wrote to its file."""
         return read_progress(_told_in(job))
 
     def cancel(self) -> None:
@@ -83,13 +83,13 @@ class LocalExecutor:
                 worker.interrupt()
 
     def close(self) -> None:
-        """Kills what still runs."""
+        """Kills all worker processes."""
         for worker in self._workers:
             worker.close()
 
 
 def carry_out(job: Job) -> Outcome:
-    """In a worker: in the run's folder under its lock, or apart where it is published elsewhere."""
+    """Carries out a job: in its run folder, or in an attempt folder if the job has a URL."""
     with _at_work:
         return attempt(job) if job.url else work(job)
 
@@ -99,7 +99,7 @@ def _told_in(job: Job) -> os.PathLike[str]:
 
 
 class _Worker:
-    """A process, and the job that it is at with the promise of its outcome."""
+    """A worker process, with its current job and the future of the job's outcome."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
@@ -111,7 +111,7 @@ class _Worker:
         try:
             if self._pool is None:
                 self._pool = self._new_pool()
-                self._process = self._pool.submit(os.getpid)  # starts while the next one does
+                self._process = self._pool.submit(os.getpid)  # does not wait for the process
             future = self._pool.submit(carry_out, job)
         except Exception as error:  # it died while it was idle, or could not be started
             future = Future()
@@ -133,12 +133,12 @@ class _Worker:
         self.at = None
         try:
             return job, future.result()
-        except Exception as error:  # loky has several for a worker that is gone
+        except Exception as error:  # loky has several errors for a dead worker
             self.close()
             return job, Outcome("lost", f"its worker process died ({type(error).__name__})")
 
     def interrupt(self) -> None:
-        """The process is asked from the job, for loky replaces one whose memory has grown."""
+        """Sends SIGTERM to the process of the job; loky may have replaced the first process."""
         if self.at is None:
             return
         now = read_progress(_told_in(self.at[0])) or Progress()
@@ -152,7 +152,7 @@ class _Worker:
 
 
 def _prepare(parent: int, threads: int) -> None:
-    """In a worker: Ctrl-C is left to the parent, and without a parent there is nothing to do."""
+    """Prepares a worker process: it ignores Ctrl-C, and ends if its parent has ended."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -161,7 +161,7 @@ def _prepare(parent: int, threads: int) -> None:
 
 
 def _stop_when_orphaned(parent: int) -> None:
-    """A signal saves the state of a run, and ends a process that is at none."""
+    """If the parent has ended: sends SIGTERM, so that the run saves its state, then SIGKILL."""
     while os.getppid() == parent:
         time.sleep(ORPHAN_SECONDS)
     for _ in range(2):  # the second one does not wait for the batch

@@ -1,7 +1,8 @@
-"""Runs as tasks of a Ray cluster, one that is there already or one that is started here.
+"""The executor for Ray: each run is a task of an existing or a new cluster.
 
-Ray schedules; what was lost is told to the suite, which submits it again. Ray's own retries are off:
-they would repeat what a generator has told already, and know nothing of a run that ends elsewhere.
+Ray schedules the tasks. The executor reports a lost run to the suite, which submits the run again.
+Ray's own retries are off: a retry would repeat progress that was reported already, and would not
+notice that another process has finished the run.
 """
 
 from __future__ import annotations
@@ -27,40 +28,40 @@ from zobench.suite.work import LatestProgress
 from .ray_nodes import Node, check_nodes
 
 STORE_BYTES = 90_000_000
-"""Of shared memory for the object store, near Ray's least: nothing large passes through it."""
+"""Bytes of shared memory for Ray's object store, near Ray's minimum: all objects are small."""
 
 MEMORY = 1.0
-"""GiB that a run is given unless the user says otherwise."""
+"""Default memory of a run in GiB."""
 
 TELL_SECONDS = 0.5
 HEAD_TRIES = 3
 CONNECT_SECONDS = 3.0
 
 SAVE_SECONDS = 15.0
-"""Longer than a run takes to finish a batch and save; what was killed before is waited for in vain."""
+"""Longest wait of ``close`` for cancelled runs to finish a batch and save their state."""
 
 
 @dataclass(frozen=True)
 class RayParameters:
-    """Which cluster."""
+    """The address of the cluster."""
 
     address: str = parameter(
         "local",
-        "host:port of a cluster's head, auto for the one on this machine, or local: start one",
+        "host:port of a cluster's head; auto: the cluster of this machine; local: a new one",
     )
 
 
 class RayExecutor:
-    """One task a run, with its resources; progress comes back through a streaming generator."""
+    """One Ray task per run; a streaming generator returns the progress."""
 
     def __init__(self, request: ExecutorRequest, parameters: RayParameters) -> None:
         """Connects, and makes sure that every node can carry out runs.
 
         Raises:
             ConfigError: Ray is not installed.
-            ExecutorError: There is no cluster, or a node lacks something: it is said what and where.
+            ExecutorError: There is no cluster, or a node lacks something; the message names it.
         """
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends no usage statistics
         try:
             import ray
         except ImportError as error:
@@ -81,7 +82,7 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        # a process that was at a GPU keeps its memory, so each run there has a fresh one
+        # a process keeps its GPU memory after a run, so each run on a GPU gets a fresh process
         task = ray.remote(max_calls=1) if self._resources.gpus else ray.remote
         self._task = task(carry_out).options(
             num_returns="streaming",
@@ -97,7 +98,7 @@ class RayExecutor:
             import joblib
 
             here = {"num_cpus": joblib.cpu_count(), "object_store_memory": STORE_BYTES}
-        if re.fullmatch(r"[^:]+:\d+", address) and not _answers(address):  # Ray would take minutes
+        if re.fullmatch(r"[^:]+:\d+", address) and not _answers(address):  # Ray would wait minutes
             raise ExecutorError(
                 f"executor.address is {address!r}, but nobody answers there; start a cluster with: "
                 "ray start --head, or let zobench start one: --address local"
@@ -123,12 +124,12 @@ class RayExecutor:
             self._request.note(f"Ray's dashboard: http://{found.dashboard_url}")
 
     def _nodes(self) -> list[Node]:
-        """Those that are alive, as the head says; it is watched while it is asked.
+        """The nodes that are alive; while waiting, checks that the head still answers.
 
-        A head that only hangs is waited for: it may come back.
+        If the head accepts connections but gives no answer, the wait goes on.
 
         Raises:
-            ExecutorError: The head is gone.
+            ExecutorError: The head accepts no connections any more.
         """
         answer: Future[list[Node]] = Future()
 
@@ -151,14 +152,14 @@ class RayExecutor:
             )
 
     def _fits(self, node: Node) -> int:
-        """How many runs a node holds at a time."""
+        """The number of runs that a node can carry out at a time."""
         has = node["Resources"]
         needs = {"CPU": self._cpus, "GPU": self._resources.gpus, "memory": self._memory * GIB}
         return int(min(has.get(name, 0) // need for name, need in needs.items() if need))
 
     @property
     def capacity(self) -> int:
-        """What the nodes hold now, or ``--jobs``; one more than nothing, so that a cluster can grow."""
+        """Free places for runs: of ``--jobs``, or of all nodes but at least one place."""
         self._require_head()
         most = self._request.jobs or max(1, sum(map(self._fits, self._nodes())))
         return most - len(self._at)
@@ -172,14 +173,14 @@ class RayExecutor:
         """Runs that ended; one whose process or node died is ``lost``.
 
         Raises:
-            ExecutorError: The cluster is gone.
+            ExecutorError: The cluster does not answer any more.
         """
         self._require_head()
         if not self._at:
             time.sleep(timeout)
             return
         ready, _ = self._ray.wait(list(self._at), timeout=timeout, fetch_local=False)
-        if ready:  # and whoever else has news by now
+        if ready:  # and all other tasks that are ready by now
             ready, _ = self._ray.wait(
                 list(self._at), num_returns=len(self._at), timeout=0, fetch_local=False
             )
@@ -191,7 +192,7 @@ class RayExecutor:
                 yield job, outcome
 
     def _require_head(self) -> None:
-        """Asked where Ray would wait a minute for its head, then end this process without a word."""
+        """Checks that the head answers; otherwise Ray waits a minute and ends this process."""
         for _ in range(HEAD_TRIES):
             if _answers(self._head):
                 return
@@ -202,7 +203,7 @@ class RayExecutor:
         )
 
     def _next(self, stream: Any) -> Outcome | None:
-        """What a task says next: where it stands, or how it ended."""
+        """The outcome of a task that ended; ``None`` if the task has only reported progress."""
         errors = self._ray.exceptions
         try:
             found = self._ray.get(next(stream))
@@ -220,7 +221,7 @@ class RayExecutor:
         return None
 
     def progress(self, job: Job) -> Progress | None:
-        """As the task told last."""
+        """The last progress that the task has reported."""
         return self._progress.get(job)
 
     def cancel(self) -> None:
@@ -230,10 +231,10 @@ class RayExecutor:
             self._ray.cancel(stream)
 
     def close(self) -> None:
-        """Leaves the cluster, which ends what it runs for us.
+        """Disconnects from the cluster, which ends all tasks of this process.
 
-        Ray may tell of a cancelled task while its worker still saves; where that can be seen, it is
-        waited for.
+        Ray may report a task as cancelled while its worker still saves. In a local folder this is
+        visible, and ``close`` waits at most ``SAVE_SECONDS`` for it.
         """
         end = time.monotonic() + SAVE_SECONDS
         while any(map(_is_at_work, self._cancelled)) and time.monotonic() < end:
@@ -242,7 +243,7 @@ class RayExecutor:
 
 
 def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
-    """In a worker: tells where the run stands twice a second, and how it ended last."""
+    """Carries out a job in a worker: yields progress twice a second, and last the outcome."""
     told, stop = LatestProgress(), Stop()
     found: list[Outcome] = []
 
@@ -252,7 +253,7 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
         torch.set_num_threads(threads)
         try:
             found.append(attempt(job, told, stop))
-        except Exception as error:  # a mistake of ours; it must not be lost with the thread
+        except Exception as error:  # a bug in zobench; the thread would hide the error
             found.append(Outcome("failed", f"{type(error).__name__}: {error}"))
 
     thread = Thread(target=run)
@@ -269,12 +270,12 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
 
 
 def _is_at_work(job: Job) -> bool:
-    """Whether an attempt at a job has not put its run in place yet, as far as can be seen from here."""
+    """Whether an attempt at a job still has its own folder, i.e. has not ended yet."""
     return not job.url and any(progress_folder(job).glob(f"*/{job.folder.name}"))
 
 
 def _answers(address: str) -> bool:
-    """Whether anybody listens at host:port."""
+    """Whether a server accepts connections at host:port."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()

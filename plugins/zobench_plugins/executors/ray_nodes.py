@@ -1,4 +1,4 @@
-"""Whether the nodes of a Ray cluster can carry out runs: what is installed there, and what they see."""
+"""Checks that the nodes of a Ray cluster have the same packages and see the run folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zobench.suite.attempts import ATTEMPTS
 LOOK_SECONDS = 60.0
 
 Node = dict[str, Any]
-"""As ``ray.nodes()`` has it."""
+"""A node as an entry of ``ray.nodes()``."""
 
 
 def check_nodes(ray: Any, nodes: Sequence[Node], request: ExecutorRequest) -> None:
@@ -22,11 +22,11 @@ def check_nodes(ray: Any, nodes: Sequence[Node], request: ExecutorRequest) -> No
 
     Args:
         ray: The module, connected.
-        nodes: Those that are alive.
-        request: What they are compared with.
+        nodes: The nodes that are alive.
+        request: The request with the distributions and the folder of run folders.
 
     Raises:
-        ExecutorError: Some node lacks something: it is said what and where.
+        ExecutorError: A node lacks something; the message names the node and the fault.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -81,7 +81,7 @@ def _lacks(ray: Any, look: Any, request: ExecutorRequest) -> Iterator[str]:
 
 
 def _look() -> Callable[[list[str], str], tuple[dict[str, str], bool]]:
-    """A function that needs nothing where it is run: it goes there by value, being nobody's global."""
+    """The function that runs on a node; Ray pickles a local function by value."""
 
     def look(names: list[str], mark: str) -> tuple[dict[str, str], bool]:
         import importlib.metadata

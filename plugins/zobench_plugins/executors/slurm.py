@@ -1,8 +1,8 @@
-"""Runs as jobs of SLURM, by submitit: one job array for all that is submitted at a time.
+"""The executor for SLURM, by submitit: one job array for the runs submitted together.
 
-submitit writes the scripts and the files through which a job gets its task, under ``.submitit`` in the
-folder of run folders, which must be on a filesystem that all nodes share. How a run ended is read from
-files of ours, so SLURM's accounting is not needed.
+submitit writes the scripts and task files of the jobs to ``.submitit`` in the folder of run
+folders. All nodes must share the filesystem of this folder. Each job writes the outcome of its run
+to a file, so SLURM's accounting is not needed.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ ENDED = (
     "TIMEOUT",
 )
 LOOK_SECONDS = 5.0
-"""Between two questions to SLURM's controller, which many people ask."""
+"""Seconds between two calls of squeue, because many users share SLURM's controller."""
 
 PATIENCE = 300.0
-"""Seconds until a refused array is tried again, and until a silent controller is remarked on."""
+"""Seconds until a refused array is submitted again, and until a note on a silent controller."""
 
 CANCELLED = "somebody has cancelled its job; the next call submits it again"
 
 REQUEUES = 1000
-"""Time-outs and preemptions after which a run's job goes on; each goes on where the last ended."""
+"""Largest number of requeues of a job; after a time-out the run resumes from its state."""
 
 
 @dataclass(frozen=True)
 class SlurmParameters:
-    """What sbatch is told."""
+    """Options for sbatch."""
 
     partition: str = parameter("", "partition; empty for SLURM's default")
     gres: str = parameter("", "generic resources of each run, e.g. gpu:1")
     array_max: int = parameter(0, "jobs of the array that run at a time; 0 for no limit", low=0)
     minutes: int = parameter(
-        240, "time limit of a job; a run that needs longer goes on in another", low=1
+        240, "time limit of a job in minutes; a longer run is requeued and resumes", low=1
     )
     extra: str = parameter("", "more of sbatch's options, e.g. account=lab,qos=low")
 
 
 class SlurmExecutor:
-    """A job array a call; a job that times out or is preempted is put back into SLURM's queue."""
+    """Submits runs as job arrays; a job that timed out or was preempted is requeued."""
 
     def __init__(self, request: ExecutorRequest, parameters: SlurmParameters) -> None:
         """Submits nothing yet.
 
         Raises:
-            ConfigError: submitit or SLURM is not here, or an option is none of sbatch's.
+            ConfigError: submitit or SLURM is not installed, or an option is invalid.
         """
         try:
             import submitit
@@ -118,19 +118,19 @@ class SlurmExecutor:
 
     @property
     def capacity(self) -> int:
-        """All that is left: SLURM queues; or ``--jobs``."""
+        """Free places for runs: ``--jobs`` minus submitted runs, or a full array."""
         held = len(self._waiting) + len(self._at)
         return (self._jobs or held + ARRAY) - held
 
     def submit(self, job: Job) -> None:
-        """Puts a run among those that go into the next array."""
+        """Adds a run to the next array."""
         self._waiting.append(job)
 
     def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
-        """Submits what waits as one array, then says which runs ended.
+        """Submits the waiting runs as one array, then yields the runs that ended.
 
         Raises:
-            ExecutorError: SLURM does not take the array.
+            ExecutorError: SLURM refuses the array.
         """
         now = time.monotonic()
         if now >= self._submit_at and not self._cancelled:
@@ -154,15 +154,15 @@ class SlurmExecutor:
                 elif state == "CANCELLED":
                     yield job, Outcome("failed", CANCELLED)
                 else:
-                    self._waiting.append(job)  # preempted; it has saved itself
+                    self._waiting.append(job)  # preempted; the run has saved its state
         while self._cancelled and self._waiting:
             yield self._waiting.pop(), Outcome("interrupted")
 
     def _submit_next(self) -> None:
-        """The next array, once few enough jobs are left of the last; sites limit how many may wait.
+        """Submits the next array if ``array_max`` allows it.
 
         Raises:
-            ExecutorError: SLURM takes no array, not even the first.
+            ExecutorError: SLURM refuses the array while no other job is queued.
         """
         if not self._waiting or (self._array_max and len(self._at) >= self._array_max):
             return
@@ -172,10 +172,10 @@ class SlurmExecutor:
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             if not self._at:
                 raise ExecutorError(f"SLURM does not take the job array: {error}") from error
-            self._submit_at = time.monotonic() + PATIENCE  # some of ours are queued: later
+            self._submit_at = time.monotonic() + PATIENCE  # other jobs are queued: try again later
 
     def _complain(self, now: float) -> None:
-        """SLURM's controller is silent; jobs go on without it, so one waits and says so."""
+        """Prints a note if SLURM's controller gives no answer; jobs run on without it."""
         if now - self._answered > PATIENCE:
             self._answered = now
             self._note(
@@ -191,7 +191,7 @@ class SlurmExecutor:
             self._at[held.job_id] = job, path
 
     def _states(self) -> dict[str, str] | None:
-        """SLURM's word for every job that it still knows; ``None`` if it does not answer."""
+        """The state of every job that SLURM still knows; ``None`` if SLURM does not answer."""
         arrays = ",".join(sorted({name.partition("_")[0] for name in self._at}))
         if not arrays:
             return {}
@@ -219,7 +219,7 @@ class SlurmExecutor:
         return Outcome("lost", f"its job ended as {state}; see {self._folder}")
 
     def progress(self, job: Job) -> Progress | None:
-        """As the job writes it down."""
+        """The progress that the job wrote to its file."""
         return read_progress(progress_folder(job))
 
     def cancel(self) -> None:
@@ -230,20 +230,20 @@ class SlurmExecutor:
                 subprocess.run(["scancel", *arrays], capture_output=True, check=False)
 
     def close(self) -> None:
-        """Cancels what is left."""
+        """Cancels all jobs that are left."""
         if not self._cancelled:
             self.cancel()
 
 
 class Task:
-    """What a job does; submitit hands it to the job, and to the next one after a time-out."""
+    """The callable that a SLURM job runs; after a time-out submitit passes it to the next job."""
 
     def __init__(self, job: Job, told: Path, threads: int) -> None:
         """Keeps what the job needs.
 
         Args:
             job: The run.
-            told: Where the job writes how the run ended.
+            told: The file to which the job writes the outcome of the run.
             threads: Cores of the job.
         """
         self._job, self._told, self._threads = job, told, threads
@@ -256,7 +256,7 @@ class Task:
         write_json(self._told, asdict(attempt(self._job)))
 
     def checkpoint(self) -> Any:
-        """For submitit, when time is up: the same again; the run's own checkpoint is on disk."""
+        """Called by submitit on a time-out: submits this task again, and the run resumes."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)

@@ -1,1 +1,1 @@
-"""Rows of the paper's tables, one file a method."""
+"""The methods, which are rows of the paper's tables; one module per method."""

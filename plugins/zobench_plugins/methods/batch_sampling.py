@@ -1,7 +1,7 @@
 """Stratified batch sampling (Puyol-Anton et al., "Fairness in Cardiac MR Image Analysis", MICCAI 2021).
 
-Every batch holds equally many images of each cell of (disease, sensitive attribute); the images of
-small cells come round more often.
+Every batch holds equally many images of each cell of (disease, sensitive attribute). Images of
+small cells are therefore drawn more often.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from zobench.problem.heads import cell_weights, fit_head
 
 @dataclass(frozen=True)
 class BatchSamplingParameters:
-    """Of the ``paper`` protocol; ``converged`` has no batches."""
+    """Parameters for the ``paper`` protocol; ``converged`` has no batches."""
 
-    batch: int = parameter(128, "images a batch, a quarter of each cell", low=4)
+    batch: int = parameter(128, "images per batch, a quarter from each cell", low=4)
 
 
 def stratified_batches(
     label: NDArray[np.int64], sensitive: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> Iterator[Rows]:
-    """Rows of the batches of one epoch, which ends when the largest cell has been gone through."""
+    """Rows of the batches of one epoch; an epoch uses every image of the largest cell once."""
     cells = [np.flatnonzero(2 * label + sensitive == number) for number in range(4)]
     cells = [rows for rows in cells if len(rows)]
     share = max(1, size // len(cells))
@@ -44,8 +44,8 @@ def stratified_batches(
 class BatchSampling:
     """A disease head trained on stratified batches.
 
-    Under the ``converged`` protocol the head is the optimum of what such batches are a sample of: the
-    loss in which all cells weigh alike.
+    Under the ``converged`` protocol the head minimises the expected loss of such batches: the loss
+    in which all cells have equal weight.
     """
 
     def __init__(self, context: MethodContext, parameters: BatchSamplingParameters) -> None:

@@ -1,12 +1,12 @@
 """Bias-adversarial augmentation (Lim et al., "BiasAdv", CVPR 2023).
 
-An auxiliary head is made to lean on what is easy, by the generalised cross-entropy (Zhang and Sabuncu
-2018). Each training image is then changed, through the white-box encoder, so that the auxiliary head
-errs while the head that is to be fair does not:
+The generalised cross-entropy (Zhang and Sabuncu 2018) trains an auxiliary head f_biased to rely on
+easy features. Each training image is then changed, with gradients of the white-box encoder, so that
+f_biased is wrong and the fair head f stays right:
 
     x' = argmax over |x' - x| <= radius of CE(y, f_biased(x')) - weight * CE(y, f(x'))
 
-and f is trained on the images and on their changed likenesses.
+The fair head f is then trained on the original and the changed images.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BiasAdvParameters:
-    """Of the auxiliary head and of the attack."""
+    """Parameters of the auxiliary head and of the attack."""
 
     exponent: float = parameter(0.7, "q of the generalised cross-entropy", low=0.01, high=1.0)
     radius: float = parameter(8.0, "largest change of a pixel, in 1/255", low=0.0)
-    steps: int = parameter(10, "steps of the attack, each with a way back", low=1)
+    steps: int = parameter(10, "steps of the attack, with one backward pass each", low=1)
     keep: float = parameter(1.0, "weight of keeping the prediction of the fair head", low=0.0)
 
 
@@ -106,7 +106,7 @@ class BiasAdv:
 def fit_biased_head(
     embeddings: NDArray[np.floating], label: NDArray[np.int64], exponent: float
 ) -> Head:
-    """A head that minimises the mean of ``(1 - p_y^q) / q``, which gives up on hard images."""
+    """A head that minimises the mean of ``(1 - p_y^q) / q``; hard images have little weight."""
     from scipy.optimize import minimize
     from scipy.special import expit
 

@@ -1,4 +1,4 @@
-"""Debiased noise editing (Jin et al. 2024), with any optimizer: a shared image is added to all."""
+"""Debiased noise editing (Jin et al. 2024), with any optimizer: adds one noise to all images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zobench.contracts.method import MethodContext, MethodResult
 
 
 class Dne:
-    """``dne:adam`` is the paper's DNE, ``dne:gezo`` its DNE-GeZO, ``dne:<any>`` anybody's."""
+    """``dne:adam`` is the paper's DNE, ``dne:gezo`` its DNE-GeZO; any other optimizer works too."""
 
     def __init__(self, context: MethodContext) -> None:
         self._context = context

@@ -1,4 +1,4 @@
-"""Empirical risk minimisation: the classifier as everybody trains it."""
+"""Empirical risk minimisation: the usual training of a classifier, without debiasing."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Group DRO (Sagawa et al., "Distributionally Robust Neural Networks for Group Shifts", ICLR 2020).
 
 Their Algorithm 1 on the disease head: weights q of the groups (y, a) grow exponentially with the
-groups' losses, and the head follows the gradient of the loss weighed by q. The head is convex and
-small, so each step sees all images, and the average of all iterates is kept (their Proposition 2).
-Their point is the regularisation: a strong L2 penalty, and the adjustment C / sqrt(n_g) of small
-groups (their Eq. 5).
+groups' losses, and the head follows the gradient of the loss weighted by q. The loss is convex and
+the head is small, so each step uses all images, and the average of all iterates is the result
+(their Proposition 2). The paper stresses regularisation: a strong L2 penalty, and the adjustment
+C / sqrt(n_g) for small groups (their Eq. 5).
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def fit_worst_group(
     group: NDArray[np.int64],
     parameters: GroupDroParameters,
 ) -> tuple[Head, Floats]:
-    """The head, and the groups' weights ``(steps + 1, 4)`` on the way.
+    """The head, and the group weights ``(steps + 1, 4)`` before and after every step.
 
     Args:
         features: Embeddings ``(N, D)``.
         label: ``(N,)`` of 0 and 1.
-        group: ``(N,)`` of 0 to 3; one that has no image has no weight.
-        parameters: See there.
+        group: Groups ``(N,)``, 0 to 3; a group without images has weight 0.
+        parameters: Hyperparameters of Group DRO.
     """
     scale = Scale.of(features)
     x = np.column_stack([scale.standardised(features), np.ones(len(features))])

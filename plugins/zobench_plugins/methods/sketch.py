@@ -1,9 +1,9 @@
-"""Train and test on sketches: what a line drawing leaves out cannot be used against anybody.
+"""Trains and tests the disease head on sketches, which hide features of the groups.
 
-Yao et al., "Improving Fairness in Image Classification via Sketching", 2022. Their sketches are drawn by
-a learned network (Chan et al. 2022). Here a classical line extraction stands in, the extended difference
-of Gaussians (Winnemoeller, Kyprianidis and Olsen, "XDoG", Computers & Graphics 2012, Eq. 5 and 6); any
-other function can be named instead.
+Yao et al., "Improving Fairness in Image Classification via Sketching", 2022. They draw the sketches
+with a learned network (Chan et al. 2022). The default here is a classical line extraction, the
+extended difference of Gaussians (Winnemoeller, Kyprianidis and Olsen, "XDoG", Computers & Graphics
+2012, Eq. 5 and 6). The parameter ``sketcher`` can name any other function.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from zobench.errors import ConfigError
 from zobench.problem.heads import fit_head
 
 Sketcher = Callable[[NDArray[np.float32]], NDArray[np.floating]]
-"""From an image ``(H, W)`` in [0, 1] to its sketch, of the same shape and range."""
+"""A function from an image ``(H, W)`` in [0, 1] to its sketch, of the same shape and range."""
 
 
 @dataclass(frozen=True)
 class SketchParameters:
-    """How lines are drawn."""
+    """Parameters of the sketches."""
 
     sketcher: str = parameter("xdog", "xdog, or package.module:function from (H, W) to (H, W)")
     sigma: float = parameter(1.0, "width of the lines, in pixels", low=0.1)
     sharpening: float = parameter(20.0, "XDoG's p, the weight of the edges", low=0.0)
-    threshold: float = parameter(0.5, "XDoG's epsilon, the brightness that is white", low=0.0)
-    slope: float = parameter(10.0, "XDoG's phi, how hard the lines are", low=0.0)
+    threshold: float = parameter(0.5, "XDoG's epsilon, level from which pixels are white", low=0.0)
+    slope: float = parameter(10.0, "XDoG's phi, the sharpness of the lines", low=0.0)
 
 
 RATIO = 1.6
@@ -71,7 +71,7 @@ class Sketch:
         return context.result(head.score(context.embed_test(self._sketches(context.test_pixels))))
 
     def _sketches(self, pixels: Pixels) -> Pixels:
-        """One grey sketch for all channels of an image."""
+        """The sketches of images; all channels of an image get the same grey sketch."""
         drawn = np.empty_like(pixels)
         for place, image in enumerate(pixels):
             sketch = np.asarray(self._draw(image.mean(axis=0, dtype=np.float32) / 255))

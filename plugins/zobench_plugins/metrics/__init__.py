@@ -1,1 +1,1 @@
-"""The built-in metrics, one idea a file."""
+"""The built-in metrics, one module per notion of fairness or quality."""

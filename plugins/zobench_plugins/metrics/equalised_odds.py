@@ -1,6 +1,6 @@
 """Equalised odds (Hardt, Price and Srebro 2016): gaps of the error rates between the groups.
 
-The two gaps are those of Jin et al. 2024, section 3.1, with absolute values.
+The two gaps are the absolute values of the gaps in Jin et al. 2024, section 3.1.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Optimizers that come with zobench, one a file."""
+"""The optimizers that come with zobench, one module per optimizer."""

@@ -1,9 +1,9 @@
-"""White-box Adam on the edit: what the paper calls DNE (UDE), the bar for black-box optimizers.
+"""White-box Adam on the edit: the paper's DNE (UDE), the reference for black-box optimizers.
 
 Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015. Each step takes one gradient on a
-fresh minibatch. The learning rate is that of Jin et al. 2024, section 3.2; their released code has
-0.00005, see ``adam-released``. L has no floor, so Adam never comes to rest: what a smaller rate does
-is in docs/explanation/calibration.md.
+fresh minibatch. The default learning rate is from Jin et al. 2024, section 3.2; their released code
+uses 0.00005, see ``adam-released``. The objective L has no lower bound, so Adam does not converge:
+docs/explanation/calibration.md shows the effect of a smaller learning rate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class AdamParameters:
 
 
 class Adam:
-    """One gradient a step, starting from no edit."""
+    """Adam with one gradient per step, starting from a zero edit."""
 
     feedback: ClassVar[Feedback] = "gradient"
 

@@ -1,7 +1,7 @@
-"""White-box DNE as its authors' public code runs it: a fresh Adam, lr 5e-5, with every epoch.
+"""White-box DNE as in its authors' public code: lr 5e-5, and a new Adam in every epoch.
 
-The paper says lr 0.01; the code also uses lambda=0.001: give ``--penalty 0.001``. The moments
-are lost with every epoch, so each begins with a step of full size in every pixel.
+The paper says lr 0.01. The code also uses lambda=0.001: give ``--penalty 0.001``. Every epoch
+resets the moments, so the first step of an epoch has full size in every pixel.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class AdamReleasedParameters:
     """Settings of the public code."""
 
     lr: float = parameter(5e-5, "learning rate, in units of the pixel range", low=0)
-    iterations: int = parameter(12, "steps an epoch; about training images by batch size", low=1)
+    iterations: int = parameter(12, "steps per epoch; about training images / batch size", low=1)
 
 
 class AdamReleased(Stateful):
-    """One gradient an ask. Recommends the last iterate."""
+    """One gradient per ask. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "gradient"
     remembered = ("edit", "mean", "square", "steps")
@@ -48,7 +48,7 @@ class AdamReleased(Stateful):
         return Ask(self.edit[None], np.array([self.steps], dtype=np.int64), want="gradient")
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """One step of Adam, whose moments and count begin anew with each epoch."""
+        """Takes one step of Adam; every epoch resets the moments and the step count."""
         if answer.gradients is None:
             raise ValueError("adam-released needs the gradients that it asked for")
         within = self.steps % self._p.iterations

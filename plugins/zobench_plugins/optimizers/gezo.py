@@ -1,15 +1,16 @@
-"""GeZO: greedy zeroth-order optimization, to the letter of Algorithm 1.
+"""GeZO: greedy zeroth-order optimization, exactly as in Algorithm 1.
 
 Jin, Deng, Chen, Li, "Universal Debiased Editing on Foundation Models for Fair Medical Image
 Classification", 2024, Algorithm 1 (the preprint of "Debiased Noise Editing", MICCAI 2024).
 
 An epoch has R iterations. Each draws C perturbations ``delta`` of scale s and evaluates both
-``-delta`` and ``+delta`` on one minibatch. The signed perturbation with the lowest loss wins if
-it beats the best loss of the whole epoch so far, on whatever minibatch that was seen; then velocity
-and edit move by it, else s shrinks by k. Velocity, best loss and s start anew with each epoch.
+``-delta`` and ``+delta`` on one minibatch. The signed perturbation with the lowest loss wins if its
+loss is below the best loss of the epoch so far, although that loss may be from another minibatch. A
+winner updates velocity and edit; without a winner s is multiplied by k. Every epoch resets
+velocity, best loss and s.
 
 The algorithm's last line returns ``eps^R``, the edit before the last update; its comment says "the
-updated edit". This follows the comment: no update is thrown away.
+updated edit". This implementation follows the comment and keeps the last update.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ SIGNS = (-1.0, 1.0)
 class GezoParameters:
     """Hyperparameters, named as in Algorithm 1."""
 
-    iterations: int = parameter(10, "R, local iterations an epoch", low=1)
-    samples: int = parameter(10, "C, perturbations an iteration", low=1)
+    iterations: int = parameter(10, "R, local iterations per epoch", low=1)
+    samples: int = parameter(10, "C, perturbations per iteration", low=1)
     step: float = parameter(0.01, "s, scale of a perturbation, in units of the pixel range", low=0)
     momentum: float = parameter(0.9, "mu, weight of the old velocity", low=0, high=1)
     decay: float = parameter(
@@ -56,7 +57,7 @@ class Gezo:
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        """Line 2."""
+        """Line 2: resets velocity, best loss and step."""
         self._iteration = 0
         self._step = self._p.step
         self._velocity = torch.zeros(self._shape)
@@ -74,7 +75,7 @@ class Gezo:
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Lines 17 to 20 and 4 to 9: the winner, if any, moves velocity and edit."""
-        winner = int(answer.values.argmin())  # the first of equals, as a strict < would choose
+        winner = int(answer.values.argmin())  # the first of equal values, as with a strict <
         if float(answer.values[winner]) < self._best:
             self._best = float(answer.values[winner])
             sample, direction = divmod(winner, len(SIGNS))

@@ -1,10 +1,11 @@
-"""GeZO as its authors' public code runs it, which is not what the paper says.
+"""GeZO as in its authors' public code, which differs from the paper.
 
-Per epoch there is one update. C perturbations are each tried on a few minibatches in both directions,
-but the comparison stands after the loop over directions, where only the loss of the + direction is
-left: the - direction is paid for and can never win. The velocity restarts with every epoch, so the
-momentum never acts, and the step size never decays. The code's settings are step 0.03, C=10, two
-minibatches of 128 and lambda=0.001: give ``--batch-size 128 --penalty 0.001`` for the last two.
+There is one update per epoch. Each of C perturbations is tried on a few minibatches in both
+directions. The code compares losses only after the loop over directions, so it sees only the loss
+of the + direction: the - direction costs queries but can never win. Every epoch resets the
+velocity, so the momentum has no effect, and the step size never decays. The code's settings are
+step 0.03, C=10, two minibatches of 128 and lambda=0.001: give ``--batch-size 128 --penalty 0.001``
+for the last two.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .two_point import gaussian
 class GezoReleasedParameters:
     """Settings of the public code."""
 
-    samples: int = parameter(10, "C, perturbations an epoch", low=1)
+    samples: int = parameter(10, "C, perturbations per epoch", low=1)
     minibatches: int = parameter(2, "minibatches that each perturbation is tried on", low=1)
     step: float = parameter(0.03, "scale of a perturbation, in units of the pixel range", low=0)
 
@@ -55,7 +56,7 @@ class GezoReleased(Stateful):
         return Ask(points, np.repeat(numbers, 2))
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """The + direction with the lowest loss on any minibatch moves the edit, whatever it was."""
+        """Moves the edit along the + direction with the lowest loss, even if no loss improved."""
         plus = answer.values[1::2]
         self.edit = self.edit + self._deltas[int(plus.argmin()) // self._p.minibatches]
         self.epoch += 1

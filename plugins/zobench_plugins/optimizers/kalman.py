@@ -1,14 +1,14 @@
-"""Descent along Kalman-filtered slopes in low frequencies, on a path of given length.
+"""Kalman: descent with a Kalman-filtered gradient in low frequencies, over a given path length.
 
-Edits that matter are smooth, so the search keeps to the lowest frequencies of a cosine transform over
-the points' grid (Guo, Frank, Weinberger, "Low Frequency Adversarial Perturbation", 2019); it is made
-for the spaces ``pixel`` and ``lowres:<k>``, whose grids are pictures. Trials along orthogonal
-directions share one minibatch and one reference at the centre: q such forward differences cost q + 1
-evaluations where antithetic pairs cost 2q, and are biased by curvature and by the penalty. What slopes
-were seen is not thrown away after a step: the gradient is the state of a Kalman filter (Vuckovic,
-"Kalman Gradient Descent", 2018), and new directions are drawn where it knows least. The path has a
-given length, for L has no floor: beyond the point where the attribute is hidden it falls only by
-spoiling the embeddings.
+Useful edits are smooth, so the search uses only the lowest frequencies of a cosine transform over
+the points' grid (Guo, Frank, Weinberger, "Low Frequency Adversarial Perturbation", 2019). It is for
+the spaces ``pixel`` and ``lowres:<k>``, whose grids are pictures. Trials along orthogonal
+directions share one minibatch and one reference at the centre. Such forward differences along q
+directions cost q + 1 evaluations, while antithetic pairs cost 2q; forward differences are biased by
+curvature and by the penalty. Earlier slopes are kept: the gradient is the state of a Kalman filter
+(Vuckovic, "Kalman Gradient Descent", 2018), and new directions mostly lie where the filter's
+variance is large. The path length is fixed, because the objective L has no lower bound: once the
+attribute is hidden, L falls only by damage to the embeddings.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from zobench.problem.spaces import DctSpace
 
 @dataclass(frozen=True)
 class KalmanParameters:
-    """Hyperparameters of the filtered descent."""
+    """Hyperparameters of Kalman."""
 
     side: int = parameter(12, "frequencies searched, down and across", low=1, high=48)
     directions: int = parameter(
-        7, "slopes measured a step, one evaluation each and one more", low=1
+        7, "slopes measured per step; each step costs one further evaluation", low=1
     )
     radius: float = parameter(0.01, "root mean square of a trial, in pixel range", low=1e-6)
     reach: float = parameter(0.03, "length of the whole path, as root mean square", low=0)
     smoothness: float = parameter(
         1.5, "how fast the prior variance falls with frequency", low=0, high=3
     )
-    corner: float = parameter(6.0, "frequency from which it falls", low=1)
+    corner: float = parameter(6.0, "frequency from which the prior variance falls", low=1)
     noise: float = parameter(
-        1.0, "variance of a minibatch's slope, relative to the prior's", low=1e-3
+        1.0, "variance of a minibatch's slope, relative to the prior variance", low=1e-3
     )
     memory: float = parameter(0.95, "correlation of the gradient between two steps", low=0, high=1)
 
 
 class Kalman(Stateful):
-    """One reference and a few orthogonal trials an ask. Recommends the last iterate."""
+    """One reference and a few orthogonal trials per ask. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("edit", "gradient", "covariance", "steps", "rng")
@@ -72,7 +72,7 @@ class Kalman(Stateful):
         self.steps = 0
 
     def ask(self) -> Ask:
-        """The centre, and trials along directions drawn from what is not known of the gradient."""
+        """Asks for the centre, and for trials along directions from the filter's covariance."""
         self._directions = self._draw()
         trials = self.edit + self._length(self._p.radius) * self._directions
         points = self._decode(torch.cat([self.edit[None], trials]))
@@ -101,10 +101,10 @@ class Kalman(Stateful):
         return directions
 
     def _update(self, slopes: Tensor) -> None:
-        """What slopes ``(q,)`` along the last directions tell of the gradient.
+        """Updates the filter with slopes ``(q,)`` along the last directions.
 
-        A minibatch's gradient differs from the mean one by noise whose covariance is the prior's but
-        for a factor, so scales cancel.
+        The noise of a minibatch's gradient has the prior covariance times ``noise``, so the scale
+        of the objective cancels.
         """
         along = self._directions
         seen = self.covariance @ along.T
@@ -115,18 +115,18 @@ class Kalman(Stateful):
         self.covariance = (left + left.T) / 2.0
 
     def _predict(self) -> None:
-        """Between two steps the gradient decays towards the prior, so the filter stays in doubt."""
+        """Predicts the next gradient: mean and covariance decay towards the prior."""
         keep = self._p.memory
         self.gradient = keep * self.gradient
         self.covariance = keep**2 * self.covariance + (1.0 - keep**2) * self._prior
 
     def _stride(self) -> float:
-        """Length of this step: they fall to zero in a straight line, and add up to ``reach``."""
+        """Length of this step; lengths fall linearly to zero, and their sum is ``reach``."""
         left = max(0.0, 1.0 - (self.steps + 0.5) / self._asks)
         return 2.0 * left / self._asks * self._length(self._p.reach)
 
     def _length(self, rms: float) -> float:
-        """Norm of coefficients whose edit has a given root mean square."""
+        """Norm of the coefficients of an edit with the given root mean square."""
         return rms * self._waves.side
 
     def _decode(self, coefficients: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""MeZO: two evaluations a step, and directions that are never stored, only their seed.
+"""MeZO: two evaluations per step; of a direction only its seed is stored.
 
 Malladi et al., "Fine-Tuning Language Models with Just Forward Passes", NeurIPS 2023, Algorithm 1.
-Beside the edit itself there is at any time one direction, drawn anew from its seed where needed.
+Memory holds the edit and at most one direction, which is drawn again from its seed when needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MezoParameters:
 
 
 class Mezo(Stateful):
-    """One pair a step; the step goes along the direction of the pair. Recommends the last iterate."""
+    """One pair per step; the step follows the pair's direction. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("edit", "steps", "seed", "rng")

@@ -1,4 +1,4 @@
-"""Adam's moments, for methods that keep them beside state of their own (Kingma and Ba 2015)."""
+"""Adam's moments, for optimizers that keep them in their own state (Kingma and Ba 2015)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EPSILON = 1e-8
 def adam_direction(
     mean: Tensor, square: Tensor, gradient: Tensor, step: int, betas: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """New moments, and the direction whose multiple by the learning rate is to be subtracted.
+    """The new moments and Adam's direction; the caller subtracts learning rate x direction.
 
     Args:
         mean: Mean gradient so far; zeros at step 1.

@@ -1,10 +1,10 @@
 """Every strategy of nevergrad's registry, such as ``nevergrad:CMA`` or ``nevergrad:TwoPointsDE``.
 
 Rapin and Teytaud, "Nevergrad: a gradient-free optimization platform", 2018. A strategy's own state
-cannot be stored without pickling it, so what is remembered is its seed and every value that it was
-told: a restored strategy is made anew and told the same again, which only costs its own thinking. A
-few strategies seed themselves from the clock; they run, but their replay asks for other points, and
-then the run says that it cannot be resumed instead of going on as another.
+can only be stored as a pickle, so zobench stores the strategy's seed and all values that it was
+told. To restore a strategy, it is made again and told the same values, which needs no queries. A
+few strategies take their seed from the clock. Such a strategy runs, but after a restart it asks for
+other points; the run then ends with an error instead of continuing with another state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError
 
 MEMORY_LIMIT = 2e9
-"""Bytes that a strategy may be expected to take."""
+"""Largest expected memory of a strategy in bytes; larger strategies are refused."""
 
 TRIAL_STEP = 400
 """Memory is measured at one, two and three times this dimension."""
@@ -36,18 +36,18 @@ TRIAL_STEP = 400
 
 @dataclass(frozen=True)
 class NevergradParameters:
-    """What a strategy is told beside the space and the budget."""
+    """Parameters of a strategy in addition to space and budget."""
 
     sigma: float = parameter(
         0.02, "standard deviation of the first mutations, in pixel range", low=1e-6
     )
     workers: int = parameter(
-        10, "points a batch; strategies that cannot evaluate in parallel take 1", low=1
+        10, "points per ask; strategies without parallel evaluation use 1", low=1
     )
 
 
 class NevergradStrategy:
-    """Asks for a batch of candidates on one fresh minibatch and recommends what nevergrad does."""
+    """A nevergrad strategy; all candidates of an ask share one minibatch."""
 
     feedback: ClassVar[Feedback] = "value"
 
@@ -74,7 +74,7 @@ class NevergradStrategy:
         self._require_memory(context.space.name)
 
     def _require_memory(self, space: str) -> None:
-        """Refuses a strategy that cannot hold the dimension; a portfolio by what it chose."""
+        """Refuses a strategy that needs too much memory; for a portfolio checks the chosen one."""
         dimension = int(np.prod(self._shape))
         chosen = getattr(getattr(self._strategy, "optim", None), "name", self._name)
         expected = foreseen_memory(chosen if chosen in names() else self._name, dimension)
@@ -96,7 +96,7 @@ class NevergradStrategy:
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
-        """Where nevergrad runs: warnings silenced, global random numbers its own.
+        """The context for calls of nevergrad: no warnings, and its own global random streams.
 
         Raises:
             ConfigError: The strategy needs a package that is not installed.
@@ -140,12 +140,12 @@ class NevergradStrategy:
         return torch.from_numpy(np.asarray(found, dtype=np.float32).reshape(self._shape))
 
     def state_dict(self) -> State:
-        """Seed, everything told, and a digest of the points that it was about."""
+        """The seed, all told values, and a digest of all asked points."""
         told = torch.tensor(self._told, dtype=torch.float64)
         return {"seed": self._seed, "told": told, "asked": self._asked.hexdigest()}
 
     def load_state_dict(self, state: State) -> None:
-        """Makes the strategy anew and tells it the same.
+        """Makes the strategy again and tells it the stored values.
 
         Raises:
             ConfigError: The strategy asked for other points this time.
@@ -164,7 +164,7 @@ class NevergradStrategy:
 
 
 class Chance:
-    """Some strategies draw from the global streams of NumPy and Python; these are put in their place."""
+    """Seeded states for the global random streams of NumPy and Python, which strategies may use."""
 
     def __init__(self, seed: int) -> None:
         self._numpy = np.random.RandomState(seed).get_state()
@@ -192,9 +192,9 @@ def names() -> list[str]:
 def make_strategy(
     name: str, shape: tuple[int, ...], sigma: float, seed: int, evaluations: int, width: int
 ) -> Any:
-    """A strategy around the edit that changes nothing, with random numbers of its own.
+    """A strategy that starts from a zero edit, with its own random numbers.
 
-    Its budget leaves room for one more batch: the oracle refuses that, but it is asked for.
+    Its budget has room for one more ask: the run asks once more before the oracle refuses.
     """
     array = ng.p.Array(init=np.zeros(shape)).set_mutation(sigma=sigma)
     array.random_state = np.random.RandomState(seed)
@@ -202,10 +202,10 @@ def make_strategy(
 
 
 def foreseen_memory(name: str, dimension: int) -> float:
-    """Bytes that a strategy will about take, from what it takes in two small dimensions.
+    """Expected memory of a strategy in bytes, from measurements in three small dimensions.
 
-    Three equidistant measurements fix a quadratic, and what a strategy takes is about that:
-    a covariance matrix shows in the second difference, whatever else there is.
+    Three equidistant measurements determine a quadratic, which fits the memory of a strategy: a
+    covariance matrix causes the second difference.
     """
     if dimension <= 3 * TRIAL_STEP:
         return 0.0
@@ -230,7 +230,7 @@ def _traced_memory(name: str, dimension: int) -> float:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nevergrad warns of settings that are ours to choose, and its dependencies of one another."""
+    """Silences the warnings of nevergrad and of its dependencies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,8 +1,9 @@
 """OpenAI-ES: antithetic Gaussian search, centred ranks in place of values, Adam on the estimate.
 
 Salimans, Ho, Chen, Sidor, Sutskever, "Evolution Strategies as a Scalable Alternative to
-Reinforcement Learning", 2017. Ranks make the step blind to the scale of the objective and
-to outliers; all points of a step see one minibatch, for ranks across minibatches would compare images.
+Reinforcement Learning", 2017. Because of the ranks, the step does not depend on the scale of the
+objective or on outliers. All points of a step share one minibatch: ranks across minibatches would
+compare images instead of points.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ class OpenaiEsParameters:
 
     sigma: float = parameter(0.02, "standard deviation of the search, in pixel range", low=1e-6)
     lr: float = parameter(0.01, "learning rate of Adam, in pixel range", low=0)
-    pairs: int = parameter(5, "antithetic pairs a step, two evaluations each", low=1)
+    pairs: int = parameter(5, "antithetic pairs per step, two evaluations each", low=1)
     beta1: float = parameter(0.9, "decay of the mean gradient", low=0, high=0.999999)
     beta2: float = parameter(0.999, "decay of the mean squared gradient", low=0, high=0.999999)
 
 
 class OpenaiEs(Stateful):
-    """One generation an ask. Recommends the mean of the search."""
+    """One generation per ask. Recommends the mean of the search."""
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("edit", "mean", "square", "steps", "rng")
@@ -55,7 +56,7 @@ class OpenaiEs(Stateful):
         return Ask(points, np.full(len(points), self.steps, dtype=np.int64))
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """Ranks, estimate, Adam."""
+        """Ranks the values, estimates the gradient, and takes one step of Adam."""
         ranks = centred_ranks(answer.values)
         gradient = mean_along(ranks[0::2] - ranks[1::2], self._directions)
         self.steps += 1

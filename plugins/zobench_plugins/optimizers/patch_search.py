@@ -1,9 +1,9 @@
 """Patch search: random squares of one brightness, kept where they lower the objective.
 
 After Andriushchenko, Croce, Flammarion, Hein, "Square Attack: a Query-Efficient Black-Box Adversarial
-Attack via Random Search", ECCV 2020: squares shrink as the budget is spent. Unlike there, the edit
-is shared by all images and starts from nothing, so a square adds to it and pixels that no square
-needs stay as they are: what lies elsewhere in the image is left alone.
+Attack via Random Search", ECCV 2020: squares shrink as the budget is spent. Unlike Square Attack,
+all images share the edit, which starts from zero. Each square is added to the edit, so pixels
+outside of all kept squares do not change.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SCHEDULE = (0.05, 0.2, 0.5)
 class PatchSearchParameters:
     """Hyperparameters of patch search."""
 
-    brightness: float = parameter(0.3, "what a square adds or takes, in pixel range", low=0)
+    brightness: float = parameter(0.3, "absolute change by a square, in pixel range", low=0)
     limit: float = parameter(0.6, "largest absolute value of the edit", low=0)
     area: float = parameter(0.1, "share of the image that the first squares cover", low=0, high=1)
-    candidates: int = parameter(4, "squares tried a step, beside the edit itself", low=1)
+    candidates: int = parameter(4, "squares tried per step, beside the edit itself", low=1)
 
 
 class PatchSearch(Stateful):
-    """One step an ask, all on one minibatch. Recommends the edit, compared like with like."""
+    """One step per ask; edit and candidates share one minibatch. Recommends the edit."""
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("edit", "steps", "rng")
@@ -70,10 +70,10 @@ class PatchSearch(Stateful):
         return changed
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """Goes to the best; ties stay."""
+        """Moves to the point with the lowest value; on a tie the edit stays."""
         self.edit = ask.points[int(answer.values.argmin())].clone()
         self.steps += 1
 
     def recommend(self) -> Tensor:
-        """Where the search stands."""
+        """The current edit."""
         return self.edit

@@ -27,7 +27,7 @@ class PgdParameters:
 
 
 class Pgd(Stateful):
-    """One gradient an ask. Recommends the last iterate."""
+    """One gradient per ask. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "gradient"
     remembered = ("edit", "steps")

@@ -1,7 +1,7 @@
-"""Random search: the baseline that everything else must beat.
+"""Random search: the baseline for all other optimizers.
 
-A step is kept where it lowers the objective on the minibatch that the edit is measured on at the
-same time (Rastrigin 1963); nothing is learnt from steps that are not kept.
+A step is kept if it lowers the objective on a minibatch, compared with the edit on the same
+minibatch (Rastrigin 1963). Rejected steps have no effect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RandomSearchParameters:
 
 
 class RandomSearch(Stateful):
-    """The best of a few random steps, or none. Recommends the edit, never a lucky candidate."""
+    """Keeps the best of a few random steps, or none. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("edit", "steps", "rng")
@@ -48,10 +48,10 @@ class RandomSearch(Stateful):
         return Ask(points, np.full(len(points), self.steps, dtype=np.int64))
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """Goes to the best of them."""
+        """Moves to the point with the lowest value."""
         self.edit = ask.points[int(answer.values.argmin())]
         self.steps += 1
 
     def recommend(self) -> Tensor:
-        """Where the search stands."""
+        """The current edit."""
         return self.edit

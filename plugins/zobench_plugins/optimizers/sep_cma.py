@@ -24,14 +24,14 @@ from .two_point import gaussian
 
 @dataclass(frozen=True)
 class SepCmaParameters:
-    """What the strategy cannot find out for itself."""
+    """Hyperparameters of sep-CMA-ES."""
 
     sigma: float = parameter(0.02, "first step size, in pixel range", low=1e-9)
-    population: int = parameter(0, "points a generation; 0 takes 4 + 3 ln d", low=0)
+    population: int = parameter(0, "points per generation; 0 means 4 + 3 ln d", low=0)
 
 
 class SepCma(Stateful):
-    """One generation an ask, all on one minibatch. Recommends the mean, no lucky member."""
+    """One generation per ask, on one minibatch. Recommends the mean of the search."""
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("mean", "sigma", "variance", "path_sigma", "path", "generation", "rng")

@@ -1,4 +1,4 @@
-"""SPSA: simultaneous perturbation with gains that choose themselves.
+"""SPSA: simultaneous perturbation with automatic gains.
 
 Spall, "Multivariate Stochastic Approximation Using a Simultaneous Perturbation Gradient
 Approximation", IEEE Trans. Automatic Control 1992; gains after Spall, "Implementation of the
@@ -23,20 +23,20 @@ from zobench.contracts.stateful import Stateful
 from .two_point import antithetic, bernoulli, mean_along, slopes
 
 LEAST_RADIUS = 0.002
-"""Where the objective is nearly free of noise, c must still be a visible change of a pixel."""
+"""Lower limit of an automatic c, for objectives with almost no noise."""
 
 
 @dataclass(frozen=True)
 class SpsaParameters:
-    """What the gains are chosen from."""
+    """Hyperparameters of SPSA; the gains are computed from them."""
 
     first_step: float = parameter(
         0.01, "wanted size of the first step of a coordinate, in pixel range", low=0
     )
-    pairs: int = parameter(1, "directions averaged an iteration, two evaluations each", low=1)
+    pairs: int = parameter(1, "directions averaged per iteration, two evaluations each", low=1)
     radius: float = parameter(0.0, "c; 0 takes the noise of an evaluation at the origin", low=0)
     largest_radius: float = parameter(0.05, "upper limit of an automatic c", low=0)
-    trials: int = parameter(4, "evaluations, and then pairs, spent on choosing c and a", low=2)
+    trials: int = parameter(4, "number of evaluations for c, then of pairs for a", low=2)
     alpha: float = parameter(0.602, "decay of a_k", low=0, high=2)
     gamma: float = parameter(0.101, "decay of c_k", low=0, high=1)
 
@@ -74,7 +74,7 @@ class Spsa(Stateful):
         return np.repeat(self.minibatch + np.arange(count, dtype=np.int64), each)
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """Chooses c, then a; then steps."""
+        """Chooses c after the first ask and a after the second; then takes one step per ask."""
         self.minibatch = int(ask.minibatch[-1]) + 1
         if self.phase == "noise":
             noise = float(answer.values.std())
@@ -91,11 +91,11 @@ class Spsa(Stateful):
         self.iteration += 1
 
     def step(self, gradient: Tensor) -> None:
-        """One iteration of Robbins and Monro's kind."""
+        """Takes one Robbins-Monro step."""
         self.edit = self.edit - self.gain() * gradient
 
     def gain(self) -> float:
-        """a_k."""
+        """The gain a_k."""
         return float(self.a / (self.stability + self.iteration) ** self._p.alpha)
 
     def recommend(self) -> Tensor:

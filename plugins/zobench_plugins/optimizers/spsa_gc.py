@@ -1,9 +1,9 @@
 """SPSA-GC: SPSA with a gradient correction after Nesterov.
 
 Oh et al., "BlackVIP: Black-Box Visual Prompting for Robust Transfer Learning", CVPR 2023, section
-4.2: the estimate is taken at the point to which the momentum is about to carry,
-``m <- beta m - a_k g(x + beta m)`` and ``x <- x + m``, and perturbations are drawn from two
-segments, +-[0.5, 1].
+4.2: the gradient is estimated at the point to which the momentum moves the edit,
+``m <- beta m - a_k g(x + beta m)`` and ``x <- x + m``. Perturbations are uniform on the two
+segments +-[0.5, 1].
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class SpsaGcParameters:
 
     lr: float = parameter(0.01, "a of a_k = a / (A + k)^0.6, on the estimated gradient", low=0)
     radius: float = parameter(0.01, "c of c_k = c / k^0.1, in pixel range", low=1e-6)
-    pairs: int = parameter(5, "directions averaged a step, two evaluations each", low=1)
-    momentum: float = parameter(0.9, "beta", low=0, high=0.9999)
-    stability: float = parameter(1.0, "A", low=0)
+    pairs: int = parameter(5, "directions averaged per step, two evaluations each", low=1)
+    momentum: float = parameter(0.9, "beta, weight of the old momentum", low=0, high=0.9999)
+    stability: float = parameter(1.0, "A of a_k", low=0)
 
 
 class SpsaGc(TwoPoint):
-    """Looks ahead, then steps."""
+    """Two-point estimates at the look-ahead point, and steps with momentum."""
 
     remembered = (*TwoPoint.remembered, "velocity", "radius")
 
@@ -42,13 +42,13 @@ class SpsaGc(TwoPoint):
         self._p = parameters
 
     def draw(self) -> Tensor:
-        """Uniform on +-[0.5, 1]; its inverse is bounded, as SPSA asks of perturbations."""
+        """Directions uniform on +-[0.5, 1]; their inverse is bounded, as SPSA requires."""
         sizes = self.rng.uniform(0.5, 1.0, (self.pairs, *self.shape)).astype(np.float32)
         signs = self.rng.integers(0, 2, sizes.shape, dtype=np.int8) * 2 - 1
         return torch.from_numpy(sizes * signs)
 
     def center(self) -> Tensor:
-        """Where the momentum leads."""
+        """The point to which the momentum moves the edit."""
         return self.edit + self._p.momentum * self.velocity
 
     def step(self, gradient: Tensor) -> None:

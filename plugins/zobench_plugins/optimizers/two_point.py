@@ -1,7 +1,7 @@
-"""What zeroth-order methods share: antithetic pairs of points, and the slopes between them.
+"""Shared code of zeroth-order optimizers: antithetic pairs of points, and their slopes.
 
-Both points of a pair see the same minibatch (common random numbers), so its noise cancels from their
-difference; each pair sees a minibatch of its own, so that the mean over pairs averages images too.
+Both points of a pair share one minibatch (common random numbers), so minibatch noise cancels in
+their difference. Each pair has its own minibatch, so the mean over pairs also averages over images.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def bernoulli(rng: np.random.Generator, count: int, shape: tuple[int, ...]) -> T
 
 
 class TwoPoint(Stateful):
-    """Ask and tell of a method whose step needs an estimate of the gradient and nothing else.
+    """Base class of optimizers whose step needs only an estimate of the gradient.
 
-    The last iterate is recommended: no value is compared with another, so minibatch noise
-    cannot favour a point by luck.
+    The last iterate is recommended, without a comparison of values, so minibatch noise cannot
+    favour a point.
     """
 
     feedback: ClassVar[Feedback] = "value"
@@ -65,11 +65,11 @@ class TwoPoint(Stateful):
         self.radius = radius
 
     def draw(self) -> Tensor:
-        """Directions ``(pairs, *shape)``; Gaussian unless a method says otherwise."""
+        """Directions ``(pairs, *shape)``; Gaussian unless a subclass overrides this method."""
         return gaussian(self.rng, self.pairs, self.shape)
 
     def center(self) -> Tensor:
-        """Where the gradient is estimated."""
+        """The point at which the gradient is estimated."""
         return self.edit
 
     def step(self, gradient: Tensor) -> None:
@@ -84,7 +84,7 @@ class TwoPoint(Stateful):
         return Ask(points, np.repeat(numbers, 2))
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """One estimate, one step."""
+        """Estimates the gradient and takes one step."""
         self.step(mean_along(slopes(answer.values, self.radius), self._directions))
         self.steps += 1
 

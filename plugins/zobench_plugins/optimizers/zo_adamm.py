@@ -25,13 +25,13 @@ class ZoAdammParameters:
     radius: float = parameter(
         0.01, "distance of a trial along a direction, in pixel range", low=1e-6
     )
-    pairs: int = parameter(5, "directions averaged a step, two evaluations each", low=1)
+    pairs: int = parameter(5, "directions averaged per step, two evaluations each", low=1)
     beta1: float = parameter(0.9, "decay of the mean gradient", low=0, high=0.999999)
     beta2: float = parameter(0.99, "decay of the mean squared gradient", low=0, high=0.999999)
 
 
 class ZoAdamm(TwoPoint):
-    """Adam's moments, with the largest second moment so far; no bias correction, as published."""
+    """Adam with the largest second moment so far; no bias correction, as published."""
 
     remembered = (*TwoPoint.remembered, "mean", "square", "largest")
 
@@ -43,7 +43,7 @@ class ZoAdamm(TwoPoint):
         self._p = parameters
 
     def step(self, gradient: Tensor) -> None:
-        """Lines 5 to 9."""
+        """Takes one step: lines 5 to 9 of Algorithm 1."""
         beta1, beta2 = self._p.beta1, self._p.beta2
         self.mean = beta1 * self.mean + (1.0 - beta1) * gradient
         self.square = beta2 * self.square + (1.0 - beta2) * gradient**2

@@ -25,12 +25,12 @@ class ZoSgdParameters:
     radius: float = parameter(
         0.01, "distance of a trial along a direction, in pixel range", low=1e-6
     )
-    pairs: int = parameter(5, "directions averaged a step, two evaluations each", low=1)
+    pairs: int = parameter(5, "directions averaged per step, two evaluations each", low=1)
     momentum: float = parameter(0.9, "weight of the old velocity", low=0, high=0.9999)
 
 
 class ZoSgd(TwoPoint):
-    """Steps against the velocity of estimates."""
+    """Steps against the velocity, a running mean of gradient estimates."""
 
     remembered = (*TwoPoint.remembered, "velocity")
 

@@ -23,7 +23,7 @@ class ZoSignSgdParameters:
     radius: float = parameter(
         0.01, "distance of a trial along a direction, in pixel range", low=1e-6
     )
-    pairs: int = parameter(10, "directions averaged a step, two evaluations each", low=1)
+    pairs: int = parameter(10, "directions averaged per step, two evaluations each", low=1)
 
 
 class ZoSignSgd(TwoPoint):
@@ -34,5 +34,5 @@ class ZoSignSgd(TwoPoint):
         self._lr = parameters.lr
 
     def step(self, gradient: Tensor) -> None:
-        """Against the signs."""
+        """Takes a step against the signs of the gradient."""
         self.edit = self.edit - self._lr * gradient.sign()

@@ -1,4 +1,4 @@
-"""``zobench paper``: the paper's table and figures beside one's own runs."""
+"""``zobench paper``: makes the paper's table and figures from new runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def paper(
     product: Annotated[
         str,
         typer.Argument(
-            metavar="WHAT", help="table, fig2a, fig2b, fig3, fig4, universality, or all of them."
+            metavar="WHAT", help="One of table, fig2a, fig2b, fig3, fig4, universality, all."
         ),
     ],
     preset: Annotated[
@@ -38,24 +38,24 @@ def paper(
     ] = None,
     diseases: Annotated[
         list[str] | None,
-        typer.Option("--disease", metavar="NAME", help="Instead of the paper's three. Repeatable."),
+        typer.Option("--disease", metavar="NAME", help="Replace the three diseases. Repeatable."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Instead of the preset's.", min=1)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the preset's.", min=1)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Replace the number of seeds.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Replace the GeZO epochs.", min=1)] = None,
     transfer: Annotated[
         list[str] | None,
         typer.Option(
             "--transfer-to",
             metavar="ENCODER",
-            help="Also carry the noise there; universality only.",
+            help="Test the noise on this encoder; only universality.",
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time.", min=1)] = 1,
     form: Annotated[
-        str, typer.Option("--format", help="Of tables: terminal, html, latex, markdown or csv.")
+        str, typer.Option("--format", help="Table format: terminal, html, latex, markdown, csv.")
     ] = "terminal",
     out: Annotated[
-        str, typer.Option(metavar="FOLDER", help="For runs, answers and figures.")
+        str, typer.Option(metavar="FOLDER", help="Folder for runs, results and figures.")
     ] = "runs/paper",
 ) -> None:
     """Reproduce the paper's table and figures, with the published numbers beside ours."""

@@ -1,4 +1,4 @@
-"""The paper's figures from our runs, for print: vector or pixels, readable in greyscale."""
+"""Draws the paper's figures from runs, for print: as PDF or PNG, readable in greyscale."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINES = {
     "eo_p": ("EO$_p$", "#d55e00", "s", 0.0),
     "accuracy": ("accuracy", "#000000", "^", 0.06),
 }
-"""What Fig. 2 shows: title, colour, marker, and a shift so that bars do not cover each other."""
+"""The metrics of Fig. 2: title, colour, marker, and a shift so that bars do not overlap."""
 
 
 def draw_ablation(points: Mapping[Any, Entry], erm: Entry, axis: str) -> Figure:
@@ -66,8 +66,8 @@ def draw_images(films: Grey, groups: Sequence[str], noises: Mapping[str, Grey]) 
 
     Args:
         films: ``(2, H, W)`` in [0, 1].
-        groups: Their names.
-        noises: By title, ``(H, W)``.
+        groups: The names of the two groups.
+        noises: The noises ``(H, W)``, by title.
     """
     figure = new_figure(2.4 * (1 + len(noises)), 5.2)
     axes = figure.subplots(len(films), 1 + len(noises))
@@ -79,7 +79,7 @@ def draw_images(films: Grey, groups: Sequence[str], noises: Mapping[str, Grey]) 
 
 
 def draw_noise(films: Grey, groups: Sequence[str], noises: Mapping[str, Grey]) -> Figure:
-    """Fig. 4: the smoothed strength of each noise, and its strongest fifth over a film of each group."""
+    """Draws Fig. 4: the smoothed strength of each noise, and its strongest fifth over films."""
     figure = new_figure(2.6 * (1 + len(films)), 2.7 * len(noises))
     axes = figure.subplots(len(noises), 1 + len(films), squeeze=False)
     for row, (title, noise) in enumerate(noises.items()):
@@ -103,7 +103,7 @@ def _film(axes: Axes, image: Grey, title: str) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure; the ending of the name says how, e.g. ``.pdf`` or ``.png``.
+    """Writes a figure; the suffix of ``path`` sets the format, e.g. ``.pdf`` or ``.png``.
 
     Raises:
         StoreError: The file cannot be written.

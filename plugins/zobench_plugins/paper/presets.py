@@ -1,4 +1,4 @@
-"""How much of the paper's experiment is carried out: minutes on two cores, or the paper's settings."""
+"""Presets of the paper's experiment: quick (minutes on two cores), full (paper settings)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ SAMPLES = 10
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes of everything.
+    """The sizes of the paper's experiment.
 
     Attributes:
-        name: As typed.
-        seeds: Repetitions.
+        name: The name of the preset, as given to ``--preset``.
+        seeds: The number of seeds.
         train: Training images; 0 for the default of the split.
         test_per_cell: Test images in each cell of (y, a), by disease.
-        batch_size: B.
-        epochs: Of GeZO, each of R iterations of 2 C minibatches.
-        iterations: R of the table.
+        batch_size: B, images per minibatch.
+        epochs: Epochs of GeZO, each with R iterations of 2 C minibatches.
+        iterations: R, iterations per epoch, for the table.
         heads: Protocol of the heads.
         methods: Rows of the table.
-        diseases: Its blocks.
+        diseases: Blocks of the table.
         ablated: Disease of Fig. 2.
         penalties: lambda on the axis of Fig. 2a.
-        ablated_epochs: Of both panels of Fig. 2.
+        ablated_epochs: Epochs of GeZO for both panels of Fig. 2.
         local_iterations: R on the axis of Fig. 2b.
         settings: Parameters of methods, by method.
     """
@@ -54,11 +54,11 @@ class Preset:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def budget(self, epochs: int, iterations: int) -> int:
-        """Queries of so many epochs of GeZO."""
+        """The queries of GeZO for the given epochs and iterations per epoch."""
         return epochs * iterations * 2 * SAMPLES * self.batch_size
 
     def config(self, base: RunConfig, disease: str, seed: int) -> RunConfig:
-        """A problem of the table; the optimizer is that of ``base``."""
+        """The config of one problem of the table; other fields are as in ``base``."""
         overrides: dict[str, Any] = {name: dict(each) for name, each in base.overrides.items()}
         per_cell = self.test_per_cell.get(disease, max(self.test_per_cell.values()))
         split = {"test_per_cell": per_cell, **overrides.get("split", {})}
@@ -86,7 +86,7 @@ QUICK = Preset(
     ablated_epochs=1,
     settings={"biasadv": {"steps": 3}},
 )
-"""Minutes on two cores."""
+"""The preset for a quick test: minutes on two cores."""
 
 FULL = Preset(
     name="full",
@@ -98,6 +98,6 @@ FULL = Preset(
     heads="paper",
     ablated_epochs=50,
 )
-"""The paper's settings where it states them: 50 epochs, R = 10, 100 or 200 test images a cell."""
+"""The settings that the paper states: 50 epochs, R = 10, 100 or 200 test images per cell."""
 
 PRESETS = {preset.name: preset for preset in (QUICK, FULL)}

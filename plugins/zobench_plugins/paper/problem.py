@@ -1,4 +1,4 @@
-"""Carries out methods on one problem, and keeps their results: one small file a result."""
+"""Carries out methods on one problem, and stores each result in a small file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FOLDER = "methods"
 OPTIMIZER = "optimizer"
 """The argument of a method that runs an optimizer."""
 IRRELEVANT = ("optimizer", "space", "box", "budget", "batch_size", "penalty", "snapshots")
-"""Fields of a config that a method without an optimizer does not look at."""
+"""Fields of a config that have no effect on a method without an optimizer."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Solved:
     """The result of a method with the labels of the test images.
 
     Attributes:
-        method: The method as named.
+        method: The name of the method.
         config: The request for the problem.
         result: Scores, ledger and notes of the method.
         test: Labels of the test images.
@@ -77,7 +77,7 @@ class Solved:
 
 @dataclass
 class KnownEmbeddings:
-    """Embeddings of unedited images, computed once and booked to every method that asks."""
+    """Embeddings of unedited images, computed once and booked to every method that uses them."""
 
     known: dict[int, tuple[NDArray[np.float32], Counts]] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class Context:
         argument: The text after the colon of the method's name.
         optimizing: Runs an optimizer on the problem.
         known: Embeddings that other methods have asked for.
-        progress: Told of images embedded.
+        progress: Receives the number of embedded images.
     """
 
     train: Images
@@ -128,7 +128,7 @@ class Context:
 
     @property
     def spec(self) -> EncoderSpec:
-        """The encoder's spec; ``differentiable`` tells a white box."""
+        """The encoder's spec; ``differentiable`` is true for a white-box encoder."""
         return self.metered.spec
 
     def embed(self, images: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class Context:
         return self.known.embed(self.metered, images, purpose, self.progress)
 
     def optimize(self, optimizer: str) -> MethodResult:
-        """Runs an optimizer on the problem; its result is that of the classifier on edited images."""
+        """Runs an optimizer on the problem; returns the classifier's result on edited images."""
         return self.optimizing(optimizer)
 
     def result(self, scores: NDArray[np.floating], **notes: Any) -> MethodResult:
@@ -172,16 +172,16 @@ class Context:
 
 
 class Problem:
-    """A split of a dataset behind an encoder; images and clean embeddings are had once for all."""
+    """A split of a dataset with an encoder; all methods share its images and clean embeddings."""
 
     def __init__(self, config: RunConfig, out: Path, shared: SharedParts) -> None:
         """Loads encoder and dataset, unless they are loaded; no image is read yet.
 
         Args:
-            config: The request; budget, batch size and the like are those of methods that run an
-                optimizer, and must allow one evaluation of the config's own.
+            config: The request; fields such as budget and batch size are for methods that run an
+                optimizer. The budget must allow one evaluation of the config's own optimizer.
             out: Folder of results and run folders.
-            shared: Makes the parts; closes the encoder.
+            shared: The parts that several problems share; it closes the encoder.
         """
         self._config, self._out, self._shared = config, out, shared
         self._listener = shared.listener
@@ -242,11 +242,11 @@ class Problem:
         return solved
 
     def films(self) -> tuple[NDArray[np.float32], tuple[str, str]]:
-        """A test film ``(2, H, W)`` in [0, 1] of each group without the finding; the groups' names."""
+        """A test film without the finding per group, ``(2, H, W)`` in [0, 1]; the groups' names."""
         return healthy_films(self._load()[1]), self._parts.dataset.spec.groups
 
     def _identity(self) -> str:
-        """The identity of the problem alone, as if there were no optimizer."""
+        """The identity of the problem without its optimizer."""
         return problem_identity(new_manifest(self._parts), IRRELEVANT)
 
     def _slug(self, method: str) -> str:
@@ -290,7 +290,7 @@ class Problem:
         return config, identity(new_manifest(self._shared.parts(config)))
 
     def _optimize(self, optimizer: str) -> MethodResult:
-        """The result of a run, in the folder where a suite would find it or put it."""
+        """The result of the run of an optimizer; the run folder is the same as for a suite."""
         config, name = self._identity_of_run(optimizer)
         folder = place(config, name, self._out)
         if not is_done(folder):
@@ -310,7 +310,7 @@ def _refused(optimizer: str) -> MethodResult:
 
 
 class _Passes:
-    """A new phase for each time that a method goes through images."""
+    """Reports progress; every pass of a method over the images is a new phase."""
 
     def __init__(self, listener: Listener, title: str) -> None:
         self._listener, self._title, self._done = listener, title, math.inf
@@ -323,10 +323,10 @@ class _Passes:
 
 
 def read_solved(path: Path) -> Solved:
-    """The result of a method from its file.
+    """Reads the result of a method from its file.
 
     Raises:
-        StoreError: It is damaged.
+        StoreError: The file is damaged.
     """
     found: Json = read_json(path)
     try:

@@ -1,4 +1,4 @@
-"""Makes the paper's table and figures from runs of one's own."""
+"""Runs the experiments of ``zobench paper``, and writes its table and figures."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def chosen(
     without: Sequence[str],
     settings: Mapping[str, str],
 ) -> Preset:
-    """A preset with what the user wants otherwise.
+    """A preset with the changes that the user asked for.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: The preset, a row or a method is unknown.
     """
     _require(name, tuple(PRESETS), "--preset")
     preset = PRESETS[name]
@@ -94,7 +94,7 @@ def make_paper(
     form: str,
     transfer: Sequence[str],
 ) -> bool:
-    """Runs what is missing, then prints or draws what was asked for; whether no run failed.
+    """Carries out missing runs, then writes the products; false if a run failed.
 
     Raises:
         ConfigError: An option is wrong.
@@ -127,13 +127,13 @@ def make_paper(
 
 
 def _elsewhere(config: RunConfig, encoder: str) -> RunConfig:
-    """The same problem behind another encoder, whose settings are its defaults."""
+    """The same problem with another encoder, which has default settings."""
     rest = {owner: each for owner, each in config.overrides.items() if owner != "encoder"}
     return config.changed(encoder=encoder, overrides=rest)
 
 
 def _check_transfer(base: RunConfig, encoders: Sequence[str], registry: Registry) -> None:
-    """Says early what would go wrong late.
+    """Checks the encoders of ``--transfer-to`` before any run starts.
 
     Raises:
         ConfigError: An encoder is not known, or has images of another size.
@@ -157,7 +157,7 @@ def _check_transfer(base: RunConfig, encoders: Sequence[str], registry: Registry
 def _run_ahead(
     study: Study, product: str, jobs: int, registry: Registry, listener: Listener
 ) -> bool:
-    """All runs that are needed, several at a time; whether all are done."""
+    """Carries out all needed runs, ``jobs`` at a time; whether all are done."""
     from zobench.suite.file import Suite
     from zobench.suite.planning import plan
 
@@ -191,13 +191,13 @@ def _note(text: str) -> None:
 
 
 class _Writer:
-    """Puts what a study found where the user wants it."""
+    """Prints the tables of a study, and writes its tables and figures to files."""
 
     def __init__(self, study: Study, out: Path, form: str, transfer: Sequence[str]) -> None:
         self._study, self._out, self._form, self._transfer = study, out, form, transfer
 
     def write(self, products: Sequence[str], whole: bool) -> None:
-        """Each product; with ``whole`` tables are written in all formats besides."""
+        """Writes each product; with ``whole`` also writes the tables in all formats."""
         makers: dict[str, Callable[[bool], None]] = {
             "table": self._table,
             "universality": self._universality,

@@ -1,11 +1,11 @@
-"""What the paper's Table 1 says (Jin et al., MICCAI 2024; Table 2 of the preprint is the same)."""
+"""The numbers of the paper's Table 1 (Jin et al., MICCAI 2024; Table 2 of the preprint)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 METRICS = ("eo_n", "eo_p", "di_gap_tpr", "accuracy")
-"""Its columns, in percent. The one that it calls |1-DI| can only be ``di_gap_tpr``, as docs tell."""
+"""Columns of Table 1, in percent. ``di_gap_tpr`` is its |1-DI|; the docs explain why."""
 
 DISEASES = ("pleural_effusion", "pneumonia", "edema")
 
@@ -18,7 +18,7 @@ METHODS = {
     "dne:adam": "DNE",
     "dne:gezo": "DNE-GeZO",
 }
-"""Its rows, and what it calls them."""
+"""Rows of Table 1: the name of the method here, and its title in the paper."""
 
 Row = tuple[float, float, float, float]
 

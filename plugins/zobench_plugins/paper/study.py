@@ -1,4 +1,4 @@
-"""What has to be run for the paper's table and figures, and what was found."""
+"""The runs that the paper's table and figures need, and their results."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .problem import Problem, Solved
 
 DNE = "dne:"
 NOISES = {"DNE": "dne:adam", "DNE-GeZO": "dne:gezo"}
-"""What Fig. 3 and 4 show, by the paper's names."""
+"""The methods whose noise Fig. 3 and 4 show, by their titles in the paper."""
 FORMULA = "di_gap"
-"""The metric of the paper's formula, which tables of runs leave out and the paper's table shows."""
+"""The metric of the paper's formula; only the paper's table shows it."""
 Cell = tuple[str, str]
 """Method and disease."""
 
@@ -36,11 +36,11 @@ class Entry:
     """A method on a disease, over all seeds.
 
     Attributes:
-        method: As named.
-        disease: Likewise.
+        method: The name of the method.
+        disease: The name of the disease.
         metrics: Means over seeds, in percent.
         queries: Mean queries by purpose.
-        seeds: How many.
+        seeds: The number of seeds.
     """
 
     method: str
@@ -51,7 +51,7 @@ class Entry:
 
 
 class Study:
-    """One preset on one dataset and encoder; everything is kept in one folder and found again."""
+    """One preset on one dataset and encoder; results are kept in one folder and reused."""
 
     def __init__(self, preset: Preset, base: RunConfig, out: Path, shared: SharedParts) -> None:
         """Loads nothing yet."""
@@ -59,7 +59,7 @@ class Study:
         self._shared = shared
 
     def problems(self, diseases: Iterable[str] | None = None) -> list[RunConfig]:
-        """One config a disease and seed."""
+        """One config per disease and seed."""
         chosen = self.preset.diseases if diseases is None else diseases
         return [
             self.preset.config(self.base, disease, seed)
@@ -77,7 +77,7 @@ class Study:
         ]
 
     def penalty_runs(self) -> dict[float, list[RunConfig]]:
-        """Those of Fig. 2a: white-box noise at each lambda."""
+        """The runs of Fig. 2a: white-box noise at each lambda."""
         budget = self.preset.budget(self.preset.ablated_epochs, self.preset.iterations)
         return {
             penalty: [
@@ -88,7 +88,7 @@ class Study:
         }
 
     def iteration_runs(self) -> dict[int, list[RunConfig]]:
-        """Those of Fig. 2b: GeZO at each R, for as many epochs, so that a larger R costs more."""
+        """The runs of Fig. 2b: GeZO at each R; the epochs are equal, so a larger R costs more."""
         preset = self.preset
         return {
             iterations: [
@@ -98,7 +98,7 @@ class Study:
         }
 
     def _gezo(self, problem: RunConfig, iterations: int) -> RunConfig:
-        """GeZO with R iterations an epoch; the default is not said, so that it is the table's run."""
+        """GeZO with R iterations per epoch; the preset's R gives the same run as the table."""
         budget = self.preset.budget(self.preset.ablated_epochs, iterations)
         config = problem.changed(optimizer="gezo", budget=budget)
         if iterations == self.preset.iterations:
@@ -106,7 +106,7 @@ class Study:
         return config.with_settings("optimizer", iterations=iterations)
 
     def solve(self, methods: Sequence[str], problems: Sequence[RunConfig]) -> list[Solved]:
-        """Answers of methods on problems; what is known already is only read."""
+        """The results of methods on problems; stored results are read again."""
         found = []
         for config in problems:
             problem = Problem(config, self.out, self._shared)
@@ -133,7 +133,7 @@ class Study:
 
     @property
     def source(self) -> str:
-        """The method whose noise is carried elsewhere: the paper's DNE, or the first that learns one."""
+        """The method whose noise is tested on other problems: DNE, or the first row with noise."""
         learning = [method for method in self.preset.methods if method.startswith(DNE)]
         if not learning:
             raise ConfigError(
@@ -142,7 +142,7 @@ class Study:
         return NOISES["DNE"] if NOISES["DNE"] in learning else learning[0]
 
     def source_runs(self) -> list[RunConfig]:
-        """The runs whose noise is carried elsewhere."""
+        """The runs whose noise is tested on other problems."""
         optimizer = self.source.removeprefix(DNE)
         return [problem.changed(optimizer=optimizer) for problem in self.problems()]
 
@@ -160,7 +160,7 @@ class Study:
         ]
 
     def universality(self, targets: Sequence[RunConfig]) -> list[Entry]:
-        """The noise of each disease on each target, beside ERM.
+        """The entries of each disease's noise on each target, and of ERM.
 
         Args:
             targets: Configs of problems, with any disease and encoder.
@@ -181,7 +181,7 @@ class Study:
         return self.entries(found)
 
     def films(self, disease: str) -> tuple[NDArray[np.float32], tuple[str, str]]:
-        """A test film ``(2, H, W)`` of each group without the finding, and the groups' names."""
+        """A test film without the finding per group, ``(2, H, W)``; the groups' names."""
         config = self.preset.config(self.base, disease, 0)
         return Problem(config, self.out, self._shared).films()
 
@@ -202,7 +202,7 @@ class Study:
 
 
 def table_columns(registry: Registry) -> tuple[Metric, ...]:
-    """The metrics that tables show, and the one of the paper's formula."""
+    """The metrics that tables show, and the metric of the paper's formula."""
     return tuple(each for each in registry.metrics if each.in_tables or each.name == FORMULA)
 
 

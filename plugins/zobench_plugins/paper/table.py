@@ -1,4 +1,4 @@
-"""The paper's table with our numbers and the published ones beside them, for several readers."""
+"""The paper's table with measured and published numbers, in several formats."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TEX = str.maketrans(
         **{sign: f"\\{sign}" for sign in "{}&%$#_"},
     }
 )
-"""What LaTeX would take for a command."""
+"""Replacements for characters that are special in LaTeX."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with its interval, its rank in its column, and what the paper says."""
+    """A number with its interval, its rank in its column, and the published number."""
 
     value: float
     low: float
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def interval(self) -> str:
-        """Both ends."""
+        """The interval as text."""
         return f"[{_shown(self.low)}, {_shown(self.high)}]"
 
 
@@ -60,14 +60,14 @@ def _shown(value: float) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """A method in a block.
+    """The row of one method in a block.
 
     Attributes:
-        method: As named.
-        title: As the paper calls it, or as named.
-        cells: In the order of the block's columns.
-        queries: Those of training, setup included; scoring is the same for all.
-        seeds: How many the numbers are means of.
+        method: The name of the method.
+        title: The title of the method in the paper, or its name.
+        cells: The cells, in the order of the block's columns.
+        queries: Queries of setup and training; the queries of scoring are the same for all methods.
+        seeds: The number of seeds in each mean.
     """
 
     method: str
@@ -82,9 +82,9 @@ class Block:
     """The methods on one disease.
 
     Attributes:
-        disease: Its name.
+        disease: The name of the disease.
         columns: The metrics, in order.
-        lines: A line a method.
+        lines: One line per method.
     """
 
     disease: str
@@ -123,7 +123,7 @@ def _ranks(entries: Sequence[Entry], metric: Metric) -> list[Rank]:
 
 
 def rich_tables(blocks: Sequence[Block], *, short: bool = False) -> Iterator[Table]:
-    """For a terminal: a table a disease; a short one lacks |1-DI| as in the text, and queries."""
+    """One terminal table per disease; ``short`` leaves out the metric FORMULA and the queries."""
     for block in blocks:
         columns = block.columns
         kept = [n for n, metric in enumerate(columns) if not short or metric.name != FORMULA]
@@ -146,7 +146,7 @@ def rich_tables(blocks: Sequence[Block], *, short: bool = False) -> Iterator[Tab
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """A table a disease."""
+    """One Markdown table per disease."""
     text = []
     for block in blocks:
         shown = [metric.heading.replace("|", r"\|") for metric in block.columns]
@@ -253,7 +253,7 @@ def _html_cell(cell: Cell) -> str:
 
 
 def as_csv(blocks: Sequence[Block]) -> str:
-    """A row a number."""
+    """A CSV text with one row per number."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(

@@ -1,1 +1,1 @@
-"""Trackers that come with zobench, one a module."""
+"""The trackers that come with zobench, one module per tracker."""

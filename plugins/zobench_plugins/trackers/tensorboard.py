@@ -1,4 +1,4 @@
-"""Curves in TensorBoard, through tensorboardX: no server, no account, files in the run folder."""
+"""The tracker for TensorBoard, by tensorboardX: writes files to the run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The board of a suite: a table of all runs that redraws itself, or a line an event."""
+"""The board of a suite: a live table of all runs, or one line per change of a run status."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     Standings = Mapping[Job, Standing]
 
 ORDER = ("failed", "running", "elsewhere", "waiting", "interrupted", "done")
-"""Which rows are kept where not all fit on the screen."""
+"""Run statuses in the order in which rows are kept if the screen is too small for all rows."""
 STYLES = {"done": "green", "failed": "red", "running": "bold", "elsewhere": "yellow"}
 FRAME = 7
-"""Lines of the screen that are no row of the table."""
+"""Number of screen lines that the board needs beside the rows of the table."""
 
 
 class LiveBoard:
-    """For a terminal; use as a context manager."""
+    """The board for a terminal: a table that is redrawn; use as a context manager."""
 
     def __init__(self, progress: Callable[[Job], Progress | None]) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -69,10 +69,10 @@ class LiveBoard:
         self._live.update(Group(table, more, Text(counts(standings) + left)), refresh=True)
 
     def phase(self, name: str, total: int) -> None:
-        """Phases of runs are in the table."""
+        """Does nothing: the table shows the phases of the runs."""
 
     def update(self, done: int, **figures: float) -> None:
-        """Progress of runs is in the table."""
+        """Does nothing: the table shows the progress of the runs."""
 
     def note(self, text: str) -> None:
         """A line above the table."""
@@ -80,7 +80,7 @@ class LiveBoard:
 
 
 class LineBoard:
-    """For a log: a line whenever the standing of a run changes."""
+    """The board for a log: prints one line when the standing of a run changes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -88,7 +88,7 @@ class LineBoard:
         self._before: dict[Job, Standing] = {}
 
     def show(self, standings: Standings, errors: Mapping[Job, str]) -> None:
-        """Prints what changed."""
+        """Prints the runs whose standing changed since the last call."""
         self._clock.look(standings)
         for job, standing in standings.items():
             if self._before.get(job) != standing and standing != "waiting":
@@ -102,25 +102,25 @@ class LineBoard:
         self._before = dict(standings)
 
     def phase(self, name: str, total: int) -> None:
-        """Not told."""
+        """Does nothing: a log does not show phases."""
 
     def update(self, done: int, **figures: float) -> None:
-        """Not told."""
+        """Does nothing: a log does not show progress."""
 
     def note(self, text: str) -> None:
-        """A line."""
+        """Prints a note."""
         self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Clock:
-    """How long runs took, and so how long the rest may take."""
+    """Measures how long finished runs took, and estimates the time left."""
 
     def __init__(self) -> None:
         self._began: dict[Job, float] = {}
         self._took: list[float] = []
 
     def look(self, standings: Standings) -> None:
-        """Notes who began and who ended."""
+        """Records the start time of new runs and the duration of finished runs."""
         now = time.monotonic()
         for job, standing in standings.items():
             if standing == "running":
@@ -129,7 +129,7 @@ class Clock:
                 self._took.append(now - self._began.pop(job))
 
     def left(self, standings: Standings) -> str:
-        """In words; empty before a run has ended."""
+        """The estimated time left, in words; empty until the first run is done."""
         if not self._took:
             return ""
         one, now = sum(self._took) / len(self._took), time.monotonic()
@@ -143,7 +143,7 @@ class Clock:
 
 
 def counts(standings: Standings) -> str:
-    """How many runs stand how, in words."""
+    """The number of runs per standing, in words."""
     values = list(standings.values())
     words = [f"{values.count(each)} {each}" for each in ORDER[::-1] if each in values]
     return f"{len(values)} runs: {', '.join(words)}"

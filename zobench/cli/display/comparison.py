@@ -37,7 +37,7 @@ def print_comparison(found: Comparison, as_json: bool, console: Console | None =
 
 
 def _table(found: Comparison, *, both: bool) -> Table:
-    """A row a quantity: A, B and the difference, or the difference alone."""
+    """One row per quantity: A, B and the difference, or only the difference."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "means over pairs, with 95 % intervals over seeds and patients"
     table.add_column("", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Live progress on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: a bar on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def error_console() -> Console:
 
 @contextmanager
 def unechoed_keys() -> Iterator[None]:
-    """Keeps a terminal from writing ^C into the bars, one of which would then not be cleared."""
+    """Stops the terminal from printing ^C: inside a progress bar it would leave a stale line."""
     if not _owns_terminal():
         yield
         return
@@ -61,7 +61,7 @@ def unechoed_keys() -> Iterator[None]:
         yield
     finally:
         if _owns_terminal():
-            with suppress(termios.error):  # it may have hung up
+            with suppress(termios.error):  # the terminal may be closed
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
@@ -74,7 +74,7 @@ def _owns_terminal() -> bool:
         return False
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):  # no terminal, not the session's own, hung up, or closed
+    except (OSError, ValueError):  # not a terminal, another session's terminal, or closed
         return False
 
 
@@ -84,7 +84,7 @@ class ConsoleListener:
     def __init__(self) -> None:
         self._console = error_console()
         self._live = self._console.is_terminal
-        # bars must not wrap: what is redrawn would then be one line higher than it is thought to be
+        # bars must not wrap: rich would then redraw the wrong number of lines
         bars = Console(stderr=True, highlight=False)
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
@@ -122,7 +122,7 @@ class ConsoleListener:
         self._terminal.close()
 
     def phase(self, name: str, total: int) -> None:
-        """A new line of progress."""
+        """Starts a new progress bar, or prints the name of the phase."""
         self._name, self._total, self._first = name, total, 0
         self._began = self._said = time.monotonic()
         self._figures = {}
@@ -154,7 +154,7 @@ class ConsoleListener:
             self._console.print(f"  {self._name}: {share}  {rate}  {shown}".rstrip(), markup=False)
 
     def note(self, text: str) -> None:
-        """A line that stands out."""
+        """Prints a highlighted note."""
         self._progress.console.print(f"[bold yellow]note:[/] {escape(text)}", soft_wrap=True)
 
 

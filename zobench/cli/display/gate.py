@@ -24,10 +24,10 @@ FAILING = ("fell", "missing")
 
 
 def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str, float]) -> None:
-    """Writes the baseline that runs make; its margins are those of before, and the new ones.
+    """Writes a baseline from runs; ``margins`` replace margins of the old baseline.
 
     Raises:
-        ConfigError: The file is there and is no baseline, or runs cannot be a baseline.
+        ConfigError: The existing file is no baseline, or the runs cannot form a baseline.
     """
     known = read_baseline(path, runs[0].quantities).margins if path.exists() else MARGINS
     baseline = baseline_of(runs, {**known, **margins})
@@ -58,7 +58,7 @@ def _cells(each: Check, digits: int) -> list[str]:
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """In one sentence."""
+    """The result of all checks in one sentence."""
     bad = [each for each in checks if each.standing in FAILING]
     if not bad:
         return f"passed: {len(checks)} numbers hold"
@@ -68,7 +68,7 @@ def verdict(checks: Sequence[Check]) -> str:
 def print_checks(
     checks: Sequence[Check], quantities: Sequence[Metric], *, as_json: bool, markdown: bool
 ) -> None:
-    """Prints every number: as one JSON object, a Markdown table, or a table of the terminal."""
+    """Prints every check: as one JSON object, a Markdown table, or a terminal table."""
     digits = {each.name: each.digits(more=1) for each in quantities}
     ordered = sorted(checks, key=lambda each: each.standing not in FAILING)
     rows = [_cells(each, digits[each.metric]) for each in ordered]
@@ -92,7 +92,7 @@ def print_checks(
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as JSON holds it: ``None`` for an unknown number."""
+    """A row for JSON: NaN and infinity become ``None``."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in row.items()

@@ -89,7 +89,7 @@ def _caches(missing: list[str]) -> dict[str, Any]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes on disk; image caches are sparse, so their length says little."""
+    """Bytes on disk; the length of a sparse image cache would be too large."""
     files = folder.rglob("*") if folder.exists() else []
     return sum(512 * getattr(path.stat(), "st_blocks", 0) for path in files if path.is_file())
 

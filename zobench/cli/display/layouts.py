@@ -1,4 +1,4 @@
-"""Tables for terminals of any width: the fullest of several layouts that fits."""
+"""Tables for terminals of any width: the layout with the most columns that fits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def widest_fitting(layouts: Sequence[Table], console: Console) -> int:
     """The first layout that fits without cutting anything; the last one if none does.
 
     Args:
-        layouts: From the fullest to the barest.
-        console: Where it is to be printed.
+        layouts: The tables, from the most columns to the fewest.
+        console: The console that prints the table.
 
     Returns:
-        Its place in ``layouts``.
+        The index of that layout in ``layouts``.
     """
     unlimited = console.options.update(width=10_000)
     widths = [Measurement.get(console, unlimited, layout).maximum for layout in layouts]
@@ -26,7 +26,7 @@ def widest_fitting(layouts: Sequence[Table], console: Console) -> int:
 
 
 def print_fitting(layouts: Sequence[Table], console: Console) -> None:
-    """Prints the fullest layout that fits, and says where the rest is if anything is left out."""
+    """Prints the first layout that fits, with a hint if columns are left out."""
     chosen = widest_fitting(layouts, console)
     console.print(layouts[chosen])
     if chosen:

@@ -1,4 +1,4 @@
-"""The lists of ``zobench list``: names of plugins, and the parameters or the declaration of one."""
+"""The output of ``zobench list``: plugin names, plugin parameters and metric declarations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .console import output_console
 
 
 def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool) -> None:
-    """Prints everything, one kind, or the parameters of one plugin; on demand families in full."""
+    """Prints all kinds, one kind, or the parameters of one plugin; ``every`` adds members."""
     if kind in ("space", "spaces"):
         _print_spaces(name, as_json)
         return
@@ -69,7 +69,7 @@ def _print_spaces(name: str | None, as_json: bool) -> None:
 
 
 def _print_split(name: str | None, as_json: bool) -> None:
-    """The parameters of a split, which is no plugin."""
+    """Prints the parameters of the split; a split is not a plugin."""
     if name is not None:
         raise ConfigError(f"there is one kind of split, but {name!r} was given after 'split'")
     summary = "train and test images: sizes and bias"
@@ -81,7 +81,7 @@ def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def _spaces() -> Table:
-    """Built in, not plugins; an optimizer may refuse one whose dimension it cannot hold."""
+    """The table of spaces; spaces are built in and not plugins."""
     table = _table("spaces", ("--space", "what a point is"))
     for name, summary in SPACES.items():
         table.add_row(name, summary)
@@ -125,7 +125,7 @@ def _summary(registry: Registry, kind: Kind, offer: Offer) -> str:
 
 
 def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
-    """What may follow the colon of each family, and how many there are in all."""
+    """Prints the members of each family, and the total number."""
     total = 0
     for offer in sorted(offers, key=lambda each: each.name):
         members = offer.plugin.all_members()

@@ -1,4 +1,4 @@
-"""The tables of one run: ERM and the snapshots, the ledger, the bill, and where to look further."""
+"""The output for one run: tables of scores, ledger and bill, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .console import output_console
 from .layouts import widest_fitting
 
 LITTLE = 0.5
-"""Share of changed pixels below which an edit is mostly lost on the way."""
+"""Smallest share of 8-bit pixels that an edit must change to avoid a warning."""
 SECONDARY = ("objective", "|1-DI| tpr", "SA refit", "norm")
 """Headings of the columns that a narrow terminal leaves out."""
 
 
 def print_result(result: StoredRun, as_json: bool, console: Console | None = None) -> None:
-    """Prints everything that a run found, as tables or as one JSON object."""
+    """Prints the result of a run, as tables or as one JSON object."""
     if as_json:
         print(json.dumps(result.as_dict(), allow_nan=False))
         return
@@ -94,7 +94,7 @@ def _print_scores(result: StoredRun, console: Console) -> None:
 
 
 LAYOUTS = ((False, False), (True, False), (True, True))
-"""Whether intervals stand below their values, and whether only the most important columns are there."""
+"""Pairs (stacked, short): intervals below their values, and only the important columns."""
 
 
 def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
@@ -140,7 +140,7 @@ def _ledger_table(result: StoredRun) -> Table:
     table.title = "ledger, in images"
     table.add_column("")
     headings = ("queries", "forward", "backward", "evaluations", "requests")
-    for heading in headings:  # those of a service are in its bill
+    for heading in headings:  # the requests to a service are in its bill
         table.add_column({"requests": "encoder calls"}.get(heading, heading), justify="right")
     for purpose in LEDGER_PURPOSES:
         counts = result.ledger.get(purpose, {})
@@ -151,7 +151,7 @@ def _ledger_table(result: StoredRun) -> Table:
 
 
 def _print_sent(last: Score, console: Console) -> None:
-    """What 8-bit transport did to the last edit."""
+    """Prints how 8-bit transport changed the last edit."""
     if last.sent is not None:
         mark = "[bold yellow]note:[/] " if last.sent.changed < LITTLE else ""
         console.print(

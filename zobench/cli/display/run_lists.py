@@ -1,4 +1,4 @@
-"""Lists of many runs: a run a row, or an optimizer on a problem a row with its mean over seeds."""
+"""Tables of many runs: one row per run, or one row per optimizer with its mean over seeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def print_runs(
     as_json: bool,
     console: Console | None = None,
 ) -> None:
-    """Prints every run: a table a problem, by optimizer and seed; or a JSON array."""
+    """Prints all runs: one table per problem, sorted by optimizer and seed; or a JSON array."""
     if as_json:
         print(json.dumps([run.as_dict() for run in runs], allow_nan=False))
         return
@@ -51,7 +51,7 @@ def print_runs(
 def _runs_table(
     problem: str, runs: Sequence[SummaryLine], facts: Sequence[str], columns: Sequence[Metric]
 ) -> Table:
-    """A row a run; the name of a run tells its optimizer and seed, too."""
+    """One row per run; narrow layouts leave out columns that the run name repeats."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
     table.add_column("run", no_wrap=True)
@@ -91,10 +91,10 @@ def _rounded(value: float, quantity: Metric) -> str:
 
 
 def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
-    """Prints the runs that are done, best FPQ of a problem first, and the errors of failed ones.
+    """Prints the means of finished runs, sorted by FPQ, and the errors of failed runs.
 
     Args:
-        result: How the runs of the suite stand.
+        result: The runs of the suite, with their standings and errors.
         out: The folder of run folders, as typed.
         as_json: Whether to print one JSON object.
     """

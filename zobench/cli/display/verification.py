@@ -1,4 +1,4 @@
-"""The sentence of a verification."""
+"""The output of ``zobench verify``."""
 
 from __future__ import annotations
 

@@ -17,18 +17,18 @@ BIAS = 0.8
 
 
 class CheXpertDataset:
-    """Films of one finding and of none.
+    """Films with one finding and films without the finding.
 
     Attributes:
-        spec: What the manifest says; the default bias leans as the archive itself leans.
-        records: One row a film.
+        spec: The dataset's spec; the default bias has the direction of the archive's bias.
+        records: One row per film.
     """
 
     def __init__(self, request: DatasetRequest, parameters: CheXpertParameters) -> None:
         """Reads and checks the tables; no film is opened yet.
 
         Raises:
-            ConfigError: No folder, or an unknown disease.
+            ConfigError: The folder is missing, or the disease is unknown.
             DatasetError: A file, column or row is wrong.
         """
         root = find_root(request.root)

@@ -1,4 +1,4 @@
-"""The tables of CheXpert: which films there are, and what their labels mean."""
+"""The tables of CheXpert: selects the films and reads their labels."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ FINDINGS = (
     "Support Devices",
 )
 UNCERTAIN_IS_POSITIVE = ("Atelectasis", "Edema")
-"""Where ``uncertain=usual`` means ``ones``: U-Ones did best there in Irvin et al., Table 3."""
+"""Findings with ``usual`` = ``ones``, as U-Ones is best for them in Irvin et al., Table 3."""
 DEVICES = "Support Devices"
-"""No finding in the labeler's eyes: a film may have devices and No Finding, and counts as positive."""
+"""A film may have this label and No Finding at once; such a film counts as positive."""
 SEXES = {"Female": 0, "Male": 1}
 SHOWN = 5
 """Films that a message names."""
@@ -46,7 +46,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class CheXpertParameters:
-    """Which films to use, and what they are divided by."""
+    """Settings that select the films and the sensitive attribute."""
 
     view: str = parameter(
         "frontal", "projection", choices=("frontal", "AP", "PA", "lateral", "any")
@@ -59,27 +59,27 @@ class CheXpertParameters:
     )
     negatives: str = parameter(
         "no-finding",
-        "films without the disease: those with No Finding, or all that lack it",
+        "films without the disease: films with No Finding, or all films without it",
         choices=("no-finding", "absent"),
     )
     sensitive: str = parameter("sex", "attribute a", choices=("sex", "age", "race"))
     age: int = parameter(65, "a=1 from this age on, in years, if sensitive=age", low=1, high=120)
     races: str = parameter(
         "White,Black",
-        "beginnings of the two races compared, if sensitive=race; others are left out",
+        "prefixes of the two race names compared, if sensitive=race; others are left out",
     )
     demographics: str = parameter("", "CSV file of PATIENT and PRIMARY_RACE, if sensitive=race")
-    rows: str = parameter("", "text file of the Path of each film to use, one a line")
+    rows: str = parameter("", "text file with the Path of each film to use, one per line")
     missing: float = parameter(
         0.0,
-        "share of the films that may be missing or unreadable; they are left out",
+        "largest share of missing or unreadable films; these films are left out",
         low=0.0,
         high=1.0,
     )
 
 
 def find_root(given: Path | None) -> Path:
-    """The folder of the tables: the one given, or the one published folder in it."""
+    """The folder of the tables: the given folder, or the only archive folder in it."""
     if given is None:
         raise ConfigError("dataset chexpert needs --data-root: the folder that holds train.csv")
     if not given.is_dir():
@@ -100,10 +100,10 @@ def find_root(given: Path | None) -> Path:
 
 
 def find_finding(disease: str) -> str:
-    """How the tables call a disease.
+    """The column name of a disease in the tables.
 
     Raises:
-        ConfigError: They know none of that name.
+        ConfigError: The tables have no such disease.
     """
     plain = {_plain(name): name for name in FINDINGS}
     if _plain(disease) not in plain:
@@ -118,20 +118,20 @@ def find_finding(disease: str) -> str:
 def chosen_films(
     root: Path, finding: str, parameters: CheXpertParameters, unreadable: Container[Path]
 ) -> tuple[pandas.DataFrame, list[Path], tuple[str, str]]:
-    """The films that the settings leave, a row each, with ``label``, ``sensitive`` and ``patient``.
+    """The selected films: one row per film, with ``label``, ``sensitive`` and ``patient``.
 
     Args:
         root: Folder of the tables.
-        finding: As the tables call it.
-        parameters: Which films, and what they are divided by.
+        finding: The column name of the finding.
+        parameters: Settings that select the films and the sensitive attribute.
         unreadable: Films that count as missing.
 
     Returns:
-        The table, the films' files in its order, and the names of the groups.
+        The table, the file of each row, and the names of the two groups.
 
     Raises:
         ConfigError: A setting is wrong.
-        DatasetError: A file, column or row is, or a cell of (finding, attribute) is empty.
+        DatasetError: A file, column or row is wrong, or a cell of (finding, attribute) is empty.
     """
     table = _labelled(_read(root, finding), finding, parameters)
     table = _viewed(table, parameters.view)
@@ -152,7 +152,7 @@ def _plain(name: str) -> str:
 
 
 def _read(root: Path, finding: str) -> pandas.DataFrame:
-    """Both tables, one row a film, with the columns that matter."""
+    """Both tables joined, one row per film, with the needed columns."""
     import pandas
 
     columns = [PATH, SEX, AGE, PLANE, VIEW, NO_FINDING, finding]
@@ -185,10 +185,10 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
 
 
 def _refuse(table: pandas.DataFrame, rows: pandas.Series[bool], what: str) -> None:
-    """Names the first rows that break a rule, and counts all.
+    """Raises an error about ``rows``, which break a rule; does nothing if there are none.
 
     Raises:
-        DatasetError: There are any.
+        DatasetError: At least one row breaks the rule.
     """
     if rows.any():
         names = ", ".join(str(each) for each in table.loc[rows, PATH].head(SHOWN))
@@ -233,7 +233,7 @@ def _viewed(table: pandas.DataFrame, view: str) -> pandas.DataFrame:
 
 
 def _listed(table: pandas.DataFrame, path: Path) -> pandas.DataFrame:
-    """Only the films of a list, which fixes a published split; the first folder of a Path is free."""
+    """The films that the file ``path`` lists; the root folder in a Path may differ."""
     try:
         wanted = {
             _tail(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()
@@ -253,7 +253,7 @@ def _listed(table: pandas.DataFrame, path: Path) -> pandas.DataFrame:
 
 
 def _tail(path: str) -> str:
-    """A Path without the name of the root, which is free."""
+    """A Path without the name of its root folder, which may differ."""
     parts = path.strip().strip("/").split("/")
     place = next((n for n, part in enumerate(parts) if part in ("train", "valid", "test")), 1)
     return "/".join(parts[place:])
@@ -262,7 +262,7 @@ def _tail(path: str) -> str:
 def _divided(
     table: pandas.DataFrame, parameters: CheXpertParameters
 ) -> tuple[pandas.DataFrame, tuple[str, str]]:
-    """Rows whose sensitive attribute is known, with the column ``sensitive``; the groups' names."""
+    """Rows with a known sensitive attribute, in column ``sensitive``; the groups' names."""
     kind = parameters.sensitive
     groups: tuple[str, str]
     if kind == "sex":
@@ -313,10 +313,10 @@ def _races(
 def _present(
     table: pandas.DataFrame, root: Path, allowed: float, unreadable: Container[Path]
 ) -> tuple[list[Path], pandas.DataFrame]:
-    """Films that are there and, as far as anybody has tried, can be read.
+    """Films whose file exists and is not known to be unreadable.
 
     Raises:
-        DatasetError: A larger share than allowed is not.
+        DatasetError: The share of missing or unreadable films is larger than ``allowed``.
     """
     paths = [root / _tail(path) for path in table[PATH]]
     there: NDArray[np.bool_] = np.array(

@@ -1,7 +1,7 @@
-"""A procedural frontal chest X-ray: labelled films for everybody, with nothing to download.
+"""A dataset of procedural frontal chest X-rays with labels; it needs no download.
 
-``anatomy`` draws who is on the film, ``thorax`` what X-rays meet there, ``findings`` what is wrong
-with it, ``film`` how it is exposed; ``generator`` joins them and ``dataset`` makes a cohort of it.
+``anatomy`` draws patient and study, ``thorax`` the absorption map, ``findings`` the disease and
+``film`` the exposure. ``generator`` makes one film from them, and ``dataset`` makes a cohort.
 """
 
 from .dataset import PhantomDataset

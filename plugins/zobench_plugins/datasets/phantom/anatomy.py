@@ -1,9 +1,9 @@
-"""Who is on the film: the parameters of a phantom patient and of one study of that patient.
+"""The parameters of a phantom patient and of one study of that patient.
 
 Lengths are fractions of half the field of view (the image spans -1..1 in both directions, x to the
 right, y down); absorptions are in units in which a healthy lung field is near 0.35 and the
-mediastinum near 0.9. No single measurement tells the sexes apart: the breast shadow, which tells
-most, errs on about one patient in twenty, and sizes tell far less.
+mediastinum near 0.9. No single parameter predicts the sex exactly. The breast shadow predicts it
+best and is wrong for about one patient in twenty; the sizes predict it far less well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Patient:
-    """What stays the same in all studies of one patient."""
+    """The parameters that are the same in all studies of one patient."""
 
     male: bool
     age: int
@@ -25,7 +25,7 @@ class Patient:
     lung_top: float
     lung_base: float
     dome: float  # height of the diaphragm domes
-    dome_difference: float  # the right dome stands higher by this much
+    dome_difference: float  # height of the right dome above the left dome
     breast: float  # peak absorption of the breast shadow
     breast_radius: float
     breast_drop: float  # y of the breast centre
@@ -45,7 +45,7 @@ class Patient:
 
 @dataclass(frozen=True)
 class Study:
-    """What changes from film to film: projection, breath, exposure, what lies on the patient."""
+    """The parameters that change from film to film: projection, breath, exposure."""
 
     portable: bool  # anteroposterior at the bedside, else posteroanterior
     inspiration: float
@@ -98,7 +98,7 @@ def draw_patient(rng: np.random.Generator, *, male: bool) -> Patient:
 
 
 def draw_study(rng: np.random.Generator, patient: Patient) -> Study:
-    """Draws one study; the sickly and the old are more often filmed at the bedside."""
+    """Draws one study; old patients have more bedside films."""
     portable = bool(rng.random() < 0.30 + 0.003 * (patient.age - 52))
     return Study(
         portable=portable,

@@ -25,7 +25,7 @@ from .findings import FINDINGS
 from .generator import SIZE, SUBTLETY, VERSION, render, study_stream
 
 IMAGES_PER_PATIENT = (0.45, 0.35, 0.20)
-"""Probabilities of one, two and three films a patient."""
+"""Probabilities of one, two and three films per patient."""
 
 BIAS = {
     "pleural_effusion": (0.74, 0.42),
@@ -40,22 +40,22 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class PhantomParameters:
-    """Which phantom patients there are."""
+    """Settings of the cohort of phantom patients."""
 
-    cohort: int = parameter(0, "number of the cohort; another number, other patients", low=0)
+    cohort: int = parameter(0, "number of the cohort; every number gives other patients", low=0)
     patients: int = parameter(3600, "patients in the cohort, with 1 to 3 films each", low=8)
 
 
 class PhantomDataset:
-    """Phantom patients: every fourth cell of (sex, finding) equally large, films made on demand.
+    """Phantom patients, equally many per cell of (sex, finding); films are made on demand.
 
     Attributes:
-        spec: What the manifest says of this cohort.
-        records: One row a film.
+        spec: The spec of the cohort.
+        records: One row per film.
     """
 
     def __init__(self, request: DatasetRequest, parameters: PhantomParameters) -> None:
-        """Lays out the cohort; no film is rendered yet.
+        """Draws the table of the cohort; no film is rendered yet.
 
         Raises:
             ConfigError: The disease is unknown, or the encoder wants another image size.
@@ -85,7 +85,7 @@ class PhantomDataset:
         self._folder = request.cache / f"phantom-{digest}"
 
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
-        """Renders what the cache lacks, on all cores, and reads the rest from it."""
+        """Pixels of films; films that the cache lacks are rendered on all cores."""
         with closing(FilmCache(self._folder, SIZE)) as cache:
             todo = cache.missing(rows)
             done = len(rows) - len(todo)
@@ -98,7 +98,7 @@ class PhantomDataset:
         return films if self._size == SIZE else _resized(films, self._size)
 
     def _rendered(self, rows: Rows) -> Iterator[tuple[Rows, Pixels]]:
-        """Batches of films, in order; a handful is not worth starting workers for."""
+        """Renders batches of films, in order; few batches start no worker processes."""
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         jobs = min(cpu_count(), len(batches)) if len(batches) > 2 else 1
         work = (delayed(_render_rows)(*self._arguments(batch)) for batch in batches)
@@ -131,7 +131,7 @@ class PhantomDataset:
 
 
 def _films(seed: int, patients: int) -> Rows:
-    """How many films each patient has."""
+    """The number of films of each patient."""
     rng = np.random.default_rng([seed, 0xC0])
     return 1 + rng.choice(len(IMAGES_PER_PATIENT), size=patients, p=IMAGES_PER_PATIENT)
 
@@ -145,7 +145,7 @@ def _cohort(seed: int, patients: int) -> tuple[Rows, Rows]:
 
 @cache
 def _ages_and_views(seed: int, patients: int) -> tuple[Rows, NDArray[np.str_]]:
-    """Of every film; drawn once a process, for a worker makes the same cohort again for every run."""
+    """Age and view of every film; cached, since a worker makes the same cohort for every run."""
     ages, views = [], []
     for patient, films in enumerate(_films(seed, patients).tolist()):
         who = draw_patient(np.random.default_rng([seed, patient]), male=bool(patient % 2))
@@ -159,7 +159,7 @@ def _ages_and_views(seed: int, patients: int) -> tuple[Rows, NDArray[np.str_]]:
 def _render_rows(
     parent: int, seed: int, disease: str, films: list[tuple[int, int, bool, bool]]
 ) -> Pixels:
-    """Renders a batch; in a worker process Ctrl-C is left to the parent."""
+    """Renders a batch; a worker process ignores Ctrl-C, which the parent handles."""
     if os.getpid() != parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return np.stack(

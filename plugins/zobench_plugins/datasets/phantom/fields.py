@@ -1,4 +1,4 @@
-"""The drawing board: coordinates, soft edges, cloud noise and pen strokes on a square film."""
+"""Drawing functions: coordinates, soft edges, cloud noise and strokes on a square film."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def blob(x: Field, y: Field, centre: tuple[float, float], radii: tuple[float, fl
 
 
 def clouds(rng: np.random.Generator, size: int, grains: Iterable[int], persistence: float) -> Field:
-    """Cloud noise of about unit variance: random grids, finer and weaker, blown up and added."""
+    """Cloud noise of about unit variance: a sum of enlarged random grids, fine ones weaker."""
     total = np.zeros((size, size), dtype=np.float32)
     weight, power = 1.0, 0.0
     for grain in grains:
@@ -103,5 +103,5 @@ class Pen:
         self._image.paste(picture, corner, picture)
 
     def coverage(self) -> Field:
-        """What was drawn, averaged down to the film's resolution."""
+        """The drawing, averaged down to the film's resolution, in 0..1."""
         return np.asarray(self._image.reduce(2), dtype=np.float32) / np.float32(255.0)

@@ -1,4 +1,4 @@
-"""From absorption to film: devices, markers, projection, exposure, collimation, noise."""
+"""Makes a film from an absorption map: devices, markers, projection, exposure, noise."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _local_mean(film: Field, size: int) -> Field:
 
 
 def _project(absorption: Field, study: Study, size: int) -> Field:
-    """Turns, scales, shifts and blurs the absorption map; beyond its border lies its rim."""
+    """Turns, scales, shifts and blurs the absorption map; its edge values are repeated outside."""
     pad = size // 8
     picture = Image.fromarray(np.pad(absorption, pad, mode="edge"))
     angle = math.radians(study.rotation)

@@ -1,4 +1,4 @@
-"""What a radiologist would call: pleural effusion, pneumonia and edema, drawn into the absorption.
+"""The findings: pleural effusion, pneumonia and edema, as added absorption.
 
 Severity is in 0..1. At the low end a reader is likely to miss the finding.
 """

@@ -1,4 +1,4 @@
-"""One phantom film from its seed: the whole generator in one function."""
+"""Renders one phantom film from its seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ the ERM rows come near the paper's, see docs/explanation/calibration.md."""
 
 @dataclass(frozen=True)
 class Film:
-    """A film and what is on it."""
+    """A film with its patient and the severity of its finding."""
 
     pixels: NDArray[np.uint8]
     patient: Patient
@@ -36,17 +36,17 @@ class Film:
 
 
 def study_stream(seed: int, patient: int, image: int) -> np.random.Generator:
-    """The generator of everything that belongs to one film and not to its patient."""
+    """The random stream of one film, for everything except its patient."""
     return np.random.default_rng([seed, patient, image, 1])
 
 
 def render(seed: int, patient: int, image: int, *, male: bool, finding: str | None) -> Film:
     """Renders one film, the same one for the same arguments.
 
-    The finding draws from a stream of its own: with and without it a film is otherwise the same.
+    The finding has its own random stream, so the rest of the film does not depend on the finding.
 
     Args:
-        seed: The cohort.
+        seed: The number of the cohort.
         patient: Number of the patient in the cohort, from 0.
         image: Number of the patient's film, from 0.
         male: Sex of the patient.

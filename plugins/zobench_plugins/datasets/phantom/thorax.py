@@ -1,4 +1,4 @@
-"""What X-rays meet in the chest: absorption maps of soft tissue, bone, vessels and breasts.
+"""Absorption maps of the chest: soft tissue, bone, vessels and breasts.
 
 Both sides of the chest are drawn at once as half films ``(2, size, size/2)`` whose columns count
 the distance from the midline; :func:`~.fields.unfold` joins them.
@@ -16,7 +16,7 @@ from .fields import Field, Pen, axes, blob, clouds, edge, fold, half_axes, per_s
 
 @dataclass(frozen=True)
 class Outline:
-    """Where things are: the regions that findings need to know."""
+    """Positions of lungs, chest wall, diaphragm and heart; findings use them."""
 
     lungs: Field  # (2, size, size/2) coverage, the patient's right first
     wall: Field  # (2, size, 1) distance of the inner chest wall from the midline
