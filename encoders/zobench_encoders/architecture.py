@@ -21,11 +21,11 @@ PIXEL_STD = (0.25,)
 
 
 class CompactViT(nn.Module):
-    """Three blocks of width 128 with four heads, and a pooling that remembers where things are.
+    """Three blocks of width 128 with four heads, and a pooling that keeps positions.
 
-    The mean over tokens, which is usual, mixes all places: a film described by it says what is
-    there but hardly where, and a transformer this small needs very long to learn its way round
-    that. So each token is squeezed to 16 numbers and all 196 x 16 are projected to the embedding.
+    The usual pooling, the mean over tokens, loses the positions in a film, and a transformer of
+    this size learns only slowly to encode positions in its tokens. So each token is reduced to 16
+    numbers, and all 196 x 16 numbers are projected to the embedding.
 
     Position embeddings start as sines and cosines (He et al. 2022) and stay learnable.
     """
@@ -55,7 +55,8 @@ class CompactViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings ``(B, 176)`` in [-1, 1] of standardised films ``(B, 1, 224, 224)``.
 
-        The limits are hard, as in 8-bit embeddings: whatever lies beyond one is told no more. The first
-        vision transformers ended in a softer one, a linear layer and tanh (Dosovitskiy et al. 2021).
+        The limits are hard, as in 8-bit embeddings: a value beyond a limit is clipped to it. The
+        first vision transformers ended in a soft limit, a linear layer and tanh (Dosovitskiy et al.
+        2021).
         """
         return F.hardtanh(self.project(self.tokens(images)))

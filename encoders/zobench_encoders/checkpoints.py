@@ -1,7 +1,8 @@
-"""Weights from a file: ``.safetensors``, or ``.pth`` read without running anything in it.
+"""Reads weights from a ``.safetensors`` file, or from a ``.pth`` file without running its code.
 
-Knows the layouts of plain state dicts, of ``{"model": ...}`` (MAE and Medical_MAE) and of
-``{"state_dict": ...}``; drops what belongs to pre-training only, and resizes position embeddings.
+The supported layouts are plain state dicts, ``{"model": ...}`` (MAE and Medical_MAE) and
+``{"state_dict": ...}``. Tensors that only pre-training needs are dropped, and position embeddings
+are resized.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Puts weights into a module; what only pre-training or a classifier needs is left out.
+    """Loads weights into a module, without tensors that only pre-training or a classifier needs.
 
     Raises:
-        ConfigError: Something is missing, left over, or of the wrong shape.
+        ConfigError: A tensor is missing, unknown to the module, or of the wrong shape.
     """
     wanted = module.state_dict()
     state = {
@@ -85,12 +86,12 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> No
 
 
 def _resized_positions(module: nn.Module, found: Tensor, wanted: Tensor) -> Tensor:
-    """Interpolates position embeddings to the model's grid, class token apart."""
+    """Interpolates the position embeddings of patches to the model's grid; class tokens stay."""
     if found.ndim != 3 or found.shape[-1] != wanted.shape[-1] or found.shape == wanted.shape:
         return found
     prefix = int(getattr(module, "num_prefix_tokens", 0))
     if math.isqrt(found.shape[1] - prefix) ** 2 != found.shape[1] - prefix:
-        return found  # not a square grid beside this model's class tokens: refused by its shape
+        return found  # the patches form no square grid: ``load_weights`` refuses the shape
     grid = list(getattr(module, "patch_embed").grid_size)  # noqa: B009 - not in nn.Module's type
     resized: Tensor = resample_abs_pos_embed(found, new_size=grid, num_prefix_tokens=prefix)
     return resized

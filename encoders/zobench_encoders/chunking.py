@@ -1,7 +1,7 @@
-"""Which chunk an encoder is fastest in: measured once for an encoder and device, then remembered.
+"""The fastest chunk size of an encoder: measured once per encoder and device, then cached.
 
-On a CPU the best chunk is a matter of cache size (16 to 64 films beat 128 by half), on a GPU of
-filling the device; guessing it costs more than measuring it.
+On a CPU the best chunk depends on the size of the CPU cache (16 to 64 films are faster than 128 by
+half). On a GPU the best chunk fills the device. A wrong guess costs more time than the measurement.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ def chunk_size(
     forward: Callable[[Tensor], Tensor],
     cache: Path,
 ) -> int:
-    """The chunk with the most images a second.
+    """The chunk size with the most images per second.
 
     Args:
         key: Identifies the encoder and its precision.
-        device: Where it runs.
+        device: The device that the encoder runs on.
         images: Makes a batch of the given length.
         forward: Runs one chunk.
-        cache: Folder that remembers the answer; where it cannot be written, nothing is remembered.
+        cache: Folder that stores the chunk size; a read-only folder stores none.
     """
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     full_key = f"{key}-{device.type}-{hardware}-{torch.get_num_threads()}-torch{torch.__version__}"
     path = cache / "chunks.json"
     if known := _read(path).get(full_key):
         return known
-    with ExitStack() as stack:  # processes that start at once: one measures, the others read
+    with ExitStack() as stack:  # of processes that start together, one measures and the others read
         with suppress(OSError):
             cache.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(cache / "chunks.lock"))
@@ -70,7 +70,7 @@ def _read(path: Path) -> dict[str, int]:
 def _measure(
     device: torch.device, images: Callable[[int], Tensor], forward: Callable[[Tensor], Tensor]
 ) -> int:
-    """Times each candidate for a moment; 0 where not even the smallest fits in memory now."""
+    """The fastest candidate, each timed briefly; 0 if even the smallest does not fit in memory."""
     best, best_rate = 0, 0.0
     for count in CPU_CANDIDATES if device.type == "cpu" else GPU_CANDIDATES:
         try:
@@ -90,7 +90,7 @@ def _measure(
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device or the machine had no memory left."""
+    """Whether the error says that the device or the machine is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 

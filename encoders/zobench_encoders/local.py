@@ -15,7 +15,7 @@ from zobench.errors import ConfigError, EncoderError
 from .chunking import chunk_size, out_of_memory
 
 GROUP = 8
-"""Chunks are filled up to a multiple of so many images, which most matrix products round alike."""
+"""Chunks are padded to a multiple of so many images: most matrix products round such batches alike."""
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference of an embedding from the one in another batch, relative to the largest number."""
@@ -23,7 +23,7 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 @dataclass(frozen=True)
 class Backbone:
-    """A module and how films must be fed to it.
+    """A module, and the shape and normalisation of the images that it takes.
 
     Attributes:
         module: Maps standardised ``(N, C, H, W)`` to ``(N, D)``.
@@ -47,9 +47,9 @@ class LocalEncoder:
 
     The same sequence of batches gives the same bits on one machine with one number of threads. The
     same image in another batch, another chunk, on another processor or with another number of
-    threads is embedded alike up to :data:`TOLERANCE`. The chunk is found once for an encoder and
-    device, kept in the cache and recorded in the manifest, so that a resumed run repeats the last
-    bit.
+    threads is embedded alike up to :data:`TOLERANCE`. The chunk size is
+    measured once per encoder and device, kept in the cache and recorded in the manifest, so that a
+    resumed run is the same to the last bit.
     """
 
     def __init__(self, backbone: Backbone, request: EncoderRequest, chunk: int = 0) -> None:
@@ -85,7 +85,7 @@ class LocalEncoder:
             differentiable=True,
             exact_floats=True,
             digest=backbone.digest,
-            block=self._chunk,  # larger batches of pixels would only leave the cache in between
+            block=self._chunk,  # the pixels of a larger batch would not stay in the CPU cache
             settings={
                 "device": str(self._device),
                 "precision": precision,
@@ -97,11 +97,11 @@ class LocalEncoder:
 
     @property
     def spec(self) -> EncoderSpec:
-        """What the manifest says of this encoder."""
+        """The spec of this encoder, which the manifest stores."""
         return self._spec
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embeddings ``(N, D)`` float32; a chunk that does not fit in memory is halved for good.
+        """Embeddings ``(N, D)`` float32; a chunk that does not fit in memory halves all later ones.
 
         Raises:
             EncoderError: Wrong image shape, or not even one image fits in memory.
@@ -118,7 +118,7 @@ class LocalEncoder:
                 parts.append(self._filled_up(images[start : start + self._chunk]))
             except RuntimeError as error:
                 if not out_of_memory(error) or images.requires_grad:
-                    raise  # a graph must shrink as a whole: its owner sends fewer images
+                    raise  # with gradients, the caller must send fewer images
                 if self._chunk == 1:
                     raise EncoderError(
                         f"encoder {self._spec.name} has not enough memory on {self._device} for one "
@@ -132,10 +132,10 @@ class LocalEncoder:
         return torch.cat(parts)
 
     def close(self) -> None:
-        """Nothing to let go of: memory goes with the object."""
+        """Does nothing: the memory is freed with the object."""
 
     def _probe_dimension(self, name: str) -> int:
-        """D, by sending one black image.
+        """The embedding dimension D, found by embedding one black image.
 
         Raises:
             ConfigError: The backbone does not take images of its declared shape.
@@ -155,7 +155,7 @@ class LocalEncoder:
         return int(answer.shape[1])
 
     def _filled_up(self, images: Tensor) -> Tensor:
-        """Embeddings of a chunk that is sent in a multiple of :data:`GROUP` images."""
+        """Embeddings of a chunk, which is padded to a multiple of :data:`GROUP` images."""
         missing = -len(images) % GROUP if self._chunk >= GROUP else 0
         if not missing:
             return self._forward(images)
@@ -209,7 +209,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def standard_normalisation(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """Means or deviations for the given number of channels; grey takes the average of colours."""
+    """Means or deviations for the given number of channels; other counts get the average."""
     if len(values) == channels:
         return tuple(values)
     return (sum(values) / len(values),) * channels

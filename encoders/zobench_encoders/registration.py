@@ -1,4 +1,4 @@
-"""What this package registers, by hook; targets are imported only when used."""
+"""The pluggy hooks that register this package's plugins; targets are imported on first use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zobench.registry.plugin import Plugin
 
 @hookimpl
 def zobench_register_encoders() -> Mapping[str, Plugin]:
-    """Encoders, with where they run."""
+    """The encoder plugins; the label of each says where the encoder runs."""
     return {
         "vit-mae": Plugin(
             "zobench_encoders.vit_mae:vit_mae",
@@ -35,7 +35,7 @@ def zobench_register_encoders() -> Mapping[str, Plugin]:
 
 @hookimpl
 def zobench_register_pretrainings() -> Mapping[str, Plugin]:
-    """Recipes that make bundled weights again."""
+    """The pre-training plugins; each makes a set of bundled weights again."""
     return {
         "vit-mae": Plugin(
             "zobench_encoders.pretraining.command:VitMaePretraining",

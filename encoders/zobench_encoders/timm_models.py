@@ -24,7 +24,7 @@ RANDOM, HUB = "random", "hub"
 
 @dataclass(frozen=True)
 class TimmParameters:
-    """Which weights, and how films are fed to the model."""
+    """Settings of ``timm:<model>``: its weights, and the form of the images that it receives."""
 
     weights: str = parameter(
         RANDOM, "'random', 'hub' (timm's hub, needs a network), or a .safetensors or .pth file"
@@ -46,7 +46,7 @@ def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEnco
     """A timm model without its classifier.
 
     Raises:
-        ConfigError: No such model, or weights that do not fit it.
+        ConfigError: timm has no such model, or the weights do not fit the model.
         EncoderError: The hub cannot be reached.
     """
     model = _make(request.argument, parameters)
@@ -74,7 +74,7 @@ def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEnco
 
 
 def _make(name: str, parameters: TimmParameters) -> nn.Module:
-    """The model, with its own weights where they come from the hub, else with random ones.
+    """The model, with timm's weights if ``weights`` is ``hub``, else with random weights.
 
     Raises:
         ConfigError: timm does not know the name, or the model does not take these options.

@@ -21,7 +21,7 @@ WEIGHTS = "vit-mae.safetensors"
 
 @dataclass(frozen=True)
 class VitMaeParameters:
-    """Which weights, and how the bundled encoder runs."""
+    """Settings of ``vit-mae``: the weights file and the chunk size."""
 
     weights: str = parameter(
         "", "a file that zobench pretrain made; the bundled weights if empty", incidental=True
@@ -35,7 +35,7 @@ def vit_mae(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncod
     """The compact vision transformer with the weights that ``zobench pretrain`` makes.
 
     Raises:
-        ConfigError: A file of weights was named that is none, or not one of this encoder.
+        ConfigError: ``weights`` names no weights file, or weights of another encoder.
     """
     if parameters.weights:
         named = Path(parameters.weights).expanduser()
@@ -43,7 +43,7 @@ def vit_mae(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncod
     else:
         with as_file(files("zobench_encoders") / "weights" / WEIGHTS) as path:
             state, source = read_weights(path), WEIGHTS
-    with torch.random.fork_rng(devices=[]):  # its initial weights are drawn, then replaced
+    with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced below
         model = CompactViT()
     load_weights(model, state, source)
     shape = (1, IMAGE_SIZE, IMAGE_SIZE)

@@ -1,4 +1,4 @@
-"""A name for a set of weights: the same numbers, the same name, whatever file they came in."""
+"""The digest of a set of weights; equal weights have equal digests in any file format."""
 
 from __future__ import annotations
 

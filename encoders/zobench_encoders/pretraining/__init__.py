@@ -1,6 +1,6 @@
-"""How ``vit-mae`` learned: masked autoencoding, describing whole films, then one map in closed form.
+"""The pre-training of ``vit-mae``: masked autoencoding, film descriptions, then the alignment.
 
-``recipe`` holds every number, ``films`` feeds, ``targets`` says what is to be predicted,
-``networks`` predicts it, ``training`` runs the two stages with checkpoints and resume,
-``alignment`` is the map.
+``recipe`` holds all settings, ``films`` makes the batches, ``targets`` the prediction targets and
+``networks`` the decoder and heads. ``training`` runs the two stages with checkpoints and resume.
+``alignment`` computes the last linear layer in closed form.
 """

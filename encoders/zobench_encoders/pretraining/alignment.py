@@ -1,14 +1,16 @@
-"""The last step of ``vit-mae``: what the embedding's numbers are, and where each of them ends.
+"""The last step of ``vit-mae``'s pre-training: the last linear layer and its limits.
 
-A shared edit can lower L without hiding anything: it moves all embeddings to one side, the frozen
-SA head is wrong, and a refitted one reads sex as before. On an encoder whose answers have no end that
-is always the shortest way. Here every number of the embedding ends at -1 and 1, and what tells sex
-linearly stands in a few numbers that end soon: pushed past their end they say the same of everybody.
+A shared edit can lower L without hiding sex: it shifts all embeddings in one direction, the frozen
+SA head is wrong, and a refitted SA head predicts sex as well as before. With unbounded embeddings
+this shift is always the easiest way to lower L. Here every number of the embedding is clipped to
+[-1, 1], and the direction that predicts sex linearly is in a few numbers with a narrow range: an
+edit that shifts these numbers past their limit makes them equal for all patients.
 
-The numbers are the summary that stage two learned and the tokens' first principal axes over the films
-of the folder, which keep what real films show and phantoms do not. All is one linear map in closed
-form. Erasing the difference of the class means through the covariance within classes is that of
-Belrose et al., "LEACE: Perfect linear concept erasure in closed form", 2023, section 4.
+The layer maps two inputs: the summary that stage two learned, and the tokens' first principal axes
+over the films of the folder. The axes keep the variation of real films that phantoms lack. The
+layer is computed in closed form. The erasure of the difference of the class means through the
+covariance within classes is the method of Belrose et al.,
+"LEACE: Perfect linear concept erasure in closed form", 2023, section 4.
 """
 
 from __future__ import annotations
@@ -29,19 +31,19 @@ from .films import Bank
 from .networks import SUMMARY, Learner, standardised
 
 SEX_UNITS = 16
-"""Numbers of the embedding that tell sex: one axis, cut into overlapping windows."""
+"""How many of the embedding's numbers encode sex: overlapping windows of one axis."""
 HALF_WIDTH = 1.0
-"""Half a window, in standard deviations of the axis within a sex."""
+"""Half the width of a window, in standard deviations of the axis within a sex."""
 SPREAD = 0.7
-"""The windows' middles lie evenly in plus and minus this, in the same unit."""
+"""The window centres lie evenly between -SPREAD and SPREAD, in the unit of HALF_WIDTH."""
 END = 2.0
-"""Where the other numbers end, in standard deviations over phantoms and the folder's films alike."""
+"""The limit of the other numbers, in standard deviations over phantoms and the folder's films."""
 AXES = 96
-"""Principal axes of the tokens taken beside the summary."""
+"""Number of the tokens' principal axes that are used beside the summary."""
 RIDGE = 1e-4
 """Added to the covariance's diagonal, relative to its mean."""
 MOST_FILMS = 4096
-"""Films that the principal axes are taken from, evenly spaced among all."""
+"""Largest number of films for computing the principal axes; they are spaced evenly among all."""
 CHUNK = 64
 
 
@@ -63,10 +65,10 @@ def align(
     """Sets the last layer of the learner's encoder.
 
     Args:
-        learner: Trained by both stages.
+        learner: The networks after both training stages.
         labelled: Films with sex in column 0 and finding in column 1, every pair of them present.
-        folder: Unlabelled films, or ``None``: then the labelled films serve for both.
-        progress: Told of films looked at, and of all.
+        folder: Unlabelled films for the principal axes; ``None`` uses the labelled films.
+        progress: Called with the number of films read, and their total.
     """
     encoder, summarise = learner.encoder, learner.summarise
     scenes = folder or labelled
@@ -97,7 +99,7 @@ def alignment(numbers: Tensor, sex: Tensor, finding: Tensor, others: Tensor) -> 
         numbers: ``(n, d)`` of labelled films.
         sex: ``(n,)``, 0 or 1.
         finding: ``(n,)``, 0 for none.
-        others: ``(m, d)`` of further films, which shall lie within the ends as well.
+        others: ``(m, d)`` of further films; the limits are set from them and the labelled films.
     """
     middle, scale = numbers.mean(0), numbers.std(0)
     unit, unit_others = (numbers - middle) / scale, (others - middle) / scale
@@ -118,10 +120,10 @@ def alignment(numbers: Tensor, sex: Tensor, finding: Tensor, others: Tensor) -> 
 
 
 def check_films(labelled: Bank, folder: Bank | None) -> None:
-    """Looks, before hours of training, whether these films can be aligned.
+    """Checks before the training that the films suffice for the alignment.
 
     Raises:
-        ConfigError: There are too few films, or no woman or no man with some finding.
+        ConfigError: There are too few films, or a finding has no film of a woman or of a man.
     """
     for films, least in ((folder or labelled, AXES + 1), (labelled, AXES + SUMMARY)):
         if len(films.pixels) < least:
@@ -139,14 +141,14 @@ def check_films(labelled: Bank, folder: Bank | None) -> None:
 
 
 def principal_axes(points: Tensor, count: int) -> Tensor:
-    """The ``count`` directions ``(d, count)`` in which points ``(n, d)`` vary most, first the most."""
+    """The first ``count`` principal axes ``(d, count)`` of points ``(n, d)``."""
     _, _, axes = torch.linalg.svd(points - points.mean(0), full_matrices=False)
     first: Tensor = axes[:count].T
     return first
 
 
 def _sex_difference(unit: Tensor, sex: Tensor, finding: Tensor) -> tuple[Tensor, Tensor]:
-    """Men's mean less women's, healthy and sick weighing alike, and the covariance within cells."""
+    """Mean of men minus women, with equal weight per finding, and the covariance within cells."""
     differences, spreads = [], []
     for kind in sorted(set(finding.tolist())):
         cells = [unit[(sex == value) & (finding == kind)] for value in (0, 1)]

@@ -1,4 +1,4 @@
-"""``zobench pretrain vit-mae``: from a request to weights."""
+"""The plugin behind ``zobench pretrain vit-mae``: prepares the films and trains on them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FINDINGS = ("pleural_effusion", "pneumonia", "edema")
 
 
 class VitMaePretraining:
-    """Phantom cohorts, one a finding, and perhaps a folder of real films; then two stages."""
+    """Trains on one phantom cohort per finding and an optional folder of real films."""
 
     def __init__(self, request: PretrainingRequest, parameters: Recipe) -> None:
         self._request = request
         self._recipe = parameters
 
     def run(self, listener: Listener) -> Path:
-        """Trains until the recipe's last step, or goes on from the last checkpoint."""
+        """Trains to the recipe's last step, from the last checkpoint if there is one."""
         recipe = self._recipe
         folder = self._request.images
         unlabelled = folder_bank(folder, IMAGE_SIZE) if folder is not None else None

@@ -24,7 +24,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class Bank:
-    """Films ``(n, 1, 224, 224)`` and what is known of them; -1 where nothing is.
+    """Films ``(n, 1, 224, 224)`` and their labels; an unknown label is -1.
 
     Attributes:
         pixels: 8-bit films.
@@ -44,7 +44,7 @@ class Batch:
 
 
 def labelled_bank(datasets: Sequence[Dataset], progress: ReportProgress) -> Bank:
-    """Joins datasets that each tell one finding; the n-th dataset's finding is number n."""
+    """Joins datasets that each label one finding; the n-th dataset's finding gets number n."""
     pixels, labels = [], []
     total = sum(len(dataset.records) for dataset in datasets)
     before = 0
@@ -108,7 +108,7 @@ def draw_batch(
 
 
 def _augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Small turns, zooms, shifts and changes of exposure; never a flip, for the heart is left."""
+    """Small random rotations, zooms, shifts and exposure changes; no flip, as hearts are left."""
     count = len(images)
     angle = rng.normal(0, math.radians(3.0), count)
     zoom = np.exp(rng.normal(-0.02, 0.07, count))

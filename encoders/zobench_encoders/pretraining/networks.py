@@ -1,4 +1,4 @@
-"""The parts that exist only while learning: a decoder for hidden patches, heads for whole films."""
+"""The networks that only the pre-training needs: a decoder for hidden patches, heads for films."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from .targets import (
 DECODER = 64
 SUMMARY = 128
 CLASSES = (2, 4, 2, 10)
-"""Sex, finding, bedside view, decade of age."""
+"""Number of classes of each label: sex, finding, bedside view, decade of age."""
 
 
 class Learner(nn.Module):
-    """The encoder with everything that teaches it.
+    """The encoder with the decoder and the heads of the pre-training.
 
     Args:
         description_mean: Mean of the film descriptions, ``(DESCRIPTION,)``.
-        description_std: Their standard deviation.
+        description_std: Standard deviation of the film descriptions, ``(DESCRIPTION,)``.
     """
 
     description_mean: Tensor
@@ -57,11 +57,12 @@ class Learner(nn.Module):
         self.label_heads = nn.ModuleList(nn.Linear(SUMMARY, classes) for classes in CLASSES)
 
     def masked_loss(self, images: Tensor, order: Tensor, visible: int) -> Tensor:
-        """Mean squared error on the hidden patches, grey values and gradients alike.
+        """Mean squared error on the hidden patches: that of grey values plus that of gradients.
 
         Args:
             images: ``(B, 1, 224, 224)`` in [0, 1].
-            order: ``(B, GRID**2)`` a random permutation a film; the first ``visible`` are shown.
+            order: ``(B, GRID**2)``, one random patch order per film; the first ``visible`` are
+                shown.
             visible: Number of patches shown.
         """
         trunk = self.encoder.trunk
@@ -99,5 +100,5 @@ class Learner(nn.Module):
 
 
 def standardised(images: Tensor) -> Tensor:
-    """Films in [0, 1] as the encoder takes them in."""
+    """Films in [0, 1], standardised by the encoder's pixel mean and standard deviation."""
     return (images - PIXEL_MEAN[0]) / PIXEL_STD[0]

@@ -1,4 +1,4 @@
-"""Every number of the pre-training, in one place; it travels with the weights."""
+"""The recipe: all settings of the pre-training; the weights file stores them as metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zobench.contracts.parameters import parameter
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes the same weights again, given the same films and machine."""
+    """All settings of the pre-training; the same films and machine give the same weights."""
 
     seed: int = parameter(0, "seed of initial weights, batches, masks and augmentation", low=0)
     masked_steps: int = parameter(2000, "steps of the first stage, masked autoencoding", low=0)

@@ -1,9 +1,9 @@
-"""What the encoder is asked to predict: normalised patches and oriented gradients.
+"""The prediction targets of the pre-training: normalised patches and oriented gradients.
 
 Histograms of oriented gradients as targets of masked prediction: Wei et al. 2022, "Masked Feature
-Prediction for Self-Supervised Visual Pre-Training". Here they serve twice: a patch at a time in the
-masked stage, and over the whole film in the describing stage, where plain masked autoencoding falls
-short: the mean of its tokens says little of where things are.
+Prediction for Self-Supervised Visual Pre-Training". Both stages use these histograms: the masked
+stage per patch, the describing stage over the whole film. The describing stage is needed because
+the mean of the tokens after plain masked autoencoding hardly encodes positions.
 """
 
 from __future__ import annotations

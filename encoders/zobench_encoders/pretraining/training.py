@@ -1,4 +1,4 @@
-"""Two stages of AdamW with checkpoints, then the alignment; a stopped training goes on where it was."""
+"""Two stages of AdamW with checkpoints, then the alignment; a stopped training can be resumed."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ def train(
     stopped: Callable[[], bool] = lambda: False,
     aligning: ReportProgress = silent,
 ) -> Path:
-    """Trains, or goes on training, and writes the encoder's weights.
+    """Trains from the start or from the checkpoint, and writes the encoder's weights.
 
     Every step draws its batch, masks and augmentation from ``(seed, step)``, so a resumed training
-    sees what an uninterrupted one would have.
+    draws the same batches as an uninterrupted training.
 
     Args:
         recipe: All settings.
         labelled: Phantom films with labels.
         folder: Unlabelled films, or ``None``.
         out: Folder for the checkpoint and the weights.
-        report: Told of progress after every step.
-        stopped: Whether the user asked to stop; looked at after every step.
-        aligning: Told of films looked at by the last step, and of all.
+        report: Called with the progress and the losses after every step.
+        stopped: Returns whether the user asked to stop; called after every step.
+        aligning: Called with the number of films that the alignment has read, and their total.
 
     Returns:
         Path of the weights.
@@ -62,7 +62,7 @@ def train(
     Raises:
         ConfigError: ``out`` holds a checkpoint of another recipe or of other films, or there are too
             few films.
-        Interrupted: ``stopped`` said so; the state is saved.
+        Interrupted: ``stopped`` returned true; the state is saved.
         StoreError: ``out`` cannot be read or written.
     """
     check_films(labelled, folder)
@@ -102,7 +102,7 @@ def train(
 def _masked_step(
     recipe: Recipe, learner: Learner, batch: Batch, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Hides most patches and asks for them back."""
+    """Computes the loss of predicting hidden patches, and its gradients."""
     order = torch.from_numpy(rng.permuted(_patch_numbers(recipe.batch), axis=1))
     visible = round(GRID * GRID * (1.0 - recipe.mask_ratio))
     loss = learner.masked_loss(batch.images, order, visible)
@@ -111,7 +111,7 @@ def _masked_step(
 
 
 def _described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str, float]:
-    """Asks for a description of whole films, and for labels where they are known."""
+    """Computes the loss of predicting film descriptions and known labels, and its gradients."""
     film, patient = learner.described_losses(batch.images, batch.labels)
     loss = film + recipe.label_weight * patient
     loss.backward()  # type: ignore[no-untyped-call]
@@ -119,7 +119,7 @@ def _described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str,
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Warm-up and cosine decay to zero, anew in each stage."""
+    """The learning rate of a step: each stage has a linear warm-up and a cosine decay to zero."""
     if step < recipe.masked_steps:
         done, length = step, recipe.masked_steps
     else:
@@ -135,7 +135,7 @@ def _patch_numbers(batch: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
 def _description_moments(
     recipe: Recipe, labelled: Bank, folder: Bank | None
 ) -> tuple[Tensor, Tensor]:
-    """Mean and spread of the descriptions over a fixed thousand of augmented films."""
+    """Mean and standard deviation of the descriptions over 16 fixed batches of augmented films."""
     rng = np.random.default_rng([recipe.seed, 2**31])
     batches = [
         description(draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng).images)
@@ -170,7 +170,7 @@ def _save(
 def _restore(
     path: Path, notes: dict[str, Any], learner: Learner, optimizer: torch.optim.AdamW
 ) -> int:
-    """Loads a checkpoint, if there is one, and says at which step to go on."""
+    """Loads the checkpoint, if there is one, and returns the step to resume at."""
     if not path.exists():
         return 0
     tensors, stored = read_tensors(path)
@@ -195,7 +195,7 @@ def _restore(
 
 
 def _films_digest(labelled: Bank, folder: Bank | None) -> str:
-    """Identifies the films that were learnt from."""
+    """The digest of all training films."""
     hasher = hashlib.blake2b(digest_size=8)
     for bank in (labelled, folder):
         if bank is not None:

@@ -1,1 +1,1 @@
-"""Encoders behind HTTP: two ways to write images, a table of services, and care on the way."""
+"""Encoders behind HTTP: two request formats, a table of services, and retries."""

@@ -1,4 +1,4 @@
-"""From what the user typed to a rented encoder that has answered: address, key, service, wire."""
+"""Builds an ``http:`` encoder from the user's parameters: address, key, service and wire."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .retrying import Caller, RateLimiter, RetryPolicy
 from .service import Service
 
 LARGEST_ANSWER = 64 * 2**20
-"""Bytes."""
+"""Largest size of an answer in bytes."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
 STUMBLES = frozenset({200, 400, 415, 422, 500, 501})
-"""Statuses of servers that cannot read raw bytes; 200 if the answer cannot be read either."""
+"""Statuses after which JSON replaces raw bytes; 200 stands for an unreadable answer."""
 
 
 @dataclass(frozen=True)
 class RemoteParameters:
-    """How a service is spoken to."""
+    """Settings of ``http:<service>``: address, model, limits and retry policy."""
 
     url: str = parameter("", "address of the service (--encoder-url)", incidental=True)
     model: str = parameter("", "name that the service knows the model by")
@@ -72,7 +72,7 @@ class RemoteParameters:
 
 
 def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> RemoteEncoder:
-    """An encoder behind HTTP, once it has answered.
+    """An encoder behind HTTP; the service has answered at least once.
 
     Raises:
         ConfigError: A parameter is wrong or missing.
@@ -141,7 +141,7 @@ def _inference(
     parameters: RemoteParameters,
     made: Callable[[Service], RemoteEncoder],
 ) -> RemoteEncoder:
-    """An encoder that is spoken to in tensors: as bytes if it understands them, else in JSON."""
+    """An encoder behind the Open Inference Protocol: raw bytes if the server reads them."""
     told = partial(read_metadata, url, size=parameters.size, channels=parameters.channels)
     try:
         metadata = caller.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
@@ -168,7 +168,7 @@ def _inference(
 
 
 def _dialect(name: str, kind: str, parameters: RemoteParameters) -> Dialect | None:
-    """How a service of pictures wants to be asked; ``None`` for one of tensors."""
+    """The shape of a service that takes pictures; ``None`` for ``oip``, which takes tensors."""
     if kind == "oip":
         return None
     if kind != "custom":

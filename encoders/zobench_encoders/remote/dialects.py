@@ -1,4 +1,4 @@
-"""Services and how they want to be asked; ``custom:`` reads the same from a file.
+"""The dialects of all known services; ``http:custom`` reads a dialect from a file.
 
 Sources: the services' published references, and the code of Infinity 0.0.78 and vLLM.
 """
@@ -17,7 +17,7 @@ from .pictures import Dialect
 MEGABYTE = 10**6
 
 DIALECTS: dict[str, Dialect] = {
-    # Infinity, zobench serve, and others after OpenAI's embeddings
+    # Infinity, zobench serve, and other services with OpenAI's embeddings API
     "openai": Dialect(
         request={
             "model": "$model",
@@ -143,5 +143,5 @@ def read_dialect(path: Path) -> Dialect:
 
 
 def list_services() -> list[str]:
-    """What may follow ``http:``."""
+    """The names of all services, which may follow ``http:``."""
     return ["oip", *DIALECTS, "custom"]

@@ -1,4 +1,4 @@
-"""``http:<service>``: a rented encoder. Chunks travel side by side, every answer is checked and kept."""
+"""The encoder ``http:<service>``: sends chunks in parallel, checks and stores every answer."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .retrying import Caller, LetGoError
 from .service import Floats, Service, Traits
 
 BLOCKS_AHEAD = 4
-"""Chunks a connection that one call of the encoder should bring, so that none of them waits for long."""
+"""Chunks per connection in one block, so that no connection is idle for long."""
 
 LARGEST_BLOCK = 256 * 2**20
 DRIFT = 1e-3
-"""Relative difference of the canary's embedding above which a model is another one."""
+"""Relative difference of the canary's embedding above which the model counts as changed."""
 
 DRIFTED = "drifted"
 
 
 class RemoteEncoder:
-    """An encoder behind HTTP; gives no gradients, and notes all that it asks in its account."""
+    """An encoder behind HTTP, without gradients; its account records every request."""
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class RemoteEncoder:
         price: float,
         notes: tuple[str, ...],
     ) -> None:
-        """Embeds the canary, which tells the dimension; it costs an image.
+        """Embeds the canary to learn the embedding dimension; this costs one image.
 
         Args:
-            name: As typed by the user.
-            service: How it is asked.
-            caller: Who asks.
-            line: Closed with the encoder.
-            connections: Requests at a time.
-            canary_every: Images between two looks at whether the model has changed.
-            price: Of an image.
+            name: Name of the encoder as the user typed it.
+            service: Writes the requests and reads the replies.
+            caller: Sends the requests, with retries.
+            line: The connections to the service; closed with the encoder.
+            connections: Number of requests at the same time.
+            canary_every: Number of images between two checks that the model is unchanged.
+            price: Price of one image.
             notes: Warnings to show beside every result.
 
         Raises:
@@ -67,7 +67,7 @@ class RemoteEncoder:
         self._canary = canary(traits.image_shape)
         self._first = self._ask(self._canary)
         self._dimension = self._first.shape[1]
-        self._pool = ThreadPool(connections)  # daemons: nobody waits for them to exit
+        self._pool = ThreadPool(connections)  # daemon threads: the process does not wait for them
         self._spec = EncoderSpec(
             name=name,
             image_shape=traits.image_shape,
@@ -83,19 +83,19 @@ class RemoteEncoder:
 
     @property
     def spec(self) -> EncoderSpec:
-        """What the manifest says of this encoder."""
+        """The spec of this encoder, which the manifest stores."""
         return self._spec
 
     @property
     def account(self) -> Account:
-        """Where every request is noted."""
+        """The account that records every request."""
         return self._caller.account
 
     def open_account(self, account: Account) -> None:
-        """Goes on in another account, which takes over what was asked so far.
+        """Switches to another account, which takes over the requests recorded so far.
 
         Raises:
-            ServiceError: The model is not what it was when that account began.
+            ServiceError: The model has changed since that account began.
         """
         account.take_over(self._caller.account)
         self._caller.account = account
@@ -107,12 +107,12 @@ class RemoteEncoder:
         self._compare(account.first("canary", self._first), self._first)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embeddings ``(N, D)`` float32; chunks that were paid for before are not asked again.
+        """Embeddings ``(N, D)`` float32; chunks with a stored answer are not sent again.
 
         Raises:
             EncoderError: The images have the wrong shape.
-            ServiceError: There is no hope of an answer, or the model has changed. Answers that came
-                are kept for the next attempt.
+            ServiceError: The retry policy allows no further attempt, or the model has changed.
+                Received answers are stored for the next attempt.
         """
         channels, *size = self._spec.image_shape
         if list(images.shape[2:]) != size or images.shape[1] not in (1, channels):
@@ -139,10 +139,10 @@ class RemoteEncoder:
                 found.append(result.get())
             except Exception as error:
                 failures.append(error)
-        if failures:  # of several the cause, not that of a chunk which was let go for it
+        if failures:  # the cause, not the LetGoError of a chunk that was not sent because of it
             raise min(failures, key=lambda error: isinstance(error, LetGoError))
         if not self.account.lasting:
-            self.account.settle()  # nobody will come back for these
+            self.account.settle()  # no later attempt will read these answers
         return torch.from_numpy(np.concatenate(found))
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class RemoteEncoder:
             raise
 
     def _look_again(self, images: int) -> None:
-        """Embeds the canary when it is time."""
+        """Embeds the canary after every ``canary_every`` images, and compares the embedding."""
         self._since += images
         if self._since <= self._every:
             return
@@ -193,7 +193,7 @@ class RemoteEncoder:
         size = float(np.abs(before).max(initial=0)) or 1.0
         same = before.shape == now.shape and float(np.abs(before - now).max()) <= DRIFT * size
         if not same:
-            self.account.settle()  # answers of the other model are worth nothing
+            self.account.settle()  # stored answers of the changed model must not be used
             self.account.first(DRIFTED, now)
             raise ServiceError(
                 f"encoder {self._name} is not what it was: the same image is embedded otherwise than "
@@ -202,13 +202,13 @@ class RemoteEncoder:
 
 
 def _block(traits: Traits, connections: int) -> int:
-    """Images that keep all connections busy, as far as they fit in memory with some copies."""
+    """Number of images that keeps all connections busy, limited by memory for a few copies."""
     most = LARGEST_BLOCK // (4 * prod(traits.image_shape))
     return traits.chunk * max(1, min(connections * BLOCKS_AHEAD, most // traits.chunk))
 
 
 def canary(shape: tuple[int, int, int]) -> Tensor:
-    """An image ``(1, C, H, W)`` of 8-bit greys, always the same: a slope with a chequered middle."""
+    """The canary: a fixed 8-bit image ``(1, C, H, W)``, a gradient around a chequerboard."""
     channels, height, width = shape
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None, :]
     slope = (rows * 97 + columns * 31) * 255 // (97 * height + 31 * width)

@@ -1,4 +1,4 @@
-"""One request and its answer: bounded in size and time, and every failure put into one of four kinds."""
+"""Sends one request within limits of size and time, and assigns every failure one of four kinds."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from zobench.errors import ConfigError
 from zobench.serving.addresses import is_loopback
 
 Kind = Literal["unreached", "busy", "doubtful", "refused"]
-"""What became of a request that was not answered well:
+"""The kind of a failed request:
 
-- ``unreached``: it never arrived; nothing is billed; worth another try.
-- ``busy``: 429; nothing is billed; worth another try, later.
-- ``doubtful``: it may have been worked on, and billed; worth another try.
-- ``refused``: the same request will fail again; nothing is billed.
+- ``unreached``: the request never arrived; it is not billed; a retry may succeed.
+- ``busy``: the status is 429; the request is not billed; a later retry may succeed.
+- ``doubtful``: the request may have been processed and billed; a retry may succeed.
+- ``refused``: the same request will fail again; it is not billed.
 """
 
 CONNECT_SECONDS = 10.0
 GRACE_SECONDS = 2.0
-"""Beyond what connecting and answering may take together: for what lies between the two."""
+"""Seconds added to the time limits of connecting and answering together."""
 
 EXCERPT = 300
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request to be made.
+    """A request to a service.
 
     Attributes:
-        url: Where to.
-        body: Sent by POST; ``None`` to GET.
-        headers: Those that belong to the body.
+        url: Address of the request.
+        body: Body of a POST request; ``None`` makes a GET request.
+        headers: Headers that describe the body.
     """
 
     url: str
@@ -56,12 +56,12 @@ class Reply:
 
 
 class Fault(Exception):
-    """A request that was not answered well.
+    """A failed request.
 
     Attributes:
         kind: See :data:`Kind`.
-        status: Of the answer; ``None`` if there was none.
-        delay: Seconds after which the service asks to be asked again; ``None`` if it does not say.
+        status: Status of the answer; ``None`` if there was no answer.
+        delay: Seconds that the service asks to wait before a retry; ``None`` if it does not say.
     """
 
     def __init__(
@@ -86,17 +86,17 @@ class Connections:
         loopback: bool,
         doubtful: frozenset[int] = frozenset(),
     ) -> None:
-        """Opens nothing yet.
+        """Opens no connection.
 
         Args:
-            secret: Key of the service; it is sent, and shown nowhere.
-            key_env: Environment variable that it was read from.
-            header: Where the key goes.
-            scheme: What stands before it.
-            seconds: That an answer may take in all.
-            largest: Bytes that an answer may have.
-            loopback: Whether the service is on this machine, where no proxy stands between.
-            doubtful: Statuses that, with this service, do not tell that trying again is in vain.
+            secret: Key of the service; it is sent in a header and never shown.
+            key_env: Environment variable that the key was read from.
+            header: Name of the HTTP header that holds the key.
+            scheme: Text before the key in this header.
+            seconds: Time limit of a whole answer, in seconds.
+            largest: Largest size of an answer in bytes.
+            loopback: Whether the service is on this machine; then proxy settings are ignored.
+            doubtful: Statuses of this service after which a retry may succeed.
         """
         self._secret, self._seconds, self._largest = secret, seconds, largest
         self._key_env = key_env
@@ -118,7 +118,7 @@ class Connections:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Ends the connections that are idle; the others end with their answers."""
+        """Closes the idle connections; each busy connection is closed after its answer."""
         with self._lock:
             self._closed, idle, self._idle = True, self._idle, []
         for client in idle:
@@ -127,8 +127,9 @@ class Connections:
     def exchange(self, call: Call) -> Reply:
         """Sends a request and reads the whole answer.
 
-        It is waited for from outside, for the headers of an answer may drip: each read of theirs is
-        in time, their sum never. Whoever does that is left with its connection.
+        The request runs in a thread of its own, and this method waits for the thread with a time
+        limit: a server that sends its headers byte by byte keeps the time limit of every single
+        read. After the time limit the thread and its connection are abandoned.
 
         Raises:
             Fault: There is no answer, or it has another status than 200.
@@ -151,7 +152,7 @@ class Connections:
         return reply
 
     def _apart(self, call: Call) -> Reply:
-        """On a connection that nobody else uses; it is kept if the answer was read to its end."""
+        """Sends the request on an unused connection, which is kept if the whole answer was read."""
         with self._lock:
             client = self._idle.pop() if self._idle else self._client_of()
         whole = False
@@ -227,14 +228,15 @@ class Connections:
         return Fault("refused", message, status)
 
     def clean(self, text: object) -> str:
-        """A text without the key, should a service repeat it."""
+        """The text, with the service's key replaced by ``***``."""
         return str(text).replace(self._secret, "***") if self._secret else str(text)
 
 
 def retry_delay(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a service asks to wait, from the headers in use; ``None`` if none is there.
+    """Seconds that a service asks to wait, from the headers; ``None`` if no header says so.
 
-    Read are ``retry-after-ms``, ``retry-after`` (seconds or a date) and ``x-ratelimit-reset`` (seconds,
+    The headers are ``retry-after-ms``,
+    ``retry-after`` (seconds or a date) and ``x-ratelimit-reset`` (seconds,
     or a point in time since 1970).
     """
     from email.utils import parsedate_to_datetime
@@ -258,10 +260,10 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
 
 
 def checked_url(url: str) -> tuple[str, bool]:
-    """An address of a service without a last slash, and whether it is on this machine.
+    """The address without a trailing slash, and whether its host is this machine.
 
     Raises:
-        ConfigError: It is no http or https address, or it holds what may be a secret.
+        ConfigError: ``url`` is no http or https address, or a part of it may be a secret.
     """
     try:
         parts = urlsplit(url)
@@ -283,6 +285,6 @@ def checked_url(url: str) -> tuple[str, bool]:
 
 
 def _server(url: str) -> str:
-    """Where an address leads, without its path."""
+    """The scheme and host of an address, without its path."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

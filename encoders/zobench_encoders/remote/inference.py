@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 Wire = Literal["binary", "json"]
 WIRES: tuple[Wire, ...] = ("binary", "json")
-"""The better one first."""
+"""The wires in the order in which ``auto`` tries them."""
 USUAL_CHUNK = 32
 JSON_BYTES = 13
-"""Of a 32-bit float in JSON, with its comma."""
+"""Size in bytes of a 32-bit float in JSON, with its comma."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What ``GET /v2/models/{model}`` says.
+    """The metadata of a model, from ``GET /v2/models/{model}``.
 
     Attributes:
         input: Name of the input tensor.
-        output: Name of the output tensor; empty if the model does not tell.
-        shape: Of an image, ``(C, H, W)``.
-        digest: Identifies the model as far as it tells.
-        chunk: Images a request that suit it; 0 if it does not tell.
-        bytes: Of a body, at most; 0 if it does not tell.
-        bits: 8 if it rounds pixels, else 32.
+        output: Name of the output tensor; empty if the reply does not name it.
+        shape: Shape ``(C, H, W)`` of an image.
+        digest: Identifies the model, from all details in the reply.
+        chunk: Preferred number of images per request; 0 if the reply does not say.
+        bytes: Largest size of a request body in bytes; 0 if the reply does not say.
+        bits: 8 if the model rounds pixels to 8 bits, else 32.
     """
 
     input: str
@@ -50,16 +50,16 @@ class Metadata:
 
 
 def read_metadata(url: str, reply: Reply, size: int, channels: int) -> Metadata:
-    """What a model says of itself.
+    """The metadata in a model's reply.
 
     Args:
-        url: Of the model.
-        reply: Of ``GET`` to it.
-        size: Pixels a side, where the model leaves them open.
-        channels: Likewise.
+        url: Address of the model.
+        reply: Reply to ``GET`` of this address.
+        size: Image side in pixels, used if the model leaves it open.
+        channels: Number of channels, used if the model leaves it open.
 
     Raises:
-        ConfigError: It is no model that takes images, or not one alone.
+        ConfigError: The model does not take one image tensor and return one output tensor.
     """
     try:
         told: Any = orjson.loads(reply.body)
@@ -91,16 +91,16 @@ def read_metadata(url: str, reply: Reply, size: int, channels: int) -> Metadata:
 
 
 class InferenceService:
-    """A model that is spoken to in tensors."""
+    """A model behind the Open Inference Protocol; requests and replies hold tensors."""
 
     def __init__(self, url: str, metadata: Metadata, wire: Wire, chunk: int) -> None:
-        """Takes the wire as given; which one a server understands is found out by trying.
+        """Uses the given wire; ``connecting`` finds the one that a server supports by trying.
 
         Args:
-            url: Of the model.
-            metadata: What it says of itself.
+            url: Address of the model.
+            metadata: Metadata of the model.
             wire: ``binary`` for raw bytes behind the JSON part, or ``json``.
-            chunk: Images a request; 0 for what suits the model.
+            chunk: Number of images per request; 0 takes the model's preferred number.
         """
         self._url, self._metadata, self._wire = url, metadata, wire
         eight = metadata.bits == 8
@@ -113,12 +113,12 @@ class InferenceService:
         )
 
     def _room(self) -> int:
-        """Images that a body may hold."""
+        """The number of images that fit into a request body."""
         each = prod(self._metadata.shape) * (4 if self._wire == "binary" else JSON_BYTES)
         return (self._metadata.bytes - 4096) // each if self._metadata.bytes else 2**31
 
     def call(self, images: Tensor) -> Call:
-        """An inference request; images of one channel are sent as one if the model takes one."""
+        """An inference request; a single channel is repeated if the model takes more."""
         wanted = self.traits.image_shape
         pixels = images.expand(-1, wanted[0], -1, -1).numpy()
         binary = self._wire == "binary"
@@ -134,7 +134,7 @@ class InferenceService:
         return Call(f"{self._url}/infer", body, headers)
 
     def read(self, reply: Reply, images: int) -> Floats:
-        """The one output tensor of a reply, whichever way it came."""
+        """The single output tensor of a reply, in JSON or in raw bytes."""
         try:
             _, tensors = oip.read_tensors("outputs", reply.body, reply.headers.get(oip.HEADER))
         except oip.WireError as error:

@@ -1,4 +1,4 @@
-"""Services that take picture files in JSON: 8-bit PNG, base64, and a template that says where."""
+"""Services that take 8-bit PNG files as base64 in JSON; a template describes the request."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ item, for the picture, and ``"$model"`` for the model's name."""
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a service wants to be asked, and where its answer holds the embeddings.
+    """The request template of a service, and the path of the embeddings in its answer.
 
     Attributes:
         request: Template of the body.
-        item: Template of what stands for an image.
+        item: Template of the entry for one image.
         answer: Path to the embeddings: keys joined by dots, ``[]`` after the one that is a list of
             entries, e.g. ``data[].embedding``.
-        path: What the service's address ends with; added where it is missing.
-        url: Address where there is only one.
-        chunk: Images a request.
-        bytes: Of a body, at most; 0 if nothing is known.
+        path: The end of the service's address; added to an address that lacks it.
+        url: Address of a service that has one fixed address.
+        chunk: Number of images per request.
+        bytes: Largest size of a request body in bytes; 0 if it is unknown.
         key_env: Environment variable with the key.
-        key_needed: Whether there is no way without.
-        header: Where the key goes.
-        scheme: What stands before the key.
-        failures_are_400: Whether the service answers every failure with 400, so that the status does not
-            tell what may succeed later.
+        key_needed: Whether the service refuses requests without a key.
+        header: Name of the HTTP header that holds the key.
+        scheme: Text before the key in this header.
+        failures_are_400: Whether the service answers every failure with 400, so that a retry may
+            succeed after a 400.
     """
 
     request: Template
@@ -65,7 +65,7 @@ class Dialect:
 
 
 class PictureService:
-    """A service that is sent PNG files, and so sees every pixel rounded to 8 bits."""
+    """A service that receives PNG files; every pixel is rounded to 8 bits."""
 
     def __init__(
         self,
@@ -77,15 +77,15 @@ class PictureService:
         chunk: int = 0,
         compression: int = 1,
     ) -> None:
-        """Nothing is asked yet.
+        """Sends no request.
 
         Args:
-            url: Of the service, with or without the dialect's path.
+            url: Address of the service, with or without the dialect's path.
             dialect: The form of its requests and answers.
-            model: Name that it knows the model by.
+            model: Name of the model in the service.
             image_shape: ``(C, H, W)`` of the pictures: grey or RGB.
-            chunk: Images a request; 0 for the dialect's own number.
-            compression: Of PNG, from 0 (fast, large) to 9 (slow, small).
+            chunk: Number of images per request; 0 takes the dialect's number.
+            compression: PNG compression level, from 0 (fast, large) to 9 (slow, small).
         """
         self._url = url if url.endswith(dialect.path) else url + dialect.path
         self._dialect, self._model, self._compression = dialect, model, compression
@@ -100,7 +100,7 @@ class PictureService:
         )
 
     def call(self, images: Tensor) -> Call:
-        """A request with a PNG file an image."""
+        """A request with one PNG file per image."""
         channels = self.traits.image_shape[0]
         items = [self._item(each) for each in pixels(images.expand(-1, channels, -1, -1))]
         body = orjson.dumps(
@@ -146,10 +146,10 @@ def _filled(template: Template, values: Mapping[str, Any]) -> Any:
 
 
 def _entries(answer: Any, path: str) -> list[Any]:
-    """What lies at a path, one an image; entries that carry an ``index`` are put in its order.
+    """The entries at a path, one per image, sorted by ``index`` if they have one.
 
     Raises:
-        Fault: There is nothing, or an entry holds an error instead.
+        Fault: There is no list at the path, or an entry holds an error instead.
     """
     before, _, after = path.partition("[]")
     entries = _at(answer, before)
@@ -179,7 +179,7 @@ def _at(value: Any, path: str) -> Any:
 
 
 def _numbers(value: Any) -> Floats:
-    """An embedding as it came; of several dimensions, its rows one after the other."""
+    """An embedding as a flat float32 array, from nested lists of numbers or from base64."""
     try:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")

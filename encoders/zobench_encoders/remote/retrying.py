@@ -1,4 +1,4 @@
-"""Asks until there is an answer or no hope, and notes every attempt in the account."""
+"""Retries failed requests to a service, and records every attempt in the account."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from .exchange import Call, Connections, Fault, Reply
 Answer = TypeVar("Answer")
 
 LONGEST_DELAY = 60.0
-"""Seconds; a service that asks for more is asked again after these."""
+"""Upper limit, in seconds, of a delay that a service asks for."""
 
 UP = "; is the service up, and is --encoder-url its address?"
 
 FIRST_TRIES = 4
-"""Attempts to reach a service that has not answered yet: it is not up, or the address is wrong."""
+"""Largest number of attempts to reach a service that has never answered."""
 
-# its notes on every retry would tear the progress display
+# stamina's log line for every retry would break the progress display
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How much is put up with.
+    """Retry policy: attempts, delays and the time limit without an answer.
 
     Attributes:
         retries: Further attempts at a request that may have been billed.
-        failures: Failures in a row, of whatever requests, after which the run stops.
-        seconds: Without any answer after which it stops, too, such as under 429 for good.
-        first_delay: Seconds before the second attempt; they grow from attempt to attempt.
+        failures: Failures in a row, over all requests, after which the run stops.
+        seconds: Seconds without a good answer after which the run stops, even if each answer is
+            429.
+        first_delay: Seconds before the second attempt; the delay grows with every attempt.
     """
 
     retries: int = 5
@@ -49,11 +50,11 @@ class RetryPolicy:
 
 
 class LetGoError(ServiceError):
-    """A request that was not made, because all was to stop."""
+    """The request was not sent, because ``stop`` was set."""
 
 
 class RateLimiter:
-    """Spaces requests so that no more than so many images leave in a minute."""
+    """Rate limit: delays requests so that at most ``images_a_minute`` images are sent a minute."""
 
     def __init__(self, images_a_minute: int) -> None:
         self._seconds_each = 60 / images_a_minute if images_a_minute else 0.0
@@ -61,7 +62,7 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     def wait(self, images: int, stop: threading.Event) -> None:
-        """Returns when so many images may leave, or all is to stop."""
+        """Waits until ``images`` images may be sent, or ``stop`` is set."""
         if not self._seconds_each:
             return
         with self._lock:
@@ -71,12 +72,12 @@ class RateLimiter:
 
 
 class Caller:
-    """Asks a service; used by several threads at a time.
+    """Sends requests to a service, with retries; several threads may share one caller.
 
     Attributes:
-        account: Where attempts are noted.
-        patience: How much is put up with.
-        stop: Once set, nothing more is sent.
+        account: The account that records all attempts.
+        patience: The retry policy.
+        stop: Once this event is set, no request is sent.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Caller:
         self.account = Account()
 
     def begin(self) -> None:
-        """Forgets failures of the past; to be called before a new lot of images."""
+        """Resets the failure counts; called before a new batch of images."""
         self.stop.clear()
         with self._lock:
             self._failures, self._answered_at = 0, time.monotonic()
@@ -106,18 +107,19 @@ class Caller:
         *,
         keep: bool = True,
     ) -> Answer:
-        """The answer to a request, however many attempts it takes.
+        """The answer to a request, after as many attempts as the retry policy allows.
 
         Args:
-            key: Names what is asked, in the account.
-            images: In the request.
+            key: Name of the request in the account.
+            images: Number of images in the request.
             call: The request.
-            read: Makes the answer of a reply; raises a Fault if it is not what was asked for.
-            keep: Whether the account keeps an answer that is an array, until it is used.
+            read: Turns a reply into an answer; raises a Fault if the reply does not fit the
+                request.
+            keep: Whether the account stores an array answer until its results are on disk.
 
         Raises:
-            LetGoError: All is to stop.
-            ServiceError: There is no hope.
+            LetGoError: ``stop`` is set.
+            ServiceError: The retry policy allows no further attempt.
             CostReached: The next attempt could cost more than allowed.
         """
         attempts = doubts = 0
@@ -133,7 +135,7 @@ class Caller:
                 return False
             if error.delay is None or error.delay < self.patience.first_delay:
                 return not self.stop.is_set()
-            self.stop.wait(min(error.delay, LONGEST_DELAY))  # here, where it can be cut short
+            self.stop.wait(min(error.delay, LONGEST_DELAY))  # setting ``stop`` ends this wait
             return 0.0
 
         try:
@@ -194,7 +196,7 @@ class Caller:
         return answer
 
     def _understood(self, reply: Reply, read: Callable[[Reply], Answer]) -> Answer:
-        """What a reply says; an error repeats no key that the service may have repeated."""
+        """The answer in a reply; error messages never show a key that the service repeated."""
         try:
             return read(reply)
         except Fault as fault:

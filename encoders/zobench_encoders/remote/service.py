@@ -1,4 +1,4 @@
-"""What all services have in common: how images become a request, and a reply becomes embeddings."""
+"""The protocol of all services: it turns images into a request, and a reply into embeddings."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a service once it was spoken to.
+    """The properties of a service that requests and the encoder's spec depend on.
 
     Attributes:
-        image_shape: ``(C, H, W)`` that is sent.
+        image_shape: ``(C, H, W)`` of the images that are sent.
         exact_floats: Whether pixels arrive as they are; ``False`` for 8-bit pictures.
-        chunk: Images a request.
-        digest: Identifies the model as far as the service tells.
-        settings: What else decides how images travel.
+        chunk: Number of images per request.
+        digest: Identifies the model, from all details that the service gives.
+        settings: Further settings that decide how images are sent.
     """
 
     image_shape: tuple[int, int, int]
@@ -37,31 +37,31 @@ class Traits:
 
 
 class Service(Protocol):
-    """A way to ask for embeddings."""
+    """Writes requests for embeddings, and reads the replies."""
 
     @property
     def traits(self) -> Traits:
-        """What is known of it."""
+        """The properties of the service."""
         ...
 
     def call(self, images: Tensor) -> Call:
-        """The request that asks for the embeddings of ``(N, C, H, W)``."""
+        """The request for the embeddings of images ``(N, C, H, W)``."""
         ...
 
     def read(self, reply: Reply, images: int) -> Floats:
         """The embeddings ``(N, D)`` in a reply.
 
         Raises:
-            Fault: The reply is not one to the request.
+            Fault: The reply does not fit the request.
         """
         ...
 
 
 def as_embeddings(values: Floats, images: int) -> Floats:
-    """Rows of a reply, if there is one an image and all are finite.
+    """The rows of a reply, after a check: one row per image, all values finite.
 
     Raises:
-        Fault: There are more or fewer, or one holds NaN or infinity.
+        Fault: The number of rows is not ``images``, or a row holds NaN or infinity.
     """
     if len(values) != images:
         raise Fault("doubtful", f"{len(values)} embeddings came for {images} images")
