@@ -17,13 +17,13 @@ from .encoder import RemoteEncoder
 from .exchange import Call, Connections, checked_url
 from .inference import WIRES, InferenceService, read_metadata
 from .pictures import Dialect, PictureService
-from .retrying import Caller, RateLimiter, RetryPolicy
+from .retrying import RateLimiter, RetryingClient, RetryPolicy
 from .service import Service
 
-LARGEST_ANSWER = 64 * 2**20
+MAX_ANSWER_BYTES = 64 * 2**20
 """Largest size of an answer in bytes."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
-STUMBLES = frozenset({200, 400, 415, 422, 500, 501})
+JSON_FALLBACK_STATUSES = frozenset({200, 400, 415, 422, 500, 501})
 """Statuses after which JSON replaces raw bytes; 200 stands for an unreadable answer."""
 
 
@@ -97,19 +97,19 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         header=dialect.header if dialect else "Authorization",
         scheme=dialect.scheme if dialect else "Bearer ",
         seconds=parameters.timeout,
-        largest=LARGEST_ANSWER,
+        largest=MAX_ANSWER_BYTES,
         loopback=loopback,
         doubtful=frozenset({400} if dialect and dialect.failures_are_400 else ()),
     )
-    patience = RetryPolicy(
+    policy = RetryPolicy(
         parameters.retries, parameters.failures, parameters.patience, parameters.backoff
     )
-    caller = Caller(request.name, line, patience, RateLimiter(parameters.rate))
+    client = RetryingClient(request.name, line, policy, RateLimiter(parameters.rate))
     notes = () if loopback or url.startswith("https:") else (UNENCRYPTED.format(url=url),)
     made = partial(
         RemoteEncoder,
         request.name,
-        caller=caller,
+        client=client,
         line=line,
         connections=parameters.connections,
         canary_every=parameters.canary,
@@ -128,7 +128,7 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
                 compression=parameters.compression,
             )
             return made(service)
-        return _inference(request, url, caller, parameters, made)
+        return _inference(request, url, client, parameters, made)
     except BaseException:
         line.close()
         raise
@@ -137,14 +137,14 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
 def _inference(
     request: EncoderRequest,
     url: str,
-    caller: Caller,
+    client: RetryingClient,
     parameters: RemoteParameters,
     made: Callable[[Service], RemoteEncoder],
 ) -> RemoteEncoder:
     """An encoder behind the Open Inference Protocol: raw bytes if the server reads them."""
     told = partial(read_metadata, url, size=parameters.size, channels=parameters.channels)
     try:
-        metadata = caller.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
+        metadata = client.ask("metadata", 0, Call(url), lambda reply: told(reply=reply))
     except ServiceError as error:
         if error.status == 404:
             error.args = (f"{error}; an address of oip names a model: http://HOST/v2/models/MODEL",)
@@ -152,18 +152,18 @@ def _inference(
     wire = str(request.settings.get("wire", parameters.wire))
     chunk = parameters.chunk or int(request.settings.get("chunk", 0))
     wires = [each for each in WIRES if wire in ("auto", each)]
-    patience = caller.patience
+    policy = client.policy
     for number, each in enumerate(wires, 1):
         last = number == len(wires)
-        caller.patience = patience if last else replace(patience, retries=0)
+        client.policy = policy if last else replace(policy, retries=0)
         try:
             return made(InferenceService(url, metadata, each, chunk))
         except ServiceError as error:
-            if last or error.status not in STUMBLES:
+            if last or error.status not in JSON_FALLBACK_STATUSES:
                 raise
-            caller.begin()
+            client.begin()
         finally:
-            caller.patience = patience
+            client.policy = policy
     raise AssertionError("unreachable")
 
 

@@ -16,15 +16,15 @@ from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.purpose import Purpose
 from zobench.errors import EncoderError, ServiceError
 
-from .exchange import Connections, Fault, Reply
-from .retrying import Caller, LetGoError
-from .service import Floats, Service, Traits
+from .exchange import Connections, RequestFailure, ServiceReply
+from .retrying import RequestCancelledError, RetryingClient
+from .service import Floats, Service, ServiceProperties
 
-BLOCKS_AHEAD = 4
+BLOCKS_PER_CONNECTION = 4
 """Chunks per connection in one block, so that no connection is idle for long."""
 
-LARGEST_BLOCK = 256 * 2**20
-DRIFT = 1e-3
+MAX_BLOCK_BYTES = 256 * 2**20
+CANARY_TOLERANCE = 1e-3
 """Relative difference of the canary's embedding above which the model counts as changed."""
 
 DRIFTED = "drifted"
@@ -37,7 +37,7 @@ class RemoteEncoder:
         self,
         name: str,
         service: Service,
-        caller: Caller,
+        client: RetryingClient,
         line: Connections,
         *,
         connections: int,
@@ -50,7 +50,7 @@ class RemoteEncoder:
         Args:
             name: Name of the encoder as the user typed it.
             service: Writes the requests and reads the replies.
-            caller: Sends the requests, with retries.
+            client: Sends the requests, with retries.
             line: The connections to the service; closed with the encoder.
             connections: Number of requests at the same time.
             canary_every: Number of images between two checks that the model is unchanged.
@@ -60,23 +60,23 @@ class RemoteEncoder:
         Raises:
             ServiceError: The service does not answer.
         """
-        self._name, self._service, self._caller, self._line = name, service, caller, line
+        self._name, self._service, self._client, self._line = name, service, client, line
         self._every, self._since = canary_every, 0
-        traits = service.traits
+        properties = service.properties
         self._dimension = 0  # not known before the first answer
-        self._canary = canary(traits.image_shape)
+        self._canary = canary(properties.image_shape)
         self._first = self._ask(self._canary)
         self._dimension = self._first.shape[1]
         self._pool = ThreadPool(connections)  # daemon threads: the process does not wait for them
         self._spec = EncoderSpec(
             name=name,
-            image_shape=traits.image_shape,
+            image_shape=properties.image_shape,
             embedding_dim=self._dimension,
             differentiable=False,
-            exact_floats=traits.exact_floats,
-            digest=traits.digest,
-            block=_block(traits, connections),
-            settings={"device": "remote", "chunk": traits.chunk, **traits.settings},
+            exact_floats=properties.exact_floats,
+            digest=properties.digest,
+            block=_block(properties, connections),
+            settings={"device": "remote", "chunk": properties.chunk, **properties.settings},
             notes=notes,
             price=price,
         )
@@ -89,7 +89,7 @@ class RemoteEncoder:
     @property
     def account(self) -> Account:
         """The account that records every request."""
-        return self._caller.account
+        return self._client.account
 
     def open_account(self, account: Account) -> None:
         """Switches to another account, which takes over the requests recorded so far.
@@ -97,8 +97,8 @@ class RemoteEncoder:
         Raises:
             ServiceError: The model has changed since that account began.
         """
-        account.take_over(self._caller.account)
-        self._caller.account = account
+        account.take_over(self._client.account)
+        self._client.account = account
         if account.kept(DRIFTED) is not None:
             raise ServiceError(
                 f"encoder {self._name} was another model for a while during this run, and what the run "
@@ -121,16 +121,16 @@ class RemoteEncoder:
                 f"channel), but got {tuple(images.shape[1:])}"
             )
         images = images.detach()
-        self._caller.begin()
-        self._look_again(len(images))
-        chunk = self._service.traits.chunk
+        self._client.begin()
+        self._check_canary(len(images))
+        chunk = self._service.properties.chunk
         chunks = [images[start : start + chunk] for start in range(0, len(images), chunk)]
         results = [self._pool.apply_async(self._ask, (each,)) for each in chunks]
         try:
             for result in results:
                 result.wait()
         except BaseException:  # such as a second Ctrl-C
-            self._caller.stop.set()
+            self._client.stop.set()
             raise
         failures: list[Exception] = []
         found: list[Floats] = []
@@ -139,15 +139,15 @@ class RemoteEncoder:
                 found.append(result.get())
             except Exception as error:
                 failures.append(error)
-        if failures:  # the cause, not the LetGoError of a chunk that was not sent because of it
-            raise min(failures, key=lambda error: isinstance(error, LetGoError))
+        if failures:  # the cause, not the cancelled request of a chunk after it
+            raise min(failures, key=lambda error: isinstance(error, RequestCancelledError))
         if not self.account.lasting:
             self.account.settle()  # no later attempt will read these answers
         return torch.from_numpy(np.concatenate(found))
 
     def close(self) -> None:
         """Ends all connections."""
-        self._caller.stop.set()
+        self._client.stop.set()
         self._pool.terminate()
         self._line.close()
 
@@ -158,32 +158,32 @@ class RemoteEncoder:
         if paid is not None and len(paid) == len(images):
             return paid
         try:
-            return self._caller.ask(key, len(images), call, partial(self._read, len(images)))
+            return self._client.ask(key, len(images), call, partial(self._read, len(images)))
         except BaseException:
-            self._caller.stop.set()
+            self._client.stop.set()
             raise
 
-    def _look_again(self, images: int) -> None:
+    def _check_canary(self, images: int) -> None:
         """Embeds the canary after every ``canary_every`` images, and compares the embedding."""
         self._since += images
         if self._since <= self._every:
             return
         purpose, self.account.purpose = self.account.purpose, Purpose.CHECK
         try:
-            self._compare(self._first, self._ask_anew(self._canary))
+            self._compare(self._first, self._embed_canary(self._canary))
         finally:
             self.account.purpose = purpose
         self._since = images
 
-    def _ask_anew(self, images: Tensor) -> Floats:
+    def _embed_canary(self, images: Tensor) -> Floats:
         call = self._service.call(images)
         read = partial(self._read, len(images))
-        return self._caller.ask("canary", len(images), call, read, keep=False)
+        return self._client.ask("canary", len(images), call, read, keep=False)
 
-    def _read(self, images: int, reply: Reply) -> Floats:
+    def _read(self, images: int, reply: ServiceReply) -> Floats:
         found = self._service.read(reply, images)
         if self._dimension and found.shape[1] != self._dimension:
-            raise Fault(
+            raise RequestFailure(
                 "doubtful",
                 f"embeddings of {found.shape[1]} numbers came; they had {self._dimension} before",
             )
@@ -191,7 +191,10 @@ class RemoteEncoder:
 
     def _compare(self, before: Floats, now: Floats) -> None:
         size = float(np.abs(before).max(initial=0)) or 1.0
-        same = before.shape == now.shape and float(np.abs(before - now).max()) <= DRIFT * size
+        same = (
+            before.shape == now.shape
+            and float(np.abs(before - now).max()) <= CANARY_TOLERANCE * size
+        )
         if not same:
             self.account.settle()  # stored answers of the changed model must not be used
             self.account.first(DRIFTED, now)
@@ -201,10 +204,12 @@ class RemoteEncoder:
             )
 
 
-def _block(traits: Traits, connections: int) -> int:
+def _block(properties: ServiceProperties, connections: int) -> int:
     """Number of images that keeps all connections busy, limited by memory for a few copies."""
-    most = LARGEST_BLOCK // (4 * prod(traits.image_shape))
-    return traits.chunk * max(1, min(connections * BLOCKS_AHEAD, most // traits.chunk))
+    most = MAX_BLOCK_BYTES // (4 * prod(properties.image_shape))
+    return properties.chunk * max(
+        1, min(connections * BLOCKS_PER_CONNECTION, most // properties.chunk)
+    )
 
 
 def canary(shape: tuple[int, int, int]) -> Tensor:

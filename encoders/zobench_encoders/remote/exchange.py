@@ -48,14 +48,14 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ServiceReply:
     """An answer with status 200."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
-class Fault(Exception):
+class RequestFailure(Exception):
     """A failed request.
 
     Attributes:
@@ -124,7 +124,7 @@ class Connections:
         for client in idle:
             client.close()
 
-    def exchange(self, call: Call) -> Reply:
+    def exchange(self, call: Call) -> ServiceReply:
         """Sends a request and reads the whole answer.
 
         The request runs in a thread of its own, and this method waits for the thread with a time
@@ -132,13 +132,13 @@ class Connections:
         read. After the time limit the thread and its connection are abandoned.
 
         Raises:
-            Fault: There is no answer, or it has another status than 200.
+            RequestFailure: There is no answer, or it has another status than 200.
         """
-        found: queue.SimpleQueue[Reply | BaseException] = queue.SimpleQueue()
+        found: queue.SimpleQueue[ServiceReply | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                found.put(self._apart(call))
+                found.put(self._exchange_on_own_connection(call))
             except BaseException as error:
                 found.put(error)
 
@@ -146,12 +146,14 @@ class Connections:
         try:
             reply = found.get(timeout=self._connect_seconds + self._seconds + GRACE_SECONDS)
         except queue.Empty:
-            raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from None
+            raise RequestFailure(
+                "doubtful", f"no answer within {self._seconds:g} seconds"
+            ) from None
         if isinstance(reply, BaseException):
             raise reply
         return reply
 
-    def _apart(self, call: Call) -> Reply:
+    def _exchange_on_own_connection(self, call: Call) -> ServiceReply:
         """Sends the request on an unused connection, which is kept if the whole answer was read."""
         with self._lock:
             client = self._idle.pop() if self._idle else self._client_of()
@@ -160,7 +162,7 @@ class Connections:
             reply = self._exchange(client, call)
             whole = True
             return reply
-        except Fault as fault:
+        except RequestFailure as fault:
             whole = fault.status is not None
             raise
         finally:
@@ -170,7 +172,7 @@ class Connections:
             if not keep:
                 client.close()
 
-    def _exchange(self, client: httpx.Client, call: Call) -> Reply:
+    def _exchange(self, client: httpx.Client, call: Call) -> ServiceReply:
         deadline = time.monotonic() + self._seconds
         method = "GET" if call.body is None else "POST"
         try:
@@ -180,37 +182,45 @@ class Connections:
                 body = self._read(answer, deadline)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise Fault("refused", f"the certificate is not valid: {error}") from error
-            raise Fault(
+                raise RequestFailure("refused", f"the certificate is not valid: {error}") from error
+            raise RequestFailure(
                 "unreached",
                 f"no connection to {_server(call.url)}: {self.clean(error) or type(error).__name__}",
             ) from error
         except httpx.TimeoutException as error:
-            raise Fault("doubtful", f"no answer within {self._seconds:g} seconds") from error
+            raise RequestFailure(
+                "doubtful", f"no answer within {self._seconds:g} seconds"
+            ) from error
         except httpx.HTTPError as error:
-            raise Fault("doubtful", f"the exchange broke off: {self.clean(error)}") from error
+            raise RequestFailure(
+                "doubtful", f"the exchange broke off: {self.clean(error)}"
+            ) from error
         if answer.status_code != 200:
             raise self._fault(answer, body)
-        return Reply(answer.headers, body)
+        return ServiceReply(answer.headers, body)
 
     def _read(self, answer: httpx.Response, deadline: float) -> bytes:
         parts, size = [], 0
         for part in answer.iter_bytes():
             size += len(part)
             if size > self._largest:
-                raise Fault("doubtful", f"the answer is larger than {self._largest:,} bytes")
+                raise RequestFailure(
+                    "doubtful", f"the answer is larger than {self._largest:,} bytes"
+                )
             if time.monotonic() > deadline:
-                raise Fault("doubtful", f"the answer took longer than {self._seconds:g} seconds")
+                raise RequestFailure(
+                    "doubtful", f"the answer took longer than {self._seconds:g} seconds"
+                )
             parts.append(part)
         return b"".join(parts)
 
-    def _fault(self, answer: httpx.Response, body: bytes) -> Fault:
+    def _fault(self, answer: httpx.Response, body: bytes) -> RequestFailure:
         status = answer.status_code
         said = " ".join(self.clean(body[: 4 * EXCERPT].decode(errors="replace")).split())[:EXCERPT]
         phrase = self.clean(answer.reason_phrase)
         message = f"{status} {phrase}".strip() + (f": {said}" if said else "")
         if status == 429:
-            return Fault("busy", message, status, retry_delay(answer.headers))
+            return RequestFailure("busy", message, status, retry_delay(answer.headers))
         if 300 <= status < 400:
             target = urlsplit(answer.headers.get("location", ""))
             place = (
@@ -219,13 +229,13 @@ class Connections:
             message = (
                 f"{status}: it points to {self.clean(place)}, where keys and images are not sent"
             )
-            return Fault("refused", message, status)
+            return RequestFailure("refused", message, status)
         if status in (401, 403):
             state = "set" if self._secret else "not set"
             message += f" (the key is read from {self._key_env}, which is {state})"
         if status == 408 or status >= 500 or status in self._doubtful:
-            return Fault("doubtful", message, status, retry_delay(answer.headers))
-        return Fault("refused", message, status)
+            return RequestFailure("doubtful", message, status, retry_delay(answer.headers))
+        return RequestFailure("refused", message, status)
 
     def clean(self, text: object) -> str:
         """The text, with the service's key replaced by ``***``."""

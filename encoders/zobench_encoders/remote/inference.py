@@ -12,8 +12,8 @@ import orjson
 from zobench.errors import ConfigError
 from zobench.serving import oip
 
-from .exchange import Call, Fault, Reply
-from .service import Floats, Traits, as_embeddings
+from .exchange import Call, RequestFailure, ServiceReply
+from .service import Floats, ServiceProperties, as_embeddings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Metadata:
     bits: int
 
 
-def read_metadata(url: str, reply: Reply, size: int, channels: int) -> Metadata:
+def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Metadata:
     """The metadata in a model's reply.
 
     Args:
@@ -104,22 +104,22 @@ class InferenceService:
         """
         self._url, self._metadata, self._wire = url, metadata, wire
         eight = metadata.bits == 8
-        self.traits = Traits(
+        self.properties = ServiceProperties(
             image_shape=metadata.shape,
             exact_floats=not eight,
-            chunk=max(1, min(chunk or metadata.chunk or USUAL_CHUNK, self._room())),
+            chunk=max(1, min(chunk or metadata.chunk or USUAL_CHUNK, self._images_per_request())),
             digest=metadata.digest,
             settings={"wire": wire, **({"bits": 8} if eight else {})},
         )
 
-    def _room(self) -> int:
+    def _images_per_request(self) -> int:
         """The number of images that fit into a request body."""
         each = prod(self._metadata.shape) * (4 if self._wire == "binary" else JSON_BYTES)
         return (self._metadata.bytes - 4096) // each if self._metadata.bytes else 2**31
 
     def call(self, images: Tensor) -> Call:
         """An inference request; a single channel is repeated if the model takes more."""
-        wanted = self.traits.image_shape
+        wanted = self.properties.image_shape
         pixels = images.expand(-1, wanted[0], -1, -1).numpy()
         binary = self._wire == "binary"
         fields: dict[str, Any] = {}
@@ -133,15 +133,17 @@ class InferenceService:
         )
         return Call(f"{self._url}/infer", body, headers)
 
-    def read(self, reply: Reply, images: int) -> Floats:
+    def read(self, reply: ServiceReply, images: int) -> Floats:
         """The single output tensor of a reply, in JSON or in raw bytes."""
         try:
             _, tensors = oip.read_tensors("outputs", reply.body, reply.headers.get(oip.HEADER))
         except oip.WireError as error:
-            raise Fault("doubtful", f"the answer cannot be read: {error}") from error
+            raise RequestFailure("doubtful", f"the answer cannot be read: {error}") from error
         if len(tensors) != 1:
-            raise Fault("doubtful", f"{len(tensors)} output tensors came; one was expected")
+            raise RequestFailure(
+                "doubtful", f"{len(tensors)} output tensors came; one was expected"
+            )
         (values,) = tensors.values()
         if values.ndim == 0:
-            raise Fault("doubtful", "a single number came instead of embeddings")
+            raise RequestFailure("doubtful", "a single number came instead of embeddings")
         return as_embeddings(values, images)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from zobench.problem.quantization import pixels
 
-from .exchange import Call, Fault, Reply
-from .service import Floats, Traits, as_embeddings
+from .exchange import Call, RequestFailure, ServiceReply
+from .service import Floats, ServiceProperties, as_embeddings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +91,7 @@ class PictureService:
         self._dialect, self._model, self._compression = dialect, model, compression
         most = dialect.bytes // (prod(image_shape) * 4 // 3 + 2000) if dialect.bytes else 2**31
         marks = [model, dialect.request, dialect.item, dialect.answer]
-        self.traits = Traits(
+        self.properties = ServiceProperties(
             image_shape=image_shape,
             exact_floats=False,
             chunk=max(1, min(chunk or dialect.chunk, most)),
@@ -101,24 +101,24 @@ class PictureService:
 
     def call(self, images: Tensor) -> Call:
         """A request with one PNG file per image."""
-        channels = self.traits.image_shape[0]
+        channels = self.properties.image_shape[0]
         items = [self._item(each) for each in pixels(images.expand(-1, channels, -1, -1))]
         body = orjson.dumps(
             _filled(self._dialect.request, {"$images": items, "$model": self._model})
         )
         return Call(self._url, body, {"Content-Type": "application/json", **self._dialect.headers})
 
-    def read(self, reply: Reply, images: int) -> Floats:
+    def read(self, reply: ServiceReply, images: int) -> Floats:
         """The embeddings at the dialect's path; lists of numbers, or base64 of 32-bit floats."""
         try:
             answer = orjson.loads(reply.body)
         except orjson.JSONDecodeError as error:
-            raise Fault("doubtful", f"the answer is no JSON: {error}") from error
+            raise RequestFailure("doubtful", f"the answer is no JSON: {error}") from error
         found = [_numbers(each) for each in _entries(answer, self._dialect.answer)]
         if len({each.size for each in found}) > 1:
-            raise Fault("doubtful", "the embeddings that came have different lengths")
+            raise RequestFailure("doubtful", "the embeddings that came have different lengths")
         if len(found) != images:
-            raise Fault("doubtful", f"{len(found)} embeddings came for {images} images")
+            raise RequestFailure("doubtful", f"{len(found)} embeddings came for {images} images")
         return as_embeddings(np.stack(found), images)
 
     def _item(self, image: NDArray[np.uint8]) -> Any:
@@ -149,23 +149,23 @@ def _entries(answer: Any, path: str) -> list[Any]:
     """The entries at a path, one per image, sorted by ``index`` if they have one.
 
     Raises:
-        Fault: There is no list at the path, or an entry holds an error instead.
+        RequestFailure: There is no list at the path, or an entry holds an error instead.
     """
     before, _, after = path.partition("[]")
     entries = _at(answer, before)
     if not isinstance(entries, list):
-        raise Fault("doubtful", f"the answer has no list at {before!r}: {answer!r:.200}")
+        raise RequestFailure("doubtful", f"the answer has no list at {before!r}: {answer!r:.200}")
     if not after:
         return entries
     for number, each in enumerate(entries):
         if isinstance(each, Mapping) and each.get("error"):
-            raise Fault(
+            raise RequestFailure(
                 "doubtful", f"image {number} of a request was refused: {each['error']!r:.200}"
             )
     numbers = [each.get("index") for each in entries if isinstance(each, Mapping)]
     if any(number is not None for number in numbers):
         if sorted(numbers, key=str) != sorted(range(len(entries)), key=str):
-            raise Fault("doubtful", f"the embeddings are numbered {numbers!r:.120}")
+            raise RequestFailure("doubtful", f"the embeddings are numbered {numbers!r:.120}")
         entries = sorted(entries, key=lambda each: each["index"])
     return [_at(each, after.removeprefix(".")) for each in entries]
 
@@ -173,7 +173,9 @@ def _entries(answer: Any, path: str) -> list[Any]:
 def _at(value: Any, path: str) -> Any:
     for key in filter(None, path.split(".")):
         if not isinstance(value, Mapping) or key not in value:
-            raise Fault("doubtful", f"the answer has no {key!r} (of {path!r}): {value!r:.200}")
+            raise RequestFailure(
+                "doubtful", f"the answer has no {key!r} (of {path!r}): {value!r:.200}"
+            )
         value = value[key]
     return value
 
@@ -189,4 +191,4 @@ def _numbers(value: Any) -> Floats:
         with np.errstate(over="ignore"):
             return found.astype(np.float32).reshape(-1)
     except (binascii.Error, ValueError) as error:
-        raise Fault("doubtful", f"an embedding cannot be read: {error}") from error
+        raise RequestFailure("doubtful", f"an embedding cannot be read: {error}") from error

@@ -15,16 +15,16 @@ import stamina
 from zobench.billing.account import Account
 from zobench.errors import ConfigError, ServiceError
 
-from .exchange import Call, Connections, Fault, Reply
+from .exchange import Call, Connections, RequestFailure, ServiceReply
 
 Answer = TypeVar("Answer")
 
-LONGEST_DELAY = 60.0
+MAX_RETRY_DELAY = 60.0
 """Upper limit, in seconds, of a delay that a service asks for."""
 
-UP = "; is the service up, and is --encoder-url its address?"
+UNREACHED_HINT = "; is the service up, and is --encoder-url its address?"
 
-FIRST_TRIES = 4
+MAX_FIRST_ATTEMPTS = 4
 """Largest number of attempts to reach a service that has never answered."""
 
 # stamina's log line for every retry would break the progress display
@@ -49,7 +49,7 @@ class RetryPolicy:
     first_delay: float = 0.5
 
 
-class LetGoError(ServiceError):
+class RequestCancelledError(ServiceError):
     """The request was not sent, because ``stop`` was set."""
 
 
@@ -71,24 +71,24 @@ class RateLimiter:
         stop.wait(max(0.0, start - time.monotonic()))
 
 
-class Caller:
-    """Sends requests to a service, with retries; several threads may share one caller.
+class RetryingClient:
+    """Sends requests to a service, with retries; several threads may share one client.
 
     Attributes:
         account: The account that records all attempts.
-        patience: The retry policy.
+        policy: The retry policy.
         stop: Once this event is set, no request is sent.
     """
 
     def __init__(
-        self, name: str, line: Connections, patience: RetryPolicy, pace: RateLimiter
+        self, name: str, line: Connections, policy: RetryPolicy, pace: RateLimiter
     ) -> None:
         self._name, self._line, self._pace = name, line, pace
         self._lock = threading.Lock()
         self._failures = 0
         self._known = False
         self._answered_at = time.monotonic()
-        self.patience = patience
+        self.policy = policy
         self.stop = threading.Event()
         self.account = Account()
 
@@ -103,7 +103,7 @@ class Caller:
         key: str,
         images: int,
         call: Call,
-        read: Callable[[Reply], Answer],
+        read: Callable[[ServiceReply], Answer],
         *,
         keep: bool = True,
     ) -> Answer:
@@ -113,12 +113,12 @@ class Caller:
             key: Name of the request in the account.
             images: Number of images in the request.
             call: The request.
-            read: Turns a reply into an answer; raises a Fault if the reply does not fit the
+            read: Turns a reply into an answer; raises a RequestFailure if the reply does not fit the
                 request.
             keep: Whether the account stores an array answer until its results are on disk.
 
         Raises:
-            LetGoError: ``stop`` is set.
+            RequestCancelledError: ``stop`` is set.
             ServiceError: The retry policy allows no further attempt.
             CostReached: The next attempt could cost more than allowed.
         """
@@ -126,16 +126,16 @@ class Caller:
 
         def hope(error: Exception) -> bool | float:
             nonlocal doubts
-            if not isinstance(error, Fault) or error.kind == "refused":
+            if not isinstance(error, RequestFailure) or error.kind == "refused":
                 return False
             doubts += error.kind == "doubtful"
-            if error.kind == "unreached" and not self._known and attempts >= FIRST_TRIES:
+            if error.kind == "unreached" and not self._known and attempts >= MAX_FIRST_ATTEMPTS:
                 return False
-            if doubts > self.patience.retries or self._hopeless():
+            if doubts > self.policy.retries or self._policy_exhausted():
                 return False
-            if error.delay is None or error.delay < self.patience.first_delay:
+            if error.delay is None or error.delay < self.policy.first_delay:
                 return not self.stop.is_set()
-            self.stop.wait(min(error.delay, LONGEST_DELAY))  # setting ``stop`` ends this wait
+            self.stop.wait(min(error.delay, MAX_RETRY_DELAY))  # setting ``stop`` ends this wait
             return 0.0
 
         try:
@@ -143,20 +143,20 @@ class Caller:
                 on=hope,
                 attempts=None,
                 timeout=None,
-                wait_initial=self.patience.first_delay,
-                wait_max=8 * self.patience.first_delay,
-                wait_jitter=self.patience.first_delay,
+                wait_initial=self.policy.first_delay,
+                wait_max=8 * self.policy.first_delay,
+                wait_jitter=self.policy.first_delay,
             ):
                 with attempt:
                     attempts += 1
                     retry = attempts > 1
                     return self._attempt(key, images, call, read, keep=keep, retry=retry)
-        except Fault as fault:
+        except RequestFailure as fault:
             self.stop.set()
             raise ServiceError(
                 f"encoder {self._name}: {fault}"
                 + (f" ({attempts} attempts)" if attempts > 1 else "")
-                + ("" if self._known or fault.kind != "unreached" else UP),
+                + ("" if self._known or fault.kind != "unreached" else UNREACHED_HINT),
                 fault.status,
                 attempts,
             ) from fault
@@ -167,19 +167,19 @@ class Caller:
         key: str,
         images: int,
         call: Call,
-        read: Callable[[Reply], Answer],
+        read: Callable[[ServiceReply], Answer],
         *,
         keep: bool,
         retry: bool,
     ) -> Answer:
         self._pace.wait(images, self.stop)
         if self.stop.is_set():
-            raise LetGoError("not asked, for all was to stop")
+            raise RequestCancelledError("not asked, for all was to stop")
         request = self.account.sent(key, images, len(call.body or b""), retry=retry)
         try:
             reply = self._line.exchange(call)
-            answer = self._understood(reply, read)
-        except Fault as fault:
+            answer = self._read_reply(reply, read)
+        except RequestFailure as fault:
             left = fault.kind != "unreached"
             self.account.failed(request, str(fault), billed=fault.kind == "doubtful", left=left)
             if fault.kind != "busy":
@@ -195,19 +195,19 @@ class Caller:
             self._failures, self._answered_at, self._known = 0, time.monotonic(), True
         return answer
 
-    def _understood(self, reply: Reply, read: Callable[[Reply], Answer]) -> Answer:
+    def _read_reply(self, reply: ServiceReply, read: Callable[[ServiceReply], Answer]) -> Answer:
         """The answer in a reply; error messages never show a key that the service repeated."""
         try:
             return read(reply)
-        except Fault as fault:
-            raise Fault(fault.kind, self._line.clean(fault), 200) from None
+        except RequestFailure as fault:
+            raise RequestFailure(fault.kind, self._line.clean(fault), 200) from None
         except ConfigError as error:
             raise ConfigError(self._line.clean(error)) from None
         except Exception as error:
             said = f"the answer cannot be read: {self._line.clean(repr(error))[:200]}"
-            raise Fault("doubtful", said, 200) from None
+            raise RequestFailure("doubtful", said, 200) from None
 
-    def _hopeless(self) -> bool:
+    def _policy_exhausted(self) -> bool:
         with self._lock:
             silent = time.monotonic() - self._answered_at
-            return self._failures >= self.patience.failures or silent > self.patience.seconds
+            return self._failures >= self.policy.failures or silent > self.policy.seconds

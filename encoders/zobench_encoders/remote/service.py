@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .exchange import Call, Fault, Reply
+from .exchange import Call, RequestFailure, ServiceReply
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Traits:
+class ServiceProperties:
     """The properties of a service that requests and the encoder's spec depend on.
 
     Attributes:
@@ -40,7 +40,7 @@ class Service(Protocol):
     """Writes requests for embeddings, and reads the replies."""
 
     @property
-    def traits(self) -> Traits:
+    def properties(self) -> ServiceProperties:
         """The properties of the service."""
         ...
 
@@ -48,11 +48,11 @@ class Service(Protocol):
         """The request for the embeddings of images ``(N, C, H, W)``."""
         ...
 
-    def read(self, reply: Reply, images: int) -> Floats:
+    def read(self, reply: ServiceReply, images: int) -> Floats:
         """The embeddings ``(N, D)`` in a reply.
 
         Raises:
-            Fault: The reply does not fit the request.
+            RequestFailure: The reply does not fit the request.
         """
         ...
 
@@ -61,13 +61,13 @@ def as_embeddings(values: Floats, images: int) -> Floats:
     """The rows of a reply, after a check: one row per image, all values finite.
 
     Raises:
-        Fault: The number of rows is not ``images``, or a row holds NaN or infinity.
+        RequestFailure: The number of rows is not ``images``, or a row holds NaN or infinity.
     """
     if len(values) != images:
-        raise Fault("doubtful", f"{len(values)} embeddings came for {images} images")
+        raise RequestFailure("doubtful", f"{len(values)} embeddings came for {images} images")
     flat = values.reshape(images, -1)
     if flat.shape[1] == 0:
-        raise Fault("doubtful", "the embeddings that came have no numbers")
+        raise RequestFailure("doubtful", "the embeddings that came have no numbers")
     if not np.isfinite(flat).all():
-        raise Fault("doubtful", "an embedding that came holds NaN or infinity")
+        raise RequestFailure("doubtful", "an embedding that came holds NaN or infinity")
     return np.ascontiguousarray(flat, dtype=np.float32)

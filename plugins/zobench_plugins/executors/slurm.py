@@ -44,7 +44,7 @@ ENDED = (
 LOOK_SECONDS = 5.0
 """Seconds between two calls of squeue, because many users share SLURM's controller."""
 
-PATIENCE = 300.0
+CONTROLLER_WAIT = 300.0
 """Seconds until a refused array is submitted again, and until a note on a silent controller."""
 
 CANCELLED = "somebody has cancelled its job; the next call submits it again"
@@ -172,14 +172,16 @@ class SlurmExecutor:
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             if not self._at:
                 raise ExecutorError(f"SLURM does not take the job array: {error}") from error
-            self._submit_at = time.monotonic() + PATIENCE  # other jobs are queued: try again later
+            self._submit_at = (
+                time.monotonic() + CONTROLLER_WAIT
+            )  # other jobs are queued: try again later
 
     def _complain(self, now: float) -> None:
         """Prints a note if SLURM's controller gives no answer; jobs run on without it."""
-        if now - self._answered > PATIENCE:
+        if now - self._answered > CONTROLLER_WAIT:
             self._answered = now
             self._note(
-                f"SLURM has not answered squeue for {PATIENCE / 60:.0f} minutes; still waiting"
+                f"SLURM has not answered squeue for {CONTROLLER_WAIT / 60:.0f} minutes; still waiting"
             )
 
     def _submit(self, jobs: Sequence[Job]) -> None:

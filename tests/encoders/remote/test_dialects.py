@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from zobench_encoders.remote.dialects import DIALECTS, read_dialect
-from zobench_encoders.remote.exchange import Fault, Reply
+from zobench_encoders.remote.exchange import RequestFailure, ServiceReply
 from zobench_encoders.remote.pictures import PictureService
 
 from zobench.errors import ConfigError
@@ -40,8 +40,8 @@ def decoded(text: str) -> list[Any]:
         return np.asarray(file).tolist()  # type: ignore[no-any-return]
 
 
-def reply(value: object) -> Reply:
-    return Reply({}, json.dumps(value).encode())
+def reply(value: object) -> ServiceReply:
+    return ServiceReply({}, json.dumps(value).encode())
 
 
 def test_images_travel_as_clipped_8_bit_levels() -> None:
@@ -134,7 +134,7 @@ def test_embeddings_are_found_where_each_service_puts_them(kind: str, answer: ob
 def test_answers_that_cannot_be_right_are_named(
     kind: str, answer: object, outcome: str, word: str
 ) -> None:
-    with pytest.raises(Fault, match=word) as caught:
+    with pytest.raises(RequestFailure, match=word) as caught:
         service(kind).read(reply(answer), 2)
     assert caught.value.kind == outcome
 
@@ -142,9 +142,9 @@ def test_answers_that_cannot_be_right_are_named(
 def test_requests_stay_within_a_services_bytes() -> None:
     shape = DIALECTS["medsiglip"]
     found = PictureService(HERE, shape, "m", (3, 448, 448), chunk=100)
-    assert found.traits.chunk * 448 * 448 * 3 * 4 / 3 <= shape.bytes
-    assert found.traits.chunk == 1
-    assert PictureService(HERE, shape, "m", (1, 224, 224), chunk=100).traits.chunk > 8
+    assert found.properties.chunk * 448 * 448 * 3 * 4 / 3 <= shape.bytes
+    assert found.properties.chunk == 1
+    assert PictureService(HERE, shape, "m", (1, 224, 224), chunk=100).properties.chunk > 8
 
 
 def test_a_path_that_is_there_already_is_not_added() -> None:
@@ -177,7 +177,7 @@ def test_a_service_of_ones_own_is_described_in_a_file(tmp_path: Path) -> None:
     found = PictureService(HERE, read_dialect(path), "m-1", (1, 2, 2))
     call = found.call(IMAGES)
     said = json.loads(call.body or b"")
-    assert (call.url, said["name"], found.traits.chunk) == (f"{HERE}/embed", "m-1", 16)
+    assert (call.url, said["name"], found.properties.chunk) == (f"{HERE}/embed", "m-1", 16)
     assert (call.headers or {})["X-Trial"] == "1"
     assert decoded(said["batch"][1]["picture"]) == LEVELS[1]
     answer = {"result": {"vectors": [{"values": each} for each in VECTORS]}}
