@@ -15,9 +15,9 @@ from torch import Tensor
 from zobench.errors import ConfigError, EncoderError
 from zobench.files.json_files import read_json, read_rows, write_json
 from zobench.records import layout
+from zobench.records.layout import ANSWERS
 from zobench.records.stored_run import StoredRun
 from zobench.runs.lifecycle import resume_run, start_run
-from zobench.records.layout import ANSWERS
 from zobench.runs.replay import replay_run
 
 

@@ -40,9 +40,7 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
     partial = zobench.show(folder)
     assert partial.status == "failed"
     assert 0 < partial.ledger["optimize"]["queries"] < 400
-    assert (
-        len(read_rows(folder / layout.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
-    )
+    assert len(read_rows(folder / layout.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
     assert "NaN" in str(read_manifest(folder).error)
     result = zobench.resume(folder, registry=tiny_registry())
     assert result.status == "done"

@@ -14,9 +14,9 @@ from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench
+from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import ConfigError, PluginError
-from zobench.contracts.metric import Predictions
 from zobench.measures.group_rates import compute
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
@@ -75,9 +75,7 @@ def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:
     raw = json.loads((result.run_dir / layout.SCORES).read_text())
     for score, edit in zip(result.scores, raw["edits"], strict=True):
         columns = {k: np.array(v) for k, v in raw["test"].items()}
-        predictions = Predictions(
-            np.array(edit["score"]), columns["label"], columns["sensitive"]
-        )
+        predictions = Predictions(np.array(edit["score"]), columns["label"], columns["sensitive"])
         for metric in result.metrics:
             estimate = score.metrics[metric.name]
             assert estimate.value == pytest.approx(abs(compute(metric, predictions)[0]))

@@ -143,7 +143,7 @@ IGNORED = """\
 __pycache__/
 *.egg-info/
 dist/
-runs/
+/runs/
 """
 
 

@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
-from .parts import make_dataset, make_encoder, resolve_config
 from zobench.config import RunConfig
-from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
+from zobench.contracts.listener import Listener
 from zobench.contracts.metric import Predictions
 from zobench.contracts.purpose import Purpose
 from zobench.measures.roc import weighted_auc
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import fit_head
 from zobench.problem.images import load_images
-from zobench.oracle.ledger import Ledger
 from zobench.registry.discovery import Registry, load_registry
-from zobench.contracts.listener import Listener
+
+from .parts import make_dataset, make_encoder, resolve_config
 
 FOLDS = 5
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .parts import Parts
 from zobench.oracle.ledger import Ledger
+from zobench.problem.split import Split
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import distribution_version
-from zobench.problem.split import Split
 
+from .parts import Parts
 
 LIBRARIES = ("zobench", "torch", "timm", "nevergrad", "numpy", "scipy")
 

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.errors import StoreError
-from zobench.registry.discovery import distribution_version
 from zobench.files.json_files import Json
 from zobench.files.tensor_files import read_tensors, write_tensors
+from zobench.registry.discovery import distribution_version
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from zobench.contracts.head import HeadProtocol
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.purpose import Purpose
+from zobench.contracts.random_streams import generator
+from zobench.measures.edit_score import EditScore
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import Head, fit_head, fit_sensitive_head
 from zobench.problem.images import Images
-from zobench.contracts.random_streams import generator
 from zobench.problem.quantization import arrived_edit
-from zobench.measures.edit_score import EditScore
 
 if TYPE_CHECKING:
     from torch import Tensor
