@@ -1,4 +1,4 @@
-"""The config of a run: one frozen request, checked before anything is computed."""
+"""The config of a run: a frozen dataclass that is checked before the run starts."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from .problem.spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "split")
 WHOLE = {"seed": 0, "batch_size": 1, "backward_cost": 0, "snapshots": 1, "replicates": 10}
-"""Fields that are whole numbers, and the least that each may be."""
+"""Fields that are whole numbers, and the lowest value of each."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: (dataset, disease, encoder, optimizer, space, seed, budget) and how it is measured.
+    """The config of one run: its problem, optimizer, seed and budget, and the settings of scoring.
 
     Attributes:
         optimizer: Registered name, ``family`` or ``family:argument``.
-        encoder: Likewise.
-        dataset: Likewise.
+        encoder: The encoder's registered name, ``family`` or ``family:argument``.
+        dataset: The dataset's registered name, ``family`` or ``family:argument``.
         disease: The finding that the downstream classifier predicts.
-        data_root: Folder of the dataset, made absolute; ``None`` where it brings its own images.
+        data_root: Absolute folder of the dataset; ``None`` if the dataset brings its own images.
         space: Search space of the optimizer.
         box: Largest absolute value of an edit; 0 for none.
-        seed: Root of all random streams.
+        seed: The seed of all random streams of the run.
         budget: Queries that the optimizer may spend, in images.
-        batch_size: B, images a minibatch of the objective.
-        penalty: lambda of the objective.
+        batch_size: B, the number of images per minibatch of the objective.
+        penalty: The weight lambda of the norm in the objective.
         backward_cost: Queries that one image's backward pass counts for.
         heads: Training protocol of the linear heads.
         snapshots: Log-spaced query counts at which the recommended edit is kept.
@@ -43,7 +43,7 @@ class RunConfig:
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
-        quantize: Bits of a pixel on the way to a local encoder, to study services that take
+        quantize: Bits per pixel of images sent to a local encoder, to study services that take
             picture files: 8, or 0 for exact floats.
         max_cost: The sum that a rented encoder's images may cost, in the unit of its price; 0
             for no limit.
@@ -98,7 +98,7 @@ class RunConfig:
             raise ConfigError("; ".join(broken))
 
     def _rules(self) -> Iterator[tuple[str, bool, str]]:
-        """Fields, whether they keep their rule, and the rule."""
+        """Yields (field name, whether the field keeps its rule, rule)."""
         for name, low in WHOLE.items():
             value = getattr(self, name)
             yield name, _is_whole(value) and value >= low, f"a whole number of at least {low}"
@@ -138,7 +138,7 @@ def config_from_json(values: Mapping[str, Any]) -> RunConfig:
     """A config from the JSON object that :meth:`RunConfig.as_dict` made.
 
     Raises:
-        ConfigError: It has a field that this version does not know.
+        ConfigError: The object has an unknown field.
     """
     known = {each.name for each in dataclasses.fields(RunConfig)}
     for name in values:
@@ -153,7 +153,7 @@ def parse_overrides(
     """``["optimizer.step=0.02"]`` as ``{"optimizer": {"step": "0.02"}}``.
 
     Raises:
-        ConfigError: A setting is not of that form.
+        ConfigError: A setting is not of the form ``owner.name=value``, or its owner is unknown.
     """
     found: dict[str, dict[str, str]] = {}
     for setting in settings:

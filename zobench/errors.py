@@ -1,22 +1,22 @@
-"""Everything that zobench raises on purpose.
+"""The exceptions of zobench.
 
 ::
 
     ZobenchError
     ├── ConfigError          the request is wrong: names the field, its value, the rule and the fix
     │   └── PluginError      a plugin is unknown, broken, registered twice or breaks its contract
-    ├── DatasetError         a file or a row of a dataset is wrong: names both
-    ├── EncoderError         the encoder failed or answered nonsense
-    │   └── ServiceError     a rented one does not answer, refuses, or has changed
-    ├── ExecutorError        the engine that carries out a suite's runs is not as it must be, or is gone
-    ├── CostReached          the next images would cost more than allowed
+    ├── DatasetError         a file or row of a dataset is wrong: names the file and the row
+    ├── EncoderError         the encoder failed or gave an invalid answer
+    │   └── ServiceError     a rented encoder does not answer, refuses, or has changed
+    ├── ExecutorError        the executor of a suite is not set up correctly, or is lost
+    ├── CostReached          the next images could cost more than ``max_cost``
     ├── StoreError           a run folder cannot be read or written
     │   ├── NotARunError     the path given is no run folder (a ConfigError as well)
     │   └── BusyError        another process writes to the run folder
     ├── Interrupted          stopped on request; the state is saved
     └── BudgetExhausted      control flow: the next batch would pass the budget
 
-The exit code of the command line belongs to the class: 2 for a wrong request, 3 for a fault of the
+Each class sets the exit code of the command line: 2 for a wrong request, 3 for a fault of the
 environment, 130 for an interruption.
 """
 
@@ -32,7 +32,7 @@ class ZobenchError(Exception):
 
 
 class ConfigError(ZobenchError):
-    """A request that cannot be carried out as it stands."""
+    """A request that is invalid and cannot be carried out."""
 
     exit_code: ClassVar[int] = 2
 
@@ -42,21 +42,21 @@ class PluginError(ConfigError):
 
 
 class DatasetError(ZobenchError):
-    """A dataset whose files do not hold what they must."""
+    """A dataset with missing or invalid files."""
 
     exit_code: ClassVar[int] = 2
 
 
 class EncoderError(ZobenchError):
-    """An encoder that failed, or answered something that cannot be an embedding."""
+    """An encoder that failed, or whose answer is not a valid embedding."""
 
 
 class ServiceError(EncoderError):
     """A rented encoder that cannot be used any more.
 
     Attributes:
-        status: Of the last answer; ``None`` if there was none.
-        attempts: Requests that were made for the images in question.
+        status: The HTTP status of the last answer; ``None`` if there was no answer.
+        attempts: The number of requests that were made for these images.
     """
 
     def __init__(self, message: str, status: int | None = None, attempts: int = 0) -> None:
@@ -66,11 +66,11 @@ class ServiceError(EncoderError):
 
 
 class ExecutorError(ZobenchError):
-    """An engine, such as a cluster, that cannot carry out runs; what is stored is safe."""
+    """An executor, such as a cluster, that cannot carry out runs; stored runs are safe."""
 
 
 class CostReached(ZobenchError):
-    """A service would have to be paid more than the user allows; nothing of it was asked."""
+    """The next request could cost more than ``max_cost`` allows; it was not sent."""
 
 
 class StoreError(ZobenchError):
@@ -94,10 +94,10 @@ class Interrupted(ZobenchError):
 
 
 class BudgetExhausted(ZobenchError):
-    """The batch asked for would pass the budget; nothing of it was evaluated.
+    """The next batch would pass the budget; no point of the batch was evaluated.
 
     Attributes:
-        limit: Which one: ``budget`` or ``max_cost``.
+        limit: The limit that was reached: ``budget`` or ``max_cost``.
     """
 
     def __init__(self, message: str, limit: str = "budget") -> None:

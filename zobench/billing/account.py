@@ -1,7 +1,7 @@
-"""The account of a rented encoder: every request is noted, every answer kept until it is used.
+"""The account of a rented encoder: it records each request and stores each answer until used.
 
-Answers that the run has not put into a checkpoint lie in ``paid/`` beside the bill, so that a resumed
-run does not ask, and pay, for them again.
+The folder ``paid/`` beside the bill holds answers that no checkpoint covers yet. A resumed run
+reads them from there and does not pay for them again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 PAID = "paid"
 FIRST = "first.npy"
-"""Ends the names of arrays that are kept for a run's whole life; others are forgotten once used."""
+"""File name suffix of arrays kept until the run ends; other arrays are deleted after use."""
 
 UNKNOWN = "the process ended before the outcome was known"
 
@@ -44,7 +44,7 @@ class Account:
     """
 
     def __init__(self, folder: Path | None = None, price: float = 0.0, limit: float = 0.0) -> None:
-        """Opens the bill in a folder and completes what a killed process left open.
+        """Opens the bill in a folder and closes the requests that a killed process left open.
 
         Args:
             folder: The folder of the bill; ``None`` to keep it in memory only.
@@ -71,7 +71,7 @@ class Account:
         return Bill(self._tally.usage, self.price)
 
     def affords(self, images: int, *, keeping_reserve: bool = False) -> bool:
-        """Whether so many images more stay within the limit, even if all that may be billed is."""
+        """Whether ``images`` more stay within the limit, even if all doubtful images are billed."""
         if not self.limit:
             return True
         payable = self.bill.total().images_payable + images
@@ -81,19 +81,19 @@ class Account:
 
     @property
     def reserve(self) -> int:
-        """Images that must stay affordable when an optimizer asks, to score what it has found."""
+        """Images that must stay affordable at each ask, so that the snapshots can be scored."""
         return self._reserve()
 
     def set_aside(self, reserve: Callable[[], int], *, besides: int) -> None:
         """Reserves the images that scoring will send.
 
         Args:
-            reserve: Images that scoring sends if the optimizer ends now.
-            besides: Least number of images that the run sends before it has anything to score; 0 for
-                a run that has begun, each of whose requests is checked before it leaves.
+            reserve: Returns the images that scoring sends if the optimizer ends now.
+            besides: Least number of images that the run sends before the first snapshot; 0 for
+                a resumed run, whose requests are each checked before they are sent.
 
         Raises:
-            ConfigError: Not even both together stay within the limit.
+            ConfigError: The reserve and ``besides`` together pass the limit.
         """
         self._reserve = reserve
         least = reserve() + besides
@@ -115,19 +115,19 @@ class Account:
             return self._paid.get(key)
 
     def sent(self, key: str, images: int, size: int, *, retry: bool) -> int:
-        """Notes a request that is about to leave.
+        """Records a request before it is sent.
 
         Args:
-            key: Name of the request; equal for equal images.
-            images: In the request.
-            size: Bytes of its body.
-            retry: Whether it repeats one that failed.
+            key: The request's name; equal images have equal keys.
+            images: The number of images in the request.
+            size: Bytes of the request's body.
+            retry: Whether the request repeats a failed request.
 
         Returns:
             The request's number.
 
         Raises:
-            CostReached: The request could cost more than is left; it must not leave.
+            CostReached: The request could pass the limit; it must not be sent.
         """
         with self._lock:
             if not self.affords(images):
@@ -147,7 +147,7 @@ class Account:
             return number
 
     def answered(self, request: int, size: int, embeddings: Floats | None = None) -> None:
-        """Notes an answer of ``size`` bytes; embeddings ``(images, D)`` are kept until used."""
+        """Records an answer of ``size`` bytes; embeddings ``(images, D)`` are stored until used."""
         with self._lock:
             key = self._tally.open[request]["key"]
             if embeddings is not None:
@@ -157,13 +157,13 @@ class Account:
             self._note({"request": request, "is": "answered", "bytes": size})
 
     def failed(self, request: int, why: str, *, billed: bool, left: bool = True) -> None:
-        """Notes a failure, whether the service may bill it nevertheless, and whether it left at all."""
+        """Records a failed request: whether it may be billed, and whether it was sent."""
         row: Json = {"request": request, "is": "failed", "maybe_billed": billed, "why": why}
         with self._lock:
             self._note(row if left else {**row, "left": False})
 
     def settle(self) -> None:
-        """Forgets kept answers: the results made of them are safe on disk."""
+        """Deletes the stored answers; call it once the results made of them are safe on disk."""
         with self._lock:
             for key in self._paid:
                 if self._folder is not None:
@@ -171,7 +171,7 @@ class Account:
             self._paid.clear()
 
     def take_over(self, other: Account) -> None:
-        """Adds the notes of another account, such as the one of an encoder before its run began."""
+        """Adds the rows of another account, such as the encoder's account from before the run."""
         numbers: dict[int, int] = {}
         with self._lock:
             for row in other._rows:
@@ -180,10 +180,10 @@ class Account:
                 self._note({**row, "request": numbers[row["request"]]})
 
     def kept(self, name: str) -> Floats | None:
-        """The array that was kept under a name for the run's whole life; ``None`` if there is none.
+        """The array stored under a name until the run ends; ``None`` if there is no such array.
 
         Raises:
-            StoreError: It is damaged.
+            StoreError: The file of the array is damaged.
         """
         if self._folder is None:
             return None
@@ -198,7 +198,7 @@ class Account:
         return found
 
     def first(self, name: str, values: Floats) -> Floats:
-        """The array that was kept under a name before; else these values, which are kept from now on."""
+        """The array stored under a name; if there is none, stores and returns ``values``."""
         found = self.kept(name)
         if found is not None:
             return found
@@ -210,11 +210,11 @@ class Account:
         path = folder / BILL
         keep_rows(path, self._tally.read(path))
         for file in (folder / PAID).glob("*.npy"):
-            with suppress(EOFError, OSError, ValueError):  # a damaged one is asked again
+            with suppress(EOFError, OSError, ValueError):  # a damaged answer is requested again
                 if not file.name.endswith(FIRST):
                     self._paid[file.stem] = np.load(file, allow_pickle=False)
         for number, row in list(self._tally.open.items()):
-            if row["key"] in self._paid:  # the answer came, its note did not
+            if row["key"] in self._paid:  # the answer is stored, but its row is missing
                 self._note({"request": number, "is": "answered", "bytes": 0})
             else:
                 failure = {"is": "failed", "maybe_billed": True, "why": UNKNOWN}
@@ -223,7 +223,7 @@ class Account:
     def _note(self, row: Json) -> None:
         self._tally.add(row)
         if self._folder is None:
-            self._rows.append(row)  # to be taken over
+            self._rows.append(row)  # for take_over() by the run's account
         else:
             path = self._folder / BILL
             with disk_errors(path), path.open("ab", buffering=0) as file:
@@ -236,27 +236,27 @@ class Account:
 
 @runtime_checkable
 class PaidEncoder(Encoder, Protocol):
-    """An encoder that somebody bills: it notes every request in its account.
+    """A rented encoder, which records every request in its account.
 
-    It begins with an account in memory, which the run's account takes over.
+    The encoder starts with an account in memory, whose rows the run's account takes over.
     """
 
     def open_account(self, account: Account) -> None:
-        """Notes every request in this account from here on.
+        """Records every request in this account from now on.
 
         Raises:
-            EncoderError: The service is not what it was when the account's run began.
+            EncoderError: The service has changed since the account's run began.
         """
         ...
 
     @property
     def account(self) -> Account:
-        """The account that every request is noted in."""
+        """The account that records every request."""
         ...
 
 
 def close_and_tell(encoder: Encoder, listener: Listener) -> None:
-    """Closes an encoder that no run keeps a bill of, and tells the listener what it may bill."""
+    """Closes an encoder used outside a run, and tells the listener the billed images and cost."""
     encoder.close()
     if isinstance(encoder, PaidEncoder):
         told = encoder.account.bill.as_dict()

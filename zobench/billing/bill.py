@@ -1,8 +1,8 @@
 """The bill of a rented encoder: requests sent, answers received, images that may be charged.
 
-The bill lies in ``bill.jsonl`` of the run folder: a row before a request leaves (``sent``), and one when
-its outcome is known (``answered`` or ``failed``). A request without an outcome, because the process was
-killed, may have been billed, and counts as that.
+The bill is ``bill.jsonl`` in the run folder. A ``sent`` row is written before each request, and an
+``answered`` or ``failed`` row once the outcome is known. A request without an outcome, because
+the process was killed, counts as possibly billed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Usage:
     Attributes:
         requests: Attempts, retries and those that found no connection included.
         retries: Requests that repeated one that had failed.
-        images_sent: Images in those that left.
-        images_billed: Images that were answered: billed for certain.
-        images_maybe_billed: Images in requests that failed in a way that leaves it open whether the
-            service did its work, such as a time-out.
-        bytes_sent: Bodies of those that left.
-        bytes_received: Bodies of answers.
+        images_sent: Images in requests that were sent.
+        images_billed: Images in answered requests, which are certainly billed.
+        images_maybe_billed: Images in failed requests that may be billed, because the service
+            may have computed the answer, such as after a time-out.
+        bytes_sent: Total size of the bodies of sent requests.
+        bytes_received: Total size of the bodies of answers.
     """
 
     requests: int = 0
@@ -44,7 +44,7 @@ class Usage:
 
     @property
     def images_payable(self) -> int:
-        """Images that are billed for certain or perhaps."""
+        """Images that are billed or may be billed."""
         return self.images_billed + self.images_maybe_billed
 
 
@@ -54,7 +54,7 @@ class Bill:
 
     Attributes:
         usage: By purpose.
-        price: Of an image; 0 where none was set.
+        price: The price of an image; 0 where no price was set.
     """
 
     usage: Mapping[Purpose, Usage]
@@ -85,8 +85,8 @@ class Tally:
 
     Attributes:
         usage: By purpose.
-        open: Requests whose outcome is not known, by number.
-        requests: Number of the next request.
+        open: The ``sent`` rows of requests without an outcome, by request number.
+        requests: The number that the next request gets.
     """
 
     def __init__(self) -> None:
@@ -131,14 +131,14 @@ class Tally:
             usage.bytes_sent -= sent["bytes"]
 
     def close(self) -> None:
-        """Counts what is open as possibly billed."""
+        """Counts the images of open requests as possibly billed."""
         for row in self.open.values():
             self.usage[row["for"]].images_maybe_billed += row["images"]
         self.open.clear()
 
 
 def read_bill(folder: Path, price: float) -> Bill | None:
-    """The bill of a run folder; ``None`` if its encoder bills nothing. Nothing is written.
+    """Reads the bill of a run folder without writing; ``None`` if the run has no bill.
 
     Raises:
         StoreError: The bill is damaged.

@@ -1,4 +1,4 @@
-"""The contracts between zobench and plugins: what a plugin implements, and what it is given.
+"""The contracts between zobench and plugins: protocols that plugins implement, and their inputs.
 
 A plugin author imports from here::
 

@@ -20,13 +20,13 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Records:
-    """One row an image, as equally long columns.
+    """The table of a dataset: one row per image, stored as columns of equal length.
 
     Attributes:
-        patient: Patient numbers; all images of one patient share theirs.
+        patient: Patient numbers; all images of one patient have the same number.
         label: Disease y, 0 or 1.
         sensitive: Sensitive attribute a, 0 or 1, in the order of ``DatasetSpec.groups``.
-        age: Years, -1 where unknown.
+        age: Age of the patient in years, -1 where unknown.
         view: Projection, such as ``"PA"`` or ``"AP"``; empty where unknown.
     """
 
@@ -46,12 +46,12 @@ class DatasetSpec:
 
     Attributes:
         name: The registered name.
-        disease: The finding that y tells.
+        disease: The finding that the label y stands for.
         shape: ``(C, H, W)`` of every image.
         groups: Names of the groups a=0 and a=1.
         digest: Identifies the table and the pixels behind it.
         positive_rate_gap: Default bias of a training split, ``SplitParameters.gap``.
-        positive_rate: Default share of positives in it, ``SplitParameters.positive_rate``.
+        positive_rate: Default of ``SplitParameters.positive_rate``, its share of positives.
     """
 
     name: str
@@ -89,7 +89,7 @@ class DatasetRequest:
         disease: Name of the finding, as typed.
         root: Folder of the dataset; ``None`` where the dataset brings its own images.
         size: Side length in pixels that the encoder wants.
-        cache: Folder for anything that can be made again.
+        cache: Folder for files that the dataset can make again.
         argument: The text after the colon of the name as typed, or ``""``.
     """
 

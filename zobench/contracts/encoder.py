@@ -19,15 +19,15 @@ class EncoderSpec:
 
     Attributes:
         name: As typed by the user.
-        image_shape: ``(C, H, W)`` that it takes; one-channel images are broadcast to C.
-        embedding_dim: D.
+        image_shape: The image shape ``(C, H, W)``; one-channel images are broadcast to C.
+        embedding_dim: D, the dimension of an embedding.
         differentiable: Whether gradients flow back through :meth:`Encoder.embed`.
         exact_floats: ``False`` where images travel as 8-bit pixels.
         digest: Identifies architecture and weights.
-        block: Images that one call of :meth:`Encoder.embed` should bring, at most.
-        settings: Device, precision, chunk and whatever else decides the last bit of an embedding.
+        block: The largest number of images for one call of :meth:`Encoder.embed`.
+        settings: Device, precision, chunk and other settings that can change an embedding.
         notes: Warnings to show beside every result.
-        price: The amount that a service bills for an image; 0 where nobody bills or it is not known.
+        price: The price that a service bills per image; 0 if there is no bill or it is not known.
     """
 
     name: str
@@ -53,13 +53,13 @@ class Encoder(Protocol):
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` float32 of ``(N, C, H, W)`` float32 images around [0, 1].
 
-        Splits into chunks that the device or the service can take. Where the encoder is
-        differentiable and ``images`` requires a gradient, so does the answer.
+        Splits the images into chunks that the device or the service can take. If the encoder is
+        differentiable and ``images`` requires a gradient, the embeddings require a gradient.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of devices and connections."""
+        """Releases devices and connections."""
         ...
 
 
@@ -72,9 +72,9 @@ class EncoderRequest:
         argument: The text after the colon, or ``""``.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
-        cache: Folder for anything that can be found again, such as chunk sizes.
-        settings: ``EncoderSpec.settings`` of the run that is resumed, whose measured values, such
-            as the chunk, are taken again so that the last bit stays the same. Empty for a new run.
+        cache: Folder for values that the encoder can measure again, such as chunk sizes.
+        settings: ``EncoderSpec.settings`` of a resumed run; empty for a new run. Measured values,
+            such as the chunk, are reused, so that embeddings stay equal to the last bit.
     """
 
     name: str
@@ -86,7 +86,7 @@ class EncoderRequest:
 
 
 def checked_embeddings(spec: EncoderSpec, images: int, embeddings: Tensor) -> Tensor:
-    """The embeddings, if their shape is the one that ``spec`` declares and all are finite.
+    """Returns the embeddings if they have the shape that ``spec`` declares and are finite.
 
     Raises:
         EncoderError: Wrong shape, or values that are not finite.

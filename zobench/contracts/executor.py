@@ -1,8 +1,8 @@
 """The contract of an executor: an engine that carries out the runs of a suite.
 
-An executor is given jobs while it has capacity and says how each job ended. It repeats nothing and
-knows no order; :mod:`zobench.suite.running` does. It is registered by ``zobench_register_executors``
-and made as ``target(request, parameters)``.
+An executor accepts jobs while it has capacity and returns the outcome of each job. Retries and
+job order are up to :mod:`zobench.suite.running`. ``zobench_register_executors`` registers it,
+and ``target(request, parameters)`` makes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Resources:
         """Checks every value.
 
         Raises:
-            ConfigError: Names the option, its value and the rule.
+            ConfigError: A value breaks its rule.
         """
         if self.cpus is not None and self.cpus < 1:
             raise ConfigError(f"--cpus-per-run is {self.cpus}, but must be at least 1")
@@ -55,10 +55,10 @@ class ExecutorRequest:
 
     Attributes:
         out: Folder of run folders.
-        shared: Whether workers write run folders there; otherwise they publish runs to a URL.
+        shared: Whether workers write to ``out``; otherwise workers publish runs to a URL.
         jobs: Runs at a time; ``None`` to leave the number to the executor.
         resources: The share of a machine for each run.
-        distributions: Versions of zobench and of all plugins here; workers need the same.
+        distributions: Local versions of zobench and all plugins; workers need the same versions.
         note: Shows the user a line that must not be missed.
     """
 
@@ -73,7 +73,7 @@ class ExecutorRequest:
         """Checks the number of jobs.
 
         Raises:
-            ConfigError: It is not positive.
+            ConfigError: The number of jobs is not positive.
         """
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"--jobs is {self.jobs}, but must be at least 1")
@@ -81,16 +81,16 @@ class ExecutorRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """The position of a run, as a worker tells it.
+    """The progress of a run, as reported by its worker.
 
     Attributes:
         phase: Name of the phase; empty before the first one.
-        done: Units of the phase that are over.
+        done: Finished units of the phase.
         total: Length of the phase in units; 0 where it is not known.
         figures: Latest figures, such as ``objective``.
-        since: When the phase began, in seconds of the clock.
-        at: When the worker told this, in seconds of the clock.
-        process: Number of the worker's process; 0 before the first phase.
+        since: Start of the phase, in seconds since the epoch.
+        at: Time of this report, in seconds since the epoch.
+        process: Process ID of the worker; 0 before the first phase.
     """
 
     phase: str = ""
@@ -102,12 +102,12 @@ class Progress:
     process: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """The progress as a JSON object."""
         return asdict(self)
 
 
 OutcomeState = Literal["done", "failed", "interrupted", "busy", "lost"]
-"""``failed``: the run's own fault; ``lost``: a fault of the machinery, so the run is submitted again;
+"""``failed``: a fault of the run; ``lost``: a fault of the executor, so the run is submitted again;
 ``busy``: another process writes to the run folder."""
 
 
@@ -116,9 +116,9 @@ class Outcome:
     """The end of a job.
 
     Attributes:
-        state: How it ended.
-        error: Why the run is not done; empty if it is.
-        notes: Lines for the user, of a run that ended.
+        state: The state in which the job ended.
+        error: The reason why the run is not done; empty if the run is done.
+        notes: Lines for the user from a run that ended.
     """
 
     state: OutcomeState
@@ -127,7 +127,7 @@ class Outcome:
 
 
 Job = TypeVar("Job")
-"""A run of a suite and where it lies: :class:`zobench.suite.planning.Job`."""
+"""A run of a suite and its folder: :class:`zobench.suite.planning.Job`."""
 
 
 class Executor(Protocol[Job]):
@@ -148,7 +148,7 @@ class Executor(Protocol[Job]):
         A job whose worker, node or queue was lost is ``lost``: the suite submits it again.
 
         Raises:
-            ExecutorError: The engine as a whole is gone.
+            ExecutorError: The whole executor is lost.
         """
         ...
 
@@ -157,9 +157,9 @@ class Executor(Protocol[Job]):
         ...
 
     def cancel(self) -> None:
-        """Asks all jobs to stop soon and save their state; they still come back."""
+        """Asks all jobs to save their state and stop; :meth:`as_completed` still yields them."""
         ...
 
     def close(self) -> None:
-        """Ends everything at once."""
+        """Ends all jobs and workers at once."""
         ...

@@ -6,7 +6,7 @@ from typing import Literal
 
 HeadProtocol = Literal["converged", "paper"]
 PROTOCOLS: tuple[HeadProtocol, ...] = ("converged", "paper")
-"""See :mod:`zobench.problem.heads`."""
+"""The training protocols; :mod:`zobench.problem.heads` describes them."""
 
 Role = Literal["sensitive", "disease"]
-"""What a head predicts."""
+"""The attribute that a head predicts."""

@@ -1,4 +1,4 @@
-"""The contract of a listener: the console, a file or a test, told of a run's progress."""
+"""The contract of a listener, such as the console or a file, that receives a run's progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 ReportProgress = Callable[[int, int], None]
-"""Called with (done, total) while something long goes on."""
+"""Called with (units done, units in total) during a long operation."""
 
 
 def silent(done: int, total: int) -> None:
@@ -14,18 +14,18 @@ def silent(done: int, total: int) -> None:
 
 
 class Listener(Protocol):
-    """Told of the phases of a run, of progress in them, and of notes for the user."""
+    """Receives the phases of a run, the progress of each phase, and notes for the user."""
 
     def phase(self, name: str, total: int) -> None:
-        """A phase begins that is ``total`` units long; 0 where the length is not known."""
+        """Called when a phase of ``total`` units begins; ``total`` is 0 if it is unknown."""
         ...
 
     def update(self, done: int, **figures: float) -> None:
-        """``done`` units of the phase are over; figures such as ``objective`` or ``recovery``."""
+        """Called when ``done`` units are finished; figures are e.g. ``objective``, ``recovery``."""
         ...
 
     def note(self, text: str) -> None:
-        """A line that the user must not miss; may come from another thread than the other calls."""
+        """Called with a line that the user must see; the call may come from any thread."""
         ...
 
 

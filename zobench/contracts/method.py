@@ -1,9 +1,9 @@
-"""The contract of a method: a way to a disease classifier over a frozen encoder, a row of a table.
+"""The contract of a method, which trains a disease classifier on a frozen encoder.
 
 A method sees the training images with their labels and the pixels of the test images, sends images to
-the encoder through its context, and answers with one score a test image. Every image that it sends is
-booked in a ledger of its own: ``setup`` for the training images once, ``optimize`` for all further
-ones, ``score`` for the test images.
+the encoder through its context, and returns one score per test image. Every image that it sends is
+booked in the method's ledger: ``setup`` for the training images once, ``optimize`` for all further
+images for training, ``score`` for the test images.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MethodResult:
     """The result of a method: one score per test image.
 
     Attributes:
-        scores: One a test image, positive where the disease is predicted.
+        scores: One score per test image; a positive score predicts the disease.
         ledger: Counts by purpose, as :meth:`zobench.oracle.ledger.Ledger.as_dict` gives them.
         notes: Further findings of the method, for JSON.
     """
@@ -43,7 +43,7 @@ class LabelledImages(Protocol):
 
     @property
     def pixels(self) -> Pixels:
-        """``(n, C, H, W)`` uint8."""
+        """The pixels ``(n, C, H, W)`` uint8."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class LabelledImages(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many images."""
+        """The number of images."""
         ...
 
     def batch(self, rows: Rows | slice) -> Tensor:
@@ -75,7 +75,7 @@ class LabelledImages(Protocol):
 
 
 class MethodContext(Protocol):
-    """A problem, as a method sees it."""
+    """The part of a problem that a method can use."""
 
     @property
     def train(self) -> LabelledImages:
@@ -99,16 +99,16 @@ class MethodContext(Protocol):
 
     @property
     def spec(self) -> EncoderSpec:
-        """The encoder's spec; ``differentiable`` tells a white box."""
+        """The encoder's spec; ``differentiable`` is true for a white-box encoder."""
         ...
 
     @property
     def progress(self) -> ReportProgress:
-        """To be told of images embedded."""
+        """The callback for the number of images embedded."""
         ...
 
     def rng(self) -> np.random.Generator:
-        """The stream from which heads draw; the same for all methods."""
+        """The random generator for heads; all methods get the same stream."""
         ...
 
     def embed(self, images: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class MethodContext(Protocol):
         ...
 
     def optimize(self, optimizer: str) -> MethodResult:
-        """Runs an optimizer on the problem; its result is that of the classifier on edited images.
+        """Runs an optimizer on the problem; returns the classifier's result on edited images.
 
         Only for methods that are registered with the argument ``optimizer``.
         """
@@ -140,7 +140,7 @@ class MethodContext(Protocol):
 
 
 class Method(Protocol):
-    """A row of the table; made as ``target(context, parameters)``."""
+    """A method, one row of a table; made as ``target(context, parameters)``."""
 
     def solve(self) -> MethodResult:
         """Trains on the training images and answers for the test images.

@@ -1,4 +1,4 @@
-"""The contract of a metric: one declaration, read by every table, list, page, gate and export."""
+"""The contract of a metric: one declaration for all tables, lists, pages, gates and exports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Predictions:
     """The answers of a disease classifier on test images, each array ``(n,)``.
 
     Attributes:
-        score: Logit of class 1 minus that of class 0; class 1 is predicted where it is positive.
+        score: Logit of class 1 minus logit of class 0; a positive score predicts class 1.
         label: Disease y, 0 or 1.
         sensitive: Sensitive attribute a, 0 or 1.
     """
@@ -40,7 +40,7 @@ class GroupCounts:
     Attributes:
         images: ``(R, 2, 2)``; ``images[r, y, a]`` is the weight of the images with disease y and
             sensitive attribute a.
-        called: ``(R, 2, 2)``; the weight of those for which the disease is predicted.
+        called: ``(R, 2, 2)``; the weight of these images with a predicted disease.
     """
 
     images: Floats
@@ -58,12 +58,12 @@ class GroupCounts:
 
 
 Unit = Literal["percent", "share"]
-"""``percent`` is shown with one digit, ``share`` (1 is all of it) with two or three."""
+"""``percent`` is shown with one decimal; ``share``, a fraction of 1, with two or three."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a run comes to, declared once.
+    """The declaration of a metric of a run.
 
     One of ``from_counts`` and ``from_scores`` computes the metric; fairness per query and recovery,
     which the core computes from all snapshots, have neither.
@@ -73,15 +73,15 @@ class Metric:
         heading: Heading of its column in tables.
         summary: One line for ``zobench list metrics``; a formula where there is one.
         latex: Heading in LaTeX; ``heading`` if empty.
-        unit: What the values are counted in.
-        signed: Whether tables show the absolute value of a number with a sign, a=1 minus a=0.
+        unit: The unit of the values.
+        signed: Whether values are signed (a=1 minus a=0); tables show the absolute value.
         low: Least possible value (of the absolute value, where signed).
         high: Largest possible value.
-        higher_is_better: Which way is better.
-        in_tables: Whether tables have a column of it; JSON, compare and exports always have it.
-        from_counts: From :class:`GroupCounts` to ``(R,)``, in units of ``unit``.
-        from_scores: From :class:`Predictions` and weights ``(R, n)`` to ``(R,)``, for what counts
-            cannot tell.
+        higher_is_better: Whether a higher value is better.
+        in_tables: Whether tables show the metric; JSON, compare and exports always show it.
+        from_counts: Computes values ``(R,)`` in ``unit`` from :class:`GroupCounts`.
+        from_scores: Computes values ``(R,)`` from :class:`Predictions` and weights ``(R, n)``, for
+            metrics that counts cannot give.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Metric:
 
     @property
     def bounded(self) -> bool:
-        """Whether the values end somewhere above."""
+        """Whether the values have an upper limit."""
         return self.high < inf
 
 

@@ -1,4 +1,4 @@
-"""The contract of an optimizer: it asks, the oracle answers, it is told."""
+"""The contract of an optimizer, which makes asks and is told the oracle's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Feedback = Literal["value", "embeddings", "gradient"]
 FEEDBACK: tuple[Feedback, ...] = ("value", "embeddings", "gradient")
-"""Levels of feedback, each telling more than the one before."""
+"""The levels of feedback; each level contains more information than the previous level."""
 
 State = Mapping[str, "Tensor | int | float | str"]
 
@@ -28,9 +28,9 @@ class Ask:
     """A batch of points to evaluate.
 
     Attributes:
-        points: ``(K, *space.shape)`` float32.
-        minibatch: ``(K,)`` non-negative integers. Equal numbers mean the same images, in this ask
-            and in any other: common random numbers. A number not used before is a fresh draw.
+        points: The points ``(K, *space.shape)`` float32.
+        minibatch: Numbers ``(K,)``, at least 0. Equal numbers mean the same images, in this ask
+            and in any other (common random numbers). A new number draws a new minibatch.
         want: The feedback asked for, at most the level that the optimizer declares.
     """
 
@@ -40,10 +40,10 @@ class Ask:
 
 
 def require_ask(found: object) -> Ask:
-    """The return value of an optimizer's ``ask``, if it is an :class:`Ask`.
+    """Checks that the return value of an optimizer's ``ask`` is an :class:`Ask`.
 
     Raises:
-        PluginError: It is something else.
+        PluginError: The return value is not an :class:`Ask`.
     """
     if not isinstance(found, Ask):
         raise PluginError(
@@ -70,13 +70,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class OptimizerContext:
-    """Everything that an optimizer is given; nothing of it leads to encoder, images or labels.
+    """The inputs of an optimizer; they give no access to encoder, images or labels.
 
     Attributes:
-        space: Where points live.
+        space: The search space of the points.
         rng: The optimizer's own stream of random numbers.
         budget: Queries that may be spent, in images.
-        batch_size: Images a minibatch, so ``batch_size`` queries an evaluation.
+        batch_size: Images per minibatch; one evaluation costs ``batch_size`` queries.
         argument: The text after the colon of the name as typed, or ``""``.
     """
 
@@ -97,7 +97,7 @@ class Optimizer(Protocol):
     feedback: ClassVar[Feedback]
 
     def ask(self) -> Ask:
-        """The next batch; the oracle may refuse it for lack of budget, and the run ends."""
+        """The next batch; if it would pass the budget, the oracle refuses it and the run ends."""
         ...
 
     def tell(self, ask: Ask, answer: Answer) -> None:
@@ -107,12 +107,12 @@ class Optimizer(Protocol):
     def recommend(self) -> Tensor:
         """The point ``space.shape`` to deploy if the run ended now.
 
-        Values are noisy, so the lowest one seen is a biased choice; each optimizer knows better.
+        Values are noisy, so the point with the best value seen so far is a biased choice.
         """
         ...
 
     def state_dict(self) -> State:
-        """Everything that decides the future, random state included."""
+        """The state that decides all later asks, including the state of random generators."""
         ...
 
     def load_state_dict(self, state: State) -> None:

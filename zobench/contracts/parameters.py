@@ -1,7 +1,7 @@
-"""Declared parameters of plugins: one frozen dataclass a plugin, with ranges and help.
+"""Declared parameters of plugins: one frozen dataclass per plugin, with ranges and help.
 
 A plugin annotates its argument ``parameters`` with the dataclass, and each field is declared with
-:func:`parameter`. Overrides such as ``optimizer.step=0.02`` are checked against it.
+:func:`parameter`. Overrides such as ``optimizer.step=0.02`` are checked against the dataclass.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Declaration:
     """One declared parameter, as ``zobench list`` shows it.
 
     Attributes:
-        name: Of the field.
+        name: The name of the field.
         type: int, float, bool or str.
         default: Value where the user says nothing; ``None`` for "not set".
         help: One line.
         low: Smallest value allowed, or ``None``.
         high: Largest value allowed, or ``None``.
         choices: The only texts allowed; empty for any.
-        incidental: Whether it cannot change a result.
-        optional: Whether it may be "not set".
+        incidental: Whether the parameter cannot change a result.
+        optional: Whether the parameter may be "not set".
     """
 
     name: str
@@ -83,7 +83,7 @@ def parameter(
     """Declares a field of a ``Parameters`` dataclass, of type int, float, bool or str.
 
     A field of type ``int | None`` or ``float | None`` with the default ``None`` may be left unset; its
-    help says what happens then.
+    help text says how an unset value is handled.
 
     Args:
         default: Value where the user says nothing.
@@ -91,8 +91,8 @@ def parameter(
         low: Smallest value allowed.
         high: Largest value allowed.
         choices: The only texts allowed.
-        incidental: Whether it cannot change a result, only how one gets there, such as a number of
-            connections; a run with another value is the same run.
+        incidental: Whether the parameter cannot change a result, such as a number of
+            connections; runs that differ only in this value have the same identity.
     """
     notes = {
         "help": help,
@@ -130,7 +130,7 @@ def _declarations(parameters: Hashable) -> Mapping[str, Declaration]:
 
 
 def _value_type(hint: Any) -> type:
-    """``int`` of ``int | None``, and any other type as it is."""
+    """``int`` for ``int | None``; a type without ``None`` is returned unchanged."""
     if isinstance(hint, types.UnionType):
         hint = next(each for each in typing.get_args(hint) if each is not type(None))
     assert isinstance(hint, type)
@@ -141,7 +141,7 @@ def resolve(parameters: type, overrides: Mapping[str, object], owner: str) -> An
     """An instance of ``parameters`` with ``overrides`` (typed values or texts) put in.
 
     Raises:
-        ConfigError: An unknown name (with the nearest known one), or a value outside its rule.
+        ConfigError: A name is unknown (the message names the nearest), or a value breaks its rule.
     """
     declared = declarations(parameters)
     values = {}
@@ -162,7 +162,7 @@ def essential(parameters: Any) -> dict[str, Any]:
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """A "did you mean" in brackets, to stand behind a name, or an empty text."""
+    """The text ``(did you mean …?)`` with the nearest known name, or an empty text."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

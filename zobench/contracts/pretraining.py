@@ -1,4 +1,4 @@
-"""The contract of a recipe that makes bundled weights again."""
+"""The contract of a pretraining recipe, which trains the bundled weights again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image is embedded for."""
+"""The purposes that embedded images are booked under."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class Purpose(StrEnum):
     """
 
     CHECK = "check"
-    """The encoder asks on its own: what the service is, and whether it is still the same."""
+    """The encoder checks the service: its description, and whether it has changed."""
     SETUP = "setup"
     """The clean training images are embedded, once in a run."""
     OPTIMIZE = "optimize"
-    """The optimizer asks; the budget limits these."""
+    """Images of the optimizer's asks; the budget limits their queries."""
     SCORE = "score"
     """The scorer embeds edited images; never charged to the optimizer."""
 

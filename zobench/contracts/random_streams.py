@@ -1,6 +1,6 @@
-"""Independent named streams of random numbers, all grown from the seed of one run.
+"""Independent named streams of random numbers, all derived from the seed of one run.
 
-Each part draws from a stream of its own, so a change in how one part draws never shifts another.
+Each part draws from a separate stream, so the draws of one part never change those of another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a run stands."""
+"""The status of a run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """How a run stands, as its manifest says and tables show."""
+    """The status of a run, as stored in its manifest and shown in tables."""
 
     RUNNING = "running"
-    """A process is at it, or was killed at it."""
+    """A process carries out the run, or was killed during the run."""
     INTERRUPTED = "interrupted"
     """Stopped on request; its state is saved."""
     FAILED = "failed"
     """Ended by an error; its state is saved."""
     DONE = "done"
-    """Everything is scored."""
+    """All edits of the run are scored."""

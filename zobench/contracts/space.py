@@ -1,4 +1,4 @@
-"""The contract of a search space: where an optimizer's points live."""
+"""The contract of a search space: the points of an optimizer and their map to edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Space(Protocol):
-    """A set of points and its map to edits."""
+    """A set of points and the map from points to edits."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""A base class that saves and restores named attributes, so that a plugin needs no code for it."""
+"""A base class for optimizers that saves and restores named attributes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Stateful:
     """Saves the attributes named in :attr:`remembered`.
 
-    They may be tensors, numbers, texts and NumPy generators; after a restore, each is again what
-    it was. Everything that decides what is asked next belongs among them.
+    The attributes may be tensors, numbers, texts and NumPy generators. A restore sets each to its
+    saved value. List every attribute that decides the next ask.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ()

@@ -1,4 +1,4 @@
-"""The contract of a tracker: sends what a run does to a program for experiments."""
+"""The contract of a tracker, which sends a run's trace and results to an experiment tracker."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .run_status import RunStatus
 
 @dataclass(frozen=True)
 class TrackerRequest:
-    """What a tracker is made with.
+    """The inputs of a tracker.
 
     Attributes:
         argument: The text after the colon of the tracker's name.
-        folder: The run folder; a tracker may keep files in a folder of its own name there.
+        folder: The run folder; a tracker may keep files in a subfolder with the tracker's name.
         quantities: The declared quantities of a score, fairness per query and recovery first.
     """
 
@@ -27,23 +27,23 @@ class TrackerRequest:
 
 
 class Tracker(Protocol):
-    """Told of a run; each row is told once, when it is safe on disk.
+    """Receives the events of a run; each trace row is sent once, after it is safe on disk.
 
-    Making a tracker opens nothing and raises :class:`~zobench.errors.ConfigError` for what is missing.
+    The constructor opens nothing; a missing package raises :class:`~zobench.errors.ConfigError`.
     """
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-        """A run begins, or goes on after ``rows`` of its trace; ``manifest`` is its JSON."""
+        """Called when a run starts, or resumes after ``rows``; ``manifest`` is a JSON object."""
         ...
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """More rows of the trace."""
+        """Called with more rows of the trace."""
         ...
 
     def snapshot(self, queries: int, path: Path) -> None:
-        """The edit recommended after ``queries`` lies in the safetensors file ``path``."""
+        """Called with ``path``, the safetensors file of the edit recommended after ``queries``."""
         ...
 
     def ended(self, status: RunStatus, result: Mapping[str, Any] | None) -> None:
-        """The run ended; ``result`` is what ``zobench show --json`` prints, if it is done."""
+        """Called at the end; ``result`` is the ``zobench show --json`` object of a done run."""
         ...

@@ -1,1 +1,1 @@
-"""The only way to learn anything from an encoder: ledger, metered encoder, objective, oracle."""
+"""The parts between an optimizer and an encoder: oracle, objective, metered encoder, ledger."""

@@ -13,9 +13,9 @@ class Counts:
     """Counts of one purpose.
 
     Attributes:
-        queries: The number that the budget limits: forward + backward_cost * backward.
+        queries: forward + backward_cost * backward; the budget limits this number.
         forward: Images embedded.
-        backward: Images that a gradient went back through.
+        backward: Images in backward passes.
         evaluations: Values of the objective.
         requests: Calls of the encoder.
     """
@@ -36,7 +36,7 @@ class Ledger:
 
     Attributes:
         backward_cost: Queries that one image's backward pass counts for. Twice a forward pass is
-            the usual ratio of floating-point operations; ``backward`` is kept apart, so that any
+            the usual ratio of floating-point operations; ``backward`` is counted separately, so any
             other weight can be applied afterwards.
     """
 
@@ -49,7 +49,7 @@ class Ledger:
         """The counts of one purpose.
 
         Raises:
-            ValueError: The purpose is ``check``, which is in the bill of a service only.
+            ValueError: The purpose is ``check``, which occurs only in the bill of a service.
         """
         if purpose is Purpose.CHECK:
             raise ValueError("the ledger of a run has no purpose 'check'")
@@ -57,7 +57,7 @@ class Ledger:
         return found
 
     def put(self, purpose: Purpose, counts: Counts | Mapping[str, int]) -> None:
-        """Replaces the counts of one purpose, such as by those of a checkpoint."""
+        """Replaces the counts of one purpose, such as with the counts of a checkpoint."""
         found = replace(counts) if isinstance(counts, Counts) else Counts(**counts)
         self.of(purpose)
         setattr(self, purpose.value, found)
@@ -69,7 +69,7 @@ class Ledger:
             setattr(mine, name, getattr(mine, name) + value)
 
     def price(self, images: int, *, gradient: bool) -> int:
-        """Queries that embedding ``images`` costs, with or without the way back."""
+        """Queries that embedding ``images`` costs, with or without the backward pass."""
         return images * (1 + self.backward_cost) if gradient else images
 
     def as_dict(self) -> dict[str, dict[str, int]]:

@@ -1,4 +1,4 @@
-"""The one place where images meet the encoder: every image is booked, every answer checked."""
+"""The metered encoder: it books every image in the ledger and checks every answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Meter(Protocol):
-    """The account of a rented encoder, as far as a run must know it."""
+    """The part of a rented encoder's account that a run uses."""
 
     purpose: Purpose
     """The purpose of the requests from here on."""
@@ -32,24 +32,24 @@ class Meter(Protocol):
 
     @property
     def reserve(self) -> int:
-        """Images that must stay affordable when an optimizer asks, for scoring."""
+        """Images that must stay affordable at each ask, so that the snapshots can be scored."""
         ...
 
     def affords(self, images: int, *, keeping_reserve: bool = False) -> bool:
-        """Whether so many images more stay within the limit, even if every doubtful one is billed."""
+        """Whether ``images`` more stay within the limit, even if all doubtful images are billed."""
         ...
 
     def settle(self) -> None:
-        """Forgets kept answers: the results made of them are safe on disk."""
+        """Deletes the stored answers; call it once the results made of them are safe on disk."""
         ...
 
 
 class MeteredEncoder:
-    """An encoder whose images and calls are booked in a ledger, and whose time is taken.
+    """An encoder that books its images and calls in a ledger and measures its time.
 
     Attributes:
-        ledger: Where images and calls are booked.
-        meter: The account of a rented encoder; ``None`` for an encoder that nobody bills.
+        ledger: The ledger that images and calls are booked in.
+        meter: The account of a rented encoder; ``None`` for an encoder without a bill.
         seconds: Wall time spent inside the encoder.
     """
 
@@ -64,12 +64,12 @@ class MeteredEncoder:
         return self._encoder.spec
 
     def settle(self) -> None:
-        """To be called when every result of the images embedded so far is safe on disk."""
+        """Deletes the service's stored answers; call it once all results are safe on disk."""
         if self.meter is not None:
             self.meter.settle()
 
     def apart(self) -> MeteredEncoder:
-        """The same encoder with a ledger of its own, for images that are charged to nobody."""
+        """The same encoder with a separate ledger, for images that the run does not charge."""
         return MeteredEncoder(self._encoder, Ledger(), self.meter)
 
     def embed(self, images: Tensor, purpose: Purpose) -> Tensor:
@@ -92,10 +92,10 @@ class MeteredEncoder:
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings ``(N, D)`` through which a gradient flows back to ``images``.
 
-        The way back is booked together with the way there.
+        The forward and the backward pass are booked together.
 
         Raises:
-            EncoderError: As :meth:`embed`.
+            EncoderError: The answer has the wrong shape or is not finite.
         """
         self._book(purpose, len(images), gradient=True)
         started = time.perf_counter()
@@ -135,9 +135,9 @@ def embed_images(
     Args:
         encoder: The encoder.
         data: The images; they are sent in blocks of the encoder's own size.
-        purpose: The purpose that they are booked under.
-        edit: Added to every image.
-        progress: Told of images done and images in all.
+        purpose: The purpose that the images are booked under.
+        edit: An edit that is added to every image.
+        progress: Called with the number of images done and the total.
     """
     parts = []
     for block in data.blocks(encoder.spec.block):

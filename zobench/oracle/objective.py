@@ -27,8 +27,8 @@ class Objective:
         images: The images that minibatches are drawn from.
         encoder: The metered encoder.
         head: The frozen SA classifier g, trained on clean embeddings.
-        penalty: lambda.
-        batch_size: B, images a minibatch.
+        penalty: The weight lambda of the norm.
+        batch_size: B, the number of images per minibatch.
         entropy: Seed of the minibatches.
     """
 
@@ -40,7 +40,7 @@ class Objective:
     entropy: np.random.SeedSequence
 
     def rows(self, minibatch: int) -> Rows:
-        """The images of one minibatch: a draw without replacement that depends on its number only."""
+        """Row numbers of one minibatch, drawn without replacement; only its number matters."""
         rng = np.random.default_rng(
             np.random.SeedSequence(
                 entropy=self.entropy.entropy, spawn_key=(*self.entropy.spawn_key, minibatch)
@@ -57,8 +57,8 @@ class Objective:
         their cross-entropies at once, so memory does not grow with the number of edits.
 
         Args:
-            edits: ``(K, 1, H, W)``.
-            minibatches: ``(K,)``.
+            edits: The edits ``(K, 1, H, W)``.
+            minibatches: The minibatch number of each edit, ``(K,)``.
             keep_embeddings: Whether to return the embeddings as well.
 
         Returns:
@@ -100,13 +100,13 @@ class Objective:
                         f"encoder {self.encoder.spec.name} has not enough memory for the gradient of "
                         "one image; choose another --device"
                     ) from error
-                self.encoder.ledger.put(Purpose.OPTIMIZE, booked)  # the attempt is made anew
+                self.encoder.ledger.put(Purpose.OPTIMIZE, booked)  # retry with a smaller block
                 size = max(1, min(size, len(rows)) // 2)
 
     def _value_and_gradient(
         self, edit: Tensor, rows: Rows, size: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As above, with the graph of at most ``size`` images in memory at a time."""
+        """Value and gradient, with the graph of at most ``size`` images in memory at a time."""
         import torch
 
         total = torch.zeros_like(edit)

@@ -1,4 +1,4 @@
-"""The only way for an optimizer to learn anything: an ask within the budget is evaluated."""
+"""The oracle: it evaluates an optimizer's asks within the budget."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Oracle:
     Attributes:
         objective: The function that is evaluated.
         space: The space of the optimizer's points.
-        budget: Limit on the queries booked as ``optimize``; never passed by a single image.
-        feedback: The level that the optimizer declared; more is refused.
+        budget: The largest number of queries that may be booked as ``optimize``.
+        feedback: The feedback level that the optimizer declared; higher levels are refused.
         recorder: Keeps answers; ``None`` to keep none.
     """
 
@@ -61,7 +61,7 @@ class Oracle:
         Raises:
             BudgetExhausted: The ask would pass the budget; nothing was evaluated or charged.
             PluginError: The ask breaks the contract.
-            EncoderError: The encoder failed, answered nonsense, or has no gradients.
+            EncoderError: The encoder failed, gave an invalid answer, or has no gradients.
         """
         self._check(ask)
         price, spent = self.price(ask), self.ledger.optimize.queries

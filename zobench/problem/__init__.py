@@ -1,1 +1,1 @@
-"""What every run is about: images, splits, linear heads, search spaces, 8-bit pixels."""
+"""The parts of a problem: images, splits, linear heads, search spaces, 8-bit pixels."""

@@ -1,9 +1,9 @@
 """Linear heads on embeddings, trained by one of two named protocols.
 
 ``converged``: features standardised, L2-regularised logistic regression solved to its optimum with
-L-BFGS. The problem is convex, so there is one answer and no training noise. The default. Its SA head
-weighs the four cells of (disease, SA) alike: on a biased training set the disease stands in for the
-attribute, and a head that learnt to read it there would have the optimizer hide the disease.
+L-BFGS. It is the default. The problem is convex, so the solution is unique. The SA head
+gives the four cells of (disease, SA) equal weight. On a biased training set, an unweighted SA head
+could predict SA from the disease, and the optimizer would then hide the disease.
 
 ``paper``: raw features, mini-batches, a fixed number of epochs: Adam with lr 1e-4 for the SA head
 g, AdamW with lr 1.25e-4 for the disease head f, 50 epochs each (Jin et al. 2024, section 3.2).
@@ -33,7 +33,7 @@ PAPER_RATES: dict[Role, float] = {"sensitive": 1e-4, "disease": 1.25e-4}
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Batches = Callable[[np.random.Generator], Iterator[Labels]]
-"""Makes the batches of one epoch, as rows of the training images."""
+"""Returns the batches of one epoch, each an array of row numbers of the training images."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Head:
     """Two logits ``embedding @ weight.T + bias``, in float64.
 
     Attributes:
-        weight: ``(2, D)``.
-        bias: ``(2,)``.
+        weight: The weights ``(2, D)``.
+        bias: The biases ``(2,)``.
     """
 
     weight: Floats
@@ -53,7 +53,7 @@ class Head:
         return np.asarray(embeddings, dtype=np.float64) @ self.weight.T + self.bias
 
     def score(self, embeddings: NDArray[np.floating]) -> Floats:
-        """Logit of class 1 minus that of class 0, ``(N,)``; class 1 is predicted where positive."""
+        """Logit of class 1 minus logit of class 0, ``(N,)``; a positive score predicts class 1."""
         logits = self.logits(embeddings)
         return np.asarray(logits[:, 1] - logits[:, 0])
 
@@ -74,11 +74,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and spread of features, so that heads are fitted on standardised ones.
+    """Mean and spread of features, to fit heads on standardised features.
 
     Attributes:
-        mean: ``(D,)``.
-        spread: ``(D,)``; 1 where a feature never changes.
+        mean: The mean of each feature, ``(D,)``.
+        spread: The standard deviation of each feature, ``(D,)``; 1 for a constant feature.
     """
 
     mean: Floats
@@ -118,9 +118,9 @@ def fit_head(
         labels: ``(N,)`` of 0 and 1.
         protocol: ``converged`` or ``paper``, see the module's docstring.
         role: The attribute that the head predicts; the paper trains the two roles differently.
-        rng: Initial weights and batches of the ``paper`` protocol; unused by ``converged``.
-        weights: ``(N,)`` of mean 1, how much each image counts in ``converged``; 1 if ``None``.
-        batches: The batches of one epoch of ``paper``, as rows; random ones if ``None``.
+        rng: Draws initial weights and batches for ``paper``; ``converged`` does not use it.
+        weights: Image weights ``(N,)`` of mean 1 for ``converged``; all 1 if ``None``.
+        batches: Returns the batches of one epoch of ``paper``; random batches if ``None``.
     """
     features = np.asarray(embeddings, dtype=np.float64)
     if protocol == "converged":
@@ -144,7 +144,7 @@ def fit_sensitive_head(
         embeddings: ``(N, D)``.
         sensitive: SA ``(N,)`` of 0 and 1.
         label: Disease ``(N,)`` of 0 and 1.
-        protocol: ``converged`` weighs the cells alike, ``paper`` takes the images as they are.
+        protocol: ``converged`` gives all cells equal weight; ``paper`` uses no weights.
         rng: See :func:`fit_head`.
     """
     weights = cell_weights(label, sensitive) if protocol == "converged" else None
@@ -154,7 +154,7 @@ def fit_sensitive_head(
 
 
 def cell_weights(label: Labels, sensitive: Labels) -> Floats:
-    """Weights ``(N,)`` of mean 1 under which every cell of (label, SA) that occurs counts alike."""
+    """Weights ``(N,)`` of mean 1 that give every non-empty cell of (label, SA) the same total."""
     cell = 2 * label + sensitive
     counts = np.bincount(cell, minlength=4)
     return np.asarray(len(cell) / (np.count_nonzero(counts) * counts[cell]))

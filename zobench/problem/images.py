@@ -1,4 +1,4 @@
-"""Images in memory: kept with 8 bits, handed out as float32 in [0, 1]."""
+"""Images in memory: stored with 8 bits, returned as float32 in [0, 1]."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Images:
         return len(self.pixels)
 
     def part(self, rows: slice) -> Images:
-        """A view on some of the images."""
+        """The images of a slice of rows, without a copy."""
         return Images(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
 
     def batch(self, rows: Rows | slice) -> Tensor:

@@ -36,8 +36,8 @@ class ArrivedEdit:
     """The part of an edit that is left after 8-bit transport.
 
     Attributes:
-        changed: Share of pixels, over all images, that differ from those without the edit.
-        distortion: Root mean square of (arrived edit - sent edit), divided by that of the sent edit.
+        changed: Share of the pixels of all images that the edit changes.
+        distortion: RMS of (arrived edit - sent edit), divided by the RMS of the sent edit.
     """
 
     changed: float
@@ -47,7 +47,7 @@ class ArrivedEdit:
 def arrived_edit(images: Images, edit: Tensor, block: int = 64) -> ArrivedEdit:
     """Compares an edit ``(1, H, W)`` with the difference that arrives after 8-bit transport.
 
-    An edit far below 0.5/255 vanishes, since images come with 8 bits; one that leads out of [0, 1] is
+    Images come with 8 bits, so an edit far below 0.5/255 vanishes. Pixels outside [0, 1] are
     clipped.
     """
     changed = error = size = 0.0
@@ -66,7 +66,7 @@ class RoundedEncoder:
     """An encoder behind 8-bit transport; a stand-in for a service that takes picture files."""
 
     def __init__(self, encoder: Encoder) -> None:
-        """Wraps an encoder; gradients do not pass rounding, so the wrapped encoder gives none."""
+        """Wraps an encoder; rounding has no gradient, so this encoder gives no gradients."""
         self._encoder = encoder
 
     @property

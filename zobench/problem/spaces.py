@@ -63,7 +63,7 @@ class SquareSpace:
         return (1, self.side, self.side)
 
     def decode(self, points: Tensor) -> Tensor:
-        """The map of the family."""
+        """The family's map from points to edits."""
         raise NotImplementedError
 
 
@@ -120,7 +120,7 @@ class PatchSpace(SquareSpace):
 
 @dataclass(frozen=True)
 class BoxedSpace:
-    """Another space whose edits are cut to ``-limit..limit``; where cut, gradients are zero."""
+    """A space whose edits are clipped to ``-limit..limit``; clipped pixels have gradient 0."""
 
     inner: Space
     limit: float
@@ -157,7 +157,7 @@ def make_space(name: str, image_shape: tuple[int, int, int], box: float = 0.0) -
 
     Args:
         name: ``pixel``, ``lowres:<k>``, ``dct:<k>`` or ``patch:<p>``.
-        image_shape: ``(C, H, W)``.
+        image_shape: The shape ``(C, H, W)`` of the images.
         box: Largest absolute value of an edit; 0 for none.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Train and test: patient-disjoint, test balanced over (y, a), train biased on purpose.
+"""The train/test split: patient-disjoint, test balanced over (y, a), train biased on purpose.
 
 Jin et al. 2024, section 3.1, after Deng et al. 2023: subsets of the training data are drawn so that
 one group has more positive images than the other; the test set has equally many in each cell.
@@ -49,7 +49,7 @@ FALLING_TRAIN_SIZES = [int(TRAIN * 0.95**step) for step in range(90)]
 """Sizes that are tried one after another where the user names none."""
 
 SHRUNK_TEST_SHARE = 0.45
-"""Share of the smallest cell that becomes test images where the default size cannot be had."""
+"""Share of the smallest cell used as test images if the cell is too small for the default."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
 
     Raises:
         DatasetError: A cell has too few patients; the message prints the table of cells.
-        ConfigError: The gap cannot be.
+        ConfigError: The gap is impossible with this positive rate.
     """
     records = dataset.records
     spec = dataset.spec
@@ -137,7 +137,7 @@ def _shuffled_by_patient(records: Records, rng: np.random.Generator) -> Rows:
 def _draw(
     records: Records, cells: Rows, order: Rows, test_size: int, train_sizes: list[int]
 ) -> Split | None:
-    """Fills the test cells first, patient by patient, then the train cells; ``None`` if short."""
+    """Fills the test cells, then the train cells; ``None`` if a cell has too few images."""
     ordered_cells = cells[order]
     test = [order[ordered_cells == number][:test_size] for number in range(4)]
     if any(len(rows) < test_size for rows in test):

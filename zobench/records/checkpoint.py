@@ -18,11 +18,11 @@ class Checkpoint:
     """The state of a run between two asks.
 
     Attributes:
-        asks: Rows of the trace that belong to it.
+        asks: The number of trace rows that the checkpoint covers.
         optimizer: The optimizer's state.
         counts: The ledger's counts of ``optimize``.
         encoder_seconds: Time spent in the encoder while optimizing.
-        wall_seconds: Time that the run has taken in all.
+        wall_seconds: Total wall time of the run so far.
     """
 
     asks: int
@@ -36,7 +36,7 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
     """Replaces the checkpoint in a file.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The checkpoint cannot be written.
     """
     from torch import Tensor
 

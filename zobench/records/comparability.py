@@ -1,4 +1,4 @@
-"""The conditions that two runs must have in common, or their difference is not the optimizer's."""
+"""The conditions that two runs must share before their optimizers can be compared."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .stored_run import StoredRun
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition.
+    """One condition that compared runs must share.
 
     Attributes:
-        key: Its name in baselines.
-        words: Its name in messages.
-        of: Its value for a run.
-        of_a_seed: Whether it belongs to a seed, and not to all runs of a problem.
+        key: The condition's name in baselines.
+        words: The condition's name in messages.
+        of: Returns the condition's value for a run.
+        of_a_seed: Whether only runs with the same problem and seed must share the condition.
     """
 
     key: str
@@ -63,7 +63,7 @@ def require_comparable(
     """Refuses two runs under different conditions.
 
     Raises:
-        ConfigError: They differ in a condition.
+        ConfigError: The two runs differ in a condition.
     """
     for condition in conditions:
         here, there = condition.of(one), condition.of(other)
@@ -78,7 +78,7 @@ def require_same_conditions(runs: Iterable[StoredRun]) -> None:
     """Refuses runs of one problem under different conditions.
 
     Raises:
-        ConfigError: Two of them differ in a condition.
+        ConfigError: Two of the runs differ in a condition.
     """
     problems: dict[str, StoredRun] = {}
     seeds: dict[tuple[str, int], StoredRun] = {}

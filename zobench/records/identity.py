@@ -1,4 +1,4 @@
-"""The identity of a run: equal for runs that must have equal results; and the names in tables."""
+"""The identity of a run, which is equal for runs with equal results, and its names in tables."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zobench.config import RunConfig
 from .manifest import Manifest
 
 LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
-"""Fields of the config that cannot change a result, or that the manifest holds elsewhere, resolved."""
+"""Config fields that cannot change a result, or whose resolved value is in the manifest."""
 
 
 def identity(manifest: Manifest) -> str:
     """Digest of a run: config, parameters, data, weights, arithmetic, versions and schema.
 
-    Where the data lie, which of several GPUs computes and how large its chunks are is left out; so
-    are the versions of foreign libraries, which may change the last bit (they are in the manifest).
+    The digest leaves out the data folder, the number of the GPU and the chunk size. It also leaves
+    out library versions, which may change the last bit; the manifest records those versions.
 
     Args:
-        manifest: As stored, or as :func:`zobench.runs.provenance.new_manifest` makes it.
+        manifest: A stored manifest, or one from :func:`zobench.runs.provenance.new_manifest`.
 
     Returns:
         32 hexadecimal digits.
@@ -40,7 +40,7 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
     """Digest of a run without its optimizer: equal for methods on the same problem.
 
     Args:
-        manifest: Of any run on the problem.
+        manifest: The manifest of any run on the problem.
         left_out: Fields of the config that only an optimizer looks at.
     """
     config = manifest.config.as_dict()
@@ -78,8 +78,8 @@ def label(config: RunConfig, parameters: Mapping[str, Any] | None = None) -> str
     """The optimizer's name in tables: its name, its settings, and its space unless that is pixel.
 
     Args:
-        config: The request.
-        parameters: As in the manifest, so that a value typed as 3e-4 is shown as 0.0003.
+        config: The config of the run.
+        parameters: The manifest's parameters; a value typed as 3e-4 is then shown as 0.0003.
     """
     name = config.optimizer + _settings(config, "optimizer", parameters)
     return name if config.space == "pixel" else f"{name} in {config.space}"

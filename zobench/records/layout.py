@@ -3,16 +3,16 @@
 ::
 
     runs/<run-id>/
-      manifest.json        what ran, on what, and how it ended; ``status: done`` is written last
-      trace.jsonl          a row a tell; the same bytes for the same run
-      timing.jsonl         a row a tell; how long it took
+      manifest.json        config, data, versions and run status; ``status: done`` is written last
+      trace.jsonl          one row per tell; equal runs have equal bytes
+      timing.jsonl         one row per tell with its duration
       setup.safetensors    embeddings of the clean training images
-      snapshots/           recommended edits, one file a query count
+      snapshots/           recommended edits, one file per query count
       scores.json          the result of scoring each edit
       bill.jsonl           requests to a rented encoder, if it is one
       answers/             answers of the oracle, if the run was recorded
       edit.npy, *.png      the last edit and its pictures
-      checkpoint/          where to go on; replaced atomically, removed when done
+      checkpoint/          state to resume from; replaced atomically, removed when done
 
 Rows are appended in batches and synced; a torn last line is cut when the folder is read.
 """
@@ -38,16 +38,16 @@ IMAGES_PICTURE = "before-after.png"
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 LOCK = ".lock"
 PROGRESS = "progress.json"
-"""The position of the run, written by the worker of a suite that is at it."""
+"""The progress of the run, written by the suite worker that carries it out."""
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:
-    """Whether a run lies in a folder, in whatever state."""
+    """Whether a folder is a run folder, whatever the status of the run."""
     return Path(folder, MANIFEST).is_file()
 
 
 def run_folders(folder: str | os.PathLike[str]) -> list[Path]:
-    """Run folders right below a folder, or the folder itself if it is one; in order of names."""
+    """The run folders directly below a folder, by name; or the folder itself if it is one."""
     path = Path(folder)
     if is_run(path):
         return [path]

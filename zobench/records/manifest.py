@@ -1,4 +1,4 @@
-"""The manifest of a run: what ran, on what, with which versions, and how it ended."""
+"""The manifest of a run: its config, data, software versions and run status."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .layout import MANIFEST, SCHEMA
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """The split of a run, as far as results show it.
+    """The split of a run, as results show it: sizes and digest.
 
     Attributes:
         digest: Identifies the rows.
-        train: Training images.
-        test: Test images.
-        test_patients: Patients of the test images.
+        train: The number of training images.
+        test: The number of test images.
+        test_patients: The number of patients in the test images.
         train_positive_rate: Share of positives among the training images of each group.
     """
 
@@ -41,31 +41,31 @@ class SplitRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that is recorded of a run beside its rows, edits and scores.
+    """The record of a run, without its trace, edits and scores.
 
     Attributes:
-        config: The request.
+        config: The config of the run.
         parameters: Parameters that can change the result by owner, defaults included.
-        feedback: The level that the optimizer declares.
-        encoder: The encoder's description of itself.
-        dataset: The dataset's description of itself.
-        split: The split.
+        feedback: The feedback level that the optimizer declares.
+        encoder: The spec of the encoder.
+        dataset: The spec of the dataset.
+        split: The digest and sizes of the split.
         plugins: Distribution of each plugin, by owner.
         versions: Versions of Python, zobench, plugins and libraries.
         machine: Platform, cores and processor.
         git_revision: Revision of the source tree; empty where zobench is installed.
         created: When the run began, in UTC.
         run_id: Name of the run folder.
-        status: How the run stands.
-        resumed: How often it was resumed.
+        status: The run status.
+        resumed: The number of times the run was resumed.
         recorded: Whether all answers are kept.
-        wall_seconds: Time spent in all.
+        wall_seconds: Total wall time of the run.
         encoder_seconds: Time spent inside the encoder.
         ledger: Counts by purpose when the run ended.
         reused: Results that were taken over from other runs.
         ended_by: The limit that ended the optimizer: ``budget`` or ``max_cost``.
         error: The error that ended the run; ``None`` if none did.
-        summary: Fairness per query, and recovery and metrics of the last snapshot, of a finished run.
+        summary: Fairness per query, recovery and metrics of a finished run, for the last snapshot.
         schema: Version of the layout.
     """
 
@@ -127,8 +127,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """The manifest of a run folder.
 
     Raises:
-        NotARunError: It is no run folder.
-        StoreError: It was written by a newer zobench, or is damaged.
+        NotARunError: The folder is not a run folder.
+        StoreError: The manifest is damaged, or was written by a newer zobench.
     """
     place = Location.of(folder) / MANIFEST
     if not place.path.is_file():
@@ -152,7 +152,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
 
 
 def _record(kind: Any, values: Mapping[str, Any]) -> Any:
-    """A frozen record from JSON, which knows lists and no tuples; unknown fields are left out."""
+    """A frozen record from JSON: lists become tuples, and unknown fields are left out."""
     known = {each.name for each in dataclasses.fields(kind)} & values.keys()
     plain = {name: values[name] for name in known}
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})

@@ -1,4 +1,4 @@
-"""The writer of a run folder: one a folder, nothing lost at a crash."""
+"""The writer of a run folder: one writer per folder; written data survive a crash."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOCK_SECONDS = 0.3
-"""Longer than it takes to ask whether a folder is busy."""
+"""Seconds to wait for the lock; longer than :func:`is_busy` holds it."""
 
 Committed = Callable[[list[Json], list[tuple[int, Path]]], None]
-"""Told of rows of the trace, and of snapshots with their queries, once they survive a crash."""
+"""Called with trace rows and with (queries, path) of snapshots once both are safe on disk."""
 
 
 @dataclass(frozen=True)
 class StoredSetup:
-    """The embeddings of the clean training images, embedded once in a run's life.
+    """The embeddings of the clean training images, computed once per run.
 
     Attributes:
-        clean: ``(N, D)`` float32.
+        clean: The embeddings, ``(N, D)`` float32.
         counts: The ledger's counts of ``setup``.
         encoder_seconds: Time spent in the encoder.
     """
@@ -55,7 +55,7 @@ class StoredScores:
     """The scores of the edits so far.
 
     Attributes:
-        edits: ERM, then the snapshots by increasing queries.
+        edits: The scores of ERM, then of the snapshots by increasing queries.
         test: Labels of the test images.
         counts: The ledger's counts of ``score``.
         encoder_seconds: Time spent in the encoder.
@@ -72,20 +72,20 @@ class RunFolder:
 
     Attributes:
         location: The folder.
-        committed: Told of rows and snapshots that survive a crash from now on.
+        committed: Called with trace rows and snapshots once they are safe on disk.
     """
 
     def __init__(self, place: str | os.PathLike[str], alone: bool = False) -> None:
         """Locks the folder.
 
         Args:
-            place: The folder; made if it is not there.
-            alone: No other process can know of the folder, so it is not locked; some filesystems
-                have no locks.
+            place: The run folder; created if it does not exist.
+            alone: Whether no other process knows the folder. The folder is then not locked; some
+                filesystems have no locks.
 
         Raises:
-            BusyError: Another process writes to it.
-            StoreError: It cannot be written.
+            BusyError: Another process writes to the folder.
+            StoreError: The folder cannot be written.
         """
         from filelock import FileLock, Timeout
 
@@ -109,7 +109,7 @@ class RunFolder:
         return self.location.path
 
     def close(self) -> None:
-        """Lets another process write."""
+        """Releases the lock, so that another process can write."""
         if self._lock is not None:
             self._lock.release()
 
@@ -125,7 +125,7 @@ class RunFolder:
         """The manifest as it is on disk.
 
         Raises:
-            StoreError: It is missing or damaged.
+            StoreError: The manifest is missing or damaged.
         """
         return read_manifest(self.location)
 
@@ -142,13 +142,13 @@ class RunFolder:
         return read_rows(self.location / layout.TRACE)
 
     def append(self, row: Json, timing: Json) -> None:
-        """Adds a row to trace and timing; on disk after the next :meth:`checkpoint`."""
+        """Adds a row to trace and timing; the next :meth:`checkpoint` writes both to disk."""
         self._rows.append(row)
         for name, value in ((layout.TRACE, row), (layout.TIMING, timing)):
             self._waiting[name].append(json.dumps(value, allow_nan=False).encode() + b"\n")
 
     def checkpoint(self, state: Checkpoint) -> None:
-        """Appends the waiting rows, waits for the disk, then replaces the checkpoint."""
+        """Appends the waiting rows, syncs them to disk, then replaces the checkpoint."""
         for name, lines in self._waiting.items():
             if lines:
                 append_lines(self.location / name, b"".join(lines))
@@ -160,7 +160,7 @@ class RunFolder:
             self.committed(rows, snapshots)
 
     def restore(self) -> Checkpoint | None:
-        """The last checkpoint, with trace and snapshots cut back to it; ``None`` if there is none."""
+        """Reads the checkpoint and removes later rows and snapshots; ``None`` if there is none."""
         place = self.location / layout.CHECKPOINT
         state = read_checkpoint(place) if place.path.exists() else None
         for name in (layout.TRACE, layout.TIMING):

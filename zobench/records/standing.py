@@ -1,4 +1,4 @@
-"""How far the run in a folder is, and whether a process is at it; little is read."""
+"""The rank of the run in a folder, and whether a process writes to that folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .layout import CHECKPOINT, LOCK, SCORES, is_run
 from .manifest import read_manifest
 
 Rank = tuple[bool, int, int]
-"""How far a run is: whether it is done, edits that are scored, queries at its checkpoint."""
+"""The rank of a run: (whether it is done, number of scored edits, queries at its checkpoint)."""
 
 NOWHERE: Rank = (False, -1, -1)
 
 
 def is_done(folder: str | os.PathLike[str]) -> bool:
-    """Whether a finished run lies in a folder.
+    """Whether a folder holds a run with status ``done``.
 
     Raises:
         StoreError: The manifest is damaged.
@@ -29,9 +29,9 @@ def is_done(folder: str | os.PathLike[str]) -> bool:
 
 
 def is_busy(folder: str | os.PathLike[str]) -> bool:
-    """Whether a process is writing to a run folder, or its lock is another user's.
+    """Whether a process is writing to a run folder, or another user owns the folder's lock.
 
-    ``False`` for a folder that is not there, or was never locked.
+    ``False`` for a folder that does not exist or was never locked.
     """
     from filelock import FileLock, Timeout
 
@@ -46,7 +46,7 @@ def is_busy(folder: str | os.PathLike[str]) -> bool:
 
 
 def rank(folder: str | os.PathLike[str]) -> Rank:
-    """How far the run in a folder is; :data:`NOWHERE` if nothing useful lies there."""
+    """The rank of the run in a folder; :data:`NOWHERE` if there is no readable run."""
     path = Path(folder)
     try:
         if not is_run(path):

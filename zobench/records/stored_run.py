@@ -1,4 +1,4 @@
-"""A run as everybody but its writer sees it: read from its folder, each part when it is asked for."""
+"""A stored run, for all readers of a run folder; each part is read on first access."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ class Score:
 class StoredRun:
     """A run folder, finished or not.
 
-    Nothing is read before it is asked for, and nothing is read twice; a run that goes on meanwhile is
-    seen anew by another object.
+    Each part of the folder is read on first access and only once. To see the progress of a run
+    that goes on, make a new object.
 
     Attributes:
         location: The folder.
     """
 
     def __init__(self, place: str | os.PathLike[str], registry: Registry | None = None) -> None:
-        """Reads nothing yet.
+        """Remembers the folder; reads no file.
 
         Args:
             place: The run folder.
@@ -110,27 +110,27 @@ class StoredRun:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """Everything that is recorded beside rows, edits and scores.
+        """The manifest of the run.
 
         Raises:
-            NotARunError: It is no run folder.
-            StoreError: It is damaged, or was written by a newer zobench.
+            NotARunError: The folder is not a run folder.
+            StoreError: The manifest is damaged, or was written by a newer zobench.
         """
         return read_manifest(self.location)
 
     @property
     def config(self) -> RunConfig:
-        """The request."""
+        """The config of the run."""
         return self.manifest.config
 
     @property
     def status(self) -> RunStatus:
-        """How the run stands."""
+        """The run status."""
         return self.manifest.status
 
     @property
     def done(self) -> bool:
-        """Whether everything is scored."""
+        """Whether the run is done: all its edits are scored."""
         return self.status is RunStatus.DONE
 
     @property
@@ -145,7 +145,7 @@ class StoredRun:
 
     @property
     def wall_seconds(self) -> float:
-        """Time spent in all."""
+        """Total wall time of the run."""
         return self.manifest.wall_seconds
 
     @property
@@ -155,12 +155,12 @@ class StoredRun:
 
     @cached_property
     def trace(self) -> list[Json]:
-        """A row a tell: queries, evaluations, values."""
+        """The trace, one row per tell: queries, evaluations, values."""
         return read_rows(self.location / layout.TRACE)
 
     @cached_property
     def ledger(self) -> Mapping[str, Mapping[str, int]]:
-        """Counts by purpose; of a run that has not ended, from the files in its folder."""
+        """Counts by purpose; for a run that is not done, computed from the files in its folder."""
         if self.done:
             return self.manifest.ledger
         ledger = Ledger(self.config.backward_cost)
@@ -292,21 +292,21 @@ class StoredRun:
         return self.scores[-1].recovery.value if len(self.scores) > 1 else None
 
     def values(self, quantity: Metric, *, row: int = -1) -> Floats:
-        """One quantity ``(R + 1,)``, the data first, with its sign.
+        """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples.
 
         Args:
             quantity: Fairness per query, recovery or a metric.
             row: Row of the table: 0 is ERM, -1 the last scored snapshot.
 
         Raises:
-            ValueError: Nothing is scored.
+            ValueError: The run has no scores.
         """
         if self.resamples is None:
             raise ValueError(f"{self.location} has no scores")
         return self.resamples.quantity(quantity, row)
 
     def point_values(self) -> dict[str, float | None]:
-        """Each quantity that tables show, of the last snapshot; ``None`` for an infinite one."""
+        """The last snapshot's value of each quantity in tables; ``None`` for an infinite value."""
         found = self.on_the_data
         if found is None:
             return {}
@@ -321,19 +321,19 @@ class StoredRun:
 
     @property
     def known(self) -> int:
-        """Queries up to which recovery is known: all that were spent, or the last scored snapshot."""
+        """Queries up to which recovery is known: all of a done run, else up to the last score."""
         if self.done:
             return self.spent
         return self.stored_scores.edits[-1].queries if self.stored_scores is not None else 0
 
     @property
     def counts(self) -> bool:
-        """Whether it tells anything of runtimes: it has ended, or a snapshot of it is scored."""
+        """Whether the run counts in runtimes: it is done or failed, or a snapshot is scored."""
         return self.status in (RunStatus.DONE, RunStatus.FAILED) or self.known > 0
 
     @property
     def charged(self) -> int:
-        """Queries that it costs where it does not reach a target: a failure counts in full."""
+        """Queries charged if the run misses a target: all spent queries if the run failed."""
         return self.spent if self.status is RunStatus.FAILED else self.known
 
     def reached(self, target: float) -> int | None:
@@ -362,7 +362,7 @@ class StoredRun:
 
 
 def find_runs(places: Iterable[Location]) -> list[Location]:
-    """Run folders among places, or right below them; each once, in order.
+    """The run folders at or directly below the places, in order and without duplicates.
 
     Raises:
         NotARunError: A place is neither a run folder nor holds one.
@@ -390,7 +390,7 @@ def read_runs(
 
     Raises:
         StoreError: A place holds no run, or a run is damaged.
-        ConfigError: There is no run of that optimizer.
+        ConfigError: No run has this optimizer label.
     """
     found, labels = [], set()
     for place in find_runs(places):

@@ -1,6 +1,6 @@
 """The summary line of a run, for lists of many runs.
 
-A finished run keeps the numbers of its line in the manifest, so that thousands are read in a moment.
+The manifest of a finished run holds these numbers, so thousands of runs are read quickly.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class SummaryLine:
 
     Attributes:
         folder: The run folder.
-        status: How the run stands.
-        problem: See :func:`zobench.records.identity.problem`.
-        optimizer: See :func:`zobench.records.identity.label`.
+        status: The run status.
+        problem: The problem's name in tables; see :func:`zobench.records.identity.problem`.
+        optimizer: The optimizer's name in tables; see :func:`zobench.records.identity.label`.
         seed: The run's seed.
         budget: Queries that the optimizer was given.
         spent: Queries that the optimizer has spent.
-        values: Fairness per query, recovery and metrics of the last snapshot; empty unless it is done.
+        values: Fairness per query, and the last snapshot's recovery and metrics; empty unless done.
     """
 
     folder: Location
@@ -52,7 +52,7 @@ def summary_line(run: StoredRun) -> SummaryLine:
     """The summary line of a run, finished or not.
 
     Raises:
-        StoreError: It is no run folder, is damaged, or was written by a newer zobench.
+        StoreError: The folder is no run folder, is damaged, or was written by a newer zobench.
     """
     return SummaryLine(
         folder=run.location,
@@ -72,7 +72,7 @@ def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:
     A run that vanishes meanwhile is left out.
 
     Raises:
-        NotARunError: There are none.
+        NotARunError: The folder holds no runs.
         StoreError: A run is damaged.
     """
     for folder in find_runs([place]):

@@ -1,3 +1,3 @@
-"""Many runs declared in one file: what is missing is run, what is there is read."""
+"""Suites: many runs declared in one file; only runs that are not done yet are carried out."""
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Attempts at runs without locks, for engines whose lost workers may live on.
+"""Attempts at runs without locks, for executors whose lost workers may still be alive.
 
-Each attempt goes on from the furthest state that it finds, its own or another's, works in its own
-folder under ``.attempts``, and puts it in the run's place by one rename once it ended. An earlier
-attempt that was thought dead can then spoil nothing: it writes elsewhere, and if it ends second, it
-yields. Where there is no common filesystem, the run is published to a URL besides.
+Each attempt resumes from the state with the highest rank, works in a separate folder under
+``.attempts``, and renames that folder to the run folder when the attempt ends. A lost worker
+that is still alive cannot damage the run: it writes to a different folder, and if its attempt
+ends later, the earlier run stays. Without a shared filesystem, the run is published to a URL.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from .work import ProgressFile, Progressing, work
 
 ATTEMPTS = ".attempts"
 FORMER = "former-"
-"""Begins the names of folders for what was moved out of a run's place."""
+"""Folder name prefix of attempts that were moved out of the run folder's path."""
 
 TRIES = 5
 
 
 def progress_folder(job: Job) -> Path:
-    """Where an attempt at a job writes down how far it is."""
+    """The folder where an attempt at a job writes its progress."""
     return job.folder.parent / ATTEMPTS / job.folder.name
 
 
 def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = None) -> Outcome:
-    """Carries a run to its end, whoever else may be at it; never raises for a fault of the run.
+    """Completes a run, also if another attempt runs; a fault of the run raises no error.
 
     Args:
-        job: What to run, and where it belongs.
-        listener: Told of progress; it is written to :func:`progress_folder` if ``None``.
-        stop: Asks to save and stop.
+        job: The run and its folder.
+        listener: Told of progress; if ``None``, :func:`progress_folder` gets a progress file.
+        stop: Tells the run to save its state and stop.
     """
-    if job.url:  # each machine has a disk of its own
+    if job.url:  # machines do not share a disk
         job = replace(job, folder=copies.local_copy(job.url).path / job.folder.name)
     try:
         if job.url:
@@ -66,7 +66,7 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
 
 
 def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> Outcome:
-    """One attempt, in a folder of its own; a killed one leaves it for the next."""
+    """One attempt in a separate folder; if the attempt is killed, the next one reads the folder."""
     own = _begin(job)
     told = listener or ProgressFile(progress_folder(job))
     outcome = work(job, told, stop, Location(own, str(job.location)))
@@ -79,19 +79,19 @@ def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> O
 
 
 def _clear(job: Job) -> None:
-    """Removes what is left of attempts at a run that is done; finished ones are their owners'."""
+    """Removes folders of unfinished attempts at a run that is done; finished attempts stay."""
     base = progress_folder(job)
     for other in base.glob("*/"):
         waits = other.name.startswith(FORMER) and not (other / job.folder.name).exists()
         if not waits and not rank(other / job.folder.name)[0]:
             shutil.rmtree(other, ignore_errors=True)
     for folder in (base, base.parent):
-        with suppress(OSError):  # somebody is still at it, or was quicker
+        with suppress(OSError):  # another attempt uses or has removed the folder
             folder.rmdir()
 
 
 def _begin(job: Job) -> Path:
-    """A folder of one's own, with the furthest state that can be found."""
+    """A new attempt folder with a copy of the state with the highest rank."""
     base = progress_folder(job)
     own = base / f"{os.getpid()}-{secrets.token_hex(4)}" / job.folder.name
     others = [job.folder, *base.glob(f"*/{job.folder.name}")]
@@ -103,13 +103,13 @@ def _begin(job: Job) -> Path:
             try:
                 _copy(other, own)
                 break
-            except (OSError, shutil.Error):  # it went away meanwhile
+            except (OSError, shutil.Error):  # the other folder was removed during the copy
                 shutil.rmtree(own, ignore_errors=True)
     return own
 
 
 def _make(folder: Path) -> None:
-    """Makes a folder whose parents others may be removing for being empty."""
+    """Makes a folder, also while other attempts remove its empty parents."""
     for left in reversed(range(TRIES)):
         try:
             folder.mkdir(parents=True)
@@ -122,8 +122,8 @@ def _make(folder: Path) -> None:
 def _copy(other: Path, own: Path) -> None:
     """Copies a run folder whose writer may be alive.
 
-    The checkpoint goes first, for rows must follow the checkpoint that counts them; then the manifest,
-    for once it says that the run is done all else is complete.
+    The checkpoint is copied first, so that all rows it counts are copied after it. The manifest is
+    next: once its status is ``done``, all other files are complete.
     """
     checkpoint = other / layout.CHECKPOINT
     if checkpoint.exists():
@@ -145,12 +145,12 @@ def _copy(other: Path, own: Path) -> None:
 
 
 def _put_in_place(own: Path, place: Path) -> None:
-    """Makes an attempt the run, unless one that is as far has come first.
+    """Renames an attempt to the run folder, unless the run there has at least the same rank.
 
-    If the place holds a run that is less far, that run is moved aside, its rank is read again, and the
-    further of the two goes on until one of them, or another attempt's run, is in the place. A run that
-    is moved aside lies among the attempts: the next attempt finds it there if this one is killed, and
-    a finished one is never removed.
+    If ``place`` holds a run of lower rank, that run is moved aside and its rank is read again. The
+    run with the higher rank is renamed to ``place``, again if another attempt is quicker. A run
+    moved aside stays under ``.attempts``: the next attempt finds it if this one is killed, and
+    a finished run is never removed.
     """
     best, moved = own, []
     while rank(best) > rank(place):
@@ -160,7 +160,7 @@ def _put_in_place(own: Path, place: Path) -> None:
             moved.append(aside.parent)
             with suppress(FileNotFoundError):
                 place.rename(aside)
-                if rank(aside) > rank(best):  # it ended between the look and the rename
+                if rank(aside) > rank(best):  # its rank rose between the check and the rename
                     best = aside
             with suppress(FileExistsError, NotADirectoryError):
                 _rename(best, place)
@@ -171,7 +171,7 @@ def _put_in_place(own: Path, place: Path) -> None:
 
 
 def _rename(folder: Path, place: Path) -> None:
-    """Renames a folder; a place that is taken is a :class:`FileExistsError` on any system."""
+    """Renames a folder; raises :class:`FileExistsError` on any system if ``place`` is taken."""
     try:
         folder.rename(place)
     except OSError as error:

@@ -22,7 +22,7 @@ class Engine:
     """The executor that the user wants, as typed.
 
     Attributes:
-        name: As registered.
+        name: The registered name of the executor.
         jobs: Runs at a time; ``None`` to leave the number to the executor.
         resources: The share of a machine for each run.
         settings: Parameters of the executor.
@@ -35,7 +35,7 @@ class Engine:
 
 
 class ShownBoard(Board, Listener, Protocol):
-    """A board that is a listener, too, so that signals can be told to it."""
+    """A board that is also a listener, so that it can show notes about signals."""
 
 
 BoardMaker = Callable[[Executor[Job]], AbstractContextManager[ShownBoard]]
@@ -63,7 +63,7 @@ def run_planned(
     board_for: BoardMaker = silent_board,
     note: Callable[[str], None] = lambda text: None,
 ) -> Running:
-    """Runs the jobs that are not done; no executor is made if all are.
+    """Runs the jobs that are not done; no executor is made if all jobs are done.
 
     Args:
         planned: The jobs, in order.
@@ -74,8 +74,8 @@ def run_planned(
         note: Shows the user a line of the executor.
 
     Raises:
-        ConfigError: The executor or a setting of it is unknown, or a package is missing.
-        ExecutorError: The engine is not as it must be, or is gone.
+        ConfigError: The executor or one of its settings is unknown, or a package is missing.
+        ExecutorError: The executor is not set up correctly, or is lost.
     """
     if all(job.done for job in planned):
         return Running(planned)

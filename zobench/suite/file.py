@@ -15,7 +15,7 @@ from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
 TARGETS = (0.1, 0.25, 0.5, 0.75)
-"""Recoveries that runtimes are measured to, unless the file names others."""
+"""Default recovery targets of runtimes, if the suite file sets no targets."""
 
 GRID = ("optimizers", "encoders", "datasets", "diseases", "spaces", "seeds")
 TOP = ("name", "targets", *GRID, "run", "split")
@@ -33,10 +33,10 @@ class Suite:
     """A suite as declared.
 
     Attributes:
-        name: For titles.
-        configs: Its runs, all different; another seed first, so that neighbours share little.
-        targets: Recoveries that runtimes are measured to.
-        entries: The optimizers, encoders and datasets of the grid, be there a run of them or not.
+        name: The name of the suite, shown in titles.
+        configs: The configs of the suite's runs, without duplicates; the seed varies fastest.
+        targets: The recovery targets of runtimes.
+        entries: The optimizers, encoders and datasets of the grid, also those without a run.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Entry:
 
 
 class Problems(list[str]):
-    """What is wrong with a file, collected, so that all of it is told at once."""
+    """The problems of a suite file, collected to report all of them in one error."""
 
     def raise_if_any(self, path: Path) -> None:
         """Raises a :class:`ConfigError` that lists every problem once."""
@@ -74,11 +74,11 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
 
     Args:
         path: The file.
-        problems: Where to put what is wrong, so that it is told together with what is found out
-            later; the suite then has the runs that could be made out.
+        problems: The list that problems are added to, to report them together with those of
+            planning; the suite then has only the valid runs. If ``None``, problems are raised.
 
     Raises:
-        ConfigError: It cannot be read, or anything in it is wrong; all problems are listed.
+        ConfigError: The file cannot be read, or has problems; all problems are listed.
     """
     found = Problems() if problems is None else problems
     try:
@@ -108,7 +108,7 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out:
 def _grid(
     content: Mapping[str, Any], folder: Path, out: Problems
 ) -> tuple[tuple[Entry, ...], tuple[RunConfig, ...]]:
-    """What the grid is made of, and its product."""
+    """The entries of the grid, and the configs of their product."""
     optimizers = _entries(content, "optimizers", (), out)
     encoders = _entries(content, "encoders", (RunConfig.encoder,), out)
     datasets = _entries(content, "datasets", (RunConfig.dataset,), out)

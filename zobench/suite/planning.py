@@ -1,4 +1,4 @@
-"""From a suite to jobs: every run is checked, and found on disk if it was begun before."""
+"""Plans the jobs of a suite: checks every run and finds its folder if the run exists."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Job:
     """One run of a suite and its folder.
 
     Attributes:
-        config: The request.
-        folder: The run folder on this machine, there or not.
-        identity: See :func:`zobench.records.identity.identity`.
+        config: The config of the run.
+        folder: The run folder on this machine; it may not exist yet.
+        identity: The identity of the run; see :func:`zobench.records.identity.identity`.
         trackers: Names of trackers to be told of the run.
-        url: URL that the run is published to; empty if it stays where it is.
+        url: URL that the run is published to; empty if the run is not published.
     """
 
     config: RunConfig = field(compare=False)
@@ -45,12 +45,12 @@ class Job:
 
     @property
     def location(self) -> Location:
-        """The run folder, under the name that messages show."""
+        """The run folder, with the name that messages show."""
         return Location(self.folder, f"{self.url}/{self.folder.name}" if self.url else "")
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do: the run is finished, and published if it has a URL."""
+        """Whether the run is done, and is published if the job has a URL."""
         return is_done(self.folder) and (not self.url or is_published(self.folder))
 
 
@@ -65,18 +65,18 @@ def plan(
     """Checks every run of a suite and finds its folder, or names a new one.
 
     Args:
-        suite: The runs.
+        suite: The suite.
         path: The suite's file, for messages.
         out: Folder of run folders.
         registry: Installed plugins.
-        listener: Told of parts that take long.
-        problems: Problems of the file that were found before.
+        listener: Told of the progress of slow parts.
+        problems: Problems that :func:`read_suite` found in the file.
 
     Raises:
         ConfigError: Some run cannot be carried out; all problems are listed.
     """
     problems = Problems() if problems is None else problems
-    for entry in suite.entries:  # so that all are told, whatever else keeps runs from being made
+    for entry in suite.entries:  # reports all unknown plugins, also of entries without runs
         try:
             resolve_plugin(entry.owner, entry.name, entry.set, registry)
         except ZobenchError as error:
@@ -106,7 +106,7 @@ def plan(
 
 
 def place(config: RunConfig, name: str, out: Path) -> Path:
-    """The folder of the run with an identity, there or not."""
+    """The folder of the run with identity ``name``; a new path if no such run exists."""
     return runs_by_identity(run_folders(out)).get(name, _fresh(config, name, out))
 
 
@@ -115,10 +115,10 @@ def _fresh(config: RunConfig, name: str, out: Path) -> Path:
 
 
 def runs_by_identity(paths: Iterable[Path]) -> dict[str, Path]:
-    """Folders by identity; of two equal runs the one that got further."""
+    """Run folders by identity; of two runs with one identity, a run that is done comes first."""
     found: dict[str, tuple[bool, Path]] = {}
     for path in paths:
-        with suppress(ZobenchError, KeyError):  # a stranger's folder is none of ours
+        with suppress(ZobenchError, KeyError):  # skip folders that hold no readable run
             manifest = read_manifest(path)
             name, done = identity(manifest), manifest.status is RunStatus.DONE
             if name not in found or (done and not found[name][0]):

@@ -1,4 +1,4 @@
-"""Carries out the missing runs of a suite, beside dying workers and other processes."""
+"""Carries out the missing runs of a suite; resubmits lost runs and waits for other processes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .planning import Job
 Standing = Literal["waiting", "running", "elsewhere", "done", "failed", "interrupted"]
 TICK = 0.5
 LIVES = 3
-"""Workers that a run may lose before it is taken to be the run's own fault."""
+"""Number of lost workers after which a run counts as failed."""
 
 
 class Board(Protocol):
-    """Told twice a second how the jobs stand, and the notes of runs."""
+    """Shows the standing of each job twice a second, and the notes of runs."""
 
     def show(self, standings: Mapping[Job, Standing], errors: Mapping[Job, str]) -> None:
-        """All jobs in their order, and why those failed that did."""
+        """Shows the standing of all jobs in order, and the errors of the failed jobs."""
         ...
 
     def note(self, text: str) -> None:
@@ -30,7 +30,7 @@ class Board(Protocol):
 
 
 class Running:
-    """The state of one call of :func:`run_jobs`: how each job stands, and the errors of failed ones."""
+    """The state of one :func:`run_jobs` call: the standing and any error of each job."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.standings: dict[Job, Standing] = {
@@ -40,16 +40,16 @@ class Running:
         self._lives = dict.fromkeys(jobs, LIVES)
 
     def those(self, *standings: Standing) -> list[Job]:
-        """Jobs that stand so."""
+        """The jobs with one of these standings."""
         return [job for job, standing in self.standings.items() if standing in standings]
 
     @property
     def unfinished(self) -> list[Job]:
-        """Jobs that are neither done nor failed: the same call goes on with them."""
+        """Jobs that are neither done nor failed; another call of the same suite resumes them."""
         return self.those("waiting", "running", "elsewhere", "interrupted")
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        """Notes how a job ended, or that it must be tried again."""
+        """Sets the standing of a job that ended; a lost job becomes ``waiting`` again."""
         if outcome.state == "lost":
             self._lives[job] -= 1
             if self._lives[job] > 0:
@@ -67,7 +67,7 @@ class Running:
             self.errors[job] = outcome.error
 
     def look_elsewhere(self) -> None:
-        """Runs of others that have ended are done, or ours to go on with."""
+        """Sets each ``elsewhere`` job without a writing process to ``done`` or ``waiting``."""
         for job in self.those("elsewhere"):
             if not is_busy(job.folder):
                 self.standings[job] = "done" if job.done else "waiting"
@@ -78,15 +78,15 @@ def run_jobs(
 ) -> Running:
     """Runs all jobs that are not done.
 
-    A failed run stops no other. A run that another process is at is waited for, and gone on with if
-    that process ends without finishing it.
+    A failed run does not stop other runs. If another process writes to a run, this function waits,
+    and resumes the run if that process ends before the run is done.
 
     Args:
         jobs: The jobs, in order.
         executor: The engine; closed by the caller.
         board: Told how the jobs stand.
-        stopped: Whether the user asked to stop; then no job starts, running jobs are saved, and
-            the others stay waiting.
+        stopped: Whether the user asked to stop. Then no job starts, running jobs save their
+            state, and the other jobs stay waiting.
     """
     running = Running(jobs)
     stopping, noted = False, Counter[str]()
@@ -110,7 +110,7 @@ def run_jobs(
             return running
         for job, outcome in executor.as_completed(TICK):
             running.ended(job, outcome)
-            for text in outcome.notes:  # what holds for all runs is told once, and then of how many
+            for text in outcome.notes:  # show a repeated note once, then its count
                 if text not in noted:
                     board.note(f"{job.folder.name}: {text}")
             noted.update(outcome.notes)

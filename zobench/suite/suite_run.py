@@ -1,4 +1,4 @@
-"""Runs a suite: plans every run, carries out the missing ones, and tells how all of them stand."""
+"""Runs a suite: plans every run, carries out the missing runs, and returns all standings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .running import Running
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """How the runs of a suite stand after one call.
+    """The standings of a suite's runs after one call.
 
     Attributes:
         suite: The suite as declared.
         folder: The folder of run folders.
-        running: How each run stands, and the errors of failed ones.
+        running: The standing of each run, and the errors of failed runs.
         registry: The plugins whose metrics are shown.
     """
 
@@ -84,15 +84,15 @@ def run_suite_file(
         out: Folder of run folders, or its URL.
         engine: The executor that the user wants.
         trackers: Names of trackers to be told of each run.
-        registry: Plugins; those of the installed packages if ``None``.
+        registry: The plugins; the installed plugins if ``None``.
         listener: Told of progress while runs are planned.
         board_for: Makes the board that shows how the runs stand.
         note: Shows the user a line of the executor.
         planned: Called between planning and running.
 
     Raises:
-        ConfigError: The file is wrong; all problems are listed, and nothing was started.
-        ExecutorError: The engine is not as it must be, or is gone.
+        ConfigError: The file has problems; all are listed, and no run was started.
+        ExecutorError: The executor is not set up correctly, or is lost.
     """
     listener, registry = listener or Silence(), registry or load_registry()
     problems = Problems()
@@ -102,7 +102,7 @@ def run_suite_file(
     if is_url(out):
         listener.phase(f"read {folder}", 0)
         fetch(out)
-    make_trackers(trackers, registry, folder.path, listener)  # a missing package is told now
+    make_trackers(trackers, registry, folder.path, listener)  # raises now if a package is missing
     jobs = [
         replace(job, trackers=tuple(trackers), url=folder.known_as)
         for job in plan(suite, path, folder.path, registry, listener, problems)

@@ -1,4 +1,4 @@
-"""The work of a worker: one idempotent function that carries a run to its end, and its progress."""
+"""The work of a suite worker: an idempotent function that completes a run, and its progress."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def work(
     stop: Stop | None = None,
     place: Location | None = None,
 ) -> Outcome:
-    """Begins a run, goes on with it, or finds it done; never raises for a fault of the run.
+    """Starts or resumes a run that is not done; a fault of the run raises no error.
 
     Args:
         job: The run.
-        told: Told of progress; it is written to the run folder if ``None``.
-        stop: Asks to save and stop.
-        place: The folder of an attempt, which no other process can know of and which is not locked;
-            the job's own folder, under its lock, if ``None``.
+        told: Told of progress; if ``None``, progress is written to the run folder.
+        stop: Tells the run to save its state and stop.
+        place: The folder of an attempt, which is not locked, as no other process knows it. If
+            ``None``, the run uses the job's folder and locks it.
     """
     folder = place or job.location
     listener = told or ProgressFile(folder.path)
@@ -73,7 +73,7 @@ class Progressing(Listener, Protocol):
     notes: list[str]
 
     def close(self) -> None:
-        """The worker has ended."""
+        """Called when the worker has ended."""
         ...
 
 
@@ -82,7 +82,7 @@ class LatestProgress:
 
     Attributes:
         now: The position.
-        notes: Lines for the user; they leave with the run's outcome.
+        notes: Lines for the user; the run's outcome includes them.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class ProgressFile(LatestProgress):
             folder.mkdir(parents=True, exist_ok=True)
 
     def phase(self, name: str, total: int) -> None:
-        """Writes at once."""
+        """Writes the start of a phase to the file at once."""
         super().phase(name, total)
         self._write()
 
@@ -135,7 +135,7 @@ class ProgressFile(LatestProgress):
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        with suppress(StoreError):  # the disk is full, say; the run itself will raise an error
+        with suppress(StoreError):  # such as a full disk; the run itself will raise an error
             write_json(self._path, self.now.as_dict(), durable=False)
 
 
