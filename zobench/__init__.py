@@ -63,7 +63,7 @@ __all__ = [
     "show",
 ]
 
-Place = str | os.PathLike[str]
+PathOrUrl = str | os.PathLike[str]
 """A path, or a URL such as ``s3://bucket/runs``."""
 
 
@@ -75,7 +75,7 @@ def __dir__() -> list[str]:
 def run(
     config: RunConfig | None = None,
     *,
-    out: Place = "runs",
+    out: PathOrUrl = "runs",
     registry: Registry | None = None,
     listener: Listener | None = None,
     **fields: Any,
@@ -109,7 +109,7 @@ def run(
 
 
 def resume(
-    folder: Place,
+    folder: PathOrUrl,
     *,
     registry: Registry | None = None,
     listener: Listener | None = None,
@@ -133,7 +133,7 @@ def resume(
         return resume_run(place, registry=registry, listener=listener)
 
 
-def show(folder: Place, *, registry: Registry | None = None) -> StoredRun:
+def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
     """Reads a run folder, finished or not.
 
     Args:
@@ -155,7 +155,7 @@ def show(folder: Place, *, registry: Registry | None = None) -> StoredRun:
 def run_suite(
     file: str | os.PathLike[str],
     *,
-    out: Place = "runs",
+    out: PathOrUrl = "runs",
     jobs: int | None = None,
     executor: str = "local",
     settings: Mapping[str, Any] | None = None,
@@ -198,8 +198,8 @@ def run_suite(
 
 
 def compare(
-    a: Place,
-    b: Place | None = None,
+    a: PathOrUrl,
+    b: PathOrUrl | None = None,
     *,
     optimizer_a: str | None = None,
     optimizer_b: str | None = None,
@@ -234,7 +234,7 @@ def compare(
 
 
 def report(
-    runs: Sequence[Place],
+    runs: Sequence[PathOrUrl],
     out: str | os.PathLike[str] = "report.html",
     *,
     title: str = "zobench report",

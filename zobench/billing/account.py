@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +21,7 @@ from zobench.contracts.purpose import Purpose
 from zobench.errors import ConfigError, CostReached, StoreError
 from zobench.files.atomic import disk_errors, replaced
 from zobench.files.json_files import Json, keep_rows
+from zobench.files.location import Location, Place
 
 from .bill import BILL, Bill, Tally
 
@@ -43,7 +43,7 @@ class Account:
         limit: The sum that all images together may cost; 0 for no limit.
     """
 
-    def __init__(self, folder: Path | None = None, price: float = 0.0, limit: float = 0.0) -> None:
+    def __init__(self, folder: Place | None = None, price: float = 0.0, limit: float = 0.0) -> None:
         """Opens the bill in a folder and closes the requests that a killed process left open.
 
         Args:
@@ -57,13 +57,13 @@ class Account:
         self.purpose = Purpose.CHECK
         self.price, self.limit = price, limit
         self._reserve: Callable[[], int] = lambda: 0
-        self._folder = folder
+        self._folder = Location.of(folder) if folder is not None else None
         self._lock = threading.Lock()
         self._tally = Tally()
         self._rows: list[Json] = []
         self._paid: dict[str, Floats] = {}
-        if folder is not None:
-            self._reopen(folder)
+        if self._folder is not None:
+            self._reopen(self._folder)
 
     @property
     def bill(self) -> Bill:
@@ -167,7 +167,7 @@ class Account:
         with self._lock:
             for key in self._paid:
                 if self._folder is not None:
-                    self._paid_file(key).unlink(missing_ok=True)
+                    self._paid_file(key).path.unlink(missing_ok=True)
             self._paid.clear()
 
     def take_over(self, other: Account) -> None:
@@ -187,14 +187,14 @@ class Account:
         """
         if self._folder is None:
             return None
-        path = self._folder / PAID / f"{name}.{FIRST}"
-        if not path.exists():
+        place = self._folder / PAID / f"{name}.{FIRST}"
+        if not place.path.exists():
             return None
         try:
-            with disk_errors(path):
-                found: Floats = np.load(path, allow_pickle=False)
+            with disk_errors(place):
+                found: Floats = np.load(place.path, allow_pickle=False)
         except (EOFError, ValueError) as error:
-            raise StoreError(f"{path} is damaged: {error!r}; start a new run") from error
+            raise StoreError(f"{place} is damaged: {error!r}; start a new run") from error
         return found
 
     def first(self, name: str, values: Floats) -> Floats:
@@ -206,10 +206,10 @@ class Account:
             _write_array(self._folder / PAID / f"{name}.{FIRST}", values)
         return values
 
-    def _reopen(self, folder: Path) -> None:
-        path = folder / BILL
-        keep_rows(path, self._tally.read(path))
-        for file in (folder / PAID).glob("*.npy"):
+    def _reopen(self, folder: Location) -> None:
+        bill = folder / BILL
+        keep_rows(bill, self._tally.read(bill))
+        for file in (folder / PAID).path.glob("*.npy"):
             with suppress(EOFError, OSError, ValueError):  # a damaged answer is requested again
                 if not file.name.endswith(FIRST):
                     self._paid[file.stem] = np.load(file, allow_pickle=False)
@@ -225,11 +225,11 @@ class Account:
         if self._folder is None:
             self._rows.append(row)  # for take_over() by the run's account
         else:
-            path = self._folder / BILL
-            with disk_errors(path), path.open("ab", buffering=0) as file:
+            bill = self._folder / BILL
+            with disk_errors(bill), bill.path.open("ab", buffering=0) as file:
                 file.write(orjson.dumps(row) + b"\n")
 
-    def _paid_file(self, key: str) -> Path:
+    def _paid_file(self, key: str) -> Location:
         assert self._folder is not None
         return self._folder / PAID / f"{key}.npy"
 
@@ -269,6 +269,6 @@ def close_and_tell(encoder: Encoder, listener: Listener) -> None:
         listener.note(words + cost)
 
 
-def _write_array(path: Path, values: Floats) -> None:
-    with replaced(path, durable=False) as draft, draft.open("wb") as file:
+def _write_array(place: Location, values: Floats) -> None:
+    with replaced(place, durable=False) as draft, draft.open("wb") as file:
         np.save(file, values, allow_pickle=False)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from zobench.contracts.purpose import Purpose
 from zobench.errors import StoreError
 from zobench.files.json_files import Json, read_rows
+from zobench.files.location import Location, Place
 
 BILL = "bill.jsonl"
 
@@ -94,18 +94,18 @@ class Tally:
         self.open: dict[int, Json] = {}
         self.requests = 0
 
-    def read(self, path: Path) -> int:
+    def read(self, place: Place) -> int:
         """Adds the rows of a file, and returns how many there are.
 
         Raises:
             StoreError: The bill is damaged.
         """
         try:
-            rows = read_rows(path)
+            rows = read_rows(place)
             for row in rows:
                 self.add(row)
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path} is damaged: {error!r}") from error
+            raise StoreError(f"{place} is damaged: {error!r}") from error
         return len(rows)
 
     def add(self, row: Json) -> None:
@@ -137,16 +137,16 @@ class Tally:
         self.open.clear()
 
 
-def read_bill(folder: Path, price: float) -> Bill | None:
+def read_bill(folder: Place, price: float) -> Bill | None:
     """Reads the bill of a run folder without writing; ``None`` if the run has no bill.
 
     Raises:
         StoreError: The bill is damaged.
     """
-    path = folder / BILL
-    if not path.exists():
+    place = Location.of(folder) / BILL
+    if not place.path.exists():
         return None
     tally = Tally()
-    tally.read(path)
+    tally.read(place)
     tally.close()
     return Bill(tally.usage, price)

@@ -8,27 +8,41 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from zobench.errors import StoreError
+from zobench.errors import ConfigError, StoreError
+
+from .location import Place
 
 DRAFT = ".part"
 """Ends the name of a file that is being written."""
 
 
 @contextlib.contextmanager
-def disk_errors(place: str | os.PathLike[str]) -> Iterator[None]:
+def disk_errors(place: Place) -> Iterator[None]:
     """Turns a failed read or write of ``place`` into a :class:`StoreError` that says what to do."""
     try:
         yield
     except OSError as error:
         raise StoreError(
             f"{place} cannot be read or written: {error.strerror or error}; what was stored before is "
-            "safe: free some space or mend the permissions, then zobench resume, or choose another "
-            "folder with --out"
+            "safe: free some space or mend the permissions, or choose another place"
         ) from error
 
 
 @contextlib.contextmanager
-def replaced(place: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
+def damage(place: Place) -> Iterator[None]:
+    """Turns an error about the content of ``place`` into a :class:`StoreError` that names it."""
+    try:
+        yield
+    except (AttributeError, ConfigError, IndexError, KeyError, TypeError, ValueError) as error:
+        lack = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(
+            f"{place} is damaged: {lack}; restore it from a copy, or delete the run's folder and run "
+            "it anew"
+        ) from error
+
+
+@contextlib.contextmanager
+def replaced(place: Place, *, durable: bool = True) -> Iterator[Path]:
     """Yields a draft beside a file; when the block ends, the draft takes the file's place.
 
     Every draft has a name of its own, so processes that write the same file never mix their bytes.
@@ -57,9 +71,7 @@ def replaced(place: str | os.PathLike[str], *, durable: bool = True) -> Iterator
             draft.unlink(missing_ok=True)
 
 
-def write_atomically(
-    place: str | os.PathLike[str], content: bytes, *, durable: bool = True
-) -> None:
+def write_atomically(place: Place, content: bytes, *, durable: bool = True) -> None:
     """Replaces the whole content of a file.
 
     Raises:

@@ -10,12 +10,10 @@ from typing import Any
 from zobench.errors import StoreError
 
 from .atomic import disk_errors, write_atomically
+from .location import Place
 
 Json = dict[str, Any]
 """A JSON object."""
-
-Place = str | os.PathLike[str]
-"""A path, or a :class:`~zobench.files.location.Location`."""
 
 
 def write_json(place: Place, value: object, *, durable: bool = True) -> None:

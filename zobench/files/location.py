@@ -6,6 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+Place = str | os.PathLike[str]
+"""A path; a :class:`Location` where messages show another name."""
+
 
 @dataclass(frozen=True)
 class Location(os.PathLike[str]):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from zobench.errors import StoreError
 
 from .atomic import disk_errors, write_atomically
-from .json_files import Json, Place
+from .json_files import Json
+from .location import Place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,6 @@ def read_tensors(place: Place) -> tuple[dict[str, Tensor], Json]:
         with disk_errors(place), safe_open(Path(place), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-    except SafetensorError as error:
+    except (SafetensorError, ValueError) as error:
         raise StoreError(f"{place} is damaged: {error}") from error
     return tensors, notes

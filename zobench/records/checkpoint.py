@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from zobench.files.atomic import damage
 from zobench.files.location import Location
 from zobench.files.tensor_files import read_tensors, write_tensors
 
@@ -58,10 +59,11 @@ def read_checkpoint(place: Location) -> Checkpoint:
         StoreError: The file is missing or damaged.
     """
     tensors, notes = read_tensors(place)
-    return Checkpoint(
-        asks=notes["asks"],
-        optimizer={**tensors, **notes["optimizer"]},
-        counts=notes["counts"],
-        encoder_seconds=notes["encoder_seconds"],
-        wall_seconds=notes["wall_seconds"],
-    )
+    with damage(place):
+        return Checkpoint(
+            asks=notes["asks"],
+            optimizer={**tensors, **notes["optimizer"]},
+            counts=notes["counts"],
+            encoder_seconds=notes["encoder_seconds"],
+            wall_seconds=notes["wall_seconds"],
+        )

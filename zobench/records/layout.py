@@ -20,6 +20,7 @@ Rows are appended in batches and synced; a torn last line is cut when the folder
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 SCHEMA = 2
@@ -61,4 +62,5 @@ def snapshot_name(queries: int) -> str:
 
 def snapshot_queries(folder: str | os.PathLike[str]) -> list[int]:
     """Query counts of the snapshots of a run folder, increasing."""
-    return sorted(int(path.stem) for path in Path(folder, SNAPSHOTS).glob("*.safetensors"))
+    files = Path(folder, SNAPSHOTS).glob("*.safetensors")
+    return sorted(int(path.stem) for path in files if re.fullmatch(r"\d{12}", path.stem))

@@ -14,6 +14,7 @@ from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.optimizer import Feedback
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import NotARunError, StoreError
+from zobench.files.atomic import damage
 from zobench.files.json_files import Json, read_json
 from zobench.files.location import Location
 
@@ -142,13 +143,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
             f"{folder} was written by a newer zobench (schema {schema}; this one reads up to "
             f"{SCHEMA}); upgrade zobench to read it"
         )
-    try:
+    with damage(place):
         return Manifest.from_json(values)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        lack = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise StoreError(
-            f"{place} is damaged: {lack}; restore it from a copy, or delete the folder and run it anew"
-        ) from error
 
 
 def _record(kind: Any, values: Mapping[str, Any]) -> Any:

@@ -8,13 +8,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.errors import BusyError
-from zobench.files.atomic import disk_errors
+from zobench.errors import BusyError, StoreError
+from zobench.files.atomic import damage, disk_errors
 from zobench.files.json_files import Json, append_lines, keep_rows, read_json, read_rows, write_json
 from zobench.files.location import Location
 from zobench.files.tensor_files import read_tensors, write_tensors
@@ -133,10 +133,6 @@ class RunFolder:
         """Replaces the manifest."""
         write_json(self.location / layout.MANIFEST, manifest.as_json())
 
-    def change_manifest(self, **changes: Any) -> None:
-        """Replaces fields of the manifest."""
-        self.write_manifest(self.manifest().changed(**changes))
-
     def trace(self) -> list[Json]:
         """Rows of the trace that are on disk."""
         return read_rows(self.location / layout.TRACE)
@@ -160,17 +156,31 @@ class RunFolder:
             self.committed(rows, snapshots)
 
     def restore(self) -> Checkpoint | None:
-        """Reads the checkpoint and removes later rows and snapshots; ``None`` if there is none."""
+        """Reads the checkpoint and removes later rows and snapshots; ``None`` if there is none.
+
+        Raises:
+            StoreError: The checkpoint is damaged, or is missing although edits are scored.
+        """
         place = self.location / layout.CHECKPOINT
         state = read_checkpoint(place) if place.path.exists() else None
+        if state is None and (self.path / layout.SCORES).exists():
+            raise StoreError(
+                f"{self.location} has scores but no checkpoint, so it cannot be resumed; restore "
+                f"{layout.CHECKPOINT} from a copy, or start a new run"
+            )
         for name in (layout.TRACE, layout.TIMING):
             keep_rows(self.location / name, state.asks if state is not None else 0)
         self._drop_snapshots_after(state.counts["queries"] if state is not None else -1)
         return state
 
     def drop_checkpoint(self) -> None:
-        """Removes the checkpoint of a finished run."""
-        (self.path / layout.CHECKPOINT).unlink(missing_ok=True)
+        """Removes the checkpoint of a finished run.
+
+        Raises:
+            StoreError: The file cannot be removed.
+        """
+        with disk_errors(self.location):
+            (self.path / layout.CHECKPOINT).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             (self.path / layout.CHECKPOINT).parent.rmdir()
 
@@ -231,7 +241,8 @@ def read_setup(folder: Location) -> StoredSetup | None:
     if not place.path.exists():
         return None
     tensors, notes = read_tensors(place)
-    return StoredSetup(tensors["clean"].numpy(), notes["counts"], notes["encoder_seconds"])
+    with damage(place):
+        return StoredSetup(tensors["clean"].numpy(), notes["counts"], notes["encoder_seconds"])
 
 
 def read_scores(folder: Location) -> StoredScores | None:
@@ -244,6 +255,7 @@ def read_scores(folder: Location) -> StoredScores | None:
     if not place.path.exists():
         return None
     found = read_json(place)
-    columns = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
-    edits = [EditScore.from_json(row) for row in found["edits"]]
-    return StoredScores(edits, ScoredImages(**columns), found["counts"], found["encoder_seconds"])
+    with damage(place):
+        test = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
+        edits = [EditScore.from_json(row) for row in found["edits"]]
+        return StoredScores(edits, ScoredImages(**test), found["counts"], found["encoder_seconds"])

@@ -19,6 +19,7 @@ from zobench.contracts.metric import Metric
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, NotARunError, StoreError
+from zobench.files.atomic import damage
 from zobench.files.json_files import Json, read_rows
 from zobench.files.location import Location
 from zobench.files.tensor_files import read_tensors
@@ -167,7 +168,8 @@ class StoredRun:
         if (setup := self.setup) is not None:
             ledger.put(Purpose.SETUP, setup.counts)
         if self.trace:
-            last = {each.name: self.trace[-1][each.name] for each in fields(Counts)}
+            with damage(self.location / layout.TRACE):
+                last = {each.name: self.trace[-1][each.name] for each in fields(Counts)}
             ledger.put(Purpose.OPTIMIZE, last)
         if self.stored_scores is not None:
             ledger.put(Purpose.SCORE, self.stored_scores.counts)
@@ -181,7 +183,7 @@ class StoredRun:
     @cached_property
     def bill(self) -> Bill | None:
         """The bill of a rented encoder; ``None`` for an encoder that runs here."""
-        return read_bill(self.run_dir, self.manifest.encoder.price)
+        return read_bill(self.location, self.manifest.encoder.price)
 
     @property
     def setup(self) -> StoredSetup | None:
@@ -399,6 +401,8 @@ def read_runs(
             labels.add(run.label)
             if optimizer in (None, run.label):
                 found.append(run)
+    if not labels:
+        raise NotARunError(f"no run is left in {', '.join(map(str, places))}")
     if not found:
         raise ConfigError(f"no run of {optimizer!r} there; there are: {', '.join(sorted(labels))}")
     return found

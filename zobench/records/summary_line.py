@@ -62,7 +62,7 @@ def summary_line(run: StoredRun) -> SummaryLine:
         seed=run.config.seed,
         budget=run.config.budget,
         spent=run.spent,
-        values=(run.manifest.summary or run.point_values()) if run.done else {},
+        values=_values(run) if run.done else {},
     )
 
 
@@ -78,3 +78,10 @@ def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:
     for folder in find_runs([place]):
         with suppress(NotARunError):
             yield summary_line(StoredRun(folder, registry))
+
+
+def _values(run: StoredRun) -> Mapping[str, float | None]:
+    """The manifest's values; computed anew if a metric was installed after the run."""
+    stored = run.manifest.summary
+    missing = any(each.in_tables and each.name not in stored for each in run.quantities)
+    return run.point_values() if missing else stored

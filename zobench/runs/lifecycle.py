@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import os
 import secrets
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,11 @@ from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, CostReached, EncoderError, Interrupted, StoreError
 from zobench.files.atomic import disk_errors
 from zobench.files.json_files import Json
-from zobench.files.location import Location
+from zobench.files.location import Location, Place
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.paths import cache_folder
+from zobench.records.checkpoint import Checkpoint
 from zobench.records.layout import is_run
 from zobench.records.manifest import Manifest, read_manifest
 from zobench.records.run_folder import RunFolder
@@ -39,9 +40,6 @@ from .result_cache import ResultCache
 from .shared_results import SharedResults
 from .signals import Stop, stop_on_signal
 from .trackers import Trackers, make_trackers
-
-Place = str | os.PathLike[str]
-"""A path, or a :class:`~zobench.files.location.Location`."""
 
 
 def start_run(
@@ -70,9 +68,12 @@ def start_run(
     registry = registry or load_registry()
     for name in trackers:
         registry.find("trackers", name)
-    parts = make_parts(config, registry, listener)
-    folder = RunFolder(_new_folder(Location.of(out), config))
-    return _begin(parts, folder, listener, registry, trackers, record)
+    with ExitStack() as opened:
+        parts = make_parts(config, registry, listener)
+        opened.callback(parts.encoder.close)
+        folder = RunFolder(_new_folder(Location.of(out), config))
+        opened.callback(folder.close)
+        return _begin(parts, folder, listener, registry, trackers, record)
 
 
 def carry_out(
@@ -101,21 +102,17 @@ def carry_out(
         ZobenchError: See :mod:`zobench.errors`; every result so far is in the folder.
     """
     listener, registry = listener or Silence(), registry or load_registry()
-
-    def go_on() -> StoredRun:
-        return resume_run(
-            place, registry=registry, listener=listener, trackers=trackers, stop=stop, alone=alone
-        )
-
-    if is_run(place):
-        return go_on()
-    parts = make_parts(config, registry, listener)
-    folder = RunFolder(place, alone)
-    if is_run(place):  # another process was quicker
-        folder.close()
-        parts.encoder.close()
-        return go_on()
-    return _begin(parts, folder, listener, registry, trackers, stop=stop)
+    if not is_run(place):
+        with ExitStack() as opened:
+            parts = make_parts(config, registry, listener)
+            opened.callback(parts.encoder.close)
+            folder = RunFolder(place, alone)
+            opened.callback(folder.close)
+            if not is_run(place):  # another process may have been quicker
+                return _begin(parts, folder, listener, registry, trackers, stop=stop)
+    return resume_run(
+        place, registry=registry, listener=listener, trackers=trackers, stop=stop, alone=alone
+    )
 
 
 def _begin(
@@ -129,12 +126,11 @@ def _begin(
 ) -> StoredRun:
     try:
         told = make_trackers(trackers, registry, folder.path, listener)
+        manifest = new_manifest(parts, recorded=record)
+        folder.write_manifest(manifest.changed(run_id=folder.location.name))
     except BaseException:
-        parts.encoder.close()
         folder.discard()
         raise
-    manifest = new_manifest(parts, recorded=record)
-    folder.write_manifest(manifest.changed(run_id=folder.location.name))
     return _Process(parts, folder, listener, registry, told, stop or Stop()).carry_out()
 
 
@@ -167,10 +163,13 @@ def resume_run(
     """
     listener = listener or Silence()
     read_manifest(place)
+    registry = registry or load_registry()
+    for name in trackers:
+        registry.find("trackers", name)
     folder = RunFolder(place, alone)
-    try:
+    with ExitStack() as opened:
+        opened.callback(folder.close)
         manifest = folder.manifest()  # as the last writer left it
-        registry = registry or load_registry()
         if manifest.status is RunStatus.DONE:
             if max_cost is not None and manifest.ended_by == "max_cost":
                 raise ConfigError(
@@ -185,6 +184,7 @@ def resume_run(
         if max_cost is not None:
             config = config.changed(max_cost=max_cost)
         parts = make_parts(config, registry, listener, manifest.encoder.settings)
+        opened.callback(parts.encoder.close)
         check_same(manifest, parts, folder.location, listener)
         told = make_trackers(trackers, registry, folder.path, listener)
         folder.write_manifest(
@@ -195,8 +195,6 @@ def resume_run(
         return _Process(
             parts, folder, listener, registry, told, stop or Stop(), manifest.wall_seconds
         ).carry_out()
-    finally:
-        folder.close()
 
 
 def check_same(manifest: Manifest, parts: Parts, place: Location, listener: Listener) -> None:
@@ -247,7 +245,7 @@ def open_account(parts: Parts, folder: RunFolder) -> Account | None:
     encoder, config = parts.encoder, parts.config
     if not isinstance(encoder, PaidEncoder):
         return None
-    account = Account(folder.path, encoder.spec.price, config.max_cost)
+    account = Account(folder.location, encoder.spec.price, config.max_cost)
     encoder.open_account(account)
     train, test = len(parts.split.train), len(parts.split.test)
 
@@ -283,8 +281,9 @@ class _Process:
         folder = shlex.quote(str(self.folder.location))
         try:
             with stop_on_signal(self.listener, self.stop):
+                checkpoint = self.folder.restore()
                 self._tell_trackers()
-                self._phases()
+                self._phases(checkpoint)
         except (Interrupted, KeyboardInterrupt) as error:
             self._end(RunStatus.INTERRUPTED)
             raise Interrupted(
@@ -297,21 +296,22 @@ class _Process:
                 f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
             )
             raise
-        except StoreError:
-            raise  # the folder cannot be written; what it holds is whole
+        except StoreError as error:  # the manifest cannot be written; the files are whole
+            self.trackers.tell("ended", RunStatus.FAILED, None)
+            error.args = (f"{error}. Then go on with: zobench resume {folder}",)
+            raise
         except Exception as error:
             self._end(RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
             raise
-        finally:
-            self.parts.encoder.close()
-            self.folder.close()
+        with suppress(StoreError):  # the run is done, with or without its old checkpoint
+            self.folder.drop_checkpoint()
         result = StoredRun(self.folder.location, self.registry)
-        self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
+        if self.trackers:
+            self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
         return result
 
     def _tell_trackers(self) -> None:
         """Tells trackers of the rows that are there, and of each later row once it is safe."""
-        self.folder.restore()  # rows that were not committed are gone
         rows = self.folder.trace()
         self.trackers.tell("started", self.folder.manifest().as_json(), rows)
 
@@ -323,15 +323,14 @@ class _Process:
 
         self.folder.committed = committed
 
-    def _phases(self) -> None:
+    def _phases(self, checkpoint: Checkpoint | None) -> None:
         parts, folder, encoder = self.parts, self.folder, self.encoder
-        checkpoint = folder.restore()
         if checkpoint is not None:
             self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
             encoder.ledger.put(Purpose.OPTIMIZE, checkpoint.counts)
         encoder.meter = open_account(parts, folder)
         prepared = prepare(parts, encoder, folder, self.shared, self.listener, self.stop)
-        recorder = AnswerRecorder(folder.path) if folder.manifest().recorded else None
+        recorder = AnswerRecorder(folder.location) if folder.manifest().recorded else None
         ended_by = optimize(
             parts,
             prepared,
@@ -347,11 +346,13 @@ class _Process:
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
         summary = StoredRun(folder.location, self.registry).point_values()
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
-        folder.drop_checkpoint()
 
     def _end(self, status: RunStatus, **notes: Any) -> None:
-        """Writes every figure first and the status last."""
-        manifest = self.folder.manifest().changed(
+        """Writes all figures first and the status last; a run that is done stays done."""
+        before = self.folder.manifest()
+        if before.status is RunStatus.DONE:  # stopped by the user just after the end
+            return
+        manifest = before.changed(
             ledger=self.encoder.ledger.as_dict(),
             encoder_seconds=self.encoder.seconds,
             wall_seconds=self._clock(),

@@ -139,11 +139,12 @@ class Loop:
                 self._snapshot(queries)
                 last_snapshot = queries
             self.listener.update(queries, objective=row["value_mean"])
-            if time.perf_counter() - saved >= CHECKPOINT_SECONDS or self.stopped():
+            stopping = self.stopped()
+            if time.perf_counter() - saved >= CHECKPOINT_SECONDS or stopping:
                 self.record.checkpoint(state())
                 encoder.settle()
                 saved = time.perf_counter()
-            if self.stopped():
+            if stopping:
                 raise Interrupted("stopped between two batches; everything so far is saved")
         if last_snapshot < ledger.optimize.queries:
             self._snapshot(ledger.optimize.queries)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from zobench.config import RunConfig
 from zobench.contracts.optimizer import Answer, Ask
 from zobench.contracts.space import Space
 from zobench.errors import BudgetExhausted, ConfigError
-from zobench.files.location import Location
+from zobench.files.location import Location, Place
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.oracle.ledger import Ledger
 from zobench.problem.spaces import make_space
@@ -30,8 +29,8 @@ def ask_digest(ask: Ask) -> str:
 class AnswerRecorder:
     """Keeps every answer in ``answers/`` of a run folder, one file an ask."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / ANSWERS
+    def __init__(self, folder: Place) -> None:
+        self._folder = Location.of(folder) / ANSWERS
 
     def give(self, ask: Ask, evaluate: Callable[[Ask], Answer]) -> Answer:
         """Evaluates, and keeps the answer."""

@@ -20,6 +20,9 @@ class Trackers:
     ) -> None:
         self._trackers, self._listener = dict(trackers or {}), listener or Silence()
 
+    def __bool__(self) -> bool:
+        return bool(self._trackers)
+
     def tell(self, event: str, *arguments: Any) -> None:
         """Calls the method ``event`` of each tracker that is still on."""
         for name, tracker in list(self._trackers.items()):

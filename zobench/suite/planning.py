@@ -51,7 +51,7 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether the run is done, and is published if the job has a URL."""
-        return is_done(self.folder) and (not self.url or is_published(self.folder))
+        return is_done(self.location) and (not self.url or is_published(self.folder))
 
 
 def plan(

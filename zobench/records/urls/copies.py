@@ -29,7 +29,7 @@ from .filesystems import filesystem, listed
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-Place = str | Path
+PathOrUrl = str | Path
 """A path, or a URL of a filesystem."""
 
 INDEX = ".published.json"
@@ -47,12 +47,12 @@ TRIES = 3
 KEPT_HERE = (layout.LOCK, layout.PROGRESS, INDEX)
 
 
-def is_url(place: Place) -> bool:
+def is_url(place: PathOrUrl) -> bool:
     """Whether a place is a URL of a filesystem, and no path."""
     return "://" in str(place)
 
 
-def local_copy(place: Place) -> Location:
+def local_copy(place: PathOrUrl) -> Location:
     """The folder on this machine for the runs of a place: the path itself, or the copy of a URL.
 
     Raises:
@@ -76,7 +76,7 @@ def local_copy(place: Place) -> Location:
     return Location(cache_folder() / FOLDER / name / (url.rpartition("/")[2] or "runs"), url)
 
 
-def fetch(place: Place) -> Location:
+def fetch(place: PathOrUrl) -> Location:
     """The runs of a place on this machine: the path itself, or an up-to-date copy of a URL.
 
     Args:
@@ -170,7 +170,7 @@ def is_published(folder: Path) -> bool:
 
 
 @contextmanager
-def published(place: Place) -> Iterator[Location]:
+def published(place: PathOrUrl) -> Iterator[Location]:
     """A local folder of runs to write to; its runs are published at the end, also after errors."""
     location = local_copy(place)
     try:
@@ -182,7 +182,7 @@ def published(place: Place) -> Iterator[Location]:
 
 
 @contextmanager
-def published_run(place: Place) -> Iterator[Location]:
+def published_run(place: PathOrUrl) -> Iterator[Location]:
     """The local folder of one run to go on with; published again at the end, also after errors."""
     if not is_url(place):
         yield Location(Path(place))
