@@ -83,10 +83,10 @@ def run(
     """Carries out one run.
 
     Args:
-        config: The request; or give the fields of :class:`RunConfig` as keywords.
+        config: The config of the run; ``None`` to give its fields as keywords instead.
         out: Folder for run folders, or its URL.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
+        listener: Receives the progress.
         **fields: Fields of :class:`RunConfig`, such as ``optimizer="gezo"``.
 
     Returns:
@@ -114,16 +114,17 @@ def resume(
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> StoredRun:
-    """Goes on with an interrupted run; a finished one is only read.
+    """Resumes an interrupted, failed or killed run; a finished run is only read.
 
     Args:
         folder: A run folder, or its URL.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
+        listener: Receives the progress.
 
     Raises:
-        NotARunError: It is no run folder.
-        ConfigError: Encoder, data or parameters are not the ones that the run began with.
+        NotARunError: The folder is no run folder.
+        ConfigError: The encoder, dataset, split, parameters, device or precision differ from those
+            that the run began with.
         ZobenchError: See :mod:`zobench.errors`.
     """
     from .records.urls.copies import published_run
@@ -163,21 +164,21 @@ def run_suite(
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> SuiteResult:
-    """Carries out the missing runs of a suite file.
+    """Carries out the runs of a suite file that are not done yet.
 
     Args:
         file: The suite, in TOML.
         out: Folder for run folders, or its URL.
-        jobs: Runs at a time; ``None`` to leave the number to the executor.
-        executor: Where runs are carried out, as registered.
+        jobs: Number of runs carried out at the same time; ``None``: the executor chooses it.
+        executor: Registered name of the executor that carries out the runs.
         settings: Parameters of the executor.
-        trackers: Names of trackers to be told of each run.
-        registry: Plugins; those of the installed packages if ``None``. Worker processes find the
-            installed ones.
-        listener: Told of progress while runs are planned.
+        trackers: Names of the trackers that receive the events of each run.
+        registry: Plugins; those of the installed packages if ``None``. Worker processes always use
+            the plugins of the installed packages.
+        listener: Receives the progress while the runs are planned.
 
     Returns:
-        How every run stands; a failed run is no error.
+        The status of every run; a failed run raises no error.
 
     Raises:
         ConfigError: The file is wrong; all problems are listed, and nothing was started.
@@ -209,16 +210,16 @@ def compare(
     """Tells whether the runs of B are better than those of A, paired by problem and seed.
 
     Args:
-        a: A run folder, or a folder of runs; or its URL.
-        b: Likewise; ``a`` if ``None``.
-        optimizer_a: Only runs of the optimizer with this label in A.
-        optimizer_b: Only runs of the optimizer with this label in B.
-        margins: By metric, the loss at which B is still no worse.
+        a: The reference: a run folder, or a folder of runs; or its URL.
+        b: The runs that may be better, as a folder or URL like ``a``; ``None`` for ``a`` itself.
+        optimizer_a: Label of an optimizer; only its runs in A are compared.
+        optimizer_b: Label of an optimizer; only its runs in B are compared.
+        margins: By metric, the largest loss at which B still counts as no worse than A.
         registry: Plugins; those of the installed packages if ``None``.
 
     Raises:
-        ConfigError: There is nothing to compare, or runs differ in a condition.
-        StoreError: A place holds no run, or a run is damaged.
+        ConfigError: No finished run of A has a finished partner in B, or runs are not comparable.
+        StoreError: ``a`` or ``b`` holds no run, or a run is damaged.
     """
     from .comparison.compare import compare_places
     from .records.urls.copies import fetch
@@ -248,17 +249,18 @@ def report(
 
     Args:
         runs: Run folders, and folders of runs; or their URLs.
-        out: The page.
-        title: Its title.
-        targets: Recoveries that runtimes are measured to, increasing, each in (0, 1].
-        most: At most so many runs, evenly of all optimizers; ``None`` for all.
-        force: Whether to replace a page that is there.
+        out: Path of the HTML file.
+        title: Title of the page.
+        targets: Target values of recovery for the runtime analysis, increasing, each in (0, 1].
+        most: Largest number of runs on the page; a sample is spread evenly over optimizers and
+            problems. ``None`` for all runs.
+        force: Whether to replace an existing file.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
+        listener: Receives the progress.
 
     Raises:
-        ConfigError: The page is there already, or runs do not go together.
-        StoreError: A place holds no run, a run is damaged, or the page cannot be written.
+        ConfigError: The file exists already, or the runs cannot be shown on one page.
+        StoreError: A folder holds no run, a run is damaged, or the page cannot be written.
     """
     from .records.urls.copies import fetch
     from .reporting.report import write_report

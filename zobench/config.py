@@ -38,8 +38,8 @@ class RunConfig:
         penalty: The weight lambda of the norm in the objective.
         backward_cost: Queries that one image's backward pass counts for.
         heads: Training protocol of the linear heads.
-        snapshots: Log-spaced query counts at which the recommended edit is kept.
-        replicates: Bootstrap resamples behind every interval.
+        snapshots: Number of log-spaced query counts at which the recommended edit is stored.
+        replicates: Number of bootstrap resamples that intervals are computed from.
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         device: ``auto``, ``cpu`` or ``cuda:N``.
         precision: ``auto``, ``fp32`` or ``bf16``.
@@ -76,7 +76,7 @@ class RunConfig:
         """Checks every field that can be checked without files, plugins or devices.
 
         Raises:
-            ConfigError: Fields break their rules; the message lists all of them.
+            ConfigError: One or more fields are invalid; the message lists all of them.
         """
         if self.data_root is not None:
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
@@ -117,11 +117,11 @@ class RunConfig:
             yield name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
 
     def changed(self, **fields: Any) -> RunConfig:
-        """The same request with other values of these fields, checked."""
+        """A copy of the config with other values of these fields, checked."""
         return dataclasses.replace(self, **fields)
 
     def with_settings(self, owner: str, **values: Any) -> RunConfig:
-        """The same request with further parameters of an owner."""
+        """A copy of the config with further overrides of an owner's parameters."""
         settings = {**self.overrides.get(owner, {}), **values}
         return self.changed(overrides={**self.overrides, owner: settings})
 
@@ -150,7 +150,7 @@ def config_from_json(values: Mapping[str, Any]) -> RunConfig:
 def parse_overrides(
     settings: list[str], owners: tuple[str, ...] = OWNERS
 ) -> dict[str, dict[str, str]]:
-    """``["optimizer.step=0.02"]`` as ``{"optimizer": {"step": "0.02"}}``.
+    """Parses ``["optimizer.step=0.02"]`` to ``{"optimizer": {"step": "0.02"}}``.
 
     Raises:
         ConfigError: A setting is not of the form ``owner.name=value``, or its owner is unknown.

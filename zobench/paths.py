@@ -1,4 +1,4 @@
-"""Where zobench keeps what can be made again."""
+"""The path of the cache folder, whose files zobench can compute again."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Compares groups of runs with each other, and holds runs to a committed baseline."""
+"""Compares groups of runs with each other, and checks runs against a committed baseline file."""

@@ -1,4 +1,4 @@
-"""Compares runs, or two optimizers among runs, by their places."""
+"""Reads runs from two locations and compares them; used by ``zobench compare``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def compare_places(
     margins: Mapping[str, float] | None = None,
     registry: Registry | None = None,
 ) -> Comparison:
-    """Compares the runs at two places, paired by problem and seed.
+    """Compares the runs at two locations, paired by problem and seed.
 
     Args:
         a: The reference: a run folder, or a folder of runs.
-        b: The runs that may be better.
-        optimizer_a: Only runs of the optimizer with this label in A.
-        optimizer_b: Only runs of the optimizer with this label in B.
-        margins: By quantity, the loss at which B is still no worse.
-        registry: Plugins; those of the installed packages if ``None``.
+        b: The candidate: a run folder, or a folder of runs.
+        optimizer_a: Label of the optimizer to read from A; all optimizers if ``None``.
+        optimizer_b: Label of the optimizer to read from B; all optimizers if ``None``.
+        margins: Largest loss of B that still counts as no worse, by name of the quantity.
+        registry: The registered plugins; all installed plugins if ``None``.
 
     Raises:
-        ConfigError: There is nothing to compare, or runs differ in a condition.
-        StoreError: A place holds no run, or a run is damaged.
+        ConfigError: No run of A has a partner in B, no run has the optimizer label, or paired runs
+            differ in a condition.
+        StoreError: A location holds no run, or a run is damaged.
     """
     registry = registry or load_registry()
     one, other = read_runs([a], registry, optimizer_a), read_runs([b], registry, optimizer_b)

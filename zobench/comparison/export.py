@@ -1,4 +1,4 @@
-"""Tables for other programs: CSV, or parquet where pyarrow is installed."""
+"""Exports tables as CSV files, or as parquet files if pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def check_target(path: Path, force: bool = False) -> None:
-    """Says early what would go wrong late.
+    """Checks before the work starts that a table can be exported to ``path``.
 
     Raises:
-        ConfigError: The name ends in nothing that is known, the file exists, or pyarrow is missing.
+        ConfigError: The name does not end in one of ``SUFFIXES``, the file exists and ``force`` is
+            not set, or a parquet file is asked for without pyarrow.
     """
     import importlib.util
 
@@ -32,7 +33,7 @@ def check_target(path: Path, force: bool = False) -> None:
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Writes rows of equal keys.
+    """Writes a table, one row per mapping; all mappings have the same keys.
 
     Raises:
         StoreError: The file cannot be written.

@@ -1,7 +1,8 @@
-"""Holds a build to a baseline: the fairness per query of before, and how far it may fall.
+"""Checks runs against a baseline file, for ``zobench gate`` in continuous integration.
 
-A baseline is a small JSON file for a repository. A number has fallen if the mean over seeds is worse
-than the baseline's by more than its margin, and by more than chance explains.
+A baseline is a small JSON file that is committed to a repository. It holds the values of earlier
+runs and the loss that is allowed for each quantity. A quantity fell if its mean over seeds is worse
+than in the baseline by more than the margin, and the 95 % interval of the gain lies below 0.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from zobench.records.stored_run import StoredRun
 
 SCHEMA = 2
 MARGINS = {"fpq": 0.02, "recovery": 0.1, "accuracy": 2.0}
-"""The losses that are allowed unless the baseline says otherwise; accuracy in percent."""
+"""Default margins of :func:`baseline_of`; accuracy in percentage points."""
 DIGITS = 6
 WORDS = {each.key: each.words for each in OF_A_PROBLEM}
-"""Names of conditions in messages."""
+"""Words for each condition in messages, by the key of the condition."""
 
 Standing = Literal["holds", "fell", "rose", "missing", "new"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One number of an optimizer on a problem, by seed.
+    """The values of one quantity of one optimizer on one problem, by seed.
 
     Attributes:
-        values: By seed.
-        errors: Standard errors over patients, by seed.
+        values: Value of the quantity, by seed.
+        errors: Standard error of the value over patients, by seed.
     """
 
     values: Mapping[str, float]
@@ -48,13 +49,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """An optimizer on a problem.
+    """The baseline values of one optimizer on one problem.
 
     Attributes:
-        optimizer: Its label.
-        problem: See :func:`zobench.records.identity.problem`.
+        optimizer: Label of the optimizer.
+        problem: Name of the problem, see :func:`zobench.records.identity.problem`.
         conditions: Values of the conditions that runs must have in common, by key.
-        metrics: By name.
+        metrics: Values by seed of each quantity, by name of the quantity.
     """
 
     optimizer: str
@@ -65,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The content of a baseline file: allowed losses by quantity, and rows."""
+    """The content of a baseline file: one allowed loss per quantity, one row per group of runs."""
 
     margins: Mapping[str, float]
     rows: tuple[Row, ...]
@@ -73,18 +74,19 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Check:
-    """One number against the baseline.
+    """One quantity of one optimizer on one problem, compared with the baseline.
 
     Attributes:
-        optimizer: Its label.
-        problem: Its problem.
+        optimizer: Label of the optimizer.
+        problem: Name of the problem.
         metric: Name of the quantity.
-        before: Mean over the baseline's seeds.
-        now: Mean over the runs' seeds.
-        gain: The gain; negative is a loss, whichever way the quantity points.
-        half_width: Of the 95 % interval of the gain.
-        margin: The loss that is allowed.
-        standing: ``fell`` fails the gate, and so does ``missing``.
+        before: Mean over the seeds of the baseline; NaN if the baseline has no such row.
+        now: Mean over the compared seeds of the runs; NaN if there are no such runs.
+        gain: Gain since the baseline; negative means worse, also for a quantity of which lower
+            values are better.
+        half_width: Half the width of the 95 % interval of the gain.
+        margin: The allowed loss.
+        standing: The result of the check; ``fell`` and ``missing`` make the gate fail.
     """
 
     optimizer: str
@@ -99,16 +101,17 @@ class Check:
 
 
 def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None = None) -> Baseline:
-    """The baseline that these runs make.
+    """Makes a baseline from runs.
 
     Raises:
-        ConfigError: A run is not finished, or runs of one row differ in their conditions.
+        ConfigError: A run is not done, runs of one optimizer and problem differ in a condition or
+            have the same seed, or a value is infinite.
     """
     margins = dict(MARGINS if margins is None else margins)
     groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         if not run.done:
-            raise ConfigError(f"{run.location} is {run.status}; a gate wants runs that are done")
+            raise ConfigError(f"{run.location} is {run.status}; a gate needs runs that are done")
         groups[run.label, run.problem].append(run)
     return Baseline(margins, tuple(_row(group, margins) for _, group in sorted(groups.items())))
 
@@ -123,7 +126,7 @@ def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
             )
     seeds = [str(run.config.seed) for run in runs]
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"{first.label} on {first.problem} has two runs of one seed")
+        raise ConfigError(f"{first.label} on {first.problem} has two runs with the same seed")
     ordered = sorted(runs, key=lambda run: run.config.seed)
     metrics = {}
     for name in margins:
@@ -144,7 +147,7 @@ def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
     if not np.isfinite(found).all():
         raise ConfigError(
             f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
-            "margin; leave it out"
+            "margin; leave this metric out of the margins"
         )
     return abs(found) if quantity.signed else found
 
@@ -155,19 +158,20 @@ def _conditions(run: StoredRun) -> dict[str, Any]:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Writes a baseline, in the same order always."""
+    """Writes a baseline file; the order of keys and rows is that of ``baseline``."""
     write_json(path, {"zobench_baseline": SCHEMA, **asdict(baseline)})
 
 
 def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
-    """Reads a baseline.
+    """Reads a baseline file.
 
     Args:
         path: The file.
-        quantities: The quantities that are known.
+        quantities: The quantities that this installation can compute.
 
     Raises:
-        ConfigError: It is missing or is none.
+        ConfigError: The file cannot be read, is not a baseline, has another baseline format, or
+            names an unknown quantity.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -190,7 +194,7 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
             if name not in {each.name for each in quantities}:
                 raise ValueError(f"metric {name!r} is unknown")
         if any(set(row.metrics) != set(margins) for row in rows):
-            raise ValueError("margins and metrics are not the same")
+            raise ValueError("the metrics of a row are not the metrics named in the margins")
         return Baseline(margins, rows)
     except OSError as error:
         advice = "write one with --update" if not path.exists() else "name another file"
@@ -202,15 +206,16 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
 
 
 def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list[Check]:
-    """Compares every number of a baseline with the number of now, and lists new numbers.
+    """Compares every value of a baseline with the current runs, and lists rows that are new.
 
     Args:
-        before: The baseline.
-        now: The baseline that the runs of now would be.
-        quantities: The quantities that are known.
+        before: The committed baseline.
+        now: The baseline made from the current runs.
+        quantities: The quantities that this installation can compute.
 
     Raises:
-        ConfigError: A row was measured under other conditions, or on some of its seeds only.
+        ConfigError: The current runs of a row have other conditions than the baseline, or have some
+            but not all of its seeds.
     """
     directions = {each.name: each.higher_is_better for each in quantities}
     mine = {(row.optimizer, row.problem): row for row in now.rows}
@@ -239,10 +244,18 @@ def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list
 
 
 def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
-    """The numbers to be paired with the baseline: those of its seeds, if there is a run of any."""
+    """The current values to compare with a row of the baseline.
+
+    Returns:
+        The values of the baseline's seeds if the runs have all of these seeds; all current values
+        if the runs have none of them.
+
+    Raises:
+        ConfigError: The runs have some, but not all, of the baseline's seeds.
+    """
     missing = before.values.keys() - now.values.keys()
     if missing == before.values.keys():
-        return now  # other seeds altogether
+        return now  # no seed in common: the means are compared unpaired
     if missing:
         raise ConfigError(
             f"{row.optimizer} on {row.problem} has seeds {', '.join(sorted(before.values, key=int))} "
@@ -280,11 +293,11 @@ def _mean(values: Mapping[str, float]) -> float:
 
 
 def _half_width(before: Sample, now: Sample) -> float:
-    """Half the 95 % interval of a difference of means.
+    """Half the width of the 95 % interval of the difference between two means over seeds.
 
-    Equal seeds are paired: Student's interval over their differences. Other seeds are not: Welch's.
-    With a single seed on either side the variation between seeds is unknown, and the variation between
-    patients takes its place.
+    If both samples have the same seeds, at least two, this is Student's interval over the
+    differences by seed. Otherwise it is Welch's interval. A sample with one seed has no variance
+    between seeds; Welch's interval then uses the standard error over patients for this sample.
     """
     from scipy.stats import norm, t
 
@@ -312,10 +325,11 @@ def _half_width(before: Sample, now: Sample) -> float:
 
 
 def check_runs(runs: Sequence[StoredRun], path: Path) -> list[Check]:
-    """Holds runs to the baseline in a file.
+    """Checks runs against a baseline file.
 
     Raises:
-        ConfigError: The file is no baseline, or runs were measured under other conditions.
+        ConfigError: The file is not a baseline, a run is not done, two runs of one row have the
+            same seed, a value is infinite, or conditions or seeds do not match the baseline.
     """
     quantities = runs[0].quantities
     before = read_baseline(path, quantities)

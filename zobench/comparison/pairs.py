@@ -20,16 +20,16 @@ from zobench.statistics.differences import Difference, difference
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of B with A.
+    """The comparison of two groups of runs: B with the reference A.
 
     Attributes:
-        a: The name of A.
-        b: The name of B.
-        pairs: Runs of equal problem and seed.
-        left_out: Runs without a partner, or not done, or whose partner is not done.
-        quantities: The quantities that were compared, in order.
-        metrics: B's gain in each quantity, by name.
-        notes: Lines that a reader should know.
+        a: Name of A: the optimizer label, or the number of optimizers.
+        b: Name of B: the optimizer label, or the number of optimizers.
+        pairs: Pairs (run of A, run of B) with equal problem and seed.
+        left_out: Runs without a partner, and both runs of a pair in which one run is not done.
+        quantities: The compared quantities, in the order of the tables.
+        metrics: The difference between A and B in each quantity, by name of the quantity.
+        notes: Warnings for the reader: one seed only, or different versions.
     """
 
     a: str
@@ -42,12 +42,12 @@ class Comparison:
 
     @property
     def seeds(self) -> int:
-        """Different seeds among the pairs."""
+        """Number of different seeds among the pairs."""
         return len({one.config.seed for one, _ in self.pairs})
 
     @property
     def verdict(self) -> str:
-        """The verdict on fairness per query in one plain sentence."""
+        """One sentence that says whether B has a better fairness per query than A."""
         fpq = self.metrics[FPQ.name]
         gain = f"[{fpq.gain.low:+.3f}, {fpq.gain.high:+.3f}]"
         count = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
@@ -59,7 +59,7 @@ class Comparison:
             "better": "B buys more fairness per query than A",
             "worse": "B buys less fairness per query than A",
             "no worse": f"B is no worse than A by more than {fpq.margin:g}",
-            "undecided": "These runs cannot tell which of A and B buys more fairness per query",
+            "undecided": "These runs do not show whether A or B buys more fairness per query",
             "same": "A and B are the same, to the last digit",
         }
         return f"{words[fpq.verdict]}: {figures}."
@@ -77,7 +77,7 @@ class Comparison:
         }
 
     def pair_rows(self) -> list[dict[str, object]]:
-        """A row a pair and quantity, for exports."""
+        """One row per pair and quantity, for exports."""
         return [
             {
                 "problem": one.problem,
@@ -96,7 +96,7 @@ class Comparison:
 
 
 def _plain(values: Any) -> Any:
-    """Values as JSON holds them: ``None`` for an infinite or unknown number."""
+    """Values for JSON, which has no infinity and no NaN: they become ``None``."""
     if isinstance(values, dict):
         return {key: _plain(value) for key, value in values.items()}
     return None if isinstance(values, float) and not isfinite(values) else values
@@ -107,15 +107,19 @@ def compare_runs(
 ) -> Comparison:
     """Compares two groups of runs.
 
-    Where either holds several optimizers, a run's partner has its optimizer too.
+    Runs are paired by problem and seed. If A or B has runs of several optimizers, the two runs of a
+    pair must also have the same optimizer label.
 
     Args:
-        a: The reference.
-        b: The runs that may be better.
-        margins: By quantity, the loss at which B is still no worse; 0 where none is named.
+        a: Runs of the reference.
+        b: Runs of the candidate.
+        margins: Largest loss of B that still counts as no worse, by name of the quantity; 0 if the
+            quantity is not named.
 
     Raises:
-        ConfigError: No run has a partner, or partners differ in a condition.
+        ConfigError: No run has a partner; the runs of a pair, or runs of one problem on one side,
+            differ in a condition; a run is in A and in B; or two finished runs of one side have
+            equal problem, seed and optimizer.
     """
     margins = margins or {}
     by_label = max(len({run.label for run in side}) for side in (a, b)) > 1
@@ -159,9 +163,11 @@ def _shown(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
 def _by_seed(
     pairs: Sequence[tuple[StoredRun, StoredRun]], quantity: Metric
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """A and B of each seed, mean over its pairs: runs of one seed share patients, and are one draw.
+    """Values of A and of B for each seed, each the mean over the pairs with this seed.
 
-    A single pair of a seed keeps the sign of a signed quantity, which its own interval needs.
+    Pairs with the same seed share their patients, so they are not independent and count as one
+    sample. A signed quantity keeps its sign if the seed has one pair, because the interval needs
+    the sign; the mean over several pairs is the mean of absolute values.
     """
     found = []
     for seed in dict.fromkeys(one.config.seed for one, _ in pairs):
@@ -175,7 +181,13 @@ def _by_seed(
 
 
 def _require_equal_resamples(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> None:
-    """Runs of one seed are averaged resample by resample, whatever the problem."""
+    """Refuses pairs of one seed with different numbers of resamples.
+
+    The values of pairs with the same seed are averaged resample by resample, also over problems.
+
+    Raises:
+        ConfigError: Two pairs of one seed have different numbers of replicates.
+    """
     first: dict[int, StoredRun] = {}
     for run, _ in pairs:
         other = first.setdefault(run.config.seed, run)
@@ -194,8 +206,8 @@ def _by_key(runs: Iterable[StoredRun], by_label: bool) -> dict[tuple[str, int, s
         other = found.get(key)
         if other is not None and other.done and run.done:
             raise ConfigError(
-                f"{other.location} and {run.location} are the same problem, seed and optimizer; name "
-                "the one that is meant"
+                f"{other.location} and {run.location} have the same problem, seed and optimizer; "
+                "name only one of them"
             )
         if other is None or run.done:
             found[key] = run
@@ -210,12 +222,12 @@ def _name(runs: Sequence[StoredRun]) -> str:
 def _notes(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> tuple[str, ...]:
     notes = []
     if len({one.config.seed for one, _ in pairs}) == 1:
-        notes.append("one seed: the interval knows of other patients, not of other seeds")
+        notes.append("one seed: the interval covers the variation of patients, not of other seeds")
     for name in ("zobench", "torch"):
         versions = [
             {run.manifest.versions.get(name) for run in side} for side in zip(*pairs, strict=True)
         ]
         if versions[0] != versions[1]:
             words = " and ".join(", ".join(sorted(map(str, each))) for each in versions)
-            notes.append(f"{name} was {words}")
+            notes.append(f"different versions of {name} in A and in B: {words}")
     return tuple(notes)

@@ -1,1 +1,1 @@
-"""Files that survive a crash: replaced as a whole or appended by lines; no pickle."""
+"""Reads and writes JSON and tensor files so that a crash does not damage them; no pickle."""

@@ -1,4 +1,4 @@
-"""Replacing a file so that a reader sees the old or the new content, whatever crashes."""
+"""Replaces files atomically: a reader sees the old or the new content, also after a crash."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zobench.errors import ConfigError, StoreError
 from .location import Place
 
 DRAFT = ".part"
-"""Ends the name of a file that is being written."""
+"""Suffix of the name of a draft, the temporary file that is being written."""
 
 
 @contextlib.contextmanager
 def disk_errors(place: Place) -> Iterator[None]:
-    """Turns a failed read or write of ``place`` into a :class:`StoreError` that says what to do."""
+    """Turns an ``OSError`` of the block into a :class:`StoreError` with advice for the user."""
     try:
         yield
     except OSError as error:
@@ -43,18 +43,18 @@ def damage(place: Place) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(place: Place, *, durable: bool = True) -> Iterator[Path]:
-    """Yields a draft beside a file; when the block ends, the draft takes the file's place.
+    """Yields the path of a draft beside a file; after the block, the draft replaces the file.
 
-    Every draft has a name of its own, so processes that write the same file never mix their bytes.
-    The draft is removed if the block fails.
+    Every draft has a unique name, so two processes that write the same file never write into the
+    same draft. If the block fails, the draft is deleted and the file stays as it was.
 
     Args:
-        place: The file to replace; its folder is made if it is not there.
-        durable: Whether to wait until content and name are on disk. A file that may be lost in a
-            crash, such as a cache entry, need not wait.
+        place: The file to replace; its folder is created if it does not exist.
+        durable: Whether to wait until the content and the name of the file are on disk. ``False``
+            is for a file that may be lost in a crash, such as a cache entry.
 
     Raises:
-        StoreError: The draft cannot be written.
+        StoreError: The draft cannot be written, or the block raises an :class:`OSError`.
     """
     path = Path(place)
     draft = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{DRAFT}")
@@ -75,14 +75,14 @@ def write_atomically(place: Place, content: bytes, *, durable: bool = True) -> N
     """Replaces the whole content of a file.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The file cannot be written.
     """
     with replaced(place, durable=durable) as draft:
         draft.write_bytes(content)
 
 
 def sync_folder(path: Path) -> None:
-    """Waits until the names in a folder are on disk."""
+    """Waits until the list of file names in a folder is on disk (``fsync``)."""
     _wait_for(path)
 
 

@@ -1,4 +1,4 @@
-"""JSON files and JSON-lines files that survive a crash."""
+"""Reads and writes JSON files and JSON-lines files so that a crash does not damage them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Json = dict[str, Any]
 
 
 def write_json(place: Place, value: object, *, durable: bool = True) -> None:
-    """Replaces a file by JSON; numbers in full precision, NaN and infinity refused.
+    """Replaces the content of a file by JSON with exact floats; NaN and infinity are refused.
 
     Args:
         place: The file.
-        value: What it holds from now on.
-        durable: Whether to wait for the disk.
+        value: The new content.
+        durable: Whether to wait until the file is on disk.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The file cannot be written.
     """
     text = json.dumps(value, indent=1, allow_nan=False)
     write_atomically(place, text.encode() + b"\n", durable=durable)
@@ -35,7 +35,7 @@ def read_json(place: Place) -> Any:
     """The content of a JSON file.
 
     Raises:
-        StoreError: The file is missing or is not JSON.
+        StoreError: The file cannot be read or is not JSON.
     """
     with disk_errors(place):
         content = Path(place).read_bytes()
@@ -46,10 +46,12 @@ def read_json(place: Place) -> Any:
 
 
 def read_rows(place: Place) -> list[Json]:
-    """Rows of a JSON-lines file without a torn last line; none if there is no file.
+    """Reads the rows of a JSON-lines file.
+
+    A last line without a line end, which a crash can leave, is ignored. A missing file has no rows.
 
     Raises:
-        StoreError: The file cannot be read, or a whole line is not JSON.
+        StoreError: The file cannot be read, or a complete line is not JSON.
     """
     path = Path(place)
     if not path.exists():
@@ -64,10 +66,10 @@ def read_rows(place: Place) -> list[Json]:
 
 
 def append_lines(place: Place, content: bytes) -> None:
-    """Adds whole lines in one write, and waits for the disk.
+    """Appends complete lines to a file, and waits until they are on disk.
 
     Raises:
-        StoreError: They cannot be written.
+        StoreError: The lines cannot be written.
     """
     with disk_errors(place), Path(place).open("ab") as file:
         file.write(content)
@@ -76,7 +78,7 @@ def append_lines(place: Place, content: bytes) -> None:
 
 
 def keep_rows(place: Place, rows: int) -> None:
-    """Cuts a JSON-lines file after its first ``rows`` rows.
+    """Shortens a JSON-lines file to its first ``rows`` rows; does nothing if there is no file.
 
     Raises:
         StoreError: The file has fewer rows, or cannot be written.
@@ -89,6 +91,6 @@ def keep_rows(place: Place, rows: int) -> None:
             line = file.readline()
             if not line.endswith(b"\n"):
                 raise StoreError(
-                    f"{place} has fewer rows than its checkpoint ({rows}): it was changed"
+                    f"{place} has fewer rows than its checkpoint ({rows}): the file was changed"
                 )
         file.truncate(file.tell())

@@ -1,4 +1,4 @@
-"""A place on this machine, and the name by which its user knows it."""
+"""A path on this machine, with the name that messages show for it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Place = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Location(os.PathLike[str]):
-    """A file or a folder that is opened by its path and named in messages as its user named it.
+    """A file or folder: a path to open it, and the name that messages show.
 
-    A run at a URL is read from a local copy, and an attempt of a suite works in a folder of its own;
-    messages must name the URL, or the run's own folder.
+    The two can differ. A run at a URL is read from a local copy, but messages name the URL. An
+    attempt of a suite works in a folder of its own, but messages name the run folder.
 
     Attributes:
-        path: Where the file or folder lies on this machine.
-        known_as: The URL or path that messages show; the path itself if empty.
+        path: Path of the file or folder on this machine.
+        known_as: The URL or path that messages show; messages show ``path`` if it is empty.
     """
 
     path: Path
@@ -27,7 +27,7 @@ class Location(os.PathLike[str]):
 
     @classmethod
     def of(cls, place: str | os.PathLike[str]) -> Location:
-        """The location of a path; a location is returned as it is."""
+        """Makes a location from a path; returns a location unchanged."""
         return place if isinstance(place, Location) else cls(Path(place))
 
     @property

@@ -1,4 +1,4 @@
-"""Tensors with JSON notes in safetensors files."""
+"""Reads and writes safetensors files that hold tensors and JSON notes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def write_tensors(
     place: Place, tensors: Mapping[str, Tensor], notes: Json | None = None, *, durable: bool = True
 ) -> None:
-    """Replaces a file by tensors and JSON notes.
+    """Replaces the content of a file by tensors and JSON notes.
 
     Args:
-        place: The file, by custom ``*.safetensors``.
-        tensors: By name, of any shape and device.
-        notes: What else the file holds.
-        durable: Whether to wait for the disk.
+        place: The file; its name usually ends in ``.safetensors``.
+        tensors: Tensors by name, of any shape and on any device.
+        notes: A JSON object, stored in the metadata of the file.
+        durable: Whether to wait until the file is on disk.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The file cannot be written.
     """
     import torch
     from safetensors.torch import save
@@ -43,7 +43,7 @@ def write_tensors(
 
 
 def read_tensors(place: Place) -> tuple[dict[str, Tensor], Json]:
-    """Tensors by name, and notes, as :func:`write_tensors` wrote them.
+    """Reads the tensors by name and the notes that :func:`write_tensors` wrote.
 
     Raises:
         StoreError: The file is missing or damaged.

@@ -1,1 +1,1 @@
-"""What scores are worth: group rates, metrics, recovery, fairness per query, intervals."""
+"""Statistics of scores: group rates, metrics, recovery, fairness per query, intervals."""

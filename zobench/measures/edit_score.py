@@ -19,9 +19,9 @@ class EditScore:
         norm: ||edit||_2.
         sa_frozen: Accuracy in percent of the SA head g that was trained on clean embeddings.
         sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
-        score: Disease scores of the test images.
-        sent: The edit as it arrives through 8-bit transport; ``None`` where floats travel exactly,
-            and for ERM.
+        score: The disease head's score of each test image.
+        sent: How 8-bit transport changes the edit; ``None`` if the encoder takes exact floats, and
+            for a zero edit such as ERM.
     """
 
     queries: int
@@ -34,7 +34,7 @@ class EditScore:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> EditScore:
-        """An edit's score as the record of a run holds it."""
+        """The score in a JSON object from the scores file of a run."""
         sent = row.get("sent")
         arrived = ArrivedEdit(**sent) if sent else None
         return cls(**{**row, "score": tuple(row["score"]), "sent": arrived})

@@ -1,8 +1,8 @@
 """Rates of a disease classifier in the groups of (y, a), on the test images and on resamples of them.
 
 Notation: y disease, a sensitive attribute, yhat the prediction at threshold 0.5 (Jin et al. 2024,
-section 3.1). Metrics are declared by plugins, see :mod:`zobench.contracts.metric`; the functions here
-are the numbers that recovery needs, and parts of metrics.
+section 3.1). Plugins declare the metrics, see :mod:`zobench.contracts.metric`; the functions here
+compute the inputs of recovery and the terms that several metrics use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def equalised_odds_gaps(counts: GroupCounts) -> tuple[Floats, Floats]:
 
 
 def gap(counts: GroupCounts) -> Floats:
-    """The gap that recovery is about: ``(|eo_n| + |eo_p|) / 2``, ``(R,)`` in percent."""
+    """The gap that recovery is computed from: ``(|eo_n| + |eo_p|) / 2``, ``(R,)`` in percent."""
     eo_n, eo_p = equalised_odds_gaps(counts)
     return np.asarray((abs(eo_n) + abs(eo_p)) / 2)
 
@@ -61,10 +61,10 @@ def ratio(above: Floats, below: Floats) -> Floats:
 
 
 def compute(metric: Metric, predictions: Predictions, weights: Floats | None = None) -> Floats:
-    """One metric of one classifier ``(R,)``, with its sign.
+    """Values ``(R,)`` of one metric for one classifier; a signed metric keeps its sign.
 
     Args:
-        metric: Its declaration.
+        metric: The declaration of the metric.
         predictions: The classifier's predictions.
         weights: ``(R, n)`` how often each image counts; every image once if ``None``.
     """

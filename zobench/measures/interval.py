@@ -1,20 +1,22 @@
-"""The 95 % interval of every quantity: over patients for one seed, over seeds and patients for several.
+"""Computes 95 % intervals: over patients for one seed, over seeds and patients for several seeds.
 
-For one seed the interval holds the percentiles of bootstrap resamples of the patients. Of a quantity
-with a sign, such as EO_p, tables show the absolute value, and near 0 neither percentiles of absolute
-values (they never reach down to 0) nor percentiles that are folded at 0 (they hold the truth too often)
-are right. Feldman and Cousins 1998, "Unified approach to the classical statistical analysis of small
-signals", order the outcomes by their likelihood ratio; with that order the interval of the absolute
-value of a normal mean holds the truth in 95 % of all cases, near 0 too. Their limits, as probabilities
-of the bootstrap distribution, choose the percentiles here; away from 0 they are 2.5 and 97.5 %.
+For one seed, the ends of the interval are percentiles of bootstrap resamples of the patients.
+Tables show the absolute value of a signed quantity such as EO_p. Near 0, two simple intervals have
+the wrong coverage: percentiles of the absolute values do not reach 0, and percentiles folded at 0
+cover the true value too often. Feldman and Cousins 1998, "Unified approach to the classical
+statistical analysis of small signals", order the outcomes by their likelihood ratio. With this
+order, the interval of the absolute value of a normal mean covers the true value in 95 % of all
+cases, also near 0. Their limits, converted to probabilities of the bootstrap distribution, give the
+percentiles used here; far from 0 these are 2.5 % and 97.5 %.
 
-For n > 1 seeds it is Student's interval with the standard error of resampled means times
-``sqrt(n / (n - 1))``, for seeds drawn from n vary by so much too little; percentiles of few seeds would
-be too narrow (Hesterberg 2015, "What teachers should know about the bootstrap", section 4). Without
-variation of patients it is Student's interval itself.
+For n > 1 seeds, the interval is Student's interval with the standard error of resampled means
+times ``sqrt(n / (n - 1))``. Seeds resampled from n seeds vary too little, and this factor corrects
+it; percentiles over few seeds would be too narrow (Hesterberg 2015, "What teachers should know
+about the bootstrap", section 4). If the resamples of patients do not vary, the result is the
+ordinary Student's interval.
 
-``pytest tests/benchmarks/test_interval_coverage.py --benchmark-only -n 0 -s`` measures how often each
-rule holds the truth.
+``pytest tests/benchmarks/test_interval_coverage.py --benchmark-only -n 0 -s`` measures the coverage
+of each rule.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 FAR = 4.0
-"""Standard errors from 0 beyond which 0 no longer bends the interval."""
+"""Distance from 0, in standard errors, from which the limits are those of a normal variable."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Interval:
         value: The number; a mean over seeds if there are several.
         low: Lower end.
         high: Upper end.
-        seeds: Seeds that it is the mean of; with 1 the interval knows of patients only.
+        seeds: Number of seeds in the mean; with one seed the interval covers the variation of
+            patients only.
     """
 
     value: float
@@ -53,7 +56,7 @@ class Interval:
     seeds: int = 1
 
     def as_dict(self) -> dict[str, float | None]:
-        """Value and ends for JSON; ``None`` for an infinite or unknown one."""
+        """Value and ends for JSON; a number that is infinite or NaN becomes ``None``."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
         return {name: value if math.isfinite(value) else None for name, value in ends.items()}
 
@@ -63,12 +66,13 @@ def interval(runs: Sequence[NDArray[np.floating]], quantity: Metric | None = Non
 
     Args:
         runs: For each seed ``(R + 1,)``: the value on the data, then on R resamples of the patients.
-        quantity: The declaration of the quantity, which says whether it has a sign that is not shown,
-            and its bounds; ``None`` for a difference, which has neither.
+        quantity: The declaration of the quantity, with its bounds and whether tables show its
+            absolute value; ``None`` for a difference, which has no bounds and keeps its sign.
 
     Returns:
-        The interval. A ratio that is infinite on some patients of several seeds has no mean: the
-        value is that of the data, the upper end infinite.
+        The interval. If there are several seeds and a value is not finite, such as a ratio with
+        divisor 0, the lower end is the smallest of the seeds' values on the data, and the upper end
+        is infinite.
     """
     if len(runs) == 1:
         low, high = _over_patients(np.asarray(runs[0], dtype=np.float64), quantity)
@@ -79,7 +83,7 @@ def interval(runs: Sequence[NDArray[np.floating]], quantity: Metric | None = Non
     if not all(np.isfinite(run).all() for run in shown):
         return Interval(value, min(float(run[0]) for run in shown), math.inf, len(runs))
     below, above = (float(end) for end in student_limits(shown))
-    if quantity is not None:  # Student's interval does not know of bounds
+    if quantity is not None:  # Student's interval may exceed the bounds
         below, above = max(below, quantity.low), min(above, quantity.high)
     return Interval(value, below, above, len(runs))
 
@@ -98,10 +102,11 @@ def student_limits(runs: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats
 
 
 def standard_error(runs: Sequence[NDArray[np.floating]]) -> Floats:
-    """Standard error of the mean over at least two seeds, under both sources of chance, elementwise.
+    """Standard error of the mean over at least two seeds, from seeds and patients, elementwise.
 
-    That is the root mean square distance from the mean of means of n draws, each of a seed and of a
-    resample of its patients, with replacement, times ``sqrt(n / (n - 1))``.
+    A resampled mean averages n draws with replacement; each draw picks a seed and one resample of
+    its patients. The standard error is the root mean square distance of resampled means from the
+    mean on the data, times ``sqrt(n / (n - 1))``.
 
     Args:
         runs: For each seed ``(R + 1, ...)``: the data first, then R resamples of the patients.
@@ -117,7 +122,9 @@ def standard_error(runs: Sequence[NDArray[np.floating]]) -> Floats:
 def confidence(runs: Sequence[NDArray[np.floating]]) -> float:
     """The one-sided confidence that the true mean of a difference is above 0.
 
-    Above 97.5 % if and only if the interval is above 0; 50 % where nothing varies about 0.
+    For several seeds, the confidence exceeds 97.5 % if and only if the interval lies above 0. For
+    one seed, it is the share of resamples above 0, where a resample equal to 0 counts half. The
+    confidence is 50 % if all values are 0.
 
     Args:
         runs: For each seed ``(R + 1,)``: the data first, then R resamples of the patients.
@@ -139,7 +146,7 @@ def _shown(values: NDArray[np.floating], quantity: Metric | None) -> Floats:
 
 
 def _over_patients(values: Floats, quantity: Metric | None) -> tuple[float, float]:
-    """Ends of the interval of the value ``values[0]`` with resamples ``values[1:]``."""
+    """Ends of the interval for one seed, with the data first and the resamples after it."""
     resamples = values[1:]
     if quantity is None or not quantity.signed:
         low, high = _percentiles(resamples, 0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
@@ -160,22 +167,22 @@ def _over_patients(values: Floats, quantity: Metric | None) -> tuple[float, floa
 
 
 def _percentiles(values: Floats, *shares: float) -> tuple[float, float]:
-    """Values that so large shares of a sample do not exceed; one that occurs, so never NaN of inf."""
+    """Two percentiles, each a value of the sample: interpolating infinities would give NaN."""
     low, high = np.quantile(values, shares, method="inverted_cdf")
     return float(low), float(high)
 
 
 def folded_limits(distance: float) -> tuple[float, float]:
-    """The 95 % limits of ``|mean|`` of a normal variable that was seen at ``distance`` from 0.
+    """The 95 % limits of ``|mean|`` of a normal variable, observed at ``distance`` from 0.
 
     Feldman and Cousins 1998, section IV, for the absolute value of a normal variable of standard
     deviation 1, whose density is ``phi(x - mean) + phi(x + mean)``.
 
     Args:
-        distance: The absolute value seen, at least 0, in standard errors.
+        distance: The observed absolute value, at least 0, in standard errors.
 
     Returns:
-        Lower and upper limit in standard errors; the lower one is 0 where 0 is not excluded.
+        Lower and upper limit in standard errors; the lower limit is 0 if the interval includes 0.
     """
     from scipy.special import ndtri
 
@@ -190,10 +197,10 @@ def folded_limits(distance: float) -> tuple[float, float]:
 
 @cache
 def _acceptance() -> tuple[Floats, Floats, Floats]:
-    """For each mean the ends of the values that hold 95 % and have the largest likelihood ratios."""
+    """For each mean, the ends of its acceptance region: 95 % with the largest likelihood ratios."""
     step = 0.005
     means, x = np.arange(0.0, FAR + 3.0, 0.01), np.arange(0.0, FAR + 8.0, step) + step / 2
-    best = x.copy()  # the mean of largest likelihood: mean = x * tanh(x * mean), 0 up to x = 1
+    best = x.copy()  # maximum-likelihood mean: mean = x * tanh(x * mean), 0 for x <= 1
     for _ in range(500):
         best = x * np.tanh(x * best)
     likeliest = _folded_density(x, best)

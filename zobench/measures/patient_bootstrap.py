@@ -1,4 +1,4 @@
-"""Bootstrap over test patients, stratified by what is known of them."""
+"""Bootstrap over test patients, stratified by sensitive attribute and disease labels."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class ScoredImages:
 
 
 def patient_weights(test: ScoredImages, replicates: int, rng: np.random.Generator) -> Floats:
-    """How often each image counts in each bootstrap resample of the patients.
+    """The number of times that each image counts in each bootstrap resample of the patients.
 
-    Patients are drawn with replacement among those with the same sensitive attribute and the same
-    set of disease labels on their images; where every patient has one label, as usual, that is
-    within the cells of (y, a). All images of a patient come and go together.
+    Patients with equal sensitive attribute and equal sets of disease labels form a stratum, and are
+    drawn with replacement within it. If every patient has one label, the strata are the cells of
+    (y, a). All images of a patient have the same weight.
 
     Returns:
         ``(replicates, n)``.
@@ -51,9 +51,9 @@ def patient_weights(test: ScoredImages, replicates: int, rng: np.random.Generato
 
 
 def bootstrap_weights(test: ScoredImages, seed: int, replicates: int) -> Floats:
-    """How often each image counts on the data (row 0) and in each of R resamples.
+    """The number of times that each image counts in the data (row 0) and in each of R resamples.
 
-    Runs with equal test images and seed get equal resamples, so their differences are paired.
+    Runs with equal test images, seed and R get equal resamples, so their differences are paired.
 
     Returns:
         ``(R + 1, n)``.
@@ -66,7 +66,7 @@ def bootstrap_weights(test: ScoredImages, seed: int, replicates: int) -> Floats:
 def _counts(
     patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int
 ) -> NDArray[np.uint16]:
-    """As :func:`bootstrap_weights`, in few bytes, for runs on the same test images."""
+    """The weights of :func:`bootstrap_weights` as small integers, cached for several runs."""
     columns = [np.frombuffer(each, dtype=np.int64) for each in (patient, label, sensitive)]
     data = np.ones((1, len(columns[0])), dtype=np.uint16)
     if not replicates:

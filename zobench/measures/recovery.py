@@ -1,11 +1,13 @@
 """Recovery, the share of the gap that an edit removed, and fairness per query.
 
-Recovery at q queries is ``r(q) = (gap(ERM) - gap(edit_q)) / gap(ERM)`` of the snapshot recommended
-at or before q, with ``gap`` the mean of eo_p and eo_n. It is 0 before the first snapshot, and 0 for
-an edit that costs more accuracy than the tolerance; negative recovery is harm.
+Recovery at q queries is ``r(q) = (gap(ERM) - gap(edit_q)) / gap(ERM)``, where ``edit_q`` is the
+last snapshot at or before q and ``gap`` is the mean of ``|eo_p|`` and ``|eo_n|``. Recovery is 0
+before the first snapshot, 0 if the gap of ERM is 0, and 0 for an edit that costs more accuracy than
+the tolerance. Recovery is negative if the edit makes the gap larger.
 
-Fairness per query (FPQ) is the area under r(q) over log q, from one evaluation to the budget,
-divided by the width: 1 is everything at once, 0 is nothing.
+Fairness per query (FPQ) is the area under r(q) over log q, from the cost of one evaluation to the
+budget, divided by the width of that range. FPQ is 1 if the gap is 0 from the first evaluation on,
+and 0 if no snapshot changes the gap.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ RECOVERY = Metric(
 )
 
 ROUNDING = 1e-9
-"""Percent; shares of images are no exact floats, and a loss of just the tolerance is allowed."""
+"""Slack in percent: rounding must not reject an accuracy loss equal to the tolerance."""
 
 
 def recovery(
@@ -49,10 +51,10 @@ def recovery(
 
     Args:
         erm_gap: Gap without an edit.
-        gap: Gap with it.
+        gap: Gap with the edit.
         erm_accuracy: Accuracy without an edit.
-        accuracy: Accuracy with it.
-        tolerance: Points of accuracy that may be lost.
+        accuracy: Accuracy with the edit.
+        tolerance: Largest allowed loss of accuracy, in percentage points.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(erm_gap > 0, (erm_gap - gap) / erm_gap, 0.0)
@@ -64,12 +66,12 @@ def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budge
 
     Args:
         queries: Query counts of the snapshots, increasing, ``(S,)``.
-        recoveries: Their recoveries, ``(S, R)`` for R resamples.
-        first: Queries of one evaluation, where the axis begins.
-        budget: Where it ends.
+        recoveries: Recovery of each snapshot, ``(S, R)`` for R resamples.
+        first: Queries of one evaluation, the start of the query axis.
+        budget: Queries of the budget, the end of the query axis.
 
     Returns:
-        ``(R,)``; the curve is a step function, so the sum is exact.
+        ``(R,)``, the area divided by the width of the axis; the last recovery if the width is 0.
     """
     if budget <= first:
         return np.asarray(recoveries[-1] if len(recoveries) else np.zeros(recoveries.shape[1:]))

@@ -1,4 +1,4 @@
-"""Metrics, recovery and fairness per query of a run's edits, on the test patients and on resamples."""
+"""Metrics, recovery and FPQ of a run's edits, on the test patients and on resamples of them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Floats = NDArray[np.float64]
 
 
 class Resamples:
-    """A run's numbers on its test patients (column 0) and on R bootstrap resamples of them.
+    """Metrics, recovery and FPQ of a run, on its test patients (column 0) and R resamples.
 
-    Runs with equal test images and seed see the same resamples, so their differences are paired.
-    Metrics are computed when they are asked for; those that need scores take most of the time.
+    Runs with equal test images, seed and R get equal resamples, so their differences are paired.
+    A metric is computed at its first use; metrics computed from scores take most of the time.
 
     Attributes:
-        queries: ``(S + 1,)``; the first row is ERM, with 0.
-        gap: ``(S + 1, R + 1)``, the mean of eo_n and eo_p, in percent.
+        queries: Query counts, ``(S + 1,)``: 0 for ERM, then one for each snapshot.
+        gap: ``(S + 1, R + 1)``, the mean of ``|eo_n|`` and ``|eo_p|``, in percent.
         accuracy: ``(S + 1, R + 1)``, in percent.
         recovery: ``(S + 1, R + 1)``.
         fpq: ``(R + 1,)``.
@@ -39,7 +39,15 @@ class Resamples:
         fpq: Callable[[Floats], Floats],
         tolerance: float,
     ) -> None:
-        """Counts the groups; see :func:`resample` for the arguments' meaning."""
+        """Counts the groups and computes gap, accuracy, recovery and FPQ.
+
+        Args:
+            scores: ERM, then the snapshots by increasing queries.
+            test: Labels of the test images.
+            weights: Makes the bootstrap weights ``(R + 1, n)``.
+            fpq: Computes FPQ ``(R + 1,)`` from recoveries of the snapshots ``(S, R + 1)``.
+            tolerance: See :func:`resample`.
+        """
         self._weights = weights
         self._answers = [
             Predictions(np.asarray(each.score), test.label, test.sensitive) for each in scores
@@ -53,7 +61,7 @@ class Resamples:
         self.fpq = np.broadcast_to(fpq(self.recovery[1:]), self.gap.shape[1:])
 
     def of(self, metric: Metric) -> Floats:
-        """A metric ``(S + 1, R + 1)``; a signed one keeps the sign of a=1 minus a=0."""
+        """Values of a metric ``(S + 1, R + 1)``; a signed metric keeps its sign, a=1 minus a=0."""
         if metric.name not in self._metrics:
             if metric.from_counts is not None:
                 rows = [metric.from_counts(each) for each in self._counts]
@@ -65,7 +73,7 @@ class Resamples:
         return self._metrics[metric.name]
 
     def quantity(self, quantity: Metric, row: int = -1) -> Floats:
-        """Fairness per query, or recovery or a metric of one row, ``(R + 1,)``."""
+        """Values ``(R + 1,)`` of FPQ, or of recovery or a metric for one edit, row ``row``."""
         if quantity is FPQ:
             return self.fpq
         return np.asarray((self.recovery if quantity is RECOVERY else self.of(quantity))[row])
@@ -81,7 +89,7 @@ def resample(
     first: int,
     budget: int,
 ) -> Resamples:
-    """All rows of a run on the data and on resamples of the patients.
+    """The resamples of a run: ERM and all snapshots, on the data and on resampled patients.
 
     Args:
         scores: ERM, then the snapshots by increasing queries.
@@ -89,8 +97,8 @@ def resample(
         seed: Seed of the run.
         replicates: Bootstrap resamples; 0 for the data alone.
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
-        first: Queries of one evaluation.
-        budget: Queries that the optimizer was given.
+        first: Queries of one evaluation, where the query axis of FPQ starts.
+        budget: The optimizer's budget in queries, where the query axis of FPQ ends.
     """
     queries = [each.queries for each in scores[1:]]
     return Resamples(

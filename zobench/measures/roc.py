@@ -26,7 +26,7 @@ def weighted_auc(predictions: Predictions, weights: Floats) -> Floats:
     positive = np.take(weights, order, axis=1)
     negative = positive * (1 - sick)
     positive *= sick
-    if len(levels) < len(order):  # equal scores are one step of the sum
+    if len(levels) < len(order):  # add up the weights of images with equal scores
         starts = np.searchsorted(rank[order], np.arange(len(levels)))
         positive = np.add.reduceat(positive, starts, axis=1)
         negative = np.add.reduceat(negative, starts, axis=1)

@@ -1,1 +1,1 @@
-"""Finds installed plugins: the hook specifications, the Plugin record, the discovery."""
+"""Finds installed plugins: hook specifications, the ``Plugin`` record and the registry."""

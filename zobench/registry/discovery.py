@@ -1,4 +1,4 @@
-"""Finds installed plugins and looks up their names; errors name the distribution at fault."""
+"""Loads installed plugins into a registry and looks plugins up by kind and name."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREFIX = "zobench_register_"
 BUILT_IN = "zobench"
-"""The distribution of the built-in plugins."""
+"""Name of the distribution that registers the built-in plugins."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A plugin and the distribution that brought it."""
+    """A registered plugin, its name and the distribution that registered it."""
 
     name: str
     plugin: Plugin
@@ -54,7 +54,8 @@ class Registry:
         """Every registered metric: the built-in ones, then those of other packages.
 
         Raises:
-            PluginError: A target is no metric, or has another name than the one it is registered by.
+            PluginError: A target is not a ``Metric``, its name is not the registered name, or it
+                does not have exactly one of ``from_counts`` and ``from_scores``.
         """
         offers = sorted(
             self.offers["metrics"].values(), key=lambda offer: offer.distribution != BUILT_IN
@@ -62,15 +63,16 @@ class Registry:
         return tuple(map(_metric, offers))
 
     def distributions(self) -> dict[str, str]:
-        """Versions of zobench and of every distribution that brought a plugin."""
+        """Versions of zobench and of every distribution that registered a plugin, by name."""
         found = {offer.distribution for kind in self.offers.values() for offer in kind.values()}
         return {name: distribution_version(name) for name in sorted({"zobench", *found})}
 
     def find(self, kind: Kind, name: str) -> tuple[Offer, str]:
-        """The offer behind a name as typed, and the argument after its colon.
+        """Looks up a name such as ``timm:<model>``: the plugin, and the argument after the colon.
 
         Raises:
-            ConfigError: No plugin has that name, or its argument is missing or not allowed.
+            ConfigError: No plugin of this kind has that name, or the argument is missing or not
+                allowed.
         """
         known = self.offers[kind]
         base, colon, argument = name.partition(":")
@@ -92,12 +94,17 @@ class Registry:
 
 
 def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Registry:
-    """Loads every entry point of the group ``zobench`` and calls its hooks.
+    """Loads plugin entry points and calls their hooks.
+
+    Args:
+        entry_points: Entry points to load; all installed ones of the group ``zobench`` if ``None``.
 
     Raises:
-        PluginError: A plugin cannot be imported, misspells a hook, or takes a name already taken.
+        PluginError: A plugin cannot be imported, has an unknown or undecorated hook, has a hook
+            that fails or does not return plugins by name, or uses a name that is already
+            registered.
     """
-    distribution_version.cache_clear()  # something may have been installed meanwhile
+    distribution_version.cache_clear()  # a package may have been installed since the last call
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     if entry_points is None:
@@ -121,7 +128,7 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
 
 @cache
 def distribution_version(name: str) -> str:
-    """Version of an installed distribution; ``unknown`` where there is none of that name."""
+    """Version of an installed distribution; ``unknown`` if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -137,8 +144,8 @@ def _metric(offer: Offer) -> Metric:
         )
     if (found.from_counts is None) == (found.from_scores is None):
         raise PluginError(
-            f"the metric {offer.name!r} of distribution {offer.distribution!r} must have either "
-            "from_counts or from_scores"
+            f"the metric {offer.name!r} of distribution {offer.distribution!r} must have exactly "
+            "one of from_counts and from_scores"
         )
     return found
 
@@ -148,7 +155,11 @@ def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
 
 
 def _check_hooks(module: object, name: str, source: str) -> None:
-    """A function that looks like a hook must be one, or it would disappear in silence."""
+    """Refuses a plugin module with a function that looks like a hook but is not one.
+
+    Such a function has an unknown name, or lacks the decorator ``zobench.hookimpl``. Without this
+    check it would be ignored without a message.
+    """
     known = [f"{PREFIX}{kind}" for kind in KINDS]
     marker = f"{hooks.PROJECT}_impl"
     for attribute in dir(module):

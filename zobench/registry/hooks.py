@@ -1,7 +1,10 @@
-"""The hooks through which optimizers, encoders, datasets, metrics and all other plugins are found.
+"""The hooks by which packages register plugins: optimizers, encoders, datasets, metrics, ...
 
-A plugin is an installed package with an entry point in the group ``zobench`` that names a module;
-the module implements any of these hooks. Built-ins register in the same way.
+A plugin is an installed package with an entry point in the group ``zobench`` that names a module.
+The module implements one or more of these hooks. The built-in plugins use the same hooks.
+
+Each hook returns plugins by name. Its docstring says how zobench calls the ``target`` of a plugin;
+a target without an argument ``parameters`` is called with the first argument only.
 """
 
 from __future__ import annotations
@@ -50,12 +53,12 @@ def zobench_register_trackers() -> Mapping[str, Plugin]:  # type: ignore[empty-b
 
 @hookspec
 def zobench_register_executors() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Engines; made as ``target(request, parameters)``, see ``zobench.contracts.executor``."""
+    """Executors; made as ``target(request, parameters)``, see ``zobench.contracts.executor``."""
 
 
 @hookspec
 def zobench_register_pretrainings() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
-    """Recipes of bundled weights; made as ``target(request, parameters)``."""
+    """Recipes that pretrain bundled weights; made as ``target(request, parameters)``."""
 
 
 @hookspec

@@ -1,4 +1,4 @@
-"""The record by which a plugin package announces one thing, without importing anything heavy."""
+"""The ``Plugin`` record that hooks return; it can delay the import of a plugin to its first use."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from zobench.errors import PluginError
 
 @dataclass(frozen=True)
 class Plugin:
-    """One thing that a hook offers under one name.
+    """A plugin that a hook returns under a name: an optimizer, an encoder, a metric, ...
 
     Attributes:
-        target: The factory (a class or a function), or ``"package.module:name"``, which is imported
-            only when used. The target of a metric is the metric itself.
-        summary: One line for ``zobench list``; empty for a metric, which has its own.
+        target: The factory (a class or a function), or its address ``"package.module:name"``, which
+            is imported at the first use. The target of a metric is the ``Metric`` object or its
+            address.
+        summary: One line for ``zobench list``; empty for a metric, because ``Metric`` has its own
+            summary.
         label: Text that ``zobench list`` shows beside the name, e.g. an optimizer's feedback level.
         argument: Kind of text that must follow the name after a colon, e.g. ``"model"`` in
             ``timm:<model>``; empty if nothing may follow.
-        members: ``"package.module:function"`` that lists every text which may follow the colon,
-            for ``zobench list KIND --all``; empty where they cannot be listed.
+        members: Address ``"package.module:function"`` of a function that returns every text that
+            may follow the colon, for ``zobench list KIND --all``; empty if there is no such
+            function.
     """
 
     target: Any
@@ -36,22 +39,25 @@ class Plugin:
     members: str = ""
 
     def load(self) -> Any:
-        """The target itself.
+        """Returns the target, imported if it is an address.
 
         Raises:
-            PluginError: It cannot be imported.
+            PluginError: The target cannot be imported.
         """
         return _imported(self.target) if isinstance(self.target, str) else self.target
 
     def all_members(self) -> list[str]:
-        """Every text that may follow the colon; empty where they cannot be listed."""
+        """Every text that may follow the colon; empty if the plugin has no ``members``."""
         return list(_imported(self.members)()) if self.members else []
 
     def parameters(self) -> type:
-        """The dataclass that the target's argument ``parameters`` is annotated with.
+        """The dataclass of the target's parameters: the annotation of its argument ``parameters``.
+
+        Returns:
+            ``NoParameters`` if the target has no such argument.
 
         Raises:
-            PluginError: The annotation is no dataclass.
+            PluginError: The target cannot be imported, or the annotation is not a dataclass.
         """
         target = self.load()
         argument = inspect.signature(target).parameters.get("parameters")
@@ -68,7 +74,7 @@ class Plugin:
         return annotation
 
     def resolve(self, overrides: Mapping[str, object], owner: str) -> Any:
-        """An instance of :meth:`parameters`, checked.
+        """Checks overrides, and makes the parameters: an instance of :meth:`parameters`.
 
         Raises:
             ConfigError: An override is unknown or breaks its rule.
@@ -76,12 +82,15 @@ class Plugin:
         return resolve(self.parameters(), overrides, owner)
 
     def build(self, context: object, parameters: Any) -> Any:
-        """Calls the target with a context and with parameters from :meth:`resolve`."""
+        """Calls the target with a context and the parameters from :meth:`resolve`.
+
+        ``NoParameters`` is not passed: the target then gets the context only.
+        """
         made = self.load()
         return made(context) if isinstance(parameters, NoParameters) else made(context, parameters)
 
     def make(self, context: object, overrides: Mapping[str, object], owner: str) -> Any:
-        """:meth:`resolve`, then :meth:`build`.
+        """Calls :meth:`resolve` and then :meth:`build`.
 
         Raises:
             ConfigError: An override is unknown or breaks its rule.
@@ -95,6 +104,6 @@ def _imported(target: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise PluginError(
-            f"{target!r}, which a plugin registered, cannot be loaded: "
+            f"the plugin address {target!r} cannot be loaded: "
             f"{type(error).__name__}: {error}; mend or uninstall that plugin"
         ) from error

@@ -1,4 +1,4 @@
-"""The charts of the report as plain data: one chart a problem."""
+"""The data of the report's charts; each function makes one chart of one problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIMULATED = 1000
 
 
 def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
-    """Mean recovery and its band on a common grid of queries."""
+    """Mean recovery of each optimizer with its 95 % band, on a common grid of query counts."""
     everyone = [run for members in groups.values() for run in members]
     first = min(run.config.batch_size for run in everyone)
     budget = max(run.config.budget for run in everyone)
@@ -49,7 +49,7 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
 def runtimes(
     groups: Mapping[str, Sequence[StoredRun]], targets: Sequence[float], rng: np.random.Generator
 ) -> Json:
-    """ECDF over targets of runtimes with simulated restarts."""
+    """For each optimizer, the ECDF over all targets of runtimes with simulated restarts."""
     everyone = [run for members in groups.values() for run in members]
     first = min(run.config.batch_size for run in everyone)
     budget = max(run.config.budget for run in everyone)
@@ -69,7 +69,10 @@ def runtimes(
 
 
 def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
-    """Average gap and accuracy of each run's last snapshot, and of ERM."""
+    """Gap and accuracy of the last snapshot of each finished run, and of ERM for each seed.
+
+    The gap is the mean of EO_n and EO_p.
+    """
     points: dict[str, list[Json]] = {}
     erm: dict[int, Json] = {}
     for label, members in groups.items():

@@ -1,4 +1,4 @@
-"""The content of the report as plain data: every number of its page is computed here."""
+"""The content of the report as plain data; :func:`collect` computes it from runs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from .numbers import Json
 
 @dataclass(frozen=True)
 class Content:
-    """Everything on the page.
+    """The numbers and facts that the report page shows.
 
     Attributes:
-        facts: Optimizers, problems, seeds and versions, as rows of (name, value).
+        facts: Counts, problems, seeds, settings and versions of the runs, as rows of (name, value).
         problems: Names of the problems, in order.
-        targets: Recoveries that runtimes are measured to.
+        targets: Target recoveries of ERT, success rates and runtimes.
         columns: The quantities of the headline table, in order.
-        rows: The headline table.
-        erm: The classifier without any edit, by problem; the same for every optimizer.
+        rows: The headline table, one row per optimizer and problem.
+        erm: Metrics of the classifier without any edit (ERM), by problem.
         curves: Recovery over queries, by problem.
         runtimes: ECDF of runtimes over targets, by problem.
-        tradeoffs: Gap and accuracy of each run's last snapshot, by problem.
-        ledger: Images by purpose, a row an optimizer and problem.
-        ranks: Average ranks over problems; ``None`` for a single problem or missing runs.
-        runs: A row a run.
+        tradeoffs: Gap and accuracy of the last snapshot of each finished run, by problem.
+        ledger: Number of images by purpose, one row per optimizer and problem.
+        ranks: Average ranks over problems of the optimizers with FPQ on every problem. ``None`` for
+            fewer than two problems or fewer than two such optimizers.
+        runs: One record per run.
     """
 
     facts: tuple[tuple[str, str], ...]
@@ -59,13 +60,16 @@ def collect(
     """Computes the content of a report.
 
     Args:
-        runs: At least one run; an unfinished one is used up to its last scored snapshot.
-        targets: Recoveries that runtimes are measured to.
-        progress: Told how many groups are done.
-        seed: Seed of simulated restarts.
+        runs: At least one run. The recovery curves use an unfinished run up to its last scored
+            snapshot; the means of FPQ, recovery and metrics leave unfinished runs out.
+        targets: Target recoveries of ERT, success rates and runtimes.
+        progress: Called with the number of finished groups, a group being the runs of one optimizer
+            on one problem.
+        seed: Seed of the bootstrap intervals of ERT and of the simulated restarts.
 
     Raises:
-        ConfigError: Runs of one problem have different conditions, or one run is there twice.
+        ConfigError: Runs of one problem have different conditions, or two runs have the same
+            problem, optimizer and seed.
     """
     groups: dict[tables.Group, list[StoredRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: (run.problem, run.label, run.config.seed)):
@@ -110,6 +114,6 @@ def _require_one_a_seed(groups: Mapping[tables.Group, Sequence[StoredRun]]) -> N
             other = seen.setdefault(run.config.seed, run)
             if other is not run:
                 raise ConfigError(
-                    f"{other.location} and {run.location} are the same problem, optimizer and seed; "
-                    "name the one that is meant"
+                    f"{other.location} and {run.location} have the same problem, optimizer and "
+                    "seed; name only one of them"
                 )

@@ -1,4 +1,4 @@
-"""Numbers of the page: rounded, and ``None`` for a number that JSON does not know."""
+"""Numbers of the page for JSON: rounded, with ``None`` for infinity and NaN."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ DIGITS = 5
 
 
 def interval(found: Interval) -> Json:
-    """A value between its limits."""
+    """The value and both ends of an interval as a JSON object."""
     return {"value": finite(found.value), "low": finite(found.low), "high": finite(found.high)}
 
 
 def finite(value: float) -> float | None:
-    """A number, unless it is infinite or none at all."""
+    """The number rounded to ``DIGITS`` decimals; ``None`` for infinity and NaN."""
     return round(value, DIGITS) if math.isfinite(value) else None
 
 
 def rounded(values: Iterable[float]) -> list[float | None]:
-    """:func:`finite` of each."""
+    """Applies :func:`finite` to each number."""
     return [finite(float(each)) for each in values]

@@ -154,7 +154,7 @@
   const plain = (cell) => {
     const number = Number(cell.dataset.value);
     if (cell.dataset.value === undefined) return cell.textContent.trim().replace(/\s+/g, " ");
-    return Math.abs(number) >= 1e300 ? "" : String(number); // what is infinite or unknown is empty
+    return Math.abs(number) >= 1e300 ? "" : String(number); // an infinite or unknown number becomes an empty cell
   };
   function download(id) {
     if (tables[id.replace("-numbers", "")]) fill(id.replace("-numbers", ""));

@@ -1,4 +1,4 @@
-"""Renders the content of a report as one HTML page that needs nothing else."""
+"""Renders the content of a report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTHS = {EDIT_PICTURE: 900, IMAGES_PICTURE: 480}
-"""Pictures of a run, and their widths on the page in pixels."""
+"""File names of a run's pictures, and the largest size of each on the page in pixels."""
 QUALITY = 60
 
 
 def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
-    """The page as HTML.
+    """Renders the page and returns it as HTML text.
 
-    Everything that comes from configs, plugins and files is escaped: as HTML by the template, and in
-    the data by writing ``<`` as a JSON escape.
+    Text from configs, plugins and files is escaped: the template escapes HTML, and the JSON data
+    for the charts have a JSON escape in place of ``<``.
 
     Args:
         title: The title of the page.
-        content: Its numbers.
-        runs: The runs that pictures are taken from, one an optimizer and problem.
+        content: The numbers and facts of the page.
+        runs: All runs of the report; the page shows the pictures of one run per optimizer and
+            problem.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
@@ -73,7 +74,7 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
 
 
 def _data(content: Content) -> str:
-    """What the charts need, as JSON that cannot end the script element it stands in."""
+    """The data of the charts as JSON without ``<``, so that no text can end the script element."""
     kept = {key: getattr(content, key) for key in ("problems", "curves", "runtimes", "tradeoffs")}
     rows = [{key: row[key] for key in ("optimizer", "problem", "feedback")} for row in content.rows]
     text = json.dumps({**kept, "rows": rows}, allow_nan=False)
@@ -112,7 +113,10 @@ def _minus(text: str) -> str:
 
 
 def _pictures(runs: Sequence[StoredRun]) -> list[Json]:
-    """The noise of each optimizer on each problem, of its first seed that is done."""
+    """The pictures of one run per problem and optimizer.
+
+    The run is the one with the lowest seed that is done and has both pictures.
+    """
     found: dict[tuple[str, str], Json] = {}
     for run in sorted(runs, key=lambda run: run.config.seed):
         key = (run.problem, run.label)
@@ -126,7 +130,7 @@ def _pictures(runs: Sequence[StoredRun]) -> list[Json]:
 
 
 def _embedded(path: Path, width: int) -> str:
-    """A picture as a data address, small enough for a page of many."""
+    """A picture as a WEBP data URL, reduced to at most ``width`` pixels in width and height."""
     from PIL import Image
 
     with Image.open(path) as picture:

@@ -18,17 +18,17 @@ from .rendering import render
 from .sampling import sample
 
 MANY = 500
-"""Runs on one page above which it opens slowly."""
+"""Number of runs above which the page opens slowly and the user gets a note."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A page that was written.
+    """The result of :func:`write_report`: the page that was written.
 
     Attributes:
         path: The HTML file.
-        runs: Runs on it.
-        megabytes: Its size.
+        runs: Number of runs on the page.
+        megabytes: Size of the file in megabytes.
     """
 
     path: Path
@@ -47,21 +47,23 @@ def write_report(
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> Report:
-    """Reads runs, or a sample of them, computes the content of the page, and writes it.
+    """Reads runs, or a sample of them, and writes a report page about them.
 
     Args:
         places: Run folders, and folders of run folders.
         out: The HTML file.
-        title: Its title.
-        targets: Recoveries that runtimes are measured to.
-        most: At most so many runs, evenly of all optimizers; ``None`` for all.
-        force: Whether to replace a page that is there.
-        registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
+        title: Title of the page.
+        targets: Target recoveries of ERT, success rates and runtimes.
+        most: Largest number of runs on the page, sampled evenly over optimizers and problems; all
+            runs if ``None``.
+        force: Whether to replace an existing file.
+        registry: The registered plugins; all installed plugins if ``None``.
+        listener: Receives progress and notes; nobody is notified if ``None``.
 
     Raises:
-        ConfigError: The page is there already, or runs do not go together.
-        StoreError: A place holds no run, a run is damaged, or the page cannot be written.
+        ConfigError: The file exists and ``force`` is not set, its folder does not exist, ``most``
+            is too small, or runs have different conditions or are duplicates.
+        StoreError: A location holds no run, a run is damaged, or the page cannot be written.
     """
     listener, registry = listener or Silence(), registry or load_registry()
     if out.exists() and not force:
@@ -82,7 +84,7 @@ def write_report(
         raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
     if most is None and len(runs) > MANY:
         listener.note(
-            f"a page about {len(runs):,} runs is slow to open; --sample {MANY} makes a lighter one"
+            f"a page about {len(runs):,} runs is slow to open; --sample {MANY} makes a smaller page"
         )
     return Report(out, len(runs), out.stat().st_size / 1e6)
 
@@ -91,7 +93,7 @@ def _read(folders: Sequence[Location], registry: Registry, listener: Listener) -
     listener.phase("read runs", len(folders))
     runs = []
     for number, folder in enumerate(folders):
-        with suppress(NotARunError):  # it went away meanwhile
+        with suppress(NotARunError):  # the run folder was deleted meanwhile
             run = StoredRun(folder, registry)
             _ = run.manifest, run.resamples
             runs.append(run)

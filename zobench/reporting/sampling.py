@@ -1,4 +1,4 @@
-"""Chooses some of very many runs: equally many seeds of every optimizer on every problem."""
+"""Samples runs for the report, as evenly as possible over optimizers and problems."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from zobench.records.stored_run import StoredRun
 
 
 def sample(folders: Sequence[Location], most: int) -> list[Location]:
-    """At most so many runs, spread evenly over optimizers and problems; the same for the same runs.
+    """Samples at most ``most`` run folders, spread evenly over optimizers and problems.
 
-    Seeds are drawn at random, not by what came of them. Only manifests are read.
+    The runs of one optimizer on one problem are drawn at random, without a look at their results.
+    The random generator has a fixed seed, so the same folders give the same sample. Of each run
+    only the manifest is read.
 
     Args:
         folders: Run folders.
-        most: How many to keep.
+        most: Largest number of folders to return.
 
     Raises:
-        ConfigError: There is not one for each optimizer and problem.
+        ConfigError: ``most`` is smaller than the number of combinations of optimizer and problem.
         StoreError: A run is damaged.
     """
     if len(folders) <= most:
         return list(folders)
     groups: dict[tuple[str, str], list[Location]] = defaultdict(list)
     for folder in sorted(folders, key=str):
-        with suppress(NotARunError):  # it went away meanwhile
+        with suppress(NotARunError):  # the run folder was deleted meanwhile
             run = StoredRun(folder)
             groups[run.problem, run.label].append(folder)
     if most < len(groups):
         raise ConfigError(
-            f"--sample is {most}, but must be at least {len(groups)}, one run for each of the "
-            f"{len(groups)} optimizers and problems; or name fewer folders"
+            f"--sample is {most}, but must be at least {len(groups)}, one run for each "
+            "combination of optimizer and problem; or name fewer folders"
         )
     rng = np.random.default_rng(0)
     drawn = [

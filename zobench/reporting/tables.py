@@ -20,13 +20,13 @@ from .numbers import Json, finite, rounded
 from .numbers import interval as as_json
 
 Group = tuple[str, str]
-"""Problem and optimizer."""
+"""Name of the problem and label of the optimizer."""
 
 
 def facts(
     runs: Sequence[StoredRun], groups: Mapping[Group, Sequence[StoredRun]]
 ) -> tuple[tuple[str, str], ...]:
-    """What was run, on what and with what, as rows of (name, value)."""
+    """Facts about all runs: counts, problems, seeds, settings and versions, as (name, value)."""
 
     def of(what: Callable[[StoredRun], object]) -> str:
         return ", ".join(dict.fromkeys(str(what(run)) for run in runs))
@@ -55,7 +55,11 @@ def row(
     targets: Sequence[float],
     rng: np.random.Generator,
 ) -> Json:
-    """A row of the headline table; a number of which nothing is known is ``None``."""
+    """One row of the headline table: the runs of one optimizer on one problem.
+
+    FPQ, recovery and metrics are ``None`` if no run is done or a value is infinite. ERT and success
+    rate are ``None`` if no run is done, failed or scored; an infinite ERT has the value ``None``.
+    """
     problem, label = group
     done = [run for run in members if run.done]
     counted = [run for run in members if run.counts]
@@ -84,7 +88,10 @@ def row(
 
 
 def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) -> Json:
-    """Metrics before any edit, of one run a seed; none of them where nothing is scored."""
+    """Metrics of ERM (no edit) on one problem, from one scored run per seed.
+
+    Each metric is ``None`` if no run is scored.
+    """
     by_seed = {
         run.config.seed: run
         for members in groups.values()
@@ -100,14 +107,17 @@ def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) ->
 
 
 def _mean(values: Sequence[Floats], quantity: Metric) -> Json | None:
-    """A mean over seeds; ``None`` where there are none, or a ratio is infinite."""
+    """Mean over seeds with its interval; ``None`` without seeds or with an infinite value."""
     if not values or not all(np.isfinite(each).all() for each in values):
         return None
     return as_json(interval(values, quantity))
 
 
 def spending(group: Group, members: Sequence[StoredRun]) -> Json:
-    """Images by purpose, mean over runs; backward images apart, so that any cost can be applied."""
+    """Number of images by purpose, mean over runs.
+
+    Forward and backward images are separate numbers, so the page can apply any backward cost.
+    """
     counts = [run.ledger for run in members]
     keys = (("setup", "forward"), ("optimize", "forward"), ("optimize", "backward"))
     sums = {
@@ -119,7 +129,11 @@ def spending(group: Group, members: Sequence[StoredRun]) -> Json:
 
 
 def ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
-    """Average ranks in FPQ of those that were run on every problem."""
+    """Average ranks by FPQ of the optimizers that have an FPQ on every problem.
+
+    Returns:
+        ``None`` for fewer than two problems or fewer than two such optimizers.
+    """
     table: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row["fpq"] is not None:
@@ -140,7 +154,7 @@ def ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
 
 
 def run(run: StoredRun) -> Json:
-    """The record of a run, without the places of its data and of its service."""
+    """The record of a run, without the path of its data and the URL of its encoder."""
     manifest, config = run.manifest, run.config.as_dict()
     told = {key: value for key, value in config.items() if key not in ("data_root", "overrides")}
     return {

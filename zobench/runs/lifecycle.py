@@ -54,15 +54,15 @@ def start_run(
     """Carries out a new run in a new folder under ``out``.
 
     Args:
-        config: The request.
+        config: The config of the run.
         out: Folder of run folders.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
-        trackers: Names of trackers to be told of the run, each ``name`` or ``name:argument``.
-        record: Whether to keep all answers, see :mod:`zobench.runs.recorder`.
+        listener: Receives the progress.
+        trackers: Trackers that receive the events of the run, each ``name`` or ``name:argument``.
+        record: Whether to store all answers of the oracle, see :mod:`zobench.runs.recorder`.
 
     Raises:
-        ZobenchError: See :mod:`zobench.errors`; every result so far is in the folder.
+        ZobenchError: See :mod:`zobench.errors`; the folder keeps every result up to the error.
     """
     listener = listener or Silence()
     registry = registry or load_registry()
@@ -86,20 +86,20 @@ def carry_out(
     stop: Stop | None = None,
     alone: bool = False,
 ) -> StoredRun:
-    """Carries a run to its end in a given folder: begins it, goes on with it, or finds it done.
+    """Starts or resumes the run in a given folder until it is done; a finished run is only read.
 
     Args:
-        config: The request.
+        config: The config of the run.
         place: The run folder.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
-        trackers: Names of trackers to be told of the run.
-        stop: Asks to save and stop.
-        alone: No other process can know of the folder, so it is not locked.
+        listener: Receives the progress.
+        trackers: Names of the trackers that receive the events of the run.
+        stop: Becomes true when the run must save its state and stop.
+        alone: Whether no other process can write to the folder; it is then not locked.
 
     Raises:
         BusyError: Another process writes to it.
-        ZobenchError: See :mod:`zobench.errors`; every result so far is in the folder.
+        ZobenchError: See :mod:`zobench.errors`; the folder keeps every result up to the error.
     """
     listener, registry = listener or Silence(), registry or load_registry()
     if not is_run(place):
@@ -150,16 +150,18 @@ def resume_run(
     Args:
         place: The run folder.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
-        trackers: Names of trackers to be told of the run.
-        encoder_url: Where a rented encoder is now; ``None`` if where it was.
-        max_cost: The sum that it may bill in all; ``None`` for the limit of before.
-        stop: Asks to save and stop.
-        alone: No other process can know of the folder, so it is not locked.
+        listener: Receives the progress.
+        trackers: Names of the trackers that receive the events of the run.
+        encoder_url: New URL of a rented encoder; ``None`` if the URL has not changed.
+        max_cost: Largest sum that the rented encoder may bill over the whole run, earlier processes
+            included; ``None`` for the limit in the run's config.
+        stop: Becomes true when the run must save its state and stop.
+        alone: Whether no other process can write to the folder; it is then not locked.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`.
-        ConfigError: Encoder or dataset are not the ones that the run began with.
+        ConfigError: Encoder, data, parameters, device or precision differ from those that the run
+            began with, or ``max_cost`` is given for a finished run that its limit ended.
     """
     listener = listener or Silence()
     read_manifest(place)
@@ -169,7 +171,7 @@ def resume_run(
     folder = RunFolder(place, alone)
     with ExitStack() as opened:
         opened.callback(folder.close)
-        manifest = folder.manifest()  # as the last writer left it
+        manifest = folder.manifest()  # read under the lock; may have changed since
         if manifest.status is RunStatus.DONE:
             if max_cost is not None and manifest.ended_by == "max_cost":
                 raise ConfigError(
@@ -198,16 +200,16 @@ def resume_run(
 
 
 def check_same(manifest: Manifest, parts: Parts, place: Location, listener: Listener) -> None:
-    """Refuses parts other than those that a run began with; notes other versions.
+    """Raises if the parts differ from those that a run began with; notes different versions.
 
     Args:
-        manifest: Of the run.
-        parts: Those that would go on with it.
+        manifest: The manifest of the run.
+        parts: The parts that would resume the run.
         place: The run folder.
-        listener: Told of other versions.
+        listener: Receives a note for each version that has changed.
 
     Raises:
-        ConfigError: Data, weights, device, precision or parameters are not those of before.
+        ConfigError: Encoder, dataset, split, parameters, device or precision differ.
     """
     now = new_manifest(parts)
 
@@ -236,11 +238,12 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
 
 
 def open_account(parts: Parts, folder: RunFolder) -> Account | None:
-    """The account of a rented encoder, in the run's folder; ``None`` for an encoder that runs here.
+    """Opens a rented encoder's account in the run folder; ``None`` for a local encoder.
 
     Raises:
-        ConfigError: ``max_cost`` cannot pay even one snapshot and its score.
-        ServiceError: The service is not the one that the run began with.
+        ConfigError: ``max_cost`` cannot pay the clean images, one evaluation and the scores of ERM
+            and one snapshot.
+        ServiceError: The service differs from the one that the run began with.
     """
     encoder, config = parts.encoder, parts.config
     if not isinstance(encoder, PaidEncoder):
@@ -250,7 +253,7 @@ def open_account(parts: Parts, folder: RunFolder) -> Account | None:
     train, test = len(parts.split.train), len(parts.split.test)
 
     def to_score() -> int:
-        """Images of ERM, of the snapshots that are there, and of the last one."""
+        """Images to embed to score ERM, the stored snapshots, and one snapshot more."""
         return test + (train + test) * (len(folder.snapshots()) + 1)
 
     begun = folder.setup() is not None
@@ -260,7 +263,7 @@ def open_account(parts: Parts, folder: RunFolder) -> Account | None:
 
 @dataclass
 class _Process:
-    """One process's work at a run, from the last checkpoint, or the beginning, to the end."""
+    """One process that carries out a run, from its last checkpoint or its beginning."""
 
     parts: Parts
     folder: RunFolder
@@ -365,12 +368,12 @@ class _Process:
             self.trackers.tell("ended", status, None)
 
     def _clock(self) -> float:
-        """Seconds that the run took so far, in all its processes."""
+        """Wall time of the run so far in seconds, summed over all its processes."""
         return self.seconds_before + time.perf_counter() - self.began
 
 
 def _new_folder(out: Location, config: RunConfig) -> Location:
-    """A new folder whose name tells the run."""
+    """Makes a run folder named by the time, :func:`slug` and a random suffix."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     place = out / f"{now}-{slug(config)}-{secrets.token_hex(2)}"
     with disk_errors(out):
@@ -379,6 +382,6 @@ def _new_folder(out: Location, config: RunConfig) -> Location:
 
 
 def slug(config: RunConfig) -> str:
-    """The part of a folder's name that tells the run."""
+    """The part of a folder's name that gives optimizer, encoder, dataset, disease and seed."""
     words = "-".join([config.optimizer, config.encoder, config.dataset, config.disease])
     return f"{words}-s{config.seed}".replace(":", "_").replace("/", "_").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""The main loop: ask, query, tell; a trace row a tell, snapshots and checkpoints when due."""
+"""The main loop: ask, query, tell; writes trace rows, snapshots and checkpoints."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CHECKPOINT_SECONDS = 1.0
 
 
 class LoopRecord(Protocol):
-    """The record that the loop writes, as :class:`zobench.records.run_folder.RunFolder` keeps it."""
+    """Stores the loop's output; :class:`zobench.records.run_folder.RunFolder` implements it."""
 
     def append(self, row: dict[str, Any], timing: dict[str, Any]) -> None:
         """Adds a row to trace and timing."""
         ...
 
     def checkpoint(self, state: Checkpoint) -> None:
-        """Makes rows, snapshots and this state safe."""
+        """Writes the rows and this state to disk, so that a crash cannot lose them."""
         ...
 
     def write_snapshot(self, queries: int, edit: Tensor) -> None:
@@ -42,7 +42,7 @@ class LoopRecord(Protocol):
 
 
 def snapshot_schedule(first: int, budget: int, count: int) -> list[int]:
-    """Query counts at which a snapshot is due, evenly spaced in logs, ending at the budget."""
+    """Log-spaced query counts at which a snapshot is due; the last one is the budget."""
     if count == 1:
         return [budget]
     step = (math.log(budget) - math.log(first)) / (count - 1)
@@ -52,15 +52,15 @@ def snapshot_schedule(first: int, budget: int, count: int) -> list[int]:
 
 @dataclass
 class Loop:
-    """The main loop over one optimizer, which it knows by its contract only.
+    """The main loop over one optimizer; it uses only the optimizer's contract.
 
     Attributes:
         optimizer: The optimizer.
-        oracle: Answers its asks.
-        record: Keeps rows, snapshots and checkpoints.
+        oracle: Answers the optimizer's asks.
+        record: Stores rows, snapshots and checkpoints.
         due: Query counts at which snapshots are due.
-        listener: Told of progress.
-        clock: Seconds that the run took so far, for the checkpoint.
+        listener: Receives the progress.
+        clock: Returns the run's wall time so far in seconds, for the checkpoint.
         stopped: Whether the user asked to stop; called between two asks.
     """
 
@@ -76,14 +76,14 @@ class Loop:
         """Runs until the next batch would pass a limit.
 
         Args:
-            start: The state to go on from, or ``None`` to begin.
+            start: The checkpoint to resume from; ``None`` to start at the beginning.
 
         Returns:
             The limit that the next batch would have passed: ``budget`` or ``max_cost``.
 
         Raises:
-            Interrupted: ``stopped`` said so; the state is saved.
-            ConfigError: The budget is smaller than the first batch.
+            Interrupted: ``stopped`` returned ``True``; the state is saved.
+            ConfigError: The first batch exceeds the budget or ``max_cost``.
         """
         encoder, ledger = self.oracle.objective.encoder, self.oracle.ledger
         asks, seconds_before = 0, encoder.seconds
@@ -166,7 +166,7 @@ class Loop:
 
 
 def _row(asks: int, counts: Mapping[str, int], answer: Answer) -> dict[str, Any]:
-    """A row of the trace; the same bytes for the same run."""
+    """A row of the trace, without times, so that equal runs write equal bytes."""
     return {
         "ask": asks,
         **counts,

@@ -1,4 +1,4 @@
-"""From a config to the parts that it names: encoder, dataset, split, space, optimizer."""
+"""Makes the parts that a config names: encoder, dataset, split, space, optimizer."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from zobench.problem.split import Split, SplitParameters, make_split
 from zobench.registry.discovery import Kind, Offer, Registry
 
 Settings = Mapping[str, str | int]
-"""``EncoderSpec.settings`` of the run that is resumed."""
+"""``EncoderSpec.settings`` of a resumed run, from its manifest."""
 
 KINDS: Mapping[str, Kind] = {
     "optimizer": "optimizers",
     "encoder": "encoders",
     "dataset": "datasets",
 }
-"""The kind of plugin that each owner of parameters is."""
+"""The kind of plugin for each owner of parameters, except ``split``, which is no plugin."""
 
 
 @dataclass(frozen=True)
 class ResolvedPlugin:
-    """A plugin that a config names, looked up, with its checked parameters.
+    """A plugin that a config names, found in the registry, with its checked parameters.
 
     Attributes:
         offer: The plugin and its distribution.
-        argument: The text after the colon of its name.
-        parameters: An instance of its dataclass of parameters.
+        argument: The text after the colon of the name; empty without a colon.
+        parameters: An instance of the plugin's parameter dataclass.
     """
 
     offer: Offer
@@ -56,10 +56,10 @@ class ResolvedPlugin:
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """A config whose names are looked up and whose parameters are checked; nothing is made yet.
+    """A config with its plugins and checked parameters; no part is made yet.
 
     Attributes:
-        config: The request.
+        config: The config of the run.
         optimizer: The optimizer's plugin.
         encoder: The encoder's plugin.
         dataset: The dataset's plugin.
@@ -74,7 +74,7 @@ class ResolvedConfig:
 
     @property
     def parameters(self) -> dict[str, dict[str, Any]]:
-        """Parameters that can change the result by owner, defaults included."""
+        """Parameters that can change the result, by owner and name, including defaults."""
         found = {owner: essential(getattr(self, owner).parameters) for owner in KINDS}
         return {**found, "split": essential(self.split)}
 
@@ -86,7 +86,7 @@ class ResolvedConfig:
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that a config names, made.
+    """The encoder, dataset, split, space and optimizer of a config.
 
     Attributes:
         resolved: The config with its plugins and parameters.
@@ -94,7 +94,7 @@ class Parts:
         dataset: The dataset.
         split: Rows to train on and rows to test on.
         space: The space of the optimizer's points.
-        optimizer: The optimizer, at its beginning.
+        optimizer: The optimizer, before its first ask.
     """
 
     resolved: ResolvedConfig
@@ -106,7 +106,7 @@ class Parts:
 
     @property
     def config(self) -> RunConfig:
-        """The request."""
+        """The config of the run."""
         return self.resolved.config
 
 
@@ -116,7 +116,7 @@ def resolve_plugin(
     """Looks up one optimizer, encoder or dataset and checks its parameters.
 
     Raises:
-        ConfigError: No plugin has that name, a parameter is unknown, or a value breaks its rule.
+        ConfigError: No plugin has that name, a parameter is unknown, or a value is not allowed.
     """
     offer, argument = registry.find(KINDS[owner], name)
     try:
@@ -128,10 +128,10 @@ def resolve_plugin(
 
 
 def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
-    """Looks up every name of a config and checks every parameter; nothing is loaded.
+    """Looks up every plugin of a config and checks every parameter; no part is loaded.
 
     Raises:
-        ConfigError: A plugin or a parameter is unknown, or a value breaks its rule.
+        ConfigError: A plugin or a parameter is unknown, or a value is not allowed.
     """
     optimizer, encoder, dataset = (
         resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
@@ -147,13 +147,13 @@ def make_encoder(
     """The encoder that a config names.
 
     Args:
-        config: The request.
+        config: The config of the run.
         plugin: The encoder's plugin.
-        settings: Those of the run that is resumed; ``None`` for a new run.
+        settings: The encoder's settings in the resumed run; ``None`` for a new run.
 
     Raises:
-        ConfigError: ``quantize`` or ``max_cost`` does not go with the encoder.
-        EncoderError: It cannot be loaded or reached.
+        ConfigError: ``quantize`` or ``max_cost`` cannot be used with this encoder.
+        EncoderError: The encoder cannot be loaded or reached.
     """
     request = EncoderRequest(
         name=config.encoder,
@@ -176,8 +176,8 @@ def _check_payment(config: RunConfig, encoder: Encoder) -> None:
     paid = isinstance(encoder, PaidEncoder)
     if config.quantize and paid:
         raise ConfigError(
-            f"quantize is {config.quantize}, but encoder {config.encoder!r} is a service, which rounds "
-            "or does not; quantize is for encoders that run here"
+            f"quantize is {config.quantize}, but encoder {config.encoder!r} is a service, and "
+            "images sent to a service are not rounded here; quantize is for local encoders only"
         )
     if config.max_cost and not (paid and encoder.spec.price):
         raise ConfigError(
@@ -187,7 +187,7 @@ def _check_payment(config: RunConfig, encoder: Encoder) -> None:
 
 
 def make_dataset(config: RunConfig, plugin: ResolvedPlugin, size: int) -> Dataset:
-    """The dataset that a config names, for images of ``size`` pixels a side.
+    """The dataset that a config names, with images of ``size`` x ``size`` pixels.
 
     Raises:
         ConfigError: The disease is unknown, or a folder is missing.
@@ -200,7 +200,7 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, size: int) -> Datase
 
 
 def make_optimizer(config: RunConfig, plugin: ResolvedPlugin, space: Space) -> Optimizer:
-    """The optimizer that a config names, at its beginning."""
+    """The optimizer that a config names, before its first ask."""
     context = OptimizerContext(
         space=space,
         rng=generator(config.seed, "optimizer"),
@@ -215,16 +215,16 @@ def make_optimizer(config: RunConfig, plugin: ResolvedPlugin, space: Space) -> O
 def make_parts(
     config: RunConfig, registry: Registry, listener: Listener, settings: Settings | None = None
 ) -> Parts:
-    """Makes everything that a config names; nothing is embedded yet.
+    """Makes all parts that a config names, without embedding the dataset's images.
 
     Args:
-        config: The request.
+        config: The config of the run.
         registry: Installed plugins.
-        listener: Told of parts that take long.
-        settings: Those of the encoder of a run that is resumed.
+        listener: Receives the phases that take long, and the encoder's notes.
+        settings: The encoder's settings in the resumed run; ``None`` for a new run.
 
     Raises:
-        ConfigError: A name or a parameter is wrong, or parts do not fit together.
+        ConfigError: A name or a parameter is wrong, or two parts are incompatible.
         DatasetError: A file or a row of the dataset is wrong.
     """
     resolved = resolve_config(config, registry)
@@ -247,16 +247,16 @@ def make_parts(
 def fit_parts(
     resolved: ResolvedConfig, encoder: Encoder, dataset_of: Callable[[int], Dataset]
 ) -> Parts:
-    """Puts an encoder and a dataset together with the other parts of a config.
+    """Makes the space, optimizer and split of a config for a given encoder and dataset.
 
     Args:
         resolved: The config with its plugins and parameters.
         encoder: The encoder that the config names.
-        dataset_of: Gives the dataset for images of so many pixels a side; called last, for a dataset
-            may take longest.
+        dataset_of: Makes the dataset for a given image side length in pixels; called after the
+            checks of space and optimizer, since reading a dataset may take long.
 
     Raises:
-        ConfigError: Parts do not fit together.
+        ConfigError: Two parts are incompatible.
         DatasetError: A file or a row of the dataset is wrong.
     """
     config, shape = resolved.config, encoder.spec.image_shape
@@ -279,9 +279,9 @@ def fit_parts(
 
 
 def _check_first_ask(resolved: ResolvedConfig, space: Space, encoder: Encoder) -> None:
-    """Prices the first batch before anything is spent.
+    """Raises if the first batch costs more than the budget, or needs gradients that are missing.
 
-    The ask comes from another instance, for asking changes the state of an optimizer.
+    A second instance of the optimizer makes this ask, because asking changes an optimizer's state.
     """
     config = resolved.config
     other = make_optimizer(config, resolved.optimizer, space)

@@ -1,4 +1,4 @@
-"""The three phases of a run: prepare, optimize, score. Each is a function of all that it uses."""
+"""The three phases of a run, one function each: prepare, optimize, score."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ Stopped = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Prepared:
-    """The images, embeddings and head that the objective and the scores are made of.
+    """The images, clean embeddings and SA head that the objective and the scores are computed from.
 
     Attributes:
-        train: Images that heads learn from and the objective draws from.
-        test: Images that metrics are computed on.
+        train: Training images; heads are fitted on them, and minibatches are drawn from them.
+        test: Test images; metrics are computed on them.
         clean: Embeddings ``(N, D)`` of ``train`` without an edit.
         head: The SA head g.
     """
@@ -62,15 +62,15 @@ def prepare(
     listener: Listener,
     stopped: Stopped,
 ) -> Prepared:
-    """Reads or renders the images, embeds the clean ones, and fits the SA head.
+    """Loads the images, embeds the clean training images, and fits the SA head.
 
     Args:
         parts: Everything that the config names.
         encoder: The encoder, metered.
-        folder: Keeps the embeddings; those of an earlier process are read.
-        shared: Results of other runs on the same problem.
-        listener: Told of progress.
-        stopped: Asked between two blocks of images.
+        folder: The run folder; embeddings that an earlier process stored there are read.
+        shared: Computes shared results, or takes them over from other runs.
+        listener: Receives the progress.
+        stopped: Whether the user asked to stop; called after each block of images.
 
     Raises:
         Interrupted: The user asked to stop.
@@ -126,18 +126,18 @@ def optimize(
     checkpoint: Checkpoint | None = None,
     recorder: Recorder | None = None,
 ) -> str:
-    """Spends the budget, from a checkpoint or from the beginning.
+    """Runs the optimizer until it reaches a limit, from a checkpoint or from the beginning.
 
     Args:
         parts: Everything that the config names.
         prepared: Images, clean embeddings and SA head.
         encoder: The encoder, metered.
-        folder: Keeps trace, snapshots and checkpoints.
-        listener: Told of progress.
-        clock: Seconds that the run took so far.
-        stopped: Asked between two asks.
-        checkpoint: The state to go on from.
-        recorder: Keeps answers.
+        folder: Stores the trace, the snapshots and the checkpoints.
+        listener: Receives the progress.
+        clock: Returns the run's wall time so far in seconds.
+        stopped: Whether the user asked to stop; called between two asks.
+        checkpoint: The checkpoint to resume from; ``None`` to start at the beginning.
+        recorder: Stores all answers of the oracle; ``None`` to store none.
 
     Returns:
         The limit that ended the optimizer: ``budget`` or ``max_cost``.
@@ -170,16 +170,16 @@ def score(
     listener: Listener,
     stopped: Stopped,
 ) -> None:
-    """Scores ERM and each snapshot, unless done before; each score is stored as soon as it is known.
+    """Scores ERM and each snapshot without a stored score, and stores each new score at once.
 
     Args:
         parts: Everything that the config names.
         prepared: Images, clean embeddings and SA head.
         encoder: The encoder, metered.
-        folder: Has the snapshots, and keeps the scores.
-        shared: Results of other runs on the same problem.
-        listener: Told of progress.
-        stopped: Asked between two blocks of images.
+        folder: The run folder; holds the snapshots and stores the scores.
+        shared: Computes shared results, or takes them over from other runs.
+        listener: Receives the progress.
+        stopped: Whether the user asked to stop; called after each block of images.
 
     Raises:
         Interrupted: The user asked to stop.
@@ -217,7 +217,7 @@ def score(
         report = _reporting(listener, stopped, images)
         if not number:
             by_content[content] = shared.erm_score(encoder, scorer, edit, prepared.clean, report)
-        elif content not in by_content:  # an optimizer that stood still is not embedded again
+        elif content not in by_content:  # equal edits are embedded only once
             by_content[content] = scorer.score(edit, number, progress=report)
         scores.append(replace(by_content[content], queries=number))
         images += test + (train if number else 0)
@@ -230,7 +230,7 @@ def score(
 def _reporting(
     listener: Listener, stopped: Stopped, already: int = 0
 ) -> Callable[[int, int], None]:
-    """Progress of a phase between whose steps it is safe to stop."""
+    """A progress callback that raises ``Interrupted`` if the user asked to stop."""
 
     def report(done: int, total: int) -> None:
         listener.update(already + done)
@@ -241,7 +241,7 @@ def _reporting(
 
 
 def _figures(scores: list[EditScore], test: ScoredImages, tolerance: float) -> dict[str, float]:
-    """Objective and recovery of the last score, for the progress line."""
+    """Objective and recovery of the last scored edit, for the progress display."""
     predictions = [
         Predictions(np.asarray(each.score), test.label, test.sensitive)
         for each in (scores[0], scores[-1])

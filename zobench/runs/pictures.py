@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMOOTHING = 8.0
-"""Standard deviation in pixels of the Gaussian that hides a transformer's patch grid."""
+"""Standard deviation in pixels of the Gaussian filter that smooths out the patch grid."""
 
 STRONGEST = 0.2
-"""Share of the area that is highlighted, as in Jin et al. 2024, Fig. 4."""
+"""Share of the pixels, the strongest ones, to highlight, as in Jin et al. 2024, Fig. 4."""
 
 Grey = NDArray[np.float32]
 
@@ -39,7 +39,7 @@ def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) ->
 
     Args:
         folder: The run folder.
-        images: Test images, of which one of each group without the finding is shown.
+        images: Test images; the pictures show one image without the finding from each group.
         groups: Names of the groups.
     """
     queries = folder.snapshots()
@@ -54,13 +54,13 @@ def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) ->
 
 
 def healthy_films(images: Images) -> Grey:
-    """The first image of each group without the finding, grey ``(2, H, W)`` in [0, 1]."""
+    """From each group the first image without the finding, grey ``(2, H, W)`` in [0, 1]."""
     rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
     return np.asarray(images.batch(np.asarray(rows)).numpy().mean(axis=1))
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches that belongs to no window."""
+    """A figure of this size in inches that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Measures how well linear heads read labels from an encoder: cross-validation by patient."""
+"""Cross-validates linear heads on an encoder's embeddings, with patient-disjoint folds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Readout:
-    """Accuracy and AUC in percent of one label, over all held-out images."""
+    """Accuracy and AUC, in percent, of the predictions of one label for held-out images."""
 
     accuracy: float
     auc: float
@@ -54,9 +54,9 @@ def probe_encoder(
     """Cross-validates linear heads for the sensitive attribute and for the disease.
 
     Args:
-        config: Encoder, dataset, disease and seed; the rest is not used.
-        limit: Use at most about so many images, whole patients at a time.
-        listener: Told of progress.
+        config: Names the encoder, dataset and disease, how to load them, and the seed.
+        limit: Largest number of images; a patient's images are all used or all left out.
+        listener: Receives the progress.
         registry: Plugins; those of the installed packages if ``None``.
     """
     registry = registry or load_registry()

@@ -23,11 +23,11 @@ LIBRARIES = ("zobench", "torch", "timm", "nevergrad", "numpy", "scipy")
 
 
 def new_manifest(parts: Parts, *, recorded: bool = False) -> Manifest:
-    """The manifest of a run before it begins: everything that could change the result.
+    """The manifest of a run that has not begun; records everything that could change the result.
 
     Args:
-        parts: Everything that the run's config names.
-        recorded: Whether all answers will be kept.
+        parts: The parts of the run.
+        recorded: Whether the run will store all answers of the oracle.
     """
     resolved = parts.resolved
     versions = {"python": platform.python_version()}
@@ -73,7 +73,7 @@ def split_digest(split: Split) -> str:
 
 @cache
 def _git_revision() -> str:
-    """Revision of the source tree that zobench runs from; empty where it is installed."""
+    """Git revision of the source tree that zobench runs from; empty if git does not track it."""
     folder = Path(__file__).parent
     tracked = ["git", "-C", str(folder), "ls-files", "--error-unmatch", Path(__file__).name]
     revision = ["git", "-C", str(folder), "rev-parse", "HEAD"]

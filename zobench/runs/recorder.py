@@ -1,4 +1,4 @@
-"""Keeps the answers of an oracle, and gives them again without encoder, images or labels."""
+"""Stores the answers of an oracle, and replays them without encoder, images or labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .result_cache import digest
 
 
 def ask_digest(ask: Ask) -> str:
-    """Identifies an ask by its points, minibatches and feedback, to the last bit."""
+    """Digest of an ask's points, minibatches and feedback; one different bit changes it."""
     return digest(ask.points.detach().cpu().numpy(), np.asarray(ask.minibatch), ask.want)
 
 
 class AnswerRecorder:
-    """Keeps every answer in ``answers/`` of a run folder, one file an ask."""
+    """Stores every answer in ``answers/`` of a run folder, one file per ask."""
 
     def __init__(self, folder: Place) -> None:
         self._folder = Location.of(folder) / ANSWERS
@@ -45,12 +45,12 @@ class AnswerRecorder:
 
 
 class RecordedOracle:
-    """Gives the answers of a recorded run; an oracle for a debugger, free of charge.
+    """An oracle for debugging that replays the answers of a recorded run without an encoder.
 
     Attributes:
-        config: The request of the run.
-        space: The space of its points.
-        queries: Queries that the asks so far cost when they were recorded.
+        config: The config of the run.
+        space: The search space of the run.
+        queries: Queries that the replayed asks so far cost when the run was recorded.
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
@@ -70,11 +70,11 @@ class RecordedOracle:
         self.queries = 0
 
     def query(self, ask: Ask) -> Answer:
-        """The answer that was recorded.
+        """The recorded answer to an ask.
 
         Raises:
-            BudgetExhausted: The ask would pass the run's budget.
-            ConfigError: The run did not ask that.
+            BudgetExhausted: The ask would exceed the run's budget.
+            ConfigError: No answer to this ask was recorded.
         """
         images = len(ask.points) * self.config.batch_size
         price = Ledger(self.config.backward_cost).price(images, gradient=ask.want == "gradient")

@@ -1,8 +1,9 @@
-"""Results that several runs have in common: clean embeddings, SA heads, ERM scores.
+"""The cache of results that several runs share: clean embeddings, SA heads, ERM scores.
 
-One file a result in the user's cache, named by the digest of everything that the result depends on.
-Processes that compute the same result write the same bytes, so they need no lock; a file that is
-missing or damaged is computed again, and one that cannot be written is done without.
+The user's cache folder has one file per result, named by a digest of everything that the result
+depends on. Processes that compute the same result write the same bytes, so they need no lock. A
+result whose file is missing or damaged is computed again. If a file cannot be written, the run goes
+on without it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LIBRARIES = ("torch", "numpy", "scipy")
-"""Their versions are part of every key: another version may round the last bit otherwise."""
+"""Libraries whose versions are part of every key, since the version may change the last bit."""
 
 Part = str | int | float | Mapping[str, Any] | NDArray[Any]
 
 
 def digest(*parts: Part) -> str:
-    """Digest of texts, numbers, JSON objects and the content of arrays."""
+    """Digest of a sequence of strings, numbers, JSON objects and arrays."""
     hasher = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -47,9 +48,9 @@ def digest(*parts: Part) -> str:
 
 @cache
 def code_digest() -> str:
-    """Digest of every module of the core and of the versions of :data:`LIBRARIES`.
+    """Digest of all modules of the core and of the versions of :data:`LIBRARIES`.
 
-    A result that was computed by other code, or with another library, is never shared.
+    A result is thus shared only between runs with equal code and equal library versions.
     """
     core = Path(__file__).parents[1]
     modules = (path.read_text(encoding="utf-8") for path in sorted(core.rglob("*.py")))
@@ -57,28 +58,28 @@ def code_digest() -> str:
 
 
 def arithmetic() -> str:
-    """The number of threads and the instructions of the processor, which decide the last bit."""
+    """Torch's thread count and CPU instruction set; both can change the last bit of a result."""
     import torch
 
     return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 class ResultCache:
-    """A folder of results by digest; may be deleted at any time without losing a result."""
+    """A folder of results by digest; if it is deleted, the results are computed again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, key: str) -> tuple[dict[str, Tensor], Json] | None:
-        """Tensors and notes, or ``None`` where there is nothing that can be read."""
+        """Tensors and notes of a result; ``None`` if its file is missing or cannot be read."""
         path = self._path(key)
         try:
             return read_tensors(path) if path.exists() else None
-        except (StoreError, OSError):  # the folder may be somebody else's
+        except (StoreError, OSError):  # damaged, or the folder belongs to another user
             return None
 
     def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
-        """Keeps a result, if the disk lets it."""
+        """Stores a result; a failure to write the file is ignored."""
         with suppress(StoreError):
             write_tensors(self._path(key), tensors, notes, durable=False)
 

@@ -1,4 +1,4 @@
-"""Scores an edit: heads that are refitted on edited images predict edited test images."""
+"""Scores an edit: refits the heads on edited training images, predicts edited test images."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores edits of one run, all with the same images, heads' seeds and resamples.
+    """Scores the edits of one run, all with the same images and the same random stream for heads.
 
     Attributes:
-        train: Images that both heads learn from.
-        test: Images that metrics are computed on.
+        train: Training images; both heads are fitted on them.
+        test: Test images; the heads predict them.
         encoder: The metered encoder.
         frozen: The SA head g of the objective.
-        penalty: lambda.
-        protocol: How heads are trained.
+        penalty: lambda, the weight of the edit's norm in the objective.
+        protocol: Training protocol of the heads.
         seed: Seed of the run.
     """
 
@@ -51,13 +51,14 @@ class Scorer:
         clean_train: NDArray[np.float32] | None = None,
         progress: ReportProgress = silent,
     ) -> EditScore:
-        """Embeds edited images, refits the heads and predicts.
+        """Embeds the edited images, refits both heads and predicts the test images.
 
         Args:
-            edit: ``(1, H, W)``.
-            queries: Queries that the optimizer had spent.
-            clean_train: Embeddings ``(N, D)`` of the unedited training images, for ERM; else ``None``.
-            progress: Called with images done and images in all.
+            edit: The edit ``(1, H, W)``.
+            queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
+            clean_train: For ERM, embeddings ``(N, D)`` of the clean training images; ``None`` to
+                embed the edited training images.
+            progress: Called with the number of images embedded so far and the total.
         """
         import torch
 

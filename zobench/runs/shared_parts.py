@@ -28,18 +28,18 @@ FIELDS = tuple(each.name for each in fields(RunConfig))
 
 @dataclass(frozen=True)
 class _Problem:
-    """The manifest and parts of a config, which are the same for every seed but for the split."""
+    """Manifest and parts of the first of several configs that differ in the seed only."""
 
     manifest: Manifest
     parts: Parts
 
 
 class SharedParts:
-    """Makes the parts of many runs; use as a context manager, which closes the encoders.
+    """Makes the parts of many runs; a context manager that closes the encoders at its end.
 
     Attributes:
         registry: Installed plugins.
-        listener: Told of parts that take long.
+        listener: Receives the phases that take long.
     """
 
     def __init__(self, registry: Registry, listener: Listener) -> None:
@@ -75,7 +75,10 @@ class SharedParts:
         return fit_parts(resolved, _once(self._encoders, key, encoder), dataset)
 
     def identity(self, config: RunConfig) -> str:
-        """Identity of the run that a config asks for; runs that differ in the seed are checked once.
+        """Identity of the run of a config.
+
+        Configs that differ only in the seed share one call of :meth:`parts`; the split is drawn for
+        each seed.
 
         Raises:
             ZobenchError: As :meth:`parts`.
@@ -96,7 +99,7 @@ class SharedParts:
         return identity(manifest)
 
     def __enter__(self) -> Self:
-        """Makes nothing yet."""
+        """Returns this object; encoders and datasets are made later, on first use."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,7 +114,7 @@ def _key(*values: Any) -> str:
 
 
 def _once(made: dict[str, Made | ZobenchError], key: str, make: Callable[[], Made]) -> Made:
-    """The object that was made under a key before, or its failure again."""
+    """The object of a key, made at the first call; an error of that call is raised again."""
     if key not in made:
         try:
             made[key] = make()

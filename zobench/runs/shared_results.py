@@ -1,7 +1,8 @@
-"""Clean embeddings, the SA head and the score of ERM: equal for runs of one problem.
+"""Computes or reuses the results that runs on one problem share.
 
-The first of the runs computes a result and puts it into the cache; the others take it over. The ledger
-books the images that the run costs on its own, whichever run embedded them.
+These are the clean embeddings, the SA head and the ERM score. The first run computes a result and
+stores it in the cache; the other runs read it. The ledger of every run counts the images that this
+run would have embedded alone, also where it reads results from the cache.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class SharedResults:
-    """Computes results, or takes them over from other runs.
+    """Computes the shared results, or reads them from the cache.
 
     Attributes:
-        cache: Results by digest.
-        reused: Names of the results that were taken over.
+        cache: The cache of results.
+        reused: Names of the results that this run read from the cache.
     """
 
     cache: ResultCache
@@ -50,14 +51,14 @@ class SharedResults:
     ) -> NDArray[np.float32]:
         """Embeddings ``(N, D)`` of the clean training images.
 
-        The digest of an encoder is its own word, so the first block is embedded again, in the same
-        batch, and compared bit by bit, before another run's embeddings are taken over.
+        An encoder declares its own digest, which may be wrong. So the first block of images is
+        embedded again and compared bit by bit before embeddings from the cache are used.
 
         Args:
             encoder: The encoder.
-            train: The images.
-            begin: Called before all images are embedded, if they have to be.
-            progress: Told of images done.
+            train: The training images.
+            begin: Called before the images are embedded; not called if the cache is used.
+            progress: Called with the number of images embedded so far and the total.
         """
         import torch
 
@@ -106,7 +107,7 @@ class SharedResults:
         clean: NDArray[np.float32],
         progress: ReportProgress,
     ) -> EditScore:
-        """The score of no edit, which is the same for every optimizer."""
+        """The score of ERM, the zero edit, which does not depend on the optimizer."""
         train, test, head = scorer.train, scorer.test, scorer.frozen
         key = digest(
             *("ERM", code_digest(), clean, train.label, train.sensitive, head.weight, head.bias),

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks to stop between two batches, the second stops at once."""
+"""Handles Ctrl-C and SIGTERM: the first signal requests a stop, the second stops at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTE = "stopping after the current batch; press Ctrl-C again to stop at once"
 
 
 class Stop:
-    """Whether a signal asked to stop."""
+    """A flag that a signal sets to request a stop."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -28,8 +28,8 @@ def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Sto
     """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once.
 
     Args:
-        listener: Told that it was heard.
-        stop: Set by the signal; ``None`` for a new one.
+        listener: Receives a note at the first signal.
+        stop: The flag that the first signal sets; ``None`` for a new one.
     """
     stop = stop or Stop()
     notes: list[Thread] = []
@@ -38,18 +38,18 @@ def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Sto
         if stop.asked:
             raise KeyboardInterrupt
         stop.asked = True
-        # from a thread of its own: this one may be in the middle of drawing what a note moves down
+        # in a thread of its own: the signal may have interrupted the listener while it was drawing
         notes.append(Thread(target=listener.note, args=(NOTE,)))
         notes[0].start()
 
     heard = [
         each
         for each in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(each) is not signal.SIG_IGN  # the parent process wants it so
+        if signal.getsignal(each) is not signal.SIG_IGN  # the parent process chose to ignore it
     ]
     try:
         before = {each: signal.signal(each, handle) for each in heard}
-    except ValueError:  # not the main thread, which handles signals
+    except ValueError:  # only the main thread can install signal handlers
         yield stop
         return
     try:

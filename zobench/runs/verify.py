@@ -30,7 +30,7 @@ from .shared_results import SharedResults
 COUNTS = ("ask", "queries", "forward", "backward", "evaluations")
 VALUES = ("value_min", "value_mean")
 TOLERANCE = 1e-4
-"""Relative difference up to which other hardware may round otherwise."""
+"""Largest relative difference that counts as rounding on different hardware."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Verification:
     """The result of a verification.
 
     Attributes:
-        asks: Asks that were replayed.
-        queries: Queries that they cost.
-        snapshots: Snapshots among them.
-        difference: Largest relative difference of a value or a snapshot from the stored one; 0 means
-            the same to the last bit.
+        asks: Number of replayed asks.
+        queries: Queries that the replayed asks cost.
+        snapshots: Number of snapshots that were compared.
+        difference: Largest relative difference between stored and replayed values, snapshots and
+            clean embeddings; infinite if counts differ or a snapshot is missing; 0 if all agree.
         first: The first ask that differs by more than :data:`TOLERANCE`; 0 if none does.
     """
 
@@ -54,7 +54,7 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the stored run is the one that its config makes."""
+        """Whether the replay agrees with the stored run up to :data:`TOLERANCE`."""
         return self.first == 0 and self.difference <= TOLERANCE
 
 
@@ -66,20 +66,21 @@ def verify_run(
     listener: Listener | None = None,
     encoder_url: str | None = None,
 ) -> Verification:
-    """Runs a stored run's config anew until ``queries`` are spent, and compares.
+    """Replays a stored run until at least ``queries`` are spent, and compares the results.
 
-    The run's folder is only read. Shared results are not used: the setup embeddings are computed and
-    compared, too.
+    The run folder is only read. The cache of shared results is not used: the clean embeddings are
+    computed again and compared, too.
 
     Args:
         place: A run folder.
-        queries: How many to replay at least; more than the run has spent is all of it.
+        queries: Least number of queries to replay; the whole run if it spent fewer.
         registry: Plugins; those of the installed packages if ``None``.
-        listener: Told of progress.
-        encoder_url: Where a rented encoder is now; ``None`` if where it was.
+        listener: Receives the progress.
+        encoder_url: New URL of a rented encoder; ``None`` if the URL has not changed.
 
     Raises:
-        ConfigError: Nothing is stored yet, or encoder, data or parameters are not those of the run.
+        ConfigError: The trace is empty, or encoder, data, parameters, device or precision differ
+            from those of the run.
         ZobenchError: See :mod:`zobench.errors`.
     """
     listener, run = listener or Silence(), StoredRun(place)
@@ -102,7 +103,7 @@ def verify_run(
 def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Listener) -> None:
     """Carries out the beginning of a run in another folder, with an empty cache of results."""
     ledger, began = Ledger(parts.config.backward_cost), time.perf_counter()
-    # all of a run that is done ends by itself, with its last snapshot
+    # the full replay of a finished run is not stopped, so that it writes its last snapshot
     part = enough < run.spent or not run.done
 
     def stopped() -> bool:
@@ -142,7 +143,7 @@ def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
     due = {each for each in replayed.snapshots if each <= rows[-1]["queries"]}
     common = due & set(run.snapshots)
     if run.done and common != due:
-        largest = np.inf  # one is missing
+        largest = np.inf  # the stored run lacks a snapshot
     for queries in common:
         edits = [each.edit(queries).numpy() for each in (run, replayed)]
         largest = max(largest, _difference(*edits))
@@ -150,7 +151,7 @@ def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
 
 
 def _difference(before: NDArray[np.floating], now: NDArray[np.floating]) -> float:
-    """Largest absolute difference, relative to the largest value."""
+    """Largest absolute difference over largest absolute value; infinite if the shapes differ."""
     if before.shape != now.shape:
         return float("inf")
     size = max(float(np.abs(before).max()), float(np.abs(now).max()))

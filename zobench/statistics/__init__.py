@@ -1,6 +1,8 @@
-"""Statistics of many runs: runtimes, curves, ranks and differences; usable on their own.
+"""Statistics over many runs: runtimes, curves, ranks and differences.
 
-Functions take plain numbers and arrays; :mod:`zobench.records.stored_run` reads them from run folders.
+The functions take numbers and arrays (a difference also takes the metric's declaration), so they
+can be used without run folders. :mod:`zobench.records.stored_run` reads these numbers from run
+folders.
 """
 
 from __future__ import annotations

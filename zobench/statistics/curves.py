@@ -1,4 +1,4 @@
-"""Anytime curves: the recommended edit's value at each number of queries."""
+"""Anytime curves: the value of the recommended edit as a function of the queries spent."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def staircase(
     grid: NDArray[np.floating],
     spent: float = np.inf,
 ) -> Floats:
-    """The value of the snapshot recommended at or before each point of a grid.
+    """The value of the latest snapshot at or before each query count of a grid.
 
     Args:
         queries: Query counts of the snapshots, increasing, ``(S,)``.
-        values: Their values ``(S, ...)``.
+        values: Values of the snapshots, ``(S, ...)``.
         grid: Query counts ``(G,)``.
-        spent: Where the run ended; NaN beyond it, for nothing is known there.
+        spent: Last query count at which the run's value is known; the result is NaN beyond it.
 
     Returns:
         ``(G, ...)``; 0 before the first snapshot.
@@ -36,14 +36,18 @@ def staircase(
 
 
 def band(curves: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats, Floats]:
-    """Mean curve over seeds and its pointwise 95 % band over seeds and patients.
+    """Mean curve over seeds, with a pointwise 95 % band.
+
+    The band of several seeds covers the variation over seeds and patients; the band of one seed
+    covers the variation over patients only.
 
     Args:
-        curves: For each seed ``(R + 1, G)``: the data first, then R resamples of the patients. All on
-            one grid; NaN where a run had ended, and there is no mean where any has.
+        curves: For each seed an array ``(R + 1, G)``: row 0 is the data, the other R rows are
+            resamples of the patients. All seeds share one grid. A value is NaN where the run's
+            value is not known; the mean is NaN where any seed has NaN.
 
     Returns:
-        Mean, lower and upper end, each ``(G,)``.
+        Mean, lower end and upper end of the band, each ``(G,)``.
     """
     mean = np.mean([curve[0] for curve in curves], axis=0)
     if len(curves) > 1:
@@ -55,16 +59,16 @@ def band(curves: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats, Floats
 
 
 def aocc(evaluations: Sequence[int], best: Sequence[float], budget: int) -> float:
-    """Area over the convergence curve, on a linear axis: IOHprofiler's anytime measure.
+    """IOHprofiler's anytime measure AOCC (area over the convergence curve) on a linear axis.
 
     Args:
-        evaluations: When the best value so far changed, increasing, ``(S,)``.
-        best: The best so far, scaled to 0 (worst) to 1 (target), ``(S,)``; the first holds from the
-            beginning.
-        budget: Where the axis ends; what comes later does not count.
+        evaluations: Evaluation counts at which the best value so far changed, increasing, ``(S,)``.
+        best: Best value so far, scaled from 0 (worst) to 1 (target), ``(S,)``. The first value is
+            also used for the evaluations before it.
+        budget: Number of evaluations at which the axis ends; later evaluations are ignored.
 
     Returns:
-        0 to 1. A run that has recorded nothing within the budget has 0.
+        A number from 0 to 1; 0 for a run without a recorded value within the budget.
     """
     within = [(at, value) for at, value in zip(evaluations, best, strict=True) if at <= budget]
     if not within:

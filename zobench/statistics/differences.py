@@ -1,4 +1,4 @@
-"""Whether B is better than A, and how sure that is; paired by seed and resample by resample."""
+"""Tests whether B is better than A; runs are paired by seed, and resample by resample."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ Verdict = Literal["better", "worse", "no worse", "undecided", "same"]
 
 @dataclass(frozen=True)
 class Difference:
-    """B minus A in one quantity, over pairs.
+    """The difference between A and B in one quantity, over paired runs.
 
     Attributes:
-        a: Mean of A, and its interval.
-        b: Mean of B, and its interval.
-        gain: The gain of B over A: positive is good, whichever way the quantity points.
-        superiority: Probability of superiority: how sure it is that B is better on average, one-sided,
-            under both sources of chance.
-        margin: The loss at which B is still no worse.
-        verdict: ``better`` or ``worse`` if the interval of the gain is on one side of 0; else
-            ``no worse`` if it is above ``-margin`` (non-inferiority); else ``undecided``. ``same`` if
-            no pair differs in any resample.
+        a: Mean of A with its 95 % interval.
+        b: Mean of B with its 95 % interval.
+        gain: Gain of B over A with its 95 % interval: positive means that B is better, also for a
+            quantity of which lower values are better.
+        superiority: One-sided confidence that B is better on average. It covers the variation
+            between patients and, with several seeds, the variation between seeds.
+        margin: Largest loss of B that still counts as no worse.
+        verdict: ``same`` if all pairs are equal on the data and in all resamples. Otherwise
+            ``better`` if the interval of the gain is above 0, ``worse`` if below 0, ``no worse`` if
+            it is above ``-margin`` (non-inferiority), and ``undecided`` in all other cases.
     """
 
     a: Interval
@@ -45,13 +46,14 @@ def difference(
     *,
     margin: float = 0.0,
 ) -> Difference:
-    """Compares paired runs.
+    """Compares paired runs in one quantity.
 
     Args:
-        pairs: For each seed A and B ``(R + 1,)``: the data first, then R resamples of the patients,
-            the same ones for both.
+        pairs: For each seed the values of A and of B, each ``(R + 1,)``: first the value on the
+            data, then the values on R resamples of the patients. A and B use the same resamples.
         quantity: The declaration of the quantity.
-        margin: The loss at which B is still no worse, in units of the quantity, at least 0.
+        margin: Largest loss of B that still counts as no worse, in units of the quantity, at least
+            0.
     """
     sides = [[np.asarray(pair[side], dtype=np.float64) for pair in pairs] for side in (0, 1)]
     if not all(np.isfinite(each).all() for side in sides for each in side):
@@ -66,7 +68,7 @@ def difference(
 
 
 def _unknown(seeds: int, margin: float) -> Difference:
-    """The difference of ratios that are infinite on some patients: it has no mean."""
+    """The result where a value of A or B is not finite, so that no mean difference exists."""
     nothing = Interval(np.nan, np.nan, np.nan, seeds)
     return Difference(nothing, nothing, nothing, np.nan, margin, "undecided")
 

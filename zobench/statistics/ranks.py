@@ -1,4 +1,4 @@
-"""Average ranks over problems, and whether they differ by more than chance.
+"""Average ranks of methods over problems, with tests of whether they differ by more than chance.
 
 Demsar 2006, "Statistical comparisons of classifiers over multiple data sets": Friedman's test, then
 Nemenyi's critical difference.
@@ -17,14 +17,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ranking:
-    """Average ranks.
+    """Average ranks of methods over problems, with the results of both tests.
 
     Attributes:
-        ranks: ``(M,)`` of the methods; 1 is best.
-        friedman: p-value of Friedman's test that all are alike; NaN for fewer than three methods or two
-            problems.
-        critical_difference: Ranks further apart than this differ at 5 % (Nemenyi).
-        cliques: Largest sets of methods, by place in ``ranks``, that cannot be told apart.
+        ranks: Average rank of each method, ``(M,)``; 1 is the best rank.
+        friedman: p-value of Friedman's test of equal methods. NaN if there are fewer than three
+            methods or fewer than two problems, or if all methods tie on every problem.
+        critical_difference: Nemenyi's critical difference at level ``alpha``: two average ranks
+            further apart than this differ significantly. Infinite for a single method.
+        cliques: Largest sets of methods whose average ranks do not differ significantly, as indices
+            into ``ranks``.
     """
 
     ranks: Floats
@@ -34,20 +36,20 @@ class Ranking:
 
 
 def ranking(scores: NDArray[np.floating], alpha: float = 0.05) -> Ranking:
-    """Ranks methods over problems.
+    """Ranks the methods on each problem and averages the ranks over the problems.
 
     Args:
-        scores: ``(P, M)``, higher is better; every method on every problem.
-        alpha: Level of the critical difference.
+        scores: Score of each of M methods on each of P problems, ``(P, M)``; higher is better.
+        alpha: Significance level of the critical difference.
 
     Raises:
-        ValueError: A score is missing.
+        ValueError: A score is NaN or infinite.
     """
     from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
     table = np.asarray(scores, dtype=np.float64)
     if not np.isfinite(table).all():
-        raise ValueError("ranking wants a score of every method on every problem")
+        raise ValueError("ranking needs a finite score of every method on every problem")
     problems, methods = table.shape
     ranks = rankdata(-table, axis=1).mean(0)
     friedman = math.nan
@@ -61,7 +63,7 @@ def ranking(scores: NDArray[np.floating], alpha: float = 0.05) -> Ranking:
 
 
 def _cliques(ranks: Floats, critical: float) -> tuple[tuple[int, ...], ...]:
-    """Runs of neighbours in rank, at least two, that span no more than the critical difference."""
+    """Sets of at least two methods, adjacent in rank, that span at most the critical difference."""
     order = np.argsort(ranks, kind="stable")
     found: list[tuple[int, ...]] = []
     reach = 0

@@ -1,9 +1,10 @@
-"""Runtimes in queries: ERT, simulated restarts, ECDF, success, data profiles.
+"""Runtimes in queries: ERT, simulated restarts, ECDF, success rate and data profiles.
 
-A runtime is the queries of a run's first snapshot that reaches a target, or ``None`` for a run that
-never does; what a failed run has spent always counts. Definitions are COCO's (Hansen et al. 2021,
-"COCO: a platform for comparing continuous optimizers in a black-box setting"), data profiles those of
-More and Wild 2009, "Benchmarking derivative-free optimization algorithms".
+A runtime is the query count of the first snapshot of a run that reaches a target. It is ``None``
+for a run that never reaches the target; ERT and the simulated restarts then count all queries that
+the run spent. The definitions are from COCO (Hansen et al. 2021, "COCO: a platform for comparing
+continuous optimizers in a black-box setting"), data profiles are from More and Wild 2009,
+"Benchmarking derivative-free optimization algorithms".
 """
 
 from __future__ import annotations
@@ -18,23 +19,24 @@ Runtimes = Sequence[int | None]
 
 
 def first_success(queries: Sequence[int], recoveries: Sequence[float], target: float) -> int | None:
-    """Queries of the first snapshot whose recovery is at least ``target``; ``None`` if none is."""
+    """Query count of the first snapshot with a recovery of at least ``target``, or ``None``."""
     reached = (count for count, found in zip(queries, recoveries, strict=True) if found >= target)
     return next(reached, None)
 
 
 def expected_queries(successes: Runtimes, spent: Sequence[int]) -> float:
-    """ERT: queries spent by all runs up to their success, over the number of successes.
+    """Expected runtime (ERT): queries charged to all runs, divided by the number of successes.
 
-    A run that fails is charged all that it spent, as if another were started after it until one
-    succeeds.
+    A run that reaches the target is charged the queries up to then; a run that does not reach the
+    target is charged all its queries. This models restarts until one run succeeds.
 
     Args:
-        successes: Queries of each run's first success, ``None`` for a run without.
-        spent: Queries that each run has spent in all.
+        successes: For each run, its runtime: queries up to the target; ``None`` if it never reached
+            it.
+        spent: For each run, the total number of queries that it spent.
 
     Returns:
-        Infinity if no run succeeds.
+        Expected number of queries; infinity if no run succeeds.
     """
     charged, failed = _charged(successes, spent)
     reached = np.count_nonzero(~failed)
@@ -48,7 +50,11 @@ def expected_queries_interval(
     replicates: int = 2000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Bootstrap interval of ERT over runs; its upper end is infinite where resamples lack a success."""
+    """Bootstrap interval of ERT over runs.
+
+    ERT is infinite in a resample without a success, so one or both ends can be infinite. Both ends
+    are infinite if there are no runs.
+    """
     charged, failed = _charged(successes, spent)
     if not len(charged):
         return float("inf"), float("inf")
@@ -61,19 +67,20 @@ def expected_queries_interval(
 
 
 def success_rate(successes: Runtimes) -> float:
-    """Share of the runs that reach the target within what they spent; 0 of no runs."""
+    """Share of the runs that reached the target; 0 if there are no runs."""
     return sum(count is not None for count in successes) / len(successes) if successes else 0.0
 
 
 def simulated_runtimes(
     successes: Runtimes, spent: Sequence[int], size: int, rng: np.random.Generator
 ) -> Floats:
-    """Runtimes of an optimizer that is restarted until it succeeds, ``(size,)``.
+    """Simulated runtimes of an optimizer that is restarted until it reaches the target.
 
-    A run is drawn; if it failed, its spending is added and another is drawn. The mean tends to ERT.
+    Each simulated runtime draws runs at random until it draws a success, and adds up the queries
+    that the drawn runs are charged. The mean over many simulated runtimes approaches ERT.
 
     Returns:
-        Infinity everywhere if no run succeeds.
+        ``(size,)``; every value is infinite if no run succeeds.
     """
     charged, failed = _charged(successes, spent)
     if failed.all():
@@ -89,18 +96,18 @@ def simulated_runtimes(
 
 
 def ecdf(runtimes: NDArray[np.floating], grid: NDArray[np.floating]) -> Floats:
-    """Share of ``runtimes``, infinite ones included, that are at most each point of ``grid``."""
+    """For each point of ``grid``, the share of all ``runtimes`` (also infinite ones) up to it."""
     ordered = np.sort(np.asarray(runtimes, dtype=np.float64).ravel())
     return np.searchsorted(ordered, grid, side="right") / max(1, len(ordered))
 
 
 def data_profile(successes: Runtimes, grid: NDArray[np.floating]) -> Floats:
-    """Share of problems (a run each, without restarts) solved within each number of queries."""
+    """Share of problems solved within each query count of ``grid``: one run each, no restarts."""
     return ecdf(np.asarray([np.inf if each is None else each for each in successes]), grid)
 
 
 def _charged(successes: Runtimes, spent: Sequence[int]) -> tuple[Floats, NDArray[np.bool_]]:
-    """What each run is charged, and whether it failed."""
+    """For each run, the queries that it is charged and whether it missed the target."""
     pairs = list(zip(successes, spent, strict=True))
     charged = [whole if count is None else count for count, whole in pairs]
     failed = [count is None for count, _ in pairs]

@@ -1,1 +1,1 @@
-"""The built-in metrics, one module per notion of fairness or quality."""
+"""The built-in metrics, one module per definition of fairness or quality."""

@@ -1,4 +1,4 @@
-"""Area under the ROC curve of the disease classifier's score."""
+"""The metric AUC: area under the ROC curve of the disease classifier's score."""
 
 from __future__ import annotations
 

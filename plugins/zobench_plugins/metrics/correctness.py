@@ -1,4 +1,4 @@
-"""How often the disease classifier is right: on all images, and in the worst cell of (y, a)."""
+"""Accuracy of the disease classifier: over all images, and in the worst of the cells (y, a)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Disparate impact and demographic parity: how often each group is predicted to have the disease.
+"""Disparate impact and demographic parity: how often the disease is predicted in each group.
+
+``di_gap_tpr`` compares the true positive rates of the groups instead.
 
 A ratio 0/0 counts as 1 (no disparity); a positive number over 0 is infinite.
 """

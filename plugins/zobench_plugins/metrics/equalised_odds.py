@@ -1,6 +1,6 @@
-"""Equalised odds (Hardt, Price and Srebro 2016): gaps of the error rates between the groups.
+"""Equalised odds (Hardt, Price and Srebro 2016): differences between the groups' error rates.
 
-The two gaps are the absolute values of the gaps in Jin et al. 2024, section 3.1.
+EO_n and EO_p are the gaps of Jin et al. 2024, section 3.1; tables show their absolute values.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from zobench.measures.group_rates import Floats, equalised_odds_gaps
 
 
 def _average(counts: GroupCounts) -> Floats:
-    """The mean of both gaps, each with the sign that makes it positive on the data (row 0).
+    """The mean of EO_n and EO_p, each multiplied by the sign that it has on the data (row 0).
 
-    Absolute values of resamples lie too high where a gap is near 0; with the signs of the data the
-    resamples vary about the value as it varies itself, and its interval holds the truth.
+    On the data this is the mean of the absolute gaps. Absolute values in the resamples would be too
+    large where a gap is near 0. With the signs of the data, the resamples vary around the value on
+    the data, as the interval of the metric needs.
     """
     eo_n, eo_p = equalised_odds_gaps(counts)
     return np.asarray((np.sign(eo_n[0]) * eo_n + np.sign(eo_p[0]) * eo_p) / 2)
 
 
 def _largest(counts: GroupCounts) -> Floats:
-    """The gap that is larger on the data (row 0)."""
+    """The signed gap, EO_n or EO_p, with the larger absolute value on the data (row 0)."""
     eo_n, eo_p = equalised_odds_gaps(counts)
     return eo_n if abs(eo_n[0]) >= abs(eo_p[0]) else eo_p
 
