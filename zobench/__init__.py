@@ -239,7 +239,7 @@ def report(
     out: str | os.PathLike[str] = "report.html",
     *,
     title: str = "zobench report",
-    targets: Sequence[float] = (0.1, 0.25, 0.5, 0.75),
+    targets: Sequence[float] | None = None,
     most: int | None = None,
     force: bool = False,
     registry: Registry | None = None,
@@ -251,7 +251,8 @@ def report(
         runs: Run folders, and folders of runs; or their URLs.
         out: Path of the HTML file.
         title: Title of the page.
-        targets: Target values of recovery for the runtime analysis, increasing, each in (0, 1].
+        targets: Target values of recovery for the runtime analysis, increasing, each in (0, 1];
+            ``None`` for 0.1, 0.25, 0.5 and 0.75.
         most: Largest number of runs on the page; a sample is spread evenly over optimizers and
             problems. ``None`` for all runs.
         force: Whether to replace an existing file.
@@ -264,12 +265,13 @@ def report(
     """
     from .records.urls.copies import fetch
     from .reporting.report import write_report
+    from .suite.file import TARGETS
 
     return write_report(
         [fetch(os.fspath(each)) for each in runs],
         Path(out),
         title=title,
-        targets=targets,
+        targets=TARGETS if targets is None else targets,
         most=most,
         force=force,
         registry=registry,

@@ -105,7 +105,7 @@ def test_charts_are_drawn_and_a_name_hides_its_line(browser: webdriver.Chrome) -
 
 def test_a_heading_sorts_both_ways(browser: webdriver.Chrome) -> None:
     Select(browser.find_element(By.ID, "problem")).select_by_visible_text("tiny/spots tiny")
-    headings = browser.find_elements(By.CSS_SELECTOR, "#headline thead th")
+    headings = browser.find_elements(By.CSS_SELECTOR, "#results-table thead th")
     column = next(place for place, each in enumerate(headings) if "accuracy" in each.text)
     seen = {}
     for _ in range(2):
@@ -133,7 +133,7 @@ def test_the_filter_the_problem_and_the_target_choose_what_is_shown(
     assert sorted(map(len, everything.values())) == [2, 3]  # ERM, and one optimizer or both
     target = Select(browser.find_element(By.ID, "target"))
     target.select_by_visible_text("0.5")
-    shown = browser.find_elements(By.CSS_SELECTOR, "#headline thead .of-target")
+    shown = browser.find_elements(By.CSS_SELECTOR, "#results-table thead .of-target")
     assert [each.get_attribute("data-target") for each in shown if each.is_displayed()] == ["2"] * 2
 
 

@@ -45,7 +45,7 @@ def compare(
     from .margins import parse_margins
 
     registry = load_registry()
-    allowed = parse_margins(margins or [], registry)
+    allowed = parse_margins(margins or [])
     if export is not None:
         check_target(export, force)
     found = compare_places(

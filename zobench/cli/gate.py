@@ -39,7 +39,7 @@ def gate(
 
     registry = load_registry()
     found = read_runs([fetch(each) for each in runs], registry)
-    wanted = parse_margins(margins or [], registry)
+    wanted = parse_margins(margins or [])
     if update:
         update_baseline(found, baseline, wanted)
         return

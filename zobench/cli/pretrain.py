@@ -24,7 +24,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Train bundled weights again, or other weights; an interrupted training resumes."""
-    from zobench.contracts.pretraining import PretrainingRequest
+    from zobench.contracts.pretraining import Pretraining, PretrainingRequest
     from zobench.registry.discovery import load_registry
     from zobench.runs.pretraining import dataset_maker
 
@@ -34,6 +34,7 @@ def pretrain(
     offer, _ = registry.find("pretrainings", recipe)
     request = PretrainingRequest(out, images, dataset_maker(registry))
     overrides = parse_overrides(settings or [], owners=("recipe",)).get("recipe", {})
+    pretraining: Pretraining = offer.plugin.make(request, overrides, "recipe")
     with ConsoleListener() as listener:
-        weights = offer.plugin.make(request, overrides, "recipe").run(listener)
+        weights = pretraining.run(listener)
     output_console().print(f"weights: {weights}", soft_wrap=True)

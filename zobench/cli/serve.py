@@ -46,7 +46,7 @@ def serve(
     fail_rate: Annotated[float, typer.Option(help="Simulate: share of failed requests.")] = 0.0,
     rate_limit: Annotated[int, typer.Option(help="Simulate: images per minute.", min=0)] = 0,
     quantize: Annotated[int, typer.Option(help="Simulate: 8 rounds pixels, 0 does not.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated difficulties.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated faults.")] = 0,
 ) -> None:
     """Serve an encoder over HTTP: Open Inference Protocol v2, and embeddings in OpenAI's shape."""
     require_extra()
@@ -62,8 +62,8 @@ def serve(
     limits = Limits(
         body=max_body * 2**20, images=max_images, requests=max_requests, waiting=max_waiting
     )
-    difficulties = FaultInjection(latency, jitter, fail_rate, rate_limit, quantize, seed)
-    _serve_encoder(config, name, host, port, token_env, limits, difficulties)
+    faults = FaultInjection(latency, jitter, fail_rate, rate_limit, quantize, seed)
+    _serve_encoder(config, name, host, port, token_env, limits, faults)
 
 
 def require_extra() -> None:
@@ -82,7 +82,7 @@ def _serve_encoder(
     port: int,
     token_env: str,
     limits: Limits,
-    difficulties: FaultInjection,
+    faults: FaultInjection,
 ) -> None:
     """Loads the encoder, prints its address, and serves it until SIGTERM or Ctrl-C."""
     from zobench.registry.discovery import load_registry
@@ -103,7 +103,7 @@ def _serve_encoder(
         encoder = make_encoder(config, plugin)
         for note in encoder.spec.notes:
             error_console().print(f"note: {note}", soft_wrap=True)
-        service = Service(encoder, model, limits=limits, difficulties=difficulties, token=token)
+        service = Service(encoder, model, limits=limits, faults=faults, token=token)
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         if not is_loopback(host):

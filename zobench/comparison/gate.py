@@ -24,14 +24,14 @@ from zobench.files.json_files import write_json
 from zobench.records.comparability import OF_A_PROBLEM
 from zobench.records.stored_run import StoredRun
 
+from .margins import default_margins, require_margins
+
 SCHEMA = 2
-MARGINS = {"fpq": 0.02, "recovery": 0.1, "accuracy": 2.0}
-"""Default margins of :func:`baseline_of`; accuracy in percentage points."""
 DIGITS = 6
 WORDS = {each.key: each.words for each in OF_A_PROBLEM}
 """Words for each condition in messages, by the key of the condition."""
 
-Standing = Literal["holds", "fell", "rose", "missing", "new"]
+CheckStanding = Literal["holds", "fell", "rose", "missing", "new"]
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,23 @@ class Check:
     gain: float
     half_width: float
     margin: float
-    standing: Standing
+    standing: CheckStanding
 
 
 def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None = None) -> Baseline:
     """Makes a baseline from runs.
 
+    Args:
+        runs: At least one run.
+        margins: The allowed loss by quantity; as the quantities declare it if ``None``.
+
     Raises:
         ConfigError: A run is not done, runs of one optimizer and problem differ in a condition or
             have the same seed, or a value is infinite.
     """
-    margins = dict(MARGINS if margins is None else margins)
+    quantities = runs[0].quantities
+    margins = default_margins(quantities) if margins is None else dict(margins)
+    require_margins(margins, quantities)
     groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         if not run.done:
@@ -149,7 +155,7 @@ def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
             f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
             "margin; leave this metric out of the margins"
         )
-    return abs(found) if quantity.signed else found
+    return quantity.shown(found)
 
 
 def _conditions(run: StoredRun) -> dict[str, Any]:
@@ -276,7 +282,7 @@ def _check(
 ) -> Check:
     old, new = (math.nan if each is None else _mean(each.values) for each in (before, now))
     gain = half = math.nan
-    standing: Standing = "missing" if now is None else "new"
+    standing: CheckStanding = "missing" if now is None else "new"
     if before is not None and now is not None:
         sign = 1.0 if higher_is_better else -1.0
         gain, half = sign * (new - old), _half_width(before, now)

@@ -17,6 +17,8 @@ from zobench.records.comparability import require_comparable, require_same_condi
 from zobench.records.stored_run import StoredRun
 from zobench.statistics.differences import Difference, difference
 
+from .margins import require_margins
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -85,8 +87,8 @@ class Comparison:
                 "a": one.label,
                 "b": other.label,
                 "metric": each.name,
-                "value_a": float(_shown(one, each)[0]),
-                "value_b": float(_shown(other, each)[0]),
+                "value_a": float(each.shown(one.values(each))[0]),
+                "value_b": float(each.shown(other.values(each))[0]),
                 "run_a": one.run_id,
                 "run_b": other.run_id,
             }
@@ -121,7 +123,9 @@ def compare_runs(
             differ in a condition; a run is in A and in B; or two finished runs of one side have
             equal problem, seed and optimizer.
     """
+    quantities = tuple((*a, *b)[0].quantities)
     margins = margins or {}
+    require_margins(margins, quantities)
     by_label = max(len({run.label for run in side}) for side in (a, b)) > 1
     here, there = _by_key(a, by_label), _by_key(b, by_label)
     pairs, left_out = [], []
@@ -144,7 +148,6 @@ def compare_runs(
     for side in zip(*pairs, strict=True):
         require_same_conditions(side)
     _require_equal_resamples(pairs)
-    quantities = tuple(pairs[0][0].quantities)
     metrics = {
         each.name: difference(_by_seed(pairs, each), each, margin=margins.get(each.name, 0.0))
         for each in quantities
@@ -153,11 +156,6 @@ def compare_runs(
     return Comparison(
         names[0], names[1], tuple(pairs), tuple(left_out), quantities, metrics, _notes(pairs)
     )
-
-
-def _shown(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
-    values = run.values(quantity)
-    return abs(values) if quantity.signed else values
 
 
 def _by_seed(
@@ -175,7 +173,10 @@ def _by_seed(
         if len(mine) == 1:
             found.append((mine[0][0].values(quantity), mine[0][1].values(quantity)))
             continue
-        a, b = (np.mean([_shown(pair[side], quantity) for pair in mine], axis=0) for side in (0, 1))
+        a, b = (
+            np.mean([quantity.shown(pair[side].values(quantity)) for pair in mine], axis=0)
+            for side in (0, 1)
+        )
         found.append((a, b))
     return found
 

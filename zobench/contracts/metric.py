@@ -78,8 +78,11 @@ class Metric:
         low: Least possible value (of the absolute value, where signed).
         high: Largest possible value.
         higher_is_better: Whether a higher value is better.
+        margin: Loss in ``unit`` that a new gate allows; ``None`` if a new gate leaves it out.
         in_tables: Whether tables show the metric; JSON, compare and exports always show it.
-        from_counts: Computes values ``(R,)`` in ``unit`` from :class:`GroupCounts`.
+        in_narrow_tables: Whether the table of a run shows the metric on a narrow terminal, too.
+        from_counts: Computes values ``(R,)`` in ``unit`` from :class:`GroupCounts`, whose row 0 is
+            always the data; a metric made of two gaps takes their signs from that row.
         from_scores: Computes values ``(R,)`` from :class:`Predictions` and weights ``(R, n)``, for
             metrics that counts cannot give.
     """
@@ -93,7 +96,9 @@ class Metric:
     low: float = 0.0
     high: float = 100.0
     higher_is_better: bool = False
+    margin: float | None = None
     in_tables: bool = True
+    in_narrow_tables: bool = False
     from_counts: Callable[[GroupCounts], Floats] | None = None
     from_scores: Callable[[Predictions, Floats], Floats] | None = None
 
@@ -105,6 +110,10 @@ class Metric:
     def digits(self, more: int = 0) -> int:
         """Digits after the point in tables; ``more`` for a table of differences of shares."""
         return 2 + more if self.unit == "share" else 1
+
+    def shown(self, values: Floats) -> Floats:
+        """The values as tables show them: absolute where the metric is signed."""
+        return abs(values) if self.signed else values
 
     @property
     def bounded(self) -> bool:

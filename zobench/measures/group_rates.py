@@ -66,7 +66,8 @@ def compute(metric: Metric, predictions: Predictions, weights: Floats | None = N
     Args:
         metric: The declaration of the metric.
         predictions: The classifier's predictions.
-        weights: ``(R, n)`` how often each image counts; every image once if ``None``.
+        weights: ``(R, n)`` how often each image counts, in the first row once; ``None`` for that row
+            alone.
     """
     if weights is None:
         weights = np.ones((1, len(predictions.label)))

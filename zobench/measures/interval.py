@@ -142,7 +142,7 @@ def confidence(runs: Sequence[NDArray[np.floating]]) -> float:
 
 def _shown(values: NDArray[np.floating], quantity: Metric | None) -> Floats:
     found = np.asarray(values, dtype=np.float64)
-    return abs(found) if quantity is not None and quantity.signed else found
+    return found if quantity is None else quantity.shown(found)
 
 
 def _over_patients(values: Floats, quantity: Metric | None) -> tuple[float, float]:

@@ -29,6 +29,7 @@ FPQ = Metric(
     low=-inf,
     high=1.0,
     higher_is_better=True,
+    margin=0.02,
 )
 RECOVERY = Metric(
     name="recovery",
@@ -38,6 +39,7 @@ RECOVERY = Metric(
     low=-inf,
     high=1.0,
     higher_is_better=True,
+    margin=0.1,
 )
 
 ROUNDING = 1e-9

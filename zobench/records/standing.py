@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError, StoreError
+from zobench.errors import StoreError
 from zobench.files.json_files import read_json
 from zobench.files.tensor_files import read_tensors
 
@@ -57,5 +57,5 @@ def rank(folder: str | os.PathLike[str]) -> Rank:
         if (path / CHECKPOINT).exists():
             queries = read_tensors(path / CHECKPOINT)[1]["counts"]["queries"]
         return is_done(path), scored, queries
-    except (StoreError, ConfigError, OSError, KeyError):
+    except (StoreError, OSError, KeyError, TypeError):
         return NOWHERE

@@ -313,9 +313,7 @@ class StoredRun:
         if found is None:
             return {}
         values = {
-            each.name: abs(float(found.quantity(each)[0]))
-            if each.signed
-            else float(found.quantity(each)[0])
+            each.name: float(each.shown(found.quantity(each))[0])
             for each in self.quantities
             if each.in_tables
         }

@@ -25,8 +25,8 @@ class Content:
         facts: Counts, problems, seeds, settings and versions of the runs, as rows of (name, value).
         problems: Names of the problems, in order.
         targets: Target recoveries of ERT, success rates and runtimes.
-        columns: The quantities of the headline table, in order.
-        rows: The headline table, one row per optimizer and problem.
+        columns: The quantities of the results table, in order.
+        rows: The results table, one row per optimizer and problem.
         erm: Metrics of the classifier without any edit (ERM), by problem.
         curves: Recovery over queries, by problem.
         runtimes: ECDF of runtimes over targets, by problem.

@@ -119,7 +119,7 @@
   function show() {
     const at = $("problem").value, target = $("target").value, words = $("filter").value.trim().toLowerCase();
     for (const each of document.querySelectorAll("[data-problem]")) {
-      const filtered = each.closest("#headline") && words && !each.textContent.toLowerCase().includes(words);
+      const filtered = each.closest("#results-table") && words && !each.textContent.toLowerCase().includes(words);
       each.hidden = each.dataset.problem !== at || Boolean(filtered);
     }
     for (const each of document.querySelectorAll(".of-target")) each.hidden = each.dataset.target !== target;

@@ -61,7 +61,7 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
         title=title,
         content=content,
         rows=sorted(content.rows, key=lambda row: -(row["fpq"]["value"] if row["fpq"] else -9.0)),
-        headline=content.columns[:2],
+        leading=content.columns[:2],
         metrics=content.columns[2:],
         pictures=_pictures(runs),
         version=distribution_version("zobench"),

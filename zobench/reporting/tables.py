@@ -55,7 +55,7 @@ def row(
     targets: Sequence[float],
     rng: np.random.Generator,
 ) -> Json:
-    """One row of the headline table: the runs of one optimizer on one problem.
+    """One row of the results table: the runs of one optimizer on one problem.
 
     FPQ, recovery and metrics are ``None`` if no run is done or a value is infinite. ERT and success
     rate are ``None`` if no run is done, failed or scored; an infinite ERT has the value ``None``.

@@ -27,7 +27,7 @@ from zobench.registry.discovery import Kind, Offer, Registry
 Settings = Mapping[str, str | int]
 """``EncoderSpec.settings`` of a resumed run, from its manifest."""
 
-KINDS: Mapping[str, Kind] = {
+OWNER_KINDS: Mapping[str, Kind] = {
     "optimizer": "optimizers",
     "encoder": "encoders",
     "dataset": "datasets",
@@ -75,13 +75,13 @@ class ResolvedConfig:
     @property
     def parameters(self) -> dict[str, dict[str, Any]]:
         """Parameters that can change the result, by owner and name, including defaults."""
-        found = {owner: essential(getattr(self, owner).parameters) for owner in KINDS}
+        found = {owner: essential(getattr(self, owner).parameters) for owner in OWNER_KINDS}
         return {**found, "split": essential(self.split)}
 
     @property
     def plugins(self) -> dict[str, str]:
         """Distribution of each plugin, by owner."""
-        return {owner: getattr(self, owner).offer.distribution for owner in KINDS}
+        return {owner: getattr(self, owner).offer.distribution for owner in OWNER_KINDS}
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def resolve_plugin(
     Raises:
         ConfigError: No plugin has that name, a parameter is unknown, or a value is not allowed.
     """
-    offer, argument = registry.find(KINDS[owner], name)
+    offer, argument = registry.find(OWNER_KINDS[owner], name)
     try:
         return ResolvedPlugin(offer, argument, offer.plugin.resolve(overrides, owner))
     except PluginError:
@@ -135,7 +135,7 @@ def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
     """
     optimizer, encoder, dataset = (
         resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
-        for owner in KINDS
+        for owner in OWNER_KINDS
     )
     split: SplitParameters = resolve(SplitParameters, config.overrides.get("split", {}), "split")
     return ResolvedConfig(config, optimizer, encoder, dataset, split)

@@ -27,7 +27,7 @@ from zobench.registry.discovery import distribution_version
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIBRARIES = ("torch", "numpy", "scipy")
+NUMERIC_LIBRARIES = ("torch", "numpy", "scipy")
 """Libraries whose versions are part of every key, since the version may change the last bit."""
 
 Part = str | int | float | Mapping[str, Any] | NDArray[Any]
@@ -48,16 +48,16 @@ def digest(*parts: Part) -> str:
 
 @cache
 def code_digest() -> str:
-    """Digest of all modules of the core and of the versions of :data:`LIBRARIES`.
+    """Digest of all modules of the core and of the versions of :data:`NUMERIC_LIBRARIES`.
 
     A result is thus shared only between runs with equal code and equal library versions.
     """
     core = Path(__file__).parents[1]
     modules = (path.read_text(encoding="utf-8") for path in sorted(core.rglob("*.py")))
-    return digest(*modules, *(f"{name} {distribution_version(name)}" for name in LIBRARIES))
+    return digest(*modules, *(f"{name} {distribution_version(name)}" for name in NUMERIC_LIBRARIES))
 
 
-def arithmetic() -> str:
+def processor() -> str:
     """Torch's thread count and CPU instruction set; both can change the last bit of a result."""
     import torch
 

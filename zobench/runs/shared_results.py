@@ -22,7 +22,7 @@ from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.images import Images
 
-from .result_cache import ResultCache, arithmetic, code_digest, digest
+from .result_cache import ResultCache, code_digest, digest, processor
 from .scoring import Scorer
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class SharedResults:
 
         spec, ledger = encoder.spec, encoder.ledger
         key = digest(
-            *("clean", code_digest(), arithmetic(), spec.digest, spec.settings, spec.block),
+            *("clean", code_digest(), processor(), spec.digest, spec.settings, spec.block),
             train.pixels,
         )
         found = self.cache.read(key)
@@ -111,7 +111,7 @@ class SharedResults:
         train, test, head = scorer.train, scorer.test, scorer.frozen
         key = digest(
             *("ERM", code_digest(), clean, train.label, train.sensitive, head.weight, head.bias),
-            *(arithmetic(), encoder.spec.settings, test.pixels, test.label, test.sensitive),
+            *(processor(), encoder.spec.settings, test.pixels, test.label, test.sensitive),
             *(scorer.protocol, scorer.seed),
         )
         found = self.cache.read(key)

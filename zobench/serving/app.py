@@ -49,7 +49,7 @@ class Service:
         name: str,
         *,
         limits: Limits | None = None,
-        difficulties: FaultInjection | None = None,
+        faults: FaultInjection | None = None,
         token: str | None = None,
     ) -> None:
         """Nothing runs before :attr:`app` is started.
@@ -58,11 +58,11 @@ class Service:
             encoder: The encoder that embeds the images.
             name: The name of the model in its address.
             limits: Bounds on requests.
-            difficulties: Simulated delays, failures, rate limit and rounding.
+            faults: Simulated delays, failures, rate limit and rounding.
             token: The bearer token that clients must send; ``None`` for no token.
         """
         self._encoder, self._name, self._token = encoder, name, token
-        self._limits, self._of = limits or Limits(), difficulties or FaultInjection()
+        self._limits, self._of = limits or Limits(), faults or FaultInjection()
         self._dice, self._rate = Dice(self._of), RateLimit(self._of.rate_limit)
         self._batcher: Batcher | None = None
         self._running = 0

@@ -45,11 +45,11 @@ class FaultInjection:
 
 
 class Dice:
-    """Draws the difficulties of each request, in the order of arrival."""
+    """Draws the faults of each request, in the order of arrival."""
 
-    def __init__(self, difficulties: FaultInjection) -> None:
-        self._of = difficulties
-        self._random = random.Random(difficulties.seed)
+    def __init__(self, faults: FaultInjection) -> None:
+        self._of = faults
+        self._random = random.Random(faults.seed)
 
     def fails(self) -> bool:
         """Whether this request fails."""

@@ -59,7 +59,7 @@ def difference(
     if not all(np.isfinite(each).all() for side in sides for each in side):
         return _unknown(len(pairs), margin)
     sign = 1.0 if quantity.higher_is_better else -1.0
-    shown = [[abs(each) if quantity.signed else each for each in side] for side in sides]
+    shown = [[quantity.shown(each) for each in side] for side in sides]
     gains = [sign * (b - a) for a, b in zip(*shown, strict=True)]
     gain = interval(gains)
     same = not any(np.any(each) for each in gains)

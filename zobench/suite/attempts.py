@@ -16,12 +16,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from zobench.billing.bill import BILL
 from zobench.contracts.executor import Outcome
 from zobench.errors import ZobenchError
 from zobench.files.atomic import DRAFT, disk_errors, sync_folder
 from zobench.files.location import Location
 from zobench.records import layout
-from zobench.records.standing import NOWHERE, is_done, rank
+from zobench.records.standing import NOWHERE, Rank, is_done, rank
 from zobench.records.urls import copies
 from zobench.runs.signals import Stop
 
@@ -97,7 +98,7 @@ def _begin(job: Job) -> Path:
     others = [job.folder, *base.glob(f"*/{job.folder.name}")]
     with disk_errors(own):
         _make(own.parent)
-        for other in sorted(others, key=rank, reverse=True):
+        for other in sorted(others, key=_rank, reverse=True):
             if rank(other) == NOWHERE:
                 break
             try:
@@ -153,14 +154,14 @@ def _put_in_place(own: Path, place: Path) -> None:
     a finished run is never removed.
     """
     best, moved = own, []
-    while rank(best) > rank(place):
+    while _rank(best) > _rank(place):
         aside = own.parent.parent / f"{FORMER}{secrets.token_hex(4)}" / place.name
         with disk_errors(place):
             _make(aside.parent)
             moved.append(aside.parent)
             with suppress(FileNotFoundError):
                 place.rename(aside)
-                if rank(aside) > rank(best):  # its rank rose between the check and the rename
+                if _rank(aside) > _rank(best):  # its rank rose between the check and the rename
                     best = aside
             with suppress(FileExistsError, NotADirectoryError):
                 _rename(best, place)
@@ -168,6 +169,15 @@ def _put_in_place(own: Path, place: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         sync_folder(place.parent)
+
+
+def _rank(folder: Path) -> tuple[Rank, int]:
+    """The rank, then the size of the bill: of two unfinished runs the one that paid more stays."""
+    its, bill = rank(folder), folder / BILL
+    try:
+        return its, 0 if its[0] else bill.stat().st_size
+    except OSError:
+        return its, 0
 
 
 def _rename(folder: Path, place: Path) -> None:

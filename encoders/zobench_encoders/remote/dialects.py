@@ -1,5 +1,7 @@
 """The dialects of all known services; ``http:custom`` reads a dialect from a file.
 
+The fields are those of :class:`~zobench_encoders.remote.pictures.Dialect`.
+
 Sources: the services' published references, and the code of Infinity 0.0.78 and vLLM.
 """
 

@@ -36,7 +36,7 @@ class Dialect:
         request: Template of the body.
         item: Template of the entry for one image.
         answer: Path to the embeddings: keys joined by dots, ``[]`` after the one that is a list of
-            entries, e.g. ``data[].embedding``.
+            entries, e.g. ``data[].embedding``; empty if the answer itself is the list.
         path: The end of the service's address; added to an address that lacks it.
         url: Address of a service that has one fixed address.
         chunk: Number of images per request.
@@ -47,6 +47,7 @@ class Dialect:
         scheme: Text before the key in this header.
         failures_are_400: Whether the service answers every failure with 400, so that a retry may
             succeed after a 400.
+        headers: Further HTTP headers of every request.
     """
 
     request: Template

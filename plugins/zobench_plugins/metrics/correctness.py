@@ -20,6 +20,8 @@ ACCURACY = Metric(
     latex="Acc",
     summary="P(yhat = y)",
     higher_is_better=True,
+    margin=2.0,
+    in_narrow_tables=True,
     from_counts=accuracy,
 )
 WORST_GROUP = Metric(

@@ -5,8 +5,6 @@ EO_n and EO_p are the gaps of Jin et al. 2024, section 3.1; tables show their ab
 
 from __future__ import annotations
 
-import numpy as np
-
 from zobench.contracts.metric import GroupCounts, Metric
 from zobench.measures.group_rates import Floats, equalised_odds_gaps
 
@@ -19,7 +17,12 @@ def _average(counts: GroupCounts) -> Floats:
     the data, as the interval of the metric needs.
     """
     eo_n, eo_p = equalised_odds_gaps(counts)
-    return np.asarray((np.sign(eo_n[0]) * eo_n + np.sign(eo_p[0]) * eo_p) / 2)
+    return (_sign(eo_n[0]) * eo_n + _sign(eo_p[0]) * eo_p) / 2
+
+
+def _sign(gap: float) -> float:
+    """1 or -1; a gap of exactly 0 on the data still varies in the resamples."""
+    return -1.0 if gap < 0 else 1.0
 
 
 def _largest(counts: GroupCounts) -> Floats:
@@ -34,6 +37,7 @@ EO_N = Metric(
     latex=r"$EO_n$",
     summary="|P(yhat=0|y=0,a=1) - P(yhat=0|y=0,a=0)|",
     signed=True,
+    in_narrow_tables=True,
     from_counts=lambda counts: equalised_odds_gaps(counts)[0],
 )
 EO_P = Metric(
@@ -42,6 +46,7 @@ EO_P = Metric(
     latex=r"$EO_p$",
     summary="|P(yhat=1|y=1,a=1) - P(yhat=1|y=1,a=0)|",
     signed=True,
+    in_narrow_tables=True,
     from_counts=lambda counts: equalised_odds_gaps(counts)[1],
 )
 AVERAGE = Metric(

@@ -18,7 +18,8 @@ from zobench_plugins.paper.table import Block, arrange, as_csv, latex, markdown,
 from zobench.measures.interval import Interval
 from zobench.registry.discovery import load_registry
 
-COLUMNS = table_columns(load_registry())
+NAMES = ("eo_n", "eo_p", "di_gap", "di_gap_tpr", "accuracy")
+COLUMNS = [each for each in table_columns(load_registry()) if each.name in NAMES]
 
 HOSTILE = "dne:<b>&_x|{^~\\}"
 

@@ -13,7 +13,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from zobench.comparison.gate import MARGINS, Check, baseline_of, read_baseline, write_baseline
+from zobench.comparison.gate import Check, baseline_of, read_baseline, write_baseline
+from zobench.comparison.margins import default_margins
 from zobench.contracts.metric import Metric
 from zobench.records.stored_run import StoredRun
 
@@ -29,8 +30,9 @@ def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str,
     Raises:
         ConfigError: The existing file is no baseline, or the runs cannot form a baseline.
     """
-    known = read_baseline(path, runs[0].quantities).margins if path.exists() else MARGINS
-    baseline = baseline_of(runs, {**known, **margins})
+    quantities = runs[0].quantities
+    old = read_baseline(path, quantities).margins if path.exists() else None
+    baseline = baseline_of(runs, {**(old or default_margins(quantities)), **margins})
     write_baseline(path, baseline)
     words = f"wrote {path}: {len(baseline.rows)} rows"
     output_console().print(words, soft_wrap=True, markup=False)

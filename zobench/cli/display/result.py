@@ -25,8 +25,8 @@ from .layouts import widest_fitting
 
 LITTLE = 0.5
 """Smallest share of 8-bit pixels that an edit must change to avoid a warning."""
-SECONDARY = ("objective", "|1-DI| tpr", "SA refit", "norm")
-"""Headings of the columns that a narrow terminal leaves out."""
+SECONDARY = ("objective", "SA refit", "norm")
+"""Headings of the columns beside the metrics that a narrow terminal leaves out."""
 
 
 def print_result(result: StoredRun, as_json: bool, console: Console | None = None) -> None:
@@ -90,7 +90,8 @@ def _print_scores(result: StoredRun, console: Console) -> None:
     chosen = widest_fitting(layouts, console)
     console.print(layouts[chosen])
     if LAYOUTS[chosen][1]:
-        console.print(f"[dim]a wider terminal, or --json, shows {', '.join(SECONDARY)}[/]")
+        left_out = ", ".join(_left_out(result.metrics))
+        console.print(f"[dim]a wider terminal, or --json, shows {escape(left_out)}[/]")
 
 
 LAYOUTS = ((False, False), (True, False), (True, True))
@@ -104,14 +105,20 @@ def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     rows = [_row(score, metrics, index == 0, stacked) for index, score in enumerate(result.scores)]
     shown = [each.heading for each in metrics]
     headings = ["", "queries", "objective", *shown, "SA refit", "norm", RECOVERY.heading]
-    kept = [
-        place for place, heading in enumerate(headings) if not short or heading not in SECONDARY
-    ]
+    left_out = _left_out(metrics) if short else ()
+    kept = [place for place, heading in enumerate(headings) if heading not in left_out]
     for number in kept:
         table.add_column(headings[number], justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(row[number] for number in kept))
     return table
+
+
+def _left_out(metrics: Sequence[Metric]) -> list[str]:
+    """Headings of the columns that a narrow terminal leaves out."""
+    wide = [each.heading for each in metrics if each.in_tables and not each.in_narrow_tables]
+    objective, *others = SECONDARY
+    return [objective, *wide, *others]
 
 
 def _row(score: Score, metrics: Sequence[Metric], erm: bool, stacked: bool) -> list[str]:

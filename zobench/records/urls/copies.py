@@ -10,13 +10,13 @@ import hashlib
 import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from zobench.errors import ConfigError, StoreError
+from zobench.errors import ConfigError, StoreError, ZobenchError
 from zobench.files.atomic import disk_errors
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
@@ -173,12 +173,14 @@ def is_published(folder: Path) -> bool:
 def published(place: PathOrUrl) -> Iterator[Location]:
     """A local folder of runs to write to; its runs are published at the end, also after errors."""
     location = local_copy(place)
-    try:
-        yield location
-    finally:
+
+    def publish() -> None:
         for run in layout.run_folders(location.path) if is_url(place) else []:
             if not is_published(run) and not standing.is_busy(run):
                 publish_run(run, str(place).rstrip("/"))
+
+    with _published_afterwards(publish):
+        yield location
 
 
 @contextmanager
@@ -191,11 +193,31 @@ def published_run(place: PathOrUrl) -> Iterator[Location]:
     location = local_copy(url) / name  # the run lies there if it could not be published
     folder = location.path
     fetch_run(url, folder)
-    try:
-        yield location
-    finally:
+
+    def publish() -> None:
         if not is_published(folder) and not standing.is_busy(folder):
             publish_run(folder, url)
+
+    with _published_afterwards(publish):
+        yield location
+
+
+@contextmanager
+def _published_afterwards(publish: Callable[[], None]) -> Iterator[None]:
+    """Publishes when the block ends; after an error of the block, that error stays the error."""
+    try:
+        yield
+    except ZobenchError as error:
+        try:
+            publish()
+        except StoreError as another:
+            error.args = (f"{error}. Its state could not be published either: {another}",)
+        raise
+    except BaseException:
+        with suppress(StoreError):
+            publish()
+        raise
+    publish()
 
 
 def _bring(

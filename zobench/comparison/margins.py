@@ -1,0 +1,32 @@
+"""Margins: by quantity, the largest loss that still counts as no worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+from zobench.contracts.metric import Metric
+from zobench.contracts.parameters import nearest
+from zobench.errors import ConfigError
+
+
+def require_margins(margins: Mapping[str, float], quantities: Sequence[Metric]) -> None:
+    """Checks names and values of margins.
+
+    Raises:
+        ConfigError: No quantity has that name, or a margin is not a finite number of at least 0.
+    """
+    known = [each.name for each in quantities]
+    for name, value in margins.items():
+        if name not in known:
+            raise ConfigError(
+                f"margin {name}={value:g}: there is no metric {name!r}{nearest(name, known)}; "
+                f"known: {', '.join(known)}"
+            )
+        if not 0 <= value < inf:
+            raise ConfigError(f"margin {name}={value:g} must be a finite number of at least 0")
+
+
+def default_margins(quantities: Sequence[Metric]) -> dict[str, float]:
+    """The margins of a new gate, as the quantities declare them."""
+    return {each.name: each.margin for each in quantities if each.margin is not None}
