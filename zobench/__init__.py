@@ -221,12 +221,12 @@ def compare(
         ConfigError: No finished run of A has a finished partner in B, or runs are not comparable.
         StoreError: ``a`` or ``b`` holds no run, or a run is damaged.
     """
-    from .comparison.compare import compare_places
+    from .comparison.compare import compare_locations
     from .records.urls.copies import fetch
 
-    places = [fetch(os.fspath(each)) for each in (a, b if b is not None else a)]
-    return compare_places(
-        *places,
+    locations = [fetch(os.fspath(each)) for each in (a, b if b is not None else a)]
+    return compare_locations(
+        *locations,
         optimizer_a=optimizer_a,
         optimizer_b=optimizer_b,
         margins=margins,

@@ -184,3 +184,17 @@ def test_budgets_and_resamples_are_not_mixed_between_pairs(folder: Path, tmp_pat
         sides.append([fewer, pretended(other, config={"disease": "another"})])
     with pytest.raises(ConfigError, match="number of replicates is 30 in one and 50"):
         compare_runs(*sides)
+
+
+@pytest.mark.parametrize(
+    ("margins", "words"),
+    [
+        ({"fqp": 0.02}, "there is no metric 'fqp'.*did you mean 'fpq'"),
+        ({"fpq": -1.0}, "at least 0"),
+    ],
+)
+def test_a_margin_that_would_be_ignored_is_refused(
+    folder: Path, margins: dict[str, float], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        compared(folder, "random", "adam lr=0.02", margins=margins)

@@ -20,9 +20,7 @@ METRICS = load_registry().metrics
 def metrics(predictions: Predictions, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Every installed metric, as tables show it."""
     found = {each.name: compute(each, predictions, weights) for each in METRICS}
-    return {
-        each.name: abs(found[each.name]) if each.signed else found[each.name] for each in METRICS
-    }
+    return {each.name: each.shown(found[each.name]) for each in METRICS}
 
 
 def random_predictions(seed: int, n: int = 200, levels: int | None = None) -> Predictions:
@@ -144,3 +142,14 @@ def test_the_interval_of_accuracy_agrees_with_the_binomial_one() -> None:
     spread = metrics(Predictions(score, label, sensitive), weights)["accuracy"].std()
     share = ((score > 0) == label).mean()
     assert spread == pytest.approx(100 * np.sqrt(share * (1 - share) / n), rel=0.1)
+
+
+def test_a_gap_that_is_0_on_the_data_still_varies_in_the_resamples() -> None:
+    label, sensitive = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 1, 1] * 2)
+    p = Predictions(np.array([1.0, -1.0] * 4), label, sensitive)
+    weights = np.ones((2, 8))
+    weights[1, 0] = 3.0
+    average = next(each for each in METRICS if each.name == "eodds_average")
+    on_data, resampled = compute(average, p, weights)
+    assert on_data == 0.0
+    assert abs(resampled) == pytest.approx(12.5)

@@ -10,7 +10,16 @@ from zobench.errors import StoreError
 from zobench.files.json_files import read_rows, write_json
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.records.checkpoint import Checkpoint
-from zobench.records.layout import CHECKPOINT, MANIFEST, SCHEMA, TRACE, snapshot_queries
+from zobench.records.layout import (
+    CHECKPOINT,
+    MANIFEST,
+    SCHEMA,
+    SCORES,
+    SETUP,
+    SNAPSHOTS,
+    TRACE,
+    snapshot_queries,
+)
 from zobench.records.manifest import read_manifest
 from zobench.records.run_folder import RunFolder
 
@@ -124,3 +133,24 @@ def test_a_damaged_line_and_a_stranger_s_manifest_are_named(tmp_path: Path) -> N
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(StoreError, match="no schema version"):
         read_manifest(tmp_path)
+
+
+def test_scores_without_a_checkpoint_are_not_thrown_away(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.write_snapshot(10, torch.zeros(1, 2, 2))
+    write_json(folder.path / SCORES, {})
+    with pytest.raises(StoreError, match="has scores but no checkpoint"):
+        folder.restore()
+    assert folder.snapshots() == [10]
+
+
+def test_damaged_content_is_named_and_strange_files_are_no_snapshots(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    (folder.path / SNAPSHOTS / "copy of one.safetensors").write_bytes(b"")
+    assert folder.snapshots() == []
+    write_json(folder.path / SCORES, {"edits": []})
+    with pytest.raises(StoreError, match=r"scores\.json is damaged: it has no 'test'"):
+        folder.scores()
+    write_tensors(folder.path / SETUP, {"other": torch.zeros(1)})
+    with pytest.raises(StoreError, match=r"setup\.safetensors is damaged: it has no 'clean'"):
+        folder.setup()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny import SIZES, run
 
-from zobench.errors import NotARunError
+from zobench.errors import NotARunError, StoreError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
@@ -56,6 +56,26 @@ def test_a_run_that_keeps_none_is_computed_and_an_unfinished_one_has_none(
     assert stopped.spent == older.spent
     with pytest.raises(NotARunError, match="holds none"):
         lines(tmp_path / "older" / "snapshots")
+
+
+def test_a_metric_that_was_installed_after_the_run_has_a_value(
+    stored: StoredRun, tmp_path: Path
+) -> None:
+    shutil.copytree(stored.run_dir, tmp_path / "older")
+    manifest = read_json(tmp_path / "older" / layout.MANIFEST)
+    del manifest["summary"]["eo_n"]
+    write_json(tmp_path / "older" / layout.MANIFEST, manifest)
+    (line,) = lines(tmp_path)
+    assert line.values == summary_line(stored).values
+
+
+def test_a_run_with_an_unknown_field_is_named(stored: StoredRun, tmp_path: Path) -> None:
+    shutil.copytree(stored.run_dir, tmp_path / "strange")
+    manifest = read_json(tmp_path / "strange" / layout.MANIFEST)
+    manifest["config"]["penalti"] = 1.0
+    write_json(tmp_path / "strange" / layout.MANIFEST, manifest)
+    with pytest.raises(StoreError, match=r"strange/manifest\.json is damaged: .*penalti"):
+        lines(tmp_path)
 
 
 def test_show_lists_the_runs_of_a_folder(stored: StoredRun) -> None:

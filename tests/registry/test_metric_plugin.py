@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def runs(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def typed(*arguments: str, cwd: Path) -> str:
     """A command in a process of its own, where the package is found like any installed one."""
     command = [sys.executable, "-m", "zobench", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    wide = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=cwd, env=wide, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -11,6 +11,7 @@ from attempted import StopAfter, interrupted, job
 from tiny import config
 from twins import same_runs
 
+from zobench.billing.bill import BILL, read_bill
 from zobench.files.json_files import append_lines
 from zobench.files.tensor_files import read_tensors
 from zobench.records import layout
@@ -120,3 +121,23 @@ def test_whoever_comes_between_loses_nothing(
     assert not others
     same_runs(twin.folder.parent, wanted.folder.parent)
     assert not (wanted.folder.parent / ATTEMPTS).exists()
+
+
+def test_of_two_attempts_that_came_equally_far_the_bill_of_the_one_that_paid_stays(
+    tmp_path: Path,
+) -> None:
+    wanted = job(tmp_path)
+    interrupted(wanted, 100)
+    base = wanted.folder.parent / ATTEMPTS / "one"
+    dead = base / "1-dead" / "one"  # it paid for one more request, and was killed
+    shutil.copytree(wanted.folder, dead)
+    row = (
+        b'{"request": 0, "is": "sent", "for": "optimize", "images": 5, "bytes": 1, "retry": false, '
+    )
+    append_lines(dead / BILL, row + b'"key": "a"}\n')
+    told = StopAfter(0)
+    told.stop.asked = True
+    assert attempt(wanted, told, told.stop).state == "interrupted"
+    bill = read_bill(wanted.folder, 1.0)
+    assert bill is not None
+    assert bill.usage["optimize"].images_maybe_billed == 5

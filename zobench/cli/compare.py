@@ -36,7 +36,7 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether B is better than A, and how sure that is; paired by problem and seed."""
-    from zobench.comparison.compare import compare_places
+    from zobench.comparison.compare import compare_locations
     from zobench.comparison.export import check_target, write_table
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
@@ -48,7 +48,7 @@ def compare(
     allowed = parse_margins(margins or [])
     if export is not None:
         check_target(export, force)
-    found = compare_places(
+    found = compare_locations(
         fetch(a),
         fetch(b or a),
         optimizer_a=optimizer_a,

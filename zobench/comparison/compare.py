@@ -11,7 +11,7 @@ from zobench.registry.discovery import Registry, load_registry
 from .pairs import Comparison, compare_runs
 
 
-def compare_places(
+def compare_locations(
     a: Location,
     b: Location,
     *,

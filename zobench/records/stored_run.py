@@ -361,14 +361,14 @@ class StoredRun:
         }
 
 
-def find_runs(places: Iterable[Location]) -> list[Location]:
-    """The run folders at or directly below the places, in order and without duplicates.
+def find_runs(locations: Iterable[Location]) -> list[Location]:
+    """The run folders at or directly below the locations, in order and without duplicates.
 
     Raises:
         NotARunError: A place is neither a run folder nor holds one.
     """
     found: dict[Location, None] = {}
-    for place in places:
+    for place in locations:
         inside = layout.run_folders(place.path)
         if not inside:
             raise NotARunError(f"{place} is no run folder and holds none")
@@ -379,12 +379,12 @@ def find_runs(places: Iterable[Location]) -> list[Location]:
 
 
 def read_runs(
-    places: Iterable[Location], registry: Registry, optimizer: str | None = None
+    locations: Iterable[Location], registry: Registry, optimizer: str | None = None
 ) -> list[StoredRun]:
-    """All runs at or right below places; a run that vanishes meanwhile is left out.
+    """All runs at or right below locations; a run that vanishes meanwhile is left out.
 
     Args:
-        places: Run folders, and folders of run folders.
+        locations: Run folders, and folders of run folders.
         registry: The plugins whose metrics are shown.
         optimizer: Only runs of the optimizer with this label.
 
@@ -393,14 +393,14 @@ def read_runs(
         ConfigError: No run has this optimizer label.
     """
     found, labels = [], set()
-    for place in find_runs(places):
+    for place in find_runs(locations):
         with suppress(NotARunError):
             run = StoredRun(place, registry)
             labels.add(run.label)
             if optimizer in (None, run.label):
                 found.append(run)
     if not labels:
-        raise NotARunError(f"no run is left in {', '.join(map(str, places))}")
+        raise NotARunError(f"no run is left in {', '.join(map(str, locations))}")
     if not found:
         raise ConfigError(f"no run of {optimizer!r} there; there are: {', '.join(sorted(labels))}")
     return found

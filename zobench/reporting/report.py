@@ -37,7 +37,7 @@ class Report:
 
 
 def write_report(
-    places: Sequence[Location],
+    locations: Sequence[Location],
     out: Path,
     *,
     title: str,
@@ -50,7 +50,7 @@ def write_report(
     """Reads runs, or a sample of them, and writes a report page about them.
 
     Args:
-        places: Run folders, and folders of run folders.
+        locations: Run folders, and folders of run folders.
         out: The HTML file.
         title: Title of the page.
         targets: Target recoveries of ERT, success rates and runtimes.
@@ -70,7 +70,7 @@ def write_report(
         raise ConfigError(f"{out} exists already; choose another name, or --force to replace it")
     if not out.parent.is_dir():
         raise ConfigError(f"{out.parent} is not a folder")
-    folders = there = find_runs(places)
+    folders = there = find_runs(locations)
     if most is not None:
         folders = sample(there, most)
     runs = _read(folders, registry, listener)
