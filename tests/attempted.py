@@ -1,4 +1,4 @@
-"""A short run as suites carry it out, and attempts at it that stop on the way."""
+"""Helpers for tests of attempts: a job with a short run, and attempts that are interrupted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def job(tmp_path: Path, where: str = "runs", wanted: RunConfig | None = None) ->
 
 
 class StopAfter(LatestProgress):
-    """Asks to stop once so many queries are spent."""
+    """Asks the run to stop once ``queries`` queries are spent."""
 
     def __init__(self, queries: int) -> None:
         super().__init__()

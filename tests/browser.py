@@ -18,7 +18,7 @@ FLAGS = (
 
 
 def chrome(downloads: Path) -> webdriver.Chrome:
-    """Headless Chromium that logs what pages ask for; skips the test where there is none."""
+    """Headless Chromium that logs the requests of pages; skips the test if it is not installed."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a small encoder, a small dataset, and where the real films are."""
+"""Fixtures for all tests: a small encoder, a small dataset, and the folder of real films."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# workers that each took every core would wait for one another; set before torch is imported
+# workers share the cores, so that they do not slow each other; set before torch is imported
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
-# started in the background, by nohup say, we would ignore Ctrl-C, and so would what tests start
+# a shell may start pytest with SIGINT ignored; processes that tests start must not inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -41,14 +41,14 @@ replicates = 50
 train = 120
 test_per_cell = 40
 """
-"""A suite of runs that take a second."""
+"""A suite file whose runs take about a second each."""
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
 hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which of the lengthy tests run."""
+    """Adds the option ``--lengthy``."""
     parser.addoption(
         "--lengthy",
         choices=("without", "only", "too"),
@@ -61,7 +61,7 @@ LEFT_OUT = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Notes the lengthy tests that are left out."""
+    """Prepares the set of lengthy tests that are left out."""
     config.stash[LEFT_OUT] = set()
     if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_LeftOutByWorkers(config))
@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out lengthy tests, or all others; the longest files begin first."""
+    """Selects tests by ``--lengthy``; if all run, the lengthy tests run first."""
     wanted = config.getoption("--lengthy")
     lengthy = [item for item in items if item.get_closest_marker("lengthy") is not None]
     short = [item for item in items if item.get_closest_marker("lengthy") is None]
@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker tells the first process the tests that it has left out."""
+    """Sends the tests that an xdist worker has left out to the main process."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["left_out"] = sorted(session.config.stash[LEFT_OUT])
 
@@ -95,7 +95,7 @@ class _LeftOutByWorkers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
-        """Takes over what a worker has told."""
+        """Adds the tests that a worker has left out."""
         self._config.stash[LEFT_OUT] |= set(getattr(node, "workeroutput", {}).get("left_out", ()))
 
 
@@ -113,7 +113,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One cache for the whole session, away from the user's own; child processes inherit it."""
+    """Sets one new cache folder for the whole session, also for child processes."""
     folder = tmp_path_factory.mktemp("cache")
     before = os.environ.get("ZOBENCH_CACHE")
     os.environ["ZOBENCH_CACHE"] = str(folder)
@@ -126,14 +126,14 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def tiny_installed() -> Iterator[None]:
-    """The plugin of tests/suite, for this process and for those that it starts."""
+    """Makes the tiny plugin available in this process and in child processes."""
     with tiny_plugin():
         yield
 
 
 @pytest.fixture(scope="module")
 def server(tiny_installed: None) -> Iterator[Served]:
-    """``zobench serve --encoder tiny``, for the tests of a module."""
+    """A server process of ``zobench serve --encoder tiny`` for the tests of a module."""
     with served() as found:
         yield found
 
@@ -142,7 +142,7 @@ def server(tiny_installed: None) -> Iterator[Served]:
 def here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the command line in this process, in an empty folder: quicker than a new process."""
+    """Runs commands in this process, which is faster than a new process, and in a new folder."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Stored runs that pretend to be others: with another status, other scores, another request."""
+"""Stored runs with changed values: status, config, scores, queries spent."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def pretended(
     config: dict[str, Any] | None = None,
     **manifest: Any,
 ) -> StoredRun:
-    """The same run with other fields of its manifest.
+    """The same run with changed values.
 
     Args:
         run: The run.
-        edits: Only so many rows of scores, ERM included; 0 for none.
-        spent: Queries that its optimizer has spent.
-        config: Other fields of its config.
-        **manifest: Other fields of its manifest.
+        edits: Number of rows of scores to keep, including ERM; 0 for none.
+        spent: Queries that the optimizer has spent.
+        config: Changed fields of the config.
+        **manifest: Changed fields of the manifest.
     """
     other = StoredRun(run.location, run._registry)
     changed = run.manifest.changed(**manifest)
@@ -45,7 +45,7 @@ def pretended(
 
 
 def with_metric(run: StoredRun, name: str, change: Any) -> StoredRun:
-    """The same run whose metric is changed by a function of its ``(S + 1, R + 1)`` values."""
+    """The same run, with ``change`` applied to the ``(S + 1, R + 1)`` values of a metric."""
     other = pretended(run)
     assert run.resamples is not None
     found: Resamples = copy.copy(run.resamples)

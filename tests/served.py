@@ -20,7 +20,7 @@ class Served:
     """A server process.
 
     Attributes:
-        url: Of the model.
+        url: The URL of the model.
         process: The process.
     """
 
@@ -36,7 +36,7 @@ class Served:
         return int(self.root.rpartition(":")[2])
 
     def images(self) -> Counter[str]:
-        """Images by outcome, as the server itself counted them."""
+        """The number of images by outcome, from the server's metrics."""
         text = httpx.get(f"{self.root}/metrics").text
         return Counter(
             {
@@ -48,7 +48,7 @@ class Served:
         )
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Sends a signal and waits; the exit code."""
+        """Sends a signal, waits for the process to end, and returns its exit code."""
         self.process.send_signal(number)
         return self.process.wait(60)
 
@@ -57,7 +57,7 @@ class Served:
 def served(
     *options: str, encoder: str = "tiny", port: int = 0, **variables: str
 ) -> Iterator[Served]:
-    """A server of an encoder that this process's plugins offer, killed at the end."""
+    """Runs a server of an encoder in a new process, and kills the process after the block."""
     command = [sys.executable, "-m", "zobench", "serve", "--encoder", encoder, "--port", str(port)]
     process = subprocess.Popen(
         [*command, *options],

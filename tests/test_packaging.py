@@ -1,4 +1,4 @@
-"""The wheel that ``pip install .`` makes; an editable install would hide what it lacks."""
+"""The wheel of ``pip install .`` is complete; an editable install would hide missing files."""
 
 import subprocess
 import sys

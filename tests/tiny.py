@@ -1,4 +1,4 @@
-"""Whole runs in a second: a tiny encoder and dataset beside the built-in plugins."""
+"""Runs that take a second: a tiny encoder and a tiny dataset beside the built-in plugins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIZES = {"split": {"train": 120, "test_per_cell": 40}}
 
 
 class TinyEncoder:
-    """A fixed smooth map of 8x8 films to 6 numbers; every call is counted."""
+    """A fixed smooth map of 8x8 films to 6 numbers; ``calls`` holds the images of each call."""
 
     def __init__(self, block: int = 50, name: str = "tiny", seed: int = 3) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -40,14 +40,14 @@ class TinyEncoder:
     def embed(self, images: Tensor) -> Tensor:
         self.calls.append(len(images))
         found = images.flatten(1).double() @ self._weight.double()
-        return torch.tanh(found).float()  # rounded once, whatever is embedded beside it
+        return torch.tanh(found).float()  # float64, so that the batch does not change the rounding
 
     def close(self) -> None:
         pass
 
 
 class TinyDataset:
-    """Random 8x8 films whose upper half tells the sex and whose lower half the disease."""
+    """Random 8x8 films; the upper half depends on the sex, the lower half on the disease."""
 
     def __init__(self, patients: int = 240, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
 
 @contextmanager
 def tiny_plugin() -> Iterator[None]:
-    """The plugin of tests/suite, as if it were installed, here and in processes started from here."""
+    """Makes the plugin of tests/suite available in this process and in child processes."""
     tests, before = Path(__file__).parent, os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(tests), *filter(None, [before])])
     with as_if_installed(tests / "suite" / "plugin"):
@@ -109,7 +109,7 @@ SETTINGS: Mapping[str, Any] = {
 
 
 def manifest(**fields: Any) -> Manifest:
-    """Of a run that nobody carried out."""
+    """A manifest with default values; no run was carried out."""
     made = Manifest(
         config=RunConfig(),
         parameters={"optimizer": {}, "encoder": {}, "dataset": {}, "split": {}},
@@ -127,11 +127,11 @@ def manifest(**fields: Any) -> Manifest:
 
 
 def config(optimizer: str, overrides: Mapping[str, Any] = SIZES) -> RunConfig:
-    """Of a run of a second."""
+    """The config of a run that takes a second."""
     return RunConfig(optimizer=optimizer, overrides=overrides, **SETTINGS)
 
 
 def run(tmp_path: Path, registry: Registry | None = None, **fields: Any) -> StoredRun:
-    """A run of a second, by gezo unless another is named."""
+    """Carries out a run that takes a second, with gezo unless ``fields`` names an optimizer."""
     settings = {**SETTINGS, "overrides": {**SIZES, "optimizer": {"samples": 2}}, **fields}
     return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)

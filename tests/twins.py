@@ -1,4 +1,4 @@
-"""Runs that were carried out elsewhere, beside the same ones that were carried out here."""
+"""Compares runs that were carried out elsewhere with the same runs carried out here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zobench.records import layout
 
 
 def same_runs(one: Path, other: Path) -> list[str]:
-    """Names of the runs of two folders, which must be the same to the last bit."""
+    """Asserts that two folders hold the same runs with equal results; returns their names."""
     names = [folder.name for folder in layout.run_folders(one)]
     assert names == [folder.name for folder in layout.run_folders(other)]
     for name in names:

@@ -1,4 +1,4 @@
-"""What benchmarks of many runs share: a suite of short runs, and folders like those of real ones."""
+"""Shared by benchmarks of many runs: a suite of short runs, and copies of a run folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ replicates = 200
 train = 200
 test_per_cell = 50
 """
-"""A suite file: ``names`` of optimizers as TOML, and how many ``seeds``."""
+"""A suite file with the optimizers ``names``, as TOML, and the number of ``seeds``."""
 
 
 def copies(original: Path, tmp_path: Path, optimizers: int, seeds: int) -> Path:
-    """Folders like those of real runs, made from one, that seem to be of many optimizers and seeds."""
+    """Copies a run folder once per optimizer and seed; only the config in the manifest differs."""
     manifest = read_json(original / layout.MANIFEST)
     for optimizer in range(optimizers):
         for seed in range(seeds):

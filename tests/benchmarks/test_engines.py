@@ -1,4 +1,7 @@
-"""What an engine costs a run; ``pytest tests/benchmarks/test_engines.py --benchmark-only -n 0 -s``."""
+"""Seconds per run of each engine.
+
+Run it with ``pytest tests/benchmarks/test_engines.py --benchmark-only -n 0 -s``.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ ENGINES = {"local": (), "ray": ("--executor", "ray")}
 
 
 def took(tmp_path: Path, seeds: int, *words: str) -> float:
-    """Seconds of a whole suite, its runs computed anew by one core each."""
+    """Seconds of a suite without stored runs or shared results; each run uses one core."""
     shutil.rmtree(tmp_path / "runs", ignore_errors=True)
     shutil.rmtree(tmp_path / "cache" / "shared", ignore_errors=True)
     path = tmp_path / "suite.toml"
@@ -40,8 +43,8 @@ def took(tmp_path: Path, seeds: int, *words: str) -> float:
     reason="Ray is not installed: python -m pip install 'zobench[ray]'",
 )
 def test_ray_against_worker_processes(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Seconds that one more run takes, by one worker and by two, and what is paid once."""
-    took(tmp_path, MANY, "--jobs", "2")  # renders the images
+    """Prints seconds per run and one-time seconds of each engine with one and two workers."""
+    took(tmp_path, MANY, "--jobs", "2")  # renders the images into the cache
     print(f"\n  {'engine':<8}{'workers':>8}{'s a run':>9}{'s once':>8}{'speed-up':>10}")
     for engine, words in ENGINES.items():
         alone = 0.0

@@ -19,7 +19,10 @@ HEADER = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", *FINDI
 
 
 def write(root: Path) -> None:
-    """A tenth without a finding, a fifth of the others with pleural effusion; empty files."""
+    """Writes the table, and an empty file for each film that the dataset uses.
+
+    One row in ten has no finding; one in five of the others has pleural effusion.
+    """
     rng = random.Random(0)
     with (root / "train.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -41,7 +44,7 @@ def write(root: Path) -> None:
 
 @pytest.mark.gated
 def test_220000_rows(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """From the folder to a dataset that can be asked for pixels."""
+    """Time and peak memory to make a dataset from a folder, without reading pixels."""
     write(tmp_path)
     request = DatasetRequest("pleural_effusion", tmp_path, 224, tmp_path / "cache")
 

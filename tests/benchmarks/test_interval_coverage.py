@@ -1,9 +1,10 @@
-"""How often 95 % intervals hold the truth, near 0 too.
+"""How often 95 % intervals hold the true value, also for gaps near 0.
 
-``pytest tests/benchmarks/test_interval_coverage.py --benchmark-only -n 0 -s`` prints it. A classifier's
-positive calls in each cell of (y, a) are drawn anew in each experiment, and patients are resampled as
-in a run. Three rules for a gap, an absolute difference, are compared: the percentiles of its absolute
-values, the percentiles of the signed difference folded at 0, and the rule of zobench.
+``pytest tests/benchmarks/test_interval_coverage.py --benchmark-only -n 0 -s`` prints
+the shares. Each experiment draws the positive calls in each cell of (y, a), then resamples the
+patients as in a run. A gap is an absolute difference. Three rules for its interval are compared:
+the percentiles of its absolute values, the percentiles of its signed values folded at 0, and the
+rule of zobench.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from zobench.registry.discovery import load_registry
 
 EXPERIMENTS, REPLICATES = 2000, 1000
 RATES = 0.5
-"""True-positive and false-positive rate of the first group."""
+"""The true-positive rate and the false-positive rate of the first group."""
 
 Floats = NDArray[np.float64]
 
 
 def drawn(rates: Floats, images: int, rng: np.random.Generator) -> GroupCounts:
-    """One experiment with its resamples: images are as many patients, resampled within cells."""
+    """The counts of one experiment and its resamples, with one image per patient.
+
+    Row 0 is the experiment; the other rows are resamples within cells of ``images`` patients.
+    """
     seen = rng.binomial(images, rates)
     called = np.concatenate(
         [seen[None], rng.binomial(images, seen / images, (REPLICATES, 2, 2))]
@@ -45,9 +49,9 @@ def folded(values: Floats) -> tuple[float, float]:
 
 
 def coverage(metric: Metric, images: int, gap: float, seed: int) -> dict[str, float]:
-    """Shares of experiments, in percent, whose interval holds the true value.
+    """The percentage of experiments whose interval holds the true value, by rule.
 
-    The true EO_p is the gap and the true EO_n half of it.
+    The true EO_p is ``gap``, and the true EO_n is ``gap / 2``.
     """
     rng = np.random.default_rng([seed, images])
     rates = np.array([[RATES, RATES - gap / 2], [RATES, RATES + gap]])
@@ -69,7 +73,7 @@ def coverage(metric: Metric, images: int, gap: float, seed: int) -> dict[str, fl
 
 @pytest.mark.parametrize("name", ["eo_p", "di_gap_tpr", "eodds_average", "accuracy"])
 def test_coverage(benchmark: BenchmarkFixture, name: str) -> None:
-    """Every rule on gaps from 0 to 30 points, with many and with few test images in a cell."""
+    """Prints the coverage of each rule for gaps of 0 to 30 points and 80 to 640 images per cell."""
     metric = next(each for each in load_registry().metrics if each.name == name)
     print(f"\n  {name}: images a cell, true gap in points: absolute, folded, zobench")
     for images in (640, 200, 80):

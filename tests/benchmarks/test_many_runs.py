@@ -1,4 +1,4 @@
-"""What many runs cost; ``pytest tests/benchmarks --benchmark-only -n 0 -s -k many`` prints it."""
+"""Times of many runs; ``pytest tests/benchmarks --benchmark-only -n 0 -s -k many`` prints them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from zobench.suite.work import work
 
 
 def once(benchmark: BenchmarkFixture, measured: Any, **figures: float) -> None:
-    """Shows figures that were measured side by side, and keeps them in the benchmark's record."""
+    """Calls ``measured`` once, prints the figures, and stores them in the benchmark's record."""
     benchmark.extra_info.update(figures)
     benchmark.pedantic(measured, rounds=1, iterations=1)
     print("\n  " + ", ".join(f"{name}: {value:.2f}" for name, value in figures.items()))
@@ -36,7 +36,7 @@ def once(benchmark: BenchmarkFixture, measured: Any, **figures: float) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own, with the phantom in it and the best chunk for one core and for all."""
+    """A new cache that holds the phantom's images and the chunk sizes for one and two workers."""
     monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
     suite(tmp_path, tmp_path / "first", 1, '"random"', 1)
     suite(tmp_path, tmp_path / "second", 2, '"random"', 2)
@@ -46,15 +46,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def suite(
     tmp_path: Path, out: Path, jobs: int, names: str, seeds: int, cores: set[int] | None = None
 ) -> float:
-    """Seconds that a suite takes, with nothing computed before but the images.
+    """Seconds of a suite that finds images and chunk sizes in the cache, but no shared results.
 
     Args:
-        tmp_path: Where its file lies.
-        out: Where its runs go.
-        jobs: Workers.
-        names: Optimizers, as TOML.
-        seeds: How many.
-        cores: Those that it may use; all if ``None``.
+        tmp_path: The folder of the suite file.
+        out: The folder of run folders.
+        jobs: The number of workers.
+        names: The optimizers, as TOML.
+        seeds: The number of seeds.
+        cores: The cores that the suite may use; all if ``None``.
     """
     shutil.rmtree(tmp_path / "cache" / "shared", ignore_errors=True)
     path = tmp_path / "suite.toml"
@@ -63,7 +63,7 @@ def suite(
     before = os.sched_getaffinity(0)
     began = time.perf_counter()
     try:
-        os.sched_setaffinity(0, cores or before)  # the suite inherits it
+        os.sched_setaffinity(0, cores or before)  # the suite's processes inherit the set of cores
         subprocess.run([*words, "--out", str(out)], check=True, capture_output=True)
     finally:
         os.sched_setaffinity(0, before)
@@ -71,7 +71,7 @@ def suite(
 
 
 def test_two_workers_against_one(benchmark: BenchmarkFixture, tmp_path: Path, cache: Path) -> None:
-    """The same suite by two workers, by one that has a single core, and by one that has both."""
+    """Compares two workers on two cores with one worker on one core and one worker on two cores."""
     two = sorted(os.sched_getaffinity(0))[:2]
     ways = {"two workers": (2, set(two)), "one core": (1, {two[0]}), "one worker": (1, set(two))}
     took = {
@@ -85,7 +85,7 @@ def test_two_workers_against_one(benchmark: BenchmarkFixture, tmp_path: Path, ca
 def test_sharing_against_computing_everything_again(
     benchmark: BenchmarkFixture, tmp_path: Path, cache: Path
 ) -> None:
-    """Six optimizers on one problem, with and without what the first has computed."""
+    """Compares six optimizers on one problem with and without shared results."""
     path = tmp_path / "suite.toml"
     names = '"gezo", "openai-es", "zo-sgd", "spsa", "zo-adamm", "random"'
     path.write_text(SHORT.format(names=names, seeds=1))
@@ -103,7 +103,7 @@ def test_sharing_against_computing_everything_again(
 
 @pytest.mark.gated
 def test_two_thousand_run_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Everything that ``zobench show FOLDER`` reads."""
+    """Seconds to read the summary lines that ``zobench show FOLDER`` prints for 2,000 runs."""
     original = run(tmp_path / "original", optimizer="adam", overrides=SIZES).run_dir
     folder = copies(original, tmp_path, 20, 100)
     found = benchmark.pedantic(
@@ -114,7 +114,7 @@ def test_two_thousand_run_folders(benchmark: BenchmarkFixture, tmp_path: Path) -
 
 
 def test_a_page_about_two_hundred_runs(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Size, and time until the browser has loaded it."""
+    """Size of the page, and seconds until the browser has loaded the page."""
     original = zobench.run(optimizer="adam", budget=960, out=tmp_path / "original").run_dir
     runs = copies(original, tmp_path, 20, 10)
     page = tmp_path / "report.html"

@@ -1,6 +1,6 @@
-"""How much of a run is the encoder; ``pytest tests/benchmarks --benchmark-only -n 0 -s`` prints it.
+"""The encoder's share of a run; ``pytest tests/benchmarks --benchmark-only -n 0 -s`` prints it.
 
-Ratios are measured side by side in one process, in alternation, because machines drift.
+The two times of a ratio are measured alternately in one process, because machine speed changes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def make_loop(config: RunConfig, folder: Path) -> Loop:
 
 @pytest.mark.gated
 def test_a_gezo_run_against_the_bare_encoder(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Wall time of the whole loop over that of the encoder alone on as many images."""
+    """Wall time of the whole loop, relative to the encoder alone on the same number of images."""
     ratios: list[float] = []
 
     def pair() -> None:
@@ -79,7 +79,7 @@ def test_a_gezo_run_against_the_bare_encoder(benchmark: BenchmarkFixture, tmp_pa
 
 
 def test_the_share_of_the_machines_matrix_rate(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Arithmetic of the encoder's matrix products over a large fp32 product's, both a second."""
+    """FLOP per second of the encoder's matrix products, relative to a large fp32 product."""
     parts = make_parts(config(), load_registry(), Silence())
     encoder = parts.encoder
     chunk = int(encoder.spec.settings["chunk"])
@@ -121,7 +121,7 @@ print(resident_peak())
 
 
 def peak_megabytes(samples: int, budget: int) -> float:
-    """Peak resident memory of a process of its own that does nothing but this run."""
+    """Peak resident memory, in MB, of a new process that only carries out this loop."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED_CHILD, str(samples), str(budget)],
         capture_output=True,
@@ -133,11 +133,11 @@ def peak_megabytes(samples: int, budget: int) -> float:
 
 
 def test_peak_memory_does_not_follow_budget_or_points(benchmark: BenchmarkFixture) -> None:
-    """Four times the budget and ten times the points against the least of both."""
+    """Four times the budget and ten times the points raise the peak by less than 10 %."""
     runs = {"K=4": (2, 2560), "K=4, budget x 4": (2, 10240), "K=40, budget x 4": (20, 10240)}
 
     def measure() -> dict[str, float]:
-        peak_megabytes(2, 1280)  # fills the cache and finds the chunk, which later runs need not
+        peak_megabytes(2, 1280)  # fills the cache and measures the chunk size for later runs
         return {name: peak_megabytes(*run) for name, run in runs.items()}
 
     found = benchmark.pedantic(measure, rounds=1, iterations=1)

@@ -1,4 +1,4 @@
-"""What the way to a server costs: images a second through it, relative to the encoder here."""
+"""Images per second of a remote encoder, relative to the same encoder in this process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seconds(encoder: Encoder, images: torch.Tensor) -> float:
 
 @contextmanager
 def rivals(cache: Path, chunk: int) -> Iterator[dict[str, Encoder]]:
-    """The encoder here, and three ways to the same one in a server; all in the same chunks."""
+    """The local encoder, and three connections to servers with that encoder; equal chunk sizes."""
     settings = ("--set", f"encoder.chunk={chunk}")
     with (
         served(*settings, encoder="vit-mae") as near,
@@ -64,7 +64,7 @@ def test_the_way_to_a_server(benchmark: Any, tmp_path: Path, chunk: int) -> None
         taken: dict[str, list[float]] = {name: [] for name in encoders}
 
         def one_round() -> None:
-            for name, encoder in encoders.items():  # in turn, so that all see the same machine
+            for name, encoder in encoders.items():  # alternates, as machine speed changes
                 taken[name].append(seconds(encoder, images))
                 if hasattr(encoder, "account"):
                     encoder.account.settle()

@@ -1,4 +1,7 @@
-"""What ten thousand runs cost; ``pytest tests/benchmarks/test_scale.py --benchmark-only -n 0 -s``."""
+"""Times for ten thousand runs.
+
+Run it with ``pytest tests/benchmarks/test_scale.py --benchmark-only -n 0 -s``.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ def once(benchmark: BenchmarkFixture, seconds: float, words: str) -> None:
 
 
 def test_planning(benchmark: BenchmarkFixture, tiny_installed: None, tmp_path: Path) -> None:
-    """Every run checked, and its identity known."""
+    """Seconds to check every run of a suite and to compute its identity."""
     path = tmp_path / "suite.toml"
     path.write_text(SUITE.format(optimizers=NAMES))
     registry = load_registry()
@@ -100,7 +103,7 @@ def test_planning(benchmark: BenchmarkFixture, tiny_installed: None, tmp_path: P
 
 
 def test_driving(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """The suite's own work for runs that take no time."""
+    """Seconds that the suite itself needs for runs that take no time."""
     jobs = [Job(RunConfig(seed=seed), tmp_path / str(seed), str(seed)) for seed in range(RUNS)]
     began = time.perf_counter()
     running = run_jobs(jobs, Instant(), Nobody(), lambda: False)
@@ -110,7 +113,7 @@ def test_driving(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 
 
 def test_ten_thousand_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    """Listed, sampled, reported, and what a suite looks for when it starts again."""
+    """Seconds to list the runs, to draw 200 of them, and to write a report."""
     original = run(tmp_path / "original", optimizer="adam", overrides=SIZES).run_dir
     folder = copies(original, tmp_path, 20, RUNS // 20)
     folders = layout.run_folders(folder)
@@ -137,7 +140,7 @@ def test_ten_thousand_folders(benchmark: BenchmarkFixture, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("side", [224])
 def test_snapshots(benchmark: BenchmarkFixture, tmp_path: Path, side: int) -> None:
-    """One snapshot on disk, synced."""
+    """Seconds to write and sync one snapshot."""
     folder = RunFolder(tmp_path / "run")
     edit = torch.rand(1, side, side)
     numbers = iter(range(10_000))

@@ -1,4 +1,4 @@
-"""The bill: what is noted survives a kill, and what is open counts as possibly billed."""
+"""The bill: its rows survive a kill, and requests without outcome count as possibly billed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 def spend(account: Account) -> None:
-    """One answered, one refused, one lost on the way; then one answered as a retry."""
+    """Sends four requests: one answered, one refused, one too late, then one answered retry."""
     account.purpose = Purpose.SETUP
     account.answered(account.sent("a", 2, 100, retry=False), 40, VECTORS)
     account.purpose = Purpose.OPTIMIZE
@@ -89,14 +89,14 @@ def test_what_a_killed_process_left_open_may_be_billed(tmp_path: Path) -> None:
     account = Account(tmp_path)
     assert account.bill == read
     assert account.recall("a") is not None
-    assert Account(tmp_path).bill == read  # once
+    assert Account(tmp_path).bill == read  # the bill counts the lost request once
 
 
 def test_an_answer_whose_note_is_missing_was_billed_for_certain(tmp_path: Path) -> None:
     account = Account(tmp_path)
     account.answered(account.sent("a", 2, 100, retry=False), 40, VECTORS)
     lines = (tmp_path / BILL).read_bytes().splitlines(keepends=True)
-    (tmp_path / BILL).write_bytes(lines[0] + lines[1][:9])  # torn
+    (tmp_path / BILL).write_bytes(lines[0] + lines[1][:9])  # only a part of the second row is left
     again = Account(tmp_path)
     assert again.bill.total().images_billed == 2
     assert again.bill.total().images_maybe_billed == 0
@@ -130,7 +130,7 @@ def test_what_was_asked_before_a_run_began_is_taken_over(tmp_path: Path) -> None
 
 def test_a_limit_counts_what_may_be_billed_and_keeps_the_reserve(tmp_path: Path) -> None:
     account = Account(tmp_path, price=0.1, limit=2.0)
-    spend(account)  # 12 payable images
+    spend(account)  # 7 images billed and 5 possibly billed
     assert account.affords(8)
     assert not account.affords(9)
     account.set_aside(lambda: 6, besides=0)

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, exit codes, messages, no tracebacks."""
+"""The command line in real processes: exit codes, messages, no tracebacks."""
 
 from __future__ import annotations
 

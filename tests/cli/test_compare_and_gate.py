@@ -1,4 +1,4 @@
-"""``zobench compare`` and ``zobench gate`` as typed, on real run folders."""
+"""The commands ``zobench compare`` and ``zobench gate`` on real run folders."""
 
 from __future__ import annotations
 

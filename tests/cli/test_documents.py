@@ -1,4 +1,4 @@
-"""What the documents tell a reader to type, typed."""
+"""Runs the commands and code of the documents."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_comparison_runs_reads_again_prints_and_draws(
         raise zobench.Interrupted("stopped")
 
     monkeypatch.setattr(zobench, "run", stop)
-    with pytest.raises(zobench.Interrupted):  # and no other run begins
+    with pytest.raises(zobench.Interrupted):  # the example starts no other run
         compare.carry_out(tmp_path / "stopped", fields)
 
 

@@ -1,4 +1,4 @@
-"""A real process, really killed, several times; the finished run equals an undisturbed one."""
+"""A run that is killed several times and resumed equals an undisturbed run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_folder(folder: Path) -> Path | None:
 def kill_when(
     process: subprocess.Popen[bytes], folder: Path, reached: Callable[[Path], bool]
 ) -> None:
-    """SIGKILL as soon as the run folder is in the wanted state."""
+    """Sends SIGKILL as soon as the run folder is in the wanted state."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         run = run_folder(folder)
@@ -51,7 +51,7 @@ def kill_when(
         if process.poll() is not None:
             _, errors = process.communicate()
             pytest.fail(f"the run ended before it could be killed: {errors.decode()[-2000:]}")
-        time.sleep(0.0005)  # leaves the core to the run, yet sees a state of a few milliseconds
+        time.sleep(0.0005)  # short enough to see a state that lasts a few milliseconds
     process.kill()
     pytest.fail("the wanted state was never reached")
 
@@ -67,7 +67,7 @@ def scored(run: Path) -> int:
 
 
 def writing(run: Path) -> bool:
-    """In the middle of replacing a checkpoint that follows at least one other."""
+    """Whether the run is writing a checkpoint, and has at least 12 rows."""
     return rows(run) >= 12 and any((run / "checkpoint").glob("*.part"))
 
 

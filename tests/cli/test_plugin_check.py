@@ -1,4 +1,4 @@
-"""``zobench plugin check PATH``: what is wrong with a project that nobody installed."""
+"""``zobench plugin check PATH`` names the faults of a project that is not installed."""
 
 from __future__ import annotations
 

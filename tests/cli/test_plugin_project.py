@@ -1,4 +1,4 @@
-"""``zobench plugin new``: what it writes is built, installed, listed, run and tested for real."""
+"""``zobench plugin new``: builds, installs, lists, runs and tests the project that it writes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SMALL = [
 
 @dataclass(frozen=True)
 class Environment:
-    """A fresh virtual environment: nothing of its own but what a test installs.
+    """A new virtual environment, where a test installs its plugin.
 
-    zobench and what it needs are lent from the environment of the tests, for to install them anew takes
-    minutes; plugins are found in both.
+    Installing zobench again takes minutes, so the environment also imports zobench and its
+    dependencies from the environment of the tests. Plugins are found in both environments.
     """
 
     folder: Path
@@ -38,9 +38,9 @@ class Environment:
         return str(self.folder / "bin" / "python")
 
     def shell(self, line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        """What a user types with the environment activated."""
+        """Runs a shell command as if the environment were activated."""
         path = os.pathsep.join([str(self.folder / "bin"), os.environ["PATH"]])
-        # no package index: what is installed lies here, and hatchling is lent
+        # no package index: the wheel is a local file, and hatchling is in the tests' environment
         pip = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
         return subprocess.run(
             line,
@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(project: Path) -> Environment:
-    """The scaffolded project, built into a wheel, installed where nobody else is."""
+    """A new environment with the scaffolded project, installed from a wheel."""
     environment = fresh_environment(project.parent / "env")
     environment.run(f"pip wheel --quiet -w dist {project}", project.parent)
     environment.run("pip install --quiet dist/zobench_random_walk-*.whl", project.parent)
@@ -157,7 +157,7 @@ def test_a_built_ins_name_is_nobody_elses(installed: Environment, tmp_path: Path
 def test_the_file_of_an_installed_plugin_is_checked_in_its_place(
     installed: Environment, project: Path, tmp_path: Path
 ) -> None:
-    """Not twice, once from each place."""
+    """The given file replaces the installed plugin; the plugin is not registered twice."""
     module = project / "zobench_random_walk.py"
     faulty = tmp_path / module.name
     faulty.write_text(module.read_text().replace("self.edit.clone()", "self.edit[0]"))

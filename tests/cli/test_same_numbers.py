@@ -1,4 +1,4 @@
-"""One run shows the same numbers wherever they are shown."""
+"""Every output shows the same numbers for a run."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from zobench.registry.discovery import load_registry
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> list[StoredRun]:
-    """Two optimizers on two seeds."""
+    """Runs of two optimizers with two seeds each."""
     out = tmp_path_factory.mktemp("runs")
     return [
         run(out, optimizer=optimizer, seed=seed, overrides=SIZES)

@@ -1,4 +1,4 @@
-"""Progress on a real terminal: a pseudo-terminal of its own, keys typed into it."""
+"""Progress on a pseudo-terminal, with keys typed into it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print("ended")
 
 
 class Terminal:
-    """A pseudo-terminal, as seen by who sits at it."""
+    """A pseudo-terminal, with the output that its user would see in ``seen``."""
 
     def __init__(self) -> None:
         self.mine, self.theirs = pty.openpty()
@@ -79,7 +79,7 @@ def test_keys_are_not_echoed_into_the_bars_and_the_terminal_is_left_as_it_was(
 
 
 def test_a_terminal_that_is_not_the_sessions_own_is_left_alone(terminal: Terminal) -> None:
-    """As under setsid, or from some job launchers."""
+    """The process has no controlling terminal, as under setsid or some job launchers."""
     child = terminal.start(LIVE.replace("500", "20"))
     terminal.read_until(b"ended")
     assert child.wait(30) == 0

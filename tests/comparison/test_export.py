@@ -1,4 +1,4 @@
-"""Tables for other programs, read back by another reader than the one that wrote them."""
+"""Tables for other programs, read back by a library that did not write them."""
 
 from __future__ import annotations
 

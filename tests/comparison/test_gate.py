@@ -1,4 +1,4 @@
-"""A gate that opens for noise and for harmless changes, and shuts on a loss."""
+"""A gate passes noise and harmless changes, and fails on a loss."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_baseline_survives_its_file_and_holds_for_the_runs_it_was_made_of(
     }
     first = path.read_bytes()
     write_baseline(path, baseline_of(list(reversed(read(tmp_path / "runs")))))
-    assert path.read_bytes() == first  # the order of runs makes no diff
+    assert path.read_bytes() == first  # the order of runs does not change the file
     assert len(first) < 3000
 
 

@@ -1,4 +1,4 @@
-"""Runs compared with runs: what is paired, what is refused, what is said."""
+"""Comparisons of runs: which runs are paired, which are refused, and the messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BETTER = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seeds of random search and of Adam."""
+    """Runs of random search and of Adam with three seeds each."""
     path = tmp_path_factory.mktemp("runs")
     for seed in range(3):
         run(path, optimizer="random", overrides=SIZES, seed=seed)
@@ -139,7 +139,7 @@ def test_an_unfinished_run_is_left_out_and_told(folder: Path, tmp_path: Path) ->
     scores["edits"] = scores["edits"][:3]
     write_json(first / layout.SCORES, scores)
     with (first / layout.TRACE).open("ab") as file:
-        file.write(b'{"ask": 99, "quer')  # torn by a crash
+        file.write(b'{"ask": 99, "quer')  # a row cut off by a crash
     partial = StoredRun(first)
     assert partial.resamples is not None
     assert partial.known == partial.resamples.queries[2] < partial.spent <= 400

@@ -1,4 +1,4 @@
-"""The last layer of vit-mae: sex is erased where it should be, and stands where it should."""
+"""The last layer of vit-mae: only its sex units hold the sex."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cohort = tuple[Tensor, Tensor, Tensor]
 
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
-    """Numbers that tell sex in many directions at once, one finding in three, all correlated."""
+    """Correlated features, sex and finding; sex and a finding above 0 each shift all features."""
     rng = np.random.default_rng(0)
     count, width = 4000, SUMMARY + AXES
     sex, finding = rng.integers(0, 2, count), rng.integers(0, 3, count)
@@ -29,7 +29,7 @@ def cohort() -> Cohort:
 
 
 def accuracy(features: Tensor, labels: Tensor) -> float:
-    """Of scikit-learn's logistic regression on the second half, learnt from the first."""
+    """Accuracy on the second half of a logistic regression fitted to the first half."""
     half = len(labels) // 2
     model = LogisticRegression(max_iter=500).fit(features[:half], labels[:half])
     return float(model.score(features[half:], labels[half:]))

@@ -1,4 +1,4 @@
-"""What the bundled weights must carry, on patients they never saw."""
+"""Linear heads read sex and finding from embeddings of patients outside the training data."""
 
 from __future__ import annotations
 

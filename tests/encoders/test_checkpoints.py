@@ -27,7 +27,7 @@ def load(tmp_path: Path, path: Path, **options: object):
 
 @pytest.fixture(scope="module")
 def mae_state() -> dict[str, torch.Tensor]:
-    """What Medical_MAE saves: the encoder's names as in timm, plus a decoder and a mask token."""
+    """Weights as Medical_MAE saves them: timm's names, plus a decoder and a mask token."""
     torch.manual_seed(5)
     model = timm.create_model(NAME, num_classes=0, img_size=224, global_pool="token")
     state = dict(model.state_dict())
@@ -48,7 +48,7 @@ def test_an_mae_checkpoint_loads_with_its_decoder_dropped_and_positions_resized(
     assert encoder.spec.notes == ()
     images = torch.rand(2, 3, 96, 96)
     found = encoder.embed(images)
-    # The same by hand: timm's own model at 96 pixels, the mean over patch tokens, no class token.
+    # The reference: timm's model at 96 pixels, the mean over patch tokens without the class token.
     reference = timm.create_model(
         NAME, num_classes=0, img_size=96, global_pool="avg", fc_norm=False
     )
@@ -99,7 +99,7 @@ def test_a_missing_and_an_extra_weight_are_named(
 
 
 class Trap:
-    """Unpickling this would run code."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (exec, ("raise SystemExit('ran')",))

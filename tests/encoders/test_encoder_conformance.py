@@ -1,4 +1,4 @@
-"""What every registered encoder must do, found through the registry itself."""
+"""Every encoder in the registry keeps the contract of encoders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zobench.errors import EncoderError
 from zobench.registry.discovery import load_registry
 
 EXAMPLES = {"vit-mae": "vit-mae", "timm": "timm:test_vit", "http": "http:oip"}
-"""A small member of each registered family; an encoder without one fails the first test."""
+"""A small example of each registered encoder; an encoder without an example fails a test."""
 
 NAMES = sorted(load_registry().offers["encoders"])
 
@@ -37,7 +37,7 @@ STACK = ExitStack()
 
 @cache
 def service() -> str:
-    """Address of a server that is started when it is first asked for, and ends with the tests here."""
+    """URL of a server that starts at the first call and stops after the tests of this module."""
     STACK.enter_context(tiny_plugin())
     return STACK.enter_context(served()).url
 

@@ -33,7 +33,7 @@ def bank() -> Bank:
 
 
 class Stopped(Exception):
-    """What kills the training in this test."""
+    """The error that stops the training in a test."""
 
 
 def test_a_stopped_training_ends_in_the_same_weights(
@@ -111,7 +111,7 @@ def test_patches_are_normalised_and_in_reading_order() -> None:
 
 @pytest.mark.parametrize(("axis", "direction"), [(3, 0), (2, 4)])
 def test_gradients_fall_into_the_bin_of_their_direction(axis: int, direction: int) -> None:
-    """A ramp along x has its gradient at 0 degrees (bin 0), one along y at 90 (bin 4 of 8)."""
+    """A ramp along x has its gradient at 0 degrees (bin 0), a ramp along y at 90 (bin 4 of 8)."""
     ramp = torch.linspace(0, 1, 224)
     image = (ramp.view(1, 1, 1, 224) if axis == 3 else ramp.view(1, 1, 224, 1)).expand(
         1, 1, 224, 224

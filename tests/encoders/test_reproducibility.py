@@ -1,7 +1,7 @@
-"""How far an embedding is the same again: bits for equal batches, a tolerance for other ones.
+"""Equal batches give equal embeddings; other batches agree within the tolerance.
 
-Matrix products round the last bit by the shape of a batch, the number of threads and the instructions
-of the processor, so each of these is tried in a process of its own.
+The last bits of a matrix product depend on the batch shape, the number of threads and the
+instructions of the processor. Each setting of threads and instructions gets a new process.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ INSTRUCTIONS = {
 def test_equal_batches_give_equal_bits_and_other_batches_the_stated_tolerance(
     tmp_path: Path, threads: int, instructions: str
 ) -> None:
-    """A processor without AVX2 tries the same instructions four times, which does no harm."""
+    """A processor without AVX2 uses the same instructions in all four settings."""
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],

@@ -1,4 +1,4 @@
-"""Foreign servers, each in a virtual environment of its own, made when a test first asks for it."""
+"""Foreign servers, each in a new virtual environment that is made on first use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def environment(folder: Path, *requirements: str) -> Path:
-    """Python of a new environment; zobench and torch are lent from that of the tests."""
+    """The Python of a new environment that also imports packages of the tests' environment."""
     venv.create(folder)
     lent = sysconfig.get_path("purelib")
     (site,) = folder.glob("lib/python*/site-packages")
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], url: str, log: Path, **options: object) -> Iterator[str]:
-    """A server process, once it answers at an address with 200."""
+    """Starts a server process, waits until ``url`` answers 200, and stops it after the block."""
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, **options)  # type: ignore[call-overload]
     try:
@@ -76,7 +76,7 @@ def running(command: list[str], url: str, log: Path, **options: object) -> Itera
 
 @pytest.fixture(scope="module")
 def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
-    """Starts servers that end with the module's tests."""
+    """Starts servers that are stopped after the tests of a module."""
     with ExitStack() as stack:
 
         def start(command: list[str], url: str, **options: object) -> str:

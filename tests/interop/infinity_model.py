@@ -1,4 +1,4 @@
-"""A small CLIP with random weights, and what it makes of pictures; runs in Infinity's own environment.
+"""Writes a small CLIP with random weights or embeds images with it; runs in Infinity's environment.
 
 python infinity_model.py FOLDER                      writes the model
 python infinity_model.py FOLDER PICTURES OUT.npy     embeds the PNG files of a folder with it

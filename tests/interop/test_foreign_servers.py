@@ -1,4 +1,4 @@
-"""Real runs of the remote encoder against servers that others wrote."""
+"""The remote encoder against servers of other projects."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_mlserver_in_json_after_it_stumbled_over_raw_bytes(mlserver: str, tmp_pa
         assert encoder.spec.settings["wire"] == "json"
         assert encoder.spec.image_shape == (1, 224, 224)
         equals_the_encoder_here(encoder, tmp_path)
-        # the canary in raw bytes, and in JSON if the server resets the connection after its error
+        # the canary in raw bytes; one more in JSON if the server resets the connection
         assert encoder.account.bill.total().images_maybe_billed in (1, 2)
     finally:
         encoder.close()
@@ -127,7 +127,7 @@ def monkeypatch_module() -> Any:
 
 def test_infinity_in_pictures(infinity: tuple[str, Path, Path], tmp_path: Path) -> None:
     url, model, python = infinity
-    images = films(40)  # more than its 32 a request
+    images = films(40)  # more than the limit of 32 images per request
     for number, film in enumerate(images):
         levels = (film[0] * 255).round().byte().numpy()
         Image.fromarray(levels).save(tmp_path / f"{number:02d}.png")
@@ -140,7 +140,7 @@ def test_infinity_in_pictures(infinity: tuple[str, Path, Path], tmp_path: Path) 
         encoder.close()
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     np.testing.assert_allclose(found, np.load(tmp_path / "found.npy"), atol=2e-3)
-    assert np.abs(found[0] - found[1]).max() > 5e-3  # images are told apart
+    assert np.abs(found[0] - found[1]).max() > 5e-3  # different images give different embeddings
 
 
 def test_infinity_refuses_a_wrong_key(

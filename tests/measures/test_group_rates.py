@@ -1,4 +1,4 @@
-"""Group metrics against fairlearn, AUC against scikit-learn, and the laws they obey."""
+"""Group metrics against fairlearn, AUC against scikit-learn, and invariances of metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METRICS = load_registry().metrics
 
 
 def metrics(predictions: Predictions, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Every installed metric, as tables show it."""
+    """The values of every installed metric; signed metrics as absolute values, as in tables."""
     found = {each.name: compute(each, predictions, weights) for each in METRICS}
     return {each.name: each.shown(found[each.name]) for each in METRICS}
 
@@ -121,7 +121,7 @@ def test_resamples_keep_patients_whole_and_strata_full() -> None:
     rng = np.random.default_rng(0)
     patient = np.repeat(np.arange(80), 3)
     sensitive, label = patient % 2, (patient // 2) % 2
-    label[patient == 8] = [0, 1, 1]  # a patient with both labels is a stratum of its own kind
+    label[patient == 8] = [0, 1, 1]  # a patient with both labels belongs to a separate stratum
     weights = patient_weights(ScoredImages(patient, label, sensitive), 200, rng)
     per_patient = weights.reshape(200, 80, 3)
     assert (per_patient == per_patient[:, :, :1]).all()
@@ -133,7 +133,7 @@ def test_resamples_keep_patients_whole_and_strata_full() -> None:
 
 
 def test_the_interval_of_accuracy_agrees_with_the_binomial_one() -> None:
-    """One image a patient: the bootstrap's spread is that of a binomial proportion."""
+    """With one image per patient, the bootstrap's spread equals that of a binomial proportion."""
     rng = np.random.default_rng(4)
     n = 2000
     label, sensitive = np.arange(n) % 2, (np.arange(n) // 2) % 2

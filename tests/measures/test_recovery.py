@@ -20,7 +20,7 @@ def test_recovery_is_the_share_of_the_gap_removed() -> None:
 def test_an_edit_that_costs_more_accuracy_than_allowed_recovers_nothing() -> None:
     assert recovery(*one(40, 10, 70, 69), tolerance=1.0)[0] == 0.75
     assert recovery(*one(40, 10, 70, 68.9), tolerance=1.0)[0] == 0
-    lost = one(40, 10, 100 * (486 / 800), 100 * (478 / 800))  # a point, but not in floats
+    lost = one(40, 10, 100 * (486 / 800), 100 * (478 / 800))  # 1.000000000000007 in floats
     assert recovery(*lost, tolerance=1.0)[0] == 0.75
     assert recovery(*one(40, 60, 70, 60), tolerance=1.0)[0] == 0
 
@@ -36,7 +36,7 @@ def test_everything_at_once_is_1_and_nothing_is_0() -> None:
 
 
 def test_a_staircase_worked_by_hand() -> None:
-    """From 10 to 1000 is two decades: 0 for half of one, 0.5 for half, 0.8 for the second."""
+    """Of two decades, the recovery is 0 for half a decade, 0.5 for the next half, then 0.8."""
     queries = [round(10 * 10**0.5, 6), 100]
     found = fairness_per_query(queries, np.array([[0.5], [0.8]]), 10, 1000)
     assert found[0] == pytest.approx((0.5 * 0.5 + 1 * 0.8) / 2)

@@ -41,7 +41,7 @@ def test_converged_does_not_depend_on_chance_or_on_the_scale_of_features(data: t
 
 
 def biased() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """SA in feature 0, disease in feature 1, and 95 % of them agree."""
+    """Feature 0 depends on SA, feature 1 on the disease; both labels agree in 95 % of rows."""
     rng = np.random.default_rng(3)
     a = rng.integers(0, 2, 800)
     y = np.where(rng.random(800) < 0.95, a, 1 - a)

@@ -1,4 +1,4 @@
-"""8-bit transport against real PNG files, and what it leaves of small noise."""
+"""8-bit rounding against real PNG files, and its effect on small noise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_rounding_is_what_a_png_file_does() -> None:
 
 @pytest.mark.parametrize(("sigma", "share"), [(0.1, 0.0), (0.25, 0.05), (0.5, 0.32), (1.0, 0.62)])
 def test_noise_below_half_a_level_vanishes(sigma: float, share: float) -> None:
-    """Shares of a normal distribution beyond half a level: 2 Phi(-0.5 / sigma)."""
+    """The share of changed pixels is 2 Phi(-0.5 / sigma): noise beyond half a level."""
     noise = torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(1)) * sigma / 255
     assert arrived_edit(grey(), noise).changed == pytest.approx(share, abs=0.015)
 
@@ -44,7 +44,7 @@ def test_what_arrives_of_whole_levels_is_all_of_it() -> None:
 
 
 def test_what_is_clipped_is_missing() -> None:
-    """All images are brighter than 20/255, so -1 takes away between 20 and 230 levels of 255."""
+    """Pixels are between 20/255 and 230/255, so an edit of -1 only lowers each pixel to 0."""
     sent = arrived_edit(grey(), torch.full((1, 64, 64), -1.0))
     rng = np.random.default_rng(0)
     lost = 1 - rng.integers(20, 230, (20, 1, 64, 64)) / 255

@@ -1,4 +1,4 @@
-"""Spaces: linear, with exact adjoints, on the scale they promise; against scipy and autograd."""
+"""Spaces are linear, with exact adjoints and the documented scale; against scipy and autograd."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(path, {"a": float("nan")})
     assert json.loads(path.read_text()) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [path]  # no draft is left
+    assert list(tmp_path.iterdir()) == [path]  # no temporary file is left
     (tmp_path / "folder.json" / "inside").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"folder\.json cannot be read or written"):
         write_json(tmp_path / "folder.json", {"a": 2})

@@ -1,4 +1,4 @@
-"""The line that a run comes down to says what its whole table says."""
+"""The summary line of a run has the same values as its table."""
 
 from __future__ import annotations
 

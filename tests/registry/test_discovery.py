@@ -1,4 +1,4 @@
-"""The plugin layer with real entry points of throw-away modules."""
+"""Discovery of plugins with real entry points of temporary modules."""
 
 from __future__ import annotations
 

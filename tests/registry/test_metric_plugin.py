@@ -1,4 +1,4 @@
-"""A metric that a package brings is found in every place that shows metrics."""
+"""The metric of a plugin package appears in every output that shows metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME, HEADING = "calls", "called"
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The package of the how-to, as it is written there."""
+    """The package of the how-to, made from its code blocks."""
     folder = tmp_path_factory.mktemp("project")
     (code,) = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(), flags=re.DOTALL)
     (toml,) = re.findall(r"```toml\n(.*?)```", HOW_TO.read_text(), flags=re.DOTALL)
@@ -43,7 +43,7 @@ def runs(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def typed(*arguments: str, cwd: Path) -> str:
-    """A command in a process of its own, where the package is found like any installed one."""
+    """Runs a command in a new process, which finds the package as if it were installed."""
     command = [sys.executable, "-m", "zobench", *arguments]
     wide = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(command, cwd=cwd, env=wide, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What a report says, against numbers worked out by hand and by other functions."""
+"""The content of a report, against numbers from other functions or computed by hand."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> No
     assert known == [queries <= reach for queries in curves["queries"]]
     (finished,) = [each for each in (stopped, *others[1:]) if each.done]
     alone = collect([finished], TARGETS)
-    assert found["fpq"]["value"] == row(alone, "random")["fpq"]["value"]  # the unknown adds nothing
+    assert found["fpq"]["value"] == row(alone, "random")["fpq"]["value"]  # FPQ uses done runs only
 
 
 def test_every_number_can_be_written_as_json(runs: list[StoredRun]) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.lengthy
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report of two optimizers and two problems, with names that want to be code."""
+    """A report of two optimizers and two problems, with names that contain code."""
     folder = tmp_path_factory.mktemp("page")
     for seed in range(2):
         for name in ("random", "adam"):
@@ -56,7 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def browser(page: Path) -> Iterator[webdriver.Chrome]:
     made = chrome(page.parent)
     made.get("about:blank")
-    made.get_log("performance")  # what the browser asked for before the page
+    made.get_log("performance")  # drops the requests made before the page was opened
     made.get(page.as_uri())
     yield made
     made.quit()
@@ -160,7 +160,7 @@ def test_the_numbers_behind_a_chart_are_a_table_and_a_file(
     details.find_element(By.TAG_NAME, "summary").click()
     deadline = time.monotonic() + DEADLINE
     while not (found := details.find_elements(By.CSS_SELECTOR, "tbody tr")):
-        assert time.monotonic() < deadline  # the table is filled once it is opened
+        assert time.monotonic() < deadline  # the table is filled when it is opened
         time.sleep(0.05)
     rows = len(found)
     assert rows > 20

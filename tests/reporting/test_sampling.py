@@ -1,4 +1,4 @@
-"""Drawing some of very many runs for a page: evenly, and without looking at what came of them."""
+"""Drawing a sample of runs for a page: evenly, and without reading their results."""
 
 from __future__ import annotations
 

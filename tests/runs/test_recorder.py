@@ -1,4 +1,4 @@
-"""A recorded run is replayed without its encoder, and what was not recorded is refused."""
+"""A recorded run is replayed without its encoder; an ask without a record is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that break, are stopped or crash: nothing is lost, and they end as if nothing had been."""
+"""Runs that fail, stop or crash lose nothing; resumed runs equal undisturbed runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zobench.runs import lifecycle
 
 
 class Failing(TinyEncoder):
-    """Answers NaN from its n-th image on."""
+    """An encoder that answers NaN after 300 images."""
 
     after = 300
 
@@ -50,7 +50,7 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
 
 
 class StopAfter(Silence):
-    """Presses Ctrl-C, so to speak, once enough queries are spent."""
+    """Sends SIGINT to this process, like Ctrl-C, once ``queries`` queries are spent."""
 
     def __init__(self, queries: int) -> None:
         self._queries = queries
@@ -117,7 +117,7 @@ def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(
         calls.append(folder)
         return real(folder).changed(status=RunStatus.RUNNING)
 
-    monkeypatch.setattr(lifecycle, "read_manifest", stale)  # before the lock is taken
+    monkeypatch.setattr(lifecycle, "read_manifest", stale)  # the first reading is stale
     assert zobench.resume(result.run_dir, registry=tiny_registry()).status == "done"
     assert len(calls) == 1
     assert {p: p.read_bytes() for p in result.run_dir.rglob("*") if p.is_file()} == before

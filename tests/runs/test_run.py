@@ -1,4 +1,4 @@
-"""Whole runs on a tiny encoder and dataset: the loop, the store, the scorer and their numbers."""
+"""Whole runs on a tiny encoder and dataset: the loop, the stored files, and the scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
 
 
 def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
-    """Neither the first nor the one that it moved to is embedded again; the rows are all there."""
+    """Each distinct edit is embedded once, but every snapshot has a row of scores."""
 
     class Sluggish:
         feedback = "value"

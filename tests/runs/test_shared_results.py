@@ -1,4 +1,4 @@
-"""What runs have in common is computed once, and never at the price of a wrong result."""
+"""Shared results of runs are computed once, and never reused for a run they do not fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def counted(tmp_path: Path, **fields: object) -> tuple[StoredRun, int]:
-    """A run and the images that its encoder saw."""
+    """A run and the number of images that its encoder embedded."""
     made: list[TinyEncoder] = []
 
     def make(request: object) -> TinyEncoder:
@@ -47,7 +47,7 @@ def test_a_second_optimizer_embeds_neither_clean_images_nor_erm(tmp_path: Path) 
     assert images == sum(counts["forward"] for counts in first.ledger.values())
     again, fewer = counted(tmp_path)
     assert again.manifest.reused == ["clean embeddings", "SA head", "ERM score"]
-    assert images - fewer == 120 - 50 + 160  # clean images but one block, and ERM's test images
+    assert images - fewer == 120 - 50 + 160  # clean images but one block; test images
     assert same(first, again)
 
 
@@ -108,4 +108,4 @@ def test_digests_tell_apart_what_looks_alike(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_cannot_even_be_looked_at_is_done_without(tmp_path: Path) -> None:
-    assert ResultCache(tmp_path / ("x" * 300)).read(digest("a")) is None  # no such name can be
+    assert ResultCache(tmp_path / ("x" * 300)).read(digest("a")) is None  # the name is too long

@@ -1,4 +1,4 @@
-"""Trackers are told what is safe on disk, once; one that fails harms nobody."""
+"""Trackers receive each stored row once; a failing tracker does not disturb the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONFIG = config("random")
 
 
 class Diary:
-    """Writes down what it is told."""
+    """A tracker that stores its calls in ``pages``."""
 
     pages: list[tuple[str, Any]]
 
@@ -156,7 +156,7 @@ def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
             heard.extend(row["ask"] for row in rows)
             super().rows(rows)
 
-    for there in (rows[:2], rows[:5], rows):  # followed, not followed for a while, and again
+    for there in (rows[:2], rows[:5], rows):  # resumed twice; the tracker missed some rows
         tracker = Heard(TrackerRequest("", result.run_dir))
         tracker.started(result.manifest.as_json(), there)
         tracker.ended(RunStatus.INTERRUPTED, None)

@@ -1,4 +1,4 @@
-"""A stored run that is what its config makes, and some that are not."""
+"""Verification passes a stored run that its config reproduces, and fails changed runs."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path)
     assert found.holds
     assert found.queries == spent
     train = len(read_tensors(folder / layout.SETUP)[0]["clean"])
-    assert sum(calls) <= train + spent + 100  # and not the whole budget
+    assert sum(calls) <= train + spent + 100  # verification stops where the run stopped
 
 
 def test_a_snapshot_that_is_missing_is_found(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tensors on the wire: bytes written by hand after the protocol's text, and nonsense."""
+"""Tensors in requests: bytes written by hand from the protocol's text, and malformed input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server as a real process, spoken to over real sockets."""
+"""The server as a real process, with requests over real sockets."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_it_plays_limited_and_faulty_as_it_was_told() -> None:
         passed = [code for code in found if code != 429]
         assert found[:30] == passed[:30]
         assert set(passed) == {200, 500}
-        assert 30 <= len(passed) <= 31 + (time.monotonic() - began) / 2  # an image a second
+        assert 30 <= len(passed) <= 31 + (time.monotonic() - began) / 2  # an image per second
         outcomes = server.images()
         assert outcomes["embedded"] == 2 * found.count(200)
         assert outcomes["failed"] == 2 * found.count(500)
@@ -316,7 +316,7 @@ def test_grey_and_colour_are_taken_side_by_side_by_an_encoder_of_colour() -> Non
 
 
 def test_nonsense_of_one_client_fails_nobody_beside_it() -> None:
-    """Pixels so large that the encoder overflows."""
+    """Very large pixels of one client overflow the encoder; other clients get their answers."""
     with served("--latency", "0.3", encoder="timm:test_vit") as server:
         side = httpx.get(server.url).json()["inputs"][0]["shape"][-1]
         good, bad = np.full((1, 1, side, side), 0.5), np.full((1, 1, side, side), 3e38)

@@ -1,4 +1,4 @@
-"""Functions of other people's tools, for comparison."""
+"""Functions of other benchmark tools, for comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def coco_statistics() -> Any:
-    """cocopp.toolsstats, without cocopp's own start, which looks for the network."""
+    """The module cocopp.toolsstats; does not run cocopp's ``__init__``, which uses the network."""
     if "cocopp" not in sys.modules:
         spec = importlib.util.find_spec("cocopp")
         assert spec is not None

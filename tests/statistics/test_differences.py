@@ -1,4 +1,4 @@
-"""Intervals that hold what they promise, and verdicts that follow from them."""
+"""The coverage of intervals, and the verdicts of comparisons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zobench.statistics import Interval, difference, interval
 def test_the_interval_covers_the_truth_at_least_as_often_as_it_says(
     seeds: int, patients: float
 ) -> None:
-    """Seeds of standard deviation 1 around the truth, their patients' noise on top."""
+    """Seeds vary with standard deviation 1 around the true value 0; patients add noise."""
     rng = np.random.default_rng(seeds)
     held = 0
     for _ in range(400):
@@ -50,7 +50,7 @@ def test_one_seed_has_the_interval_of_its_patients() -> None:
 
 
 def pair(gain: float, spread: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A and B whose patients vary together far more than the two differ."""
+    """Values of A and B whose common patient noise is far larger than their difference."""
     rng = np.random.default_rng(seed)
     common = 10 * rng.standard_normal(501)
     common[0] = 0.0
@@ -74,7 +74,7 @@ def test_verdicts(gain: float, spread: float, margin: float, verdict: str) -> No
     found = difference(pairs, FPQ, margin=margin)
     assert found.verdict == verdict
     assert found.gain.value == pytest.approx(gain)
-    assert found.gain.high - found.gain.low < 2  # paired: the patients' common part is gone
+    assert found.gain.high - found.gain.low < 2  # pairing removes the common patient noise
 
 
 def test_for_a_gap_less_is_better() -> None:

@@ -1,4 +1,4 @@
-"""Attempts at one run that know nothing of each other: late ones, dead ones, ones that live on."""
+"""Independent attempts at one run: attempts at once, killed attempts, late attempts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_dead_attempt_s_folder_is_the_next_one_s_beginning(tmp_path: Path) -> 
     interrupted(wanted, 200)
     dead = wanted.folder.parent / ATTEMPTS / "one" / "1-dead" / "one"
     dead.parent.mkdir(parents=True)
-    wanted.folder.rename(dead)  # as kill -9 leaves it
+    wanted.folder.rename(dead)  # the state after kill -9
     append_lines(dead / layout.TRACE, b'{"torn": ')
     assert attempt(wanted).state == "done"
     assert read_manifest(wanted.folder).resumed == 1
@@ -100,7 +100,7 @@ def test_a_failure_is_kept_for_whoever_looks(tmp_path: Path) -> None:
 def test_whoever_comes_between_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """Another attempt takes the place in the middle of this one's taking it."""
+    """Another attempt renames its run to the run folder while this attempt does the same."""
     wanted, twin, told = job(tmp_path), job(tmp_path, "twin"), StopAfter(300)
     interrupted(wanted, 100)
     early, other_ends = tmp_path / "early", when.startswith("before it")

@@ -1,4 +1,4 @@
-"""A run is run once, wherever it was started; what cannot run is told before anything starts."""
+"""A suite carries out each run once, and reports invalid runs before any run starts."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_carrying_out_a_run_twice_only_reads_it(suite_file: Write, tmp_path: Pat
 
 
 def planned_together(path: Path, out: Path) -> list[Job]:
-    """As the command does it: what is wrong with the file and with its runs is told together."""
+    """Plans as the command does: one error lists the problems of the file and of its runs."""
     problems = Problems()
     return plan(read_suite(path, problems), path, out, load_registry(), Silence(), problems)
 

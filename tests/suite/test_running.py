@@ -1,4 +1,4 @@
-"""The order of things in a suite: what is tried again, what is waited for, what stops."""
+"""How a suite drives its jobs: retries, waiting, stopping."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Write = Callable[..., Path]
 
 
 class Scripted:
-    """An engine that ends each job as a test says, one after another."""
+    """An engine that ends one job at a time, with the outcome that the script gives."""
 
     capacity = 1
 

@@ -1,4 +1,4 @@
-"""``zobench suite`` as real processes: killed, doubled, stopped; it ends as if nothing had been."""
+"""Real processes of ``zobench suite``, killed, stopped or run twice, end with equal results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rows(out: Path) -> int:
 
 
 def workers(out: Path) -> list[int]:
-    """Processes that hold the lock of a run folder."""
+    """Worker processes that have a file open below ``out``."""
     found = subprocess.run(
         ["pgrep", "-f", "loky"], capture_output=True, text=True, check=False
     ).stdout.split()
@@ -67,7 +67,7 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def contents(out: Path) -> dict[str, dict[str, object]]:
-    """All results by the run's config, without what may differ: times and names."""
+    """The results of all runs by config, without times and names, which may differ."""
     found = {}
     for manifest in out.glob("*/manifest.json"):
         folder, content = manifest.parent, json.loads(manifest.read_text())
@@ -94,7 +94,7 @@ def test_a_suite_killed_again_and_again_ends_as_if_it_had_not_been(
     for kills in range(3):
         process, before = start(path, broken), rows(broken)
         wait_for(lambda before=before: rows(broken) > before, process)
-        if kills == 1:  # a worker alone: its run is taken up again by another
+        if kills == 1:  # kills only one worker; another worker resumes its run
             (first, *_) = workers(broken)
             os.kill(first, signal.SIGKILL)
             wait_for(lambda first=first: workers(broken) and first not in workers(broken), process)

@@ -1,4 +1,4 @@
-"""What a suite file declares, and that all that is wrong with it is told at once."""
+"""The declarations of a suite file; one error lists all its problems."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the images of a rented encoder cost: the account of a run, and its bill on disk."""
+"""The cost of a rented encoder: the account of a run, and its bill on disk."""

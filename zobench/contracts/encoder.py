@@ -22,7 +22,7 @@ class EncoderSpec:
         image_shape: The image shape ``(C, H, W)``; one-channel images are broadcast to C.
         embedding_dim: D, the dimension of an embedding.
         differentiable: Whether gradients flow back through :meth:`Encoder.embed`.
-        exact_floats: ``False`` where images travel as 8-bit pixels.
+        exact_floats: ``False`` if images are rounded to 8-bit pixels before they are embedded.
         digest: Identifies architecture and weights.
         block: The largest number of images for one call of :meth:`Encoder.embed`.
         settings: Device, precision, chunk and other settings that can change an embedding.

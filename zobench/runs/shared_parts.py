@@ -50,10 +50,10 @@ class SharedParts:
         self._splits: dict[str, str] = {}
 
     def parts(self, config: RunConfig) -> Parts:
-        """Everything that a config names, checked.
+        """The checked parts of a config; the encoder and dataset may be shared with other configs.
 
         Raises:
-            ZobenchError: As :func:`zobench.runs.parts.make_parts`.
+            ZobenchError: The same errors as :func:`zobench.runs.parts.make_parts`.
         """
         resolved = resolve_config(config, self.registry)
 
@@ -75,13 +75,13 @@ class SharedParts:
         return fit_parts(resolved, _once(self._encoders, key, encoder), dataset)
 
     def identity(self, config: RunConfig) -> str:
-        """Identity of the run of a config.
+        """The identity of the run of a config.
 
         Configs that differ only in the seed share one call of :meth:`parts`; the split is drawn for
         each seed.
 
         Raises:
-            ZobenchError: As :meth:`parts`.
+            ZobenchError: The same errors as :meth:`parts`.
         """
         seedless = _key({each: getattr(config, each) for each in FIELDS if each != "seed"})
         if seedless not in self._problems:

@@ -42,11 +42,11 @@ def progress_folder(job: Job) -> Path:
 
 
 def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = None) -> Outcome:
-    """Completes a run, also if another attempt runs; a fault of the run raises no error.
+    """Completes a run, even while other attempts at it run; a fault of the run raises no error.
 
     Args:
         job: The run and its folder.
-        listener: Told of progress; if ``None``, :func:`progress_folder` gets a progress file.
+        listener: Receives the progress; if ``None``, it is written to :func:`progress_folder`.
         stop: Tells the run to save its state and stop.
     """
     if job.url:  # machines do not share a disk
@@ -60,7 +60,7 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
         if job.url:
             copies.publish_run(job.folder, job.url)
             if outcome.state == "done" and not copies.is_published(job.folder):
-                return Outcome("lost", "the run went away while it was published")
+                return Outcome("lost", "the run was removed while it was published")
     except (ZobenchError, OSError) as error:
         return Outcome("failed", str(error))
     return outcome
@@ -149,9 +149,9 @@ def _put_in_place(own: Path, place: Path) -> None:
     """Renames an attempt to the run folder, unless the run there has at least the same rank.
 
     If ``place`` holds a run of lower rank, that run is moved aside and its rank is read again. The
-    run with the higher rank is renamed to ``place``, again if another attempt is quicker. A run
-    moved aside stays under ``.attempts``: the next attempt finds it if this one is killed, and
-    a finished run is never removed.
+    run with the higher rank is renamed to ``place``. These steps repeat if another attempt renames
+    its run first. A run moved aside is under ``.attempts``, so the next attempt finds it if this
+    one is killed. A finished run is deleted only if ``place`` holds another finished run.
     """
     best, moved = own, []
     while _rank(best) > _rank(place):
@@ -172,7 +172,7 @@ def _put_in_place(own: Path, place: Path) -> None:
 
 
 def _rank(folder: Path) -> tuple[Rank, int]:
-    """The rank, then the size of the bill: of two unfinished runs the one that paid more stays."""
+    """The rank, and for unfinished runs the size of the bill, which decides between equal ranks."""
     its, bill = rank(folder), folder / BILL
     try:
         return its, 0 if its[0] else bill.stat().st_size

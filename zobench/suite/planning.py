@@ -33,7 +33,7 @@ class Job:
         config: The config of the run.
         folder: The run folder on this machine; it may not exist yet.
         identity: The identity of the run; see :func:`zobench.records.identity.identity`.
-        trackers: Names of trackers to be told of the run.
+        trackers: Names of the trackers that receive the run.
         url: URL that the run is published to; empty if the run is not published.
     """
 
@@ -69,7 +69,7 @@ def plan(
         path: The suite's file, for messages.
         out: Folder of run folders.
         registry: Installed plugins.
-        listener: Told of the progress of slow parts.
+        listener: Receives the progress of slow parts.
         problems: Problems that :func:`read_suite` found in the file.
 
     Raises:

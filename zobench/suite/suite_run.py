@@ -83,9 +83,9 @@ def run_suite_file(
         path: The file.
         out: Folder of run folders, or its URL.
         engine: The executor that the user wants.
-        trackers: Names of trackers to be told of each run.
+        trackers: Names of the trackers that receive each run.
         registry: The plugins; the installed plugins if ``None``.
-        listener: Told of progress while runs are planned.
+        listener: Receives the progress while runs are planned.
         board_for: Makes the board that shows how the runs stand.
         note: Shows the user a line of the executor.
         planned: Called between planning and running.

@@ -34,7 +34,7 @@ def work(
 
     Args:
         job: The run.
-        told: Told of progress; if ``None``, progress is written to the run folder.
+        told: Receives the progress; if ``None``, progress is written to the run folder.
         stop: Tells the run to save its state and stop.
         place: The folder of an attempt, which is not locked, as no other process knows it. If
             ``None``, the run uses the job's folder and locks it.
@@ -64,7 +64,7 @@ def work(
 
 
 class Progressing(Listener, Protocol):
-    """A listener that is told when its worker has ended.
+    """A listener that collects notes and is closed when its worker ends.
 
     Attributes:
         notes: Lines for the user.
@@ -90,7 +90,7 @@ class LatestProgress:
         self.notes: list[str] = []
 
     def phase(self, name: str, total: int) -> None:
-        """Keeps the beginning of a phase."""
+        """Keeps the start of a phase as the position."""
         began = time.time()
         self.now = Progress(name, total=total, since=began, at=began, process=os.getpid())
 
@@ -128,7 +128,7 @@ class ProgressFile(LatestProgress):
             self._write()
 
     def close(self) -> None:
-        """Removes the file, and the folder if nothing was begun in it."""
+        """Removes the file, and then the folder if it is empty."""
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
             self._path.parent.rmdir()

@@ -1,4 +1,4 @@
-"""Encoders that rent from a scripted service, and the images that they are given."""
+"""Remote encoders connected to a scripted server, and images for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def connected(url: str, kind: str = "oip", **settings: Any) -> RemoteEncoder:
 
 @contextmanager
 def service(*script: Act, **settings: Any) -> Iterator[tuple[Scripted, RemoteEncoder]]:
-    """A connected encoder, whose script begins after its first look at the canary."""
+    """A scripted server and its encoder; the script starts after the canary request."""
     with scripted() as server:
         encoder = connected(server.url, **settings)
         server.script.extend(script)

@@ -1,4 +1,4 @@
-"""A server that answers by a script: one act a request, over real sockets, as wrong as a test wants."""
+"""A server on real sockets that answers each request with the next act of a script."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LENGTH = "inference-header-content-length"
 
 @dataclass
 class Question:
-    """A request as it came.
+    """A received request.
 
     Attributes:
-        line: Its first line.
-        headers: By name in small letters.
-        body: As it came.
+        line: The request line.
+        headers: Values by name in lower case.
+        body: The bytes of the body.
     """
 
     line: str
@@ -47,13 +47,13 @@ class Question:
 
 
 def embeddings(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the scripted model makes of images: mean, largest and first pixel."""
+    """The embeddings of the scripted model: mean, largest and first pixel of each image."""
     flat = images.reshape(len(images), -1)
     return np.stack([flat.mean(1), flat.max(1), flat[:, 0]], axis=1).astype(np.float32)
 
 
 def http(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
-    """A whole answer."""
+    """The bytes of a complete HTTP response."""
     told = {
         "Content-Length": str(len(body)),
         **{k.replace("_", "-"): v for k, v in headers.items()},
@@ -63,36 +63,36 @@ def http(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
 
 
 def tensor(values: NDArray[np.float32]) -> bytes:
-    """An inference answer in JSON."""
+    """The JSON body of an inference response."""
     data = [None if not np.isfinite(each) else float(each) for each in values.reshape(-1)]
     output = {"name": "y", "shape": list(values.shape), "datatype": "FP32", "data": data}
     return json.dumps({"outputs": [output]}).encode()
 
 
 def honest(link: socket.socket, asked: Question) -> None:
-    """The right answer."""
+    """Sends the correct response."""
     link.sendall(http(tensor(embeddings(asked.images))))
 
 
 def says(answer: bytes) -> Act:
-    """A fixed answer."""
+    """An act that sends a fixed response."""
     return lambda link, asked: link.sendall(answer)
 
 
 def answers(change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Act:
-    """The right answer, changed."""
+    """An act that sends the correct embeddings after ``change``."""
     return lambda link, asked: link.sendall(http(tensor(change(embeddings(asked.images)))))
 
 
 def cut_off(link: socket.socket, asked: Question) -> None:
-    """Half an answer, then a reset."""
+    """Sends a response without its last 30 bytes, then resets the connection."""
     link.sendall(http(tensor(embeddings(asked.images)))[:-30])
     link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     link.close()
 
 
 def drip(link: socket.socket, asked: Question) -> None:
-    """A byte now and then, each in time, the whole never."""
+    """Sends a byte every 0.05 s: no byte is late, but the whole response takes too long."""
     answer = http(tensor(embeddings(asked.images)))
     with suppress(OSError):
         for start in range(len(answer)):
@@ -101,7 +101,7 @@ def drip(link: socket.socket, asked: Question) -> None:
 
 
 def drip_of_headers(link: socket.socket, asked: Question) -> None:
-    """Header after header, each in time, until nobody listens."""
+    """Sends a header every 0.1 s until the client closes the connection."""
     with suppress(OSError):
         link.sendall(b"HTTP/1.1 200 OK\r\n")
         for number in range(200):
@@ -110,7 +110,7 @@ def drip_of_headers(link: socket.socket, asked: Question) -> None:
 
 
 def endless(link: socket.socket, asked: Question) -> None:
-    """A body without an end."""
+    """Sends a body that never ends."""
     link.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     with suppress(OSError):
         while True:
@@ -118,7 +118,7 @@ def endless(link: socket.socket, asked: Question) -> None:
 
 
 def bomb(link: socket.socket, asked: Question) -> None:
-    """A small body that grows to 500 MB."""
+    """Sends a small body that decompresses to 500 MB."""
     packed = gzip.compress(bytes(500_000_000), 9)
     link.sendall(http(packed, Content_Encoding="gzip"))
 
@@ -128,10 +128,10 @@ class Scripted:
     """A server with a script.
 
     Attributes:
-        port: Where it listens.
-        script: Acts for the next inference requests; afterwards all are answered honestly.
-        asked: Every inference request that came.
-        model: What the model says of itself.
+        port: The port of the server.
+        script: Acts for the next inference requests; later requests get the correct response.
+        asked: Every inference request received.
+        model: The response to GET requests, which describes the model.
     """
 
     port: int = 0
@@ -171,7 +171,7 @@ class Scripted:
 
 @contextmanager
 def scripted(*script: Act, context: ssl.SSLContext | None = None) -> Iterator[Scripted]:
-    """A server on 127.0.0.1, ended at the end."""
+    """A server on 127.0.0.1 that stops at the end of the block."""
     server = Scripted(script=list(script))
     links: list[socket.socket] = []
     threads: list[threading.Thread] = []

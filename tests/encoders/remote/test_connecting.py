@@ -1,4 +1,4 @@
-"""From an address and a key to a service that is spoken to, in the wire that it understands."""
+"""Connecting to a service: certificate, key, and the choice of a wire."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_certificates_are_checked(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setattr(
         "zobench_encoders.remote.exchange.is_loopback", lambda host: False
-    )  # a machine of one's own reads no environment
+    )  # SSL_CERT_FILE is ignored for loopback addresses
     ends = datetime.datetime.now(datetime.UTC)
     ends += datetime.timedelta(days=-1 if when == "expired" else 1)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -20,12 +20,12 @@ from zobench.contracts.encoder import EncoderRequest
 
 @dataclass
 class Talk:
-    """The server's counts.
+    """The settings and counts of a server.
 
     Attributes:
-        lasts: Requests after which a connection is cut without an answer; 0 for never.
-        requests: Answered.
-        connections: Opened.
+        lasts: Answers per connection; the next request only closes it; 0 for no limit.
+        requests: Number of answered requests.
+        connections: Number of opened connections.
     """
 
     lasts: int = 0
@@ -37,7 +37,7 @@ class Talk:
         talk = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"  # connections are kept
+            protocol_version = "HTTP/1.1"  # connections stay open
 
             def setup(self) -> None:
                 super().setup()

@@ -1,4 +1,4 @@
-"""How each service is asked and answers: bodies written by hand after the services' references."""
+"""Requests and responses of each service, against bodies written from its API reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What services do wrong, done wrong on real sockets: the answer in the end, and the bill."""
+"""Faults of services, on real sockets: the final answer, and the bill."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_no_time_is_lost_in_hot_loops() -> None:
 
 
 def test_images_leave_no_faster_than_allowed() -> None:
-    with service(rate=1200) as (_, encoder):  # 20 a second
+    with service(rate=1200) as (_, encoder):  # 20 images per second
         started = time.monotonic()
         encoder.embed(films(16))
         assert time.monotonic() - started >= 12 / 20

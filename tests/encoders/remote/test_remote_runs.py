@@ -1,4 +1,4 @@
-"""Whole runs through ``zobench serve``: equal to local ones, whatever happens on the way."""
+"""Runs through ``zobench serve`` equal local runs, also after faults of client and server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def local(out: Path, *words: str, budget: int = 400, optimizer: str = "random") 
 
 
 def same(one: dict[str, Any], two: dict[str, Any]) -> None:
-    """Scores, trace, snapshots and edit, to the last bit; only requests are counted otherwise."""
+    """Asserts equal scores, snapshots, edit and trace, except for the counts of requests."""
     assert one["scores"] == two["scores"]
     folders = [Path(each["run_dir"]) for each in (one, two)]
     rows = [
@@ -125,7 +125,7 @@ def test_failures_and_limits_change_nothing_and_are_billed_to_the_image(tmp_path
     assert total["images_billed"] == counted["embedded"]
     assert total["images_maybe_billed"] == counted["failed"] > 0
     refused = total["images_sent"] - counted["embedded"] - counted["failed"]
-    assert refused > 0  # at the door, before the server knew how many images there were
+    assert refused > 0  # --max-requests refused requests before the server read their images
 
 
 @pytest.mark.lengthy
@@ -192,13 +192,13 @@ def test_a_second_interrupt_ends_a_run_that_waits_for_a_busy_service(tmp_path: P
     assert process.returncode == 130, errors
     assert "zobench resume" in " ".join(errors.split())
     assert "Traceback" not in errors
-    assert asked <= 1 + 4  # the canary and one request a connection: none after the interrupt
+    assert asked <= 1 + 4  # the canary and one request per connection; none after the interrupt
 
 
 @pytest.mark.lengthy
 def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     price = ["--set", "encoder.price=0.01"]
-    need = 120 + (120 + 160) + 160 + 8  # clean, one snapshot, test, one batch
+    need = 120 + (120 + 160) + 160 + 8  # clean images, one snapshot, test images, one batch
     process = start(tmp_path, *run(tmp_path, *remote(server, *price, "--max-cost", "3")))
     _, errors = process.communicate()
     assert process.returncode == 2
@@ -207,7 +207,7 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     words = run(tmp_path, *remote(server, *price, "--max-cost", str(allowed)))
     found = finished(start(tmp_path, *words))
     assert found["bill"]["cost_at_most"] <= allowed
-    assert found["ledger"]["optimize"]["queries"] == 40  # one batch, and a snapshot to score
+    assert found["ledger"]["optimize"]["queries"] == 40  # one batch; the rest scores a snapshot
     assert found["status"] == "done"
     folder = in_out(found, tmp_path)["run_dir"]
     shown = zobench("show", folder)

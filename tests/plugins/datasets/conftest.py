@@ -1,4 +1,4 @@
-"""The real films of one archive in the layout of another."""
+"""The real films of the NIH archive in the layout of CheXpert."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEXES = {"F": "Female", "M": "Male"}
 
 @pytest.fixture(scope="module")
 def chexpert_root(films_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """NIH's films as CheXpert would hold them, a tenth of the patients in valid.csv."""
+    """NIH's films in CheXpert's layout; patients whose number ends in 0 are in valid.csv."""
     root = tmp_path_factory.mktemp("archive") / "CheXpert-v1.0-small"
     tables: dict[str, list[dict[str, str]]] = {"train": [], "valid": []}
     with (films_root / "Data_Entry_2017.csv").open() as file:

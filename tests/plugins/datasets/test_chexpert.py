@@ -1,4 +1,4 @@
-"""CheXpert's layout, built from real films of another archive, and made wrong on purpose."""
+"""CheXpert's layout with NIH's real films, and small folders with deliberate faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def row(patient: int, study: int = 1, view: str = "frontal", **values: str) -> R
 
 
 def write(root: Path, rows: list[Row], films: bool = True, header: list[str] = HEADER) -> Path:
-    """A root with another name than the published one."""
+    """Writes a table and its films to a folder whose name differs from the published one."""
     root.mkdir(exist_ok=True)
     with (root / "train.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, header, restval="", extrasaction="ignore")
@@ -44,7 +44,7 @@ def write(root: Path, rows: list[Row], films: bool = True, header: list[str] = H
 
 
 def good() -> list[Row]:
-    """Two patients in each cell of (edema, sex), and films that are neither."""
+    """Two patients in each cell of (edema, sex), and two films that are left out by default."""
     rows = [row(n, **({"Edema": "1.0"} if n // 2 % 2 else {"No Finding": "1.0"})) for n in range(8)]
     return [*rows, row(8, Edema="0.0"), row(9, view="lateral", Edema="1.0")]
 
@@ -67,7 +67,7 @@ def test_real_films_in_this_layout_have_the_cells_of_their_archive(chexpert_root
     assert found.pixels(rows[:0]).shape == (0, 1, 32, 32)
     assert (
         dataset(chexpert_root.parent, "pneumonia").spec == found.spec
-    )  # the folder above is as good
+    )  # the parent folder also works
 
 
 def test_policies_for_uncertain_labels(tmp_path: Path) -> None:
@@ -79,11 +79,11 @@ def test_policies_for_uncertain_labels(tmp_path: Path) -> None:
     def counts(disease: str = "edema", **chosen: Any) -> list[int]:
         return np.bincount(dataset(root, disease, **chosen).records.label).tolist()
 
-    assert counts() == [4, 6]  # usual: ones for edema
+    assert counts() == [4, 6]  # default for edema: uncertain labels are positive
     assert counts(uncertain="zeros") == counts(uncertain="ignore") == [4, 4]
-    assert counts("pneumonia") == [4, 2]  # usual: zeros
+    assert counts("pneumonia") == [4, 2]  # default: uncertain labels are negative
     assert counts("pneumonia", uncertain="ones") == [4, 3]
-    everything = len(rows) - 1  # but the lateral one
+    everything = len(rows) - 1  # all films except the lateral one
     assert counts(uncertain="zeros", negatives="absent") == [everything - 4, 4]
     assert counts(uncertain="ignore", negatives="absent") == [everything - 6, 4]
 
@@ -198,7 +198,7 @@ def test_unreadable_films_are_all_counted(tmp_path: Path) -> None:
     rest = dataset(root, missing=0.3)
     assert rest.pixels(np.arange(6)).shape == (6, 1, 32, 32)
     path.write_bytes(next(root.glob("train/patient00003/*/*.jpg")).read_bytes())
-    with pytest.raises(DatasetError, match="1 of 8 films"):  # a mended one is tried again
+    with pytest.raises(DatasetError, match="1 of 8 films"):  # a repaired film is read again
         dataset(root)
     assert found.pixels(np.array([0, 3])).shape == (2, 1, 32, 32)
 

@@ -1,4 +1,4 @@
-"""What every registered dataset must do, found through the registry itself."""
+"""Every dataset in the registry keeps the contract of datasets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = sorted(load_registry().offers["datasets"])
 DISEASES = {"phantom": "edema", "nih": "pneumonia", "chexpert": "pneumonia"}
 SETTINGS = {"phantom": {"patients": 24}, "nih": {}, "chexpert": {}}
 ROOTS = {"nih": "films_root", "chexpert": "chexpert_root"}
-"""A small member of each; a dataset without one fails the first test."""
+"""Examples of each dataset: disease, settings and root; a dataset without them fails."""
 
 SIZE = 64
 

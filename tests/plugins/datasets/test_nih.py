@@ -1,4 +1,4 @@
-"""ChestX-ray14's layout: the real films, and small trees made wrong on purpose."""
+"""ChestX-ray14's layout: the real films, and small folders with deliberate faults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def open_dataset(root: Path, disease: str = "pneumonia", **parameters: object) -
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[..., Path]:
-    """Writes eight good films and a table, and lets a test spoil one row or one file."""
+    """Writes eight correct films and a table whose rows a test may change."""
 
     def write(spoil: Callable[[list[Row]], None] | None = None, header: Row = HEADER) -> Path:
         rows = []
@@ -70,7 +70,7 @@ def test_real_films_decode_to_the_asked_size(films_root: Path) -> None:
 
 def test_rows_with_neither_the_finding_nor_none_are_left_out(tree: Callable[..., Path]) -> None:
     def spoil(rows: list[Row]) -> None:
-        rows.append(["x.png", "Hernia", "0", "99", "50", "F", "PA"])  # has no file, needs none
+        rows.append(["x.png", "Hernia", "0", "99", "50", "F", "PA"])  # left out; needs no file
 
     dataset = open_dataset(tree(spoil))
     assert dataset.records.label.tolist() == [0, 1] * 4
@@ -99,7 +99,7 @@ def test_the_default_bias_leans_as_the_archive_does(tree: Callable[..., Path]) -
     def spoil(rows: list[Row]) -> None:
         rows += [[row[0], row[1], "1", str(50 + i), *row[4:]] for i, row in enumerate(rows[3:4])]
 
-    assert open_dataset(tree(spoil)).spec.positive_rate_gap == -0.8  # a sick man more
+    assert open_dataset(tree(spoil)).spec.positive_rate_gap == -0.8  # one more man with the finding
 
 
 def set_cell(row: int, column: int, value: str) -> Callable[[list[Row]], None]:

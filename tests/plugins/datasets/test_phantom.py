@@ -1,4 +1,4 @@
-"""The phantom: deterministic, cached, verified, and telling what its labels say."""
+"""The phantom dataset: deterministic, cached, verified, and its films match their labels."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_another_process_renders_the_same_film() -> None:
 
 @pytest.mark.parametrize("finding", sorted(FINDINGS))
 def test_a_finding_only_adds_absorption_and_mostly_where_it_belongs(finding: str) -> None:
-    """The same patient and study with and without the finding differ by added whiteness."""
+    """On average the finding brightens the thorax and leaves the top and bottom edges unchanged."""
     difference = np.mean(
         [
             render(3, i, 0, male=bool(i % 2), finding=finding).pixels.astype(float)
@@ -69,14 +69,14 @@ def test_films_of_one_patient_share_the_anatomy_but_not_the_exposure() -> None:
 
 
 def best_threshold_error(women: np.ndarray, men: np.ndarray) -> float:
-    """Smallest share of patients that any single cut gets wrong, groups equally weighted."""
+    """The smallest error rate of a threshold between the groups, which have equal weights."""
     cuts = np.concatenate([women, men])
     wrong = [0.5 * ((women <= cut).mean() + (men > cut).mean()) for cut in cuts]
     return float(min(*wrong, *(1 - np.asarray(wrong))))
 
 
 def test_no_single_measurement_tells_the_sexes_apart() -> None:
-    """The breast shadow tells most, and still errs; sizes tell far less."""
+    """A threshold errs for 3 to 12 % of patients on the breast, for over 20 % on other sizes."""
     rng = np.random.default_rng(0)
     women, men = ([draw_patient(rng, male=male) for _ in range(1500)] for male in (False, True))
 
@@ -110,7 +110,7 @@ def test_films_come_from_the_cache_the_second_time_and_are_verified(tmp_path: Pa
     calls: list[tuple[int, int]] = []
     again = open_dataset(tmp_path).pixels(rows, lambda done, total: calls.append((done, total)))
     assert np.array_equal(first, again)
-    assert calls == [(3, 3)]  # nothing was rendered
+    assert calls == [(3, 3)]  # all films were in the cache
 
     (path,) = tmp_path.glob("phantom-*/films.bin")
     content = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes in a network namespace of its own, whose parts can be killed."""
+"""A Ray cluster of several nodes in a separate network namespace; tests can kill its parts."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Process:
 
 
 class RayNodes:
-    """Nodes of one core each; a node is a session of processes.
+    """A cluster of nodes with one core each; the processes of a node form a session.
 
     Attributes:
-        environment: Of everything that is started in the cluster.
+        environment: Environment variables of all processes in the cluster.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._name = folder, f"zobench-{secrets.token_hex(3)}"
         self._started: list[Held] = []
-        # a socket's name must be short
+        # the path of a socket must be short
         self._sockets = Path("/tmp") / f"zb-{secrets.token_hex(3)}"
         self.environment = {
             **os.environ,
@@ -57,7 +57,7 @@ class RayNodes:
         return subprocess.run([IP, *words], check=True, capture_output=True, text=True).stdout
 
     def start(self, *words: str, log: str) -> Held:
-        """A command in the namespace."""
+        """Starts a command in the namespace."""
         with (self._folder / log).open("ab") as out:
             started = subprocess.Popen(
                 [IP, "netns", "exec", self._name, *words],
@@ -70,13 +70,13 @@ class RayNodes:
         return started
 
     def head(self) -> Held:
-        """The first node."""
+        """Starts the head node."""
         return self._node(
             "--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self._sockets}"
         )
 
     def node(self) -> Held:
-        """Another node."""
+        """Starts another node."""
         return self._node(f"--address={self.address}")
 
     def _node(self, *words: str) -> Held:
@@ -91,11 +91,11 @@ class RayNodes:
         )
         started = self.start(*common, *words, log="ray.log")
         self.wait_for(lambda: started.poll() is not None or self.raylets(started))
-        time.sleep(4)  # until it has registered; two nodes started at once hinder each other
+        time.sleep(4)  # time to register; two nodes that start at once hinder each other
         return started
 
     def raylets(self, node: Held) -> list[Process]:
-        """What makes a process a node of Ray."""
+        """The raylet processes of a node."""
         return [each for each in self.processes(node) if "/raylet/raylet" in each.command]
 
     def wait_for(self, holds: Callable[[], object], seconds: float = PATIENCE) -> None:
@@ -105,7 +105,7 @@ class RayNodes:
             time.sleep(0.05)
 
     def processes(self, node: Held | None = None) -> list[Process]:
-        """Of the namespace, or of one node."""
+        """The processes of the namespace, or of one node."""
         found = []
         for word in self._ip("netns", "pids", self._name).split():
             with suppress(OSError):
@@ -114,7 +114,7 @@ class RayNodes:
         return [each for each in found if node is None or each.session == node.pid]
 
     def at_work(self, node: Held | None = None) -> list[Process]:
-        """Workers that carry out a run."""
+        """The worker processes that carry out a run."""
         return [each for each in self.processes(node) if "ray::carry_out" in each.command]
 
     def kill(self, processes: list[Process], number: signal.Signals = signal.SIGKILL) -> None:
@@ -140,7 +140,7 @@ def ray_nodes(folder: Path) -> Iterator[RayNodes]:
 
 
 def why_not() -> str:
-    """Why no such cluster can be made here; empty if it can."""
+    """The reason why no cluster can be started on this machine; empty if there is none."""
     import importlib.util
 
     if importlib.util.find_spec("ray") is None:

@@ -51,7 +51,7 @@ class SlurmNode:
     """The daemons of a cluster.
 
     Attributes:
-        environment: For whoever talks to it.
+        environment: Environment variables of the daemons and of SLURM commands.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +131,7 @@ class SlurmNode:
 
 @contextmanager
 def slurm_node() -> Iterator[SlurmNode]:
-    folder = Path(mkdtemp(prefix="zb-", dir="/tmp"))  # a socket's name must be short
+    folder = Path(mkdtemp(prefix="zb-", dir="/tmp"))  # the path of a socket must be short
     folder.chmod(0o755)
     made = SlurmNode(folder)
     try:
@@ -142,7 +142,7 @@ def slurm_node() -> Iterator[SlurmNode]:
 
 
 def why_not() -> str:
-    """Why no such cluster can be made here; empty if it can."""
+    """The reason why no cluster can be started on this machine; empty if there is none."""
     import importlib.util
 
     if importlib.util.find_spec("submitit") is None:

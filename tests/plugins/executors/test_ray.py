@@ -58,7 +58,7 @@ def test_workers_raylets_nodes_and_the_head_die_and_every_run_is_its_local_twin(
     cluster.kill(cluster.at_work(head)[:1])  # a worker
 
     cluster.wait_for(lambda: done(out) >= 2 and cluster.at_work(second))
-    cluster.kill(cluster.raylets(second))  # what it was at may live on and end
+    cluster.kill(cluster.raylets(second))  # the worker of this node may still finish its run
 
     third = cluster.node()
     cluster.wait_for(lambda: done(out) >= 4 and cluster.at_work(third))
@@ -66,7 +66,7 @@ def test_workers_raylets_nodes_and_the_head_die_and_every_run_is_its_local_twin(
 
     cluster.wait_for(lambda: done(out) >= 6 and cluster.at_work(head))
     cluster.kill(cluster.processes(head), signal.SIGSTOP)
-    time.sleep(2)  # several turns of the suite, each of which asks it: one waits for an answer now
+    time.sleep(2)  # the suite asks the head several times; one call is waiting now
     cluster.kill(cluster.processes(head))
     assert begun.wait(120) == 3
     log = (tmp_path / "suite.log").read_text()

@@ -1,4 +1,4 @@
-"""A head that dies while it is asked: Ray itself would end the process a minute later."""
+"""A head that dies during a call is reported; Ray itself would end the process a minute later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zobench.errors import ExecutorError
 
 
 class Waiting:
-    """Ray while its head does not answer: who asks it waits."""
+    """Stands in for Ray while the head does not answer: calls block."""
 
     def __init__(self) -> None:
         self.asked, self.over = threading.Event(), threading.Event()

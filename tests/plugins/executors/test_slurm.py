@@ -92,12 +92,12 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
     begun = on_slurm(node, suite, out, "--json")
     wait_for(lambda: list(out.glob(".attempts/*/*/*/checkpoint/*")))
     ((name, _),) = jobs(node)
-    if way == "time is up":  # what SLURM sends some time before
+    if way == "time is up":  # SLURM sends SIGUSR2 some time before the limit
         node.ask("scancel", "--signal=USR2", name)
         wait_for(lambda: (name, "PENDING") in jobs(node))
-        # SLURM would hold what it requeues for two minutes
+        # SLURM delays a requeued job by two minutes
         node.ask("scontrol", "update", f"JobId={name}", "StartTime=now")
-    elif way == "preempted":  # what it sends first; the run saves itself and the job ends
+    elif way == "preempted":  # SLURM sends SIGTERM first; the run saves its state and the job ends
         node.ask("scancel", "--signal=TERM", name)
     else:
         (worker,) = subprocess.run(

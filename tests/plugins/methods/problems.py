@@ -1,4 +1,4 @@
-"""Problems of a second for tests of methods."""
+"""Problems that take a second, for tests of methods."""
 
 from __future__ import annotations
 

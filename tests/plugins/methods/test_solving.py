@@ -1,4 +1,4 @@
-"""Answers: what they cost, when they are found again, and when they must not be."""
+"""Stored answers of methods: their cost, when they are reused, and when they are not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_answers_are_kept_and_embeddings_shared_but_booked(tmp_path: Path) -> No
     assert sum(encoder.calls) == TRAIN + TEST
     assert [each.result for each in again] == [each.result for each in first]
     solve(tmp_path, "erm", encoder=lambda request: encoder, budget=300)
-    assert sum(encoder.calls) == TRAIN + TEST  # a budget is nothing to a method that has none
+    assert sum(encoder.calls) == TRAIN + TEST  # erm has no budget, so its answer is reused
 
 
 def test_an_encoder_is_loaded_once_for_many_problems(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from zobench.problem.spaces import PixelSpace
 
 
 def test_the_first_steps_follow_kingma_and_ba() -> None:
-    """m/(1-b1), v/(1-b2) and the step, worked out with plain numbers for two gradients."""
+    """Two steps against m/(1-b1), v/(1-b2) and the step, computed by hand."""
     context = OptimizerContext(PixelSpace(1, 1), np.random.default_rng(0), 100, 1)
     adam = Adam(context, AdamParameters(lr=0.1, beta1=0.9, beta2=0.99))
     edit, m, v = 0.0, 0.0, 0.0

@@ -1,7 +1,7 @@
 """GeZO line by line: a quadratic in three dimensions, with every number worked out by hand.
 
-The objective is f(e) = |e - (1, 0, 0)|^2. Two samples an iteration (C=2), three iterations an epoch
-(R=3), s = 0.5, mu = 0.5, k = 0.5. Perturbations are whole unit vectors times s.
+The objective is f(e) = |e - (1, 0, 0)|^2. C = 2 samples per iteration, R = 3 iterations per epoch,
+s = 0.5, mu = 0.5, k = 0.5. Each perturbation is a unit vector times s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Line:
 
 @dataclass
 class FixedDraws:
-    """Stands in for the generator: the perturbations of the worked example, in order."""
+    """Replaces the random generator by the perturbations of the example, in order."""
 
     draws: list[list[list[float]]]
     bit_generator: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(state={}))
@@ -84,8 +84,8 @@ def test_every_line_of_an_epoch_and_the_start_of_the_next(gezo: Gezo) -> None:
     assert (state["best"], state["step"], state["iteration"]) == (repr(math.inf), 0.5, 0)
     assert state["velocity"].tolist() == [0, 0, 0]
 
-    # So its first iteration accepts the least bad point although it is worse than where it stands:
-    # (1, -+0.5, 0) cost 0.25; the first of equals wins, as a strict < would have it.
+    # So its first iteration accepts the best point, although the current edit is better:
+    # (1, -+0.5, 0) cost 0.25. Of two equal points the first one wins, because < is strict.
     _, values = step(gezo)
     assert values[:2] == [0.25, 0.25]
     assert gezo.recommend().tolist() == [1, -0.5, 0]

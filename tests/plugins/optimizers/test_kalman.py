@@ -1,4 +1,4 @@
-"""The filter against references that know nothing of filters; what the path and the trials promise."""
+"""The Kalman filter against ridge regression and a Gaussian formula; its path and trials."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def make(parameters: KalmanParameters = FLAT, asks: int = 10) -> Kalman:
 
 
 def tell(optimizer: Kalman, ask: Ask, slopes: Floats) -> None:
-    """Values whose forward differences are these slopes, on an offset that must not matter."""
+    """Tells values whose forward differences give ``slopes``; the offset of 3 has no effect."""
     values = 3.0 + np.concatenate([[0.0], LENGTH * slopes])
     optimizer.tell(ask, Answer(torch.from_numpy(values)))
 
 
 def directions(ask: Ask) -> Floats:
-    """Unit coefficients ``(q, side**2)`` of the trials, by SciPy's transform of what was asked."""
+    """Unit coefficients ``(q, side**2)`` of the trials, from SciPy's transform of the points."""
     steps = (ask.points[1:] - ask.points[0])[:, 0].double().numpy()
     coefficients = np.stack([dctn(step, norm="ortho")[: FLAT.side, : FLAT.side] for step in steps])
     return coefficients.reshape(len(steps), -1) * FLAT.side / SIDE / LENGTH
 
 
 def test_with_a_flat_prior_and_no_forgetting_it_is_ridge_regression() -> None:
-    """Of all slopes on all directions, with the noise as penalty and no intercept."""
+    """Ridge regression of all slopes on all directions; its penalty is the noise."""
     optimizer, rng = make(), np.random.default_rng(1)
     seen: list[tuple[Floats, Floats]] = []
     for _ in range(5):
@@ -57,7 +57,7 @@ def test_with_a_flat_prior_and_no_forgetting_it_is_ridge_regression() -> None:
 
 
 def test_with_a_smooth_prior_it_is_the_conditional_mean_of_a_gaussian() -> None:
-    """All slopes at once, noise correlated within a minibatch, by the formula for joint Gaussians."""
+    """The conditional mean given all slopes, whose noise is correlated within a minibatch."""
     optimizer, rng = make(replace(FLAT, smoothness=2.0, corner=3.0)), np.random.default_rng(1)
     squares = np.arange(FLAT.side) ** 2
     prior = np.diag((1.0 + (squares[:, None] + squares).ravel() / 9.0) ** -2.0)
@@ -85,7 +85,7 @@ def test_what_is_only_as_expected_fades_by_the_memory() -> None:
 
 
 def test_new_trials_go_where_nothing_is_known() -> None:
-    """A quarter of all directions is known almost exactly; the next trials keep off them."""
+    """After 9 of 36 directions are measured almost exactly, new trials are nearly orthogonal."""
     optimizer = make(replace(FLAT, directions=9, noise=1e-3))
     first = optimizer.ask()
     tell(optimizer, first, np.zeros(9))
@@ -101,13 +101,13 @@ def test_trials_are_orthogonal_smooth_and_of_the_radius_around_a_shared_centre()
     found = directions(ask)
     np.testing.assert_allclose(found @ found.T, np.eye(FLAT.directions), atol=1e-4)
     steps = (ask.points[1:] - ask.points[0]).flatten(1).double()
-    rms = steps.square().mean(1).sqrt()  # nothing is left for higher frequencies
+    rms = steps.square().mean(1).sqrt()  # the lowest frequencies hold the whole step
     torch.testing.assert_close(rms, torch.full_like(rms, FLAT.radius), rtol=1e-4, atol=0.0)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_a_straight_path_is_as_long_as_it_may_be(scale: float) -> None:
-    """Falling along one line, the edit ends at ``reach``, whatever the slope's scale."""
+    """With constant slopes the edit ends at RMS ``reach``, for any scale of the slopes."""
     optimizer = make(replace(FLAT, directions=36, noise=1e-3), asks=8)
     for _ in range(8):
         ask = optimizer.ask()

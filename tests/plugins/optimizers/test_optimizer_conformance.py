@@ -1,4 +1,4 @@
-"""Every registered optimizer passes the shipped suite, and holds no way to what it must not see."""
+"""Every registered optimizer passes the conformance suite and has no access to hidden data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zobench.testing.optimizers import WIDE, rounds
 FAMILIES = {
     "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
 }
-"""Members that stand for a family; a family without any fails the first test."""
+"""Tested members of each family; a family without members fails a test."""
 
 OFFERS = load_registry().offers["optimizers"]
 NAMES = sorted(
@@ -47,13 +47,16 @@ SPACE = PixelSpace(8, 8)
 
 
 PROGRESS = {"gezo": -0.2, "gezo-released": -2.0}
-"""Floors for those that end worse than they began: GeZO takes a loss on one minibatch for better than
-one on another, and its released code never shortens its steps of 0.03, here most of the way."""
+"""Lowest allowed progress of optimizers that may end worse than they began.
+
+GeZO compares losses of different minibatches. Its released code never shortens its steps of 0.03,
+which are large here.
+"""
 
 
 @cache
 def traces_elsewhere() -> dict[str, str]:
-    """Every optimizer's trace in one other process, for each to start its own takes minutes."""
+    """The trace of every optimizer, in one other process; a process per optimizer takes minutes."""
     code = (
         "import sys\n"
         "from zobench.testing.optimizers import remote_trace\n"
@@ -66,7 +69,7 @@ def traces_elsewhere() -> dict[str, str]:
 
 @cache
 def peaks_elsewhere() -> dict[str, int]:
-    """Likewise."""
+    """The peak memory of every optimizer, measured in one other process."""
     return peaks(NAMES, WIDE)
 
 
@@ -157,7 +160,7 @@ def test_holds_no_way_to_encoder_images_or_labels(name: str, oracle: Oracle) -> 
 
 
 def _reachable(root: object) -> list[object]:
-    """Everything that hangs on an object through attributes and containers."""
+    """All objects that are reachable through attributes and containers."""
     found: dict[int, object] = {}
     waiting = [root]
     while waiting:
@@ -175,7 +178,7 @@ def _reachable(root: object) -> list[object]:
 
 
 def test_mezo_holds_four_points_however_long_it_runs() -> None:
-    """The edit, one direction and the two points that it asks for."""
+    """The four points are the edit, one direction and the two points of an ask."""
     point = 4 * 1024**2
     for count in (1, 8):
         assert peaks(["mezo"], 1024, rounds=count)["mezo"] == pytest.approx(4 * point, rel=0.2)

@@ -1,4 +1,4 @@
-"""Zeroth-order methods against formulas, torch and nevergrad itself, on functions known exactly."""
+"""Zeroth-order methods against formulas, torch and nevergrad, on simple exact functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make(name: str, space: Space | None = None, budget: int = 4000, **settings: 
 
 
 def play(optimizer: Optimizer, function: Function, evaluations: int) -> Tensor:
-    """Runs on a function without noise and returns the recommendation."""
+    """Runs an optimizer on a function without noise and returns its recommendation."""
     spent = 0
     while spent < evaluations:
         ask = optimizer.ask()
@@ -68,7 +68,7 @@ FLOORS = {
     "nevergrad:CMA": 0.3,
     "nevergrad:OnePlusOne": 0.5,
 }
-"""Share of the bowl's height that may be left after 2,000 evaluations with default settings."""
+"""Largest share of the start value that may remain after 2,000 evaluations with defaults."""
 
 
 @pytest.mark.parametrize("name", sorted(FLOORS))
@@ -103,7 +103,7 @@ def test_both_points_of_a_pair_see_one_minibatch_and_pairs_see_their_own() -> No
 
 
 def test_spsa_follows_spalls_gains() -> None:
-    """On a linear function each estimate is known: the slope along the direction, exactly."""
+    """On a linear function each estimate is exactly the slope along the direction."""
     weights = torch.randn(1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
     def linear(points: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def test_spsa_gc_estimates_where_the_momentum_leads() -> None:
 
 
 def test_mezo_is_zo_sgd_with_one_direction() -> None:
-    """The projected step, worked out from the points that were asked for."""
+    """Each step equals the step of ZO-SGD, computed from the points of the ask."""
     optimizer = make("mezo", lr=0.05, radius=0.01)
     here = torch.zeros(1, SIDE, SIDE)
     for _ in range(5):
@@ -156,7 +156,7 @@ def test_mezo_is_zo_sgd_with_one_direction() -> None:
 
 
 def test_mezo_keeps_nothing_but_the_edit() -> None:
-    """Between two steps it holds d numbers, not the direction as well."""
+    """Between two steps MeZO holds the d numbers of the edit, but no direction."""
     space = PixelSpace(500, 500)
     optimizer = make("mezo", space)
     for _ in range(2):
@@ -183,7 +183,7 @@ def test_openai_es_steps_as_torchs_adam_would() -> None:
 
 
 def test_sep_cma_finds_the_scales_of_an_ill_conditioned_bowl() -> None:
-    """Axes a thousand times apart: a step size alone cannot, variances of their own can."""
+    """Scales differ by a factor of 1,000, so each axis needs its own variance."""
     scales = torch.logspace(0, 3, SIDE * SIDE).view(1, SIDE, SIDE)
 
     def valley(points: Tensor) -> Tensor:
@@ -204,8 +204,8 @@ def test_released_gezo_never_lets_a_minus_direction_win() -> None:
     ask = optimizer.ask()
     assert len(ask.points) == 12
     values = torch.full((12,), 5.0, dtype=torch.float64)
-    values[0::2] = -100.0  # every - is far better
-    values[7] = 4.0  # the second perturbation's + on its second minibatch
+    values[0::2] = -100.0  # every minus point is far better
+    values[7] = 4.0  # plus point of perturbation 2 on its second minibatch
     optimizer.tell(ask, Answer(values))
     torch.testing.assert_close(optimizer.recommend(), ask.points[7])
     torch.testing.assert_close(ask.points[5], ask.points[7])
@@ -270,7 +270,7 @@ def test_a_strategy_that_cannot_hold_the_dimension_says_which_space_works() -> N
 
 
 def test_memory_is_foreseen_within_a_factor_of_three() -> None:
-    """Against what CMA really takes in 3,000 dimensions."""
+    """The estimate is compared with the memory that CMA takes in 3,000 dimensions."""
     tracemalloc.start()
     array = ng.p.Array(init=np.zeros(3000))
     strategy = ng.optimizers.registry["CMA"](array, budget=100, num_workers=1)

@@ -1,4 +1,4 @@
-"""The whole of ``zobench paper`` on a dataset of a second, and what its parts are made of."""
+"""The command ``zobench paper`` on a tiny dataset, and its parts."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_infinite_ratio_is_said_to_be_infinite(tmp_path: Path) -> None:
     solved = found.solve(["erm"], found.problems(["edema"]))
     answers = []
     for each in solved:
-        calls = np.where(each.test.sensitive == 1, 1.0, -1.0)  # a group without positive calls
+        calls = np.where(each.test.sensitive == 1, 1.0, -1.0)  # group 0 has no positive calls
         answers.append(replace(each, result=replace(each.result, scores=tuple(calls.tolist()))))
     (entry,) = found.entries(answers)
     assert entry.metrics["di_gap"].value == np.inf

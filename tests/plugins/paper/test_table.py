@@ -1,4 +1,4 @@
-"""The table as terminal, HTML, LaTeX, Markdown and CSV, and what it says of the published one."""
+"""The table in all formats, and its comparison with the published table."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_best_and_the_second_of_a_column_are_marked_ties_alike(blocks: list[
 def test_published_numbers_stand_beside_those_they_belong_to(blocks: list[Block]) -> None:
     edema, _ = blocks
     erm, dne, other = ([cell.published for cell in line.cells] for line in edema.lines)
-    assert erm == [42.0, 39.0, None, 42.0, 74.5]  # their |1-DI| is our di_gap_tpr
+    assert erm == [42.0, 39.0, None, 42.0, 74.5]  # the published |1-DI| is di_gap_tpr of zobench
     assert dne == [27.5, 17.0, None, 19.7, 75.6]
     assert other == [None] * 5
     assert [line.title for line in edema.lines] == ["ERM", "DNE", HOSTILE]
@@ -140,6 +140,6 @@ def test_the_published_ratio_can_only_be_that_of_true_positives() -> None:
     found = [module.fits(method, disease) for method in PUBLISHED for disease in PUBLISHED[method]]
     assert sum(by_formula for by_formula, _ in found) == 3
     assert all(by_released_code for _, by_released_code in found)
-    # a table that is its own witness: the formula and the other ratio on counts worked out by hand
+    # both ratios on counts worked out by hand, because the table uses the same functions
     assert module.ratio_of_positives((90, 80, 70, 60), 100) == pytest.approx(90 / 90)
     assert module.ratio_of_true_positives((90, 80, 70, 60), 100) == pytest.approx(80 / 60)

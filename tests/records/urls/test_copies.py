@@ -1,4 +1,4 @@
-"""Runs at a URL: a real S3 server on 127.0.0.1, machines that share nothing but it, torn uploads."""
+"""Runs at a URL: a mock S3 server on 127.0.0.1, and machines that share only that server."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def bucket(
 
 @pytest.fixture
 def machine(bucket: s3fs.S3FileSystem, tmp_path: Path) -> Machine:
-    """The command on machines, each with a disk of its own."""
+    """Runs the command as on another machine, with a separate folder and cache per machine."""
 
     def call(name: str, *words: str) -> subprocess.CompletedProcess[str]:
         folder = tmp_path / name
@@ -251,7 +251,7 @@ def test_what_could_not_be_published_is_published_by_the_next_call(
     obstacle.write_text("a file where a folder should be")
     torn = machine("one", *words, obstacle.parent.as_uri())
     assert torn.returncode in (1, 3), torn.stderr
-    (run,) = (tmp_path / "one").glob(f"cache/places/*/shelf/{twin.name}")
+    (run,) = (tmp_path / "one").glob(f"cache/urls/*/shelf/{twin.name}")
     before = read_manifest(run)
     obstacle.unlink()
     again = machine("one", *words, obstacle.parent.as_uri())

@@ -1,4 +1,4 @@
-"""Runs at a URL that several machines read and write at once, and lines that go dead."""
+"""Runs at a URL that several machines read and write at once, also with lost connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zobench.suite.attempts import attempt
 
 @pytest.fixture(autouse=True)
 def _own_cache(tiny_installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of these tests read through it."""
+    """Sets a new cache folder for each test."""
     monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -35,7 +35,7 @@ def unreachable(*words: object, **more: object) -> None:
 def publishes_before(
     monkeypatch: pytest.MonkeyPatch, owner: object, name: str, folder: Path, shelf: Path
 ) -> None:
-    """Has another machine publish a run just before the next call of a function."""
+    """Publishes a run just before the next call of a function, as another machine might."""
     whole, others = getattr(owner, name), [folder]
 
     def between(*words: Any, **more: Any) -> Any:
@@ -47,7 +47,7 @@ def publishes_before(
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """All that is published of what lies in a folder."""
+    """The contents of all files below a folder that are uploaded with a run."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -89,7 +89,7 @@ def test_a_further_run_at_a_url_is_not_replaced(
     before, early = files_in(shelf), tmp_path / "early" / "one"
     copies.publish_run(early, shelf.as_uri())
     assert files_in(shelf) == before
-    assert standing.rank(early) == standing.rank(wanted.folder)  # and takes that one
+    assert standing.rank(early) == standing.rank(wanted.folder)  # the URL's state is downloaded
 
 
 def test_what_could_not_be_published_is_not_lost_to_what_is_behind(
@@ -104,7 +104,7 @@ def test_what_could_not_be_published_is_not_lost_to_what_is_behind(
         assert "the line is dead" in attempt(wanted, told, told.stop).error
     copies.fetch(url)
     assert standing.rank(wanted.folder)[2] >= 300
-    with copies.published_run(f"{url}/one") as folder:  # zobench resume
+    with copies.published_run(f"{url}/one") as folder:  # as zobench resume does
         assert standing.rank(folder)[2] >= 300
     (state,) = (tmp_path / "shelf" / "one").iterdir()
     assert standing.rank(state)[2] >= 300
@@ -207,7 +207,7 @@ def test_a_further_state_takes_the_place_of_those_before_it(
     wanted, shelf = job(tmp_path), tmp_path / "shelf"
     torn = shelf / "one" / "unfinished-0-50-abcd" / layout.TRACE
     torn.parent.mkdir(parents=True)
-    torn.write_text("")  # another is uploading it
+    torn.write_text("")  # another machine is uploading this state
     for queries in (100, 300):
         interrupted(wanted, queries)
         copies.publish_run(wanted.folder, shelf.as_uri())

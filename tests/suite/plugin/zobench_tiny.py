@@ -1,4 +1,4 @@
-"""A plugin for tests of suites: runs that take a second, and fail or die where a test wants it."""
+"""A plugin for tests of suites: tiny parts, and an optimizer that fails or dies on request."""
 
 import os
 import time

@@ -1,1 +1,1 @@
-"""Runs that are kept at URLs: the filesystems, the states of a run there, the copies here."""
+"""Runs at URLs: access to filesystems, the states of a run at its URL, and local copies."""

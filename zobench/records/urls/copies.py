@@ -1,7 +1,7 @@
 """Local copies of runs that are kept at a URL, such as ``s3://bucket/runs``.
 
-A run is written on a local disk and published to its URL. Readers of a URL read a local copy, which is
-brought up to date first and may be deleted at any time.
+A run is written to a local folder and then uploaded to its URL. To read a URL, zobench updates a
+local copy and reads the copy. The copy may be deleted once all its runs are published.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ PathOrUrl = str | Path
 """A path, or a URL of a filesystem."""
 
 INDEX = ".published.json"
-"""In the copy of a published run: which manifest here is which there."""
+"""File in a local copy: the digest of its manifest, and the mark of its state at the URL."""
 
 FOLDER = "urls"
-"""In the cache: copies of the runs at URLs."""
+"""Folder in the cache that holds the local copies of runs at URLs."""
 
 INCOMING = ".incoming"
-"""Beside copies: downloads that are under way."""
+"""Folder beside the local copies that holds unfinished downloads."""
 
 TRIES = 3
-"""A state may be replaced while it is read; the reader then looks again."""
+"""Attempts to download a run; a state that is replaced meanwhile fails an attempt."""
 
 KEPT_HERE = (layout.LOCK, layout.PROGRESS, INDEX)
 
 
 def is_url(place: PathOrUrl) -> bool:
-    """Whether a place is a URL of a filesystem, and no path."""
+    """Whether a place is the URL of a filesystem; otherwise it is a path."""
     return "://" in str(place)
 
 
@@ -56,7 +56,7 @@ def local_copy(place: PathOrUrl) -> Location:
     """The folder on this machine for the runs of a place: the path itself, or the copy of a URL.
 
     Raises:
-        ConfigError: It is no URL, or holds what may be a secret.
+        ConfigError: The URL is not valid, or holds a password, a token or a query.
     """
     if not is_url(place):
         return Location(Path(place))
@@ -69,8 +69,8 @@ def local_copy(place: PathOrUrl) -> Location:
         part.password or part.query or (part.username and "http" in part.scheme) for part in parts
     ):
         raise ConfigError(
-            "the URL of runs holds a password, a token or a query, and URLs are printed; put it where "
-            "the filesystem looks for it, such as its environment variables"
+            "the URL of runs holds a password, a token or a query, and URLs are printed; give the "
+            "secret to the filesystem in another way, such as its environment variables"
         )
     name = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
     return Location(cache_folder() / FOLDER / name / (url.rpartition("/")[2] or "runs"), url)
@@ -83,8 +83,9 @@ def fetch(place: PathOrUrl) -> Location:
         place: A run, or a folder of runs.
 
     Raises:
-        ConfigError: No filesystem is known for the URL, or it holds what may be a secret.
-        StoreError: It cannot be read.
+        ConfigError: No filesystem is known for the URL, or the URL holds a password, a token or a
+            query.
+        StoreError: The URL cannot be read.
     """
     location = local_copy(place)
     if not is_url(place):
@@ -108,14 +109,14 @@ def fetch(place: PathOrUrl) -> Location:
 
 
 def fetch_run(url: str, folder: Path) -> None:
-    """Brings the copy of one run up to date, if it is there at all.
+    """Updates the local copy of one run; removes a published copy if the URL has no such run.
 
     Args:
-        url: The URL of the run's folder of runs.
-        folder: The copy; its name is the run's.
+        url: The URL of the folder of runs.
+        folder: The local copy; its name is the name of the run folder at the URL.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The URL cannot be read.
     """
     with _filesystem(f"{url}/{folder.name}") as (system, root):
         if not _bring(system, root, listed(system, root), folder):
@@ -123,14 +124,14 @@ def fetch_run(url: str, folder: Path) -> None:
 
 
 def publish_run(folder: Path, url: str) -> None:
-    """Uploads a run; if a run that is further lies there, downloads that one instead.
+    """Uploads a run; if the URL has a done run or a higher rank, downloads that run instead.
 
     Args:
-        folder: The run here.
-        url: The URL of the folder of runs that it belongs to.
+        folder: The local run folder; nothing happens if it holds no run.
+        url: The URL of the folder of runs.
 
     Raises:
-        StoreError: It cannot be written; the run here is whole.
+        StoreError: The URL cannot be read or written; the local run stays complete.
     """
     if not layout.is_run(folder):
         return
@@ -153,7 +154,7 @@ def _filesystem(url: str) -> AbstractContextManager[tuple[AbstractFileSystem, st
 
 
 def _note(folder: Path, there: states.State) -> None:
-    """Notes which manifest here is which there."""
+    """Writes the digest of the local manifest and the mark of the state to :data:`INDEX`."""
     write_json(folder / INDEX, {"here": _digest(folder), "there": there.mark})
 
 
@@ -162,7 +163,7 @@ def _digest(folder: Path) -> str:
 
 
 def is_published(folder: Path) -> bool:
-    """Whether the run at its URL is the one here."""
+    """Whether the local manifest is unchanged since it was published or downloaded."""
     try:
         return bool(read_json(folder / INDEX)["here"] == _digest(folder))
     except (StoreError, OSError):
@@ -171,7 +172,7 @@ def is_published(folder: Path) -> bool:
 
 @contextmanager
 def published(place: PathOrUrl) -> Iterator[Location]:
-    """A local folder of runs to write to; its runs are published at the end, also after errors."""
+    """A local folder to write runs to; its runs are published at the end, also after an error."""
     location = local_copy(place)
 
     def publish() -> None:
@@ -185,12 +186,12 @@ def published(place: PathOrUrl) -> Iterator[Location]:
 
 @contextmanager
 def published_run(place: PathOrUrl) -> Iterator[Location]:
-    """The local folder of one run to go on with; published again at the end, also after errors."""
+    """The local folder of a run to resume; the run is published at the end, also after an error."""
     if not is_url(place):
         yield Location(Path(place))
         return
     url, _, name = str(place).rstrip("/").rpartition("/")
-    location = local_copy(url) / name  # the run lies there if it could not be published
+    location = local_copy(url) / name  # holds the run if publishing it failed
     folder = location.path
     fetch_run(url, folder)
 
@@ -204,7 +205,7 @@ def published_run(place: PathOrUrl) -> Iterator[Location]:
 
 @contextmanager
 def _published_afterwards(publish: Callable[[], None]) -> Iterator[None]:
-    """Publishes when the block ends; after an error of the block, that error stays the error."""
+    """Publishes when the block ends; an error of the block hides a StoreError of publishing."""
     try:
         yield
     except ZobenchError as error:
@@ -227,7 +228,7 @@ def _bring(
     folder: Path,
     tries: int = TRIES,
 ) -> bool:
-    """Brings the copy of a run up to date; whether there is such a run."""
+    """Updates the local copy of a run; returns whether the URL has the run."""
     there = states.furthest(system, root, names)
     if there is None:
         return False
@@ -241,7 +242,7 @@ def _bring(
 
 
 def _take(there: states.State, folder: Path) -> None:
-    """Replaces a copy by a state that is further."""
+    """Replaces a local copy by a state at the URL, unless :func:`_is_kept` keeps the copy."""
     if _is_kept(folder, there):
         return
     draft = folder.parent / INCOMING / secrets.token_hex(4)
@@ -257,7 +258,11 @@ def _take(there: states.State, folder: Path) -> None:
 
 
 def _is_kept(folder: Path, there: states.State) -> bool:
-    """Whether a run here is to stay: it is that state, is being written, or is further."""
+    """Whether a local run is kept instead of a state at the URL.
+
+    A local run is kept if it is a copy of that state, or if it is busy. A run that changed since it
+    was published is also kept if the state is not done and does not have a higher rank.
+    """
     if not layout.is_run(folder):
         return False
     with suppress(StoreError):
@@ -269,7 +274,7 @@ def _is_kept(folder: Path, there: states.State) -> bool:
 
 
 def _forget(local: Path, runs: set[str]) -> None:
-    """Removes copies of runs that are not at their URL any more."""
+    """Removes published copies of runs that are no longer at the URL; busy copies stay."""
     for folder in layout.run_folders(local) if local.is_dir() else []:
         if is_published(folder) and folder.name not in runs and not standing.is_busy(folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Filesystems at URLs, through fsspec; their errors become :class:`~zobench.errors.StoreError`."""
+"""Opens filesystems at URLs with fsspec; raises their errors as a StoreError."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def filesystem(url: str, safe: str) -> Iterator[tuple[AbstractFileSystem, str]]:
-    """The filesystem of a URL, which looks anew, and the path in it.
+    """The filesystem of a URL, and the path of the URL in that filesystem.
 
     Args:
-        url: Of a folder, which need not be there.
-        safe: Where what was computed lies while the filesystem cannot be reached.
+        url: URL of a folder; the folder may not exist yet.
+        safe: Local folder that keeps the computed runs; named in the message of an error.
 
     Raises:
         ConfigError: No filesystem is known for the URL.
-        StoreError: It cannot be read or written.
+        StoreError: The filesystem cannot be read or written.
     """
     import fsspec
 
@@ -40,20 +40,20 @@ def filesystem(url: str, safe: str) -> Iterator[tuple[AbstractFileSystem, str]]:
         yield system, root.rstrip("/")
     except ZobenchError:
         raise
-    except Exception as error:  # every filesystem has its own
+    except Exception as error:  # every filesystem raises its own kinds of errors
         raise StoreError(
-            f"{url} cannot be read or written: {type(error).__name__}: {error}; what was computed is "
-            f"safe in {safe}: mend the access, then resume the run, or start the suite again"
+            f"{url} cannot be read or written: {type(error).__name__}: {error}; computed "
+            f"runs are kept in {safe}; restore access, then resume the run or start the suite again"
         ) from error
 
 
 def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """All files below a folder by their relative names, with what the filesystem says of each now."""
+    """All files below a folder by relative name, with the current file details of each."""
     system.invalidate_cache()
     try:
         found = system.find(root, detail=True)
         if not found:
-            system.ls(root)  # raises where the other keeps silent about what it may not read
+            system.ls(root)  # raises an error if access is denied; find returns nothing
     except FileNotFoundError:
         return {}
     return {name.removeprefix(root).lstrip("/"): note for name, note in found.items()}

@@ -1,10 +1,12 @@
-"""The states of a run at a URL: its end, or the checkpoints at which processes left it.
+"""The states of a run at a URL: a done run, or checkpoints where processes stopped.
 
-Each state lies in a folder of its own below the run's, whose name tells how far it is, so that machines
-that know nothing of each other, and one that stops late and was thought dead, cannot mix what they
-publish. A state counts once its manifest is there, which is uploaded last, under another name, and then
-renamed: one whose upload was torn is not seen. A run folder that somebody has copied to the URL as it is
-on a disk counts as well.
+Each upload writes one state to a new folder below the run's folder, so machines that publish the
+same run at once never write to the same files. The name of the folder says whether the run is done;
+if it is not, the name also holds the number of scored edits and queries.
+
+The manifest of a state is uploaded last, under another name, and then renamed. A folder without a
+manifest is ignored, so an incomplete upload is never read. A run folder that a user copied to the
+URL is also read as a state.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 END, UNFINISHED = "done-", "unfinished-"
-"""Begin the names of folders with states."""
+"""Name prefixes of the folders of states."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class State:
     """One state of a run at a URL.
 
     Attributes:
-        system: Where it lies.
-        root: Its folder there.
-        files: Names in it, with what the filesystem says of each.
+        system: The filesystem of the URL.
+        root: The folder of the state.
+        files: Files of the state by relative name, with the file details of each.
     """
 
     system: AbstractFileSystem
@@ -46,13 +48,16 @@ class State:
 
     @property
     def mark(self) -> str:
-        """A digest that changes with the manifest, as far as the filesystem tells without reading it."""
+        """A digest of the folder's path and the file details of the manifest."""
         text = json.dumps(dict(self.files[layout.MANIFEST]), sort_keys=True, default=str)
         return hashlib.blake2b(f"{self.root} {text}".encode(), digest_size=16).hexdigest()
 
     @cached_property
     def rank(self) -> standing.Rank:
-        """How far the run is, by its folder's name, or by its manifest if the name tells nothing."""
+        """The rank of the run, from the folder's name, or from the manifest of a copied run folder.
+
+        A run folder that a user copied to the URL has rank (False, 0, 0) if it is not done.
+        """
         name = self.root.rpartition("/")[2]
         if found := re.fullmatch(rf"{UNFINISHED}(\d+)-(\d+)-\w+", name):
             return False, int(found[1]), int(found[2])
@@ -66,7 +71,7 @@ class State:
         return isinstance(manifest, dict) and manifest.get("status") == "done"
 
     def download(self, folder: Path) -> None:
-        """Copies it into a local folder that is not there yet."""
+        """Downloads the state into a new local folder."""
         names = [name for name in self.files if not name.endswith(DRAFT)]
         targets = [folder / name for name in names]
         with disk_errors(folder):
@@ -76,12 +81,12 @@ class State:
 
 
 def furthest(system: AbstractFileSystem, root: str, names: Mapping[str, Any]) -> State | None:
-    """The furthest state of a run; of two ends always the same.
+    """The state of a run with the highest rank; equal ranks always give the same state.
 
     Args:
-        system: Where the run lies.
-        root: Its folder there.
-        names: Files in that folder, with what the filesystem says of each.
+        system: The filesystem of the URL.
+        root: The run's folder at the URL.
+        names: Files in that folder by relative name, with the file details of each.
     """
     found = []
     if layout.MANIFEST in names:
@@ -106,17 +111,19 @@ def upload(
     *,
     left: tuple[str, ...],
 ) -> str:
-    """Adds a state to a run, and removes those that it makes superfluous.
+    """Uploads a state of a run, then removes the older states of the run.
+
+    A done state also removes incomplete uploads.
 
     Args:
-        system: Where the run lies.
-        root: Its folder there.
-        names: Files in that folder before, none of which belongs to a further state.
-        folder: What to upload.
-        left: Names of files that stay here.
+        system: The filesystem of the URL.
+        root: The run's folder at the URL.
+        names: Files in that folder before the upload; no state among them has a higher rank.
+        folder: The local run folder.
+        left: Names of files that are not uploaded.
 
     Returns:
-        The state's folder.
+        The folder of the new state.
     """
     done, scored, queries = standing.rank(folder)
     token = secrets.token_hex(4)
@@ -134,7 +141,7 @@ def upload(
     whole = _whole(names)
     torn = {_folder(name) for name in names} - {"", *whole} if done else set()
     for state in (*whole, *sorted(torn)):
-        with suppress(OSError):  # another removes it, or goes on with it; it does no harm
+        with suppress(OSError):  # another process may write or remove it; leftovers do no harm
             if state in whole:
                 system.rm(f"{root}/{state}/{layout.MANIFEST}")
             system.rm(f"{root}/{state}", recursive=True)
@@ -142,7 +149,7 @@ def upload(
 
 
 def _whole(names: Mapping[str, Any]) -> list[str]:
-    """Folders of states whose upload has come to its end."""
+    """Folders of states whose upload is complete."""
     return sorted(
         folder
         for name in names
@@ -151,6 +158,6 @@ def _whole(names: Mapping[str, Any]) -> list[str]:
 
 
 def _folder(name: str) -> str:
-    """The folder of the state that a file belongs to; empty if the run lies as on a disk."""
+    """The folder of the state that holds a file; empty for files of a copied run folder."""
     folder = name.partition("/")[0]
     return folder if folder.startswith((END, UNFINISHED)) else ""
