@@ -125,7 +125,8 @@ def test_a_run_that_one_machine_left_goes_on_at_another(
     begun = subprocess.Popen(
         words, env={**os.environ, "ZOBENCH_CACHE": str(cache)}, stderr=subprocess.PIPE, text=True
     )
-    while not list(cache.glob("places/*/runs/*/checkpoint/*")):
+    while not list(cache.glob("urls/*/runs/*/checkpoint/*")):
+        assert begun.poll() is None, "the run ended before its first checkpoint"
         time.sleep(0.1)
     begun.send_signal(signal.SIGTERM)
     assert begun.wait(60) == 130
