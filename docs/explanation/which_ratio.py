@@ -61,7 +61,7 @@ def fits(method: str, disease: str) -> tuple[bool, bool]:
 
 
 def main() -> None:
-    """Prints a line a row, and how many rows each definition can explain."""
+    """Prints one line per row, and how many rows each definition can explain."""
     counts = [0, 0]
     print(f"{'':<34}{'P(yhat=1)':>12}{'TPR':>8}")
     for method, title in METHODS.items():

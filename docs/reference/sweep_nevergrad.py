@@ -24,7 +24,7 @@ SECONDS = 10
 
 
 def carry_out(strategy: str, answer: Connection) -> None:
-    """Sends (share of the bowl's value that is gone, own seconds, points a batch), or an error."""
+    """Sends (share of the bowl's value that is gone, own seconds, points per batch), or an error."""
     torch.set_num_threads(1)
     oracle = ToyOracle()
     oracle.budget = EVALUATIONS * oracle.batch_size
@@ -72,7 +72,7 @@ def main() -> None:
     offer.plugin.load()  # once, before processes are forked
     rows = {name: result(name) for name in wanted or offer.plugin.all_members()}
     ran = {name: row for name, row in rows.items() if not isinstance(row, str)}
-    print("| strategy | value gone | points a batch | own time, ms an evaluation |")
+    print("| strategy | value gone | points per batch | own time, ms per evaluation |")
     print("| --- | --- | --- | --- |")
     for name, (gone, seconds, width) in sorted(ran.items(), key=lambda each: -each[1][0]):
         print(f"| {name} | {gone:.0%} | {width} | {1000 * seconds / EVALUATIONS:.1f} |")

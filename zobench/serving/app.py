@@ -168,7 +168,7 @@ class Service:
             outcomes("refused").inc(count)
             raise Refused(
                 429,
-                f"{self._of.rate_limit} images a minute are allowed",
+                f"{self._of.rate_limit} images per minute are allowed",
                 Retry_After=str(math.ceil(wait)),
             )
         fails, delay = self._dice.fails(), self._dice.delay()

@@ -41,11 +41,11 @@ class RemoteParameters:
         0.0, "what the service bills for an image, in any currency", low=0, incidental=True
     )
     chunk: int = parameter(
-        0, "images a request; 0 for what suits the service", low=0, incidental=True
+        0, "images per request; 0 for what suits the service", low=0, incidental=True
     )
     connections: int = parameter(4, "requests at a time", low=1, high=256, incidental=True)
     rate: int = parameter(
-        0, "images a minute that are sent at most; 0 for no limit", low=0, incidental=True
+        0, "most images sent per minute; 0 for no limit", low=0, incidental=True
     )
     timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01, incidental=True)
     retries: int = parameter(
@@ -66,9 +66,9 @@ class RemoteParameters:
     wire: str = parameter(
         "auto", "how oip tensors travel", choices=("auto", *WIRES), incidental=True
     )
-    size: int = parameter(224, "pixels a side, where the service does not tell", low=1)
+    size: int = parameter(224, "pixels per side, where the service does not tell", low=1)
     channels: int = parameter(1, "channels of an image, where the service does not tell", low=1)
-    compression: int = parameter(1, "of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True)
+    compression: int = parameter(1, "compression level of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True)
 
 
 def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> RemoteEncoder:
