@@ -37,16 +37,15 @@ class RemoteParameters:
     key_env: str = parameter(
         "", "environment variable with the key; the service's usual one if empty", incidental=True
     )
-    price: float = parameter(
-        0.0, "what the service bills for an image, in any currency", low=0, incidental=True
-    )
+    price: float = parameter(0.0, "price of an image, in any currency", low=0, incidental=True)
     chunk: int = parameter(
-        0, "images per request; 0 for what suits the service", low=0, incidental=True
+        0,
+        "images per request; 0 takes the number of the dialect or the service",
+        low=0,
+        incidental=True,
     )
     connections: int = parameter(4, "requests at a time", low=1, high=256, incidental=True)
-    rate: int = parameter(
-        0, "most images sent per minute; 0 for no limit", low=0, incidental=True
-    )
+    rate: int = parameter(0, "most images sent per minute; 0 for no limit", low=0, incidental=True)
     timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01, incidental=True)
     retries: int = parameter(
         5, "further attempts at a request that may have been billed", low=0, incidental=True
@@ -55,20 +54,25 @@ class RemoteParameters:
         20, "failures in a row after which the run stops, resumable", low=1, incidental=True
     )
     patience: float = parameter(
-        600.0, "seconds without any answer after which it stops", low=0, incidental=True
+        600.0, "seconds without any answer after which the run stops", low=0, incidental=True
     )
     backoff: float = parameter(
-        0.5, "seconds before the second attempt; they grow", low=0.001, incidental=True
+        0.5,
+        "seconds before the second attempt; later delays are longer",
+        low=0.001,
+        incidental=True,
     )
     canary: int = parameter(
-        2000, "images between two looks at whether the model has changed", low=1, incidental=True
+        2000, "images between two checks that the model has not changed", low=1, incidental=True
     )
     wire: str = parameter(
-        "auto", "how oip tensors travel", choices=("auto", *WIRES), incidental=True
+        "auto", "format of the tensors of oip", choices=("auto", *WIRES), incidental=True
     )
     size: int = parameter(224, "pixels per side, where the service does not tell", low=1)
     channels: int = parameter(1, "channels of an image, where the service does not tell", low=1)
-    compression: int = parameter(1, "compression level of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True)
+    compression: int = parameter(
+        1, "compression level of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True
+    )
 
 
 def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> RemoteEncoder:
