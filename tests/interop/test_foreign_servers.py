@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import HERE, Begin, environment, free_port
+from foreign_servers import HERE, Begin, environment, free_port
 from PIL import Image
+from zobench_encoders.local import TOLERANCE
 from zobench_encoders.remote.connecting import RemoteParameters, remote_encoder
 from zobench_encoders.remote.encoder import RemoteEncoder
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
@@ -38,7 +39,9 @@ def equals_the_encoder_here(encoder: RemoteEncoder, cache: Path) -> None:
     here = vit_mae(EncoderRequest("vit-mae", "", "cpu", "fp32", cache), VitMaeParameters(chunk=16))
     images = films(21) + 1e-4
     with torch.inference_mode():
-        assert torch.equal(encoder.embed(images), here.embed(images))
+        remote, local = encoder.embed(images), here.embed(images)
+    # the server's process may use another number of threads
+    assert (remote - local).abs().max() <= TOLERANCE[torch.float32] * local.abs().max()
     total = encoder.account.bill.total()
     assert total.images_billed == 1 + 21
 

@@ -110,7 +110,7 @@ def test_a_heading_sorts_both_ways(browser: webdriver.Chrome) -> None:
     seen = {}
     for _ in range(2):
         headings[column].find_element(By.TAG_NAME, "button").click()
-        found = [float(each) for each in visible(browser, "summary", column)]
+        found = [float(each) for each in visible(browser, "results-table", column)]
         assert len(set(found)) > 1
         seen[headings[column].get_attribute("aria-sort")] = found
     assert seen == {"ascending": sorted(found), "descending": sorted(found, reverse=True)}
@@ -123,13 +123,13 @@ def test_the_filter_the_problem_and_the_target_choose_what_is_shown(
     chosen.select_by_visible_text("tiny/spots tiny")
     box = browser.find_element(By.ID, "filter")
     box.send_keys("gradient")
-    assert visible(browser, "summary", 0) == ["adam"]
+    assert visible(browser, "results-table", 0) == ["adam"]
     box.clear()
     box.send_keys(" ")
     everything = {}
     for place in range(2):
         chosen.select_by_index(place)
-        everything[place] = visible(browser, "summary", 0)
+        everything[place] = visible(browser, "results-table", 0)
     assert sorted(map(len, everything.values())) == [2, 3]  # ERM, and one optimizer or both
     target = Select(browser.find_element(By.ID, "target"))
     target.select_by_visible_text("0.5")

@@ -97,7 +97,7 @@ def test_machines_that_share_only_a_bucket_share_a_suite(
     assert "running" not in second.stderr
 
     machine("three", "suite", suite, "--out", "runs", "--cpus-per-run", "1")
-    assert len(same_runs(tmp_path / "three" / "runs", copies.fetch(URL))) == 4
+    assert len(same_runs(tmp_path / "three" / "runs", copies.fetch(URL).path)) == 4
 
     listed = machine("four", "show", URL, "--json")
     assert len(json.loads(listed.stdout)) == 4
