@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from zobench_plugins.paper.production import chosen
 
+from zobench.testing.projects import as_if_installed
+
 SMALL = [
     *("--budget", "64", "--batch-size", "16", "--snapshots", "1", "--replicates", "20"),
     *("--set", "split.train=40", "--set", "split.test_per_cell=10"),
@@ -193,3 +195,33 @@ def test_from_python_the_same_run_comes_as_typed_objects(tmp_path: Path, here: I
     (folder,) = (tmp_path / "runs").iterdir()
     shown = json.loads(here("show", str(folder), "--json").stdout)
     assert float(done.stdout) == shown["scores"][-1]["eo_p"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("mend", "nonsense = undefined", "distribution 'zobench-broken'"),
+        ("run", "def mend(): pass", "has the name of a built-in command"),
+    ],
+)
+def test_a_broken_command_of_a_plugin_is_named_and_the_others_work(
+    tmp_path: Path, name: str, code: str, words: str
+) -> None:
+    (tmp_path / "broken_command.py").write_text(code + "\n")
+    (tmp_path / "zobench_broken.py").write_text(
+        "import zobench\n\n@zobench.hookimpl\ndef zobench_register_commands():\n"
+        f"    return {{{name!r}: zobench.Plugin('broken_command:mend', 'mends')}}\n"
+    )
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "zobench-broken"\nversion = "1"\n'
+        '[project.entry-points.zobench]\nbroken = "zobench_broken"\n'
+    )
+    with as_if_installed(tmp_path):
+        typed = zobench("mend", cwd=tmp_path)
+        assert zobench("show", "nowhere", cwd=tmp_path).returncode == 2
+        if name == "mend":
+            assert zobench("--help", cwd=tmp_path).returncode == 0
+            assert zobench("paper", "--help", cwd=tmp_path).returncode == 0
+    assert typed.returncode in (2, 3)
+    assert words in " ".join(typed.stderr.split())
+    assert "Traceback" not in typed.stderr

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import SIZES, run
 
+from zobench.cli.display.gate import verdict
 from zobench.comparison.gate import (
     Baseline,
     Check,
@@ -28,6 +29,15 @@ from zobench.records.stored_run import StoredRun, read_runs
 from zobench.registry.discovery import load_registry
 
 MARGINS = {"fpq": 0.02}
+
+
+def baseline_text(values: str, errors: str) -> str:
+    """A baseline file with one number."""
+    sample = f'{{"fpq": {{"values": {values}, "errors": {errors}}}}}'
+    row = f'{{"optimizer": "mine", "problem": "films", "conditions": {{}}, "metrics": {sample}}}'
+    return f'{{"zobench_baseline": 2, "margins": {{"fpq": 0.02}}, "rows": [{row}]}}'
+
+
 REGISTRY = load_registry()
 QUANTITIES = (FPQ, RECOVERY, *REGISTRY.metrics)
 
@@ -129,6 +139,12 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
         ("[]", "is no baseline"),
         ('{"zobench_baseline": 2}', "is no baseline"),
         ('{"zobench_baseline": 9}', "format 9"),
+        (baseline_text("{}", "{}"), "at least one"),
+        (baseline_text('{"0": NaN}', '{"0": 0.1}'), "finite"),
+        (baseline_text('{"0": 0.5}', '{"1": 0.1}'), "the same seeds"),
+        (baseline_text('{"zero": 0.5}', '{"zero": 0.1}'), "whole numbers"),
+        (baseline_text('{"0": "much"}', '{"0": 0.1}'), "is no baseline"),
+        (baseline_text("[]", "[]"), "is no baseline"),
     ],
 )
 def test_what_is_no_baseline_is_told(tmp_path: Path, content: str, words: str) -> None:
@@ -176,3 +192,12 @@ def test_the_gate_of_this_repository_falls_where_nothing_is_bought() -> None:
         if each.standing == "fell"
     ]
     assert fell
+
+
+def test_new_rows_do_not_count_as_numbers_that_hold() -> None:
+    empty = Baseline(MARGINS, ())
+    sample = Sample({"0": 0.5}, {"0": 0.1})
+    now = Baseline(MARGINS, (Row("mine", "films", {}, {"fpq": sample}),))
+    (found,) = check(empty, now, QUANTITIES)
+    assert (found.standing, found.margin) == ("new", MARGINS["fpq"])
+    assert verdict([found]) == "passed: 0 numbers hold; 1 new, without a baseline"

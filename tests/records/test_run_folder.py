@@ -154,3 +154,12 @@ def test_damaged_content_is_named_and_strange_files_are_no_snapshots(tmp_path: P
     write_tensors(folder.path / SETUP, {"other": torch.zeros(1)})
     with pytest.raises(StoreError, match=r"setup\.safetensors is damaged: it has no 'clean'"):
         folder.setup()
+
+
+def test_a_lost_trace_is_told_and_not_continued(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.append({"ask": 1}, {})
+    folder.checkpoint(state(1))
+    (folder.path / TRACE).unlink()
+    with pytest.raises(StoreError, match=r"trace\.jsonl has fewer rows than its checkpoint \(1\)"):
+        folder.restore()

@@ -136,3 +136,19 @@ def test_parameters_that_are_no_dataclass_are_refused() -> None:
 
     with pytest.raises(PluginError, match="must be a dataclass"):
         Plugin(target, "x").parameters()
+
+
+@pytest.mark.parametrize("name", ["queries", "recovery", "Gap", "a-b"])
+def test_a_metric_may_not_take_the_name_of_another_thing_in_json(shelf: Shelf, name: str) -> None:
+    code = f"""
+import zobench
+
+GAP = zobench.Metric(name="{name}", heading="gap", summary="a gap", from_counts=lambda counts: 0.0)
+
+@zobench.hookimpl
+def zobench_register_metrics():
+    return {{"{name}": zobench.Plugin(GAP)}}
+"""
+    registry = load_registry([shelf.put("plug_m", code)])
+    with pytest.raises(PluginError, match=r"dist-plug_m.*needs another name"):
+        _ = registry.metrics

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from zobench.errors import PluginError
 
 from . import (
     compare,
@@ -25,6 +27,9 @@ from . import (
     verify,
 )
 from . import list as list_command
+
+if TYPE_CHECKING:
+    from zobench.registry.discovery import Offer
 
 ONE_RUN, MANY_RUNS, MATERIAL = "One run", "Many runs", "What runs are made of"
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -50,21 +55,40 @@ class Commands(TyperGroup):
 
     def _of_plugins(self) -> dict[str, Any]:
         """Commands of plugins; none if a plugin is broken, which other commands will say."""
-        from zobench.errors import PluginError
         from zobench.registry.discovery import load_registry
 
         try:
             offers = load_registry().offers["commands"].values()
-            return {offer.name: _command(offer.name, offer.plugin.load()) for offer in offers}
         except PluginError:
             return {}
+        built_in = super().list_commands(typer.Context(self))
+        for offer in offers:
+            if offer.name in built_in:
+                raise PluginError(
+                    f"the command {offer.name!r} of distribution {offer.distribution!r} has the name "
+                    "of a built-in command; rename it, or uninstall that distribution"
+                )
+        return {offer.name: _command(offer) for offer in offers}
 
 
-def _command(name: str, function: Callable[..., None]) -> Any:
-    """A function with typer's annotations as a command of the panel on many runs."""
+def _command(offer: Offer) -> Any:
+    """The command of a plugin, in the panel on many runs; one that cannot be loaded says why."""
+    name = offer.name
+    try:
+        function = offer.plugin.load()
+    except PluginError as error:
+        function = _broken(PluginError(f"distribution {offer.distribution!r}: {error}"))
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
     alone.command(name, rich_help_panel=MANY_RUNS)(function)
     return typer.main.get_command(alone)
+
+
+def _broken(error: PluginError) -> Callable[[], None]:
+    def command() -> None:
+        raise error
+
+    command.__doc__ = f"Cannot be loaded: {error}"
+    return command
 
 
 app = typer.Typer(

@@ -37,6 +37,8 @@ def gate(
     from .display.gate import passed, print_checks, update_baseline
     from .margins import parse_margins
 
+    if as_json + markdown + update > 1:
+        raise ConfigError("give only one of --json, --markdown and --update")
     registry = load_registry()
     found = read_runs([fetch(each) for each in runs], registry)
     wanted = parse_margins(margins or [])

@@ -191,7 +191,7 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
                 row["optimizer"],
                 row["problem"],
                 row["conditions"],
-                {name: Sample(**each) for name, each in row["metrics"].items()},
+                {name: _sample(**each) for name, each in row["metrics"].items()},
             )
             for row in found["rows"]
         )
@@ -209,6 +209,21 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
         raise ConfigError(
             f"{path} is no baseline of zobench ({error!r}); mend it, or name another file"
         ) from error
+
+
+def _sample(values: Mapping[str, float], errors: Mapping[str, float]) -> Sample:
+    """A sample from JSON.
+
+    Raises:
+        ValueError: There are no values, a seed is not a whole number, a number is not finite, or
+            values and errors have different seeds.
+    """
+    numbers = [float(each) for each in (*values.values(), *errors.values())]
+    if not values or values.keys() != errors.keys():
+        raise ValueError("values and errors must have the same seeds, at least one")
+    if not all(seed.isdecimal() for seed in values) or not all(map(math.isfinite, numbers)):
+        raise ValueError("seeds must be whole numbers, and values and errors finite numbers")
+    return Sample(values, errors)
 
 
 def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list[Check]:
@@ -230,9 +245,10 @@ def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list
         found = mine.pop((row.optimizer, row.problem), None)
         if found is not None and dict(found.conditions) != dict(row.conditions):
             differing = [
-                f"the {WORDS.get(name, name)} was {value} and is {found.conditions.get(name)}"
-                for name, value in row.conditions.items()
-                if found.conditions.get(name) != value
+                f"the {WORDS.get(name, name)} was {row.conditions.get(name)} and is "
+                f"{found.conditions.get(name)}"
+                for name in {**row.conditions, **found.conditions}
+                if found.conditions.get(name) != row.conditions.get(name)
             ]
             raise ConfigError(
                 f"{row.optimizer} on {row.problem} cannot be held to the baseline: "
@@ -243,7 +259,7 @@ def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list
             checks.append(_check(row, name, sample, other, before.margins[name], directions[name]))
     for row in mine.values():
         checks += [
-            _check(row, name, None, sample, 0.0, directions[name])
+            _check(row, name, None, sample, before.margins[name], directions[name])
             for name, sample in row.metrics.items()
         ]
     return checks

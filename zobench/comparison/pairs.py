@@ -123,7 +123,9 @@ def compare_runs(
             differ in a condition; a run is in A and in B; or two finished runs of one side have
             equal problem, seed and optimizer.
     """
-    quantities = tuple((*a, *b)[0].quantities)
+    if not a or not b:
+        raise ConfigError("nothing to compare: A and B must each have at least one run")
+    quantities = tuple(a[0].quantities)
     margins = margins or {}
     require_margins(margins, quantities)
     by_label = max(len({run.label for run in side}) for side in (a, b)) > 1

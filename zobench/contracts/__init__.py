@@ -7,16 +7,17 @@ A plugin author imports from here::
 
 from __future__ import annotations
 
-from .dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
-from .encoder import EncoderRequest, EncoderSpec
+from .dataset import Dataset, DatasetRequest, DatasetSpec, Pixels, Records, Rows
+from .encoder import Encoder, EncoderRequest, EncoderSpec
 from .executor import Executor, ExecutorRequest, Outcome, Progress, Resources
 from .head import HeadProtocol
 from .listener import Listener, ReportProgress, silent
-from .method import MethodContext, MethodResult
+from .method import Method, MethodContext, MethodResult
 from .metric import GroupCounts, Metric, Predictions
 from .optimizer import Answer, Ask, Feedback, Optimizer, OptimizerContext, State
 from .parameters import nearest, parameter
 from .pretraining import PretrainingRequest
+from .run_status import RunStatus
 from .space import Space
 from .stateful import Stateful
 from .tracker import Tracker, TrackerRequest
@@ -24,8 +25,10 @@ from .tracker import Tracker, TrackerRequest
 __all__ = [
     "Answer",
     "Ask",
+    "Dataset",
     "DatasetRequest",
     "DatasetSpec",
+    "Encoder",
     "EncoderRequest",
     "EncoderSpec",
     "Executor",
@@ -34,6 +37,7 @@ __all__ = [
     "GroupCounts",
     "HeadProtocol",
     "Listener",
+    "Method",
     "MethodContext",
     "MethodResult",
     "Metric",
@@ -48,6 +52,7 @@ __all__ = [
     "ReportProgress",
     "Resources",
     "Rows",
+    "RunStatus",
     "Space",
     "State",
     "Stateful",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -83,8 +82,8 @@ class Metric:
         in_narrow_tables: Whether the table of a run shows the metric on a narrow terminal, too.
         from_counts: Computes values ``(R,)`` in ``unit`` from :class:`GroupCounts`, whose row 0 is
             always the data; a metric made of two gaps takes their signs from that row.
-        from_scores: Computes values ``(R,)`` from :class:`Predictions` and weights ``(R, n)``, for
-            metrics that counts cannot give.
+        from_scores: Computes values ``(R,)`` in ``unit`` from :class:`Predictions` and weights
+            ``(R, n)``, for metrics that counts cannot give.
     """
 
     name: str
@@ -102,11 +101,6 @@ class Metric:
     from_counts: Callable[[GroupCounts], Floats] | None = None
     from_scores: Callable[[Predictions, Floats], Floats] | None = None
 
-    @property
-    def arrow(self) -> str:
-        """An arrow that points to better."""
-        return "\N{UPWARDS ARROW}" if self.higher_is_better else "\N{DOWNWARDS ARROW}"
-
     def digits(self, more: int = 0) -> int:
         """Digits after the point in tables; ``more`` for a table of differences of shares."""
         return 2 + more if self.unit == "share" else 1
@@ -114,11 +108,6 @@ class Metric:
     def shown(self, values: Floats) -> Floats:
         """The values as tables show them: absolute where the metric is signed."""
         return abs(values) if self.signed else values
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the values have an upper limit."""
-        return self.high < inf
 
 
 def _divided(above: Floats, below: Floats) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 
 from zobench.errors import StoreError
 
-from .atomic import disk_errors, write_atomically
+from .atomic import disk_errors, sync_folder, write_atomically
 from .location import Place
 
 Json = dict[str, Any]
@@ -71,26 +71,32 @@ def append_lines(place: Place, content: bytes) -> None:
     Raises:
         StoreError: The lines cannot be written.
     """
-    with disk_errors(place), Path(place).open("ab") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    path = Path(place)
+    with disk_errors(place):
+        new = not path.exists()
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if new:
+            sync_folder(path.parent)
 
 
 def keep_rows(place: Place, rows: int) -> None:
-    """Shortens a JSON-lines file to its first ``rows`` rows; does nothing if there is no file.
+    """Shortens a JSON-lines file to its first ``rows`` rows; no file is the same as no rows.
 
     Raises:
         StoreError: The file has fewer rows, or cannot be written.
     """
     path = Path(place)
+    fewer = f"{place} has fewer rows than its checkpoint ({rows}): the file was changed"
     if not path.exists():
+        if rows:
+            raise StoreError(fewer)
         return
     with disk_errors(place), path.open("r+b") as file:
         for _ in range(rows):
             line = file.readline()
             if not line.endswith(b"\n"):
-                raise StoreError(
-                    f"{place} has fewer rows than its checkpoint ({rows}): the file was changed"
-                )
+                raise StoreError(fewer)
         file.truncate(file.tell())

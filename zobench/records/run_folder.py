@@ -196,12 +196,13 @@ class RunFolder:
 
     def edit(self, queries: int) -> Tensor:
         """The edit ``(1, H, W)`` recommended after ``queries``."""
-        return read_tensors(self.location / layout.snapshot_name(queries))[0]["edit"]
+        return read_edit(self.location, queries)
 
     def _drop_snapshots_after(self, queries: int) -> None:
         for found in self.snapshots():
             if found > queries:
-                (self.path / layout.snapshot_name(found)).unlink()
+                with disk_errors(self.location):
+                    (self.path / layout.snapshot_name(found)).unlink()
 
     def setup(self) -> StoredSetup | None:
         """The clean embeddings, if they were computed."""
@@ -229,6 +230,18 @@ class RunFolder:
             "encoder_seconds": scores.encoder_seconds,
         }
         write_json(self.location / layout.SCORES, found)
+
+
+def read_edit(folder: Location, queries: int) -> Tensor:
+    """The edit ``(1, H, W)`` recommended after ``queries``.
+
+    Raises:
+        StoreError: The snapshot is missing or damaged.
+    """
+    place = folder / layout.snapshot_name(queries)
+    tensors, _ = read_tensors(place)
+    with damage(place):
+        return tensors["edit"]
 
 
 def read_setup(folder: Location) -> StoredSetup | None:

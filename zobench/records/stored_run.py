@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -22,7 +22,6 @@ from zobench.errors import ConfigError, NotARunError, StoreError
 from zobench.files.atomic import damage
 from zobench.files.json_files import Json, read_rows
 from zobench.files.location import Location
-from zobench.files.tensor_files import read_tensors
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.measures.resampling import Resamples, resample
@@ -33,7 +32,7 @@ from zobench.registry.discovery import Registry, load_registry
 from . import layout
 from .identity import label, problem
 from .manifest import Manifest, read_manifest
-from .run_folder import StoredScores, StoredSetup, read_scores, read_setup
+from .run_folder import StoredScores, StoredSetup, read_edit, read_scores, read_setup
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -197,7 +196,7 @@ class StoredRun:
 
     def edit(self, queries: int) -> Tensor:
         """The edit ``(1, H, W)`` recommended after ``queries``."""
-        return read_tensors(self.location / layout.snapshot_name(queries))[0]["edit"]
+        return read_edit(self.location, queries)
 
     def picture(self, name: str) -> Path | None:
         """A picture of the last edit by its file name; ``None`` if there is none."""
@@ -308,15 +307,11 @@ class StoredRun:
         return self.resamples.quantity(quantity, row)
 
     def point_values(self) -> dict[str, float | None]:
-        """The last snapshot's value of each quantity in tables; ``None`` for an infinite value."""
+        """The last snapshot's value of each quantity; ``None`` for an infinite value."""
         found = self.on_the_data
         if found is None:
             return {}
-        values = {
-            each.name: float(each.shown(found.quantity(each))[0])
-            for each in self.quantities
-            if each.in_tables
-        }
+        values = {each.name: float(each.shown(found.quantity(each))[0]) for each in self.quantities}
         return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
     @property
@@ -350,6 +345,8 @@ class StoredRun:
             "run_id": self.run_id,
             "run_dir": str(self.location),
             "status": self.status,
+            "error": self.manifest.error,
+            "ended_by": self.manifest.ended_by,
             "config": self.config.as_dict(),
             "ledger": self.ledger,
             "scores": [score.as_dict() for score in self.scores],
@@ -361,25 +358,25 @@ class StoredRun:
         }
 
 
-def find_runs(locations: Iterable[Location]) -> list[Location]:
+def find_runs(locations: Sequence[Location]) -> list[Location]:
     """The run folders at or directly below the locations, in order and without duplicates.
 
     Raises:
         NotARunError: A place is neither a run folder nor holds one.
     """
-    found: dict[Location, None] = {}
+    found: dict[Path, Location] = {}
     for place in locations:
         inside = layout.run_folders(place.path)
         if not inside:
             raise NotARunError(f"{place} is no run folder and holds none")
-        found |= dict.fromkeys(
-            place if folder == place.path else place / folder.name for folder in inside
-        )
-    return list(found)
+        for folder in inside:
+            run = place if folder == place.path else place / folder.name
+            found.setdefault(folder.resolve(), run)
+    return list(found.values())
 
 
 def read_runs(
-    locations: Iterable[Location], registry: Registry, optimizer: str | None = None
+    locations: Sequence[Location], registry: Registry, optimizer: str | None = None
 ) -> list[StoredRun]:
     """All runs at or right below locations; a run that vanishes meanwhile is left out.
 

@@ -83,5 +83,5 @@ def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:
 def _values(run: StoredRun) -> Mapping[str, float | None]:
     """The manifest's values; computed anew if a metric was installed after the run."""
     stored = run.manifest.summary
-    missing = any(each.in_tables and each.name not in stored for each in run.quantities)
+    missing = any(each.name not in stored for each in run.quantities)
     return run.point_values() if missing else stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -28,6 +29,14 @@ Kind = Literal[
     "pretrainings",
     "commands",
 ]
+METRIC_NAMES_IN_USE = frozenset(
+    {
+        *("fpq", "recovery", "queries", "objective", "norm", "sa_frozen", "sa_refitted", "sent"),
+        *("folder", "status", "problem", "optimizer", "seed", "budget", "spent", "values"),
+    }
+)
+"""Keys beside the metrics in JSON rows; a metric with such a name would replace them."""
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREFIX = "zobench_register_"
 BUILT_IN = "zobench"
@@ -141,6 +150,12 @@ def _metric(offer: Offer) -> Metric:
         raise PluginError(
             f"the metric {offer.name!r} of distribution {offer.distribution!r} is {found!r:.120}; its "
             f"target must be a zobench.Metric with the name {offer.name!r}"
+        )
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", found.name) or found.name in METRIC_NAMES_IN_USE:
+        raise PluginError(
+            f"the metric {found.name!r} of distribution {offer.distribution!r} needs another name: "
+            "small letters, digits and underscores, and none of "
+            f"{', '.join(sorted(METRIC_NAMES_IN_USE))}, which name other things in JSON"
         )
     if (found.from_counts is None) == (found.from_scores is None):
         raise PluginError(

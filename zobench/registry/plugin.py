@@ -102,7 +102,7 @@ def _imported(target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # the code of a plugin may raise anything
         raise PluginError(
             f"the plugin address {target!r} cannot be loaded: "
             f"{type(error).__name__}: {error}; mend or uninstall that plugin"

@@ -288,12 +288,12 @@ class _Process:
                 self._tell_trackers()
                 self._phases(checkpoint)
         except (Interrupted, KeyboardInterrupt) as error:
-            self._end(RunStatus.INTERRUPTED)
+            self._end_after_error(RunStatus.INTERRUPTED, error)
             raise Interrupted(
                 f"stopped; everything so far is saved. Go on with: zobench resume {folder}"
             ) from error
         except (EncoderError, CostReached) as error:
-            self._end(RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
+            self._end_after_error(RunStatus.FAILED, error)
             more = " --max-cost MORE" if isinstance(error, CostReached) else ""
             error.args = (
                 f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
@@ -304,7 +304,7 @@ class _Process:
             error.args = (f"{error}. Then go on with: zobench resume {folder}",)
             raise
         except Exception as error:
-            self._end(RunStatus.FAILED, error=f"{type(error).__name__}: {error}")
+            self._end_after_error(RunStatus.FAILED, error)
             raise
         with suppress(StoreError):  # the run is done, with or without its old checkpoint
             self.folder.drop_checkpoint()
@@ -349,6 +349,16 @@ class _Process:
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
         summary = StoredRun(folder.location, self.registry).point_values()
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
+
+    def _end_after_error(self, status: RunStatus, why: BaseException) -> None:
+        """Records the end; a manifest that cannot be written never hides the cause."""
+        error = None if status is RunStatus.INTERRUPTED else f"{type(why).__name__}: {why}"
+        try:
+            self._end(status, error=error)
+        except StoreError as another:
+            why.add_note(str(another))
+            self.listener.note(f"the end of the run could not be recorded: {another}")
+            self.trackers.tell("ended", status, None)
 
     def _end(self, status: RunStatus, **notes: Any) -> None:
         """Writes all figures first and the status last; a run that is done stays done."""

@@ -115,8 +115,8 @@ class Loop:
             except BudgetExhausted as refusal:
                 if asks == 0:
                     raise ConfigError(
-                        f"budget is {self.oracle.budget}, but the first batch of this optimizer "
-                        f"cannot be paid: {refusal}"
+                        f"{refusal.limit} is too small for the first batch of this optimizer: "
+                        f"{refusal}"
                     ) from refusal
                 ended_by = refusal.limit
                 break

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from zobench.billing.bill import BILL
 from zobench.contracts.executor import Outcome
-from zobench.errors import ZobenchError
+from zobench.errors import StoreError, ZobenchError
 from zobench.files.atomic import DRAFT, disk_errors, sync_folder
 from zobench.files.location import Location
 from zobench.records import layout
+from zobench.records.manifest import read_manifest
 from zobench.records.standing import NOWHERE, Rank, is_done, rank
 from zobench.records.urls import copies
 from zobench.runs.signals import Stop
@@ -51,10 +52,10 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
     """
     if job.url:  # machines do not share a disk
         job = replace(job, folder=copies.local_copy(job.url).path / job.folder.name)
+    outcome = Outcome("done")
     try:
         if job.url:
             copies.fetch_run(job.url, job.folder)
-        outcome = Outcome("done")
         if not is_done(job.folder):
             outcome = _carried_out(job, listener, stop)
         if job.url:
@@ -62,7 +63,8 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
             if outcome.state == "done" and not copies.is_published(job.folder):
                 return Outcome("lost", "the run was removed while it was published")
     except (ZobenchError, OSError) as error:
-        return Outcome("failed", str(error))
+        before = f"{outcome.error}; then: " if outcome.error else ""
+        return Outcome("failed", f"{before}{error}", outcome.notes)
     return outcome
 
 
@@ -171,13 +173,15 @@ def _put_in_place(own: Path, place: Path) -> None:
         sync_folder(place.parent)
 
 
-def _rank(folder: Path) -> tuple[Rank, int]:
-    """The rank, and for unfinished runs the size of the bill, which decides between equal ranks."""
-    its, bill = rank(folder), folder / BILL
-    try:
-        return its, 0 if its[0] else bill.stat().st_size
-    except OSError:
-        return its, 0
+def _rank(folder: Path) -> tuple[Rank, int, int]:
+    """The rank; of equal unfinished runs, the larger bill, then the later attempt, ranks higher."""
+    its, bill, attempts = rank(folder), 0, 0
+    if not its[0]:
+        with suppress(OSError):
+            bill = (folder / BILL).stat().st_size
+        with suppress(StoreError):
+            attempts = read_manifest(folder).resumed
+    return its, bill, attempts
 
 
 def _rename(folder: Path, place: Path) -> None:

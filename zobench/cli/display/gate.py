@@ -34,7 +34,7 @@ def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str,
     old = read_baseline(path, quantities).margins if path.exists() else None
     baseline = baseline_of(runs, {**(old or default_margins(quantities)), **margins})
     write_baseline(path, baseline)
-    words = f"wrote {path}: {len(baseline.rows)} rows"
+    words = f"wrote {path}: rows: {len(baseline.rows)}"
     output_console().print(words, soft_wrap=True, markup=False)
 
 
@@ -62,9 +62,12 @@ def _cells(each: Check, digits: int) -> list[str]:
 def verdict(checks: Sequence[Check]) -> str:
     """The result of all checks in one sentence."""
     bad = [each for each in checks if each.standing in FAILING]
+    new = sum(each.standing == "new" for each in checks)
+    known = len(checks) - new
+    more = f"; {new} new, without a baseline" if new else ""
     if not bad:
-        return f"passed: {len(checks)} numbers hold"
-    return f"failed: {len(bad)} of {len(checks)} numbers fell or are missing"
+        return f"passed: {known} numbers hold{more}"
+    return f"failed: {len(bad)} of {known} numbers fell or are missing{more}"
 
 
 def print_checks(

@@ -80,6 +80,8 @@ def _print_heading(result: StoredRun, console: Console) -> None:
             f"[bold yellow]note:[/] max_cost {config.max_cost:g} ended the optimizer after "
             f"{result.spent:,} of {config.budget:,} queries"
         )
+    if manifest.error is not None:
+        console.print(f"[bold red]error:[/] {escape(manifest.error)}", soft_wrap=True)
     for note in encoder.notes:
         console.print(f"[bold yellow]note:[/] {escape(note)}")
 

@@ -176,9 +176,15 @@ def published(place: PathOrUrl) -> Iterator[Location]:
     location = local_copy(place)
 
     def publish() -> None:
+        errors = []
         for run in layout.run_folders(location.path) if is_url(place) else []:
             if not is_published(run) and not standing.is_busy(run):
-                publish_run(run, str(place).rstrip("/"))
+                try:
+                    publish_run(run, str(place).rstrip("/"))
+                except StoreError as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     with _published_afterwards(publish):
         yield location
