@@ -10,6 +10,7 @@ From Python::
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .config import RunConfig
 from .contracts.metric import Metric
-from .contracts.parameters import parameter
+from .contracts.parameters import nearest, parameter
 from .errors import (
     BudgetExhausted,
     ConfigError,
@@ -87,7 +88,8 @@ def run(
         out: Folder for run folders, or its URL.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
-        **fields: Fields of :class:`RunConfig`, such as ``optimizer="gezo"``.
+        **fields: Fields of :class:`RunConfig`, such as ``optimizer="gezo"``; parameters go into
+            ``overrides``, e.g. ``overrides={"optimizer": {"step": 0.02}}``.
 
     Returns:
         The finished run.
@@ -100,10 +102,13 @@ def run(
 
     if config is not None and fields:
         raise ConfigError("give zobench.run a config or keywords, not both")
-    try:
-        config = config or RunConfig(**fields)
-    except TypeError as error:
-        raise ConfigError(f"zobench.run: {error}") from error
+    known = [each.name for each in dataclasses.fields(RunConfig)]
+    for name in fields:
+        if name not in known:
+            raise ConfigError(
+                f"zobench.run has no field {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+            )
+    config = config or RunConfig(**fields)
     with published(os.fspath(out)) as folder:
         return start_run(config, folder, registry=registry, listener=listener)
 

@@ -6,12 +6,12 @@ import io
 import re
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 from tiny import SIZES, run
 
 from zobench.cli.display.result import print_result
 from zobench.comparison.pairs import compare_runs
+from zobench.records.summary_line import summary_line
 from zobench.reporting.content import collect
 
 
@@ -24,13 +24,15 @@ def test_show_json_report_and_compare_agree_on_every_interval(tmp_path: Path) ->
     last = other.as_dict()["scores"][-1] | {"fpq": other.as_dict()["fpq"]}
     compared = compare_runs([one], [other]).metrics
     (row,) = [each for each in collect([one, other], [0.5]).rows if each["optimizer"] == "adam"]
+    listed = summary_line(other).values
     for quantity in other.quantities:
         found = last[quantity.name]
         b = compared[quantity.name].b
         assert (b.value, b.low, b.high) == tuple(found[end] for end in ("value", "low", "high"))
+        assert listed[quantity.name] == found["value"]
         if not quantity.in_tables:
             continue
-        for end in ("value", "low", "high"):
-            assert row[quantity.name][end] == pytest.approx(found[end], abs=1e-5)
-        value, low, high = (f"{found[end]:.{quantity.digits()}f}" for end in found)
+        assert row[quantity.name] == found
+        digits = quantity.digits()
+        value, low, high = (f"{round(each, digits) + 0.0:.{digits}f}" for each in found.values())
         assert re.search(rf"{re.escape(value)} \[{re.escape(low)}, {re.escape(high)}\]", shown)

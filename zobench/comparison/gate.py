@@ -125,11 +125,14 @@ def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None =
 def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
     first = runs[0]
     for run in runs[1:]:
-        if _conditions(run) != _conditions(first):
-            raise ConfigError(
-                f"{first.location} and {run.location} are the same optimizer and problem under "
-                f"different conditions: {_conditions(first)} and {_conditions(run)}"
-            )
+        before, now = _conditions(first), _conditions(run)
+        for name in before:
+            if before[name] != now[name]:
+                raise ConfigError(
+                    f"{first.location} and {run.location} are the same optimizer and problem, but "
+                    f"the {WORDS[name]} is {before[name]} in one and {now[name]} in the other; name "
+                    "runs that have it in common"
+                )
     seeds = [str(run.config.seed) for run in runs]
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"{first.label} on {first.problem} has two runs with the same seed")

@@ -208,9 +208,11 @@ def _by_key(runs: Iterable[StoredRun], by_label: bool) -> dict[tuple[str, int, s
         key = (run.problem, run.config.seed, run.label if by_label else "")
         other = found.get(key)
         if other is not None and other.done and run.done:
+            budgets = {other.config.budget, run.config.budget}
             raise ConfigError(
-                f"{other.location} and {run.location} have the same problem, seed and optimizer; "
-                "name only one of them"
+                f"{other.location} and {run.location} have the same problem, seed and optimizer"
+                + (" and different budgets" if len(budgets) > 1 else "")
+                + "; name only one of them"
             )
         if other is None or run.done:
             found[key] = run

@@ -79,4 +79,7 @@ def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budge
         return np.asarray(recoveries[-1] if len(recoveries) else np.zeros(recoveries.shape[1:]))
     stops = np.log(np.clip([*queries, budget], first, budget))
     widths = np.diff(stops)
-    return np.asarray(widths @ recoveries / (np.log(budget) - np.log(first)))
+    area = np.zeros(recoveries.shape[1:])
+    for width, share in zip(widths, recoveries, strict=True):
+        area = area + width * share  # a matrix product would round by the number of resamples
+    return np.asarray(area / (np.log(budget) - np.log(first)))

@@ -1,4 +1,4 @@
-"""Numbers of the page for JSON: rounded, with ``None`` for infinity and NaN."""
+"""Numbers of curves for JSON: rounded, with ``None`` for infinity and NaN."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from zobench.measures.interval import Interval
-
 Json = dict[str, Any]
 DIGITS = 5
-
-
-def interval(found: Interval) -> Json:
-    """The value and both ends of an interval as a JSON object."""
-    return {"value": finite(found.value), "low": finite(found.low), "high": finite(found.high)}
 
 
 def finite(value: float) -> float | None:

@@ -17,7 +17,6 @@ from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
 
 from .numbers import Json, finite, rounded
-from .numbers import interval as as_json
 
 Group = tuple[str, str]
 """Name of the problem and label of the optimizer."""
@@ -110,7 +109,7 @@ def _mean(values: Sequence[Floats], quantity: Metric) -> Json | None:
     """Mean over seeds with its interval; ``None`` without seeds or with an infinite value."""
     if not values or not all(np.isfinite(each).all() for each in values):
         return None
-    return as_json(interval(values, quantity))
+    return interval(values, quantity).as_dict()
 
 
 def spending(group: Group, members: Sequence[StoredRun]) -> Json:

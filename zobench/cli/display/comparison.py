@@ -62,5 +62,8 @@ def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
     if not isfinite(interval.value):
         return "infinite"
     sign = "+" if signed else ""
-    ends = f"{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}"
-    return f"{interval.value:{sign}.{digits}f} \\[{ends}]"
+    value, low, high = (
+        f"{round(each, digits) + 0.0:{sign}.{digits}f}"
+        for each in (interval.value, interval.low, interval.high)
+    )
+    return f"{value} \\[{low}, {high}]"

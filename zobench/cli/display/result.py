@@ -137,7 +137,7 @@ def _interval(found: Interval, gap: str, digits: int) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
+    return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else str(value)
 
 
 def _share(found: Interval, gap: str = " ") -> str:
