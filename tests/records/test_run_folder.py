@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from zobench.errors import StoreError
+from zobench.files.atomic import DRAFT
 from zobench.files.json_files import read_rows, write_json
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.records.checkpoint import Checkpoint
@@ -47,11 +48,14 @@ def test_rows_and_snapshots_after_the_checkpoint_are_cut_on_restoring(tmp_path: 
     folder.write_snapshot(10, torch.zeros(1, 2, 2))
     folder.checkpoint(state(1))
     folder.write_snapshot(20, torch.zeros(1, 2, 2))
+    draft = folder.path / SNAPSHOTS / f"000000000030.safetensors.17-a{DRAFT}"
+    draft.write_bytes(b"a writer was killed here")
     with (folder.path / TRACE).open("ab") as file:
         file.write(b'{"ask": 2}\n{"as')
     assert len(read_rows(folder.path / TRACE)) == 2
     folder.restore()
     assert (folder.path / TRACE).read_bytes() == b'{"ask": 1}\n'
+    assert not draft.exists()
     assert snapshot_queries(folder.path) == [10]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.errors import BusyError, StoreError
-from zobench.files.atomic import damage, disk_errors
+from zobench.files.atomic import DRAFT, damage, disk_errors
 from zobench.files.json_files import Json, append_lines, keep_rows, read_json, read_rows, write_json
 from zobench.files.location import Location
 from zobench.files.tensor_files import read_tensors, write_tensors
@@ -156,7 +156,10 @@ class RunFolder:
             self.committed(rows, snapshots)
 
     def restore(self) -> Checkpoint | None:
-        """Reads the checkpoint and removes later rows and snapshots; ``None`` if there is none.
+        """Reads the checkpoint; removes later rows and snapshots, and drafts of a killed writer.
+
+        Returns:
+            The checkpoint; ``None`` if there is none.
 
         Raises:
             StoreError: The checkpoint is damaged, or is missing although edits are scored.
@@ -168,6 +171,9 @@ class RunFolder:
                 f"{self.location} has scores but no checkpoint, so it cannot be resumed; restore "
                 f"{layout.CHECKPOINT} from a copy, or start a new run"
             )
+        with disk_errors(self.location):
+            for draft in self.path.rglob(f"*{DRAFT}"):
+                draft.unlink(missing_ok=True)
         for name in (layout.TRACE, layout.TIMING):
             keep_rows(self.location / name, state.asks if state is not None else 0)
         self._drop_snapshots_after(state.counts["queries"] if state is not None else -1)
