@@ -75,7 +75,7 @@ def coverage(metric: Metric, images: int, gap: float, seed: int) -> dict[str, fl
 def test_coverage(benchmark: BenchmarkFixture, name: str) -> None:
     """Prints the coverage of each rule for gaps of 0 to 30 points and 80 to 640 images per cell."""
     metric = next(each for each in load_registry().metrics if each.name == name)
-    print(f"\n  {name}: images a cell, true gap in points: absolute, folded, zobench")
+    print(f"\n  {name}: images per cell, true gap in points: absolute, folded, zobench")
     for images in (640, 200, 80):
         for points in (0, 1, 2, 4, 8, 16, 30):
             found = coverage(metric, images, points / 100, points)
