@@ -57,7 +57,10 @@ def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("compare", "nowhere", "runs"), "nowhere is no run folder and holds none"),
+        (
+            ("compare", "nowhere", "runs"),
+            "nowhere is no run folder and holds none: there is no such folder",
+        ),
         (("compare", "runs", "--a", "gezo"), "there are: adam lr=0.02, random"),
         (("compare", "runs", "--margin", "fqp=1"), "did you mean 'fpq'"),
         (("compare", "runs", "--margin", "fpq=-1"), "of at least 0"),

@@ -133,7 +133,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """
     place = Location.of(folder) / MANIFEST
     if not place.path.is_file():
-        raise NotARunError(f"{folder} is not a run folder: it has no {MANIFEST}")
+        lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else "there is no such folder"
+        raise NotARunError(f"{folder} is not a run folder: {lack}; name a run folder")
     values = read_json(place)
     schema = values.get("schema") if isinstance(values, dict) else None
     if not isinstance(schema, int):

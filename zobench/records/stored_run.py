@@ -368,7 +368,10 @@ def find_runs(locations: Sequence[Location]) -> list[Location]:
     for place in locations:
         inside = layout.run_folders(place.path)
         if not inside:
-            raise NotARunError(f"{place} is no run folder and holds none")
+            lack = "" if place.path.is_dir() else ": there is no such folder"
+            raise NotARunError(
+                f"{place} is no run folder and holds none{lack}; name a run folder or a folder of runs"
+            )
         for folder in inside:
             run = place if folder == place.path else place / folder.name
             found.setdefault(folder.resolve(), run)

@@ -299,7 +299,7 @@ class _Process:
                 f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
             )
             raise
-        except StoreError as error:  # the manifest cannot be written; the files are whole
+        except StoreError as error:  # the folder cannot be read or written, nor the manifest
             self.trackers.tell("ended", RunStatus.FAILED, None)
             error.args = (f"{error}. Then go on with: zobench resume {folder}",)
             raise
