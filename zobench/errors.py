@@ -10,14 +10,16 @@
     │   └── ServiceError     a rented encoder does not answer, refuses, or has changed
     ├── ExecutorError        the executor of a suite is not set up correctly, or is lost
     ├── CostReached          the next images could cost more than ``max_cost``
+    ├── RunFailure           a plugin raised an exception that zobench does not know
     ├── StoreError           a run folder cannot be read or written
+    │   ├── DamagedError     a stored file is damaged or missing
     │   ├── NotARunError     the path given is no run folder (a ConfigError as well)
     │   └── BusyError        another process writes to the run folder
     ├── Interrupted          stopped on request; the state is saved
     └── BudgetExhausted      control flow: the next batch would pass the budget
 
 Each class sets the exit code of the command line: 2 for a wrong request, 3 for a fault of the
-environment, 130 for an interruption.
+environment, 4 for an exception in the code of a plugin or of zobench, 130 for an interruption.
 """
 
 from __future__ import annotations
@@ -75,6 +77,24 @@ class CostReached(ZobenchError):
 
 class StoreError(ZobenchError):
     """A run folder that cannot be read or written."""
+
+
+class RunFailure(ZobenchError):
+    """An exception that zobench does not know, from the code of a plugin or of zobench itself."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class DamagedError(StoreError):
+    """A stored file whose content is not what was written, or that is missing.
+
+    Attributes:
+        fault: The name of the file and its damage, without advice.
+    """
+
+    def __init__(self, fault: str, advice: str) -> None:
+        super().__init__(f"{fault}; {advice}")
+        self.fault = fault
 
 
 class NotARunError(StoreError, ConfigError):

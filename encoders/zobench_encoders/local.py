@@ -62,8 +62,10 @@ class LocalEncoder:
         self._dtype = pick_precision(request.precision, self._device)
         self._module = backbone.module.eval().requires_grad_(False).to(self._device, self._dtype)
         channels = (1, -1, 1, 1)
-        self._mean = torch.tensor(backbone.mean, device=self._device).view(channels)
-        self._std = torch.tensor(backbone.std, device=self._device).view(channels)
+        self._mean, self._std = (
+            torch.tensor(values, dtype=torch.float32, device=self._device).view(channels)
+            for values in (backbone.mean, backbone.std)
+        )
         self._shape = backbone.image_shape
         dimension = self._probe_dimension(request.name)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
@@ -73,7 +75,7 @@ class LocalEncoder:
             or chunk_size(
                 key=f"{backbone.digest}-{precision}-{'x'.join(map(str, self._shape))}",
                 device=self._device,
-                images=lambda count: torch.full((count, *self._shape), 0.5),
+                images=lambda count: torch.full((count, *self._shape), 0.5, dtype=torch.float32),
                 forward=self._forward,
                 cache=request.cache,
             )
@@ -142,7 +144,7 @@ class LocalEncoder:
         """
         try:
             with torch.inference_mode():
-                answer = self._forward(torch.zeros(1, *self._shape))
+                answer = self._forward(torch.zeros(1, *self._shape, dtype=torch.float32))
         except (RuntimeError, ValueError, AssertionError) as error:
             raise ConfigError(
                 f"encoder {name} does not take images of shape {self._shape}: {error}"

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from zobench.billing.account import PAID, Account
-from zobench.billing.bill import BILL, Usage, read_bill
+from zobench.billing.bill import BILL, BILL_END, Usage, read_bill, write_end
 from zobench.contracts.purpose import Purpose
-from zobench.errors import StoreError
+from zobench.errors import DamagedError, StoreError
+from zobench.files.location import Location
+from zobench.files.row_files import read_rows
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -96,7 +98,8 @@ def test_an_answer_whose_note_is_missing_was_billed_for_certain(tmp_path: Path) 
     account = Account(tmp_path)
     account.answered(account.sent("a", 2, 100, retry=False), 40, VECTORS)
     lines = (tmp_path / BILL).read_bytes().splitlines(keepends=True)
-    (tmp_path / BILL).write_bytes(lines[0] + lines[1][:9])  # only a part of the second row is left
+    (tmp_path / BILL).write_bytes(lines[0] + lines[1][:9])  # killed while it wrote the second row
+    write_end(Location.of(tmp_path), 1, read_rows(tmp_path / BILL).end)
     again = Account(tmp_path)
     assert again.bill.total().images_billed == 2
     assert again.bill.total().images_maybe_billed == 0
@@ -105,8 +108,10 @@ def test_an_answer_whose_note_is_missing_was_billed_for_certain(tmp_path: Path) 
 
 def test_a_damaged_answer_is_asked_again(tmp_path: Path) -> None:
     spend(Account(tmp_path))
-    (tmp_path / PAID / "a.npy").write_bytes(b"\x93NUMPY")
-    assert Account(tmp_path).recall("a") is None
+    (tmp_path / PAID / "a.safetensors").write_bytes(b"\x93NUMPY")
+    again = Account(tmp_path)
+    assert again.recall("a") is None
+    assert again.lost == 1
 
 
 def test_a_damaged_bill_is_named(tmp_path: Path) -> None:
@@ -114,6 +119,24 @@ def test_a_damaged_bill_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"bill\.jsonl is damaged"):
         read_bill(tmp_path, 0.0)
     with pytest.raises(StoreError, match=r"bill\.jsonl is damaged"):
+        Account(tmp_path)
+
+
+@pytest.mark.parametrize("name", [BILL, BILL_END])
+@pytest.mark.parametrize("length", [None, 0, 10, 25])
+def test_a_bill_that_was_cut_short_is_noticed(
+    tmp_path: Path, name: str, length: int | None
+) -> None:
+    spend(Account(tmp_path))
+    file = tmp_path / name
+    if length is None:
+        file.unlink()
+    else:
+        rows = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join(rows[:-1]) + rows[-1][:length])
+    with pytest.raises(DamagedError):
+        read_bill(tmp_path, 0.0)
+    with pytest.raises(DamagedError):
         Account(tmp_path)
 
 

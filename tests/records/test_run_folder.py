@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
-from zobench.errors import StoreError
+from zobench.errors import DamagedError, StoreError
 from zobench.files.atomic import DRAFT
-from zobench.files.json_files import read_rows, write_json
+from zobench.files.json_files import read_json, write_json
+from zobench.files.row_files import RowWriter, keep_rows, read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.records.checkpoint import Checkpoint
 from zobench.records.layout import (
@@ -35,7 +37,7 @@ def test_rows_and_state_come_back_exactly(tmp_path: Path) -> None:
     for ask in (1, 2):
         folder.append({"ask": ask, "value": 0.1 * ask}, {"seconds": 0.5})
     folder.checkpoint(state(2))
-    assert [row["value"] for row in read_rows(folder.path / TRACE)] == [0.1, 0.2]
+    assert [row["value"] for row in read_rows(folder.path / TRACE).rows] == [0.1, 0.2]
     found = folder.restore()
     assert found is not None
     assert found.optimizer["step"] == 0.1 + 0.2
@@ -50,21 +52,25 @@ def test_rows_and_snapshots_after_the_checkpoint_are_cut_on_restoring(tmp_path: 
     folder.write_snapshot(20, torch.zeros(1, 2, 2))
     draft = folder.path / SNAPSHOTS / f"000000000030.safetensors.17-a{DRAFT}"
     draft.write_bytes(b"a writer was killed here")
+    covered = (folder.path / TRACE).read_bytes()
+    RowWriter(folder.path / TRACE, read_rows(folder.path / TRACE)).append(
+        [{"ask": 2}], durable=True
+    )
     with (folder.path / TRACE).open("ab") as file:
-        file.write(b'{"ask": 2}\n{"as')
-    assert len(read_rows(folder.path / TRACE)) == 2
+        file.write(b'{"as')
+    assert len(read_rows(folder.path / TRACE).rows) == 2
     folder.restore()
-    assert (folder.path / TRACE).read_bytes() == b'{"ask": 1}\n'
+    assert (folder.path / TRACE).read_bytes() == covered
     assert not draft.exists()
     assert snapshot_queries(folder.path) == [10]
 
 
 def test_without_a_checkpoint_everything_begins_anew(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    (folder.path / TRACE).write_bytes(b'{"ask": 1}\n')
+    RowWriter(folder.path / TRACE).append([{"ask": 1}], durable=True)
     folder.write_snapshot(10, torch.zeros(1, 2, 2))
     assert folder.restore() is None
-    assert read_rows(folder.path / TRACE) == []
+    assert read_rows(folder.path / TRACE).rows == []
     assert snapshot_queries(folder.path) == []
 
 
@@ -80,17 +86,18 @@ def test_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
     write_json(tmp_path / MANIFEST, {"schema": SCHEMA + 1})
     with pytest.raises(StoreError, match=r"newer zobench .*upgrade"):
         read_manifest(tmp_path)
+    (tmp_path / MANIFEST).write_text('{"schema": 2}')  # had no checksum
+    with pytest.raises(StoreError, match=r"older zobench .*run it anew"):
+        read_manifest(tmp_path)
 
 
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is not a run folder"):
         read_manifest(tmp_path)
-    (tmp_path / MANIFEST).write_text("{")
-    with pytest.raises(StoreError, match="not valid JSON"):
-        read_manifest(tmp_path)
-    (tmp_path / MANIFEST).write_text("{}")
-    with pytest.raises(StoreError, match="no schema version"):
-        read_manifest(tmp_path)
+    for text in ("", "{", "{}", "[" * 100_000):
+        (tmp_path / MANIFEST).write_text(text)
+        with pytest.raises(DamagedError, match=r"manifest\.json is damaged: .* checksum"):
+            read_manifest(tmp_path)
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
@@ -98,7 +105,7 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(path, {"a": float("nan")})
-    assert json.loads(path.read_text()) == {"a": 1}
+    assert read_json(path) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]  # no temporary file is left
     (tmp_path / "folder.json" / "inside").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"folder\.json cannot be read or written"):
@@ -130,20 +137,94 @@ def test_one_tensor_under_two_names_is_stored_twice(tmp_path: Path) -> None:
     assert notes == {"k": [1]}
 
 
-def test_a_damaged_line_and_a_stranger_s_manifest_are_named(tmp_path: Path) -> None:
-    (tmp_path / "trace.jsonl").write_text('{"ask": 1}\n{"ask"\n{"ask": 3}\n')
-    with pytest.raises(StoreError, match=r"trace\.jsonl is damaged"):
-        read_rows(tmp_path / "trace.jsonl")
-    (tmp_path / "manifest.json").write_text("[]")
-    with pytest.raises(StoreError, match="no schema version"):
-        read_manifest(tmp_path)
+READERS: Mapping[str, Callable[[Path], object]] = {
+    "values.json": read_json,
+    "values.safetensors": lambda path: str(read_tensors(path)),
+    "values.jsonl": lambda path: keep_rows(path, len(ROWS), END_OF_ROWS).rows,
+}
+ROWS = [{"ask": ask, "value": ask / 3} for ask in range(3)]
+END_OF_ROWS = "0c36c002a055cc73"  # of hashlib.blake2b, row by row
+
+
+def write_values(path: Path) -> None:
+    if path.suffix == ".json":
+        write_json(path, {"queries": 128, "values": [0.1, -2e-7], "name": "a"})
+    elif path.suffix == ".jsonl":
+        RowWriter(path).append(ROWS, durable=False)
+    else:
+        write_tensors(path, {"edit": torch.arange(6.0).reshape(2, 3)}, {"asks": 2})
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_each_single_flipped_bit_and_each_lost_end_is_noticed(tmp_path: Path, name: str) -> None:
+    path, read = tmp_path / name, READERS[name]
+    write_values(path)
+    whole, value = path.read_bytes(), read(path)
+    damaged_contents = [whole[:length] for length in range(len(whole))]
+    for bit in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        damaged_contents.append(bytes(content))
+    for content in damaged_contents:
+        path.write_bytes(content)
+        with pytest.raises(DamagedError, match="is damaged"):
+            read(path)
+    path.write_bytes(whole)
+    assert read(path) == value
+
+
+def test_a_row_that_is_lost_or_moved_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "values.jsonl"
+    write_values(path)
+    one, two, three = path.read_bytes().splitlines(keepends=True)
+    for rows in ([one, three], [two, one, three], [one, one, two, three]):
+        path.write_bytes(b"".join(rows))
+        with pytest.raises(
+            DamagedError, match=r"row \d does not match its checksum, or a row is lost"
+        ):
+            read_rows(path)
+
+
+@pytest.mark.parametrize("name", [TRACE, SETUP, "snapshots", "checkpoint"])
+def test_planted_links_are_not_followed(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = RunFolder(tmp_path / "run")
+    folder.close()
+    place, target = folder.path / name, elsewhere / name
+    if "." in name:
+        target.write_bytes(b"precious")
+    else:
+        target.mkdir()
+    if place.exists():
+        place.rmdir()
+    place.symlink_to(target)
+
+    def use() -> None:
+        again = RunFolder(folder.path)
+        again.setup()
+        again.append({"ask": 1}, {})
+        again.checkpoint(state(1))
+
+    with pytest.raises(StoreError, match=f"{name} is a link; zobench follows no links"):
+        use()
+    assert target.is_dir() or target.read_bytes() == b"precious"
+    assert list(elsewhere.iterdir()) == [target]
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "values.json")
+    with pytest.raises(StoreError, match="is no regular file"):
+        read_json(tmp_path / "values.json")
 
 
 def test_scores_without_a_checkpoint_are_not_thrown_away(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.write_snapshot(10, torch.zeros(1, 2, 2))
     write_json(folder.path / SCORES, {})
-    with pytest.raises(StoreError, match="has scores but no checkpoint"):
+    with pytest.raises(
+        DamagedError, match=r"state\.safetensors is missing, although it was stored"
+    ):
         folder.restore()
     assert folder.snapshots() == [10]
 
@@ -165,5 +246,5 @@ def test_a_lost_trace_is_told_and_not_continued(tmp_path: Path) -> None:
     folder.append({"ask": 1}, {})
     folder.checkpoint(state(1))
     (folder.path / TRACE).unlink()
-    with pytest.raises(StoreError, match=r"trace\.jsonl has fewer rows than its checkpoint \(1\)"):
+    with pytest.raises(DamagedError, match=r"trace\.jsonl is missing, although it was stored"):
         folder.restore()

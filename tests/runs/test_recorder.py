@@ -13,7 +13,8 @@ from tiny import SIZES, TinyEncoder, config, tiny_registry
 from torch import Tensor
 
 from zobench.errors import ConfigError, EncoderError
-from zobench.files.json_files import read_json, read_rows, write_json
+from zobench.files.json_files import read_json, write_json
+from zobench.files.row_files import read_rows
 from zobench.records import layout
 from zobench.records.layout import ANSWERS
 from zobench.records.stored_run import StoredRun
@@ -34,7 +35,7 @@ def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None
     found = replay_run(run.run_dir)  # the real registry has no encoder called tiny
     assert found.same_edit
     assert found.queries == run.ledger["optimize"]["queries"]
-    assert found.asks == len(read_rows(run.run_dir / layout.TRACE))
+    assert found.asks == len(read_rows(run.run_dir / layout.TRACE).rows)
 
 
 def test_what_was_not_recorded_is_refused_with_its_number(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import zobench
 from zobench.contracts.listener import Silence
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, EncoderError, Interrupted
-from zobench.files.json_files import read_json, read_rows, write_json
+from zobench.files.json_files import read_json, write_json
+from zobench.files.row_files import read_rows
 from zobench.records import layout
 from zobench.records.manifest import Manifest, read_manifest
 from zobench.runs import lifecycle
@@ -40,7 +41,9 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
     partial = zobench.show(folder)
     assert partial.status == "failed"
     assert 0 < partial.ledger["optimize"]["queries"] < 400
-    assert len(read_rows(folder / layout.TRACE)) == partial.ledger["optimize"]["evaluations"] / 4
+    assert (
+        len(read_rows(folder / layout.TRACE).rows) == partial.ledger["optimize"]["evaluations"] / 4
+    )
     assert "NaN" in str(read_manifest(folder).error)
     result = zobench.resume(folder, registry=tiny_registry())
     assert result.status == "done"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from tiny import TinyEncoder, run, tiny_registry
 from torch import Tensor
 
+from zobench.files.json_files import read_json
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
 from zobench.runs.result_cache import ResultCache, digest
@@ -35,8 +35,7 @@ def counted(tmp_path: Path, **fields: object) -> tuple[StoredRun, int]:
 
 def same(one: StoredRun, other: StoredRun) -> bool:
     scores = [
-        json.loads((each.run_dir / layout.SCORES).read_text()) | {"encoder_seconds": 0}
-        for each in (one, other)
+        read_json(each.run_dir / layout.SCORES) | {"encoder_seconds": 0} for each in (one, other)
     ]
     return scores[0] == scores[1] and one.ledger == other.ledger
 

@@ -15,7 +15,8 @@ from zobench.contracts.listener import Silence
 from zobench.contracts.run_status import RunStatus
 from zobench.contracts.tracker import TrackerRequest
 from zobench.errors import ConfigError, EncoderError
-from zobench.files.json_files import Json, read_rows
+from zobench.files.json_files import Json
+from zobench.files.row_files import read_rows
 from zobench.records import layout
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
@@ -63,7 +64,7 @@ def told(pages: list[tuple[str, Any]], what: str) -> list[Any]:
 def test_a_tracker_hears_every_row_and_snapshot_once_and_the_result(tmp_path: Path) -> None:
     pages: list[tuple[str, Any]] = []
     result = start_run(CONFIG, tmp_path, registry=registry(pages), trackers=["diary:well"])
-    stored = [row["ask"] for row in read_rows(result.run_dir / layout.TRACE)]
+    stored = [row["ask"] for row in read_rows(result.run_dir / layout.TRACE).rows]
     assert [ask for rows in told(pages, "rows") for ask in rows] == stored
     assert told(pages, "snapshot") == layout.snapshot_queries(result.run_dir)
     assert told(pages, "started") == [[]]
@@ -90,7 +91,7 @@ def test_a_resumed_run_tells_what_was_there_and_then_the_rest(tmp_path: Path) ->
     (before,) = [rows for rows in told(pages, "started") if rows]
     assert 0 < len(before) < 8
     heard = [ask for rows in told(pages, "rows") for ask in rows]
-    assert heard == [row["ask"] for row in read_rows(folder / layout.TRACE)]
+    assert heard == [row["ask"] for row in read_rows(folder / layout.TRACE).rows]
     assert before == heard[: len(before)]
 
 
@@ -148,7 +149,7 @@ def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
     from zobench_plugins.trackers.tensorboard import TensorBoard
 
     result = start_run(CONFIG, tmp_path, registry=registry([]))
-    rows = read_rows(result.run_dir / layout.TRACE)
+    rows = read_rows(result.run_dir / layout.TRACE).rows
     heard: list[int] = []
 
     class Heard(TensorBoard):

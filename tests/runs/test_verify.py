@@ -11,7 +11,8 @@ from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 from zobench.errors import ConfigError, EncoderError
-from zobench.files.json_files import read_json, read_rows, write_json
+from zobench.files.json_files import read_json, write_json
+from zobench.files.row_files import read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
@@ -106,7 +107,7 @@ def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path)
     with pytest.raises(EncoderError):
         run(tmp_path / "runs", tiny_registry(encoder=lambda request: Stopping()))
     (folder,) = layout.run_folders(tmp_path / "runs")
-    spent = read_rows(folder / layout.TRACE)[-1]["queries"]
+    spent = read_rows(folder / layout.TRACE).rows[-1]["queries"]
     assert 0 < spent < 400
     calls.clear()
 

@@ -11,8 +11,9 @@ from attempted import StopAfter, interrupted, job
 from tiny import config
 from twins import same_runs
 
-from zobench.billing.bill import BILL, read_bill
-from zobench.files.json_files import append_lines
+from zobench.billing.account import Account
+from zobench.billing.bill import read_bill
+from zobench.contracts.purpose import Purpose
 from zobench.files.tensor_files import read_tensors
 from zobench.records import layout
 from zobench.records.manifest import read_manifest
@@ -39,7 +40,8 @@ def test_a_dead_attempt_s_folder_is_the_next_one_s_beginning(tmp_path: Path) -> 
     dead = wanted.folder.parent / ATTEMPTS / "one" / "1-dead" / "one"
     dead.parent.mkdir(parents=True)
     wanted.folder.rename(dead)  # the state after kill -9
-    append_lines(dead / layout.TRACE, b'{"torn": ')
+    with (dead / layout.TRACE).open("ab") as trace:
+        trace.write(b'{"torn": ')
     assert attempt(wanted).state == "done"
     assert read_manifest(wanted.folder).resumed == 1
     assert not dead.exists()
@@ -131,10 +133,9 @@ def test_of_two_attempts_that_came_equally_far_the_bill_of_the_one_that_paid_sta
     base = wanted.folder.parent / ATTEMPTS / "one"
     dead = base / "1-dead" / "one"  # it paid for one more request, and was killed
     shutil.copytree(wanted.folder, dead)
-    row = (
-        b'{"request": 0, "is": "sent", "for": "optimize", "images": 5, "bytes": 1, "retry": false, '
-    )
-    append_lines(dead / BILL, row + b'"key": "a"}\n')
+    account = Account(dead)
+    account.purpose = Purpose.OPTIMIZE
+    account.sent("a", 5, 1, retry=False)
     told = StopAfter(0)
     told.stop.asked = True
     assert attempt(wanted, told, told.stop).state == "interrupted"

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from zobench.contracts.encoder import Encoder
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import Purpose
-from zobench.errors import ConfigError, CostReached, StoreError
-from zobench.files.atomic import disk_errors, replaced
-from zobench.files.json_files import Json, keep_rows
+from zobench.errors import ConfigError, CostReached, DamagedError
+from zobench.files.json_files import Json
 from zobench.files.location import Location, Place
+from zobench.files.regular import require_no_link
+from zobench.files.row_files import RowWriter, keep_rows
+from zobench.files.tensor_files import read_tensors, write_tensors
 
-from .bill import BILL, Bill, Tally
+from .bill import BILL, Bill, Tally, write_end
 
 Floats = NDArray[np.float32]
 
 PAID = "paid"
-FIRST = "first.npy"
+ANSWER = ".safetensors"
+FIRST = ".first.safetensors"
 """File name suffix of arrays kept until the run ends; other arrays are deleted after use."""
 
 UNKNOWN = "the process ended before the outcome was known"
@@ -41,6 +42,7 @@ class Account:
         purpose: The purpose of the requests from here on.
         price: The price of an image.
         limit: The sum that all images together may cost; 0 for no limit.
+        lost: The number of stored answers that are damaged, and are requested again.
     """
 
     def __init__(self, folder: Place | None = None, price: float = 0.0, limit: float = 0.0) -> None:
@@ -52,6 +54,7 @@ class Account:
             limit: The sum that all images together may cost; 0 for no limit.
 
         Raises:
+            DamagedError: The bill is damaged, cut short or missing.
             StoreError: The bill cannot be read or written.
         """
         self.purpose = Purpose.CHECK
@@ -62,6 +65,7 @@ class Account:
         self._tally = Tally()
         self._rows: list[Json] = []
         self._paid: dict[str, Floats] = {}
+        self.lost = 0
         if self._folder is not None:
             self._reopen(self._folder)
 
@@ -153,7 +157,7 @@ class Account:
             if embeddings is not None:
                 self._paid[key] = embeddings
                 if self._folder is not None:
-                    _write_array(self._paid_file(key), embeddings)
+                    _write_array(self._paid_file(self._folder, key), embeddings)
             self._note({"request": request, "is": "answered", "bytes": size})
 
     def failed(self, request: int, why: str, *, billed: bool, left: bool = True) -> None:
@@ -167,7 +171,7 @@ class Account:
         with self._lock:
             for key in self._paid:
                 if self._folder is not None:
-                    self._paid_file(key).path.unlink(missing_ok=True)
+                    self._paid_file(self._folder, key).path.unlink(missing_ok=True)
             self._paid.clear()
 
     def take_over(self, other: Account) -> None:
@@ -183,19 +187,12 @@ class Account:
         """The array stored under a name until the run ends; ``None`` if there is no such array.
 
         Raises:
-            StoreError: The file of the array is damaged.
+            DamagedError: The file of the array is damaged.
         """
         if self._folder is None:
             return None
-        place = self._folder / PAID / f"{name}.{FIRST}"
-        if not place.path.exists():
-            return None
-        try:
-            with disk_errors(place):
-                found: Floats = np.load(place.path, allow_pickle=False)
-        except (EOFError, ValueError) as error:
-            raise StoreError(f"{place} is damaged: {error!r}; start a new run") from error
-        return found
+        place = self._folder / PAID / f"{name}{FIRST}"
+        return _read_array(place) if place.path.exists() else None
 
     def first(self, name: str, values: Floats) -> Floats:
         """The array stored under a name; if there is none, stores and returns ``values``."""
@@ -203,16 +200,20 @@ class Account:
         if found is not None:
             return found
         if self._folder is not None:
-            _write_array(self._folder / PAID / f"{name}.{FIRST}", values)
+            _write_array(self._folder / PAID / f"{name}{FIRST}", values)
         return values
 
     def _reopen(self, folder: Location) -> None:
-        bill = folder / BILL
-        keep_rows(bill, self._tally.read(bill))
-        for file in (folder / PAID).path.glob("*.npy"):
-            with suppress(EOFError, OSError, ValueError):  # a damaged answer is requested again
-                if not file.name.endswith(FIRST):
-                    self._paid[file.stem] = np.load(file, allow_pickle=False)
+        require_no_link(folder / PAID)
+        stored = self._tally.read(folder)
+        keep_rows(folder / BILL, len(stored.rows), stored.end)  # cuts a torn last line
+        self._writer = RowWriter(folder / BILL, stored)
+        for file in sorted((folder / PAID).path.glob(f"*{ANSWER}")):
+            if not file.name.endswith(FIRST):
+                try:
+                    self._paid[file.stem] = _read_array(folder / PAID / file.name)
+                except DamagedError:
+                    self.lost += 1
         for number, row in list(self._tally.open.items()):
             if row["key"] in self._paid:  # the answer is stored, but its row is missing
                 self._note({"request": number, "is": "answered", "bytes": 0})
@@ -221,17 +222,16 @@ class Account:
                 self._note({"request": number, **failure})
 
     def _note(self, row: Json) -> None:
-        self._tally.add(row)
         if self._folder is None:
             self._rows.append(row)  # for take_over() by the run's account
         else:
-            bill = self._folder / BILL
-            with disk_errors(bill), bill.path.open("ab", buffering=0) as file:
-                file.write(orjson.dumps(row) + b"\n")
+            self._writer.append([row], durable=False)
+            write_end(self._folder, self._writer.count, self._writer.end)
+        self._tally.add(row)
 
-    def _paid_file(self, key: str) -> Location:
-        assert self._folder is not None
-        return self._folder / PAID / f"{key}.npy"
+    @staticmethod
+    def _paid_file(folder: Location, key: str) -> Location:
+        return folder / PAID / f"{key}{ANSWER}"
 
 
 @runtime_checkable
@@ -270,5 +270,12 @@ def close_and_tell(encoder: Encoder, listener: Listener) -> None:
 
 
 def _write_array(place: Location, values: Floats) -> None:
-    with replaced(place, durable=False) as draft, draft.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    import torch
+
+    write_tensors(place, {"embeddings": torch.from_numpy(values)}, durable=False)
+
+
+def _read_array(place: Location) -> Floats:
+    tensors, _ = read_tensors(place)
+    found: Floats = tensors["embeddings"].numpy()
+    return found

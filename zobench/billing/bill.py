@@ -2,21 +2,27 @@
 
 The bill is ``bill.jsonl`` in the run folder. A ``sent`` row is written before each request, and an
 ``answered`` or ``failed`` row once the outcome is known. A request without an outcome, because
-the process was killed, counts as possibly billed.
+the process was killed, counts as possibly billed. After each row, ``bill.end`` is set to the number
+of rows and the checksum of the last one, so that a bill that was cut short is noticed.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from zobench.contracts.purpose import Purpose
-from zobench.errors import StoreError
-from zobench.files.json_files import Json, read_rows
+from zobench.files.atomic import damage, damaged, disk_errors, missing
+from zobench.files.json_files import Json
 from zobench.files.location import Location, Place
+from zobench.files.regular import CREATE, content_of, opened
+from zobench.files.row_files import StoredRows, read_rows
 
 BILL = "bill.jsonl"
+BILL_END = "bill.end"
+"""The file with the number of rows of the bill and the checksum of the last one."""
 
 
 @dataclass
@@ -94,19 +100,20 @@ class Tally:
         self.open: dict[int, Json] = {}
         self.requests = 0
 
-    def read(self, place: Place) -> int:
-        """Adds the rows of a file, and returns how many there are.
+    def read(self, folder: Location) -> StoredRows:
+        """Adds the rows of the bill in a folder, and returns them.
 
         Raises:
-            StoreError: The bill is damaged.
+            DamagedError: The bill is damaged, cut short or missing.
+            StoreError: The bill cannot be read.
         """
-        try:
-            rows = read_rows(place)
-            for row in rows:
+        place = folder / BILL
+        stored = read_rows(place)
+        _require_end(folder, stored)
+        with damage(place):
+            for row in stored.rows:
                 self.add(row)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{place} is damaged: {error!r}") from error
-        return len(rows)
+        return stored
 
     def add(self, row: Json) -> None:
         """Adds a row."""
@@ -137,16 +144,52 @@ class Tally:
         self.open.clear()
 
 
+def write_end(folder: Location, count: int, end: str) -> None:
+    """Sets ``bill.end`` to the number of rows and the checksum of the last one.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    place = folder / BILL_END
+    with disk_errors(place), opened(place, CREATE) as file:
+        os.pwrite(file, f"{count:012d} {end}\n".encode(), 0)
+
+
+def _require_end(folder: Location, stored: StoredRows) -> None:
+    """Compares the bill with ``bill.end``, which a killed process leaves one row behind.
+
+    Raises:
+        DamagedError: The bill lacks a row, or ``bill.end`` is damaged or missing.
+    """
+    bill, place, rows = folder / BILL, folder / BILL_END, len(stored.rows)
+    content = b""
+    if place.path.exists():
+        with disk_errors(place):
+            content = content_of(place)
+    if not content:
+        if rows > 1:
+            raise missing(place)
+        return
+    with damage(place):
+        number, _, end = content.decode("ascii").removesuffix("\n").partition(" ")
+        count = int(number)
+    if not rows:
+        raise missing(bill)
+    if not 1 <= count <= rows or stored.ends[count - 1] != end:
+        raise damaged(bill, f"it has {rows} rows, which are not the {count} that {place} tells of")
+
+
 def read_bill(folder: Place, price: float) -> Bill | None:
     """Reads the bill of a run folder without writing; ``None`` if the run has no bill.
 
     Raises:
-        StoreError: The bill is damaged.
+        DamagedError: The bill is damaged, cut short or missing.
+        StoreError: The bill cannot be read.
     """
-    place = Location.of(folder) / BILL
-    if not place.path.exists():
+    location = Location.of(folder)
+    if not any((location / name).path.exists() for name in (BILL, BILL_END)):
         return None
     tally = Tally()
-    tally.read(place)
+    tally.read(location)
     tally.close()
     return Bill(tally.usage, price)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.errors import PluginError
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -37,20 +35,6 @@ class Ask:
     points: Tensor
     minibatch: NDArray[np.int64]
     want: Feedback = "value"
-
-
-def require_ask(found: object) -> Ask:
-    """Checks that the return value of an optimizer's ``ask`` is an :class:`Ask`.
-
-    Raises:
-        PluginError: The return value is not an :class:`Ask`.
-    """
-    if not isinstance(found, Ask):
-        raise PluginError(
-            f"the optimizer's ask() returned {type(found).__name__}; it must return "
-            "zobench.contracts.optimizer.Ask(points, minibatch numbers)"
-        )
-    return found
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,23 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from zobench.errors import ConfigError, StoreError
+from zobench.errors import ConfigError, DamagedError, StoreError
 
 from .location import Place
+
+ADVICE = "restore it from a copy, or delete the run's folder and run it anew"
+
+CONTENT_ERRORS = (
+    AttributeError,
+    ConfigError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""The errors of code that reads a file with unexpected content."""
 
 DRAFT = ".part"
 """Suffix of the name of a draft, the temporary file that is being written."""
@@ -30,15 +44,23 @@ def disk_errors(place: Place) -> Iterator[None]:
 
 @contextlib.contextmanager
 def damage(place: Place) -> Iterator[None]:
-    """Turns an error about the content of ``place`` into a :class:`StoreError` that names it."""
+    """Turns an error about the content of ``place`` into a :class:`DamagedError` that names it."""
     try:
         yield
-    except (AttributeError, ConfigError, IndexError, KeyError, TypeError, ValueError) as error:
-        lack = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise StoreError(
-            f"{place} is damaged: {lack}; restore it from a copy, or delete the run's folder and run "
-            "it anew"
+    except CONTENT_ERRORS as error:
+        raise damaged(
+            place, f"it has no {error}" if isinstance(error, KeyError) else error
         ) from error
+
+
+def damaged(place: Place, fault: object) -> DamagedError:
+    """The error about a stored file whose content is not what was written."""
+    return DamagedError(f"{place} is damaged: {fault}", ADVICE)
+
+
+def missing(place: Place) -> DamagedError:
+    """The error about a stored file that is not there any more."""
+    return DamagedError(f"{place} is missing, although it was stored", ADVICE)
 
 
 @contextlib.contextmanager
@@ -71,7 +93,7 @@ def replaced(place: Place, *, durable: bool = True) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
-def write_atomically(place: Place, content: bytes, *, durable: bool = True) -> None:
+def write_atomically(place: Place, content: bytes | bytearray, *, durable: bool = True) -> None:
     """Replaces the whole content of a file.
 
     Raises:

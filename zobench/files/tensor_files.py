@@ -1,20 +1,26 @@
-"""Reads and writes safetensors files that hold tensors and JSON notes."""
+"""Reads and writes safetensors files that hold tensors, JSON notes and their own checksum."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zobench.errors import StoreError
-
-from .atomic import disk_errors, write_atomically
-from .json_files import Json
+from .atomic import CONTENT_ERRORS, damaged, disk_errors, write_atomically
+from .checksums import DIGITS, checksum
+from .json_files import CHECKSUM, Json
 from .location import Place
+from .regular import content_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_EMPTY = "0" * DIGITS
+"""Stands for the checksum while the checksum is computed."""
+
+_MARK = f'"{CHECKSUM}":"'.encode()
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its header, a little-endian 64-bit number."""
 
 
 def write_tensors(
@@ -34,26 +40,52 @@ def write_tensors(
     import torch
     from safetensors.torch import save
 
-    metadata = {"notes": json.dumps(notes or {}, sort_keys=True)}
+    metadata = {CHECKSUM: _EMPTY, "notes": json.dumps(notes or {}, sort_keys=True)}
     contiguous = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    write_atomically(place, save(contiguous, metadata), durable=durable)
+    content = bytearray(save(contiguous, metadata))
+    start = _checksum_start(content)
+    content[start : start + DIGITS] = checksum(content).encode()
+    write_atomically(place, content, durable=durable)
 
 
 def read_tensors(place: Place) -> tuple[dict[str, Tensor], Json]:
     """Reads the tensors by name and the notes that :func:`write_tensors` wrote.
 
     Raises:
-        StoreError: The file is missing or damaged.
+        DamagedError: The content is not what was written.
+        StoreError: The file cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
+    with disk_errors(place):
+        content = bytearray(content_of(place))
+    header = _require_checksum(place, content)
     try:
-        with disk_errors(place), safe_open(Path(place), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            notes = json.loads((file.metadata() or {}).get("notes", "{}"))
-    except (SafetensorError, ValueError) as error:
-        raise StoreError(f"{place} is damaged: {error}") from error
-    return tensors, notes
+        notes = json.loads(json.loads(header)["__metadata__"]["notes"])
+        return load(bytes(content)), notes
+    except (SafetensorError, *CONTENT_ERRORS) as error:
+        raise damaged(place, error) from error
+
+
+def _require_checksum(place: Place, content: bytearray) -> bytes:
+    """The header of a file whose checksum holds; the content is left without the checksum."""
+    start = _checksum_start(content)
+    stored = bytes(content[start : start + DIGITS])
+    content[start : start + DIGITS] = _EMPTY.encode()
+    if start < 0 or checksum(content).encode() != stored:
+        raise damaged(place, "its content does not match its checksum")
+    return bytes(content[_LENGTH_BYTES : _LENGTH_BYTES + _header_bytes(content)])
+
+
+def _checksum_start(content: bytearray) -> int:
+    """Where the digits of the checksum begin in the header; negative if it has none."""
+    found = content.find(_MARK, 0, _LENGTH_BYTES + _header_bytes(content))
+    return found + len(_MARK) if found >= 0 else -DIGITS
+
+
+def _header_bytes(content: bytearray) -> int:
+    return int.from_bytes(content[:_LENGTH_BYTES], "little")

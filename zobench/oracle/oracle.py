@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Feedback
+from zobench.contracts.handover import taken_ask
+from zobench.contracts.optimizer import Answer, Ask, Feedback
 from zobench.contracts.space import Space
-from zobench.errors import BudgetExhausted, EncoderError, PluginError
+from zobench.errors import BudgetExhausted, EncoderError
 
 from .ledger import Ledger
 from .objective import Objective
@@ -37,6 +36,7 @@ class Oracle:
         budget: The largest number of queries that may be booked as ``optimize``.
         feedback: The feedback level that the optimizer declared; higher levels are refused.
         recorder: Keeps answers; ``None`` to keep none.
+        optimizer: The optimizer's name, for messages.
     """
 
     objective: Objective
@@ -44,6 +44,7 @@ class Oracle:
     budget: int
     feedback: Feedback
     recorder: Recorder | None = None
+    optimizer: str = "?"
 
     @property
     def ledger(self) -> Ledger:
@@ -55,25 +56,31 @@ class Oracle:
         images = len(ask.points) * self.objective.batch_size
         return self.ledger.price(images, gradient=ask.want == "gradient")
 
-    def query(self, ask: Ask) -> Answer:
+    def query(self, ask: object) -> Answer:
         """Evaluates an ask.
+
+        Args:
+            ask: What the optimizer's ``ask`` returned; it is checked and copied first.
 
         Raises:
             BudgetExhausted: The ask would pass the budget; nothing was evaluated or charged.
             PluginError: The ask breaks the contract.
             EncoderError: The encoder failed, gave an invalid answer, or has no gradients.
         """
-        self._check(ask)
-        price, spent = self.price(ask), self.ledger.optimize.queries
+        taken = taken_ask(ask, self.optimizer, self.space.shape, self.feedback)
+        encoder = self.objective.encoder
+        if taken.want == "gradient" and not encoder.spec.differentiable:
+            raise EncoderError(f"encoder {encoder.spec.name} gives no gradients")
+        price, spent = self.price(taken), self.ledger.optimize.queries
         if spent + price > self.budget:
             raise BudgetExhausted(
                 f"{spent} of {self.budget} queries are spent; the next batch costs {price}"
             )
-        self._require_money(len(ask.points) * self.objective.batch_size)
-        self.ledger.optimize.evaluations += len(ask.points)
+        self._require_money(len(taken.points) * self.objective.batch_size)
+        self.ledger.optimize.evaluations += len(taken.points)
         if self.recorder is None:
-            return self._evaluate(ask)
-        return self.recorder.give(ask, self._evaluate)
+            return self._evaluate(taken)
+        return self.recorder.give(taken, self._evaluate)
 
     def _require_money(self, images: int) -> None:
         meter = self.objective.encoder.meter
@@ -115,31 +122,6 @@ class Oracle:
         _require_finite(stacked)
         _require_finite(torch.stack(gradients), "a gradient")
         return Answer(stacked, torch.stack(embeddings), torch.stack(gradients))
-
-    def _check(self, ask: Ask) -> None:
-        import torch
-
-        shape = tuple(ask.points.shape)
-        if len(shape) == 0 or shape[0] < 1 or shape[1:] != self.space.shape:
-            raise PluginError(
-                f"the optimizer asked for points of shape {shape}; "
-                f"space {self.space.name} takes (K, {', '.join(map(str, self.space.shape))}), K >= 1"
-            )
-        if ask.minibatch.shape != (shape[0],) or not np.issubdtype(ask.minibatch.dtype, np.integer):
-            raise PluginError(
-                f"the optimizer's minibatch numbers have shape {ask.minibatch.shape} and type "
-                f"{ask.minibatch.dtype}; they must be {shape[0]} integers, one a point"
-            )
-        if int(ask.minibatch.min()) < 0:
-            raise PluginError(f"minibatch numbers start at 0; {int(ask.minibatch.min())} was asked")
-        if ask.want not in FEEDBACK or FEEDBACK.index(ask.want) > FEEDBACK.index(self.feedback):
-            raise PluginError(
-                f"the optimizer asked for feedback {ask.want!r} but declares {self.feedback!r}"
-            )
-        if ask.want == "gradient" and not self.objective.encoder.spec.differentiable:
-            raise EncoderError(f"encoder {self.objective.encoder.spec.name} gives no gradients")
-        if not bool(torch.isfinite(ask.points).all()):
-            raise PluginError("the optimizer asked for a point with NaN or infinity in it")
 
 
 def _require_finite(values: Tensor, what: str = "a value of the objective") -> None:

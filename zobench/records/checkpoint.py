@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zobench.files.atomic import damage
@@ -24,6 +24,9 @@ class Checkpoint:
         counts: The ledger's counts of ``optimize``.
         encoder_seconds: Time spent in the encoder while optimizing.
         wall_seconds: Total wall time of the run so far.
+        rows: The number of rows that the checkpoint covers and the checksum of the last one, by
+            file of rows.
+        snapshots: Query counts of the snapshots that the checkpoint covers.
     """
 
     asks: int
@@ -31,6 +34,8 @@ class Checkpoint:
     counts: Mapping[str, int]
     encoder_seconds: float
     wall_seconds: float
+    rows: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    snapshots: Sequence[int] = ()
 
 
 def write_checkpoint(place: Location, state: Checkpoint) -> None:
@@ -48,6 +53,8 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
         "counts": dict(state.counts),
         "encoder_seconds": state.encoder_seconds,
         "wall_seconds": state.wall_seconds,
+        "rows": dict(state.rows),
+        "snapshots": list(state.snapshots),
     }
     write_tensors(place, tensors, notes)
 
@@ -56,7 +63,8 @@ def read_checkpoint(place: Location) -> Checkpoint:
     """The checkpoint in a file.
 
     Raises:
-        StoreError: The file is missing or damaged.
+        DamagedError: The content is not what was written.
+        StoreError: The file cannot be read.
     """
     tensors, notes = read_tensors(place)
     with damage(place):
@@ -66,4 +74,6 @@ def read_checkpoint(place: Location) -> Checkpoint:
             counts=notes["counts"],
             encoder_seconds=notes["encoder_seconds"],
             wall_seconds=notes["wall_seconds"],
+            rows={name: (int(count), str(end)) for name, (count, end) in notes["rows"].items()},
+            snapshots=tuple(notes["snapshots"]),
         )

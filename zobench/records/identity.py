@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from .manifest import Manifest
 
 LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
 """Config fields that cannot change a result, or whose resolved value is in the manifest."""
+
+SLUG_CHARACTERS = 120
+"""Most characters of a slug; filesystems allow 255 bytes in a name."""
 
 
 def identity(manifest: Manifest) -> str:
@@ -96,3 +100,13 @@ def _settings(config: RunConfig, owner: str, parameters: Mapping[str, Any] | Non
     typed = config.overrides.get(owner, {})
     values = typed if parameters is None else parameters[owner]
     return "".join(f" {name}={values[name]}" for name in sorted(typed) if name in values)
+
+
+def slug(config: RunConfig) -> str:
+    """The part of a folder's name that gives optimizer, encoder, dataset, disease and seed.
+
+    Letters, digits, dots, hyphens and underscores stay; any other character becomes ``_``.
+    """
+    words = "-".join([config.optimizer, config.encoder, config.dataset, config.disease])
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", words).lstrip(".")
+    return f"{plain[:SLUG_CHARACTERS]}-s{config.seed}"

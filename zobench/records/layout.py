@@ -10,11 +10,15 @@
       snapshots/           recommended edits, one file per query count
       scores.json          the result of scoring each edit
       bill.jsonl           requests to a rented encoder, if it is one
+      bill.end             the number of rows of the bill, to notice a bill that was cut short
       answers/             answers of the oracle, if the run was recorded
       edit.npy, *.png      the last edit and its pictures
+      traceback.txt        of an exception in the code of a plugin
       checkpoint/          state to resume from; replaced atomically, removed when done
 
-Rows are appended in batches and synced; a torn last line is cut when the folder is read.
+Rows are appended in batches and synced; a torn last line is cut when the folder is read. Every file
+that is read again holds its own checksum; the manifest holds the checksums of all files, so that a
+lost file is noticed.
 """
 
 from __future__ import annotations
@@ -23,7 +27,9 @@ import os
 import re
 from pathlib import Path
 
-SCHEMA = 2
+from zobench.files.regular import require_no_link
+
+SCHEMA = 3
 """Version of the layout and of the manifest's fields."""
 
 MANIFEST = "manifest.json"
@@ -38,8 +44,24 @@ EDIT_PICTURE = "edit.png"
 IMAGES_PICTURE = "before-after.png"
 CHECKPOINT = Path("checkpoint") / "state.safetensors"
 LOCK = ".lock"
+TRACEBACK = "traceback.txt"
+"""The traceback of the last exception that zobench does not know."""
 PROGRESS = "progress.json"
 """The progress of the run, written by the suite worker that carries it out."""
+
+
+FOLDERS = (SNAPSHOTS, ANSWERS, CHECKPOINT.parent)
+"""The folders in a run folder."""
+
+
+def require_no_links(folder: str | os.PathLike[str]) -> None:
+    """Raises if a folder in a run folder is a link, which could lead a write elsewhere.
+
+    Raises:
+        StoreError: A folder is a link.
+    """
+    for name in FOLDERS:
+        require_no_link(Path(folder, name))
 
 
 def is_run(folder: str | os.PathLike[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,11 @@ from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.optimizer import Feedback
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import NotARunError, StoreError
-from zobench.files.atomic import damage
-from zobench.files.json_files import Json, read_json
+from zobench.files.atomic import CONTENT_ERRORS, damage
+from zobench.files.json_files import Json, json_content, parsed_json
 from zobench.files.location import Location
 
-from .layout import MANIFEST, SCHEMA
+from .layout import MANIFEST, SCHEMA, require_no_links
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Manifest:
         ended_by: The limit that ended the optimizer: ``budget`` or ``max_cost``.
         error: The error that ended the run; ``None`` if none did.
         summary: Fairness per query, recovery and metrics of a finished run, for the last snapshot.
+        files: Checksums of the run's files by name, from the end of its last process; empty while a
+            process goes on.
         schema: Version of the layout.
     """
 
@@ -92,6 +95,7 @@ class Manifest:
     ended_by: str = ""
     error: str | None = None
     summary: Mapping[str, float | None] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def changed(self, **fields: Any) -> Manifest:
@@ -129,23 +133,37 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
 
     Raises:
         NotARunError: The folder is not a run folder.
-        StoreError: The manifest is damaged, or was written by a newer zobench.
+        DamagedError: The manifest is damaged.
+        StoreError: The manifest was written by another version of zobench, or is a link.
     """
     place = Location.of(folder) / MANIFEST
     if not place.path.is_file():
         lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else "there is no such folder"
         raise NotARunError(f"{folder} is not a run folder: {lack}; name a run folder")
-    values = read_json(place)
-    schema = values.get("schema") if isinstance(values, dict) else None
-    if not isinstance(schema, int):
-        raise StoreError(f"{place} has no schema version, so zobench did not write it")
-    if schema > SCHEMA:
-        raise StoreError(
-            f"{folder} was written by a newer zobench (schema {schema}; this one reads up to "
-            f"{SCHEMA}); upgrade zobench to read it"
-        )
+    require_no_links(folder)
+    content = json_content(place)
+    _require_schema(place, content)
+    values = parsed_json(place, content)
     with damage(place):
         return Manifest.from_json(values)
+
+
+def _require_schema(place: Location, content: bytes) -> None:
+    """Raises a :class:`StoreError` for a manifest of another version of the layout."""
+    try:
+        schema = json.loads(content)["schema"]
+    except CONTENT_ERRORS:
+        return  # damaged: reading it says how
+    if isinstance(schema, int) and schema != SCHEMA:
+        written, advice = (
+            ("a newer", "upgrade zobench to read it")
+            if schema > SCHEMA
+            else ("an older", "read it with that version, or run it anew")
+        )
+        raise StoreError(
+            f"{place} was written by {written} zobench (schema {schema}; this one reads {SCHEMA}); "
+            f"{advice}"
+        )
 
 
 def _record(kind: Any, values: Mapping[str, Any]) -> Any:

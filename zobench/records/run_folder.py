@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.errors import BusyError, StoreError
-from zobench.files.atomic import DRAFT, damage, disk_errors
-from zobench.files.json_files import Json, append_lines, keep_rows, read_json, read_rows, write_json
+from zobench.errors import BusyError
+from zobench.files.atomic import DRAFT, damage, disk_errors, missing
+from zobench.files.json_files import Json, read_json, write_json
 from zobench.files.location import Location
+from zobench.files.row_files import RowWriter, keep_rows, read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.measures.edit_score import EditScore
 from zobench.measures.patient_bootstrap import ScoredImages
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 0.3
 """Seconds to wait for the lock; longer than :func:`is_busy` holds it."""
+
+ROW_FILES = (layout.TRACE, layout.TIMING)
+"""Files with one row per tell."""
 
 Committed = Callable[[list[Json], list[tuple[int, Path]]], None]
 """Called with trace rows and with (queries, path) of snapshots once both are safe on disk."""
@@ -85,11 +88,12 @@ class RunFolder:
 
         Raises:
             BusyError: Another process writes to the folder.
-            StoreError: The folder cannot be written.
+            StoreError: The folder cannot be written, or a folder in it is a link.
         """
         from filelock import FileLock, Timeout
 
         self.location = Location.of(place)
+        layout.require_no_links(self.path)
         with disk_errors(self.location):
             (self.path / layout.SNAPSHOTS).mkdir(parents=True, exist_ok=True)
             self._lock = None if alone else FileLock(self.path / layout.LOCK)
@@ -98,8 +102,8 @@ class RunFolder:
                     self._lock.acquire(timeout=LOCK_SECONDS)
             except Timeout as error:
                 raise BusyError(f"another process is writing to {self.location}") from error
-        self._waiting: dict[str, list[bytes]] = {layout.TRACE: [], layout.TIMING: []}
-        self._rows: list[Json] = []
+        self._files = {name: RowWriter(self.location / name) for name in ROW_FILES}
+        self._waiting: dict[str, list[Json]] = {name: [] for name in ROW_FILES}
         self._kept: list[tuple[int, Path]] = []
         self.committed: Committed = lambda rows, snapshots: None
 
@@ -135,23 +139,24 @@ class RunFolder:
 
     def trace(self) -> list[Json]:
         """Rows of the trace that are on disk."""
-        return read_rows(self.location / layout.TRACE)
+        return read_rows(self.location / layout.TRACE).rows
 
     def append(self, row: Json, timing: Json) -> None:
         """Adds a row to trace and timing; the next :meth:`checkpoint` writes both to disk."""
-        self._rows.append(row)
-        for name, value in ((layout.TRACE, row), (layout.TIMING, timing)):
-            self._waiting[name].append(json.dumps(value, allow_nan=False).encode() + b"\n")
+        self._waiting[layout.TRACE].append(row)
+        self._waiting[layout.TIMING].append(timing)
 
     def checkpoint(self, state: Checkpoint) -> None:
         """Appends the waiting rows, syncs them to disk, then replaces the checkpoint."""
-        for name, lines in self._waiting.items():
-            if lines:
-                append_lines(self.location / name, b"".join(lines))
-                lines.clear()
-        write_checkpoint(self.location / layout.CHECKPOINT, state)
-        rows, snapshots = self._rows, self._kept
-        self._rows, self._kept = [], []
+        rows, snapshots = self._waiting[layout.TRACE], self._kept
+        for name in ROW_FILES:
+            if self._waiting[name]:
+                self._files[name].append(self._waiting[name], durable=True)
+                self._waiting[name] = []
+        on_disk = {name: (file.count, file.end) for name, file in self._files.items()}
+        covered = replace(state, rows=on_disk, snapshots=self.snapshots())
+        write_checkpoint(self.location / layout.CHECKPOINT, covered)
+        self._kept = []
         if rows or snapshots:
             self.committed(rows, snapshots)
 
@@ -162,22 +167,74 @@ class RunFolder:
             The checkpoint; ``None`` if there is none.
 
         Raises:
-            StoreError: The checkpoint is damaged, or is missing although edits are scored.
+            DamagedError: The checkpoint, or a row or a snapshot that it covers, is damaged or
+                missing; or the checkpoint is missing although edits are scored.
+            StoreError: A file cannot be read or written.
         """
         place = self.location / layout.CHECKPOINT
         state = read_checkpoint(place) if place.path.exists() else None
         if state is None and (self.path / layout.SCORES).exists():
-            raise StoreError(
-                f"{self.location} has scores but no checkpoint, so it cannot be resumed; restore "
-                f"{layout.CHECKPOINT} from a copy, or start a new run"
-            )
+            raise missing(place)
+        self._remove_drafts()
+        self._keep_rows(layout.TRACE, state)
+        covered = set(state.snapshots) if state is not None else set()
+        for queries in covered:
+            self.edit(queries)
+        for queries in set(self.snapshots()) - covered:
+            with disk_errors(self.location):
+                (self.path / layout.snapshot_name(queries)).unlink()
+        return state
+
+    def restore_timing(self, state: Checkpoint | None) -> None:
+        """Removes rows of the timing that a checkpoint does not cover.
+
+        Raises:
+            DamagedError: A row that the checkpoint covers is damaged or missing.
+            StoreError: The file cannot be read or written.
+        """
+        self._keep_rows(layout.TIMING, state)
+
+    def start_timing_over(self) -> None:
+        """Removes the rows of the timing.
+
+        Raises:
+            StoreError: The file cannot be removed.
+        """
+        self.remove(layout.TIMING)
+        self._files[layout.TIMING] = RowWriter(self.location / layout.TIMING)
+
+    def _keep_rows(self, name: str, state: Checkpoint | None) -> None:
+        count, end = state.rows[name] if state is not None else (0, "")
+        self._files[name] = RowWriter(
+            self.location / name, keep_rows(self.location / name, count, end)
+        )
+
+    def start_over(self) -> None:
+        """Removes rows, snapshots, scores and checkpoint, so that the run begins anew.
+
+        Raises:
+            StoreError: A file cannot be removed.
+        """
+        self._remove_drafts()
+        self.drop_checkpoint()
+        snapshots = [layout.snapshot_name(each) for each in self.snapshots()]
+        for name in (*ROW_FILES, layout.SCORES, *snapshots):
+            self.remove(name)
+        self._files = {name: RowWriter(self.location / name) for name in ROW_FILES}
+
+    def remove(self, name: str) -> None:
+        """Removes a file of the run, so that its content is computed anew.
+
+        Raises:
+            StoreError: The file cannot be removed.
+        """
+        with disk_errors(self.location):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _remove_drafts(self) -> None:
         with disk_errors(self.location):
             for draft in self.path.rglob(f"*{DRAFT}"):
                 draft.unlink(missing_ok=True)
-        for name in (layout.TRACE, layout.TIMING):
-            keep_rows(self.location / name, state.asks if state is not None else 0)
-        self._drop_snapshots_after(state.counts["queries"] if state is not None else -1)
-        return state
 
     def drop_checkpoint(self) -> None:
         """Removes the checkpoint of a finished run.
@@ -185,8 +242,7 @@ class RunFolder:
         Raises:
             StoreError: The file cannot be removed.
         """
-        with disk_errors(self.location):
-            (self.path / layout.CHECKPOINT).unlink(missing_ok=True)
+        self.remove(str(layout.CHECKPOINT))
         with contextlib.suppress(OSError):
             (self.path / layout.CHECKPOINT).parent.rmdir()
 
@@ -203,12 +259,6 @@ class RunFolder:
     def edit(self, queries: int) -> Tensor:
         """The edit ``(1, H, W)`` recommended after ``queries``."""
         return read_edit(self.location, queries)
-
-    def _drop_snapshots_after(self, queries: int) -> None:
-        for found in self.snapshots():
-            if found > queries:
-                with disk_errors(self.location):
-                    (self.path / layout.snapshot_name(found)).unlink()
 
     def setup(self) -> StoredSetup | None:
         """The clean embeddings, if they were computed."""
@@ -242,9 +292,12 @@ def read_edit(folder: Location, queries: int) -> Tensor:
     """The edit ``(1, H, W)`` recommended after ``queries``.
 
     Raises:
-        StoreError: The snapshot is missing or damaged.
+        DamagedError: The snapshot is missing or damaged.
+        StoreError: The snapshot cannot be read.
     """
     place = folder / layout.snapshot_name(queries)
+    if not place.path.exists():
+        raise missing(place)
     tensors, _ = read_tensors(place)
     with damage(place):
         return tensors["edit"]
@@ -254,7 +307,8 @@ def read_setup(folder: Location) -> StoredSetup | None:
     """The clean embeddings of a run; ``None`` if they were not computed.
 
     Raises:
-        StoreError: The file is damaged.
+        DamagedError: The file is damaged.
+        StoreError: The file cannot be read.
     """
     place = folder / layout.SETUP
     if not place.path.exists():
@@ -268,7 +322,8 @@ def read_scores(folder: Location) -> StoredScores | None:
     """The scores of a run so far; ``None`` before the first one.
 
     Raises:
-        StoreError: The file is damaged.
+        DamagedError: The file is damaged.
+        StoreError: The file cannot be read.
     """
     place = folder / layout.SCORES
     if not place.path.exists():

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.bill import Bill, read_bill
+from zobench.billing.bill import BILL, Bill, read_bill
 from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError, NotARunError, StoreError
-from zobench.files.atomic import damage
-from zobench.files.json_files import Json, read_rows
+from zobench.errors import ConfigError, NotARunError
+from zobench.files.atomic import damage, damaged, missing
+from zobench.files.json_files import Json
 from zobench.files.location import Location
+from zobench.files.row_files import read_rows
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.measures.resampling import Resamples, resample
@@ -30,7 +31,9 @@ from zobench.problem.quantization import ArrivedEdit
 from zobench.registry.discovery import Registry, load_registry
 
 from . import layout
+from .checkpoint import read_checkpoint
 from .identity import label, problem
+from .inventory import require_stored
 from .manifest import Manifest, read_manifest
 from .run_folder import StoredScores, StoredSetup, read_edit, read_scores, read_setup
 
@@ -155,8 +158,24 @@ class StoredRun:
 
     @cached_property
     def trace(self) -> list[Json]:
-        """The trace, one row per tell: queries, evaluations, values."""
-        return read_rows(self.location / layout.TRACE)
+        """The trace, one row per tell: queries, evaluations, values.
+
+        Raises:
+            DamagedError: The trace is damaged, or lacks rows that were stored.
+        """
+        place, checkpoint = self.location / layout.TRACE, self.location / layout.CHECKPOINT
+        state = read_checkpoint(checkpoint) if checkpoint.path.exists() else None
+        self._require(layout.TRACE)
+        stored = read_rows(place)
+        if state is not None:
+            count, end = state.rows[layout.TRACE]
+            if len(stored.rows) < count or (count and stored.ends[count - 1] != end):
+                raise damaged(place, f"its rows are not the {count} that the checkpoint covers")
+        return stored.rows
+
+    def _require(self, name: str) -> None:
+        """Compares a file with the checksum in the manifest, if the manifest has one."""
+        require_stored(self.location, self.manifest.files, name)
 
     @cached_property
     def ledger(self) -> Mapping[str, Mapping[str, int]]:
@@ -181,25 +200,54 @@ class StoredRun:
 
     @cached_property
     def bill(self) -> Bill | None:
-        """The bill of a rented encoder; ``None`` for an encoder that runs here."""
+        """The bill of a rented encoder; ``None`` for an encoder that runs here.
+
+        Raises:
+            DamagedError: The bill is damaged, cut short or missing.
+        """
+        self._require(BILL)
         return read_bill(self.location, self.manifest.encoder.price)
 
     @property
     def setup(self) -> StoredSetup | None:
-        """The embeddings of the clean training images; ``None`` before they are computed."""
+        """The embeddings of the clean training images; ``None`` before they are computed.
+
+        Raises:
+            DamagedError: The file is damaged, or missing although it was stored.
+        """
+        self._require(layout.SETUP)
         return read_setup(self.location)
 
     @property
     def snapshots(self) -> list[int]:
-        """Query counts of the snapshots, increasing."""
-        return layout.snapshot_queries(self.run_dir)
+        """Query counts of the snapshots, increasing.
+
+        Raises:
+            DamagedError: A snapshot is missing although it was stored.
+        """
+        found = layout.snapshot_queries(self.run_dir)
+        there = {layout.snapshot_name(each) for each in found}
+        for name in self.manifest.files:
+            if name.startswith(f"{layout.SNAPSHOTS}/") and name not in there:
+                raise missing(self.location / name)
+        return found
 
     def edit(self, queries: int) -> Tensor:
-        """The edit ``(1, H, W)`` recommended after ``queries``."""
+        """The edit ``(1, H, W)`` recommended after ``queries``.
+
+        Raises:
+            DamagedError: The snapshot is damaged, or missing although it was stored.
+        """
+        self._require(layout.snapshot_name(queries))
         return read_edit(self.location, queries)
 
     def picture(self, name: str) -> Path | None:
-        """A picture of the last edit by its file name; ``None`` if there is none."""
+        """A picture of the last edit by its file name; ``None`` if there is none.
+
+        Raises:
+            DamagedError: The picture is damaged, or missing although it was stored.
+        """
+        self._require(name)
         path = self.run_dir / name
         return path if path.is_file() else None
 
@@ -208,15 +256,10 @@ class StoredRun:
         """The scores of the edits, before any statistics; ``None`` before the first one.
 
         Raises:
-            StoreError: The file is damaged, or missing although the run is done.
+            DamagedError: The file is damaged, or missing although it was stored.
         """
-        found = read_scores(self.location)
-        if found is None and self.done:
-            raise StoreError(
-                f"{self.location} is done, but {layout.SCORES} is missing; restore it from a copy, or "
-                "delete the folder and run it anew"
-            )
-        return found
+        self._require(layout.SCORES)
+        return read_scores(self.location)
 
     @property
     def metrics(self) -> Sequence[Metric]:

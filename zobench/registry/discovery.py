@@ -123,7 +123,9 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
         source = _distribution(entry_point)
         try:
             module = entry_point.load()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit as well
             raise PluginError(
                 f"the plugin {entry_point.name!r} of distribution {source!r} cannot be imported: "
                 f"{type(error).__name__}: {error}; mend it, or uninstall {source} if it is installed"
@@ -214,7 +216,9 @@ def _collect(
 def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping[str, Plugin]:
     try:
         offers = implementation.function()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginError(
             f"{PREFIX}{kind} of distribution {source!r} failed: {type(error).__name__}: {error}"
         ) from error

@@ -13,6 +13,8 @@ from typing import Any
 from zobench.contracts.parameters import NoParameters, resolve
 from zobench.errors import PluginError
 
+from .failure import plugin_code
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -48,7 +50,11 @@ class Plugin:
 
     def all_members(self) -> list[str]:
         """Every text that may follow the colon; empty if the plugin has no ``members``."""
-        return list(_imported(self.members)()) if self.members else []
+        if not self.members:
+            return []
+        members = _imported(self.members)
+        with plugin_code():
+            return list(members())
 
     def parameters(self) -> type:
         """The dataclass of the target's parameters: the annotation of its argument ``parameters``.
@@ -85,9 +91,15 @@ class Plugin:
         """Calls the target with a context and the parameters from :meth:`resolve`.
 
         ``NoParameters`` is not passed: the target then gets the context only.
+
+        Raises:
+            RunFailure: The target raised an exception that zobench does not know.
         """
-        made = self.load()
-        return made(context) if isinstance(parameters, NoParameters) else made(context, parameters)
+        make = self.load()
+        with plugin_code():
+            if isinstance(parameters, NoParameters):
+                return make(context)
+            return make(context, parameters)
 
     def make(self, context: object, overrides: Mapping[str, object], owner: str) -> Any:
         """Calls :meth:`resolve` and then :meth:`build`.
@@ -102,7 +114,9 @@ def _imported(target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the code of a plugin may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the code of a plugin may raise anything
         raise PluginError(
             f"the plugin address {target!r} cannot be loaded: "
             f"{type(error).__name__}: {error}; mend or uninstall that plugin"

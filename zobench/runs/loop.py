@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from zobench.contracts.handover import taken_point, taken_state
 from zobench.contracts.listener import Listener
-from zobench.contracts.optimizer import Answer, Optimizer, require_ask
+from zobench.contracts.optimizer import Answer, Optimizer
 from zobench.contracts.purpose import Purpose
-from zobench.errors import BudgetExhausted, ConfigError, Interrupted, PluginError
+from zobench.errors import BudgetExhausted, ConfigError, Interrupted
 from zobench.oracle.oracle import Oracle
 from zobench.records.checkpoint import Checkpoint
 
@@ -100,7 +101,7 @@ class Loop:
         def state() -> Checkpoint:
             return Checkpoint(
                 asks,
-                self.optimizer.state_dict(),
+                taken_state(self.optimizer.state_dict(), self.oracle.optimizer),
                 asdict(ledger.optimize),
                 encoder.seconds - seconds_before,
                 self.clock(),
@@ -110,7 +111,7 @@ class Loop:
             asked_at, encoder_at = time.perf_counter(), encoder.seconds
             before = state()
             try:
-                ask = require_ask(self.optimizer.ask())
+                ask = self.optimizer.ask()
                 answer = self.oracle.query(ask)
             except BudgetExhausted as refusal:
                 if asks == 0:
@@ -123,9 +124,11 @@ class Loop:
             except BaseException:
                 self.record.checkpoint(before)
                 raise
-            self.optimizer.tell(ask, answer)
             asks += 1
-            row = _row(asks, asdict(ledger.optimize), answer)
+            row = _row(
+                asks, asdict(ledger.optimize), answer
+            )  # before the optimizer holds the answer
+            self.optimizer.tell(ask, answer)
             self.record.append(
                 row,
                 {
@@ -155,12 +158,8 @@ class Loop:
     def _snapshot(self, queries: int) -> None:
         import torch
 
-        point, space = self.optimizer.recommend(), self.oracle.space
-        if tuple(point.shape) != space.shape or not bool(torch.isfinite(point).all()):
-            raise PluginError(
-                f"the optimizer recommended a point of shape {tuple(point.shape)}; it must be finite "
-                f"and of shape {space.shape}"
-            )
+        space = self.oracle.space
+        point = taken_point(self.optimizer.recommend(), self.oracle.optimizer, space.shape)
         with torch.inference_mode():
             self.record.write_snapshot(queries, space.decode(point[None])[0])
 

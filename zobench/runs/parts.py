@@ -11,8 +11,9 @@ from zobench.billing.account import PaidEncoder
 from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset, DatasetRequest
 from zobench.contracts.encoder import Encoder, EncoderRequest
+from zobench.contracts.handover import taken_ask
 from zobench.contracts.listener import Listener
-from zobench.contracts.optimizer import Optimizer, OptimizerContext, require_ask
+from zobench.contracts.optimizer import Optimizer, OptimizerContext
 from zobench.contracts.parameters import essential, resolve
 from zobench.contracts.random_streams import generator
 from zobench.contracts.space import Space
@@ -23,6 +24,7 @@ from zobench.problem.quantization import RoundedEncoder
 from zobench.problem.spaces import make_space
 from zobench.problem.split import Split, SplitParameters, make_split
 from zobench.registry.discovery import Kind, Offer, Registry
+from zobench.registry.failure import plugin_code
 
 Settings = Mapping[str, str | int]
 """``EncoderSpec.settings`` of a resumed run, from its manifest."""
@@ -290,7 +292,9 @@ def _check_first_ask(resolved: ResolvedConfig, space: Space, encoder: Encoder) -
             f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "
             "does not give; choose a black-box optimizer"
         )
-    ask = require_ask(other.ask())
+    with plugin_code():
+        found = other.ask()
+    ask = taken_ask(found, config.optimizer, space.shape, other.feedback)
     images = len(ask.points) * config.batch_size
     price = Ledger(config.backward_cost).price(images, gradient=ask.want == "gradient")
     if price > config.budget:

@@ -155,7 +155,7 @@ def optimize(
         entropy=seed_sequence(config.seed, "minibatch"),
     )
     level = parts.optimizer.feedback
-    oracle = Oracle(objective, parts.space, config.budget, level, recorder)
+    oracle = Oracle(objective, parts.space, config.budget, level, recorder, config.optimizer)
     due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
     loop = Loop(parts.optimizer, oracle, folder, due, listener, clock, stopped)
     return loop.run(checkpoint)
@@ -209,7 +209,7 @@ def score(
     by_content: dict[bytes, EditScore] = {}
     for number in [0, *queries]:
         shape = (1, *parts.encoder.spec.image_shape[1:])
-        edit = folder.edit(number) if number else torch.zeros(shape)
+        edit = folder.edit(number) if number else torch.zeros(shape, dtype=torch.float32)
         content = edit.numpy().tobytes()
         if number in scored:
             by_content[content] = scored[number]

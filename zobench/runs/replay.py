@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from zobench.contracts.optimizer import require_ask
+from zobench.contracts.handover import taken_ask, taken_point
 from zobench.errors import ConfigError
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
@@ -49,8 +49,10 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
     plugin = resolve_plugin("optimizer", config.optimizer, overrides, registry)
     optimizer = make_optimizer(config, plugin, oracle.space)
     for _ in run.trace:
-        ask = require_ask(optimizer.ask())
-        optimizer.tell(ask, oracle.query(ask))
-    edit = oracle.space.decode(optimizer.recommend()[None])[0]
+        ask = optimizer.ask()
+        taken = taken_ask(ask, config.optimizer, oracle.space.shape, optimizer.feedback)
+        optimizer.tell(ask, oracle.query(taken))
+    point = taken_point(optimizer.recommend(), config.optimizer, oracle.space.shape)
+    edit = oracle.space.decode(point[None])[0]
     same = bool(run.snapshots) and bool(torch.equal(edit, run.edit(run.snapshots[-1])))
     return Replay(len(run.trace), oracle.queries, same)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.errors import StoreError
+from zobench.errors import DamagedError, StoreError
 from zobench.files.json_files import Json
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.registry.discovery import distribution_version
@@ -67,16 +67,25 @@ def processor() -> str:
 class ResultCache:
     """A folder of results by digest; if it is deleted, the results are computed again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, note: Callable[[str], None] = lambda text: None) -> None:
+        """Reads and writes nothing yet.
+
+        Args:
+            folder: The folder of the results.
+            note: Told of each damaged file.
+        """
+        self._folder, self._note = folder, note
 
     def read(self, key: str) -> tuple[dict[str, Tensor], Json] | None:
         """Tensors and notes of a result; ``None`` if its file is missing or cannot be read."""
         path = self._path(key)
         try:
             return read_tensors(path) if path.exists() else None
-        except (StoreError, OSError):  # damaged, or the folder belongs to another user
-            return None
+        except DamagedError as error:
+            self._note(f"{error.fault}; the result is computed anew")
+        except (StoreError, OSError):  # the folder may belong to another user
+            pass
+        return None
 
     def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
         """Stores a result; a failure to write the file is ignored."""

@@ -28,7 +28,9 @@ class Trackers:
         for name, tracker in list(self._trackers.items()):
             try:
                 getattr(tracker, event)(*arguments)
-            except Exception as error:  # somebody else's code and somebody else's server
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # somebody else's code and somebody else's server
                 del self._trackers[name]
                 self._listener.note(
                     f"tracker {name} failed at {event!r} and is switched off for this run: "

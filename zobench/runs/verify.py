@@ -21,10 +21,11 @@ from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
-from .lifecycle import check_same, open_account
 from .parts import Parts, make_parts
 from .phases import optimize, prepare
+from .process import open_account
 from .result_cache import ResultCache
+from .resuming import check_same
 from .shared_results import SharedResults
 
 COUNTS = ("ask", "queries", "forward", "backward", "evaluations")
@@ -111,7 +112,7 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
 
     folder = RunFolder(path)
     try:
-        encoder = MeteredEncoder(parts.encoder, ledger, open_account(parts, folder))
+        encoder = MeteredEncoder(parts.encoder, ledger, open_account(parts, folder, listener))
         shared = SharedResults(ResultCache(path / "shared"))
         prepared = prepare(parts, encoder, folder, shared, listener, stopped)
         with suppress(Interrupted):

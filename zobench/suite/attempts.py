@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from zobench.billing.bill import BILL
+from zobench.billing.bill import BILL, BILL_END
 from zobench.contracts.executor import Outcome
 from zobench.errors import StoreError, ZobenchError
 from zobench.files.atomic import DRAFT, disk_errors, sync_folder
@@ -125,24 +125,24 @@ def _make(folder: Path) -> None:
 def _copy(other: Path, own: Path) -> None:
     """Copies a run folder whose writer may be alive.
 
-    The checkpoint is copied first, so that all rows it counts are copied after it. The manifest is
-    next: once its status is ``done``, all other files are complete.
+    The checkpoint and the end of the bill are copied first, so that all rows that they count are
+    copied after them. The manifest is next: once its status is ``done``, all other files are complete.
     """
-    checkpoint = other / layout.CHECKPOINT
-    if checkpoint.exists():
-        (own / layout.CHECKPOINT).parent.mkdir(parents=True)
-        shutil.copyfile(checkpoint, own / layout.CHECKPOINT)
-    own.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(other / layout.MANIFEST, own / layout.MANIFEST)
+    own.mkdir(parents=True)
+    for name in (layout.CHECKPOINT, BILL_END, layout.MANIFEST):
+        if (other / name).exists():
+            (own / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(other / name, own / name, follow_symlinks=False)
     left = shutil.ignore_patterns(
         layout.MANIFEST,
         layout.CHECKPOINT.parent.name,
+        BILL_END,
         layout.LOCK,
         layout.PROGRESS,
         copies.INDEX,
         f"*{DRAFT}",
     )
-    shutil.copytree(other, own, ignore=left, dirs_exist_ok=True)
+    shutil.copytree(other, own, symlinks=True, ignore=left, dirs_exist_ok=True)
     if is_done(own):
         shutil.rmtree(own / layout.CHECKPOINT.parent, ignore_errors=True)
 

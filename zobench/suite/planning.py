@@ -12,13 +12,12 @@ from zobench.contracts.listener import Listener
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ServiceError, ZobenchError
 from zobench.files.location import Location
-from zobench.records.identity import identity
+from zobench.records.identity import identity, slug
 from zobench.records.layout import run_folders
 from zobench.records.manifest import read_manifest
 from zobench.records.standing import is_done
 from zobench.records.urls.copies import is_published
 from zobench.registry.discovery import Registry
-from zobench.runs.lifecycle import slug
 from zobench.runs.parts import resolve_plugin
 from zobench.runs.shared_parts import SharedParts
 

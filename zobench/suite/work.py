@@ -55,7 +55,7 @@ def work(
     except Interrupted as error:
         listener.close()
         return Outcome("interrupted", str(error))
-    except Exception as error:  # a plugin may raise anything; the other runs go on
+    except BaseException as error:  # a plugin may raise anything; the other runs go on
         listener.close()
         name = "" if isinstance(error, ZobenchError) else f"{type(error).__name__}: "
         return Outcome("failed", f"{name}{error}", listener.notes)

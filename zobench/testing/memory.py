@@ -114,7 +114,9 @@ def _any_answer(ask: Ask, number: int) -> Answer:
 
     count = len(ask.points)
     values = torch.linspace(1.0, 0.0, count, dtype=torch.float64) - number
-    embeddings = torch.zeros(count, 1, EMBEDDING) if ask.want != "value" else None
+    embeddings = (
+        torch.zeros(count, 1, EMBEDDING, dtype=torch.float32) if ask.want != "value" else None
+    )
     gradients = torch.ones_like(ask.points) if ask.want == "gradient" else None
     return Answer(values, embeddings, gradients)
 

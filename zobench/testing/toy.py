@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.contracts.optimizer import Answer, Ask, OptimizerContext, require_ask
+from zobench.contracts.handover import taken_ask
+from zobench.contracts.optimizer import Answer, OptimizerContext
 from zobench.problem.spaces import PixelSpace
 
 DISTANCE = 0.05
@@ -38,9 +39,9 @@ class ToyOracle:
         rng = np.random.default_rng(seed)
         return OptimizerContext(self.space, rng, self.budget, self.batch_size, argument)
 
-    def query(self, ask: Ask) -> Answer:
+    def query(self, found: object) -> Answer:
         """Values ``(K,)``, and embeddings or gradients where asked for."""
-        require_ask(ask)
+        ask = taken_ask(found, "under test", self.space.shape, "gradient")
         off = torch.stack(
             [
                 point - self._best(int(number))

@@ -28,12 +28,12 @@ from zobench.oracle.ledger import Counts, Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import fit_head
 from zobench.problem.images import Images, load_images
-from zobench.records.identity import identity, problem_identity
+from zobench.records.identity import identity, problem_identity, slug
 from zobench.records.layout import SCHEMA
 from zobench.records.standing import is_done
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import distribution_version
-from zobench.runs.lifecycle import carry_out, slug
+from zobench.runs.lifecycle import carry_out
 from zobench.runs.pictures import healthy_films
 from zobench.runs.provenance import new_manifest
 from zobench.runs.result_cache import digest

@@ -1,0 +1,78 @@
+"""Turns an exception that zobench does not know into one line, and keeps its traceback in a file."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from zobench.errors import RunFailure, StoreError, ZobenchError
+from zobench.files.atomic import write_atomically
+from zobench.files.location import Location
+
+CORE = "zobench"
+"""The package whose own frames are not at fault while a frame of another package is there."""
+
+MAX_CHARACTERS = 300
+
+
+def run_failure(error: BaseException, place: Location | None = None) -> RunFailure:
+    """The error that tells the user of an exception, in one line; it is raised ``from`` the exception.
+
+    Args:
+        error: Any exception, from the code of a plugin or of zobench.
+        place: The file for the traceback; ``None`` for a new file among the temporary files.
+    """
+    text = " ".join(str(error).split())[:MAX_CHARACTERS]
+    name = type(error).__name__
+    return RunFailure(
+        f"{f'{name}: {text}' if text else name}, raised {_origin(error.__traceback__)}"
+        f"{_kept(error, place)}"
+    )
+
+
+@contextmanager
+def plugin_code() -> Iterator[None]:
+    """Raises an exception of the block that zobench does not know as a ``RunFailure``.
+
+    ``KeyboardInterrupt`` passes: it is the user's, as a rule.
+    """
+    try:
+        yield
+    except (ZobenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit as well
+        raise run_failure(error) from error
+
+
+def _origin(trace: TracebackType | None) -> str:
+    """The first frame outside of zobench and of the libraries that it calls the plugin through."""
+    frames = [(frame, line) for frame, line in traceback.walk_tb(trace)]
+    for frame, line in frames:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in (CORE, "contextlib"):
+            code = frame.f_code
+            return f"by {code.co_qualname} ({Path(code.co_filename).name}, line {line})"
+    if not frames:
+        return "outside of any code"
+    frame, line = frames[-1]
+    where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    return f"by zobench itself ({where}): a bug, please report it"
+
+
+def _kept(error: BaseException, place: Location | None) -> str:
+    """Writes the traceback to a file; returns the end of the message, which names the file."""
+    content = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+    with suppress(StoreError, OSError):
+        if place is None:
+            with tempfile.NamedTemporaryFile(
+                prefix="zobench-traceback-", suffix=".txt", delete=False
+            ) as file:
+                file.write(content)
+            return f"; traceback: {file.name}"
+        write_atomically(place, content)
+        return f"; traceback: {place}"
+    return ""

@@ -1,0 +1,224 @@
+"""One process that carries out a run: its phases, its end, and the run's manifest."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zobench.billing.account import Account, PaidEncoder
+from zobench.contracts.listener import Listener
+from zobench.contracts.purpose import Purpose
+from zobench.contracts.run_status import RunStatus
+from zobench.errors import (
+    CostReached,
+    EncoderError,
+    Interrupted,
+    RunFailure,
+    StoreError,
+    ZobenchError,
+)
+from zobench.files.json_files import Json
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.paths import cache_folder
+from zobench.records import layout
+from zobench.records.checkpoint import Checkpoint
+from zobench.records.inventory import take_inventory
+from zobench.records.run_folder import RunFolder
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import Registry
+from zobench.registry.failure import run_failure
+
+from .parts import Parts
+from .phases import optimize, prepare, score
+from .pictures import draw_pictures
+from .recorder import AnswerRecorder
+from .result_cache import ResultCache
+from .resuming import restored
+from .shared_results import SharedResults
+from .signals import Stop, stop_on_signal
+from .trackers import Trackers
+
+
+def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account | None:
+    """Opens a rented encoder's account in the run folder; ``None`` for a local encoder.
+
+    Raises:
+        ConfigError: ``max_cost`` cannot pay the clean images, one evaluation and the scores of ERM
+            and one snapshot.
+        ServiceError: The service differs from the one that the run began with.
+    """
+    encoder, config = parts.encoder, parts.config
+    if not isinstance(encoder, PaidEncoder):
+        return None
+    account = Account(folder.location, encoder.spec.price, config.max_cost)
+    if account.lost:
+        listener.note(f"{account.lost} stored answers are damaged; their images are sent again")
+    encoder.open_account(account)
+    train, test = len(parts.split.train), len(parts.split.test)
+
+    def to_score() -> int:
+        """Images to embed to score ERM, the stored snapshots, and one snapshot more."""
+        return test + (train + test) * (len(folder.snapshots()) + 1)
+
+    begun = folder.setup() is not None
+    account.set_aside(to_score, besides=0 if begun else train + config.batch_size)
+    return account
+
+
+@dataclass
+class RunProcess:
+    """One process that carries out a run, from its last checkpoint or its beginning."""
+
+    parts: Parts
+    folder: RunFolder
+    listener: Listener
+    registry: Registry
+    trackers: Trackers
+    stop: Stop
+    seconds_before: float = 0.0
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        ledger = Ledger(self.parts.config.backward_cost)
+        self.encoder = MeteredEncoder(self.parts.encoder, ledger)
+        cache = ResultCache(cache_folder() / "shared", self.listener.note)
+        self.shared = SharedResults(cache)
+
+    def carry_out(self) -> StoredRun:
+        """Carries out all phases; the manifest records how the run ended, also after an error."""
+        folder = shlex.quote(str(self.folder.location))
+        try:
+            with stop_on_signal(self.listener, self.stop):
+                checkpoint = self._restored()
+                self._tell_trackers()
+                self._phases(checkpoint)
+        except Interrupted as error:
+            raise self._interrupted(error, folder) from error
+        except KeyboardInterrupt as error:
+            if not self.stop.asked:  # no signal came, so a plugin raised it
+                raise self._failed(error) from error
+            raise self._interrupted(error, folder) from error
+        except (EncoderError, CostReached) as error:
+            self._end_after_error(RunStatus.FAILED, error)
+            more = " --max-cost MORE" if isinstance(error, CostReached) else ""
+            error.args = (
+                f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
+            )
+            raise
+        except StoreError as error:  # the folder cannot be read or written, nor the manifest
+            self.trackers.tell("ended", RunStatus.FAILED, None)
+            error.args = (f"{error}. Then go on with: zobench resume {folder}",)
+            raise
+        except ZobenchError as error:
+            self._end_after_error(RunStatus.FAILED, error)
+            raise
+        except (
+            BaseException
+        ) as error:  # the code of a plugin may raise anything, SystemExit as well
+            raise self._failed(error) from error
+        with suppress(StoreError):  # the run is done, with or without its old checkpoint
+            self.folder.drop_checkpoint()
+        result = StoredRun(self.folder.location, self.registry)
+        if self.trackers:
+            self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
+        return result
+
+    def _interrupted(self, error: BaseException, folder: str) -> Interrupted:
+        self._end_after_error(RunStatus.INTERRUPTED, error)
+        return Interrupted(
+            f"stopped; everything so far is saved. Go on with: zobench resume {folder}"
+        )
+
+    def _failed(self, error: BaseException) -> RunFailure:
+        """Records an exception that zobench does not know, and its traceback."""
+        failure = run_failure(error, self.folder.location / layout.TRACEBACK)
+        self._end_after_error(RunStatus.FAILED, failure)
+        return failure
+
+    def _restored(self) -> Checkpoint | None:
+        """The checkpoint to go on from; the inventory of the last process ends here."""
+        rented = isinstance(self.parts.encoder, PaidEncoder)
+        checkpoint = restored(self.folder, rented=rented, listener=self.listener)
+        self.folder.write_manifest(self.folder.manifest().changed(files={}))
+        return checkpoint
+
+    def _tell_trackers(self) -> None:
+        """Tells trackers of the rows that are there, and of each later row once it is safe."""
+        rows = self.folder.trace()
+        self.trackers.tell("started", self.folder.manifest().as_json(), rows)
+
+        def committed(rows: list[Json], snapshots: list[tuple[int, Path]]) -> None:
+            if rows:
+                self.trackers.tell("rows", rows)
+            for queries, path in snapshots:
+                self.trackers.tell("snapshot", queries, path)
+
+        self.folder.committed = committed
+
+    def _phases(self, checkpoint: Checkpoint | None) -> None:
+        parts, folder, encoder = self.parts, self.folder, self.encoder
+        if checkpoint is not None:
+            self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
+            encoder.ledger.put(Purpose.OPTIMIZE, checkpoint.counts)
+        encoder.meter = open_account(parts, folder, self.listener)
+        prepared = prepare(parts, encoder, folder, self.shared, self.listener, self.stop)
+        recorder = AnswerRecorder(folder.location) if folder.manifest().recorded else None
+        ended_by = optimize(
+            parts,
+            prepared,
+            encoder,
+            folder,
+            self.listener,
+            clock=self._clock,
+            stopped=self.stop,
+            checkpoint=checkpoint,
+            recorder=recorder,
+        )
+        score(parts, prepared, encoder, folder, self.shared, self.listener, self.stop)
+        draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
+        summary = StoredRun(folder.location, self.registry).point_values()
+        self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
+
+    def _end_after_error(self, status: RunStatus, why: BaseException) -> None:
+        """Records the end; a manifest that cannot be written never hides the cause."""
+        named = str(why) if isinstance(why, RunFailure) else f"{type(why).__name__}: {why}"
+        error = None if status is RunStatus.INTERRUPTED else named
+        try:
+            self._end(status, error=error)
+        except StoreError as another:
+            why.add_note(str(another))
+            self.listener.note(f"the end of the run could not be recorded: {another}")
+            self.trackers.tell("ended", status, None)
+
+    def _end(self, status: RunStatus, **notes: Any) -> None:
+        """Writes all figures first and the status last; a run that is done stays done."""
+        before = self.folder.manifest()
+        if before.status is RunStatus.DONE:  # stopped by the user just after the end
+            return
+        manifest = before.changed(
+            ledger=self.encoder.ledger.as_dict(),
+            encoder_seconds=self.encoder.seconds,
+            wall_seconds=self._clock(),
+            reused=self.shared.reused,
+            files=self._inventory(status),
+            **notes,
+        )
+        self.folder.write_manifest(manifest)
+        self.folder.write_manifest(manifest.changed(status=status))
+        if status is not RunStatus.DONE:
+            self.trackers.tell("ended", status, None)
+
+    def _inventory(self, status: RunStatus) -> dict[str, str]:
+        files = take_inventory(self.folder.location)
+        if status is RunStatus.DONE:
+            files.pop(str(layout.CHECKPOINT), None)  # removed next
+        return files
+
+    def _clock(self) -> float:
+        """Wall time of the run so far in seconds, summed over all its processes."""
+        return self.seconds_before + time.perf_counter() - self.began

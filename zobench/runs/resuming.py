@@ -1,0 +1,116 @@
+"""Checks before a run is resumed: the same parts as before, and an undamaged folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zobench.billing.bill import BILL
+from zobench.contracts.listener import Listener
+from zobench.errors import ConfigError, DamagedError
+from zobench.files.atomic import missing
+from zobench.files.location import Location
+from zobench.records import layout
+from zobench.records.checkpoint import Checkpoint
+from zobench.records.inventory import require_stored
+from zobench.records.manifest import Manifest
+from zobench.records.run_folder import RunFolder
+
+from .parts import Parts
+from .provenance import new_manifest
+
+
+def check_same(manifest: Manifest, parts: Parts, place: Location, listener: Listener) -> None:
+    """Raises if the parts differ from those that a run began with; notes different versions.
+
+    Args:
+        manifest: The manifest of the run.
+        parts: The parts that would resume the run.
+        place: The run folder.
+        listener: Receives a note for each version that has changed.
+
+    Raises:
+        ConfigError: Encoder, dataset, split, parameters, device or precision differ.
+    """
+    now = new_manifest(parts)
+
+    def setting(of: Manifest, key: str) -> object:
+        return of.encoder.settings.get(key)
+
+    for name, before, found in (
+        ("encoder", manifest.encoder.digest, now.encoder.digest),
+        ("dataset", manifest.dataset.digest, now.dataset.digest),
+        ("split", manifest.split.digest, now.split.digest),
+        ("set of parameters", manifest.parameters, now.parameters),
+        ("device", setting(manifest, "device"), setting(now, "device")),
+        ("precision", setting(manifest, "precision"), setting(now, "precision")),
+    ):
+        if before != found:
+            raise ConfigError(
+                f"the {name} is not what it was when {place} began ({before}, now {found}); restore "
+                "it to resume, or start a new run"
+            )
+    for name, version in manifest.versions.items():
+        if now.versions.get(name) != version:
+            listener.note(
+                f"{name} was {version} when this run began and is {now.versions.get(name)} now: "
+                "the last bit may differ"
+            )
+
+
+def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoint | None:
+    """The checkpoint of a run to resume.
+
+    If the encoder runs here, whatever is damaged or missing is computed anew, with a note. A rented
+    encoder would have to be paid again, so the damage is an error.
+
+    Args:
+        folder: The run folder.
+        rented: Whether the encoder is rented.
+        listener: Receives a note on everything that is computed anew.
+
+    Returns:
+        The checkpoint; ``None`` if the run begins anew.
+
+    Raises:
+        DamagedError: A file is damaged or missing, and the encoder is rented.
+        StoreError: A file cannot be read or written.
+    """
+    files = folder.manifest().files
+    require_stored(folder.location, files, BILL)
+
+    def told(error: DamagedError, mending: str) -> None:
+        if rented:
+            raise error
+        listener.note(f"{error.fault}; {mending}")
+
+    try:
+        checkpoint = _checkpoint(folder, files)
+    except DamagedError as error:
+        told(error, "the run begins anew")
+        folder.start_over()
+        checkpoint, files = None, {}
+    try:
+        require_stored(folder.location, files, layout.TIMING)
+        folder.restore_timing(checkpoint)
+    except DamagedError as error:  # times are no result
+        listener.note(f"{error.fault}; the times so far are lost")
+        folder.start_timing_over()
+    for name, read, mending in (
+        (layout.SETUP, folder.setup, "the clean images are embedded anew"),
+        (layout.SCORES, folder.scores, "the edits are scored anew"),
+    ):
+        try:
+            require_stored(folder.location, files, name)
+            if read() is None and name == layout.SETUP and checkpoint is not None:
+                raise missing(folder.location / name)
+        except DamagedError as error:
+            told(error, mending)
+            folder.remove(name)
+    return checkpoint
+
+
+def _checkpoint(folder: RunFolder, files: Mapping[str, str]) -> Checkpoint | None:
+    snapshots = [name for name in files if name.startswith(f"{layout.SNAPSHOTS}/")]
+    for name in (layout.TRACE, str(layout.CHECKPOINT), *snapshots):
+        require_stored(folder.location, files, name)
+    return folder.restore()
