@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 import zobench
 from zobench.contracts.parameters import resolve
-from zobench.files.json_files import read_rows
+from zobench.files.row_files import read_rows
 from zobench.records.layout import TIMING
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
@@ -124,7 +124,7 @@ class Row:
     @property
     def overhead(self) -> tuple[float, float]:
         """Seconds for all but the encoder, per query and as a share of the optimizing."""
-        rows = [row for result in self.results for row in read_rows(result.run_dir / TIMING)]
+        rows = [row for result in self.results for row in read_rows(result.run_dir / TIMING).rows]
         inside = sum(row["encoder_seconds"] for row in rows)
         outside = sum(row["seconds"] for row in rows) - inside
         queries = sum(result.ledger["optimize"]["queries"] for result in self.results)

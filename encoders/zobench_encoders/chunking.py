@@ -6,7 +6,6 @@ half). On a GPU the best chunk fills the device. A wrong guess costs more time t
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from zobench.errors import StoreError
-from zobench.files.json_files import write_json
+from zobench.files.json_files import read_json, write_json
 
 CPU_CANDIDATES = (8, 16, 32, 64)
 GPU_CANDIDATES = (8, 32, 64, 128, 256, 512, 1024)
@@ -60,11 +59,11 @@ def chunk_size(
 
 
 def _read(path: Path) -> dict[str, int]:
+    """Chunk sizes by encoder; none where the file is missing or damaged, which measures anew."""
     try:
-        found: dict[str, int] = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json(path) if path.exists() else {}
+    except (StoreError, OSError):
         return {}
-    return found
 
 
 def _measure(

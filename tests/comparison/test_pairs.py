@@ -134,7 +134,7 @@ def test_an_unfinished_run_is_left_out_and_told(folder: Path, tmp_path: Path) ->
         run(tmp_path, **BETTER, seed=seed)
     first = read(tmp_path)[0].run_dir
     manifest = read_json(first / layout.MANIFEST)
-    write_json(first / layout.MANIFEST, {**manifest, "status": "interrupted"})
+    write_json(first / layout.MANIFEST, {**manifest, "status": "interrupted", "files": {}})
     scores = read_json(first / layout.SCORES)
     scores["edits"] = scores["edits"][:3]
     write_json(first / layout.SCORES, scores)
@@ -159,7 +159,7 @@ def test_a_ratio_that_is_infinite_on_some_patients_has_no_difference(folder: Pat
 
 def test_a_run_that_is_done_without_scores_is_damaged(folder: Path, tmp_path: Path) -> None:
     (run(tmp_path, optimizer="random", overrides=SIZES).run_dir / layout.SCORES).unlink()
-    with pytest.raises(StoreError, match=r"is done, but scores\.json is missing"):
+    with pytest.raises(StoreError, match=r"scores\.json is missing, although it was stored"):
         _ = read(tmp_path)[0].scores
     (first,) = layout.run_folders(tmp_path)
     manifest = read_json(first / layout.MANIFEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -19,6 +18,7 @@ from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
 from zobench.contracts.encoder import EncoderRequest
 from zobench.errors import ConfigError, EncoderError
+from zobench.files.json_files import read_json, write_json
 
 
 def request(tmp_path: Path, name: str = "vit-mae", argument: str = "") -> EncoderRequest:
@@ -73,10 +73,9 @@ def test_weights_of_ones_own_are_told_apart_by_their_digest(tmp_path: Path) -> N
 
 def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
     first = vit_mae(request(tmp_path), VitMaeParameters())
-    (remembered,) = json.loads((tmp_path / "chunks.json").read_text()).values()
-    assert first.spec.settings["chunk"] == remembered
-    known = json.loads((tmp_path / "chunks.json").read_text())
-    (tmp_path / "chunks.json").write_text(json.dumps(dict.fromkeys(known, 5)))
+    known = read_json(tmp_path / "chunks.json")
+    assert list(known.values()) == [first.spec.settings["chunk"]]
+    write_json(tmp_path / "chunks.json", dict.fromkeys(known, 5))
     assert vit_mae(request(tmp_path), VitMaeParameters()).spec.settings["chunk"] == 5
 
 

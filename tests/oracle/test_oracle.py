@@ -147,8 +147,8 @@ def test_the_ledger_never_passes_the_budget_and_counts_every_image(
         (Ask(torch.zeros(0, 1, SIDE, SIDE), np.zeros(0, dtype=np.int64)), "K >= 1"),
         (Ask(torch.zeros(1, 1, SIDE, 3), np.zeros(1, dtype=np.int64)), "points of shape"),
         (Ask(torch.zeros(2, 1, SIDE, SIDE), np.zeros(1, dtype=np.int64)), "one a point"),
-        (Ask(torch.zeros(1, 1, SIDE, SIDE), np.zeros(1)), "integers"),
-        (Ask(torch.zeros(1, 1, SIDE, SIDE), np.array([-1])), "start at 0"),
+        (Ask(torch.zeros(1, 1, SIDE, SIDE), np.zeros(1)), "whole numbers from 0"),
+        (Ask(torch.zeros(1, 1, SIDE, SIDE), np.array([-1])), "whole numbers from 0"),
         (Ask(torch.full((1, 1, SIDE, SIDE), torch.nan), np.array([0])), "NaN"),
     ],
 )
@@ -159,7 +159,7 @@ def test_an_ask_that_breaks_the_contract_is_refused(request_: Ask, message: str)
 
 @pytest.mark.parametrize("want", ["embeddings", "gradient"])
 def test_more_feedback_than_declared_is_refused(want: Feedback) -> None:
-    with pytest.raises(PluginError, match="declares 'value'"):
+    with pytest.raises(PluginError, match="at most its declared level, 'value'"):
         make_oracle(feedback="value").query(ask(1, want))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import zobench
 from zobench.contracts.listener import Silence
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError, EncoderError, Interrupted
+from zobench.errors import ConfigError, EncoderError, Interrupted, RunFailure
 from zobench.files.json_files import read_json, write_json
 from zobench.files.row_files import read_rows
 from zobench.records import layout
@@ -142,7 +142,7 @@ def test_a_plugin_that_crashes_leaves_a_folder_that_says_so(tmp_path: Path) -> N
         def embed(self, images: Tensor) -> Tensor:
             raise KeyError("oops")
 
-    with pytest.raises(KeyError):
+    with pytest.raises(RunFailure, match=r"KeyError: 'oops', raised by .*Crashing\.embed"):
         run(tmp_path, tiny_registry(encoder=lambda request: Crashing()))
     (folder,) = tmp_path.iterdir()
     assert read_manifest(folder).status is RunStatus.FAILED

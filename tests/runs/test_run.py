@@ -167,7 +167,7 @@ def test_a_recommendation_of_the_wrong_shape_is_the_plugins_fault(tmp_path: Path
         return Wrong(context, parameters)
 
     target.__module__ = "zobench_plugins.optimizers.gezo"
-    with pytest.raises(PluginError, match="recommended a point of shape"):
+    with pytest.raises(PluginError, match=r"'mine': recommend\(\) gave a point of shape \(3,\)"):
         run(tmp_path, tiny_registry(optimizer=target), optimizer="mine")
 
 
@@ -181,7 +181,7 @@ def test_asks_that_are_none_are_the_plugins_fault(tmp_path: Path) -> None:
         def ask(self) -> Tensor:
             return torch.zeros(1, *self.shape)
 
-    with pytest.raises(PluginError, match=r"ask\(\) returned Tensor; it must return"):
+    with pytest.raises(PluginError, match=r"'mine': ask\(\) gave a Tensor; it must give zobench"):
         run(tmp_path, tiny_registry(optimizer=Bare), optimizer="mine", overrides=SIZES)
 
 

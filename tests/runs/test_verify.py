@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from forged import rewritten_trace, with_checksums
 from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
-from zobench.errors import ConfigError, EncoderError
-from zobench.files.json_files import read_json, write_json
+from zobench.errors import ConfigError, DamagedError, EncoderError
+from zobench.files.json_files import Json, read_json, write_json
 from zobench.files.row_files import read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.records import layout
@@ -45,11 +46,12 @@ def test_a_run_is_verified_to_the_last_bit_and_left_alone(tmp_path: Path) -> Non
 
 def test_a_changed_value_is_found_where_it_is(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs").run_dir
-    lines = (folder / layout.TRACE).read_text().splitlines()
-    row = json.loads(lines[2])
-    row["value_min"] += 0.01 * abs(row["value_min"])
-    lines[2] = json.dumps(row)
-    (folder / layout.TRACE).write_text("\n".join(lines) + "\n")
+
+    def changed(rows: Sequence[Json]) -> Sequence[Json]:
+        third = rows[2]["value_min"]
+        return [*rows[:2], {**rows[2], "value_min": third + 0.01 * abs(third)}, *rows[3:]]
+
+    rewritten_trace(folder, changed)
     found = verified(folder)
     assert not found.holds
     assert found.first == 3
@@ -60,6 +62,7 @@ def test_a_changed_snapshot_is_found(tmp_path: Path) -> None:
     queries = layout.snapshot_queries(folder)[1]
     path = folder / layout.SNAPSHOTS / f"{queries:012d}.safetensors"
     write_tensors(path, {"edit": StoredRun(folder).edit(queries) + 0.1})
+    with_checksums(folder)
     assert not verified(folder).holds
 
 
@@ -92,6 +95,7 @@ def test_other_data_are_refused_and_an_empty_run_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the dataset is not what it was"):
         verified(folder)
     (folder / layout.TRACE).unlink()
+    with_checksums(folder)
     with pytest.raises(ConfigError, match="nothing to verify"):
         verified(folder)
 
@@ -127,4 +131,7 @@ def test_a_snapshot_that_is_missing_is_found(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
     queries = layout.snapshot_queries(folder)[0]
     (folder / layout.SNAPSHOTS / f"{queries:012d}.safetensors").unlink()
+    with pytest.raises(DamagedError, match=rf"{queries}\.safetensors is missing"):
+        verified(folder)
+    with_checksums(folder)
     assert not verified(folder).holds

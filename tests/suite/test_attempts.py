@@ -20,6 +20,8 @@ from zobench.records.manifest import read_manifest
 from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.work import LatestProgress
 
+LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line 32)"
+
 
 def test_attempts_go_on_where_the_last_one_was(tmp_path: Path) -> None:
     wanted = job(tmp_path)
@@ -93,7 +95,7 @@ def test_a_run_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_failure_is_kept_for_whoever_looks(tmp_path: Path) -> None:
     wanted = job(tmp_path, wanted=config("troubled").with_settings("optimizer", fails_at=3))
-    assert attempt(wanted).error == "ArithmeticError: lost my way"
+    assert attempt(wanted).error.startswith(LOST)
     manifest = read_manifest(wanted.folder)
     assert (manifest.status, manifest.run_id) == ("failed", "one")
 

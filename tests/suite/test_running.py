@@ -25,6 +25,8 @@ from zobench.suite.work import read_progress
 
 Write = Callable[..., Path]
 
+LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line 32)"
+
 
 class Scripted:
     """An engine that ends one job at a time, with the outcome that the script gives."""
@@ -182,10 +184,10 @@ def test_real_workers_die_fail_and_finish_beside_each_other(
     ]
     running = carried_out(wanted, engine)
     assert [running.standings[job] for job in wanted] == ["done", "failed", "done"]
-    assert running.errors[wanted[1]] == "ArithmeticError: lost my way"
+    assert running.errors[wanted[1]].startswith(LOST)
     failed = read_manifest(wanted[1].folder)
     assert failed.status is RunStatus.FAILED
-    assert failed.error == "ArithmeticError: lost my way"
+    assert failed.error.startswith(LOST)
     assert marker.exists()
     assert read_manifest(wanted[0].folder).resumed == 1
     assert all(read_progress(job.folder) is None for job in wanted)

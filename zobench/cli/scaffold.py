@@ -72,7 +72,7 @@ class $Class(Stateful):
         self.rng = context.rng  # the only source of random numbers
         self.shape = context.space.shape
         self.step = parameters.step
-        self.edit = torch.zeros(self.shape)
+        self.edit = torch.zeros(self.shape, dtype=torch.float32)
         self.asks = 0
 
     def ask(self) -> Ask:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _EMPTY = "0" * DIGITS
 """Stands for the checksum while the checksum is computed."""
 
-_MARK = f'"{CHECKSUM}":"'.encode()
+_MARK = json.dumps(f'{{"{CHECKSUM}": "')[1:-1].encode()
+"""The beginning of the metadata, as it is escaped in the header."""
+
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its header, a little-endian 64-bit number."""
 
@@ -40,7 +42,8 @@ def write_tensors(
     import torch
     from safetensors.torch import save
 
-    metadata = {CHECKSUM: _EMPTY, "notes": json.dumps(notes or {}, sort_keys=True)}
+    # one entry: safetensors writes several entries in random order
+    metadata = {"zobench": json.dumps({CHECKSUM: _EMPTY, "notes": notes or {}}, sort_keys=True)}
     contiguous = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
@@ -65,7 +68,7 @@ def read_tensors(place: Place) -> tuple[dict[str, Tensor], Json]:
         content = bytearray(content_of(place))
     header = _require_checksum(place, content)
     try:
-        notes = json.loads(json.loads(header)["__metadata__"]["notes"])
+        notes = json.loads(json.loads(header)["__metadata__"]["zobench"])["notes"]
         return load(bytes(content)), notes
     except (SafetensorError, *CONTENT_ERRORS) as error:
         raise damaged(place, error) from error

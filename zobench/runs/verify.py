@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
 from zobench.contracts.listener import Listener, Silence
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, Interrupted
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
@@ -111,6 +112,7 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
         return part and ledger.optimize.queries >= enough
 
     folder = RunFolder(path)
+    folder.write_manifest(run.manifest.changed(status=RunStatus.RUNNING, files={}))
     try:
         encoder = MeteredEncoder(parts.encoder, ledger, open_account(parts, folder, listener))
         shared = SharedResults(ResultCache(path / "shared"))

@@ -34,7 +34,7 @@ class Adam:
     feedback: ClassVar[Feedback] = "gradient"
 
     def __init__(self, context: OptimizerContext, parameters: AdamParameters) -> None:
-        self._edit = torch.zeros(context.space.shape, requires_grad=True)
+        self._edit = torch.zeros(context.space.shape, requires_grad=True, dtype=torch.float32)
         betas = (parameters.beta1, parameters.beta2)
         self._adam = torch.optim.Adam([self._edit], lr=parameters.lr, betas=betas)
         self._steps = 0

@@ -38,9 +38,9 @@ class AdamReleased(Stateful):
 
     def __init__(self, context: OptimizerContext, parameters: AdamReleasedParameters) -> None:
         self._p = parameters
-        self.edit = torch.zeros(context.space.shape)
-        self.mean = torch.zeros(context.space.shape)
-        self.square = torch.zeros(context.space.shape)
+        self.edit = torch.zeros(context.space.shape, dtype=torch.float32)
+        self.mean = torch.zeros(context.space.shape, dtype=torch.float32)
+        self.square = torch.zeros(context.space.shape, dtype=torch.float32)
         self.steps = 0
 
     def ask(self) -> Ask:

@@ -53,14 +53,14 @@ class Gezo:
         self._shape = context.space.shape
         self._p = parameters
         self._minibatch = 0
-        self._edit = torch.zeros(self._shape)
+        self._edit = torch.zeros(self._shape, dtype=torch.float32)
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         """Line 2: resets velocity, best loss and step."""
         self._iteration = 0
         self._step = self._p.step
-        self._velocity = torch.zeros(self._shape)
+        self._velocity = torch.zeros(self._shape, dtype=torch.float32)
         self._best = math.inf
 
     def ask(self) -> Ask:

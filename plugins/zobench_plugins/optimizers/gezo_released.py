@@ -43,7 +43,7 @@ class GezoReleased(Stateful):
         self._p = parameters
         self.rng = context.rng
         self._shape = context.space.shape
-        self.edit = torch.zeros(self._shape)
+        self.edit = torch.zeros(self._shape, dtype=torch.float32)
         self.epoch = 0
 
     def ask(self) -> Ask:

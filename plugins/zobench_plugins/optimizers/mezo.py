@@ -40,7 +40,7 @@ class Mezo(Stateful):
         self._p = parameters
         self.rng = context.rng
         self._shape = context.space.shape
-        self.edit = torch.zeros(self._shape)
+        self.edit = torch.zeros(self._shape, dtype=torch.float32)
         self.steps = 0
         self.seed = 0
 

@@ -134,7 +134,7 @@ class NevergradStrategy:
     def recommend(self) -> Tensor:
         """Nevergrad's own recommendation, which for its noisy strategies is not the lowest value."""
         if not self._told:
-            return torch.zeros(self._shape)
+            return torch.zeros(self._shape, dtype=torch.float32)
         with self._inside():
             found = self._strategy.provide_recommendation().value
         return torch.from_numpy(np.asarray(found, dtype=np.float32).reshape(self._shape))

@@ -44,9 +44,9 @@ class OpenaiEs(Stateful):
         self._p = parameters
         self.rng = context.rng
         self._shape = context.space.shape
-        self.edit = torch.zeros(self._shape)
-        self.mean = torch.zeros(self._shape)
-        self.square = torch.zeros(self._shape)
+        self.edit = torch.zeros(self._shape, dtype=torch.float32)
+        self.mean = torch.zeros(self._shape, dtype=torch.float32)
+        self.square = torch.zeros(self._shape, dtype=torch.float32)
         self.steps = 0
 
     def ask(self) -> Ask:
@@ -72,6 +72,6 @@ class OpenaiEs(Stateful):
 
 def centred_ranks(values: Tensor) -> Tensor:
     """Ranks of ``(K,)`` values, evenly from -0.5 (the lowest) to 0.5; ``(K,)`` float32."""
-    ranks = torch.empty(len(values))
-    ranks[values.argsort()] = torch.linspace(-0.5, 0.5, len(values))
+    ranks = torch.empty(len(values), dtype=torch.float32)
+    ranks[values.argsort()] = torch.linspace(-0.5, 0.5, len(values), dtype=torch.float32)
     return ranks

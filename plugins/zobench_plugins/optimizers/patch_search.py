@@ -43,7 +43,7 @@ class PatchSearch(Stateful):
     def __init__(self, context: OptimizerContext, parameters: PatchSearchParameters) -> None:
         self._p = parameters
         self.rng = context.rng
-        self.edit = torch.zeros(context.space.shape)
+        self.edit = torch.zeros(context.space.shape, dtype=torch.float32)
         self.steps = 0
         self._planned = context.budget / (context.batch_size * (parameters.candidates + 1))
 

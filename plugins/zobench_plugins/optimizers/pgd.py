@@ -34,7 +34,7 @@ class Pgd(Stateful):
 
     def __init__(self, context: OptimizerContext, parameters: PgdParameters) -> None:
         self._p = parameters
-        self.edit = torch.zeros(context.space.shape)
+        self.edit = torch.zeros(context.space.shape, dtype=torch.float32)
         self.steps = 0
 
     def ask(self) -> Ask:

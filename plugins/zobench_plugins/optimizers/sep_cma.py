@@ -57,11 +57,11 @@ class SepCma(Stateful):
         c_mu = min(1 - c_one, 2 * (mu - 2 + 1 / mu) / ((d + 2) ** 2 + mu))
         self._c_mu = min(1 - self._c_one, faster * c_mu)
         self._norm = math.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d * d))
-        self.mean = torch.zeros(shape)
+        self.mean = torch.zeros(shape, dtype=torch.float32)
         self.sigma = parameters.sigma
-        self.variance = torch.ones(shape)
-        self.path_sigma = torch.zeros(shape)
-        self.path = torch.zeros(shape)
+        self.variance = torch.ones(shape, dtype=torch.float32)
+        self.path_sigma = torch.zeros(shape, dtype=torch.float32)
+        self.path = torch.zeros(shape, dtype=torch.float32)
         self.generation = 0
 
     def ask(self) -> Ask:

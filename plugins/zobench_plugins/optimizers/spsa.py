@@ -51,7 +51,7 @@ class Spsa(Stateful):
         self._p = parameters
         self.rng = context.rng
         self._shape = context.space.shape
-        self.edit = torch.zeros(self._shape)
+        self.edit = torch.zeros(self._shape, dtype=torch.float32)
         self.minibatch = 0
         self.iteration = 1
         self.phase = "noise" if parameters.radius == 0 else "slope"

@@ -38,7 +38,7 @@ class SpsaGc(TwoPoint):
 
     def __init__(self, context: OptimizerContext, parameters: SpsaGcParameters) -> None:
         super().__init__(context, parameters.pairs, parameters.radius)
-        self.velocity = torch.zeros(self.shape)
+        self.velocity = torch.zeros(self.shape, dtype=torch.float32)
         self._p = parameters
 
     def draw(self) -> Tensor:

@@ -59,7 +59,7 @@ class TwoPoint(Stateful):
     def __init__(self, context: OptimizerContext, pairs: int, radius: float) -> None:
         self.rng = context.rng
         self.shape = context.space.shape
-        self.edit = torch.zeros(self.shape)
+        self.edit = torch.zeros(self.shape, dtype=torch.float32)
         self.steps = 0
         self.pairs = pairs
         self.radius = radius

@@ -37,9 +37,9 @@ class ZoAdamm(TwoPoint):
 
     def __init__(self, context: OptimizerContext, parameters: ZoAdammParameters) -> None:
         super().__init__(context, parameters.pairs, parameters.radius)
-        self.mean = torch.zeros(self.shape)
-        self.square = torch.zeros(self.shape)
-        self.largest = torch.zeros(self.shape)
+        self.mean = torch.zeros(self.shape, dtype=torch.float32)
+        self.square = torch.zeros(self.shape, dtype=torch.float32)
+        self.largest = torch.zeros(self.shape, dtype=torch.float32)
         self._p = parameters
 
     def step(self, gradient: Tensor) -> None:

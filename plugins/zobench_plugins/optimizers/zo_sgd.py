@@ -36,7 +36,7 @@ class ZoSgd(TwoPoint):
 
     def __init__(self, context: OptimizerContext, parameters: ZoSgdParameters) -> None:
         super().__init__(context, parameters.pairs, parameters.radius)
-        self.velocity = torch.zeros(self.shape)
+        self.velocity = torch.zeros(self.shape, dtype=torch.float32)
         self._p = parameters
 
     def step(self, gradient: Tensor) -> None:

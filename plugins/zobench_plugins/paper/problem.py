@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.billing.account import PaidEncoder
 from zobench.config import RunConfig, config_from_json
 from zobench.contracts.dataset import Pixels
 from zobench.contracts.encoder import EncoderSpec
@@ -20,8 +21,9 @@ from zobench.contracts.method import Method, MethodResult
 from zobench.contracts.metric import Metric, Predictions
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
-from zobench.errors import ConfigError, PluginError, StoreError
-from zobench.files.json_files import Json, read_json, write_json
+from zobench.errors import ConfigError, DamagedError, PluginError
+from zobench.files.atomic import damage
+from zobench.files.json_files import read_json, write_json
 from zobench.measures.group_rates import compute
 from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
 from zobench.oracle.ledger import Counts, Ledger
@@ -203,8 +205,8 @@ class Problem:
         version = distribution_version(offer.distribution)
         key = digest(name, method, asdict(parameters), offer.distribution, version)
         path = self._out / FOLDER / f"{self._slug(method)}-{key[:10]}.json"
-        if path.exists():
-            return read_solved(path)
+        if (stored := self._stored(path)) is not None:
+            return stored
         context = self._context(argument, method, self._optimize if optimizes else _refused)
         made: Method = offer.plugin.build(context, parameters)
         solved = Solved(method, self._config, made.solve(), self._test())
@@ -227,8 +229,8 @@ class Problem:
             )
         key = digest(self._identity(), title, noise)
         path = self._out / FOLDER / f"{self._slug('carried')}-{key[:10]}.json"
-        if path.exists():
-            return read_solved(path)
+        if (stored := self._stored(path)) is not None:
+            return stored
         context, edit = self._context("", title, _refused), torch.from_numpy(noise)[None]
         images, encoder, told = self._load(), context.metered, context.progress
         train = embed_images(encoder, images[0], Purpose.SETUP, edit, told)
@@ -240,6 +242,16 @@ class Problem:
         solved = Solved(title, self._config, result, self._test())
         _write(path, solved, {})
         return solved
+
+    def _stored(self, path: Path) -> Solved | None:
+        """A stored result; a damaged one is computed anew, unless the encoder must be paid again."""
+        try:
+            return read_solved(path) if path.exists() else None
+        except DamagedError as error:
+            if isinstance(self._parts.encoder, PaidEncoder):
+                raise
+            self._listener.note(f"{error.fault}; the result is computed anew")
+            return None
 
     def films(self) -> tuple[NDArray[np.float32], tuple[str, str]]:
         """A test film without the finding per group, ``(2, H, W)`` in [0, 1]; the groups' names."""
@@ -326,19 +338,14 @@ def read_solved(path: Path) -> Solved:
     """Reads the result of a method from its file.
 
     Raises:
-        StoreError: The file is damaged.
+        DamagedError: The file is damaged.
     """
-    found: Json = read_json(path)
-    try:
+    found = read_json(path)
+    with damage(path):
         result = MethodResult(tuple(found["scores"]), found["ledger"], found["notes"])
         columns = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
         config = config_from_json(found["config"])
         return Solved(found["method"], config, result, ScoredImages(**columns))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is no result of a method ({type(error).__name__}: {error}); delete it, and it is "
-            "made again"
-        ) from error
 
 
 def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:

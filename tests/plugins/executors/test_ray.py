@@ -23,6 +23,8 @@ Write = Callable[..., Path]
 
 SLOW = '{name = "troubled", set = {pause = 0.1}}'
 
+LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line 32)"
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RayNodes]:
@@ -105,7 +107,7 @@ def test_a_stop_saves_what_runs_and_a_failure_is_not_tried_again(
         for each in layout.run_folders(out)
         if (manifest := read_manifest(each)).status == "failed"
     )
-    assert failed.error == "ArithmeticError: lost my way"
+    assert failed.error.startswith(LOST)
     assert failed.resumed == 0
 
 

@@ -22,6 +22,8 @@ REASON = why_not()
 pytestmark = [pytest.mark.lengthy, pytest.mark.skipif(bool(REASON), reason=REASON)]
 Write = Callable[..., Path]
 
+LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line 32)"
+
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[SlurmNode]:
@@ -67,7 +69,7 @@ def test_one_array_carries_a_suite_and_a_failure_cancels_nobody(
     assert begun.returncode == 1, told
     states = {run["config"]["optimizer"]: run for run in json.loads(said)["runs"]}
     assert states["troubled"]["status"] == "failed"
-    assert states["troubled"]["error"] == "ArithmeticError: lost my way"
+    assert states["troubled"]["error"].startswith(LOST)
     arrays = {path.name.partition("_")[0] for path in (out / ".submitit").glob("*_*_log.out")}
     assert len(arrays) == 1
     subprocess.run(
