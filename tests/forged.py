@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from zobench.files.checksums import checksum
 from zobench.files.json_files import Json, read_json, write_json
 from zobench.files.location import Location
 from zobench.files.row_files import RowWriter, read_rows
@@ -33,3 +34,10 @@ def rewritten_json(path: Path, **changes: object) -> Mapping[str, object]:
     content = {**read_json(path), **changes}
     write_json(path, content)
     return content
+
+
+def sealed(text: str) -> str:
+    """The text of a JSON object, with the checksum that belongs to it."""
+    begin = text.removesuffix("}")
+    comma = "" if begin == "{" else ","
+    return f'{begin}{comma}\n "checksum": "{checksum(begin.encode())}"\n}}\n'

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tiny import SIZES, run
 
+from zobench.files.json_files import read_json, write_json
+
 ADAM = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}}
 
 
@@ -82,12 +84,12 @@ def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) 
     held = zobench(folder, "gate", "runs")
     assert held.returncode == 0
     assert "passed: 6 numbers hold" in held.stdout
-    baseline = json.loads((folder / "baseline.json").read_text())
+    baseline = read_json(folder / "baseline.json")
     assert baseline["margins"]["recovery"] == 0.05
     for row in baseline["rows"]:
         for seed in row["metrics"]["accuracy"]["values"]:
             row["metrics"]["accuracy"]["values"][seed] += 9
-    (folder / "better.json").write_text(json.dumps(baseline))
+    write_json(folder / "better.json", baseline)
     failed = zobench(folder, "gate", "runs", "--baseline", "better.json")
     assert failed.returncode == 1
     assert "failed: 2 of 6 numbers" in failed.stdout

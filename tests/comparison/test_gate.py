@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forged import sealed
 from tiny import SIZES, run
 
 from zobench.cli.display.gate import verdict
@@ -135,16 +136,17 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is no baseline"),
-        ("[]", "is no baseline"),
-        ('{"zobench_baseline": 2}', "is no baseline"),
-        ('{"zobench_baseline": 9}', "format 9"),
-        (baseline_text("{}", "{}"), "at least one"),
-        (baseline_text('{"0": NaN}', '{"0": 0.1}'), "finite"),
-        (baseline_text('{"0": 0.5}', '{"1": 0.1}'), "the same seeds"),
-        (baseline_text('{"zero": 0.5}', '{"zero": 0.1}'), "whole numbers"),
-        (baseline_text('{"0": "much"}', '{"0": 0.1}'), "is no baseline"),
-        (baseline_text("[]", "[]"), "is no baseline"),
+        ("{", r"is damaged: .* checksum; .* write it anew with --update"),
+        ("[]", r"is damaged: .* checksum"),
+        (sealed('{"zobench_baseline": 2}').replace("2", "9"), r"is damaged: .* checksum"),
+        (sealed('{"zobench_baseline": 2}'), "is no baseline"),
+        (sealed('{"zobench_baseline": 9}'), "format 9"),
+        (sealed(baseline_text("{}", "{}")), "at least one"),
+        (sealed(baseline_text('{"0": NaN}', '{"0": 0.1}')), "finite"),
+        (sealed(baseline_text('{"0": 0.5}', '{"1": 0.1}')), "the same seeds"),
+        (sealed(baseline_text('{"zero": 0.5}', '{"zero": 0.1}')), "whole numbers"),
+        (sealed(baseline_text('{"0": "much"}', '{"0": 0.1}')), "is no baseline"),
+        (sealed(baseline_text("[]", "[]")), "is no baseline"),
     ],
 )
 def test_what_is_no_baseline_is_told(tmp_path: Path, content: str, words: str) -> None:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.contracts.metric import Metric
-from zobench.errors import ConfigError
-from zobench.files.json_files import write_json
+from zobench.errors import ConfigError, DamagedError, StoreError
+from zobench.files.json_files import Json, read_json, write_json
 from zobench.records.comparability import OF_A_PROBLEM
 from zobench.records.stored_run import StoredRun
 
@@ -171,6 +171,19 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     write_json(path, {"zobench_baseline": SCHEMA, **asdict(baseline)})
 
 
+def _baseline_content(path: Path) -> Json:
+    if not path.exists():
+        raise ConfigError(f"there is no baseline {path}; write one with --update")
+    try:
+        return read_json(path)
+    except DamagedError as error:
+        raise ConfigError(
+            f"{error.fault}; restore it from version control, or write it anew with --update"
+        ) from error
+    except StoreError as error:
+        raise ConfigError(f"{error}") from error
+
+
 def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
     """Reads a baseline file.
 
@@ -183,7 +196,7 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
             names an unknown quantity.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _baseline_content(path)
         if found["zobench_baseline"] != SCHEMA:
             raise ConfigError(
                 f"{path} has baseline format {found['zobench_baseline']}, but this zobench knows "
@@ -205,9 +218,6 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
         if any(set(row.metrics) != set(margins) for row in rows):
             raise ValueError("the metrics of a row are not the metrics named in the margins")
         return Baseline(margins, rows)
-    except OSError as error:
-        advice = "write one with --update" if not path.exists() else "name another file"
-        raise ConfigError(f"cannot read the baseline {path}: {error.strerror}; {advice}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path} is no baseline of zobench ({error!r}); mend it, or name another file"

@@ -18,7 +18,7 @@ from zobench.contracts.listener import Silence
 from zobench.contracts.method import MethodContext
 from zobench.contracts.optimizer import OptimizerContext
 from zobench.contracts.parameters import parameter
-from zobench.errors import ConfigError, PluginError, StoreError
+from zobench.errors import ConfigError, PluginError
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
@@ -130,12 +130,14 @@ def test_what_a_method_asks_is_booked_and_shared_arrays_cannot_be_spoilt(tmp_pat
     assert ledger["score"]["queries"] == TEST
 
 
-def test_a_damaged_answer_says_what_to_do(tmp_path: Path) -> None:
-    solve(tmp_path, "erm")
+def test_a_damaged_result_is_computed_anew(tmp_path: Path) -> None:
+    (first,) = solve(tmp_path, "erm")
     (path,) = (tmp_path / "methods").iterdir()
-    path.write_text("{}")
-    with pytest.raises(StoreError, match="delete it"):
-        solve(tmp_path, "erm")
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0.", b"1.", 1))
+    (again,) = solve(tmp_path, "erm")
+    assert again.result.scores == first.result.scores
+    assert path.read_bytes() == whole
 
 
 def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:
