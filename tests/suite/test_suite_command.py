@@ -44,7 +44,7 @@ def rows(out: Path) -> int:
 def workers(out: Path) -> list[int]:
     """Worker processes that have a file open below ``out``."""
     found = subprocess.run(
-        ["pgrep", "-f", "loky"], capture_output=True, text=True, check=False
+        ["pgrep", "-f", "fork_server"], capture_output=True, text=True, check=False
     ).stdout.split()
     mine = []
     for word in found:

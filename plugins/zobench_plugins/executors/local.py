@@ -1,39 +1,33 @@
-"""The executor for one machine: worker processes of loky."""
+"""The executor for one machine: a process of its own for each run, forked by a server."""
 
 from __future__ import annotations
 
+import json
 import os
+import selectors
 import signal
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from zobench.contracts.executor import ExecutorRequest, Outcome, Progress
 from zobench.errors import ConfigError
-from zobench.suite.attempts import attempt, progress_folder
+from zobench.files.json_files import Json
+from zobench.suite.attempts import progress_folder
 from zobench.suite.planning import Job
-from zobench.suite.work import read_progress, work
-
-if TYPE_CHECKING:
-    from loky import ProcessPoolExecutor
+from zobench.suite.work import read_progress
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ORPHAN_SECONDS = 1.0
-SAVE_SECONDS = 20.0
-"""Seconds to finish a batch after the parent died, and again to save the run's state."""
-
-_at_work = threading.Lock()
-"""Held in a worker while it carries out a job."""
+READ_BYTES = 65_536
+END_SECONDS = 5.0
+"""Seconds that the server has to end after its runs were killed."""
 
 
 class LocalExecutor:
-    """Worker processes on this machine, by loky; each runs one job at a time.
-
-    Every worker has its own loky pool, because a killed worker breaks its whole pool.
-    """
+    """Carries out each run in a process of its own; see :mod:`.fork_server`."""
 
     def __init__(self, request: ExecutorRequest) -> None:
         """Starts no process; the cores are divided among the jobs unless ``request`` sets them.
@@ -48,124 +42,144 @@ class LocalExecutor:
                 "--gpus-per-run and --memory-per-run are for --executor ray or slurm; here all runs "
                 "share the machine: choose --jobs to fit, and the GPU by device under [run]"
             )
-        jobs = request.jobs or 1
-        threads = request.resources.cpus or max(1, joblib.cpu_count() // jobs)
-        self._workers = [_Worker(threads) for _ in range(jobs)]
+        self._jobs = request.jobs or 1
+        self._threads = request.resources.cpus or max(1, joblib.cpu_count() // self._jobs)
+        self._server: _Server | None = None
+        self._running: dict[int, Job] = {}
+        self._ended: list[tuple[Job, Outcome]] = []
+        self._submitted = 0
 
     @property
     def capacity(self) -> int:
-        """Idle workers."""
-        return sum(worker.at is None for worker in self._workers)
+        """Runs that may be started now."""
+        return self._jobs - len(self._running) - len(self._ended)
 
     def submit(self, job: Job) -> None:
-        """Gives a job to an idle worker."""
-        next(worker for worker in self._workers if worker.at is None).start(job)
+        """Starts the process of a run."""
+        if self._server is None:
+            self._server = _Server(self._threads)
+        self._submitted += 1
+        self._running[self._submitted] = job
+        self._server.start(self._submitted, job)
 
     def as_completed(self, timeout: float) -> Iterator[tuple[Job, Outcome]]:
-        """Jobs that ended; one whose worker died is ``lost``."""
-        futures = [worker.at[1] for worker in self._workers if worker.at is not None]
-        if futures:
-            wait(futures, timeout, FIRST_COMPLETED)
-        else:
-            time.sleep(timeout)
-        for worker in self._workers:
-            if worker.at is not None and worker.at[1].done():
-                yield worker.finish(*worker.at)
+        """Jobs that ended; one whose process died is ``lost``."""
+        deadline = time.monotonic() + timeout
+        while not self._ended and (left := deadline - time.monotonic()) > 0:
+            if self._server is None:
+                time.sleep(left)
+            else:
+                self._hear(self._server, left)
+        while self._ended:
+            yield self._ended.pop(0)
 
     def progress(self, job: Job) -> Progress | None:
-        """The progress that the worker wrote to its file."""
-        return read_progress(_told_in(job))
+        """The progress that the run's process wrote to its file."""
+        return read_progress(progress_folder(job) if job.url else job.folder)
 
     def cancel(self) -> None:
-        """Sends SIGTERM to every busy worker."""
-        for worker in self._workers:
-            if worker.at is not None:
-                worker.interrupt()
+        """Sends SIGTERM to the process of every run."""
+        if self._server is not None:
+            self._server.interrupt()
 
     def close(self) -> None:
-        """Kills all worker processes."""
-        for worker in self._workers:
-            worker.close()
+        """Kills all processes."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
-
-def carry_out(job: Job) -> Outcome:
-    """Carries out a job: in its run folder, or in an attempt folder if the job has a URL."""
-    with _at_work:
-        return attempt(job) if job.url else work(job)
-
-
-def _told_in(job: Job) -> os.PathLike[str]:
-    return progress_folder(job) if job.url else job.folder
-
-
-class _Worker:
-    """A worker process, with its current job and the future of the job's outcome."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._pool: ProcessPoolExecutor | None = None
-        self._process: Future[int] = Future()
-        self.at: tuple[Job, Future[Outcome]] | None = None
-
-    def start(self, job: Job) -> None:
-        try:
-            if self._pool is None:
-                self._pool = self._new_pool()
-                self._process = self._pool.submit(os.getpid)  # does not wait for the process
-            future = self._pool.submit(carry_out, job)
-        except Exception as error:  # it died while it was idle, or could not be started
-            future = Future()
-            future.set_exception(error)
-        self.at = job, future
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        from loky import ProcessPoolExecutor
-
-        threads = str(self._threads)
-        return ProcessPoolExecutor(
-            max_workers=1,
-            initializer=_prepare,
-            initargs=(os.getpid(), self._threads),
-            env={**dict.fromkeys(THREAD_VARIABLES, threads), "LOKY_MAX_CPU_COUNT": threads},
-        )
-
-    def finish(self, job: Job, future: Future[Outcome]) -> tuple[Job, Outcome]:
-        self.at = None
-        try:
-            return job, future.result()
-        except Exception as error:  # loky has several errors for a dead worker
+    def _hear(self, server: _Server, seconds: float) -> None:
+        for message in server.messages(seconds):
+            job = self._running.pop(message["number"])
+            if "outcome" in message:
+                self._ended.append((job, Outcome(**message["outcome"])))
+            else:
+                self._ended.append((job, Outcome("lost", f"its process died ({message['died']})")))
+        if server.ended:
+            words = "the process that starts the runs died"
+            self._ended += [(job, Outcome("lost", words)) for job in self._running.values()]
+            self._running.clear()
             self.close()
-            return job, Outcome("lost", f"its worker process died ({type(error).__name__})")
+
+
+@dataclass
+class _Server:
+    """The parent's side of the fork server.
+
+    Attributes:
+        threads: Threads of each run.
+        ended: Whether the server has ended.
+    """
+
+    threads: int
+    ended: bool = False
+    _processes: dict[int, int] = field(default_factory=dict)
+    _said: bytes = b""
+    _cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        threads = str(self.threads)
+        path = os.pathsep.join(each for each in sys.path if each)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "zobench_plugins.executors.fork_server", threads],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "PYTHONPATH": path},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._sink, self._source = self._process.stdin, self._process.stdout
+        os.set_blocking(self._source.fileno(), False)
+        self._waiting = selectors.DefaultSelector()
+        self._waiting.register(self._source, selectors.EVENT_READ)
+
+    def start(self, number: int, job: Job) -> None:
+        """Has the server start the process of a run."""
+        from .fork_server import job_to_json
+
+        message = json.dumps({"number": number, "job": job_to_json(job)}).encode() + b"\n"
+        with suppress(BrokenPipeError):  # ``messages`` finds out that the server has ended
+            self._sink.write(message)
+            self._sink.flush()
+
+    def messages(self, seconds: float) -> Iterator[Json]:
+        """Messages about runs that ended; waits at most so many seconds for the first."""
+        self._waiting.select(seconds)
+        content = self._source.read(READ_BYTES)
+        self.ended = content == b""
+        *lines, self._said = (self._said + (content or b"")).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "process" in message:
+                self._processes[message["number"]] = message["process"]
+                if self._cancelled:
+                    _signal(message["process"], signal.SIGTERM)
+            else:
+                self._processes.pop(message["number"], None)
+                yield message
 
     def interrupt(self) -> None:
-        """Sends SIGTERM to the process of the job; loky may have replaced the first process."""
-        if self.at is None:
-            return
-        now = read_progress(_told_in(self.at[0])) or Progress()
-        with suppress(ProcessLookupError, BrokenExecutor):
-            os.kill(now.process or self._process.result(), signal.SIGTERM)
+        """Sends SIGTERM to the process of every run, also to one that has not started yet."""
+        self._cancelled = True
+        for process in self._processes.values():
+            _signal(process, signal.SIGTERM)
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        """Kills the processes of all runs, and ends the server."""
+        list(self.messages(0.0))
+        for process in self._processes.values():
+            _signal(process, signal.SIGKILL)
+        with suppress(BrokenPipeError):
+            self._sink.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._waiting.close()
+        self._source.close()
 
 
-def _prepare(parent: int, threads: int) -> None:
-    """Prepares a worker process: it ignores Ctrl-C, and ends if its parent has ended."""
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(threads)
-    threading.Thread(target=_stop_when_orphaned, args=(parent,), daemon=True).start()
-
-
-def _stop_when_orphaned(parent: int) -> None:
-    """If the parent has ended: sends SIGTERM, so that the run saves its state, then SIGKILL."""
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_SECONDS)
-    for _ in range(2):  # the second one does not wait for the batch
-        os.kill(os.getpid(), signal.SIGTERM)
-        if _at_work.acquire(timeout=SAVE_SECONDS):
-            break
-    os.kill(os.getpid(), signal.SIGKILL)
+def _signal(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, number)

@@ -1,0 +1,270 @@
+"""A process with torch loaded that forks one process per run, so that no run meets another's state.
+
+The server itself never imports or calls a plugin. Each run's process begins as a copy of the server
+(milliseconds instead of the seconds of ``import torch``) and ends with the run. All processes that a
+run has started end with it, since they are one process group.
+
+The parent and the server exchange JSON lines over the server's standard input and output. When the
+parent ends, in whatever way, the server's input ends; then every run saves its state.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import selectors
+import signal
+import sys
+import threading
+import time
+import warnings
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from zobench.config import config_from_json
+from zobench.contracts.executor import Outcome
+from zobench.files.json_files import Json
+from zobench.suite.attempts import attempt
+from zobench.suite.planning import Job
+from zobench.suite.work import work
+
+PRELOADED = (
+    "torch",
+    "timm",
+    "scipy.optimize",
+    "scipy.ndimage",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "filelock",
+    "joblib",
+    "PIL.Image",
+    "safetensors.torch",
+    "platformdirs",
+)
+"""Libraries that runs use; loaded before the fork."""
+
+SAVE_SECONDS = 20.0
+"""Seconds to finish a batch after the parent died, and again to save the run's state."""
+
+LEFTOVER_SECONDS = 2.0
+"""Seconds after the end of a run in which the processes that it started may end by themselves."""
+
+POLL_SECONDS = 0.2
+READ_BYTES = 65_536
+
+
+def job_to_json(job: Job) -> Json:
+    """A job as the JSON object that the server takes."""
+    return {
+        "config": job.config.as_dict(),
+        "folder": str(job.folder),
+        "identity": job.identity,
+        "trackers": list(job.trackers),
+        "url": job.url,
+    }
+
+
+def _job_from_json(values: Json) -> Job:
+    return Job(
+        config=config_from_json(values["config"]),
+        folder=Path(values["folder"]),
+        identity=values["identity"],
+        trackers=tuple(values["trackers"]),
+        url=values["url"],
+    )
+
+
+@dataclass
+class _Child:
+    """The process of one run.
+
+    Attributes:
+        number: The number of the job in messages.
+        reader: The end of the pipe on which the outcome comes.
+        said: What came on the pipe so far.
+    """
+
+    number: int
+    reader: int
+    said: bytearray = field(default_factory=bytearray)
+
+
+class ForkServer:
+    """Forks processes, reports how they ended, and removes what they left behind."""
+
+    def __init__(self, threads: int, source: int, sink: int) -> None:
+        """Waits for messages.
+
+        Args:
+            threads: Threads of each run.
+            source: Descriptor of the parent's messages.
+            sink: Descriptor for messages to the parent.
+        """
+        self._threads, self._source, self._sink = threads, source, sink
+        self._children: dict[int, _Child] = {}
+        self._left: list[tuple[float, int]] = []
+        self._messages = bytearray()
+        self._wake, tell = os.pipe()
+        for descriptor in (self._wake, tell, source):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(tell)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._waiting = selectors.DefaultSelector()
+        for descriptor in (source, self._wake):
+            self._waiting.register(descriptor, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Serves until the parent closes its end."""
+        while self._take_messages():
+            self._waiting.select(POLL_SECONDS)
+            self._reap()
+        self._end()
+
+    def _take_messages(self) -> bool:
+        """Starts the jobs that came; false once the parent has closed its end."""
+        with suppress(BlockingIOError):
+            os.read(self._wake, READ_BYTES)
+        with suppress(BlockingIOError):
+            while content := os.read(self._source, READ_BYTES):
+                self._messages += content
+            return False
+        *lines, rest = bytes(self._messages).split(b"\n")
+        self._messages = bytearray(rest)
+        for line in lines:
+            values = json.loads(line)
+            self._start(values["number"], _job_from_json(values["job"]))
+        return True
+
+    def _start(self, number: int, job: Job) -> None:
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():  # OpenBLAS has threads, and ends them before a fork
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if process == 0:
+            self._become_run(job, writer)
+        os.close(writer)
+        os.set_blocking(reader, False)
+        self._children[process] = _Child(number, reader)
+        self._waiting.register(reader, selectors.EVENT_READ)
+        self._tell({"number": number, "process": process})
+
+    def _become_run(self, job: Job, writer: int) -> NoReturn:
+        """Carries out a job in the forked process, which never returns."""
+        status = 1
+        try:
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in (self._source, self._sink, self._wake):
+                os.close(descriptor)
+            for child in self._children.values():
+                os.close(child.reader)
+            os.write(writer, json.dumps(asdict(_carried_out(job, self._threads))).encode() + b"\n")
+            status = 0
+        finally:
+            leave(status)
+        raise AssertionError("unreachable")
+
+    def _reap(self) -> None:
+        """Reports the runs that have ended."""
+        for child in self._children.values():
+            self._hear(child)
+        while self._children:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                break
+            child = self._children.pop(process)
+            self._hear(child)
+            self._waiting.unregister(child.reader)
+            os.close(child.reader)
+            self._left.append((time.monotonic() + LEFTOVER_SECONDS, process))
+            self._tell({"number": child.number, **_ending(bytes(child.said), status)})
+        now = time.monotonic()
+        for moment, process in [each for each in self._left if each[0] < now]:
+            _kill_group(process)
+            self._left.remove((moment, process))
+
+    def _hear(self, child: _Child) -> None:
+        with suppress(BlockingIOError):
+            while content := os.read(child.reader, READ_BYTES):
+                child.said += content
+
+    def _tell(self, message: Json) -> None:
+        with suppress(BrokenPipeError):  # the parent has ended
+            os.write(self._sink, json.dumps(message).encode() + b"\n")
+
+    def _end(self) -> None:
+        """Asks every run to save its state, and ends what goes on afterwards."""
+        self._waiting.unregister(self._source)
+        for seconds in (SAVE_SECONDS, SAVE_SECONDS):
+            for process in self._children:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
+            deadline = time.monotonic() + seconds
+            while self._children and time.monotonic() < deadline:
+                self._waiting.select(POLL_SECONDS)
+                with suppress(BlockingIOError):
+                    os.read(self._wake, READ_BYTES)
+                self._reap()
+        for process in [*self._children, *(each for _, each in self._left)]:
+            _kill_group(process)
+
+
+def _ending(said: bytes, status: int) -> Json:
+    """The outcome that a run wrote; if it wrote none, how its process ended."""
+    if said.endswith(b"\n"):
+        with suppress(ValueError):
+            return {"outcome": json.loads(said)}
+    code = os.waitstatus_to_exitcode(status)
+    return {"died": f"signal {-code}" if code < 0 else f"exit status {code}"}
+
+
+def _kill_group(process: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
+
+
+def _carried_out(job: Job, threads: int) -> Outcome:
+    import torch
+
+    torch.set_num_threads(threads)
+    watch = threading.Thread(target=_stop_when_orphaned, args=(os.getppid(),), daemon=True)
+    watch.start()
+    return attempt(job) if job.url else work(job)
+
+
+def _stop_when_orphaned(parent: int) -> None:
+    """If the server was killed: sends SIGTERM, so that the run saves its state, then SIGKILL."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    for _ in range(2):  # the second one does not wait for the batch
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(SAVE_SECONDS)
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process at once, whatever threads are left in it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status)
+
+
+def main() -> None:
+    """Loads the libraries and serves; the only argument is the number of threads of a run."""
+    source, sink = os.dup(0), os.dup(1)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)  # what plugins print must not get between the messages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    for name in PRELOADED:
+        importlib.import_module(name)
+    ForkServer(int(sys.argv[1]), source, sink).serve()
+
+
+if __name__ == "__main__":
+    main()
