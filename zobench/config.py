@@ -11,13 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from .contracts.head import PROTOCOLS, HeadProtocol
-from .contracts.parameters import nearest
+from .contracts.parameters import cut, nearest
 from .errors import ConfigError
 from .problem.spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "split")
-WHOLE = {"seed": 0, "batch_size": 1, "backward_cost": 0, "snapshots": 1, "replicates": 10}
-"""Fields that are whole numbers, and the lowest value of each."""
+WHOLE = {
+    "seed": (0, 2**63 - 1),
+    "budget": (1, 10**12),
+    "batch_size": (1, 65_536),
+    "backward_cost": (0, 1_000),
+    "snapshots": (1, 1_000),
+    "replicates": (10, 100_000),
+}
+"""Fields that are whole numbers, with the lowest and the highest value of each."""
+
+NUMBERS = {"penalty": 1e6, "tolerance": 100.0, "box": 1e6, "max_cost": 1e12}
+"""Fields that are numbers of at least 0, with the highest value of each."""
+
+TEXTS = ("optimizer", "encoder", "dataset", "disease", "space")
+MAX_NAME_CHARACTERS = 1_000
+MAX_OVERRIDES = 1_000
 
 
 @dataclass(frozen=True)
@@ -81,16 +95,17 @@ class RunConfig:
         if self.data_root is not None:
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
         broken = [
-            f"{name} is {getattr(self, name)!r}, but must be {rule}"
+            f"{name} is {cut(getattr(self, name))}, but must be {rule}"
             for name, holds, rule in self._rules()
             if not holds
         ]
-        try:
-            check_space_name(self.space)
-        except ConfigError as error:
-            broken.append(str(error))
+        if not broken:
+            try:
+                check_space_name(self.space)
+            except ConfigError as error:
+                broken.append(str(error))
         broken += [
-            f"overrides go to {', '.join(OWNERS)}, not to {owner!r}{nearest(owner, OWNERS)}"
+            f"overrides go to {', '.join(OWNERS)}, not to {cut(owner)}{nearest(owner, OWNERS)}"
             for owner in self.overrides
             if owner not in OWNERS
         ]
@@ -99,18 +114,24 @@ class RunConfig:
 
     def _rules(self) -> Iterator[tuple[str, bool, str]]:
         """Yields (field name, whether the field keeps its rule, rule)."""
-        for name, low in WHOLE.items():
+        for name, (low, high) in WHOLE.items():
             value = getattr(self, name)
-            yield name, _is_whole(value) and value >= low, f"a whole number of at least {low}"
-        for name in ("penalty", "tolerance", "box", "max_cost"):
+            holds = _is_whole(value) and low <= value <= high
+            yield name, holds, f"a whole number from {low} to {high:,}"
+        for name, highest in NUMBERS.items():
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            yield name, number and 0 <= value < float("inf"), "a number of at least 0"
+            yield name, number and 0 <= value <= highest, f"a number from 0 to {highest:,.0f}"
+        for name in TEXTS:
+            rule = f"a name of 1 to {MAX_NAME_CHARACTERS:,} printable characters"
+            yield name, _is_name(getattr(self, name)), rule
+        count = sum(len(values) for values in self.overrides.values())
+        yield "overrides", count <= MAX_OVERRIDES, f"at most {MAX_OVERRIDES:,} parameters"
         if _is_whole(self.batch_size):
             enough = _is_whole(self.budget) and self.budget >= self.batch_size
             rule = f"at least one evaluation, so {self.batch_size} queries (batch_size images)"
             yield "budget", enough, rule
-        device = re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(self.device))
+        device = re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", str(self.device))
         yield "device", device is not None, "auto, cpu or cuda:N"
         yield "quantize", self.quantize in (0, 8), "8, or 0 for exact floats"
         for name, allowed in (("heads", PROTOCOLS), ("precision", ("auto", "fp32", "bf16"))):
@@ -132,6 +153,15 @@ class RunConfig:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_name(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= MAX_NAME_CHARACTERS
+        and value.isprintable()
+        and bool(value.strip())
+    )
 
 
 def config_from_json(values: Mapping[str, Any]) -> RunConfig:
@@ -161,12 +191,18 @@ def parse_overrides(
         owner, dot, name = path.strip().partition(".")
         if not (equals and dot and name):
             raise ConfigError(
-                f"--set {setting!r} is not of the form owner.name=value, e.g. optimizer.step=0.02 "
+                f"--set {cut(setting)} is not of the form owner.name=value, e.g. optimizer.step=0.02 "
                 f"(owners: {', '.join(owners)})"
             )
         if owner not in owners:
             raise ConfigError(
-                f"--set goes to {', '.join(owners)}, not to {owner!r}{nearest(owner, owners)}"
+                f"--set goes to {', '.join(owners)}, not to {cut(owner)}{nearest(owner, owners)}"
             )
-        found.setdefault(owner, {})[name] = value.strip()
+        values = found.setdefault(owner, {})
+        if name in values:
+            raise ConfigError(
+                f"--set {owner}.{name} is given twice, as {cut(values[name])} and {cut(value.strip())}; "
+                "give it once"
+            )
+        values[name] = value.strip()
     return found

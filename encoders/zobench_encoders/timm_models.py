@@ -29,16 +29,16 @@ class TimmParameters:
     weights: str = parameter(
         RANDOM, "'random', 'hub' (timm's hub, needs a network), or a .safetensors or .pth file"
     )
-    seed: int = parameter(0, "seed of random weights", low=0)
-    size: int = parameter(0, "input side in pixels; 0 takes the model's own", low=0)
-    channels: int = parameter(3, "input channels; films are repeated", low=1)
+    seed: int = parameter(0, "seed of random weights", low=0, high=4_294_967_295)
+    size: int = parameter(0, "input side in pixels; 0 takes the model's own", low=0, high=4096)
+    channels: int = parameter(3, "input channels; films are repeated", low=1, high=16)
     pool: str = parameter(
         "auto",
         "'auto' takes the model's own pooling; 'avg' the mean over patch tokens, no class token",
         choices=("auto", "avg"),
     )
     chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, incidental=True
+        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 

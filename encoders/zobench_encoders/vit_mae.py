@@ -27,7 +27,7 @@ class VitMaeParameters:
         "", "a file that zobench pretrain made; the bundled weights if empty", incidental=True
     )
     chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, incidental=True
+        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 

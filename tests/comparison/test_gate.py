@@ -136,9 +136,9 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", r"is damaged: .* checksum; .* write it anew with --update"),
-        ("[]", r"is damaged: .* checksum"),
-        (sealed('{"zobench_baseline": 2}').replace("2", "9"), r"is damaged: .* checksum"),
+        ("{", r"is no baseline .* checksum .* write it anew with --update"),
+        ("[]", "is no baseline"),
+        (sealed('{"zobench_baseline": 2}').replace("2", "9", 1), "or is damaged"),
         (sealed('{"zobench_baseline": 2}'), "is no baseline"),
         (sealed('{"zobench_baseline": 9}'), "format 9"),
         (sealed(baseline_text("{}", "{}")), "at least one"),

@@ -45,7 +45,7 @@ def test_an_unknown_name_gets_the_nearest_known_one() -> None:
         ("step", "2", "from 0 to 1"),
         ("step", "nan", "from 0 to 1"),
         ("step", "fast", "a number"),
-        ("count", "0", "at least 1"),
+        ("count", "0", "from 1 to 1,000,000"),
         ("count", "1.5", "a whole number"),
         ("count", True, "a whole number"),
         ("mode", "medium", "one of fast, slow"),

@@ -27,6 +27,7 @@ from . import (
     verify,
 )
 from . import list as list_command
+from .strict import StrictCommand
 
 if TYPE_CHECKING:
     from zobench.registry.discovery import Offer
@@ -79,7 +80,7 @@ def _command(offer: Offer) -> Any:
     except PluginError as error:
         function = _broken(PluginError(f"distribution {offer.distribution!r}: {error}"))
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    alone.command(name, rich_help_panel=MANY_RUNS)(function)
+    alone.command(name, cls=StrictCommand, rich_help_panel=MANY_RUNS)(function)
     return typer.main.get_command(alone)
 
 
@@ -122,5 +123,6 @@ def about(
 
 for _panel, _functions in COMMANDS.items():
     for _function in _functions:
-        app.command(_function.__name__.removesuffix("_"), rich_help_panel=_panel)(_function)
+        _name = _function.__name__.removesuffix("_")
+        app.command(_name, cls=StrictCommand, rich_help_panel=_panel)(_function)
 app.add_typer(plugin.app, name="plugin", rich_help_panel=MATERIAL)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .strict import StrictCommand
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, and check it.")
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="E.g. random-walk.")],
     out: Annotated[Path, typer.Option(help="Parent folder of the project.")] = Path(),
@@ -44,7 +46,7 @@ def new(
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
 
 
-@app.command()
+@app.command(cls=StrictCommand)
 def check(
     what: Annotated[
         str,

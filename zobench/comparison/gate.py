@@ -178,7 +178,8 @@ def _baseline_content(path: Path) -> Json:
         return read_json(path)
     except DamagedError as error:
         raise ConfigError(
-            f"{error.fault}; restore it from version control, or write it anew with --update"
+            f"{path} is no baseline of zobench, or is damaged: it must end in the checksum of its "
+            "content; restore it from version control, or write it anew with --update"
         ) from error
     except StoreError as error:
         raise ConfigError(f"{error}") from error

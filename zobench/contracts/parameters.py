@@ -10,12 +10,24 @@ import dataclasses
 import difflib
 import functools
 import math
+import re
 import types
 import typing
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 from zobench.errors import ConfigError
+
+LARGEST = 1_000_000
+"""Bound on the absolute value of a number whose declaration gives no bound of its own."""
+
+MAX_CHARACTERS = 4096
+"""Most characters of a text."""
+
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
+NUMBER = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
+
+SHOWN_CHARACTERS = 80
 
 UNSET = "unset"
 """The text that stands for a parameter that is not set."""
@@ -35,8 +47,8 @@ class Declaration:
         type: int, float, bool or str.
         default: Value where the user says nothing; ``None`` for "not set".
         help: One line.
-        low: Smallest value allowed, or ``None``.
-        high: Largest value allowed, or ``None``.
+        low: Smallest value allowed.
+        high: Largest value allowed.
         choices: The only texts allowed; empty for any.
         incidental: Whether the parameter cannot change a result.
         optional: Whether the parameter may be "not set".
@@ -46,8 +58,8 @@ class Declaration:
     type: type
     default: object
     help: str
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     choices: tuple[str, ...]
     incidental: bool
     optional: bool = False
@@ -59,11 +71,13 @@ class Declaration:
             return "one of " + ", ".join(self.choices)
         words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         rule = words[self.type]
-        if self.low is not None and self.high is not None:
-            rule = f"{rule} from {self.low:g} to {self.high:g}"
-        elif self.low is not None:
-            rule = f"{rule} of at least {self.low:g}"
+        if self.type in (int, float):
+            rule = f"{rule} from {_shown(self.low)} to {_shown(self.high)}"
         return f"{rule}, or {UNSET}" if self.optional else rule
+
+
+def _shown(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def shown_default(declared: Declaration) -> str:
@@ -88,8 +102,8 @@ def parameter(
     Args:
         default: Value where the user says nothing.
         help: One line, with the unit.
-        low: Smallest value allowed.
-        high: Largest value allowed.
+        low: Smallest value allowed; :data:`LARGEST` below zero if ``None``.
+        high: Largest value allowed; :data:`LARGEST` if ``None``.
         choices: The only texts allowed.
         incidental: Whether the parameter cannot change a result, such as a number of
             connections; runs that differ only in this value have the same identity.
@@ -120,13 +134,17 @@ def _declarations(parameters: Hashable) -> Mapping[str, Declaration]:
             optional=type(None) in typing.get_args(hints[field.name]),
             default=field.default,
             help=field.metadata.get("help", ""),
-            low=field.metadata.get("low"),
-            high=field.metadata.get("high"),
+            low=_or(field.metadata.get("low"), -LARGEST),
+            high=_or(field.metadata.get("high"), LARGEST),
             choices=field.metadata.get("choices", ()),
             incidental=field.metadata.get("incidental", False),
         )
         for field in dataclasses.fields(parameters)
     }
+
+
+def _or(bound: float | None, otherwise: float) -> float:
+    return otherwise if bound is None else bound
 
 
 def _value_type(hint: Any) -> type:
@@ -147,7 +165,7 @@ def resolve(parameters: type, overrides: Mapping[str, object], owner: str) -> An
     values = {}
     for name, value in overrides.items():
         if name not in declared:
-            raise ConfigError(f"{owner} has no parameter {name!r}" + _advice(name, declared))
+            raise ConfigError(f"{owner} has no parameter {cut(name)}" + _advice(name, declared))
         values[name] = _checked(declared[name], value, f"{owner}.{name}")
     return parameters(**values)
 
@@ -161,8 +179,18 @@ def essential(parameters: Any) -> dict[str, Any]:
     }
 
 
+def cut(value: object) -> str:
+    """A value as messages show it: at most 80 characters of it."""
+    if isinstance(value, int) and not -(10**80) < value < 10**80:
+        return f"a number of {value.bit_length()} bits"
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}… (cut)"
+
+
 def nearest(name: str, known: typing.Iterable[str]) -> str:
     """The text ``(did you mean …?)`` with the nearest known name, or an empty text."""
+    if len(name) > SHOWN_CHARACTERS:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -182,12 +210,11 @@ def _checked(declared: Declaration, value: object, where: str) -> object:
         if declared.choices:
             bad = typed not in declared.choices
         elif isinstance(typed, int | float) and not isinstance(typed, bool):
-            low = -float("inf") if declared.low is None else declared.low
-            high = float("inf") if declared.high is None else declared.high
-            bad = not (low <= typed <= high and math.isfinite(typed))
+            bad = not (declared.low <= typed <= declared.high and math.isfinite(typed))
     if bad:
         raise ConfigError(
-            f"{where} is {value!r}, but must be {declared.rule} (default {shown_default(declared)})"
+            f"{where} is {cut(value)}, but must be {declared.rule} "
+            f"(default {shown_default(declared)})"
         )
     return typed
 
@@ -199,11 +226,15 @@ def _typed(type_: type, value: object) -> object | None:
         return value if isinstance(value, bool) else words.get(str(value).lower())
     if isinstance(value, bool):
         return None
-    try:
-        if type_ is int:
-            return int(value) if isinstance(value, int) else int(str(value))
-        if type_ is float:
-            return float(value) if isinstance(value, int | float) else float(str(value))
-    except ValueError:
-        return None
-    return str(value)
+    if type_ is int:
+        if isinstance(value, int):
+            return value
+        return int(text) if WHOLE_NUMBER.fullmatch(text := str(value)) else None
+    if type_ is float:
+        if isinstance(value, float):
+            return value
+        if isinstance(value, int):
+            return float(value) if abs(value) < 2**1000 else None
+        return float(text) if NUMBER.fullmatch(text := str(value)) else None
+    text = str(value)
+    return text if len(text) <= MAX_CHARACTERS and "\0" not in text else None

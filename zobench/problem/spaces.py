@@ -8,11 +8,12 @@ means the same in any space. Norms and the penalty are always those of the edit.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from zobench.contracts.parameters import nearest
+from zobench.contracts.parameters import cut, nearest
 from zobench.contracts.space import Space
 from zobench.errors import ConfigError
 
@@ -179,7 +180,7 @@ def check_space_name(name: str) -> None:
     if name != "pixel" and family not in FAMILIES:
         known = list(SUMMARIES)
         raise ConfigError(
-            f"space is {name!r}, but must be one of {', '.join(known)}"
+            f"space is {cut(name)}, but must be one of {', '.join(known)}"
             f"{nearest(family, ['pixel', *FAMILIES])}"
         )
 
@@ -189,9 +190,9 @@ def _named(name: str, height: int, width: int) -> Space:
     if name == "pixel":
         return PixelSpace(height, width)
     limit = min(height, width)
-    if not number.isdecimal() or not 1 <= int(number) <= limit:
+    if not re.fullmatch(r"[0-9]{1,6}", number) or not 1 <= int(number) <= limit:
         raise ConfigError(
-            f"space is {name!r}, but {family} takes a whole number from 1 to {limit} after the "
+            f"space is {cut(name)}, but {family} takes a whole number from 1 to {limit} after the "
             f"colon, such as {family}:{min(28, limit)}"
         )
     return FAMILIES[family](height, width, int(number))

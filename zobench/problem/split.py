@@ -24,12 +24,16 @@ class SplitParameters:
     """Sizes and bias of a split."""
 
     train: int | None = parameter(
-        None, f"images to train on; unset: {TRAIN}, or fewer if there are fewer", low=8
+        None,
+        f"images to train on; unset: {TRAIN}, or fewer if there are fewer",
+        low=8,
+        high=10_000_000,
     )
     test_per_cell: int | None = parameter(
         None,
         f"test images in each of the four cells of (y, a); unset: {TEST_PER_CELL}, or fewer",
         low=2,
+        high=1_000_000,
     )
     gap: float | None = parameter(
         None,

@@ -10,12 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zobench.config import RunConfig
-from zobench.contracts.parameters import nearest
+from zobench.config import WHOLE, RunConfig
+from zobench.contracts.parameters import cut, nearest
 from zobench.errors import ConfigError
 
 TARGETS = (0.1, 0.25, 0.5, 0.75)
 """Default recovery targets of runtimes, if the suite file sets no targets."""
+
+MAX_BYTES = 1_000_000
+"""Largest suite file."""
+
+MAX_RUNS = 100_000
+MAX_SEEDS = 10_000
 
 GRID = ("optimizers", "encoders", "datasets", "diseases", "spaces", "seeds")
 TOP = ("name", "targets", *GRID, "run", "split")
@@ -81,16 +87,11 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
         ConfigError: The file cannot be read, or has problems; all problems are listed.
     """
     found = Problems() if problems is None else problems
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the suite file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
+    content = _content(path)
     _check_keys(content, TOP, "", found)
     name = content.get("name", path.stem)
     if not isinstance(name, str):
-        found.append(f"name is {name!r}, but must be text")
+        found.append(f"name is {cut(name)}, but must be text")
     entries, configs = _grid(content, path.parent, found)
     targets = _targets(content, found)
     if problems is None:
@@ -98,11 +99,29 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
     return Suite(str(name), configs, targets, entries)
 
 
+def _content(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(
+                f"the suite file {path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the suite file {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{path} is no suite file: its tables or lists are nested too deep"
+        ) from error
+    except ValueError as error:  # no TOML, no UTF-8, or a number with thousands of digits
+        raise ConfigError(f"{path} is no TOML: {cut(str(error))}") from error
+
+
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out: Problems) -> None:
     for key in table:
         if key not in known:
             advice = nearest(key, known) or f"; known: {', '.join(known)}"
-            out.append(f"unknown key {where}{key}{advice}")
+            shown = key if key.isprintable() and len(key) <= 80 else cut(key)
+            out.append(f"unknown key {where}{shown}{advice}")
 
 
 def _grid(
@@ -119,11 +138,16 @@ def _grid(
     _check_keys(common, RUN, "run.", out)
     common = {key: value for key, value in common.items() if key in RUN}
     split = _table(content, "split", out)
-    found: list[RunConfig] = []
-    known: set[str] = set()
     problems_of_data = [
         (dataset, disease) for dataset in datasets for disease in (dataset.diseases or diseases)
     ]
+    spaces_in_all = sum(len(each.spaces or spaces) for each in optimizers)
+    count = len(encoders) * len(problems_of_data) * spaces_in_all * len(seeds)
+    if count > MAX_RUNS:
+        out.append(f"the file declares {count:,} runs; a suite has at most {MAX_RUNS:,}")
+        return (*optimizers, *encoders, *datasets), ()
+    found: list[RunConfig] = []
+    known: set[str] = set()
     for encoder, (dataset, disease), optimizer in itertools.product(
         encoders, problems_of_data, optimizers
     ):
@@ -165,7 +189,7 @@ def _entries(
 ) -> list[Entry]:
     values = content.get(key, list(default))
     if not isinstance(values, list) or not values:
-        out.append(f"{key} is {values!r}, but must be a list of at least one name")
+        out.append(f"{key} is {cut(values)}, but must be a list of at least one name")
         return []
     found = []
     owner = key.removesuffix("s")
@@ -174,17 +198,17 @@ def _entries(
             found.append(Entry(owner, value))
             continue
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-            out.append(f"{key} holds {value!r}, but must hold names, or tables with a name")
+            out.append(f"{key} holds {cut(value)}, but must hold names, or tables with a name")
             continue
-        where = f"{key}[{value['name']!r}]."
+        where = f"{key}[{cut(value['name'])}]."
         _check_keys(value, ENTRY[key], where, out)
         settings = value.get("set", {})
         if not isinstance(settings, dict):
-            out.append(f"{where}set is {settings!r}, but must be a table of parameters")
+            out.append(f"{where}set is {cut(settings)}, but must be a table of parameters")
             settings = {}
         root = value.get("data_root")
         if root is not None and not isinstance(root, str):
-            out.append(f"{where}data_root is {root!r}, but must be the path of a folder")
+            out.append(f"{where}data_root is {cut(root)}, but must be the path of a folder")
             root = None
         lists = {
             each: _texts(value[each], f"{where}{each}", out)
@@ -197,20 +221,23 @@ def _entries(
 
 def _texts(values: object, where: str, out: Problems) -> list[str]:
     if not isinstance(values, list) or not values or not all(isinstance(v, str) for v in values):
-        out.append(f"{where} is {values!r}, but must be a list of at least one name")
+        out.append(f"{where} is {cut(values)}, but must be a list of at least one name")
         return []
     return values
 
 
 def _seeds(values: object, out: Problems) -> list[int]:
-    if isinstance(values, int) and not isinstance(values, bool) and values > 0:
+    if isinstance(values, int) and not isinstance(values, bool) and 0 < values <= MAX_SEEDS:
         return list(range(values))
+    low, high = WHOLE["seed"]
     whole = isinstance(values, list) and all(
-        isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in values
+        isinstance(each, int) and not isinstance(each, bool) and low <= each <= high
+        for each in values
     )
-    if not whole or not values:
+    if not whole or not 0 < len(values) <= MAX_SEEDS:  # type: ignore[arg-type]
         out.append(
-            f"seeds is {values!r}, but must be a list of whole numbers, or how many: 3 means 0, 1, 2"
+            f"seeds is {cut(values)}, but must be a list of whole numbers up to {high:,}, or how many: "
+            f"3 means 0, 1, 2; at most {MAX_SEEDS:,} seeds"
         )
         return []
     return list(values)  # type: ignore[call-overload, no-any-return]
@@ -219,9 +246,13 @@ def _seeds(values: object, out: Problems) -> list[int]:
 def _table(content: Mapping[str, Any], key: str, out: Problems) -> dict[str, Any]:
     values = content.get(key, {})
     if not isinstance(values, dict):
-        out.append(f"{key} is {values!r}, but must be a table: [{key}]")
+        out.append(f"{key} is {cut(values)}, but must be a table: [{key}]")
         return {}
     return values
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _targets(content: Mapping[str, Any], out: Problems) -> tuple[float, ...]:
@@ -229,9 +260,11 @@ def _targets(content: Mapping[str, Any], out: Problems) -> tuple[float, ...]:
     if (
         not isinstance(values, list)
         or not values
-        or not all(isinstance(each, int | float) and 0 < each <= 1 for each in values)
+        or not all(_is_number(each) and 0 < each <= 1 for each in values)
         or sorted(set(values)) != values
     ):
-        out.append(f"targets is {values!r}, but must be increasing recoveries above 0, at most 1")
+        out.append(
+            f"targets is {cut(values)}, but must be increasing recoveries above 0, at most 1"
+        )
         return TARGETS
     return tuple(float(each) for each in values)

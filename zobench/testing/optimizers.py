@@ -208,8 +208,8 @@ class OptimizerConformance:
         bad: list[dict[str, Any]] = [{"no_such_parameter": 1}]
         for each in declarations(offer.plugin.parameters()).values():
             assert each.help, f"parameter {each.name!r} has no help text"
-            if each.type in (int, float) and each.low is not None:
-                bad.append({each.name: each.type(each.low) - 1})
+            if each.type in (int, float):
+                bad += [{each.name: each.type(each.low) - 1}, {each.name: each.high * 2 + 1}]
             if each.choices:
                 bad.append({each.name: "no such choice"})
         for overrides in bad:

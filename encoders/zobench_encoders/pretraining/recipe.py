@@ -11,10 +11,12 @@ from zobench.contracts.parameters import parameter
 class Recipe:
     """All settings of the pre-training; the same films and machine give the same weights."""
 
-    seed: int = parameter(0, "seed of initial weights, batches, masks and augmentation", low=0)
+    seed: int = parameter(
+        0, "seed of initial weights, batches, masks and augmentation", low=0, high=4_294_967_295
+    )
     masked_steps: int = parameter(2000, "steps of the first stage, masked autoencoding", low=0)
     described_steps: int = parameter(3500, "steps of the second stage, describing films", low=0)
-    batch: int = parameter(64, "films per step", low=2)
+    batch: int = parameter(64, "films per step", low=2, high=65_536)
     folder_share: float = parameter(
         0.25, "share of each batch that comes from --images, if given", low=0, high=0.9
     )
@@ -27,7 +29,12 @@ class Recipe:
     label_weight: float = parameter(
         0.5, "weight of the phantom's labels beside the film's own description", low=0
     )
-    patients: int = parameter(2400, "phantom patients per finding to learn from", low=8)
+    patients: int = parameter(
+        2400, "phantom patients per finding to learn from", low=8, high=1_000_000
+    )
     cohort: int = parameter(
-        101, "first phantom cohort to learn from, one a finding; the benchmark's is 0", low=1
+        101,
+        "first phantom cohort to learn from, one a finding; the benchmark's is 0",
+        low=1,
+        high=2_147_483_647,
     )

@@ -42,19 +42,36 @@ class RemoteParameters:
         0,
         "images per request; 0 takes the number of the dialect or the service",
         low=0,
+        high=65_536,
         incidental=True,
     )
     connections: int = parameter(4, "requests at a time", low=1, high=256, incidental=True)
-    rate: int = parameter(0, "most images sent per minute; 0 for no limit", low=0, incidental=True)
-    timeout: float = parameter(120.0, "seconds that an answer may take", low=0.01, incidental=True)
+    rate: int = parameter(
+        0, "most images sent per minute; 0 for no limit", low=0, high=1_000_000_000, incidental=True
+    )
+    timeout: float = parameter(
+        120.0, "seconds that an answer may take", low=0.01, high=86_400, incidental=True
+    )
     retries: int = parameter(
-        5, "further attempts at a request that may have been billed", low=0, incidental=True
+        5,
+        "further attempts at a request that may have been billed",
+        low=0,
+        high=1000,
+        incidental=True,
     )
     failures: int = parameter(
-        20, "failures in a row after which the run stops, resumable", low=1, incidental=True
+        20,
+        "failures in a row after which the run stops, resumable",
+        low=1,
+        high=10_000,
+        incidental=True,
     )
     patience: float = parameter(
-        600.0, "seconds without any answer after which the run stops", low=0, incidental=True
+        600.0,
+        "seconds without any answer after which the run stops",
+        low=0,
+        high=31_536_000,
+        incidental=True,
     )
     backoff: float = parameter(
         0.5,
@@ -63,13 +80,19 @@ class RemoteParameters:
         incidental=True,
     )
     canary: int = parameter(
-        2000, "images between two checks that the model has not changed", low=1, incidental=True
+        2000,
+        "images between two checks that the model has not changed",
+        low=1,
+        high=1_000_000_000,
+        incidental=True,
     )
     wire: str = parameter(
         "auto", "format of the tensors of oip", choices=("auto", *WIRES), incidental=True
     )
-    size: int = parameter(224, "pixels per side, where the service does not tell", low=1)
-    channels: int = parameter(1, "channels of an image, where the service does not tell", low=1)
+    size: int = parameter(224, "pixels per side, where the service does not tell", low=1, high=4096)
+    channels: int = parameter(
+        1, "channels of an image, where the service does not tell", low=1, high=16
+    )
     compression: int = parameter(
         1, "compression level of PNG: 0 is fast, 9 small", low=0, high=9, incidental=True
     )

@@ -40,8 +40,8 @@ class NihParameters:
     """Settings that select the films."""
 
     view: str = parameter("any", "projection", choices=("any", "PA", "AP"))
-    min_age: int = parameter(0, "youngest patient, in years", low=0)
-    max_age: int = parameter(150, "oldest patient, in years", low=0)
+    min_age: int = parameter(0, "youngest patient, in years", low=0, high=200)
+    max_age: int = parameter(150, "oldest patient, in years", low=0, high=200)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from typing import NoReturn
 from zobench.config import config_from_json
 from zobench.contracts.executor import Outcome
 from zobench.files.json_files import Json
+from zobench.runs.result_cache import code_digest
 from zobench.suite.attempts import attempt
 from zobench.suite.planning import Job
 from zobench.suite.work import work
@@ -263,6 +264,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     for name in PRELOADED:
         importlib.import_module(name)
+    code_digest()  # kept by its function, for every run
     ForkServer(int(sys.argv[1]), source, sink).serve()
 
 

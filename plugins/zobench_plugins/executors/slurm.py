@@ -59,9 +59,14 @@ class SlurmParameters:
 
     partition: str = parameter("", "partition; empty for SLURM's default")
     gres: str = parameter("", "generic resources of each run, e.g. gpu:1")
-    array_max: int = parameter(0, "jobs of the array that run at a time; 0 for no limit", low=0)
+    array_max: int = parameter(
+        0, "jobs of the array that run at a time; 0 for no limit", low=0, high=100_000
+    )
     minutes: int = parameter(
-        240, "time limit of a job in minutes; a longer run is requeued and resumes", low=1
+        240,
+        "time limit of a job in minutes; a longer run is requeued and resumes",
+        low=1,
+        high=1_000_000,
     )
     extra: str = parameter("", "more of sbatch's options, e.g. account=lab,qos=low")
 

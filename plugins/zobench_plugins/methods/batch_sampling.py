@@ -22,7 +22,7 @@ from zobench.problem.heads import cell_weights, fit_head
 class BatchSamplingParameters:
     """Parameters for the ``paper`` protocol; ``converged`` has no batches."""
 
-    batch: int = parameter(128, "images per batch, a quarter from each cell", low=4)
+    batch: int = parameter(128, "images per batch, a quarter from each cell", low=4, high=1_000_000)
 
 
 def stratified_batches(

@@ -34,7 +34,9 @@ class BiasAdvParameters:
 
     exponent: float = parameter(0.7, "q of the generalised cross-entropy", low=0.01, high=1.0)
     radius: float = parameter(8.0, "largest change of a pixel, in 1/255", low=0.0)
-    steps: int = parameter(10, "steps of the attack, with one backward pass each", low=1)
+    steps: int = parameter(
+        10, "steps of the attack, with one backward pass each", low=1, high=1_000_000
+    )
     keep: float = parameter(1.0, "weight of keeping the prediction of the fair head", low=0.0)
 
 

@@ -28,7 +28,7 @@ SMOOTHNESS = 0.25
 class GroupDroParameters:
     """Hyperparameters, named as in the paper."""
 
-    steps: int = parameter(3000, "gradient steps, each on all images", low=1)
+    steps: int = parameter(3000, "gradient steps, each on all images", low=1, high=1_000_000)
     group_step: float = parameter(0.01, "eta_q, step size of the groups' weights", low=0.0)
     l2: float = parameter(L2, "L2 penalty of the standardised head", low=0.0)
     adjustment: float = parameter(0.0, "C of the small groups' adjustment", low=0.0)

@@ -27,7 +27,9 @@ class AdamReleasedParameters:
     """Settings of the public code."""
 
     lr: float = parameter(5e-5, "learning rate, in units of the pixel range", low=0)
-    iterations: int = parameter(12, "steps per epoch; about training images / batch size", low=1)
+    iterations: int = parameter(
+        12, "steps per epoch; about training images / batch size", low=1, high=10_000
+    )
 
 
 class AdamReleased(Stateful):

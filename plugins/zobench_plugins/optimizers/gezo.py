@@ -34,8 +34,8 @@ SIGNS = (-1.0, 1.0)
 class GezoParameters:
     """Hyperparameters, named as in Algorithm 1."""
 
-    iterations: int = parameter(10, "R, local iterations per epoch", low=1)
-    samples: int = parameter(10, "C, perturbations per iteration", low=1)
+    iterations: int = parameter(10, "R, local iterations per epoch", low=1, high=10_000)
+    samples: int = parameter(10, "C, perturbations per iteration", low=1, high=1000)
     step: float = parameter(0.01, "s, scale of a perturbation, in units of the pixel range", low=0)
     momentum: float = parameter(0.9, "mu, weight of the old velocity", low=0, high=1)
     decay: float = parameter(

@@ -28,8 +28,10 @@ from .two_point import gaussian
 class GezoReleasedParameters:
     """Settings of the public code."""
 
-    samples: int = parameter(10, "C, perturbations per epoch", low=1)
-    minibatches: int = parameter(2, "minibatches that each perturbation is tried on", low=1)
+    samples: int = parameter(10, "C, perturbations per epoch", low=1, high=1000)
+    minibatches: int = parameter(
+        2, "minibatches that each perturbation is tried on", low=1, high=1000
+    )
     step: float = parameter(0.03, "scale of a perturbation, in units of the pixel range", low=0)
 
 

@@ -33,7 +33,7 @@ class KalmanParameters:
 
     side: int = parameter(12, "frequencies searched, down and across", low=1, high=48)
     directions: int = parameter(
-        7, "slopes measured per step; each step costs one further evaluation", low=1
+        7, "slopes measured per step; each step costs one further evaluation", low=1, high=1000
     )
     radius: float = parameter(0.01, "root mean square of a trial, in pixel range", low=1e-6)
     reach: float = parameter(0.03, "length of the whole path, as root mean square", low=0)

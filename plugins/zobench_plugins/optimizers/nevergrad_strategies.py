@@ -42,7 +42,7 @@ class NevergradParameters:
         0.02, "standard deviation of the first mutations, in pixel range", low=1e-6
     )
     workers: int = parameter(
-        10, "points per ask; strategies without parallel evaluation use 1", low=1
+        10, "points per ask; strategies without parallel evaluation use 1", low=1, high=1000
     )
 
 

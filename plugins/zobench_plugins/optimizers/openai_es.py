@@ -29,7 +29,7 @@ class OpenaiEsParameters:
 
     sigma: float = parameter(0.02, "standard deviation of the search, in pixel range", low=1e-6)
     lr: float = parameter(0.01, "learning rate of Adam, in pixel range", low=0)
-    pairs: int = parameter(5, "antithetic pairs per step, two evaluations each", low=1)
+    pairs: int = parameter(5, "antithetic pairs per step, two evaluations each", low=1, high=1000)
     beta1: float = parameter(0.9, "decay of the mean gradient", low=0, high=0.999999)
     beta2: float = parameter(0.999, "decay of the mean squared gradient", low=0, high=0.999999)
 

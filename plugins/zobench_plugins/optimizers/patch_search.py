@@ -31,7 +31,9 @@ class PatchSearchParameters:
     brightness: float = parameter(0.3, "absolute change by a square, in pixel range", low=0)
     limit: float = parameter(0.6, "largest absolute value of the edit", low=0)
     area: float = parameter(0.1, "share of the image that the first squares cover", low=0, high=1)
-    candidates: int = parameter(4, "squares tried per step, beside the edit itself", low=1)
+    candidates: int = parameter(
+        4, "squares tried per step, beside the edit itself", low=1, high=1000
+    )
 
 
 class PatchSearch(Stateful):

@@ -25,7 +25,7 @@ class RandomSearchParameters:
     """Hyperparameters of random search."""
 
     step: float = parameter(0.01, "standard deviation of a step, in pixel range", low=0)
-    candidates: int = parameter(4, "steps tried beside the edit itself", low=1)
+    candidates: int = parameter(4, "steps tried beside the edit itself", low=1, high=1000)
 
 
 class RandomSearch(Stateful):

@@ -27,7 +27,7 @@ class SepCmaParameters:
     """Hyperparameters of sep-CMA-ES."""
 
     sigma: float = parameter(0.02, "first step size, in pixel range", low=1e-9)
-    population: int = parameter(0, "points per generation; 0 means 4 + 3 ln d", low=0)
+    population: int = parameter(0, "points per generation; 0 means 4 + 3 ln d", low=0, high=10_000)
 
 
 class SepCma(Stateful):

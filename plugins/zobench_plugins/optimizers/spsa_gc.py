@@ -26,7 +26,9 @@ class SpsaGcParameters:
 
     lr: float = parameter(0.01, "a of a_k = a / (A + k)^0.6, on the estimated gradient", low=0)
     radius: float = parameter(0.01, "c of c_k = c / k^0.1, in pixel range", low=1e-6)
-    pairs: int = parameter(5, "directions averaged per step, two evaluations each", low=1)
+    pairs: int = parameter(
+        5, "directions averaged per step, two evaluations each", low=1, high=1000
+    )
     momentum: float = parameter(0.9, "beta, weight of the old momentum", low=0, high=0.9999)
     stability: float = parameter(1.0, "A of a_k", low=0)
 

@@ -25,7 +25,9 @@ class ZoAdammParameters:
     radius: float = parameter(
         0.01, "distance of a trial along a direction, in pixel range", low=1e-6
     )
-    pairs: int = parameter(5, "directions averaged per step, two evaluations each", low=1)
+    pairs: int = parameter(
+        5, "directions averaged per step, two evaluations each", low=1, high=1000
+    )
     beta1: float = parameter(0.9, "decay of the mean gradient", low=0, high=0.999999)
     beta2: float = parameter(0.99, "decay of the mean squared gradient", low=0, high=0.999999)
 

@@ -25,7 +25,9 @@ class ZoSgdParameters:
     radius: float = parameter(
         0.01, "distance of a trial along a direction, in pixel range", low=1e-6
     )
-    pairs: int = parameter(5, "directions averaged per step, two evaluations each", low=1)
+    pairs: int = parameter(
+        5, "directions averaged per step, two evaluations each", low=1, high=1000
+    )
     momentum: float = parameter(0.9, "weight of the old velocity", low=0, high=0.9999)
 
 

@@ -23,7 +23,9 @@ class ZoSignSgdParameters:
     radius: float = parameter(
         0.01, "distance of a trial along a direction, in pixel range", low=1e-6
     )
-    pairs: int = parameter(10, "directions averaged per step, two evaluations each", low=1)
+    pairs: int = parameter(
+        10, "directions averaged per step, two evaluations each", low=1, high=1000
+    )
 
 
 class ZoSignSgd(TwoPoint):

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from zobench.records.identity import label
 
-from .console import error_console, unechoed_keys
+from .console import PrintableConsole, error_console, unechoed_keys
 
 if TYPE_CHECKING:
     from zobench.contracts.executor import Executor, Progress
@@ -37,7 +37,7 @@ class LiveBoard:
     """The board for a terminal: a table that is redrawn; use as a context manager."""
 
     def __init__(self, progress: Callable[[Job], Progress | None]) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = PrintableConsole(stderr=True, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._progress = progress
         self._clock = Clock()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -21,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Column
 
 UNITS = {
@@ -34,16 +35,36 @@ UNITS = {
 }
 LINE_SECONDS = 10.0
 
+ESCAPED = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+"""How control characters are shown, by code: C0 except line end and tab, DEL, and C1."""
+
+
+class PrintableConsole(Console):
+    r"""A console that shows control characters in texts as ``\x1b``, so that they do nothing.
+
+    Names and error texts may come from a service, a plugin or somebody else's runs.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """The segments of a renderable, with control characters escaped."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(text.translate(ESCAPED), style)
+
 
 def output_console() -> Console:
     """Standard output; no colour and a fixed width where it is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
+    console = PrintableConsole(highlight=False)
+    return console if console.is_terminal else PrintableConsole(highlight=False, width=160)
 
 
 def error_console() -> Console:
     """Standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return PrintableConsole(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -85,7 +106,7 @@ class ConsoleListener:
         self._console = error_console()
         self._live = self._console.is_terminal
         # bars must not wrap: rich would then redraw the wrong number of lines
-        bars = Console(stderr=True, highlight=False)
+        bars = PrintableConsole(stderr=True, highlight=False)
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
             TextColumn("{task.description:<18}", table_column=Column(no_wrap=True)),

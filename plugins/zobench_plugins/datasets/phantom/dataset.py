@@ -42,8 +42,12 @@ BATCH = 32
 class PhantomParameters:
     """Settings of the cohort of phantom patients."""
 
-    cohort: int = parameter(0, "number of the cohort; every number gives other patients", low=0)
-    patients: int = parameter(3600, "patients in the cohort, with 1 to 3 films each", low=8)
+    cohort: int = parameter(
+        0, "number of the cohort; every number gives other patients", low=0, high=2_147_483_647
+    )
+    patients: int = parameter(
+        3600, "patients in the cohort, with 1 to 3 films each", low=8, high=1_000_000
+    )
 
 
 class PhantomDataset:

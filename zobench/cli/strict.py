@@ -1,0 +1,90 @@
+"""The class of all commands: nothing is taken twice, and no exception ends in a traceback."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections import Counter
+from typing import Any
+
+from typer.core import TyperCommand
+
+from zobench.errors import ConfigError, Interrupted, ZobenchError
+
+MAX_NUMBER_CHARACTERS = 40
+MAX_TEXT_CHARACTERS = 4096
+
+
+class StrictCommand(TyperCommand):
+    """A command that refuses options given twice, empty values, and numbers in other alphabets."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Checks the raw values, and then parses them.
+
+        Raises:
+            ConfigError: An option is given twice, or a value is empty, too long or no number.
+        """
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
+        for parameter, count in Counter(order).items():
+            if count > 1 and not parameter.multiple and parameter.nargs != -1:
+                raise ConfigError(f"{_name(parameter)} is given {count} times; give it once")
+        numbers = _numbers(self.callback)
+        for parameter in self.params:
+            given = values.get(parameter.name)
+            for value in given if isinstance(given, list | tuple) else [given]:
+                if isinstance(value, str):
+                    _check(parameter, value, number=parameter.name in numbers)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carries out the command; an exception that zobench does not know becomes one line.
+
+        Raises:
+            RunFailure: The code of a plugin, or of zobench, raised an exception.
+            Interrupted: The user pressed Ctrl-C where nothing had to be saved.
+        """
+        from typer import Abort, BadParameter, Exit
+
+        from zobench.registry.failure import run_failure
+
+        try:
+            return super().invoke(ctx)
+        except (ZobenchError, Abort, Exit, BadParameter):
+            raise
+        except KeyboardInterrupt as error:
+            raise Interrupted("stopped") from error
+        except BaseException as error:  # SystemExit of a plugin as well
+            raise run_failure(error) from error
+
+
+def _numbers(function: Any) -> set[str]:
+    """Names of the arguments of a function that are numbers, by their annotations."""
+    hints = typing.get_type_hints(inspect.unwrap(function))
+    return {
+        name
+        for name, hint in hints.items()
+        if {int, float} & {hint, *typing.get_args(hint)} and typing.get_origin(hint) is not list
+    }
+
+
+def _check(parameter: Any, value: str, *, number: bool) -> None:
+    name = _name(parameter)
+    if not value.strip():
+        raise ConfigError(f"{name} is empty; give a value, or leave {name} out")
+    if number:
+        if len(value) > MAX_NUMBER_CHARACTERS:
+            raise ConfigError(
+                f"{name} has {len(value):,} characters; a number has at most {MAX_NUMBER_CHARACTERS}"
+            )
+        if not value.isascii() or "_" in value:
+            raise ConfigError(f"{name} is {value!r}, but must be a number in digits 0 to 9")
+    elif len(value) > MAX_TEXT_CHARACTERS:
+        raise ConfigError(
+            f"{name} has {len(value):,} characters; at most {MAX_TEXT_CHARACTERS:,} are allowed"
+        )
+
+
+def _name(parameter: Any) -> str:
+    """The name as typed: ``--seed``, or the name of an argument in capitals."""
+    named: str = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
+    return named or str(parameter.name).upper()
