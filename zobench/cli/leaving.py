@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import NoReturn
 
-CLEANUP_SECONDS = 5.0
-"""Seconds that libraries have to clean up if a thread is left."""
+PATIENCE_SECONDS = 10.0
+"""Seconds that threads have to end after the command has ended."""
 
 
 def leave(code: str | int | None) -> NoReturn:
     """Exits with a code; a thread that a plugin left behind cannot keep the process alive.
 
-    Python waits for every thread before it exits. Some optimizers, such as 41 of nevergrad, leave a
-    thread that waits forever.
+    Python waits for every thread before it exits, and a plugin may leave a thread that never ends.
     """
-    if not _left():
-        sys.exit(code)
-    cleanup = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
-    cleanup.start()
-    cleanup.join(CLEANUP_SECONDS)
+    main = threading.main_thread()
+    if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
+        number = code if isinstance(code, int) else int(code is not None)
+        threading.Thread(target=_end, args=(number,), daemon=True).start()
+    sys.exit(code)
+
+
+def _end(code: int) -> None:
+    """Ends the process if it is still there after :data:`PATIENCE_SECONDS`."""
+    time.sleep(PATIENCE_SECONDS)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    if isinstance(code, str):
-        print(code, file=sys.stderr)
-    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
-
-
-def _left() -> list[threading.Thread]:
-    """Threads that Python would wait for."""
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread is not threading.main_thread() and not thread.daemon
-    ]
+    os._exit(code)

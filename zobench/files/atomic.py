@@ -103,6 +103,22 @@ def write_atomically(place: Place, content: bytes | bytearray, *, durable: bool 
         draft.write_bytes(content)
 
 
+def require_writable(folder: Place) -> None:
+    """Makes a folder, if it is missing, and checks that files can be written to it.
+
+    Raises:
+        StoreError: The folder cannot be made or written.
+    """
+    path = Path(folder)
+    with disk_errors(folder):
+        path.mkdir(parents=True, exist_ok=True)
+        draft = path / f".writable.{os.getpid()}-{secrets.token_hex(4)}{DRAFT}"
+        try:
+            draft.touch()
+        finally:
+            draft.unlink(missing_ok=True)
+
+
 def sync_folder(path: Path) -> None:
     """Waits until the list of file names in a folder is on disk (``fsync``)."""
     _wait_for(path)

@@ -30,6 +30,10 @@ class Location(os.PathLike[str]):
         """Makes a location from a path; returns a location unchanged."""
         return place if isinstance(place, Location) else cls(Path(place))
 
+    def absolute(self) -> Location:
+        """The same place with an absolute path, so that a change of the working folder is harmless."""
+        return Location(self.path.absolute(), str(self))
+
     @property
     def name(self) -> str:
         """The last part of the path."""

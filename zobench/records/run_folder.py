@@ -92,7 +92,7 @@ class RunFolder:
         """
         from filelock import FileLock, Timeout
 
-        self.location = Location.of(place)
+        self.location = Location.of(place).absolute()
         layout.require_no_links(self.path)
         with disk_errors(self.location):
             (self.path / layout.SNAPSHOTS).mkdir(parents=True, exist_ok=True)

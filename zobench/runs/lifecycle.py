@@ -11,7 +11,7 @@ from zobench.config import RunConfig
 from zobench.contracts.listener import Listener, Silence
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
-from zobench.files.atomic import disk_errors
+from zobench.files.atomic import disk_errors, require_writable
 from zobench.files.location import Location, Place
 from zobench.records.identity import slug
 from zobench.records.layout import is_run
@@ -22,6 +22,7 @@ from zobench.registry.discovery import Registry, load_registry
 
 from .parts import Parts, make_parts
 from .process import RunProcess
+from .process_state import restored_state
 from .provenance import new_manifest
 from .resuming import check_same
 from .signals import Stop
@@ -50,14 +51,16 @@ def start_run(
     Raises:
         ZobenchError: See :mod:`zobench.errors`; the folder keeps every result up to the error.
     """
-    listener = listener or Silence()
+    listener, place = listener or Silence(), Location.of(out).absolute()
+    require_writable(place)
     registry = registry or load_registry()
     for name in trackers:
         registry.find("trackers", name)
     with ExitStack() as opened:
+        opened.enter_context(restored_state(listener.note))
         parts = make_parts(config, registry, listener)
         opened.callback(parts.encoder.close)
-        folder = RunFolder(_new_folder(Location.of(out), config))
+        folder = RunFolder(_new_folder(place, config))
         opened.callback(folder.close)
         return _begin(parts, folder, listener, registry, trackers, record)
 
@@ -88,8 +91,10 @@ def carry_out(
         ZobenchError: See :mod:`zobench.errors`; the folder keeps every result up to the error.
     """
     listener, registry = listener or Silence(), registry or load_registry()
+    place = Location.of(place).absolute()
     if not is_run(place):
         with ExitStack() as opened:
+            opened.enter_context(restored_state(listener.note))
             parts = make_parts(config, registry, listener)
             opened.callback(parts.encoder.close)
             folder = RunFolder(place, alone)
@@ -149,7 +154,7 @@ def resume_run(
         ConfigError: Encoder, data, parameters, device or precision differ from those that the run
             began with, or ``max_cost`` is given for a finished run that its limit ended.
     """
-    listener = listener or Silence()
+    listener, place = listener or Silence(), Location.of(place).absolute()
     read_manifest(place)
     registry = registry or load_registry()
     for name in trackers:
@@ -157,6 +162,7 @@ def resume_run(
     folder = RunFolder(place, alone)
     with ExitStack() as opened:
         opened.callback(folder.close)
+        opened.enter_context(restored_state(listener.note))
         manifest = folder.manifest()  # read under the lock; may have changed since
         if manifest.status is RunStatus.DONE:
             if max_cost is not None and manifest.ended_by == "max_cost":

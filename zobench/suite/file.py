@@ -102,9 +102,7 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
 def _content(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(
-                f"the suite file {path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read"
-            )
+            raise ConfigError(f"the suite file {path} has more than {MAX_BYTES:,} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the suite file {path}: {error.strerror}") from error

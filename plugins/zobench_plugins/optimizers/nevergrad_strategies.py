@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import nevergrad as ng
 import numpy as np
 import torch
+from nevergrad.optimization import recaster
 from torch import Tensor
 
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
@@ -161,6 +162,20 @@ class NevergradStrategy:
                 f"nevergrad:{self._name} does not repeat itself from its seed, so this run cannot be "
                 "resumed; start a new one, or choose another strategy"
             )
+
+
+class _EndingThread(recaster._MessagingThread):  # type: ignore[misc]
+    """The thread of a strategy without ask and tell; it ends with the process.
+
+    Nevergrad's own thread waits for the next value forever, and Python waits for the thread.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.daemon = True
+
+
+recaster._MessagingThread = _EndingThread
 
 
 class Chance:

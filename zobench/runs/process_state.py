@@ -1,0 +1,85 @@
+"""State of the process that a plugin may change for everybody: checked and restored after a run.
+
+In a suite every run has a process of its own. This check is for runs in one process: from Python,
+in ``zobench paper``, and in a user's own tests.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+Restore = Callable[[Any], object]
+
+
+@contextmanager
+def restored_state(note: Callable[[str], None]) -> Iterator[None]:
+    """Restores the state of the process after the block, and notes what the block had changed."""
+    before = _state()
+    try:
+        yield
+    finally:
+        changed = [
+            name
+            for name, (value, restore) in before.items()
+            if _differs(value, _state()[name][0]) and _restored(restore, value)
+        ]
+        if changed:
+            note(
+                f"a plugin changed {', '.join(changed)} for the whole process; this is restored, so "
+                "that no other run is affected"
+            )
+
+
+def _state() -> Mapping[str, tuple[Any, Restore]]:
+    """Values by name, each with the function that sets it."""
+    import torch
+
+    return {
+        "the working directory": (_folder(), os.chdir),
+        "the environment variables": (dict(os.environ), _set_environment),
+        "torch's default dtype": (torch.get_default_dtype(), torch.set_default_dtype),
+        "torch's threads": (torch.get_num_threads(), torch.set_num_threads),
+        "torch's gradient mode": (torch.is_grad_enabled(), torch.set_grad_enabled),
+        "torch's matrix precision": (
+            torch.get_float32_matmul_precision(),
+            torch.set_float32_matmul_precision,
+        ),
+        "torch's deterministic algorithms": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.use_deterministic_algorithms,
+        ),
+        "NumPy's error handling": (np.geterr(), lambda value: np.seterr(**value)),
+        "numpy.random.default_rng": (
+            np.random.default_rng,
+            lambda value: setattr(np.random, "default_rng", value),
+        ),
+        "the recursion limit": (sys.getrecursionlimit(), sys.setrecursionlimit),
+    }
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # removed
+        return ""
+
+
+def _set_environment(values: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def _differs(before: object, now: object) -> bool:
+    return before is not now and before != now
+
+
+def _restored(restore: Restore, value: Any) -> bool:
+    with suppress(OSError):
+        restore(value)
+    return True
