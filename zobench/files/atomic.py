@@ -104,14 +104,15 @@ def write_atomically(place: Place, content: bytes | bytearray, *, durable: bool 
 
 
 def require_writable(folder: Place) -> None:
-    """Makes a folder, if it is missing, and checks that files can be written to it.
+    """Checks that files can be written to a folder, or that the folder can be made.
 
     Raises:
         StoreError: The folder cannot be made or written.
     """
-    path = Path(folder)
+    path = Path(folder).absolute()
     with disk_errors(folder):
-        path.mkdir(parents=True, exist_ok=True)
+        while not path.exists():
+            path = path.parent
         draft = path / f".writable.{os.getpid()}-{secrets.token_hex(4)}{DRAFT}"
         try:
             draft.touch()

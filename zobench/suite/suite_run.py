@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from zobench.contracts.listener import Listener, Silence
+from zobench.files.atomic import require_writable
 from zobench.files.location import Location
 from zobench.records.stored_run import StoredRun
-from zobench.records.urls.copies import fetch, is_url, local_copy
+from zobench.records.urls.copies import fetch, is_url, local_copy, require_writable_url
 from zobench.registry.discovery import Registry, load_registry
 from zobench.runs.trackers import make_trackers
 
@@ -100,8 +101,11 @@ def run_suite_file(
     folder = local_copy(out)
     registry.find("executors", engine.name)
     if is_url(out):
+        require_writable_url(str(out).rstrip("/"))
         listener.phase(f"read {folder}", 0)
         fetch(out)
+    else:
+        require_writable(folder)
     make_trackers(trackers, registry, folder.path, listener)  # raises now if a package is missing
     jobs = [
         replace(job, trackers=tuple(trackers), url=folder.known_as)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
+from zobench.files.names import require_plain_path
 from zobench.measures.interval import Interval, interval
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
@@ -188,7 +189,9 @@ class Study:
     def noise(self, method: str, disease: str, seed: int = 0) -> NDArray[np.float32]:
         """The noise ``(H, W)`` that a method has learnt."""
         (solved,) = self.solve([method], [self.preset.config(self.base, disease, seed)])
-        run = StoredRun(self.out / solved.result.notes["run"])
+        name = str(solved.result.notes["run"])
+        require_plain_path(name, str(self.out))
+        run = StoredRun(self.out / name)
         return np.asarray(run.edit(run.snapshots[-1])[0].numpy())
 
     @property

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from zobench.errors import ConfigError, StoreError, ZobenchError
-from zobench.files.atomic import disk_errors
+from zobench.files.atomic import DRAFT, disk_errors
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
+from zobench.files.names import require_plain_path
 from zobench.paths import cache_folder
 from zobench.records import layout, standing
 
@@ -58,6 +59,8 @@ def local_copy(place: PathOrUrl) -> Location:
     Raises:
         ConfigError: The URL is not valid, or holds a password, a token or a query.
     """
+    if not str(place).strip():
+        raise ConfigError("the folder of runs is empty text; name a folder, such as runs, or a URL")
     if not is_url(place):
         return Location(Path(place))
     url = str(place).rstrip("/")
@@ -72,8 +75,13 @@ def local_copy(place: PathOrUrl) -> Location:
             "the URL of runs holds a password, a token or a query, and URLs are printed; give the "
             "secret to the filesystem in another way, such as its environment variables"
         )
-    name = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
-    return Location(cache_folder() / FOLDER / name / (url.rpartition("/")[2] or "runs"), url)
+    folder = hashlib.blake2b(url.encode(), digest_size=8).hexdigest()
+    name = url.rpartition("/")[2] or "runs"
+    try:
+        require_plain_path(name, url)
+    except StoreError as error:
+        raise ConfigError(f"{url} ends in {name!r}, which cannot name a folder of runs") from error
+    return Location(cache_folder() / FOLDER / folder / name, url)
 
 
 def fetch(place: PathOrUrl) -> Location:
@@ -170,10 +178,30 @@ def is_published(folder: Path) -> bool:
         return False
 
 
+def require_writable_url(url: str) -> None:
+    """Checks that files can be written to a URL, by writing and removing one.
+
+    Raises:
+        ConfigError: No filesystem is known for the URL.
+        StoreError: The URL cannot be written.
+    """
+    with _filesystem(url) as (system, root):
+        draft = f"{root}/.writable.{secrets.token_hex(4)}{DRAFT}"
+        system.pipe_file(draft, b"zobench checks that it may write here")
+        system.rm_file(draft)
+
+
 @contextmanager
 def published(place: PathOrUrl) -> Iterator[Location]:
-    """A local folder to write runs to; its runs are published at the end, also after an error."""
+    """A local folder to write runs to; its runs are published at the end, also after an error.
+
+    Raises:
+        ConfigError: No filesystem is known for the URL.
+        StoreError: The place cannot be written, which is checked before the block begins.
+    """
     location = local_copy(place)
+    if is_url(place):
+        require_writable_url(str(place).rstrip("/"))
 
     def publish() -> None:
         errors = []
@@ -253,7 +281,7 @@ def _take(there: states.State, folder: Path) -> None:
         return
     draft = folder.parent / INCOMING / secrets.token_hex(4)
     try:
-        there.download(draft)
+        there.download(draft, left=KEPT_HERE)
         _note(draft, there)
         if not _is_kept(folder, there):
             with disk_errors(folder):

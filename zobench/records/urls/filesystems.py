@@ -7,6 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zobench.errors import ConfigError, StoreError, ZobenchError
+from zobench.files.names import require_plain_path
+from zobench.files.regular import MAX_BYTES
+
+MAX_FILES = 5_000_000
+"""Most files below a URL of runs."""
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -48,7 +53,11 @@ def filesystem(url: str, safe: str) -> Iterator[tuple[AbstractFileSystem, str]]:
 
 
 def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """All files below a folder by relative name, with the current file details of each."""
+    """All files below a folder by relative name, with the current file details of each.
+
+    Raises:
+        StoreError: A name would lead out of the folder, or there are too many or too large files.
+    """
     system.invalidate_cache()
     try:
         found = system.find(root, detail=True)
@@ -56,4 +65,14 @@ def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
             system.ls(root)  # raises an error if access is denied; find returns nothing
     except FileNotFoundError:
         return {}
-    return {name.removeprefix(root).lstrip("/"): note for name, note in found.items()}
+    if len(found) > MAX_FILES:
+        raise StoreError(f"{root} holds {len(found):,} files; at most {MAX_FILES:,} are read")
+    files = {name.removeprefix(root).removeprefix("/"): note for name, note in found.items()}
+    for name, note in files.items():
+        require_plain_path(name, root)
+        size = note.get("size")
+        if isinstance(size, int) and size > MAX_BYTES:
+            raise StoreError(
+                f"{root}/{name} has {size:,} bytes; files of runs have at most {MAX_BYTES:,}"
+            )
+    return files

@@ -70,9 +70,18 @@ class State:
             return False
         return isinstance(manifest, dict) and manifest.get("status") == "done"
 
-    def download(self, folder: Path) -> None:
-        """Downloads the state into a new local folder."""
-        names = [name for name in self.files if not name.endswith(DRAFT)]
+    def download(self, folder: Path, *, left: tuple[str, ...]) -> None:
+        """Downloads the state into a new local folder.
+
+        Args:
+            folder: The folder; it does not exist yet.
+            left: Names of files that are not downloaded.
+        """
+        names = [
+            name
+            for name in self.files
+            if not name.endswith(DRAFT) and name.rpartition("/")[2] not in left
+        ]
         targets = [folder / name for name in names]
         with disk_errors(folder):
             for target in targets:
