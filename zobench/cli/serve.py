@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zobench.serving.fault_injection import FaultInjection
     from zobench.serving.limits import Limits
 
+TOKEN_ENV = "ZOBENCH_SERVE_TOKEN"
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
 
@@ -28,23 +29,27 @@ def serve(
         str | None, typer.Option(help="Model name in the address; default: the encoder's name.")
     ] = None,
     token_env: Annotated[
-        str, typer.Option(help="Environment variable with the bearer token; unset: no token.")
-    ] = "ZOBENCH_SERVE_TOKEN",
+        str | None,
+        typer.Option(
+            help=f"Environment variable with the bearer token; default: {TOKEN_ENV}, if it is set."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
     settings: Settings = None,
-    max_images: Annotated[int, typer.Option(help="Images in a request.", min=1)] = 256,
-    max_body: Annotated[int, typer.Option(help="MiB of a request's body.", min=1)] = 64,
+    max_images: Annotated[int, typer.Option(help="Images in a request.", min=1, max=65_536)] = 256,
+    max_body: Annotated[int, typer.Option(help="MiB of a request's body.", min=1, max=2_048)] = 64,
     max_requests: Annotated[
-        int, typer.Option(help="Requests at a time; more get 429.", min=1)
+        int, typer.Option(help="Requests at a time; more get 429.", min=1, max=10_000)
     ] = 64,
     max_waiting: Annotated[
-        int, typer.Option(help="Images waiting for the encoder; more get 429.", min=1)
+        int,
+        typer.Option(help="Images waiting for the encoder; more get 429.", min=1, max=10_000_000),
     ] = 4096,
     latency: Annotated[float, typer.Option(help="Simulate: seconds added per request.")] = 0.0,
     jitter: Annotated[float, typer.Option(help="Simulate: largest random delay in s.")] = 0.0,
     fail_rate: Annotated[float, typer.Option(help="Simulate: share of failed requests.")] = 0.0,
-    rate_limit: Annotated[int, typer.Option(help="Simulate: images per minute.", min=0)] = 0,
+    rate_limit: Annotated[int, typer.Option(help="Simulate: images per minute.")] = 0,
     quantize: Annotated[int, typer.Option(help="Simulate: 8 rounds pixels, 0 does not.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated faults.")] = 0,
 ) -> None:
@@ -60,7 +65,11 @@ def serve(
         overrides=parse_overrides(settings or [], ("encoder",)),
     )
     limits = Limits(
-        body=max_body * 2**20, images=max_images, requests=max_requests, waiting=max_waiting
+        body=max_body * 2**20,
+        held=max(Limits.held, 2 * max_body * 2**20),
+        images=max_images,
+        requests=max_requests,
+        waiting=max_waiting,
     )
     faults = FaultInjection(latency, jitter, fail_rate, rate_limit, quantize, seed)
     _serve_encoder(config, name, host, port, token_env, limits, faults)
@@ -75,12 +84,37 @@ def require_extra() -> None:
         )
 
 
+def _token(variable: str | None) -> str | None:
+    """The bearer token; ``None`` if no variable was named and the usual one is not set.
+
+    Raises:
+        ConfigError: A variable was named and is not set, or the token is empty or not printable.
+    """
+    name = variable or TOKEN_ENV
+    token = os.environ.get(name)
+    if token is None:
+        if variable is None:
+            return None
+        raise ConfigError(
+            f"--token-env is {name!r}, but that environment variable is not set, and the service would "
+            "be open to everybody; set it, or leave --token-env out"
+        )
+    if not token.strip():
+        raise ConfigError(
+            f"the environment variable {name} is empty, and a token cannot be; set it, or unset it to "
+            "serve without a token"
+        )
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError(f"the token in {name} has characters that a header cannot carry")
+    return token
+
+
 def _serve_encoder(
     config: RunConfig,
     name: str | None,
     host: str,
     port: int,
-    token_env: str,
+    token_env: str | None,
     limits: Limits,
     faults: FaultInjection,
 ) -> None:
@@ -94,7 +128,7 @@ def _serve_encoder(
 
     from .display.console import error_console
 
-    token = os.environ.get(token_env) or None
+    token = _token(token_env)
     listening = listen(host, port)
     try:
         model = name or config.encoder.replace("/", "-")
@@ -112,7 +146,7 @@ def _serve_encoder(
             )
             error_console().print(f"note: {host} is served to {open_to}, unencrypted")
         print(f"{model} is served at http://{shown}:{port}/v2/models/{model}", flush=True)
-        serve_until_stopped(service, listening)
+        serve_until_stopped(service, listening, limits)
         encoder.close()
     finally:
         listening.close()

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hmac
 import math
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from .bodies import Refused, read_floats, read_pictures
 from .counters import Counters
 from .fault_injection import Dice, FaultInjection, RateLimit
 from .limits import Limits
+from .memory import LARGE_BYTES, give_back_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +67,8 @@ class Service:
         self._limits, self._of = limits or Limits(), faults or FaultInjection()
         self._dice, self._rate = Dice(self._of), RateLimit(self._of.rate_limit)
         self._batcher: Batcher | None = None
-        self._running = 0
+        self._running = self._held = 0
+        self._parsing = asyncio.Semaphore(1)
         self.counters = Counters()
         model = "/v2/models/{model}"
         post = ["POST"]
@@ -94,6 +97,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _life(self, app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(_told_in_one_line)
         spec, limits = self._encoder.spec, self._limits
         batch = limits.batch or spec.block
         self._batcher = Batcher(
@@ -106,12 +110,11 @@ class Service:
             await self._batcher.stop()
 
     def _open(self, handler: Handler) -> Handler:
-        """Wraps a handler: checks token and number of requests, and formats errors."""
+        """Wraps a handler: checks the token before anything else, and formats errors."""
 
         async def guarded(request: Request) -> Response:
-            self._running += 1
             try:
-                self._admit(request)
+                self._require_token(request)
                 answer = await handler(request)
             except Refused as refusal:
                 answer = _error(request, refusal.status, str(refusal), refusal.headers)
@@ -120,22 +123,16 @@ class Service:
             except Exception as error:
                 told = str(error) if isinstance(error, ZobenchError) else type(error).__name__
                 answer = _error(request, 500, told)
-            finally:
-                self._running -= 1
             self.counters.requests.labels(str(answer.status_code)).inc()
             return answer
 
         return guarded
 
-    def _admit(self, request: Request) -> None:
+    def _require_token(self, request: Request) -> None:
         if self._token is not None:
             given = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
                 raise Refused(401, "a bearer token is needed", WWW_Authenticate="Bearer")
-        if self._running > self._limits.requests:
-            raise Refused(
-                429, f"{self._limits.requests} requests are being served", Retry_After="1"
-            )
 
     def _check_model(self, request: Request) -> None:
         model, version = request.path_params["model"], request.path_params.get("version")
@@ -144,7 +141,40 @@ class Service:
         if version not in (None, self.version):
             raise Refused(404, f"there is no version {version!r}; this server has {self.version!r}")
 
-    async def _body(self, request: Request) -> bytes:
+    @contextlib.asynccontextmanager
+    async def _body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body of a request, which is held for the block; then the request takes its turn.
+
+        A body that comes slowly takes nobody's turn, and has to come in time.
+
+        Raises:
+            Refused: The body is too large or too slow, or there are too many requests.
+        """
+        parts: list[bytes] = []
+        try:
+            try:
+                async with asyncio.timeout(self._limits.upload_seconds):
+                    await self._receive(request, parts)
+            except TimeoutError as error:
+                seconds = f"{self._limits.upload_seconds:g} seconds"
+                raise Refused(408, f"the body did not come within {seconds}") from error
+            if self._running >= self._limits.requests:
+                raise Refused(
+                    429, f"{self._limits.requests} requests are being served", Retry_After="1"
+                )
+            self._running += 1
+            try:
+                yield b"".join(parts)
+            finally:
+                self._running -= 1
+        finally:
+            size = sum(map(len, parts))
+            self._held -= size
+            parts.clear()
+            if size > LARGE_BYTES and not self._running:
+                give_back_memory()
+
+    async def _receive(self, request: Request, parts: list[bytes]) -> None:
         most = self._limits.body
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(415, "bodies must come without content encoding")
@@ -152,13 +182,15 @@ class Service:
         too_large = Refused(413, f"the body is larger than {most} bytes")
         if declared.isdigit() and int(declared) > most:
             raise too_large
-        parts, size = [], 0
+        size = 0
         async for part in request.stream():
             size += len(part)
             if size > most:
                 raise too_large
+            if self._held + len(part) > self._limits.held:
+                raise Refused(429, "too many bytes are waiting", Retry_After="1")
+            self._held += len(part)
             parts.append(part)
-        return b"".join(parts)
 
     async def _embed(self, images: Tensor) -> Floats:
         """Embeddings of images, after rate limit, delay and failure; counts images by outcome."""
@@ -193,12 +225,14 @@ class Service:
 
     async def _infer(self, request: Request) -> Response:
         self._check_model(request)
-        body = await self._body(request)
         length, spec = request.headers.get(oip.HEADER), self._encoder.spec
-        message, images = await run_in_threadpool(
-            read_floats, body, length, spec, self._limits.images
-        )
-        found = await self._embed(images)
+        async with self._body(request) as body:
+            async with self._parsing:  # one at a time: parsing JSON takes memory
+                message, images = await run_in_threadpool(
+                    read_floats, body, length, spec, self._limits.images
+                )
+            found = await self._embed(images)
+            del images
         fields = {"model_name": self._name, "model_version": self.version}
         if isinstance(message.get("id"), str):
             fields["id"] = message["id"]
@@ -207,10 +241,15 @@ class Service:
         return Response(answer, headers=headers)
 
     async def _openai(self, request: Request) -> Response:
-        body = await self._body(request)
-        fields, images = await run_in_threadpool(
-            read_pictures, body, self._encoder.spec, self._limits.images
-        )
+        async with self._body(request) as body:
+            async with self._parsing:
+                fields, images = await run_in_threadpool(
+                    read_pictures, body, self._encoder.spec, self._limits.images
+                )
+            return await self._embeddings(fields, images)
+
+    async def _embeddings(self, fields: dict[str, Any], images: Tensor) -> Response:
+        """The answer in OpenAI's shape."""
         if fields.get("model", self._name) != self._name:
             raise Refused(404, f"there is no such model; this server has {self._name!r}")
         coding = fields.get("encoding_format", "float")
@@ -272,6 +311,12 @@ class Service:
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return _error(request, error.status_code, error.detail)
+
+
+def _told_in_one_line(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Prints an error of a connection, such as a lack of file descriptors, without a traceback."""
+    cause = context.get("exception")
+    print(f"note: {context['message']}" + (f": {cause}" if cause else ""), file=sys.stderr)
 
 
 def _wants_binary(message: dict[str, Any]) -> bool:

@@ -8,16 +8,20 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 
 from zobench.contracts.encoder import EncoderSpec
 
 from . import oip
+from .bounded_json import parse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PICTURES = ("PNG", "JPEG")
+MAX_CONTAINERS = 1_000
+"""Most lists and objects in a request with pictures, whose input is one list of texts."""
+VALUES_PER_IMAGE = 4
+"""Most commas for each picture: one in its data URI and one after it, and as many to spare."""
 MODES = {"L": 1, "RGB": 3}
 
 
@@ -80,8 +84,8 @@ def read_pictures(body: bytes, spec: EncoderSpec, most: int) -> tuple[dict[str, 
     import torch
 
     try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        fields = parse(body, containers=MAX_CONTAINERS, values=VALUES_PER_IMAGE * (most + 100))
+    except ValueError as error:
         raise Refused(400, f"the body is no JSON: {error}") from error
     if not isinstance(fields, dict):
         raise Refused(400, "the body is no JSON object")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from zobench.errors import ConfigError
 
+LARGEST = {"latency": 3_600, "jitter": 3_600, "rate_limit": 1_000_000_000}
+"""The largest value of each setting."""
+
 
 @dataclass(frozen=True)
 class FaultInjection:
@@ -36,8 +39,10 @@ class FaultInjection:
             ConfigError: A value is outside of its range.
         """
         for name in ("latency", "jitter", "rate_limit"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, but must be at least 0")
+            if not 0 <= getattr(self, name) <= LARGEST[name]:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}, but must be from 0 to {LARGEST[name]:,}"
+                )
         if not 0 <= self.fail_rate <= 1:
             raise ConfigError(f"fail_rate is {self.fail_rate!r}, but must be from 0 to 1")
         if self.quantize not in (0, 8):

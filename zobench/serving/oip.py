@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from .bounded_json import parse
+
 Side = Literal["inputs", "outputs"]
 Json = dict[str, Any]
 
@@ -73,8 +75,8 @@ def read_tensors(
     """
     cut = len(body) if length is None else _length(length, len(body))
     try:
-        message = orjson.loads(memoryview(body)[:cut])
-    except orjson.JSONDecodeError as error:
+        message = parse(body, cut)
+    except ValueError as error:
         raise WireError(f"the JSON part cannot be read: {error}") from error
     entries = message.get(side) if isinstance(message, dict) else None
     if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import resource
 import socket
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import uvicorn
 
 from zobench.errors import ConfigError
 
 from .app import Service
+from .limits import Limits
+from .protocol import GuardedProtocol
+
+ACCEPTED_AT_ONCE = 32
+SPARE_DESCRIPTORS = 64 + ACCEPTED_AT_ONCE
+"""File descriptors for everything but connections, and for connections about to be closed."""
 
 DRAIN_SECONDS = 30
 """Seconds after SIGTERM in which open requests may finish."""
@@ -29,8 +39,34 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(service: Service, listening: socket.socket) -> None:
-    """Serves until SIGTERM or Ctrl-C; requests that were begun are finished."""
+def with_descriptors(limits: Limits) -> Limits:
+    """The limits, with no more connections than this process has file descriptors for.
+
+    Raises:
+        ConfigError: There are too few file descriptors for a service.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + SPARE_DESCRIPTORS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < SPARE_DESCRIPTORS + 8:
+        raise ConfigError(
+            f"this process may open only {soft} files, and a service needs {SPARE_DESCRIPTORS + 8}; "
+            "raise the limit: ulimit -n 1024"
+        )
+    return replace(limits, connections=min(limits.connections, soft - SPARE_DESCRIPTORS))
+
+
+def serve(service: Service, listening: socket.socket, limits: Limits) -> None:
+    """Serves until SIGTERM or Ctrl-C; requests that were begun are finished.
+
+    Args:
+        service: The service.
+        listening: A socket of :func:`listen`.
+        limits: The limits on headers and connections.
+    """
+    connection: Any = partial(GuardedProtocol, with_descriptors(limits))
     config = uvicorn.Config(
         service.app,
         log_config=None,
@@ -40,6 +76,8 @@ def serve(service: Service, listening: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=75,
         ws="none",
+        http=connection,
+        backlog=ACCEPTED_AT_ONCE,
     )
     server = uvicorn.Server(config)
     server.run(sockets=[listening])

@@ -20,6 +20,7 @@ from .pictures import Dialect, PictureService
 from .retrying import RateLimiter, RetryingClient, RetryPolicy
 from .service import Service
 
+MAX_KEY_CHARACTERS = 4096
 MAX_ANSWER_BYTES = 64 * 2**20
 """Largest size of an answer in bytes."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
@@ -214,5 +215,10 @@ def _secret(
     if secret is not None and not (secret.isascii() and secret.isprintable()):
         raise ConfigError(
             f"the key in the environment variable {variable} has unprintable characters"
+        )
+    if secret is not None and len(secret) > MAX_KEY_CHARACTERS:
+        raise ConfigError(
+            f"the key in the environment variable {variable} has {len(secret):,} characters; at most "
+            f"{MAX_KEY_CHARACTERS:,} are sent"
         )
     return secret

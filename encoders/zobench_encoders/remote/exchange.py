@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
@@ -30,6 +31,10 @@ GRACE_SECONDS = 2.0
 """Seconds added to the time limits of connecting and answering together."""
 
 EXCERPT = 300
+"""Most characters of a service's text in a message."""
+
+LONG_EXCERPT = 65_536
+"""Characters of a service's text that the key is removed from before the text is cut."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class RequestFailure(Exception):
     ) -> None:
         super().__init__(message)
         self.kind, self.status, self.delay = kind, status, delay
+
+    @property
+    def billed(self) -> bool:
+        """Whether the images may be billed: the service may have computed their embeddings."""
+        accepted = self.status is not None and 200 <= self.status < 300
+        return self.kind == "doubtful" or accepted
 
 
 class Connections:
@@ -216,20 +227,17 @@ class Connections:
 
     def _fault(self, answer: httpx.Response, body: bytes) -> RequestFailure:
         status = answer.status_code
-        said = " ".join(self.clean(body[: 4 * EXCERPT].decode(errors="replace")).split())[:EXCERPT]
-        phrase = self.clean(answer.reason_phrase)
+        said = self.excerpt(body[:LONG_EXCERPT].decode(errors="replace"))
+        phrase = self.excerpt(answer.reason_phrase)
         message = f"{status} {phrase}".strip() + (f": {said}" if said else "")
         if status == 429:
             return RequestFailure("busy", message, status, retry_delay(answer.headers))
         if 300 <= status < 400:
-            target = urlsplit(answer.headers.get("location", ""))
-            place = (
-                f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else "elsewhere"
-            )
-            message = (
-                f"{status}: it points to {self.clean(place)}, where keys and images are not sent"
-            )
+            place = self.excerpt(_place(answer.headers.get("location", "")))
+            message = f"{status}: it points to {place}, where keys and images are not sent"
             return RequestFailure("refused", message, status)
+        if 200 <= status < 300:
+            message += "; embeddings come with status 200, so these images may be billed"
         if status in (401, 403):
             state = "set" if self._secret else "not set"
             message += f" (the key is read from {self._key_env}, which is {state})"
@@ -238,8 +246,23 @@ class Connections:
         return RequestFailure("refused", message, status)
 
     def clean(self, text: object) -> str:
-        """The text, with the service's key replaced by ``***``."""
-        return str(text).replace(self._secret, "***") if self._secret else str(text)
+        """The text without the service's key, and with control characters escaped."""
+        found = str(text)
+        if self._secret:
+            for form in {self._secret, repr(self._secret)[1:-1], json.dumps(self._secret)[1:-1]}:
+                found = found.replace(form, "***")
+        return found if found.isprintable() else "".join(map(_printable, found))
+
+    def excerpt(self, text: str) -> str:
+        """The beginning of a text of the service, as an error message shows it.
+
+        The key is removed before the text is cut, so that no part of it stays at the cut.
+        """
+        whole = len(text) < LONG_EXCERPT
+        found = " ".join(self.clean(text).split())
+        if not whole:  # the cut may have left a part of the key at the end
+            found = found[: -len(self._secret or "")] if self._secret else found
+        return found[:EXCERPT]
 
 
 def retry_delay(headers: Mapping[str, str]) -> float | None:
@@ -260,7 +283,7 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             try:
                 seconds = parsedate_to_datetime(text).timestamp() - time.time()
-            except ValueError:
+            except (ValueError, OverflowError, TypeError, IndexError, OSError):
                 continue
         if seconds > 1e9:  # a point in time, not a span
             seconds -= time.time()
@@ -292,6 +315,19 @@ def checked_url(url: str) -> tuple[str, bool]:
             "http://127.0.0.1:8000/v2/models/vit-mae (--encoder-url)"
         )
     return url.rstrip("/"), is_loopback(host)
+
+
+def _place(location: str) -> str:
+    """The address that a redirection names, without its query; ``elsewhere`` if it names none."""
+    try:
+        target = urlsplit(location)
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else "elsewhere"
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def _server(url: str) -> str:

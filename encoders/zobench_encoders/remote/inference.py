@@ -11,6 +11,7 @@ import orjson
 
 from zobench.errors import ConfigError
 from zobench.serving import oip
+from zobench.serving.bounded_json import parse
 
 from .exchange import Call, RequestFailure, ServiceReply
 from .service import Floats, ServiceProperties, as_embeddings
@@ -22,6 +23,9 @@ Wire = Literal["binary", "json"]
 WIRES: tuple[Wire, ...] = ("binary", "json")
 """The wires in the order in which ``auto`` tries them."""
 USUAL_CHUNK = 32
+MAX_CHANNELS, MAX_SIDE = 16, 4096
+"""Largest images that are sent, whatever a service says of itself."""
+MAX_DIGEST_CHARACTERS = 200
 JSON_BYTES = 13
 """Size in bytes of a 32-bit float in JSON, with its comma."""
 
@@ -60,15 +64,22 @@ def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Me
 
     Raises:
         ConfigError: The model does not take one image tensor and return one output tensor.
+        RequestFailure: The model takes larger images than are ever sent.
     """
     try:
-        told: Any = orjson.loads(reply.body)
+        told: Any = parse(reply.body)
         (entry,) = told["inputs"]
         shape = [int(each) for each in entry["shape"]][-3:]
         outputs, parameters = told.get("outputs") or [], told.get("parameters") or {}
         if len(entry["shape"]) != 4 or entry["datatype"] != "FP32" or len(outputs) > 1:
-            raise ValueError(f"input {entry!r:.120}, outputs {outputs!r:.120}")
+            raise ValueError(f"input {entry!r:.20000}, outputs {outputs!r:.20000}")
         known = (shape[0] if shape[0] > 0 else channels, *(n if n > 0 else size for n in shape[1:]))
+        if known[0] > MAX_CHANNELS or max(known[1:]) > MAX_SIDE:
+            raise RequestFailure(
+                "refused",
+                f"the service says that its images have shape {known}; at most {MAX_CHANNELS} channels "
+                f"and {MAX_SIDE} pixels a side are sent",
+            )
         marks = [told.get("name"), told.get("versions"), told.get("platform")]
         digest = (
             parameters.get("digest")
@@ -78,15 +89,15 @@ def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Me
             input=str(entry["name"]),
             output=str(outputs[0]["name"]) if outputs else "",
             shape=(known[0], known[1], known[2]),
-            digest=str(digest),
+            digest=str(digest)[:MAX_DIGEST_CHARACTERS],
             chunk=min(int(parameters.get("block", 0)), int(parameters.get("max_images", 2**31))),
             bytes=int(parameters.get("max_body", 0)),
             bits=int(parameters.get("bits", 32)),
         )
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{url} does not describe a model with one FP32 input [N, C, H, W] and one output: "
-            f"{error!r:.200}"
+            f"{error!r:.20000}"
         ) from error
 
 

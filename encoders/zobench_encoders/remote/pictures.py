@@ -16,6 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from zobench.problem.quantization import pixels
+from zobench.serving.bounded_json import parse
 
 from .exchange import Call, RequestFailure, ServiceReply
 from .service import Floats, ServiceProperties, as_embeddings
@@ -112,8 +113,8 @@ class PictureService:
     def read(self, reply: ServiceReply, images: int) -> Floats:
         """The embeddings at the dialect's path; lists of numbers, or base64 of 32-bit floats."""
         try:
-            answer = orjson.loads(reply.body)
-        except orjson.JSONDecodeError as error:
+            answer = parse(reply.body)
+        except ValueError as error:
             raise RequestFailure("doubtful", f"the answer is no JSON: {error}") from error
         found = [_numbers(each) for each in _entries(answer, self._dialect.answer)]
         if len({each.size for each in found}) > 1:
@@ -155,18 +156,18 @@ def _entries(answer: Any, path: str) -> list[Any]:
     before, _, after = path.partition("[]")
     entries = _at(answer, before)
     if not isinstance(entries, list):
-        raise RequestFailure("doubtful", f"the answer has no list at {before!r}: {answer!r:.200}")
+        raise RequestFailure("doubtful", f"the answer has no list at {before!r}: {answer!r:.20000}")
     if not after:
         return entries
     for number, each in enumerate(entries):
         if isinstance(each, Mapping) and each.get("error"):
             raise RequestFailure(
-                "doubtful", f"image {number} of a request was refused: {each['error']!r:.200}"
+                "doubtful", f"image {number} of a request was refused: {each['error']!r:.20000}"
             )
     numbers = [each.get("index") for each in entries if isinstance(each, Mapping)]
     if any(number is not None for number in numbers):
         if sorted(numbers, key=str) != sorted(range(len(entries)), key=str):
-            raise RequestFailure("doubtful", f"the embeddings are numbered {numbers!r:.120}")
+            raise RequestFailure("doubtful", f"the embeddings are numbered {numbers!r:.20000}")
         entries = sorted(entries, key=lambda each: each["index"])
     return [_at(each, after.removeprefix(".")) for each in entries]
 
@@ -175,7 +176,7 @@ def _at(value: Any, path: str) -> Any:
     for key in filter(None, path.split(".")):
         if not isinstance(value, Mapping) or key not in value:
             raise RequestFailure(
-                "doubtful", f"the answer has no {key!r} (of {path!r}): {value!r:.200}"
+                "doubtful", f"the answer has no {key!r} (of {path!r}): {value!r:.20000}"
             )
         value = value[key]
     return value

@@ -181,7 +181,7 @@ class RetryingClient:
             answer = self._read_reply(reply, read)
         except RequestFailure as fault:
             left = fault.kind != "unreached"
-            self.account.failed(request, str(fault), billed=fault.kind == "doubtful", left=left)
+            self.account.failed(request, str(fault), billed=fault.billed, left=left)
             if fault.kind != "busy":
                 with self._lock:
                     self._failures += 1
@@ -200,11 +200,11 @@ class RetryingClient:
         try:
             return read(reply)
         except RequestFailure as fault:
-            raise RequestFailure(fault.kind, self._line.clean(fault), 200) from None
+            raise RequestFailure(fault.kind, self._line.excerpt(str(fault)), 200) from None
         except ConfigError as error:
-            raise ConfigError(self._line.clean(error)) from None
+            raise ConfigError(self._line.excerpt(str(error))) from None
         except Exception as error:
-            said = f"the answer cannot be read: {self._line.clean(repr(error))[:200]}"
+            said = self._line.excerpt(f"the answer cannot be read: {error!r:.20000}")
             raise RequestFailure("doubtful", said, 200) from None
 
     def _policy_exhausted(self) -> bool:
