@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NoReturn
 
 from zobench.errors import Interrupted, ZobenchError
@@ -10,22 +11,30 @@ from zobench.errors import Interrupted, ZobenchError
 def main() -> NoReturn:
     """Runs a command; a user's mistake gets one clear message and the exit code of its class.
 
-    The process ends when the command has ended, also if a plugin has left a thread behind.
+    Raises:
+        SystemExit: Always, with the exit code of the command.
     """
     from rich.markup import escape
 
     from .app import app
     from .display.console import error_console
-    from .leaving import leave
 
     try:
         app(prog_name="zobench")
-    except SystemExit as done:  # of the command line itself; commands do not raise it
-        leave(done.code)
     except Interrupted as stop:
-        error_console().print(str(stop), markup=False, highlight=False)
-        leave(stop.exit_code)
+        error_console().print(escape(str(stop)), highlight=False)
+        sys.exit(stop.exit_code)
     except ZobenchError as error:
         error_console().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        leave(error.exit_code)
-    leave(0)
+        sys.exit(error.exit_code)
+    sys.exit(0)
+
+
+def process() -> NoReturn:
+    """Runs a command as a process, which ends also if a plugin has left a thread behind."""
+    from .leaving import leave
+
+    try:
+        main()
+    except SystemExit as ended:
+        leave(ended.code)

@@ -18,7 +18,9 @@ def probe(
     dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
     disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
-    images: Annotated[int, typer.Option(help="Largest number of images.", min=20)] = 2000,
+    images: Annotated[
+        int, typer.Option(help="Largest number of images.", min=20, max=10_000_000)
+    ] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,

@@ -21,7 +21,9 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     most: Annotated[
         int | None,
-        typer.Option("--sample", help="Most runs to show, evenly by optimizer.", min=1),
+        typer.Option(
+            "--sample", help="Most runs to show, evenly by optimizer.", min=1, max=1_000_000
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from pathlib import Path
 from string import Template
 
+from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError
 
+MAX_CHARACTERS = 60
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 PYPROJECT = """\
@@ -155,11 +158,22 @@ def write_project(name: str, parent: Path) -> Path:
     """
     if not NAME.fullmatch(name):
         raise ConfigError(
-            f"the name is {name!r}, but must be small letters and digits, a letter first, joined by "
+            f"the name is {cut(name)}, but must be small letters and digits, a letter first, joined by "
             "single hyphens, "
             "e.g. random-walk"
         )
     module = name.replace("-", "_")
+    if keyword.iskeyword(module) or keyword.iskeyword(
+        "".join(map(str.capitalize, name.split("-")))
+    ):
+        raise ConfigError(
+            f"the name is {name!r}, a word of Python, so no module or class can have it; choose "
+            f"another, e.g. {name}-search"
+        )
+    if len(name) > MAX_CHARACTERS:
+        raise ConfigError(
+            f"the name has {len(name):,} characters; at most {MAX_CHARACTERS} are allowed"
+        )
     words = {"name": name, "module": module, "Class": "".join(map(str.capitalize, name.split("-")))}
     files = {
         "pyproject.toml": PYPROJECT,

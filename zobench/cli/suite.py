@@ -15,7 +15,9 @@ def suite(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
     jobs: Annotated[
         int | None,
-        typer.Option(help="Runs at a time; default: 1 locally, all that fit on a cluster.", min=1),
+        typer.Option(
+            help="Runs at a time; default: 1 locally, all that fit on a cluster.", min=1, max=1_000
+        ),
     ] = None,
     out: Out = "runs",
     executor: Annotated[

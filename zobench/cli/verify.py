@@ -11,7 +11,9 @@ from .options import JsonFlag, MovedTo, RunFolderArgument
 
 def verify(
     path: RunFolderArgument,
-    queries: Annotated[int, typer.Option(help="Replay at least so many queries.", min=1)] = 1280,
+    queries: Annotated[
+        int, typer.Option(help="Replay at least so many queries.", min=1, max=10**12)
+    ] = 1280,
     encoder_url: MovedTo = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -16,6 +16,9 @@ from zobench.errors import ConfigError
 
 DEFAULT = "local"
 GIB = 1024**3
+MAX_JOBS = 1_000
+MAX_CPUS, MAX_GPUS, MAX_MEMORY = 4_096, 1_024, 1_000_000
+"""Largest share of a machine: cores, GPUs and GiB."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,14 @@ class Resources:
         Raises:
             ConfigError: A value breaks its rule.
         """
-        if self.cpus is not None and self.cpus < 1:
-            raise ConfigError(f"--cpus-per-run is {self.cpus}, but must be at least 1")
-        for name, value in (("gpus", self.gpus), ("memory", self.memory)):
-            if not 0 <= value < float("inf"):
-                raise ConfigError(f"--{name}-per-run is {value:g}, but must be at least 0")
+        if self.cpus is not None and not 1 <= self.cpus <= MAX_CPUS:
+            raise ConfigError(f"--cpus-per-run is {self.cpus}, but must be from 1 to {MAX_CPUS:,}")
+        for name, value, most in (
+            ("gpus", self.gpus, MAX_GPUS),
+            ("memory", self.memory, MAX_MEMORY),
+        ):
+            if not 0 <= value <= most:
+                raise ConfigError(f"--{name}-per-run is {value:g}, but must be from 0 to {most:,}")
         if self.gpus > 1 and self.gpus % 1:
             raise ConfigError(
                 f"--gpus-per-run is {self.gpus:g}, but must be a share of one GPU or a whole number"
@@ -73,10 +79,10 @@ class ExecutorRequest:
         """Checks the number of jobs.
 
         Raises:
-            ConfigError: The number of jobs is not positive.
+            ConfigError: The number of jobs is out of range.
         """
-        if self.jobs is not None and self.jobs < 1:
-            raise ConfigError(f"--jobs is {self.jobs}, but must be at least 1")
+        if self.jobs is not None and not 1 <= self.jobs <= MAX_JOBS:
+            raise ConfigError(f"--jobs is {self.jobs}, but must be from 1 to {MAX_JOBS:,}")
 
 
 @dataclass(frozen=True)

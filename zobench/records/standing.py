@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import StoreError
@@ -28,21 +29,32 @@ def is_done(folder: str | os.PathLike[str]) -> bool:
     return is_run(folder) and read_manifest(folder).status is RunStatus.DONE
 
 
-def is_busy(folder: str | os.PathLike[str]) -> bool:
-    """Whether a process is writing to a run folder, or another user owns the folder's lock.
+LockState = Literal["free", "held", "denied"]
+"""``held``: a process is writing to the folder; ``denied``: the lock cannot be opened."""
 
-    ``False`` for a folder that does not exist or was never locked.
+
+def lock_state(folder: str | os.PathLike[str]) -> LockState:
+    """Whether this process could lock a run folder.
+
+    ``free`` also for a folder that does not exist or was never locked.
     """
     from filelock import FileLock, Timeout
 
     lock = Path(folder, LOCK)
     if not lock.exists():
-        return False
+        return "free"
     try:
         with FileLock(lock, timeout=0):
-            return False
-    except (Timeout, OSError):
-        return True
+            return "free"
+    except Timeout:
+        return "held"
+    except OSError:
+        return "denied"
+
+
+def is_busy(folder: str | os.PathLike[str]) -> bool:
+    """Whether a process is writing to a run folder, or another user owns the folder's lock."""
+    return lock_state(folder) != "free"
 
 
 def rank(folder: str | os.PathLike[str]) -> Rank:

@@ -26,6 +26,9 @@ from zobench.problem.split import Split, SplitParameters, make_split
 from zobench.registry.discovery import Kind, Offer, Registry
 from zobench.registry.failure import plugin_code
 
+MAX_BOOTSTRAP_WEIGHTS = 500_000_000
+"""Most numbers of the table of bootstrap weights, one per resample and test image: 4 GB."""
+
 Settings = Mapping[str, str | int]
 """``EncoderSpec.settings`` of a resumed run, from its manifest."""
 
@@ -276,6 +279,12 @@ def fit_parts(
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
             "to train on"
+        )
+    weights = (config.replicates + 1) * len(split.test)
+    if weights > MAX_BOOTSTRAP_WEIGHTS:
+        raise ConfigError(
+            f"replicates is {config.replicates:,}, which with {len(split.test):,} test images takes "
+            f"{8 * weights / 1e9:,.0f} GB; give at most {MAX_BOOTSTRAP_WEIGHTS // len(split.test) - 1:,}"
         )
     return Parts(resolved, encoder, dataset, split, space, optimizer)
 

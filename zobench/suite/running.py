@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from zobench.contracts.executor import Executor, Outcome
-from zobench.records.standing import is_busy
+from zobench.records.standing import lock_state
 
 from .planning import Job
 
 Standing = Literal["waiting", "running", "elsewhere", "done", "failed", "interrupted"]
 TICK = 0.5
+ELSEWHERE = "another process is writing to this run; waiting for it"
+DENIED = (
+    "the lock of {folder} cannot be opened; another user may own that folder: choose another --out, or "
+    "mend its permissions"
+)
 LIVES = 3
 """Number of lost workers after which a run counts as failed."""
 
@@ -69,7 +74,7 @@ class Running:
     def look_elsewhere(self) -> None:
         """Sets each ``elsewhere`` job without a writing process to ``done`` or ``waiting``."""
         for job in self.those("elsewhere"):
-            if not is_busy(job.folder):
+            if lock_state(job.folder) != "held":
                 self.standings[job] = "done" if job.done else "waiting"
 
 
@@ -97,8 +102,12 @@ def run_jobs(
         running.look_elsewhere()
         room = 0 if stopping else max(0, executor.capacity)
         for job in running.those("waiting")[:room]:
-            if is_busy(job.folder):
-                running.standings[job] = "elsewhere"
+            state = lock_state(job.folder)
+            if state == "denied":
+                running.ended(job, Outcome("failed", DENIED.format(folder=job.location)))
+            elif state == "held":
+                running.ended(job, Outcome("busy"))
+                board.note(f"{job.folder.name}: {ELSEWHERE}")
             else:
                 executor.submit(job)
                 running.standings[job] = "running"
@@ -110,6 +119,8 @@ def run_jobs(
             return running
         for job, outcome in executor.as_completed(TICK):
             running.ended(job, outcome)
+            if outcome.state == "busy":
+                board.note(f"{job.folder.name}: {ELSEWHERE}")
             for text in outcome.notes:  # show a repeated note once, then its count
                 if text not in noted:
                     board.note(f"{job.folder.name}: {text}")

@@ -40,8 +40,12 @@ def paper(
         list[str] | None,
         typer.Option("--disease", metavar="NAME", help="Replace the three diseases. Repeatable."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Replace the number of seeds.", min=1)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Replace the GeZO epochs.", min=1)] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Replace the number of seeds.", min=1, max=1_000)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Replace the GeZO epochs.", min=1, max=100_000)
+    ] = None,
     transfer: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,7 +54,7 @@ def paper(
             help="Test the noise on this encoder; only universality.",
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at a time.", min=1)] = 1,
+    jobs: Annotated[int, typer.Option(help="Runs at a time.", min=1, max=1_000)] = 1,
     form: Annotated[
         str, typer.Option("--format", help="Table format: terminal, html, latex, markdown, csv.")
     ] = "terminal",
