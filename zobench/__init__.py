@@ -148,13 +148,15 @@ def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
 
     Raises:
         NotARunError: It is no run folder.
-        StoreError: It is damaged, or was written by a newer zobench.
+        DamagedError: A file of the run is damaged or missing.
+        StoreError: It cannot be read, or was written by another version of zobench.
     """
     from .records.stored_run import StoredRun
     from .records.urls.copies import fetch
 
     found = StoredRun(fetch(os.fspath(folder)), registry)
-    _ = found.manifest, found.scores
+    found.require_whole()
+    _ = found.scores
     return found
 
 

@@ -166,7 +166,7 @@ def test_workers_save_their_runs_when_the_suite_is_gone(suite_file: Write, tmp_p
 def test_a_failed_run_is_told_and_the_rest_is_done(suite_file: Write, tmp_path: Path) -> None:
     path = suite_file('{name = "troubled", set = {fails_at = 2}}', '"random"', seeds="1")
     code, out, errors = finished(start(path, tmp_path / "runs"))
-    assert code == 1
+    assert code == 4
     assert "ArithmeticError: lost my way" in out
     assert "2 runs: 1 done, 1 failed" in errors
     assert "Traceback" not in errors + out

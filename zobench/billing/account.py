@@ -272,7 +272,7 @@ def close_and_tell(encoder: Encoder, listener: Listener) -> None:
 def _write_array(place: Location, values: Floats) -> None:
     import torch
 
-    write_tensors(place, {"embeddings": torch.from_numpy(values)}, durable=False)
+    write_tensors(place, {"embeddings": torch.from_numpy(np.array(values))}, durable=False)
 
 
 def _read_array(place: Location) -> Floats:

@@ -27,6 +27,8 @@ def show(
 
     place, registry = fetch(path), load_registry()
     if is_run(place) or not run_folders(place.path):
-        print_result(StoredRun(place, registry), as_json)
+        found = StoredRun(place, registry)
+        found.require_whole()
+        print_result(found, as_json)
     else:
         print_runs(list(summary_lines(place, registry)), registry, as_json)

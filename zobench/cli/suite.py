@@ -91,4 +91,4 @@ def suite(
             f"stopped; everything so far is saved. The same command goes on: {count} runs, {done} done"
         )
     if not result.complete:
-        raise typer.Exit(1)
+        raise typer.Exit(max(result.running.exit_codes.values()))

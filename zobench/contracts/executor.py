@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, EncoderError
 
 DEFAULT = "local"
 GIB = 1024**3
@@ -125,11 +125,13 @@ class Outcome:
         state: The state in which the job ended.
         error: The reason why the run is not done; empty if the run is done.
         notes: Lines for the user from a run that ended.
+        exit_code: The exit code of the error, if the run failed; see :mod:`zobench.errors`.
     """
 
     state: OutcomeState
     error: str = ""
     notes: Sequence[str] = ()
+    exit_code: int = EncoderError.exit_code
 
 
 Job = TypeVar("Job")

@@ -173,6 +173,15 @@ class StoredRun:
                 raise damaged(place, f"its rows are not the {count} that the checkpoint covers")
         return stored.rows
 
+    def require_whole(self) -> None:
+        """Compares all files with the checksums in the manifest.
+
+        Raises:
+            DamagedError: A file is damaged, or missing although it was stored.
+        """
+        for name in self.manifest.files:
+            self._require(name)
+
     def _require(self, name: str) -> None:
         """Compares a file with the checksum in the manifest, if the manifest has one."""
         require_stored(self.location, self.manifest.files, name)

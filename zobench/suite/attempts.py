@@ -64,7 +64,8 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
                 return Outcome("lost", "the run was removed while it was published")
     except (ZobenchError, OSError) as error:
         before = f"{outcome.error}; then: " if outcome.error else ""
-        return Outcome("failed", f"{before}{error}", outcome.notes)
+        code = error.exit_code if isinstance(error, ZobenchError) else outcome.exit_code
+        return Outcome("failed", f"{before}{error}", outcome.notes, code)
     return outcome
 
 

@@ -35,13 +35,20 @@ class Board(Protocol):
 
 
 class Running:
-    """The state of one :func:`run_jobs` call: the standing and any error of each job."""
+    """The state of one :func:`run_jobs` call: the standing and any error of each job.
+
+    Attributes:
+        standings: The standing of each job, in order.
+        errors: The error of each job that failed.
+        exit_codes: The exit code of each job that failed; see :mod:`zobench.errors`.
+    """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.standings: dict[Job, Standing] = {
             job: "done" if job.done else "waiting" for job in jobs
         }
         self.errors: dict[Job, str] = {}
+        self.exit_codes: dict[Job, int] = {}
         self._lives = dict.fromkeys(jobs, LIVES)
 
     def those(self, *standings: Standing) -> list[Job]:
@@ -70,6 +77,7 @@ class Running:
             self.standings[job] = outcome.state
         if outcome.state == "failed":
             self.errors[job] = outcome.error
+            self.exit_codes[job] = outcome.exit_code
 
     def look_elsewhere(self) -> None:
         """Sets each ``elsewhere`` job without a writing process to ``done`` or ``waiting``."""

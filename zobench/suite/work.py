@@ -15,6 +15,7 @@ from zobench.errors import BusyError, Interrupted, StoreError, ZobenchError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records.layout import PROGRESS
+from zobench.registry.failure import run_failure
 from zobench.runs.lifecycle import carry_out
 from zobench.runs.signals import Stop
 
@@ -57,8 +58,8 @@ def work(
         return Outcome("interrupted", str(error))
     except BaseException as error:  # a plugin may raise anything; the other runs go on
         listener.close()
-        name = "" if isinstance(error, ZobenchError) else f"{type(error).__name__}: "
-        return Outcome("failed", f"{name}{error}", listener.notes)
+        known = error if isinstance(error, ZobenchError) else run_failure(error)
+        return Outcome("failed", str(known), listener.notes, known.exit_code)
     listener.close()
     return Outcome("done", notes=listener.notes)
 

@@ -20,6 +20,7 @@ from typing import Any
 from zobench.contracts.executor import GIB, ExecutorRequest, Outcome, Progress
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, ExecutorError
+from zobench.registry.failure import run_failure
 from zobench.runs.signals import Stop
 from zobench.suite.attempts import attempt, progress_folder
 from zobench.suite.planning import Job
@@ -252,8 +253,9 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
         torch.set_num_threads(threads)
         try:
             found.append(attempt(job, told, stop))
-        except Exception as error:  # a bug in zobench; the thread would hide the error
-            found.append(Outcome("failed", f"{type(error).__name__}: {error}"))
+        except BaseException as error:  # a bug in zobench; the thread would hide the error
+            failure = run_failure(error)
+            found.append(Outcome("failed", str(failure), exit_code=failure.exit_code))
 
     thread = Thread(target=run)
     thread.start()

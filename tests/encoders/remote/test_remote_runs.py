@@ -16,6 +16,8 @@ import pytest
 from scripted import honest, http, says, scripted
 from served import Served, served
 
+from zobench.files.row_files import read_rows
+
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
 
@@ -61,10 +63,7 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> None:
     """Asserts equal scores, snapshots, edit and trace, except for the counts of requests."""
     assert one["scores"] == two["scores"]
     folders = [Path(each["run_dir"]) for each in (one, two)]
-    rows = [
-        [json.loads(line) for line in (each / "trace.jsonl").read_text().splitlines()]
-        for each in folders
-    ]
+    rows = [read_rows(each / "trace.jsonl").rows for each in folders]
     for row in [*rows[0], *rows[1]]:
         del row["requests"]
     assert rows[0] == rows[1]

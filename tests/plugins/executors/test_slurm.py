@@ -66,7 +66,7 @@ def test_one_array_carries_a_suite_and_a_failure_cancels_nobody(
     suite, out = suite_file(faulty, '"random"', '"gezo"'), tmp_path / "slurm"
     begun = on_slurm(node, suite, out, "--partition", "main", "--array-max", "2", "--json")
     said, told = begun.communicate(timeout=240)
-    assert begun.returncode == 1, told
+    assert begun.returncode == 4, told
     states = {run["config"]["optimizer"]: run for run in json.loads(said)["runs"]}
     assert states["troubled"]["status"] == "failed"
     assert states["troubled"]["error"].startswith(LOST)

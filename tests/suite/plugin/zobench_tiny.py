@@ -1,10 +1,15 @@
 """A plugin for tests of suites: tiny parts, and an optimizer that fails or dies on request."""
 
 import os
+import subprocess
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from tiny import TinyDataset, TinyEncoder
 from zobench_plugins.optimizers.random_search import RandomSearch, RandomSearchParameters
 
@@ -36,9 +41,58 @@ class Troubled(RandomSearch):
             os._exit(9)
 
 
+@dataclass(frozen=True)
+class VandalParameters(RandomSearchParameters):
+    deed: str = zobench.parameter("", "what it does to its process")
+
+
+class Vandal(RandomSearch):
+    """Does something to its process in its third tell that no plugin should do."""
+
+    def __init__(self, context: OptimizerContext, parameters: VandalParameters) -> None:
+        super().__init__(context, parameters)
+        self._deed = parameters.deed
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        super().tell(ask, answer)
+        if self._deed == "rewrite":
+            answer.values.zero_()
+            ask.points.zero_()
+        if self.steps == 3 and self._deed in DEEDS:
+            DEEDS[self._deed]()
+
+
+def _raises(error: BaseException) -> None:
+    raise error
+
+
+def _always(value: object) -> Callable[..., object]:
+    return lambda *arguments, **named: value
+
+
+DEEDS: dict[str, Callable[[], object]] = {
+    "float16": lambda: torch.set_default_dtype(torch.float16),
+    "float64": lambda: torch.set_default_dtype(torch.float64),
+    "rng": lambda: setattr(np.random, "default_rng", _always(np.random.default_rng(0))),
+    "time": lambda: setattr(time, "perf_counter", _always(0.0)),
+    "chdir": lambda: os.chdir("/"),
+    "environment": os.environ.clear,
+    "thread": lambda: threading.Thread(target=threading.Event().wait).start(),
+    "process": lambda: subprocess.Popen(["sleep", "1000"]),
+    "print": lambda: print('{"number": 1, "outcome": {"state": "done"}}', flush=True),
+    "SystemExit": lambda: _raises(SystemExit(0)),
+    "KeyboardInterrupt": lambda: _raises(KeyboardInterrupt()),
+    "GeneratorExit": lambda: _raises(GeneratorExit()),
+    "exit": lambda: os._exit(0),
+}
+
+
 @zobench.hookimpl
 def zobench_register_optimizers() -> dict[str, zobench.Plugin]:
-    return {"troubled": zobench.Plugin(Troubled, "test", label="value")}
+    return {
+        "troubled": zobench.Plugin(Troubled, "test", label="value"),
+        "vandal": zobench.Plugin(Vandal, "test", label="value"),
+    }
 
 
 @zobench.hookimpl

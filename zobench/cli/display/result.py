@@ -45,6 +45,8 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
             "1 = the whole gap removed at once, 0 = nothing"
         )
     console.print(_ledger_table(result))
+    if result.manifest.error:
+        console.print(f"[red]error:[/] {escape(result.manifest.error)}", soft_wrap=True)
     if result.bill is not None:
         _print_bill(result.bill, console)
     console.print(
