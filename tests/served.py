@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2 as httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,16 +57,40 @@ class Served:
 
 @contextmanager
 def served(
-    *options: str, encoder: str = "tiny", port: int = 0, **variables: str
+    *options: str,
+    encoder: str = "tiny",
+    port: int = 0,
+    descriptors: int = 0,
+    errors: Path | None = None,
+    **variables: str,
 ) -> Iterator[Served]:
-    """Runs a server of an encoder in a new process, and kills the process after the block."""
+    """Runs a server of an encoder in a new process, and kills the process after the block.
+
+    Args:
+        *options: Options of ``zobench serve``.
+        encoder: The encoder.
+        port: The port; 0 for any.
+        descriptors: The number of files that the process may open; 0 for the usual number.
+        errors: The file for its standard error; the standard error of the tests if ``None``.
+        **variables: Environment variables.
+    """
+
+    def limited() -> None:
+        if descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+    told = errors.open("w") if errors is not None else None
     command = [sys.executable, "-m", "zobench", "serve", "--encoder", encoder, "--port", str(port)]
     process = subprocess.Popen(
         [*command, *options],
         stdout=subprocess.PIPE,
+        stderr=told,
         text=True,
         env={**os.environ, **variables},
+        preexec_fn=limited,
     )
+    if told is not None:
+        told.close()
     assert process.stdout is not None
     with process.stdout:
         line = process.stdout.readline()

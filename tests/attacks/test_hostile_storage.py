@@ -140,7 +140,7 @@ def test_texts_of_a_foreign_run_do_nothing_to_the_terminal(
     manifest["status"] = "failed"
     plant("run1/manifest.json", sealed(json.dumps(manifest)).encode())
     done = here("show", f"{BUCKET}/run1")
-    assert "\\x1b]0;owned\\x07" in done.stdout + done.stderr
+    assert "\\x1b]0;owned" in done.stdout + done.stderr
     assert not {ord(each) for each in done.stdout + done.stderr} & {7, 27, 0x9B}
 
 
