@@ -25,7 +25,7 @@ from zobench.suite.work import read_progress
 
 Write = Callable[..., Path]
 
-LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line 32)"
+LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line "
 
 
 class Scripted:

@@ -17,6 +17,7 @@ from zobench.contracts.encoder import Encoder
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import Purpose
 from zobench.errors import ConfigError, CostReached, DamagedError
+from zobench.files.atomic import damage
 from zobench.files.json_files import Json
 from zobench.files.location import Location, Place
 from zobench.files.regular import require_no_link
@@ -225,7 +226,7 @@ class Account:
         if self._folder is None:
             self._rows.append(row)  # for take_over() by the run's account
         else:
-            self._writer.append([row], durable=False)
+            self._writer.append([row], durable=True)  # before money is spent
             write_end(self._folder, self._writer.count, self._writer.end)
         self._tally.add(row)
 
@@ -277,5 +278,6 @@ def _write_array(place: Location, values: Floats) -> None:
 
 def _read_array(place: Location) -> Floats:
     tensors, _ = read_tensors(place)
-    found: Floats = tensors["embeddings"].numpy()
-    return found
+    with damage(place):
+        found: Floats = tensors["embeddings"].numpy()
+        return found

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zobench.contracts.purpose import Purpose
-from zobench.files.atomic import damage, damaged, disk_errors, missing
+from zobench.files.atomic import damage, damaged, disk_errors, missing, sync_folder
 from zobench.files.json_files import Json
 from zobench.files.location import Location, Place
 from zobench.files.regular import CREATE, content_of, opened
@@ -153,6 +153,9 @@ def write_end(folder: Location, count: int, end: str) -> None:
     place = folder / BILL_END
     with disk_errors(place), opened(place, CREATE) as file:
         os.pwrite(file, f"{count:012d} {end}\n".encode(), 0)
+        if count == 1:  # later a power failure can only leave a lower number, which does no harm
+            os.fsync(file)
+            sync_folder(place.path.parent)
 
 
 def _require_end(folder: Location, stored: StoredRows) -> None:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
-PATIENCE_SECONDS = 10.0
+GRACE_SECONDS = 10.0
 """Seconds that threads have to end after the command has ended."""
 
 
@@ -26,8 +26,8 @@ def leave(code: str | int | None) -> NoReturn:
 
 
 def _end(code: int) -> None:
-    """Ends the process if it is still there after :data:`PATIENCE_SECONDS`."""
-    time.sleep(PATIENCE_SECONDS)
+    """Ends the process if it is still there after :data:`GRACE_SECONDS`."""
+    time.sleep(GRACE_SECONDS)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

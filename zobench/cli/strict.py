@@ -49,8 +49,8 @@ class StrictCommand(TyperCommand):
 
         try:
             return super().invoke(ctx)
-        except (ZobenchError, Abort, Exit, BadParameter):
-            raise
+        except (ZobenchError, Abort, Exit, BadParameter, BrokenPipeError):
+            raise  # a pipe that the reader has closed is typer's to handle
         except KeyboardInterrupt as error:
             raise Interrupted("stopped") from error
         except BaseException as error:  # SystemExit of a plugin as well

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from zobench.errors import ConfigError, EncoderError
+from zobench.errors import ConfigError, ExecutorError
 
 DEFAULT = "local"
 GIB = 1024**3
@@ -131,7 +131,7 @@ class Outcome:
     state: OutcomeState
     error: str = ""
     notes: Sequence[str] = ()
-    exit_code: int = EncoderError.exit_code
+    exit_code: int = ExecutorError.exit_code
 
 
 Job = TypeVar("Job")

@@ -6,6 +6,7 @@ changes nothing that was recorded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,17 @@ from .optimizer import FEEDBACK, Ask, Feedback, State
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_STATE_BYTES = 4 * 2**30
+MAX_STATE_BYTES = 2**30
 """Most bytes of all tensors and texts of a state."""
 
 MAX_STATE_ENTRIES = 10_000
-MAX_NAME_CHARACTERS = 200
+NAME = r"[A-Za-z][A-Za-z0-9._-]{0,199}|_[A-Za-z0-9.-][A-Za-z0-9._-]{0,198}"
+"""Names in a state; two underscores at the beginning are kept for the file format."""
+
+STATE_DTYPES = (
+    *("float32", "float64", "float16", "bfloat16"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool"),
+)
 MAX_STATE_BITS = 128
 """Most bits of a whole number in a state; the state of a NumPy generator has 128."""
 
@@ -84,8 +91,8 @@ def taken_state(found: object, optimizer: str) -> State:
         raise _broken(optimizer, STATE, fault, rule)
     size, taken = 0, {}
     for name, value in found.items():
-        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
-            rule = f"texts of 1 to {MAX_NAME_CHARACTERS} characters as names"
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            rule = "names of 1 to 200 letters, digits, dots, hyphens and underscores"
             raise _broken(optimizer, STATE, f"the name {name!r:.80}", rule)
         size += _bytes(name, value, optimizer)
         if size > MAX_STATE_BYTES:
@@ -103,6 +110,10 @@ def _bytes(name: str, value: Any, optimizer: str) -> int:
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
             rule = "dense tensors"
             raise _broken(optimizer, STATE, f"{name!r} as a tensor of {value.layout}", rule)
+        kind = str(value.dtype).removeprefix("torch.")
+        if kind not in STATE_DTYPES:
+            rule = "tensors of " + ", ".join(STATE_DTYPES)
+            raise _broken(optimizer, STATE, f"{name!r} of type {kind}", rule)
         return value.numel() * value.element_size()
     if isinstance(value, str):
         return len(value.encode(errors="surrogatepass"))

@@ -17,8 +17,8 @@ from zobench.errors import StoreError
 
 from .location import Place
 
-MAX_BYTES = 2 * 2**30
-"""Largest size of a file that is read into memory."""
+MAX_BYTES = 64 * 2**30
+"""Largest size of a file that is read into memory; embeddings of ten million images have 40 GB."""
 
 READ = os.O_RDONLY
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -61,10 +61,7 @@ def content_of(place: Place) -> bytes:
     with opened(place) as descriptor:
         size = os.fstat(descriptor).st_size
         if size > MAX_BYTES:
-            raise StoreError(
-                f"{place} has {size:,} bytes; files of runs have at most {MAX_BYTES:,}, so zobench did "
-                "not write it"
-            )
+            raise StoreError(f"{place} has {size:,} bytes; at most {MAX_BYTES:,} are read")
         with os.fdopen(os.dup(descriptor), "rb") as file:
             return file.read()
 

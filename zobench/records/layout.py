@@ -55,12 +55,12 @@ FOLDERS = (SNAPSHOTS, ANSWERS, CHECKPOINT.parent)
 
 
 def require_no_links(folder: str | os.PathLike[str]) -> None:
-    """Raises if a folder in a run folder is a link, which could lead a write elsewhere.
+    """Raises if a folder in a run folder, or its lock, is a link that could lead a write elsewhere.
 
     Raises:
-        StoreError: A folder is a link.
+        StoreError: A folder or the lock is a link.
     """
-    for name in FOLDERS:
+    for name in (*FOLDERS, LOCK):
         require_no_link(Path(folder, name))
 
 

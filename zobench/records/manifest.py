@@ -14,7 +14,7 @@ from zobench.contracts.dataset import DatasetSpec
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.optimizer import Feedback
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import NotARunError, StoreError
+from zobench.errors import DamagedError, NotARunError, StoreError
 from zobench.files.atomic import CONTENT_ERRORS, damage
 from zobench.files.json_files import Json, json_content, parsed_json
 from zobench.files.location import Location
@@ -142,18 +142,27 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         raise NotARunError(f"{folder} is not a run folder: {lack}; name a run folder")
     require_no_links(folder)
     content = json_content(place)
-    _require_schema(place, content)
-    values = parsed_json(place, content)
+    try:
+        values = parsed_json(place, content)
+    except DamagedError:
+        _require_schema(place, _without_checksum(content))
+        raise
+    _require_schema(place, values)
     with damage(place):
         return Manifest.from_json(values)
 
 
-def _require_schema(place: Location, content: bytes) -> None:
-    """Raises a :class:`StoreError` for a manifest of another version of the layout."""
+def _without_checksum(content: bytes) -> Any:
+    """The value of a manifest of schema 2, which had no checksum; ``None`` if it is no JSON."""
     try:
-        schema = json.loads(content)["schema"]
+        return json.loads(content)
     except CONTENT_ERRORS:
-        return  # damaged: reading it says how
+        return None
+
+
+def _require_schema(place: Location, values: Any) -> None:
+    """Raises a :class:`StoreError` for a manifest of another version of the layout."""
+    schema = values.get("schema") if isinstance(values, dict) else None
     if isinstance(schema, int) and schema != SCHEMA:
         written, advice = (
             ("a newer", "upgrade zobench to read it")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOCK_SECONDS = 0.3
-"""Seconds to wait for the lock; longer than :func:`is_busy` holds it."""
+"""Seconds to wait for the lock; longer than :func:`zobench.records.standing.lock_state` holds it."""
 
 ROW_FILES = (layout.TRACE, layout.TIMING)
 """Files with one row per tell."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import StoreError
+from zobench.errors import DamagedError, StoreError
 from zobench.files.json_files import read_json
 from zobench.files.tensor_files import read_tensors
 
@@ -63,11 +63,23 @@ def rank(folder: str | os.PathLike[str]) -> Rank:
     try:
         if not is_run(path):
             return NOWHERE
-        scored, queries = 0, 0
-        if (path / SCORES).exists():
-            scored = len(read_json(path / SCORES)["edits"])
-        if (path / CHECKPOINT).exists():
-            queries = read_tensors(path / CHECKPOINT)[1]["counts"]["queries"]
-        return is_done(path), scored, queries
-    except (StoreError, OSError, KeyError, TypeError):
+        return is_done(path), _scored(path), _queries(path)
+    except (StoreError, OSError):
         return NOWHERE
+
+
+def _scored(path: Path) -> int:
+    """Scored edits; 0 if the file is damaged, which resuming the run will tell."""
+    try:
+        return len(read_json(path / SCORES)["edits"]) if (path / SCORES).exists() else 0
+    except (DamagedError, KeyError, TypeError):
+        return 0
+
+
+def _queries(path: Path) -> int:
+    """Queries at the checkpoint; 0 if it is damaged, which resuming the run will tell."""
+    place = path / CHECKPOINT
+    try:
+        return int(read_tensors(place)[1]["counts"]["queries"]) if place.exists() else 0
+    except (DamagedError, KeyError, TypeError):
+        return 0

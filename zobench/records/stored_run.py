@@ -22,6 +22,7 @@ from zobench.errors import ConfigError, NotARunError
 from zobench.files.atomic import damage, damaged, missing
 from zobench.files.json_files import Json
 from zobench.files.location import Location
+from zobench.files.regular import require_no_link
 from zobench.files.row_files import read_rows
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import FPQ, RECOVERY
@@ -164,7 +165,10 @@ class StoredRun:
             DamagedError: The trace is damaged, or lacks rows that were stored.
         """
         place, checkpoint = self.location / layout.TRACE, self.location / layout.CHECKPOINT
-        state = read_checkpoint(checkpoint) if checkpoint.path.exists() else None
+        state = None
+        if not self.done and checkpoint.path.exists():
+            with suppress(FileNotFoundError):  # the run may end meanwhile
+                state = read_checkpoint(checkpoint)
         self._require(layout.TRACE)
         stored = read_rows(place)
         if state is not None:
@@ -258,6 +262,7 @@ class StoredRun:
         """
         self._require(name)
         path = self.run_dir / name
+        require_no_link(path)
         return path if path.is_file() else None
 
     @cached_property

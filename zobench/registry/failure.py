@@ -13,8 +13,8 @@ from zobench.errors import RunFailure, StoreError, ZobenchError
 from zobench.files.atomic import write_atomically
 from zobench.files.location import Location
 
-CORE = "zobench"
-"""The package whose own frames are not at fault while a frame of another package is there."""
+CARRIERS = ("zobench", "contextlib", "click", "typer")
+"""Packages whose frames are not at fault while a frame of another package is there."""
 
 MAX_CHARACTERS = 300
 
@@ -53,7 +53,7 @@ def _origin(trace: TracebackType | None) -> str:
     frames = [(frame, line) for frame, line in traceback.walk_tb(trace)]
     for frame, line in frames:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in (CORE, "contextlib"):
+        if package not in CARRIERS:
             code = frame.f_code
             return f"by {code.co_qualname} ({Path(code.co_filename).name}, line {line})"
     if not frames:

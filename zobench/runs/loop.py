@@ -125,9 +125,8 @@ class Loop:
                 self.record.checkpoint(before)
                 raise
             asks += 1
-            row = _row(
-                asks, asdict(ledger.optimize), answer
-            )  # before the optimizer holds the answer
+            # before the optimizer holds the answer, which it could change
+            row = _row(asks, asdict(ledger.optimize), answer)
             self.optimizer.tell(ask, answer)
             self.record.append(
                 row,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.files.atomic import disk_errors
+from zobench.files.atomic import replaced
+from zobench.files.location import Location
 from zobench.problem.images import Images
 from zobench.records import layout
 from zobench.records.run_folder import RunFolder
@@ -47,10 +47,10 @@ def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) ->
         return
     edit = folder.edit(queries[-1])[0].numpy()
     pictures = healthy_films(images)
-    with disk_errors(folder.location):
-        np.save(folder.path / layout.EDIT, edit, allow_pickle=False)
-        _save(_edit_figure(edit, pictures[0], queries[-1]), folder.path / layout.EDIT_PICTURE)
-        _save(_image_figure(edit, pictures, groups), folder.path / layout.IMAGES_PICTURE)
+    with replaced(folder.location / layout.EDIT) as draft, draft.open("wb") as file:
+        np.save(file, edit, allow_pickle=False)
+    _save(_edit_figure(edit, pictures[0], queries[-1]), folder.location / layout.EDIT_PICTURE)
+    _save(_image_figure(edit, pictures, groups), folder.location / layout.IMAGES_PICTURE)
 
 
 def healthy_films(images: Images) -> Grey:
@@ -100,5 +100,6 @@ def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+def _save(figure: Figure, place: Location) -> None:
+    with replaced(place) as draft:
+        figure.savefig(draft, format="png", dpi=110, metadata={"Software": None})

@@ -141,11 +141,9 @@ class RunProcess:
         return failure
 
     def _restored(self) -> Checkpoint | None:
-        """The checkpoint to go on from; the inventory of the last process ends here."""
+        """The checkpoint to go on from."""
         rented = isinstance(self.parts.encoder, PaidEncoder)
-        checkpoint = restored(self.folder, rented=rented, listener=self.listener)
-        self.folder.write_manifest(self.folder.manifest().changed(files={}))
-        return checkpoint
+        return restored(self.folder, rented=rented, listener=self.listener)
 
     def _tell_trackers(self) -> None:
         """Tells trackers of the rows that are there, and of each later row once it is safe."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,18 @@ def restored_state(note: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        changed = [
-            name
+        after = _state()
+        changed = {
+            name: _restored(restore, value)
             for name, (value, restore) in before.items()
-            if _differs(value, _state()[name][0]) and _restored(restore, value)
-        ]
-        if changed:
-            note(
-                f"a plugin changed {', '.join(changed)} for the whole process; this is restored, so "
-                "that no other run is affected"
-            )
+            if _differs(value, after[name][0])
+        }
+        for restored, words in (
+            (True, "this is restored, so that no other run is affected"),
+            (False, "this cannot be restored, so start other runs in a new process"),
+        ):
+            if names := [name for name, back in changed.items() if back is restored]:
+                note(f"a plugin changed {', '.join(names)} for the whole process; {words}")
 
 
 def _state() -> Mapping[str, tuple[Any, Restore]]:
@@ -80,6 +82,8 @@ def _differs(before: object, now: object) -> bool:
 
 
 def _restored(restore: Restore, value: Any) -> bool:
-    with suppress(OSError):
+    try:
         restore(value)
+    except OSError:
+        return False
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zobench.billing.bill import BILL
 from zobench.contracts.listener import Listener
 from zobench.errors import ConfigError, DamagedError
 from zobench.files.atomic import missing
@@ -17,6 +16,12 @@ from zobench.records.run_folder import RunFolder
 
 from .parts import Parts
 from .provenance import new_manifest
+
+COVERED = (layout.TRACE, str(layout.CHECKPOINT))
+"""Files beside the snapshots without which a run cannot go on from its checkpoint."""
+
+NO_RESULTS = (layout.TIMING, layout.EDIT, layout.EDIT_PICTURE, layout.IMAGES_PICTURE)
+"""Files that are drawn or measured anew, whatever the encoder costs."""
 
 
 def check_same(manifest: Manifest, parts: Parts, place: Location, listener: Listener) -> None:
@@ -75,8 +80,14 @@ def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoi
         DamagedError: A file is damaged or missing, and the encoder is rented.
         StoreError: A file cannot be read or written.
     """
-    files = folder.manifest().files
-    require_stored(folder.location, files, BILL)
+    manifest = folder.manifest()
+    faults = _faults(folder.location, manifest.files)
+    if rented:
+        for name, fault in faults.items():
+            if name not in NO_RESULTS:
+                raise fault
+    # from here on the folder changes, so that the inventory no longer holds
+    folder.write_manifest(manifest.changed(files={}))
 
     def told(error: DamagedError, mending: str) -> None:
         if rented:
@@ -84,13 +95,18 @@ def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoi
         listener.note(f"{error.fault}; {mending}")
 
     try:
-        checkpoint = _checkpoint(folder, files)
+        for name in faults:
+            if name in COVERED or name.startswith(f"{layout.SNAPSHOTS}/"):
+                raise faults[name]
+        checkpoint = folder.restore()
     except DamagedError as error:
         told(error, "the run begins anew")
         folder.start_over()
-        checkpoint, files = None, {}
+        checkpoint = None
+        faults.pop(layout.SCORES, None)  # removed with the rest
     try:
-        require_stored(folder.location, files, layout.TIMING)
+        if layout.TIMING in faults:
+            raise faults[layout.TIMING]
         folder.restore_timing(checkpoint)
     except DamagedError as error:  # times are no result
         listener.note(f"{error.fault}; the times so far are lost")
@@ -100,7 +116,8 @@ def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoi
         (layout.SCORES, folder.scores, "the edits are scored anew"),
     ):
         try:
-            require_stored(folder.location, files, name)
+            if name in faults:
+                raise faults[name]
             if read() is None and name == layout.SETUP and checkpoint is not None:
                 raise missing(folder.location / name)
         except DamagedError as error:
@@ -109,8 +126,12 @@ def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoi
     return checkpoint
 
 
-def _checkpoint(folder: RunFolder, files: Mapping[str, str]) -> Checkpoint | None:
-    snapshots = [name for name in files if name.startswith(f"{layout.SNAPSHOTS}/")]
-    for name in (layout.TRACE, str(layout.CHECKPOINT), *snapshots):
-        require_stored(folder.location, files, name)
-    return folder.restore()
+def _faults(folder: Location, files: Mapping[str, str]) -> dict[str, DamagedError]:
+    """The files of an inventory that are damaged or missing."""
+    found = {}
+    for name in files:
+        try:
+            require_stored(folder, files, name)
+        except DamagedError as error:
+            found[name] = error
+    return found

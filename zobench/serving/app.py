@@ -151,6 +151,7 @@ class Service:
             Refused: The body is too large or too slow, or there are too many requests.
         """
         parts: list[bytes] = []
+        size = 0
         try:
             try:
                 async with asyncio.timeout(self._limits.upload_seconds):
@@ -163,12 +164,14 @@ class Service:
                     429, f"{self._limits.requests} requests are being served", Retry_After="1"
                 )
             self._running += 1
+            size, body = sum(map(len, parts)), b"".join(parts)
+            parts.clear()
             try:
-                yield b"".join(parts)
+                yield body
             finally:
                 self._running -= 1
         finally:
-            size = sum(map(len, parts))
+            size += sum(map(len, parts))
             self._held -= size
             parts.clear()
             if size > LARGE_BYTES and not self._running:

@@ -68,10 +68,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
 
-    def on_response_complete(self) -> None:
-        """Begins to wait for the next header; uvicorn closes a connection that stays silent."""
+    def on_message_complete(self) -> None:
+        """Begins to wait for the next header, once the whole request has come."""
+        super().on_message_complete()
         self._in_header, self._header_bytes, self._since = True, 0, time.monotonic()
+
+    def on_response_complete(self) -> None:
+        """Bounds the time for the rest of a request that was answered before it came whole."""
         super().on_response_complete()
+        if not self._in_header:
+            self._stop_timer()
+            self._timer = self.loop.call_later(self._limits.upload_seconds, self._too_slow)
 
     def _wait_for_header(self) -> None:
         self._in_header, self._header_bytes, self._since = True, 0, time.monotonic()
@@ -87,5 +94,4 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._in_header:
-            self.transport.abort()
+        self.transport.abort()

@@ -1,8 +1,8 @@
 """A process with torch loaded that forks one process per run, so that no run meets another's state.
 
 The server itself never imports or calls a plugin. Each run's process begins as a copy of the server
-(milliseconds instead of the seconds of ``import torch``) and ends with the run. All processes that a
-run has started end with it, since they are one process group.
+(milliseconds instead of the seconds of ``import torch``) and ends with the run. The processes that a
+run has started, and that are still in its process group, end with it.
 
 The parent and the server exchange JSON lines over the server's standard input and output. When the
 parent ends, in whatever way, the server's input ends; then every run saves its state.
@@ -11,26 +11,24 @@ parent ends, in whatever way, the server's input ends; then every run saves its 
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import selectors
 import signal
 import sys
-import threading
 import time
 import warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import NoReturn
 
-from zobench.config import config_from_json
-from zobench.contracts.executor import Outcome
 from zobench.files.json_files import Json
+from zobench.runs.pictures import new_figure
 from zobench.runs.result_cache import code_digest
-from zobench.suite.attempts import attempt
 from zobench.suite.planning import Job
-from zobench.suite.work import work
+
+from .run_process import SAVE_SECONDS, carried_out, job_from_json, leave
 
 PRELOADED = (
     "torch",
@@ -47,35 +45,14 @@ PRELOADED = (
 )
 """Libraries that runs use; loaded before the fork."""
 
-SAVE_SECONDS = 20.0
-"""Seconds to finish a batch after the parent died, and again to save the run's state."""
+PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals to a whole process group, which the parent handles: it then stops every run."""
 
 LEFTOVER_SECONDS = 2.0
 """Seconds after the end of a run in which the processes that it started may end by themselves."""
 
 POLL_SECONDS = 0.2
 READ_BYTES = 65_536
-
-
-def job_to_json(job: Job) -> Json:
-    """A job as the JSON object that the server takes."""
-    return {
-        "config": job.config.as_dict(),
-        "folder": str(job.folder),
-        "identity": job.identity,
-        "trackers": list(job.trackers),
-        "url": job.url,
-    }
-
-
-def _job_from_json(values: Json) -> Job:
-    return Job(
-        config=config_from_json(values["config"]),
-        folder=Path(values["folder"]),
-        identity=values["identity"],
-        trackers=tuple(values["trackers"]),
-        url=values["url"],
-    )
 
 
 @dataclass
@@ -105,13 +82,14 @@ class ForkServer:
             sink: Descriptor for messages to the parent.
         """
         self._threads, self._source, self._sink = threads, source, sink
+        self._process = os.getpid()
         self._children: dict[int, _Child] = {}
         self._left: list[tuple[float, int]] = []
         self._messages = bytearray()
-        self._wake, tell = os.pipe()
-        for descriptor in (self._wake, tell, source):
+        self._wake, self._waker = os.pipe()
+        for descriptor in (self._wake, self._waker, source):
             os.set_blocking(descriptor, False)
-        signal.set_wakeup_fd(tell)
+        signal.set_wakeup_fd(self._waker)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         self._waiting = selectors.DefaultSelector()
         for descriptor in (source, self._wake):
@@ -136,14 +114,18 @@ class ForkServer:
         self._messages = bytearray(rest)
         for line in lines:
             values = json.loads(line)
-            self._start(values["number"], _job_from_json(values["job"]))
+            self._start(values["number"], job_from_json(values["job"]))
         return True
 
     def _start(self, number: int, job: Job) -> None:
-        reader, writer = os.pipe()
-        with warnings.catch_warnings():  # OpenBLAS has threads, and ends them before a fork
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process = os.fork()
+        try:
+            reader, writer = os.pipe()
+            with warnings.catch_warnings():  # OpenBLAS has threads, and ends them before a fork
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process = os.fork()
+        except OSError as error:  # too many processes or open files
+            self._tell({"number": number, "died": str(error)})
+            return
         if process == 0:
             self._become_run(job, writer)
         os.close(writer)
@@ -158,12 +140,16 @@ class ForkServer:
         try:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for descriptor in (self._source, self._sink, self._wake):
+            for each in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(each, signal.SIG_DFL)
+            for descriptor in (self._source, self._sink, self._wake, self._waker):
                 os.close(descriptor)
             for child in self._children.values():
                 os.close(child.reader)
-            os.write(writer, json.dumps(asdict(_carried_out(job, self._threads))).encode() + b"\n")
+            os.write(
+                writer,
+                json.dumps(asdict(carried_out(job, self._threads, self._process))).encode() + b"\n",
+            )
             status = 0
         finally:
             leave(status)
@@ -177,6 +163,8 @@ class ForkServer:
             process, status = os.waitpid(-1, os.WNOHANG)
             if not process:
                 break
+            if process not in self._children:  # of a library, not of a run
+                continue
             child = self._children.pop(process)
             self._hear(child)
             self._waiting.unregister(child.reader)
@@ -185,7 +173,8 @@ class ForkServer:
             self._tell({"number": child.number, **_ending(bytes(child.said), status)})
         now = time.monotonic()
         for moment, process in [each for each in self._left if each[0] < now]:
-            _kill_group(process)
+            if process not in self._children:  # else the number was given to a later run
+                _kill_group(process)
             self._left.remove((moment, process))
 
     def _hear(self, child: _Child) -> None:
@@ -228,43 +217,26 @@ def _kill_group(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
-def _carried_out(job: Job, threads: int) -> Outcome:
-    import torch
-
-    torch.set_num_threads(threads)
-    watch = threading.Thread(target=_stop_when_orphaned, args=(os.getppid(),), daemon=True)
-    watch.start()
-    return attempt(job) if job.url else work(job)
-
-
-def _stop_when_orphaned(parent: int) -> None:
-    """If the server was killed: sends SIGTERM, so that the run saves its state, then SIGKILL."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    for _ in range(2):  # the second one does not wait for the batch
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(SAVE_SECONDS)
-    os.killpg(os.getpid(), signal.SIGKILL)
-
-
-def leave(status: int) -> NoReturn:
-    """Ends this process at once, whatever threads are left in it."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    os._exit(status)
+def _warm_up() -> None:
+    """Computes once what every run would compute: the digest of the code, and matplotlib's fonts."""
+    code_digest()
+    figure = new_figure(1.0, 1.0)
+    figure.subplots().set_title("1.0")
+    figure.savefig(io.BytesIO())
 
 
 def main() -> None:
-    """Loads the libraries and serves; the only argument is the number of threads of a run."""
+    """Loads the libraries and serves; the arguments are the threads of a run and the parent's path."""
+    sys.path[:] = json.loads(sys.argv[2])
     source, sink = os.dup(0), os.dup(1)
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # what plugins print must not get between the messages
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     for name in PRELOADED:
         importlib.import_module(name)
-    code_digest()  # kept by its function, for every run
+    _warm_up()
     ForkServer(int(sys.argv[1]), source, sink).serve()
 
 

@@ -119,12 +119,12 @@ class _Server:
 
     def __post_init__(self) -> None:
         threads = str(self.threads)
-        path = os.pathsep.join(each for each in sys.path if each)
+        module, path = "zobench_plugins.executors.fork_server", json.dumps(sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "zobench_plugins.executors.fork_server", threads],
+            [sys.executable, "-P", "-m", module, threads, path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads), "PYTHONPATH": path},
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -135,7 +135,7 @@ class _Server:
 
     def start(self, number: int, job: Job) -> None:
         """Has the server start the process of a run."""
-        from .fork_server import job_to_json
+        from .run_process import job_to_json
 
         message = json.dumps({"number": number, "job": job_to_json(job)}).encode() + b"\n"
         with suppress(BrokenPipeError):  # ``messages`` finds out that the server has ended
@@ -165,10 +165,14 @@ class _Server:
             _signal(process, signal.SIGTERM)
 
     def close(self) -> None:
-        """Kills the processes of all runs, and ends the server."""
+        """Kills the processes of all runs, and ends the server.
+
+        If the server has ended by itself, the runs save their state first.
+        """
+        by_itself = self.ended
         list(self.messages(0.0))
         for process in self._processes.values():
-            _signal(process, signal.SIGKILL)
+            _signal(process, signal.SIGTERM if by_itself else signal.SIGKILL)
         with suppress(BrokenPipeError):
             self._sink.close()
         try:

@@ -164,18 +164,24 @@ class NevergradStrategy:
             )
 
 
-class _EndingThread(recaster._MessagingThread):  # type: ignore[misc]
-    """The thread of a strategy without ask and tell; it ends with the process.
+def _let_threads_end_with_the_process() -> None:
+    """Makes the threads of strategies without ask and tell daemons, for which Python does not wait.
 
-    Nevergrad's own thread waits for the next value forever, and Python waits for the thread.
+    Such a thread of nevergrad waits for the next value forever.
     """
+    thread: Any = getattr(recaster, "_MessagingThread", None)
+    if thread is None:  # another version of nevergrad; the command line ends the process then
+        return
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.daemon = True
+    class EndingThread(thread):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.daemon = True
+
+    recaster._MessagingThread = EndingThread
 
 
-recaster._MessagingThread = _EndingThread
+_let_threads_end_with_the_process()
 
 
 class Chance:

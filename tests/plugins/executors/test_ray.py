@@ -23,7 +23,7 @@ Write = Callable[..., Path]
 
 SLOW = '{name = "troubled", set = {pause = 0.1}}'
 
-LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line 32)"
+LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line "
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 
+import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
@@ -46,6 +47,10 @@ class PrintableConsole(Console):
 
     Names and error texts may come from a service, a plugin or somebody else's runs.
     """
+
+    def on_broken_pipe(self) -> None:
+        """Ends the command: the reader of the output has gone."""
+        raise typer.Exit(1)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

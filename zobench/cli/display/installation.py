@@ -7,10 +7,10 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.markup import escape
 
 from zobench.errors import PluginError
@@ -38,7 +38,7 @@ def examine(as_json: bool) -> None:
         if not missing:
             console.print("[bold green]everything is in place[/]")
     if missing:
-        sys.exit(1)
+        raise typer.Exit(1)
 
 
 def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:

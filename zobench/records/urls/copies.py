@@ -21,6 +21,7 @@ from zobench.files.atomic import DRAFT, disk_errors
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.files.names import require_plain_path
+from zobench.files.regular import content_of
 from zobench.paths import cache_folder
 from zobench.records import layout, standing
 
@@ -167,7 +168,7 @@ def _note(folder: Path, there: states.State) -> None:
 
 
 def _digest(folder: Path) -> str:
-    return hashlib.blake2b((folder / layout.MANIFEST).read_bytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(content_of(folder / layout.MANIFEST), digest_size=16).hexdigest()
 
 
 def is_published(folder: Path) -> bool:

@@ -67,7 +67,11 @@ def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
         return {}
     if len(found) > MAX_FILES:
         raise StoreError(f"{root} holds {len(found):,} files; at most {MAX_FILES:,} are read")
-    files = {name.removeprefix(root).removeprefix("/"): note for name, note in found.items()}
+    files = {
+        name.removeprefix(root).removeprefix("/"): note
+        for name, note in found.items()
+        if not (name.endswith("/") and not note.get("size"))  # the mark of an empty folder
+    }
     for name, note in files.items():
         require_plain_path(name, root)
         size = note.get("size")

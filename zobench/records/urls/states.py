@@ -22,7 +22,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zobench.errors import DamagedError
 from zobench.files.atomic import DRAFT, disk_errors
+from zobench.files.json_files import parsed_json
 from zobench.records import layout, standing
 
 if TYPE_CHECKING:
@@ -64,11 +66,12 @@ class State:
         return name.startswith(END) or self._says_done(), 0, 0
 
     def _says_done(self) -> bool:
+        place = f"{self.root}/{layout.MANIFEST}"
         try:
-            manifest = json.loads(self.system.cat_file(f"{self.root}/{layout.MANIFEST}"))
-        except ValueError:
+            manifest = parsed_json(place, self.system.cat_file(place))
+        except DamagedError:
             return False
-        return isinstance(manifest, dict) and manifest.get("status") == "done"
+        return manifest.get("status") == "done"
 
     def download(self, folder: Path, *, left: tuple[str, ...]) -> None:
         """Downloads the state into a new local folder.
