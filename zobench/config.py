@@ -92,7 +92,7 @@ class RunConfig:
         Raises:
             ConfigError: One or more fields are invalid; the message lists all of them.
         """
-        if self.data_root is not None:
+        if isinstance(self.data_root, str | os.PathLike):
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
         broken = [
             f"{name} is {cut(getattr(self, name))}, but must be {rule}"
@@ -106,7 +106,7 @@ class RunConfig:
                 broken.append(str(error))
         broken += [
             f"overrides go to {', '.join(OWNERS)}, not to {cut(owner)}{nearest(owner, OWNERS)}"
-            for owner in self.overrides
+            for owner in (self.overrides if _are_overrides(self.overrides) else ())
             if owner not in OWNERS
         ]
         if broken:
@@ -125,17 +125,22 @@ class RunConfig:
         for name in TEXTS:
             rule = f"a name of 1 to {MAX_NAME_CHARACTERS:,} printable characters"
             yield name, _is_name(getattr(self, name)), rule
-        count = sum(len(values) for values in self.overrides.values())
-        yield "overrides", count <= MAX_OVERRIDES, f"at most {MAX_OVERRIDES:,} parameters"
-        if _is_whole(self.batch_size):
+        root = self.data_root
+        yield "data_root", root is None or isinstance(root, str), "the path of a folder"
+        rule = f"parameters by owner and name, at most {MAX_OVERRIDES:,}"
+        yield "overrides", _are_overrides(self.overrides), rule
+        if _is_whole(self.batch_size) and self.batch_size <= WHOLE["batch_size"][1]:
             enough = _is_whole(self.budget) and self.budget >= self.batch_size
             rule = f"at least one evaluation, so {self.batch_size} queries (batch_size images)"
             yield "budget", enough, rule
         device = re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", str(self.device))
         yield "device", device is not None, "auto, cpu or cuda:N"
-        yield "quantize", self.quantize in (0, 8), "8, or 0 for exact floats"
+        bits = _is_whole(self.quantize) and self.quantize in (0, 8)
+        yield "quantize", bits, "8, or 0 for exact floats"
         for name, allowed in (("heads", PROTOCOLS), ("precision", ("auto", "fp32", "bf16"))):
-            yield name, getattr(self, name) in allowed, "one of " + ", ".join(allowed)
+            value = getattr(self, name)
+            holds = isinstance(value, str) and value in allowed
+            yield name, holds, "one of " + ", ".join(allowed)
 
     def changed(self, **fields: Any) -> RunConfig:
         """A copy of the config with other values of these fields, checked."""
@@ -153,6 +158,16 @@ class RunConfig:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_overrides(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and all(isinstance(owner, str) for owner in value)
+        and all(isinstance(values, Mapping) for values in value.values())
+        and all(isinstance(name, str) for values in value.values() for name in values)
+        and sum(map(len, value.values())) <= MAX_OVERRIDES
+    )
 
 
 def _is_name(value: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,7 +49,7 @@ class Told(Silence):
     def update(self, done: int, **figures: float) -> None:
         if self._stop_after is not None and self._phase == "optimize" and done >= self._stop_after:
             self._stop_after = None
-            raise Interrupted("enough")
+            signal.raise_signal(signal.SIGINT)  # as Ctrl-C does: the run saves its state
 
 
 def everything(result: StoredRun) -> Mapping[str, Any]:
@@ -125,6 +126,7 @@ def interrupted_run(out: Path, registry: Registry, **fields: object) -> Path:
     with pytest.raises(Interrupted):
         run(out, registry, listener=Told(200), **{**SMALL, **fields})
     (folder,) = out.iterdir()
+    assert {layout.TRACE, str(layout.CHECKPOINT)} <= set(files_below(folder))
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import signal
@@ -335,3 +336,38 @@ def test_a_client_that_breaks_off_harms_nobody(server: Served) -> None:
             link.sendall(piece + b"Content-Length: 99\r\n\r\nabc")
     answer = httpx.post(f"{server.url}/infer", json=request(floats(1)))
     assert answer.status_code == 200
+
+
+HEAD = b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\n"
+READ = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-1: y\r\n" * 100_000,
+        READ * 50_000,
+        HEAD + b"X: " + b"y" * 5_000_000,
+    ],
+    ids=["endless trailers", "endless pipelined requests", "an endless header"],
+)
+def test_endless_requests_are_cut_off(server: Served, content: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as line:
+        with contextlib.suppress(OSError):  # the server closes before everything is sent
+            line.sendall(content)
+        received = 0
+        with contextlib.suppress(ConnectionResetError):
+            while part := line.recv(65_536):
+                received += len(part)
+    assert received < 100_000
+    assert httpx.get(f"{server.root}/v2/health/live").status_code == 200
+
+
+def test_a_refusal_is_read_also_while_a_large_body_is_sent(server: Served) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as line:
+        head = HEAD.replace(b"tiny", b"nobody")
+        line.sendall(head + b"Content-Length: 1000000\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.01)
+            line.sendall(b"x" * 100_000)
+        assert b" 404 " in line.recv(65_536)

@@ -144,3 +144,19 @@ def test_of_two_attempts_that_came_equally_far_the_bill_of_the_one_that_paid_sta
     bill = read_bill(wanted.folder, 1.0)
     assert bill is not None
     assert bill.usage["optimize"].images_maybe_billed == 5
+
+
+@pytest.mark.parametrize("name", [str(layout.CHECKPOINT), layout.TRACE])
+def test_a_damaged_state_is_told_and_its_bill_is_kept(tmp_path: Path, name: str) -> None:
+    wanted = job(tmp_path)
+    interrupted(wanted, 100)
+    account = Account(wanted.folder)
+    account.answered(account.sent("a", 5, 1, retry=False), 1)
+    path = wanted.folder / name
+    path.write_bytes(path.read_bytes()[:-9])
+    outcome = attempt(wanted, LatestProgress())
+    assert outcome.state == "done"
+    assert any("is damaged" in note and "begins anew" in note for note in outcome.notes)
+    bill = read_bill(wanted.folder, 1.0)
+    assert bill is not None
+    assert bill.total().images_billed == 5

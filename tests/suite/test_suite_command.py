@@ -29,6 +29,7 @@ def start(path: Path, out: Path, *more: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -131,15 +132,19 @@ def test_two_suites_at_once_share_the_work_and_spoil_nothing(
     assert all(each["resumed"] == 0 for each in manifests)
 
 
+@pytest.mark.parametrize("to_all", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_saves_and_leaves_nobody_behind(
-    suite_file: Write, tmp_path: Path, number: signal.Signals
+    suite_file: Write, tmp_path: Path, number: signal.Signals, to_all: bool
 ) -> None:
     path, out = suite_file(SLOWER, seeds="3"), tmp_path / "r"
     process = start(path, out)
     wait_for(lambda: len(list(out.glob("*/progress.json"))) == 2, process)
     wait_for(lambda: rows(out) > 2, process)
-    process.send_signal(number)
+    if to_all:  # as a terminal and systemd do: to the whole process group
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     code, _, errors = finished(process)
     assert code == 130, errors
     assert "everything so far is saved" in errors

@@ -256,9 +256,17 @@ class PaidEncoder(Encoder, Protocol):
         ...
 
 
+def close(encoder: Encoder, listener: Listener) -> None:
+    """Closes an encoder; an error of closing is only noted, as all results are there."""
+    try:
+        encoder.close()
+    except BaseException as error:  # of a plugin: SystemExit as well
+        listener.note(f"encoder {encoder.spec.name} could not be closed: {type(error).__name__}")
+
+
 def close_and_tell(encoder: Encoder, listener: Listener) -> None:
     """Closes an encoder used outside a run, and tells the listener the billed images and cost."""
-    encoder.close()
+    close(encoder, listener)
     if isinstance(encoder, PaidEncoder):
         told = encoder.account.bill.as_dict()
         total = told["total"]

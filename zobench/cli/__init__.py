@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import NoReturn
 
@@ -34,6 +35,9 @@ def process() -> NoReturn:
     """Runs a command as a process, which ends also if a plugin has left a thread behind."""
     from .leaving import leave
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except SystemExit as ended:

@@ -79,6 +79,14 @@ def _command(offer: Offer) -> Any:
         function = offer.plugin.load()
     except PluginError as error:
         function = _broken(PluginError(f"distribution {offer.distribution!r}: {error}"))
+    try:
+        return _as_command(name, function)
+    except Exception as error:  # no function, or annotations that typer cannot read
+        said = f"distribution {offer.distribution!r}: {type(error).__name__}: {error}"
+        return _as_command(name, _broken(PluginError(said)))
+
+
+def _as_command(name: str, function: Callable[..., None]) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
     alone.command(name, cls=StrictCommand, rich_help_panel=MANY_RUNS)(function)
     return typer.main.get_command(alone)

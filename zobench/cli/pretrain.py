@@ -25,11 +25,13 @@ def pretrain(
 ) -> None:
     """Train bundled weights again, or other weights; an interrupted training resumes."""
     from zobench.contracts.pretraining import Pretraining, PretrainingRequest
+    from zobench.files.atomic import require_writable
     from zobench.registry.discovery import load_registry
     from zobench.runs.pretraining import dataset_maker
 
     from .display.console import ConsoleListener, output_console
 
+    require_writable(out)
     registry = load_registry()
     offer, _ = registry.find("pretrainings", recipe)
     request = PretrainingRequest(out, images, dataset_maker(registry))

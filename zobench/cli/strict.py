@@ -13,6 +13,8 @@ from zobench.errors import ConfigError, Interrupted, ZobenchError
 
 MAX_NUMBER_CHARACTERS = 40
 MAX_TEXT_CHARACTERS = 4096
+MAX_PART_CHARACTERS = 255
+"""Most characters of a name between slashes; file systems allow 255 bytes."""
 
 
 class StrictCommand(TyperCommand):
@@ -78,6 +80,11 @@ def _check(parameter: Any, value: str, *, number: bool) -> None:
             )
         if not value.isascii() or "_" in value:
             raise ConfigError(f"{name} is {value!r}, but must be a number in digits 0 to 9")
+    elif parameter.name != "settings" and max(map(len, value.split("/"))) > MAX_PART_CHARACTERS:
+        raise ConfigError(
+            f"{name} has a part of more than {MAX_PART_CHARACTERS} characters, which no file can have "
+            "as its name"
+        )
     elif len(value) > MAX_TEXT_CHARACTERS:
         raise ConfigError(
             f"{name} has {len(value):,} characters; at most {MAX_TEXT_CHARACTERS:,} are allowed"

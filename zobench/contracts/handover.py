@@ -23,6 +23,9 @@ MAX_STATE_BYTES = 2**30
 """Most bytes of all tensors and texts of a state."""
 
 MAX_STATE_ENTRIES = 10_000
+MAX_TEXT_CHARACTERS = 1_000_000
+MAX_POINT_BYTES = 8 * 2**30
+"""Most bytes of the points of an ask."""
 NAME = r"[A-Za-z][A-Za-z0-9._-]{0,199}|_[A-Za-z0-9.-][A-Za-z0-9._-]{0,198}"
 """Names in a state; two underscores at the beginning are kept for the file format."""
 
@@ -53,15 +56,18 @@ def taken_ask(found: object, optimizer: str, shape: tuple[int, ...], level: Feed
     points = _taken_tensor(found.points, optimizer, ASK, "points", (None, *shape))
     count, minibatch = len(points), found.minibatch
     rule = f"a NumPy array ({count},) of whole numbers from 0 to 2^63 - 1, one a point"
-    if not isinstance(minibatch, np.ndarray):
+    if type(minibatch) is not np.ndarray:
         raise _broken(optimizer, ASK, f"minibatch numbers as {type(minibatch).__name__}", rule)
     kind = f"minibatch numbers of shape {minibatch.shape} and type {minibatch.dtype}"
-    if minibatch.shape != (count,) or not np.issubdtype(minibatch.dtype, np.integer):
+    if minibatch.shape != (count,) or minibatch.dtype.kind not in "iu":
         raise _broken(optimizer, ASK, kind, rule)
     if int(minibatch.min()) < 0 or int(minibatch.max()) >= 2**63:
         wrong = next(int(each) for each in minibatch if not 0 <= int(each) < 2**63)
         raise _broken(optimizer, ASK, f"the minibatch number {wrong}", rule)
-    if found.want not in FEEDBACK or FEEDBACK.index(found.want) > FEEDBACK.index(level):
+    if not isinstance(found.want, str) or found.want not in FEEDBACK:
+        rule = "one of " + ", ".join(FEEDBACK)
+        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
+    if FEEDBACK.index(found.want) > FEEDBACK.index(level):
         rule = f"at most its declared level, {level!r}"
         raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
     return Ask(points, minibatch.astype(np.int64), found.want)
@@ -107,7 +113,7 @@ def _bytes(name: str, value: Any, optimizer: str) -> int:
     import torch
 
     if isinstance(value, torch.Tensor):
-        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
             rule = "dense tensors"
             raise _broken(optimizer, STATE, f"{name!r} as a tensor of {value.layout}", rule)
         kind = str(value.dtype).removeprefix("torch.")
@@ -116,6 +122,9 @@ def _bytes(name: str, value: Any, optimizer: str) -> int:
             raise _broken(optimizer, STATE, f"{name!r} of type {kind}", rule)
         return value.numel() * value.element_size()
     if isinstance(value, str):
+        if len(value) > MAX_TEXT_CHARACTERS:
+            rule = f"at most {MAX_TEXT_CHARACTERS:,}"
+            raise _broken(optimizer, STATE, f"{name!r} with {len(value):,} characters", rule)
         return len(value.encode(errors="surrogatepass"))
     if isinstance(value, float):
         return 8
@@ -156,6 +165,9 @@ def _taken_tensor(
     if found.device.type != "cpu" or found.layout != torch.strided:
         where = f"{what} on {found.device} with layout {found.layout}"
         raise _broken(optimizer, method, where, rule)
+    if found.numel() * found.element_size() > MAX_POINT_BYTES:
+        size = f"{what} of {found.numel() * found.element_size():,} bytes"
+        raise _broken(optimizer, method, size, f"{rule}, at most {MAX_POINT_BYTES:,} bytes")
     if not bool(torch.isfinite(found).all()):
         raise _broken(optimizer, method, f"{what} with NaN or infinity", rule)
     return found.detach().clone(memory_format=torch.contiguous_format)

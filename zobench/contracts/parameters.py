@@ -183,7 +183,10 @@ def cut(value: object) -> str:
     """A value as messages show it: at most 80 characters of it."""
     if isinstance(value, int) and not -(10**80) < value < 10**80:
         return f"a number of {value.bit_length()} bits"
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # a number with thousands of digits in it, or a text of somebody else's code
+        return f"a {type(value).__name__} that cannot be shown"
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}… (cut)"
 
 

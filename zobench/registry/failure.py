@@ -26,7 +26,7 @@ def run_failure(error: BaseException, place: Location | None = None) -> RunFailu
         error: Any exception, from the code of a plugin or of zobench.
         place: The file for the traceback; ``None`` for a new file among the temporary files.
     """
-    text = " ".join(str(error).split())[:MAX_CHARACTERS]
+    text = " ".join(_text(error).split())[:MAX_CHARACTERS]
     name = type(error).__name__
     return RunFailure(
         f"{f'{name}: {text}' if text else name}, raised {_origin(error.__traceback__)}"
@@ -48,6 +48,13 @@ def plugin_code() -> Iterator[None]:
         raise run_failure(error) from error
 
 
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # the exception's own code failed
+        return "its text cannot be read"
+
+
 def _origin(trace: TracebackType | None) -> str:
     """The first frame outside of zobench and of the libraries that it calls the plugin through."""
     frames = [(frame, line) for frame, line in traceback.walk_tb(trace)]
@@ -65,7 +72,10 @@ def _origin(trace: TracebackType | None) -> str:
 
 def _kept(error: BaseException, place: Location | None) -> str:
     """Writes the traceback to a file; returns the end of the message, which names the file."""
-    content = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+    try:
+        content = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+    except BaseException:  # the exception's own code failed
+        content = b"the traceback cannot be shown, because the exception's own text fails\n"
     with suppress(StoreError, OSError):
         if place is None:
             with tempfile.NamedTemporaryFile(

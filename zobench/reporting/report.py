@@ -68,6 +68,8 @@ def write_report(
     listener, registry = listener or Silence(), registry or load_registry()
     if out.exists() and not force:
         raise ConfigError(f"{out} exists already; choose another name, or --force to replace it")
+    if out.exists() and not out.is_file():
+        raise ConfigError(f"{out} is no file; name a file, such as report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"{out.parent} is not a folder")
     folders = there = find_runs(locations)

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from zobench.billing.account import close
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener, Silence
 from zobench.contracts.run_status import RunStatus
@@ -59,7 +60,7 @@ def start_run(
     with ExitStack() as opened:
         opened.enter_context(restored_state(listener.note))
         parts = make_parts(config, registry, listener)
-        opened.callback(parts.encoder.close)
+        opened.callback(close, parts.encoder, listener)
         folder = RunFolder(_new_folder(place, config))
         opened.callback(folder.close)
         return _begin(parts, folder, listener, registry, trackers, record)
@@ -96,7 +97,7 @@ def carry_out(
         with ExitStack() as opened:
             opened.enter_context(restored_state(listener.note))
             parts = make_parts(config, registry, listener)
-            opened.callback(parts.encoder.close)
+            opened.callback(close, parts.encoder, listener)
             folder = RunFolder(place, alone)
             opened.callback(folder.close)
             if not is_run(place):  # another process may have been quicker
@@ -178,7 +179,7 @@ def resume_run(
         if max_cost is not None:
             config = config.changed(max_cost=max_cost)
         parts = make_parts(config, registry, listener, manifest.encoder.settings)
-        opened.callback(parts.encoder.close)
+        opened.callback(close, parts.encoder, listener)
         check_same(manifest, parts, folder.location, listener)
         told = make_trackers(trackers, registry, folder.path, listener)
         folder.write_manifest(

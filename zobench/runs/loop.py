@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zobench.contracts.handover import taken_point, taken_state
 from zobench.contracts.listener import Listener
-from zobench.contracts.optimizer import Answer, Optimizer
+from zobench.contracts.optimizer import Answer, Ask, Optimizer
 from zobench.contracts.purpose import Purpose
-from zobench.errors import BudgetExhausted, ConfigError, Interrupted
+from zobench.errors import BudgetExhausted, ConfigError, Interrupted, PluginError
 from zobench.oracle.oracle import Oracle
 from zobench.records.checkpoint import Checkpoint
 
@@ -111,7 +111,7 @@ class Loop:
             asked_at, encoder_at = time.perf_counter(), encoder.seconds
             before = state()
             try:
-                ask = self.optimizer.ask()
+                ask = self._ask()
                 answer = self.oracle.query(ask)
             except BudgetExhausted as refusal:
                 if asks == 0:
@@ -153,6 +153,16 @@ class Loop:
         self.record.checkpoint(state())
         encoder.settle()
         return ended_by
+
+    def _ask(self) -> Ask:
+        """The next ask; only the oracle may end the run for lack of budget."""
+        try:
+            return self.optimizer.ask()
+        except BudgetExhausted as error:
+            raise PluginError(
+                f"optimizer {self.oracle.optimizer!r}: ask() raised BudgetExhausted; only the oracle "
+                "may do so"
+            ) from error
 
     def _snapshot(self, queries: int) -> None:
         import torch

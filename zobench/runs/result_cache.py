@@ -80,7 +80,12 @@ class ResultCache:
         """Tensors and notes of a result; ``None`` if its file is missing or cannot be read."""
         path = self._path(key)
         try:
-            return read_tensors(path) if path.exists() else None
+            if not path.exists():
+                return None
+            tensors, stored = read_tensors(path)
+            if stored.get("key") == key:
+                return tensors, stored["notes"]
+            self._note(f"{path} is another result; this one is computed anew")
         except DamagedError as error:
             self._note(f"{error.fault}; the result is computed anew")
         except (StoreError, OSError):  # the folder may belong to another user
@@ -90,7 +95,8 @@ class ResultCache:
     def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
         """Stores a result; a failure to write the file is ignored."""
         with suppress(StoreError):
-            write_tensors(self._path(key), tensors, notes, durable=False)
+            stored = {"key": key, "notes": notes or {}}
+            write_tensors(self._path(key), tensors, stored, durable=False)
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key[2:]}.safetensors"

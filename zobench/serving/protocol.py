@@ -62,6 +62,26 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_header and self._header_bytes > self._limits.header:
             self.transport.abort()
 
+    def on_message_begin(self) -> None:
+        """Refuses a request that comes before the last one was answered (pipelining).
+
+        Raises:
+            ValueError: It does; the parser then ends, and uvicorn answers 400 and closes.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            raise ValueError("pipelined")
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Refuses trailers, which have no limit and no use here.
+
+        Raises:
+            ValueError: The header comes after the body.
+        """
+        if not self._in_header:
+            raise ValueError("trailer")
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Ends the wait: the rest of a request has limits of its own."""
         self._in_header, self._served = False, True

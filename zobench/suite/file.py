@@ -101,6 +101,8 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
 
 def _content(path: Path) -> Mapping[str, Any]:
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is no file; name a suite file, in TOML")
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"the suite file {path} has more than {MAX_BYTES:,} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8"))

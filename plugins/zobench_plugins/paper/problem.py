@@ -22,7 +22,7 @@ from zobench.contracts.metric import Metric, Predictions
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
 from zobench.errors import ConfigError, DamagedError, PluginError
-from zobench.files.atomic import damage
+from zobench.files.atomic import damage, damaged
 from zobench.files.json_files import read_json, write_json
 from zobench.measures.group_rates import compute
 from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
@@ -341,6 +341,8 @@ def read_solved(path: Path) -> Solved:
         DamagedError: The file is damaged.
     """
     found = read_json(path)
+    if found.get("file") != path.name:
+        raise damaged(path, "it is the result of another file")
     with damage(path):
         result = MethodResult(tuple(found["scores"]), found["ledger"], found["notes"])
         columns = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
@@ -351,6 +353,7 @@ def read_solved(path: Path) -> Solved:
 def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
     found = {
         "schema": SCHEMA,
+        "file": path.name,
         "method": solved.method,
         "parameters": dict(parameters),
         "config": solved.config.as_dict(),

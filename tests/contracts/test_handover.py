@@ -1,0 +1,117 @@
+"""What an optimizer hands over is checked by type, dtype, device, shape and size, and copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from zobench.contracts.handover import (
+    MAX_STATE_BYTES,
+    MAX_TEXT_CHARACTERS,
+    taken_ask,
+    taken_point,
+    taken_state,
+)
+from zobench.contracts.optimizer import Ask
+from zobench.errors import PluginError
+from zobench.files.regular import MAX_BYTES
+
+SHAPE = (1, 2, 2)
+POINTS = torch.zeros(3, *SHAPE)
+NUMBERS = np.arange(3)
+
+BROKEN_ASKS: dict[str, tuple[object, str]] = {
+    "a tensor": (POINTS, "gave a Tensor; it must give zobench.contracts.Ask"),
+    "nothing": (None, "gave a NoneType"),
+    "a list of points": (Ask([1.0], NUMBERS), "points as list"),  # type: ignore[arg-type]
+    "an array of points": (Ask(POINTS.numpy(), NUMBERS), "points as ndarray"),  # type: ignore[arg-type]
+    "float16": (Ask(POINTS.half(), NUMBERS), "points of type float16, which is not converted"),
+    "float64": (Ask(POINTS.double(), NUMBERS), "points of type float64, which is not converted"),
+    "whole numbers": (Ask(POINTS.long(), NUMBERS), "points of type int64"),
+    "another shape": (Ask(POINTS[:, :, :1], NUMBERS), r"points of shape \(3, 1, 1, 2\)"),
+    "no points": (Ask(POINTS[:0], NUMBERS[:0]), r"points of shape \(0, 1, 2, 2\)"),
+    "another device": (Ask(POINTS.to("meta"), NUMBERS), "points on meta"),
+    "sparse": (Ask(POINTS.to_sparse(), NUMBERS), "layout torch.sparse_coo"),
+    "a billion rows": (Ask(POINTS[:1].expand(10**9, -1, -1, -1), NUMBERS), "at most .* bytes"),
+    "NaN": (Ask(POINTS * torch.nan, NUMBERS), "points with NaN or infinity"),
+    "a list of numbers": (Ask(POINTS, [0, 1, 2]), "minibatch numbers as list"),  # type: ignore[arg-type]
+    "a masked array": (Ask(POINTS, np.ma.masked_array(NUMBERS)), "numbers as MaskedArray"),
+    "times": (Ask(POINTS, NUMBERS.astype("timedelta64[s]")), "type timedelta64"),  # type: ignore[arg-type]
+    "too few numbers": (Ask(POINTS, NUMBERS[:2]), r"minibatch numbers of shape \(2,\)"),
+    "negative numbers": (Ask(POINTS, NUMBERS - 1), "the minibatch number -1"),
+    "a huge number": (Ask(POINTS, NUMBERS.astype(np.uint64) + 2**63), "the minibatch number 92233"),  # type: ignore[arg-type]
+    "an unknown level": (Ask(POINTS, NUMBERS, "all"), "the feedback level 'all'"),  # type: ignore[arg-type]
+    "a level that is no text": (Ask(POINTS, NUMBERS, np.array(["a"])), "the feedback level"),  # type: ignore[arg-type]
+    "too high a level": (Ask(POINTS, NUMBERS, "gradient"), "at most its declared level, 'value'"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_ASKS)
+def test_a_broken_ask_is_one_message_with_plugin_method_and_rule(name: str) -> None:
+    found, words = BROKEN_ASKS[name]
+    with pytest.raises(
+        PluginError, match=r"optimizer 'mine': ask\(\) gave .*; it must give .+"
+    ) as error:
+        taken_ask(found, "mine", SHAPE, "value")
+    assert error.match(words)
+
+
+@pytest.mark.parametrize("point", [torch.zeros(2), torch.zeros(SHAPE).double(), [0.0], None])
+def test_a_broken_recommendation_is_refused(point: object) -> None:
+    with pytest.raises(PluginError, match=r"optimizer 'mine': recommend\(\) gave a point"):
+        taken_point(point, "mine", SHAPE)
+
+
+BROKEN_STATES: dict[str, object] = {
+    "a list": [1],
+    "a name of no text": {1: 1},
+    "an empty name": {"": 1},
+    "a name of the file format": {"__metadata__": 1},
+    "a name that is no Unicode": {"\ud800": 1},
+    "nothing": {"a": None},
+    "an array": {"a": np.zeros(1)},
+    "a list in it": {"a": [1]},
+    "complex": {"a": torch.zeros(1, dtype=torch.complex64)},
+    "sparse": {"a": torch.zeros(1).to_sparse()},
+    "meta": {"a": torch.zeros(1, device="meta")},
+    "a long text": {"a": "x" * (MAX_TEXT_CHARACTERS + 1)},
+    "a long number": {"a": 2**129},
+    "too many": {f"a{number}": 0 for number in range(10_001)},
+    "too large": {"a": torch.zeros(1).expand(MAX_STATE_BYTES)},
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_STATES)
+def test_a_broken_state_is_refused(name: str) -> None:
+    with pytest.raises(
+        PluginError, match=r"optimizer 'mine': state_dict\(\) gave .*; it must give"
+    ):
+        taken_state(BROKEN_STATES[name], "mine")
+
+
+def test_what_is_taken_is_a_copy() -> None:
+    points, numbers = POINTS.clone(), NUMBERS.copy()
+    state: dict[str, Any] = {
+        "edit": points,
+        "step": 0.1,
+        "asks": 3,
+        "rng": "{}",
+        "best": float("inf"),
+    }
+    ask, kept = taken_ask(Ask(points, numbers), "mine", SHAPE, "value"), taken_state(state, "mine")
+    point = taken_point(points[0], "mine", SHAPE)
+    points.fill_(7)
+    numbers.fill(7)
+    assert float(ask.points.sum()) == float(point.sum()) == 0
+    assert ask.minibatch.tolist() == [0, 1, 2]
+    assert torch.equal(kept["edit"], POINTS)  # type: ignore[arg-type]
+    assert {name: kept[name] for name in ("step", "asks", "rng", "best")} == {
+        name: state[name] for name in ("step", "asks", "rng", "best")
+    }
+
+
+def test_the_largest_state_can_be_read_again() -> None:
+    assert MAX_STATE_BYTES < MAX_BYTES
