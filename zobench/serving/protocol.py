@@ -42,9 +42,11 @@ class GuardedProtocol(HttpToolsProtocol):
         waiting = [
             each
             for each in self.connections
-            if isinstance(each, GuardedProtocol) and each._in_header
+            if isinstance(each, GuardedProtocol)
+            and each._in_header
+            and not each.transport.is_closing()
         ]
-        first = min(waiting, key=lambda each: (each._served, each._since))
+        first = min(waiting, key=lambda each: (each._served, each._since), default=self)
         first.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

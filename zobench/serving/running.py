@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import socket
 from dataclasses import replace
@@ -16,10 +17,16 @@ from .app import Service
 from .limits import Limits
 from .protocol import GuardedProtocol
 
-ACCEPTED_AT_ONCE = 32
-SPARE_DESCRIPTORS = 64 + ACCEPTED_AT_ONCE
-"""File descriptors for everything but connections, and for connections about to be closed."""
+ACCEPTED_AT_ONCE = 16
+"""Connections that asyncio accepts before it looks at them."""
 
+SPARE_DESCRIPTORS = 5 * ACCEPTED_AT_ONCE
+"""File descriptors for connections that are accepted or closed meanwhile, and for files."""
+
+QUEUE = 2048
+"""Connections that the kernel keeps until they are accepted."""
+
+LEAST_CONNECTIONS = 8
 DRAIN_SECONDS = 30
 """Seconds after SIGTERM in which open requests may finish."""
 
@@ -32,11 +39,19 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        made = socket.create_server((host, port), family=family)
+        return _Listening(family, fileno=made.detach())
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"cannot listen on {host} port {port}: {error}; choose another --port, or 0 for any"
         ) from error
+
+
+class _Listening(socket.socket):
+    """A listening socket with a queue of its own length; asyncio's is what it accepts at once."""
+
+    def listen(self, backlog: int = QUEUE, /) -> None:
+        super().listen(max(backlog, QUEUE))
 
 
 def with_descriptors(limits: Limits) -> Limits:
@@ -46,16 +61,25 @@ def with_descriptors(limits: Limits) -> Limits:
         ConfigError: There are too few file descriptors for a service.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.connections + SPARE_DESCRIPTORS
+    spare = _open_descriptors() + SPARE_DESCRIPTORS
+    wanted = limits.connections + spare
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft < SPARE_DESCRIPTORS + 8:
+    if soft < spare + LEAST_CONNECTIONS:
         raise ConfigError(
-            f"this process may open only {soft} files, and a service needs {SPARE_DESCRIPTORS + 8}; "
+            f"this process may open only {soft} files, and a service needs {spare + LEAST_CONNECTIONS}; "
             "raise the limit: ulimit -n 1024"
         )
-    return replace(limits, connections=min(limits.connections, soft - SPARE_DESCRIPTORS))
+    return replace(limits, connections=min(limits.connections, soft - spare))
+
+
+def _open_descriptors() -> int:
+    """The number of open file descriptors of this process; a guess where the system does not say."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 64
 
 
 def serve(service: Service, listening: socket.socket, limits: Limits) -> None:
