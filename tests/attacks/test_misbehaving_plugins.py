@@ -34,6 +34,8 @@ HARMLESS = (
     "print",
 )
 RAISED = ("SystemExit", "KeyboardInterrupt", "GeneratorExit")
+MADE = ("made SystemExit", "made KeyboardInterrupt")
+"""Raised by the constructor, which also runs while the suite is planned."""
 FAILED = 4
 """The exit code of an exception in a plugin."""
 
@@ -56,7 +58,7 @@ def vandals(deeds: Sequence[str]) -> list[str]:
 
 def test_one_plugin_spoils_no_other_run_of_its_suite(suite_file: Write, tmp_path: Path) -> None:
     others = ['"random"', '"gezo"', '"adam"']
-    deeds = [*vandals(HARMLESS), *vandals(RAISED), *vandals(["exit"])]
+    deeds = [*vandals(HARMLESS), *vandals(RAISED), *vandals(MADE), *vandals(["exit"])]
     alone = suite_file(*others, name="alone.toml")
     done = zobench(tmp_path, "suite", str(alone), "--out", "alone")
     assert done.returncode == 0, done.stderr
@@ -78,6 +80,9 @@ def test_one_plugin_spoils_no_other_run_of_its_suite(suite_file: Write, tmp_path
         assert "raised by Vandal.tell" in by_deed[deed]["error"]
         trace = (tmp_path / by_deed[deed]["run_dir"] / layout.TRACEBACK).read_text()
         assert trace.splitlines()[-1].startswith(deed)
+    for deed in MADE:
+        assert by_deed[deed]["status"] == "failed"
+        assert "raised by Vandal.__init__" in by_deed[deed]["error"]
     assert "its process died (exit status 0) 3 times" in by_deed["exit"]["error"]
 
     for folder in sorted((tmp_path / "beside").glob("vandal-*")):

@@ -21,6 +21,7 @@ from zobench.records.layout import (
     SETUP,
     SNAPSHOTS,
     TRACE,
+    snapshot_name,
     snapshot_queries,
 )
 from zobench.records.manifest import read_manifest
@@ -63,6 +64,18 @@ def test_rows_and_snapshots_after_the_checkpoint_are_cut_on_restoring(tmp_path: 
     assert (folder.path / TRACE).read_bytes() == covered
     assert not draft.exists()
     assert snapshot_queries(folder.path) == [10]
+
+
+def test_a_snapshot_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    for number in (1, 2):
+        folder.append({"ask": number}, {})
+        folder.write_snapshot(10 * number, torch.full((1, 2, 2), float(number)))
+    folder.checkpoint(state(2))
+    one, two = (folder.path / snapshot_name(queries) for queries in (10, 20))
+    one.write_bytes(two.read_bytes())
+    with pytest.raises(DamagedError, match="it is another snapshot than the one that was stored"):
+        folder.restore()
 
 
 def test_without_a_checkpoint_everything_begins_anew(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ class Checkpoint:
         wall_seconds: Total wall time of the run so far.
         rows: The number of rows that the checkpoint covers and the checksum of the last one, by
             file of rows.
-        snapshots: Query counts of the snapshots that the checkpoint covers.
+        snapshots: Checksums of the snapshots that the checkpoint covers, by query count.
     """
 
     asks: int
@@ -35,7 +35,7 @@ class Checkpoint:
     encoder_seconds: float
     wall_seconds: float
     rows: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    snapshots: Sequence[int] = ()
+    snapshots: Mapping[int, str] = field(default_factory=dict)
 
 
 def write_checkpoint(place: Location, state: Checkpoint) -> None:
@@ -54,7 +54,7 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
         "encoder_seconds": state.encoder_seconds,
         "wall_seconds": state.wall_seconds,
         "rows": dict(state.rows),
-        "snapshots": list(state.snapshots),
+        "snapshots": {str(queries): found for queries, found in state.snapshots.items()},
     }
     write_tensors(place, tensors, notes)
 
@@ -75,5 +75,5 @@ def read_checkpoint(place: Location) -> Checkpoint:
             encoder_seconds=notes["encoder_seconds"],
             wall_seconds=notes["wall_seconds"],
             rows={name: (int(count), str(end)) for name, (count, end) in notes["rows"].items()},
-            snapshots=tuple(notes["snapshots"]),
+            snapshots={int(queries): found for queries, found in notes["snapshots"].items()},
         )

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.errors import BusyError
-from zobench.files.atomic import DRAFT, damage, disk_errors, missing
+from zobench.files.atomic import DRAFT, damage, damaged, disk_errors, missing
+from zobench.files.checksums import checksum
 from zobench.files.json_files import Json, read_json, write_json
 from zobench.files.location import Location
+from zobench.files.regular import content_of
 from zobench.files.row_files import RowWriter, keep_rows, read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.measures.edit_score import EditScore
@@ -105,6 +107,7 @@ class RunFolder:
         self._files = {name: RowWriter(self.location / name) for name in ROW_FILES}
         self._waiting: dict[str, list[Json]] = {name: [] for name in ROW_FILES}
         self._kept: list[tuple[int, Path]] = []
+        self._checksums: dict[int, str] = {}
         self.committed: Committed = lambda rows, snapshots: None
 
     @property
@@ -154,7 +157,7 @@ class RunFolder:
                 self._files[name].append(self._waiting[name], durable=True)
                 self._waiting[name] = []
         on_disk = {name: (file.count, file.end) for name, file in self._files.items()}
-        covered = replace(state, rows=on_disk, snapshots=self.snapshots())
+        covered = replace(state, rows=on_disk, snapshots=dict(self._checksums))
         write_checkpoint(self.location / layout.CHECKPOINT, covered)
         self._kept = []
         if rows or snapshots:
@@ -177,10 +180,13 @@ class RunFolder:
             raise missing(place)
         self._remove_drafts()
         self._keep_rows(layout.TRACE, state)
-        covered = set(state.snapshots) if state is not None else set()
-        for queries in covered:
+        self._checksums = dict(state.snapshots) if state is not None else {}
+        for queries, stored in self._checksums.items():
             self.edit(queries)
-        for queries in set(self.snapshots()) - covered:
+            if self._checksum(queries) != stored:
+                snapshot = self.location / layout.snapshot_name(queries)
+                raise damaged(snapshot, "it is another snapshot than the one that was stored")
+        for queries in set(self.snapshots()) - set(self._checksums):
             with disk_errors(self.location):
                 (self.path / layout.snapshot_name(queries)).unlink()
         return state
@@ -220,6 +226,7 @@ class RunFolder:
         snapshots = [layout.snapshot_name(each) for each in self.snapshots()]
         for name in (*ROW_FILES, layout.SCORES, *snapshots):
             self.remove(name)
+        self._checksums = {}
         self._files = {name: RowWriter(self.location / name) for name in ROW_FILES}
 
     def remove(self, name: str) -> None:
@@ -254,7 +261,13 @@ class RunFolder:
         """Keeps the edit ``(1, H, W)`` recommended after ``queries``."""
         place = self.location / layout.snapshot_name(queries)
         write_tensors(place, {"edit": edit})
+        self._checksums[queries] = self._checksum(queries)
         self._kept.append((queries, place.path))
+
+    def _checksum(self, queries: int) -> str:
+        place = self.location / layout.snapshot_name(queries)
+        with disk_errors(place):
+            return checksum(content_of(place))
 
     def edit(self, queries: int) -> Tensor:
         """The edit ``(1, H, W)`` recommended after ``queries``."""

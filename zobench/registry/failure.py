@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from zobench.errors import RunFailure, StoreError, ZobenchError
 from zobench.files.atomic import write_atomically
@@ -38,14 +40,37 @@ def run_failure(error: BaseException, place: Location | None = None) -> RunFailu
 def plugin_code() -> Iterator[None]:
     """Raises an exception of the block that zobench does not know as a ``RunFailure``.
 
-    ``KeyboardInterrupt`` passes: it is the user's, as a rule.
+    A ``KeyboardInterrupt`` passes if the user pressed Ctrl-C, but not if a plugin raised it.
     """
+    with _ctrl_c() as pressed:
+        try:
+            yield
+        except ZobenchError:
+            raise
+        except BaseException as error:  # SystemExit as well
+            if isinstance(error, KeyboardInterrupt) and pressed:
+                raise
+            raise run_failure(error) from error
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """A list that is not empty once SIGINT came; the signal still raises ``KeyboardInterrupt``."""
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    signal.signal(signal.SIGINT, handle)
     try:
-        yield
-    except (ZobenchError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # SystemExit as well
-        raise run_failure(error) from error
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _text(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ServiceError, ZobenchError
+from zobench.errors import RunFailure, ServiceError, ZobenchError
 from zobench.files.location import Location
 from zobench.records.identity import identity, slug
 from zobench.records.layout import run_folders
@@ -89,6 +90,8 @@ def plan(
                 name = shared.identity(config)
             except ServiceError:
                 raise  # a fault of the service, not of the file
+            except RunFailure:  # of a plugin: the run will fail, and the others go on
+                name = hashlib.blake2b(repr(config).encode(), digest_size=16).hexdigest()
             except ZobenchError as error:
                 problems.append(str(error))
                 continue

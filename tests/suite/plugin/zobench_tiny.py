@@ -52,6 +52,8 @@ class Vandal(RandomSearch):
     def __init__(self, context: OptimizerContext, parameters: VandalParameters) -> None:
         super().__init__(context, parameters)
         self._deed = parameters.deed
+        if self._deed.startswith("made "):
+            DEEDS[self._deed.removeprefix("made ")]()
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         super().tell(ask, answer)
