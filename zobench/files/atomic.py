@@ -48,9 +48,8 @@ def damage(place: Place) -> Iterator[None]:
     try:
         yield
     except CONTENT_ERRORS as error:
-        raise damaged(
-            place, f"it has no {error}" if isinstance(error, KeyError) else error
-        ) from error
+        fault = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise damaged(place, fault) from error
 
 
 def damaged(place: Place, fault: object) -> DamagedError:

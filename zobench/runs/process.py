@@ -117,9 +117,7 @@ class RunProcess:
         except ZobenchError as error:
             self._end_after_error(RunStatus.FAILED, error)
             raise
-        except (
-            BaseException
-        ) as error:  # the code of a plugin may raise anything, SystemExit as well
+        except BaseException as error:  # a plugin may raise anything, SystemExit as well
             raise self._failed(error) from error
         with suppress(StoreError):  # the run is done, with or without its old checkpoint
             self.folder.drop_checkpoint()
