@@ -18,6 +18,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from tiny import SIZES, run
 
+from zobench.files.json_files import read_json, write_json
+
 HOSTILE = '</script><script>document.title="caught"</script><img src=x onerror="alert(1)">'
 DEADLINE = 30
 
@@ -33,12 +35,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("random", "adam"):
             run(folder / "runs", optimizer=name, overrides=SIZES, seed=seed)
     first = min((folder / "runs").iterdir())
-    manifest = json.loads((first / "manifest.json").read_text())
+    manifest = read_json(first / "manifest.json")
     manifest["error"] = HOSTILE
     manifest["config"]["disease"] = HOSTILE
     manifest["config"]["overrides"]["optimizer"] = {"name": HOSTILE}
     manifest["parameters"]["optimizer"]["name"] = HOSTILE
-    (first / "manifest.json").write_text(json.dumps(manifest))
+    write_json(first / "manifest.json", manifest)
     words = ["report", str(folder / "runs"), "-o", str(folder / "report.html"), "--title", HOSTILE]
     done = subprocess.run(
         [sys.executable, "-m", "zobench", *words], capture_output=True, text=True, check=False

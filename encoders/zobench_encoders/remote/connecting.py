@@ -64,7 +64,7 @@ class RemoteParameters:
         20,
         "failures in a row after which the run stops, resumable",
         low=1,
-        high=10_000,
+        high=1_000_000,
         incidental=True,
     )
     patience: float = parameter(

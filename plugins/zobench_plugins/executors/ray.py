@@ -83,8 +83,9 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        # a process of its own for each run: a plugin may change its process, and GPU memory stays
-        self._task = ray.remote(max_calls=1)(carry_out).options(
+        # a process keeps its GPU memory after a run, so each run on a GPU gets a fresh process
+        task = ray.remote(max_calls=1) if self._resources.gpus else ray.remote
+        self._task = task(carry_out).options(
             num_returns="streaming",
             num_cpus=self._cpus,
             num_gpus=self._resources.gpus,

@@ -70,7 +70,7 @@ def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
     files = {
         name.removeprefix(root).removeprefix("/"): note
         for name, note in found.items()
-        if not (name.endswith("/") and not note.get("size"))  # the mark of an empty folder
+        if name != root and not (name.endswith("/") and not note.get("size"))  # a folder's mark
     }
     for name, note in files.items():
         require_plain_path(name, root)
