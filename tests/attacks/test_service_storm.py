@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import time
@@ -157,3 +158,17 @@ def test_a_storm_of_idle_connections_keeps_nobody_out(tmp_path: Path) -> None:
         assert server.end() in (0, -signal.SIGTERM)
     assert "Traceback" not in errors.read_text()
     assert "too many open files" not in errors.read_text().lower()
+
+
+def test_a_request_that_is_being_served_is_not_closed_for_another(tmp_path: Path) -> None:
+    health = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with served("--latency", "3", descriptors=256, ZOBENCH_SERVE_TOKEN=TOKEN) as server:
+        address = ("127.0.0.1", server.port)
+        with socket.create_connection(address, 20) as line, contextlib.ExitStack() as others:
+            line.sendall(requests()[0])
+            time.sleep(0.5)  # its three seconds have begun
+            for _ in range(200):  # each is answered and kept, so the oldest of them are closed
+                other = others.enter_context(socket.create_connection(address, 20))
+                other.sendall(health)
+                other.recv(4096)
+            assert status(line.recv(65_536)) == 200

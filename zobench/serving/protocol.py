@@ -43,11 +43,16 @@ class GuardedProtocol(HttpToolsProtocol):
             each
             for each in self.connections
             if isinstance(each, GuardedProtocol)
-            and each._in_header
+            and each is not self
+            and each._is_idle()
             and not each.transport.is_closing()
         ]
         first = min(waiting, key=lambda each: (each._served, each._since), default=self)
         first.transport.abort()
+
+    def _is_idle(self) -> bool:
+        """Whether a request is awaited, and none is being served."""
+        return self._in_header and (self.cycle is None or self.cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the wait."""
