@@ -17,7 +17,9 @@ from zobench.contracts.purpose import Purpose
 from zobench.files.tensor_files import read_tensors
 from zobench.records import layout
 from zobench.records.manifest import read_manifest
+from zobench.registry.discovery import load_registry
 from zobench.suite.attempts import ATTEMPTS, attempt
+from zobench.suite.engine import Engine, run_planned
 from zobench.suite.work import LatestProgress
 
 LOST = "ArithmeticError: lost my way, raised by Troubled.tell (zobench_tiny.py, line "
@@ -47,6 +49,23 @@ def test_a_dead_attempt_s_folder_is_the_next_one_s_beginning(tmp_path: Path) -> 
     assert attempt(wanted).state == "done"
     assert read_manifest(wanted.folder).resumed == 1
     assert not dead.exists()
+
+
+def test_a_suite_clears_what_an_attempt_left_that_died_after_its_run_was_in_place(
+    tmp_path: Path,
+) -> None:
+    wanted = job(tmp_path)
+    attempt(wanted)
+    left = wanted.folder.parent / ATTEMPTS / "one"
+    (left / "1-dead" / "one" / "snapshots").mkdir(parents=True)
+    (left / "2-dead").mkdir()
+    finished = left / "3-finished" / "one"
+    shutil.copytree(wanted.folder, finished)
+    assert run_planned([wanted], Engine(), load_registry(), tmp_path).unfinished == []
+    assert [each.name for each in left.iterdir()] == ["3-finished"]
+    shutil.rmtree(finished.parent)
+    run_planned([wanted], Engine(), load_registry(), tmp_path)
+    assert not (wanted.folder.parent / ATTEMPTS).exists()
 
 
 def test_of_two_that_end_the_second_yields(tmp_path: Path) -> None:

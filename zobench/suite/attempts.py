@@ -78,12 +78,16 @@ def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> O
     shutil.rmtree(own.parent, ignore_errors=True)
     if not is_done(job.folder):
         return outcome
-    _clear(job)
+    clear(job)
     return Outcome("done", notes=outcome.notes)
 
 
-def _clear(job: Job) -> None:
-    """Removes folders of unfinished attempts at a run that is done; finished attempts stay."""
+def clear(job: Job) -> None:
+    """Removes folders of unfinished attempts at a run that is done; finished attempts stay.
+
+    An attempt calls it when it ends, and a suite calls it for its runs that are done: a process that
+    is killed between the two leaves a folder behind, and no other attempt at a finished run begins.
+    """
     base = progress_folder(job)
     for other in base.glob("*/"):
         waits = other.name.startswith(FORMER) and not (other / job.folder.name).exists()

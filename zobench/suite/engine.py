@@ -13,6 +13,7 @@ from zobench.contracts.listener import Listener, Silence
 from zobench.registry.discovery import Registry
 from zobench.runs.signals import stop_on_signal
 
+from .attempts import clear
 from .planning import Job
 from .running import Board, Running, Standing, run_jobs
 
@@ -78,7 +79,7 @@ def run_planned(
         ExecutorError: The executor is not set up correctly, or is lost.
     """
     if all(job.done for job in planned):
-        return Running(planned)
+        return _cleared(Running(planned))
     request = ExecutorRequest(
         out=out,
         shared=not any(job.url for job in planned),
@@ -91,6 +92,13 @@ def run_planned(
     executor: Executor[Job] = offer.plugin.make(request, engine.settings, "executor")
     try:
         with board_for(executor) as board, stop_on_signal(board) as stopped:
-            return run_jobs(planned, executor, board, stopped)
+            running = run_jobs(planned, executor, board, stopped)
     finally:
         executor.close()
+    return _cleared(running)
+
+
+def _cleared(running: Running) -> Running:
+    for job in running.those("done"):
+        clear(job)
+    return running
