@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from zobench_plugins.objectives.dne import Dne
 
 import zobench
 from zobench.config import RunConfig
 from zobench.contracts.dataset import DatasetSpec, Pixels, Records, Rows
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.listener import ReportProgress, silent
+from zobench.contracts.objective import ObjectiveContext
+from zobench.problem.heads import Head
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry, load_registry
@@ -135,3 +138,10 @@ def run(tmp_path: Path, registry: Registry | None = None, **fields: Any) -> Stor
     """Carries out a run that takes a second, with gezo unless ``fields`` names an optimizer."""
     settings = {**SETTINGS, "overrides": {**SIZES, "optimizer": {"samples": 2}}, **fields}
     return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)
+
+
+def dne(head: Head) -> Dne:
+    """The paper's objective with a given SA head."""
+    nothing = torch.zeros(1, dtype=torch.int64)
+    clean = torch.zeros(1, head.weight.shape[1])
+    return Dne(ObjectiveContext(head, clean, nothing, nothing, np.random.default_rng(0)))

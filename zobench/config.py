@@ -15,13 +15,13 @@ from .contracts.parameters import cut, nearest
 from .errors import ConfigError
 from .problem.spaces import check_space_name
 
-OWNERS = ("optimizer", "encoder", "dataset", "split")
+OWNERS = ("optimizer", "encoder", "dataset", "objective", "split")
 WHOLE = {
     "seed": (0, 2**63 - 1),
     "budget": (1, 10**12),
     "batch_size": (1, 65_536),
     "backward_cost": (0, 1_000),
-    "snapshots": (1, 1_000),
+    "snapshots": (1, 10_000),
     "replicates": (10, 100_000),
 }
 """Fields that are whole numbers, with the lowest and the highest value of each."""
@@ -29,7 +29,8 @@ WHOLE = {
 NUMBERS = {"penalty": 1e6, "tolerance": 100.0, "box": 1e6, "max_cost": 1e12}
 """Fields that are numbers of at least 0, with the highest value of each."""
 
-TEXTS = ("optimizer", "encoder", "dataset", "disease", "space")
+CONTROLS = ("last", "all", "none")
+TEXTS = ("optimizer", "encoder", "dataset", "disease", "objective", "space")
 MAX_NAME_CHARACTERS = 1_000
 MAX_OVERRIDES = 1_000
 
@@ -43,6 +44,7 @@ class RunConfig:
         encoder: The encoder's registered name, ``family`` or ``family:argument``.
         dataset: The dataset's registered name, ``family`` or ``family:argument``.
         disease: The finding that the downstream classifier predicts.
+        objective: The registered name of the function of embeddings that the optimizer lowers.
         data_root: Absolute folder of the dataset; ``None`` if the dataset brings its own images.
         space: Search space of the optimizer.
         box: Largest absolute value of an edit; 0 for none.
@@ -53,6 +55,10 @@ class RunConfig:
         backward_cost: Queries that one image's backward pass counts for.
         heads: Training protocol of the linear heads.
         snapshots: Number of log-spaced query counts at which the recommended edit is stored.
+        controls: Which snapshots are scored beside their placebo and their negative: ``last``,
+            ``all`` or ``none``.
+        baselines: Names of the methods that are shown as no-query baselines, with commas between
+            them; empty for none.
         replicates: Number of bootstrap resamples that intervals are computed from.
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         device: ``auto``, ``cpu`` or ``cuda:N``.
@@ -61,13 +67,14 @@ class RunConfig:
             picture files: 8, or 0 for exact floats.
         max_cost: The sum that a rented encoder's images may cost, in the unit of its price; 0
             for no limit.
-        overrides: Parameters by owner (optimizer, encoder, dataset, split) and name.
+        overrides: Parameters by owner (optimizer, encoder, dataset, objective, split) and name.
     """
 
     optimizer: str = "gezo"
     encoder: str = "vit-mae"
     dataset: str = "phantom"
     disease: str = "edema"
+    objective: str = "dne"
     data_root: str | os.PathLike[str] | None = None
     space: str = "pixel"
     box: float = 0.0
@@ -77,7 +84,9 @@ class RunConfig:
     penalty: float = 0.01
     backward_cost: int = 2
     heads: HeadProtocol = "converged"
-    snapshots: int = 5
+    snapshots: int = 25
+    controls: str = "last"
+    baselines: str = "reweighing,leace-cells,balanced-subset"
     replicates: int = 2000
     tolerance: float = 1.0
     device: str = "auto"
@@ -137,10 +146,26 @@ class RunConfig:
         yield "device", device is not None, "auto, cpu or cuda:N"
         bits = _is_whole(self.quantize) and self.quantize in (0, 8)
         yield "quantize", bits, "8, or 0 for exact floats"
-        for name, allowed in (("heads", PROTOCOLS), ("precision", ("auto", "fp32", "bf16"))):
+        rule = (
+            f"names of methods with commas between them, at most {MAX_NAME_CHARACTERS:,} characters"
+        )
+        names = self.baselines
+        yield "baselines", isinstance(names, str) and (not names or _is_name(names)), rule
+        choices = (
+            ("heads", PROTOCOLS),
+            ("precision", ("auto", "fp32", "bf16")),
+            ("controls", CONTROLS),
+        )
+        for name, allowed in choices:
             value = getattr(self, name)
             holds = isinstance(value, str) and value in allowed
             yield name, holds, "one of " + ", ".join(allowed)
+
+    @property
+    def baseline_names(self) -> tuple[str, ...]:
+        """The names of the no-query baselines, without repetitions."""
+        names = (name.strip() for name in self.baselines.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
 
     def changed(self, **fields: Any) -> RunConfig:
         """A copy of the config with other values of these fields, checked."""

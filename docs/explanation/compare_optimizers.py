@@ -60,6 +60,7 @@ class Entry:
 ENTRIES = [
     Entry("gezo", "pixel"),
     Entry("kalman", "pixel"),
+    Entry("scattered-probes", "pixel"),
     Entry("adam", "pixel"),
     Entry("adam", "pixel", {"lr": 0.0003}),
     Entry("adam-released", "pixel"),

@@ -67,6 +67,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "Kalman-filtered slopes in low frequencies, along a path of given length (zobench)",
             label="value",
         ),
+        "scattered-probes": Plugin(
+            "zobench_plugins.optimizers.scattered_probes:ScatteredProbes",
+            "a linear surrogate of the encoder from one image per direction (zobench)",
+            label="embeddings",
+        ),
         "patch-search": Plugin(
             "zobench_plugins.optimizers.patch_search:PatchSearch",
             "random squares of one brightness, kept where they help (after Square Attack)",
@@ -125,10 +130,39 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
 
 
 @hookimpl
-def zobench_register_methods() -> Mapping[str, Plugin]:
-    """Rows of the paper's tables."""
+def zobench_register_objectives() -> Mapping[str, Plugin]:
+    """The objectives; the label of each says what its values are computed from."""
     return {
-        "erm": Plugin("zobench_plugins.methods.erm:Erm", "empirical risk minimisation"),
+        "dne": Plugin(
+            "zobench_plugins.objectives.dne:Dne",
+            "minus the cross-entropy of the clean SA head g: the paper's (Jin et al. 2024, Eq. 1)",
+            label="each image",
+        ),
+        "fisher": Plugin(
+            "zobench_plugins.objectives.fisher:Fisher",
+            "linear separability of the groups within disease labels (Fisher 1936), shrunk",
+            label="minibatch",
+        ),
+        "mmd": Plugin(
+            "zobench_plugins.objectives.mmd:Mmd",
+            "kernel distance of the groups within disease labels (Gretton et al. 2012)",
+            label="minibatch",
+        ),
+        "adversary": Plugin(
+            "zobench_plugins.objectives.adversary:Adversary",
+            "minus the cross-entropy of an SA head refitted on bought embeddings (Zhang et al. 2018)",
+            label="each image",
+        ),
+    }
+
+
+@hookimpl
+def zobench_register_methods() -> Mapping[str, Plugin]:
+    """Rows of the paper's tables; the label tells methods that need no query beyond setup."""
+    return {
+        "erm": Plugin(
+            "zobench_plugins.methods.erm:Erm", "empirical risk minimisation", label="no query"
+        ),
         "sketch": Plugin(
             "zobench_plugins.methods.sketch:Sketch",
             "train and test on line drawings (Yao et al. 2022), by XDoG (Winnemoeller et al. 2012)",
@@ -136,10 +170,42 @@ def zobench_register_methods() -> Mapping[str, Plugin]:
         "group-dro": Plugin(
             "zobench_plugins.methods.group_dro:GroupDro",
             "worst group's loss, exponentiated group weights (Sagawa et al. 2020)",
+            label="no query",
         ),
         "batch-sampling": Plugin(
             "zobench_plugins.methods.batch_sampling:BatchSampling",
             "batches stratified over disease and sensitive attribute (Puyol-Anton et al. 2021)",
+            label="no query",
+        ),
+        "reweighing": Plugin(
+            "zobench_plugins.methods.reweighing:Reweighing",
+            "weights that make disease and attribute independent (Kamiran and Calders 2012)",
+            label="no query",
+        ),
+        "leace": Plugin(
+            "zobench_plugins.methods.leace:Leace",
+            "least-squares concept erasure (Belrose et al. 2023)",
+            label="no query",
+        ),
+        "leace-cells": Plugin(
+            "zobench_plugins.methods.leace:LeaceCells",
+            "LEACE with equal weight for each cell of disease and attribute",
+            label="no query",
+        ),
+        "inlp": Plugin(
+            "zobench_plugins.methods.inlp:Inlp",
+            "iterative nullspace projection, then reweighing (Ravfogel et al. 2020)",
+            label="no query",
+        ),
+        "balanced-subset": Plugin(
+            "zobench_plugins.methods.balanced_subset:BalancedSubset",
+            "heads on balanced subsets (Kirichenko et al. 2023: deep feature reweighting)",
+            label="no query",
+        ),
+        "group-thresholds": Plugin(
+            "zobench_plugins.methods.group_thresholds:GroupThresholds",
+            "a threshold per group; needs the attribute at test time (Hardt et al. 2016)",
+            label="no query",
         ),
         "biasadv": Plugin(
             "zobench_plugins.methods.biasadv:BiasAdv",

@@ -20,7 +20,6 @@ from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
-from zobench.oracle.objective import Objective
 from zobench.oracle.oracle import Oracle
 from zobench.problem.heads import Head
 from zobench.problem.images import load_images
@@ -28,6 +27,7 @@ from zobench.records.run_folder import RunFolder
 from zobench.registry.discovery import load_registry
 from zobench.runs.loop import Loop
 from zobench.runs.parts import make_parts
+from zobench.runs.players import TrainingData, make_evaluator, make_optimizer
 
 PAIRS = 9
 
@@ -42,12 +42,15 @@ def make_loop(config: RunConfig, folder: Path) -> Loop:
     films = load_images(parts.dataset, parts.split.train)
     metered = MeteredEncoder(parts.encoder, Ledger())
     rng = np.random.default_rng(0)
-    head = Head(rng.normal(size=(2, metered.spec.embedding_dim)), np.zeros(2))
-    sequence = np.random.SeedSequence(0)
-    objective = Objective(films, metered, head, config.penalty, config.batch_size, sequence)
-    feedback = parts.optimizer.feedback
-    oracle = Oracle(objective, parts.space, metered.ledger, config.budget, feedback)
-    return Loop(parts.optimizer, oracle, RunFolder(folder), [], Silence(), time.perf_counter)
+    dimension = metered.spec.embedding_dim
+    head = Head(rng.normal(size=(2, dimension)), np.zeros(2))
+    clean = rng.normal(size=(len(films), dimension)).astype(np.float32)
+    evaluator = make_evaluator(
+        config, parts.resolved.objective, TrainingData(films, clean, head), metered
+    )
+    oracle = Oracle(evaluator, parts.space, config.budget, parts.feedback)
+    optimizer = make_optimizer(config, parts.resolved.optimizer, parts.space, None)
+    return Loop(optimizer, oracle, RunFolder(folder), [], Silence(), time.perf_counter)
 
 
 @pytest.mark.gated
@@ -57,7 +60,7 @@ def test_a_gezo_run_against_the_bare_encoder(benchmark: BenchmarkFixture, tmp_pa
 
     def pair() -> None:
         loop = make_loop(config(), tmp_path / str(len(ratios)))
-        encoder = loop.oracle.objective.encoder._encoder
+        encoder = loop.oracle.evaluator.encoder._encoder
         chunk = int(encoder.spec.settings["chunk"])
         images = torch.rand(chunk, 1, 224, 224)
         started = time.perf_counter()

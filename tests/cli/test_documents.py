@@ -18,7 +18,7 @@ from zobench.contracts.parameters import resolve
 from zobench.problem.spaces import make_space
 from zobench.registry.discovery import Offer, Registry, load_registry
 from zobench.runs.lifecycle import start_run
-from zobench.runs.parts import resolve_config
+from zobench.runs.resolved import resolve_config
 from zobench.suite.file import read_suite
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -11,17 +11,24 @@ import torch
 from zobench.contracts.handover import (
     MAX_STATE_BYTES,
     MAX_TEXT_CHARACTERS,
+    AskRules,
+    checked_ask,
     taken_ask,
     taken_point,
     taken_state,
 )
-from zobench.contracts.optimizer import Ask
+from zobench.contracts.optimizer import Ask, Feedback
 from zobench.errors import PluginError
 from zobench.files.regular import MAX_BYTES
 
 SHAPE = (1, 2, 2)
 POINTS = torch.zeros(3, *SHAPE)
 NUMBERS = np.arange(3)
+
+
+def checked(found: object, level: Feedback = "value") -> Ask:
+    return taken_ask(checked_ask(found, AskRules("mine", SHAPE, level, 5, 60)), "mine")
+
 
 BROKEN_ASKS: dict[str, tuple[object, str]] = {
     "a tensor": (POINTS, "gave a Tensor; it must give zobench.contracts.Ask"),
@@ -35,7 +42,7 @@ BROKEN_ASKS: dict[str, tuple[object, str]] = {
     "no points": (Ask(POINTS[:0], NUMBERS[:0]), r"points of shape \(0, 1, 2, 2\)"),
     "another device": (Ask(POINTS.to("meta"), NUMBERS), "points on meta"),
     "sparse": (Ask(POINTS.to_sparse(), NUMBERS), "layout torch.sparse_coo"),
-    "a billion rows": (Ask(POINTS[:1].expand(10**9, -1, -1, -1), NUMBERS), "at most .* bytes"),
+    "a billion rows": (Ask(POINTS[:1].expand(10**9, -1, -1, -1), NUMBERS), "at most 100,000,000"),
     "NaN": (Ask(POINTS * torch.nan, NUMBERS), "points with NaN or infinity"),
     "a list of numbers": (Ask(POINTS, [0, 1, 2]), "minibatch numbers as list"),  # type: ignore[arg-type]
     "a masked array": (Ask(POINTS, np.ma.masked_array(NUMBERS)), "numbers as MaskedArray"),
@@ -46,6 +53,24 @@ BROKEN_ASKS: dict[str, tuple[object, str]] = {
     "an unknown level": (Ask(POINTS, NUMBERS, "all"), "the feedback level 'all'"),  # type: ignore[arg-type]
     "a level that is no text": (Ask(POINTS, NUMBERS, np.array(["a"])), "the feedback level"),  # type: ignore[arg-type]
     "too high a level": (Ask(POINTS, NUMBERS, "gradient"), "at most its declared level, 'value'"),
+    "no images": (Ask(POINTS), "no minibatch and no rows; it must give one of them"),
+    "no image": (Ask(POINTS, NUMBERS, images=0), "images 0; .* from 1 to 60"),
+    "more images than there are": (Ask(POINTS, NUMBERS, images=61), "images 61; .* from 1 to 60"),
+    "half an image": (Ask(POINTS, NUMBERS, images=0.5), "images 0.5"),  # type: ignore[arg-type]
+    "rows at level value": (Ask(POINTS, rows=np.zeros((3, 1), np.int64)), "rows at level 'value'"),
+}
+
+BROKEN_ROWS: dict[str, tuple[Ask, str]] = {
+    "both": (Ask(POINTS, NUMBERS, rows=NUMBERS[:, None]), "both minibatch and rows"),
+    "rows and their number": (Ask(POINTS, rows=NUMBERS[:, None], images=1), "both images and rows"),
+    "no columns": (Ask(POINTS, rows=np.zeros((3, 0), np.int64)), r"rows of shape \(3, 0\)"),
+    "too few": (Ask(POINTS, rows=np.zeros((2, 4), np.int64)), r"rows of shape \(2, 4\)"),
+    "one dimension": (Ask(POINTS, rows=NUMBERS), r"rows of shape \(3,\)"),
+    "more than there are": (Ask(POINTS, rows=np.zeros((3, 61), np.int64)), r"1 <= b <= 60"),
+    "numbers with a point": (Ask(POINTS, rows=np.zeros((3, 1))), "type float64"),
+    "one that is not there": (Ask(POINTS, rows=np.array([[0], [60], [1]])), "the row 60"),
+    "a negative one": (Ask(POINTS, rows=np.array([[0], [-1], [1]])), "the row -1"),
+    "a list": (Ask(POINTS, rows=[[0], [1], [2]]), "rows as list"),  # type: ignore[arg-type]
 }
 
 
@@ -55,7 +80,17 @@ def test_a_broken_ask_is_one_message_with_plugin_method_and_rule(name: str) -> N
     with pytest.raises(
         PluginError, match=r"optimizer 'mine': ask\(\) gave .*; it must give .+"
     ) as error:
-        taken_ask(found, "mine", SHAPE, "value")
+        checked(found)
+    assert error.match(words)
+
+
+@pytest.mark.parametrize("name", BROKEN_ROWS)
+def test_broken_rows_are_one_message(name: str) -> None:
+    found, words = BROKEN_ROWS[name]
+    with pytest.raises(
+        PluginError, match=r"optimizer 'mine': ask\(\) gave .*; it must give"
+    ) as error:
+        checked(found, "embeddings")
     assert error.match(words)
 
 
@@ -101,11 +136,12 @@ def test_what_is_taken_is_a_copy() -> None:
         "rng": "{}",
         "best": float("inf"),
     }
-    ask, kept = taken_ask(Ask(points, numbers), "mine", SHAPE, "value"), taken_state(state, "mine")
+    ask, kept = checked(Ask(points, numbers)), taken_state(state, "mine")
     point = taken_point(points[0], "mine", SHAPE)
     points.fill_(7)
     numbers.fill(7)
     assert float(ask.points.sum()) == float(point.sum()) == 0
+    assert ask.minibatch is not None
     assert ask.minibatch.tolist() == [0, 1, 2]
     assert torch.equal(kept["edit"], POINTS)  # type: ignore[arg-type]
     assert {name: kept[name] for name in ("step", "asks", "rng", "best")} == {

@@ -5,20 +5,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import DIMENSION, SIDE, TinyDataset, TinyEncoder
+from tiny import DIMENSION, SIDE, TinyDataset, TinyEncoder, dne
 from torch import Tensor
 
+from zobench.contracts.objective import Objective
 from zobench.contracts.optimizer import Ask, Feedback
 from zobench.errors import BudgetExhausted, EncoderError, PluginError
+from zobench.oracle.evaluator import Evaluator
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
-from zobench.oracle.objective import Objective
 from zobench.oracle.oracle import Oracle
 from zobench.problem.heads import Head
 from zobench.problem.images import load_images
 from zobench.problem.spaces import PixelSpace
 
-BATCH = 5
+BATCH, IMAGES = 5, 60
+RNG = np.random.default_rng(1)
+HEAD = Head(RNG.normal(size=(2, DIMENSION)), RNG.normal(size=2))
 
 
 def make_oracle(
@@ -27,14 +30,14 @@ def make_oracle(
     encoder: TinyEncoder | None = None,
     backward_cost: int = 2,
     penalty: float = 0.01,
+    objective: Objective | None = None,
 ) -> Oracle:
-    images = load_images(TinyDataset(), np.arange(60))
-    rng = np.random.default_rng(1)
-    head = Head(rng.normal(size=(2, DIMENSION)), rng.normal(size=2))
+    images = load_images(TinyDataset(), np.arange(IMAGES))
     ledger = Ledger(backward_cost)
     metered = MeteredEncoder(encoder or TinyEncoder(), ledger)
-    objective = Objective(images, metered, head, penalty, BATCH, np.random.SeedSequence(9))
-    return Oracle(objective, PixelSpace(SIDE, SIDE), budget, feedback)
+    seed = np.random.SeedSequence(9)
+    evaluator = Evaluator(images, metered, objective or dne(HEAD), penalty, BATCH, seed, "tested")
+    return Oracle(evaluator, PixelSpace(SIDE, SIDE), budget, feedback)
 
 
 def points(count: int, scale: float = 0.1) -> Tensor:
@@ -51,14 +54,14 @@ def test_values_are_the_papers_objective_in_plain_numpy() -> None:
     oracle = make_oracle()
     request = ask(3)
     answer = oracle.query(request)
-    objective = oracle.objective
+    evaluator = oracle.evaluator
     for k in range(3):
-        rows = objective.rows(k)
-        images = objective.images.pixels[rows] / 255.0 + request.points[k].numpy()
+        rows = evaluator.rows(k)
+        images = evaluator.images.pixels[rows] / 255.0 + request.points[k].numpy()
         z = TinyEncoder().embed(torch.from_numpy(images).float()).numpy().astype(np.float64)
-        logits = z @ objective.head.weight.T + objective.head.bias
+        logits = z @ HEAD.weight.T + HEAD.bias
         probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        entropy = -np.log(probability[np.arange(BATCH), objective.images.sensitive[rows]])
+        entropy = -np.log(probability[np.arange(BATCH), evaluator.images.sensitive[rows]])
         expected = -entropy.mean() + 0.01 * np.sqrt((request.points[k].numpy() ** 2).sum())
         assert answer.values[k].item() == pytest.approx(expected, rel=1e-6)
 
@@ -85,7 +88,7 @@ def test_the_norm_has_subgradient_zero_at_the_origin() -> None:
 
 def test_equal_minibatch_numbers_mean_the_same_images_in_any_ask() -> None:
     oracle = make_oracle()
-    rows = [oracle.objective.rows(number).tolist() for number in (4, 4, 5)]
+    rows = [oracle.evaluator.rows(number).tolist() for number in (4, 4, 5)]
     assert rows[0] == rows[1] != rows[2]
     assert len(set(rows[0])) == BATCH
     same = oracle.query(Ask(points(1).repeat(3, 1, 1, 1), np.array([7, 7, 8]))).values.tolist()
@@ -163,12 +166,16 @@ def test_more_feedback_than_declared_is_refused(want: Feedback) -> None:
         make_oracle(feedback="value").query(ask(1, want))
 
 
-def test_embeddings_come_only_when_asked_for() -> None:
+def test_an_answer_holds_what_the_declared_level_knows_and_no_more() -> None:
+    blind = make_oracle(feedback="value").query(ask(2))
+    assert (blind.embeddings, blind.gradients, blind.rows) == (None, None, None)
     oracle = make_oracle(feedback="embeddings")
-    assert oracle.query(ask(2)).embeddings is None
-    found = oracle.query(ask(2, "embeddings")).embeddings
-    assert found is not None
-    assert tuple(found.shape) == (2, BATCH, DIMENSION)
+    answer = oracle.query(ask(2))
+    assert answer.embeddings is not None
+    assert answer.rows is not None
+    assert tuple(answer.embeddings.shape) == (2, BATCH, DIMENSION)
+    pixels = oracle.evaluator.images.batch(answer.rows[1]) + ask(2).points[1]
+    torch.testing.assert_close(answer.embeddings[1], TinyEncoder().embed(pixels))
 
 
 def test_nan_from_the_encoder_names_the_encoder_and_the_image() -> None:

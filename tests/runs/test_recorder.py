@@ -18,6 +18,7 @@ from zobench.files.row_files import read_rows
 from zobench.records import layout
 from zobench.records.layout import ANSWERS
 from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import Registry
 from zobench.runs.lifecycle import resume_run, start_run
 from zobench.runs.replay import replay_run
 
@@ -28,11 +29,19 @@ def recorded(tmp_path: Path, optimizer: str, encoder: Any = None, **settings: An
     return start_run(wanted, tmp_path / "runs", registry=registry, record=True)
 
 
-@pytest.mark.parametrize("optimizer", ["gezo", "adam", "kalman", "nevergrad:OnePlusOne"])
+def without_encoder() -> Registry:
+    offers = dict(tiny_registry().offers)
+    offers["encoders"] = {}
+    return Registry(offers)
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["gezo", "adam", "kalman", "nevergrad:OnePlusOne", "scattered-probes"]
+)
 def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None:
     settings = {"samples": 2} if optimizer == "gezo" else {}
     run = recorded(tmp_path, optimizer, **settings)
-    found = replay_run(run.run_dir)  # the real registry has no encoder called tiny
+    found = replay_run(run.run_dir, registry=without_encoder())
     assert found.same_edit
     assert found.queries == run.ledger["optimize"]["queries"]
     assert found.asks == len(read_rows(run.run_dir / layout.TRACE).rows)

@@ -19,6 +19,9 @@ def run(
     encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
     dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
     disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    objective: Annotated[
+        str, typer.Option(help="Function that the optimizer lowers. See: zobench list objectives.")
+    ] = DEFAULTS.objective,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
     space: Annotated[
         str, typer.Option(help="Search space: pixel, lowres:<k>, dct:<k> or patch:<p>.")
@@ -41,6 +44,17 @@ def run(
     snapshots: Annotated[
         int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ uses only these.")
     ] = DEFAULTS.snapshots,
+    controls: Annotated[
+        str,
+        typer.Option(help="Edits to score beside their placebo and negative: last, all or none."),
+    ] = DEFAULTS.controls,
+    baselines: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="No-query methods to show, with commas; see: zobench list methods.",
+        ),
+    ] = DEFAULTS.baselines,
     replicates: Annotated[
         int, typer.Option(help="Bootstrap resamples behind every interval.")
     ] = DEFAULTS.replicates,
@@ -78,6 +92,7 @@ def run(
         encoder=encoder,
         dataset=dataset,
         disease=disease,
+        objective=objective,
         data_root=data_root,
         space=space,
         box=box,
@@ -88,6 +103,8 @@ def run(
         backward_cost=backward_cost,
         heads=heads,  # type: ignore[arg-type]
         snapshots=snapshots,
+        controls=controls,
+        baselines=baselines,
         replicates=replicates,
         tolerance=tolerance,
         device=device,

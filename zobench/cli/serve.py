@@ -120,7 +120,8 @@ def _serve_encoder(
 ) -> None:
     """Loads the encoder, prints its address, and serves it until SIGTERM or Ctrl-C."""
     from zobench.registry.discovery import load_registry
-    from zobench.runs.parts import make_encoder, resolve_plugin
+    from zobench.runs.parts import make_encoder
+    from zobench.runs.resolved import resolve_plugin
     from zobench.serving.addresses import is_loopback
     from zobench.serving.app import Service
     from zobench.serving.running import listen

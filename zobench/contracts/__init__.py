@@ -7,13 +7,15 @@ A plugin author imports from here::
 
 from __future__ import annotations
 
+from .client import Client
 from .dataset import Dataset, DatasetRequest, DatasetSpec, Pixels, Records, Rows
 from .encoder import Encoder, EncoderRequest, EncoderSpec
 from .executor import Executor, ExecutorRequest, Outcome, Progress, Resources
-from .head import HeadProtocol
+from .head import HeadProtocol, LinearHead
 from .listener import Listener, ReportProgress, silent
 from .method import Method, MethodContext, MethodResult
 from .metric import GroupCounts, Metric, Predictions
+from .objective import LearningObjective, Objective, ObjectiveContext
 from .optimizer import Answer, Ask, Feedback, Optimizer, OptimizerContext, State
 from .parameters import nearest, parameter
 from .pretraining import PretrainingRequest
@@ -25,6 +27,7 @@ from .tracker import Tracker, TrackerRequest
 __all__ = [
     "Answer",
     "Ask",
+    "Client",
     "Dataset",
     "DatasetRequest",
     "DatasetSpec",
@@ -36,11 +39,15 @@ __all__ = [
     "Feedback",
     "GroupCounts",
     "HeadProtocol",
+    "LearningObjective",
+    "LinearHead",
     "Listener",
     "Method",
     "MethodContext",
     "MethodResult",
     "Metric",
+    "Objective",
+    "ObjectiveContext",
     "Optimizer",
     "OptimizerContext",
     "Outcome",

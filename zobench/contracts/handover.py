@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zobench.errors import PluginError
 
@@ -24,6 +26,8 @@ MAX_STATE_BYTES = 2**30
 
 MAX_STATE_ENTRIES = 10_000
 MAX_TEXT_CHARACTERS = 1_000_000
+MAX_POINTS = 10**8
+"""Most points of an ask."""
 MAX_POINT_BYTES = 8 * 2**30
 """Most bytes of the points of an ask."""
 NAME = r"[A-Za-z][A-Za-z0-9._-]{0,199}|_[A-Za-z0-9.-][A-Za-z0-9._-]{0,198}"
@@ -39,22 +43,67 @@ MAX_STATE_BITS = 128
 ASK, RECOMMEND, STATE = "ask()", "recommend()", "state_dict()"
 
 
-def taken_ask(found: object, optimizer: str, shape: tuple[int, ...], level: Feedback) -> Ask:
-    """A checked copy of what an optimizer's ``ask`` returned.
+@dataclass(frozen=True)
+class AskRules:
+    """The rules that an ask must keep.
 
-    Args:
-        found: The return value.
+    Attributes:
         optimizer: The optimizer's name, for messages.
         shape: The shape of a point of the space.
         level: The feedback level that the optimizer declares.
+        batch_size: Images per minibatch where the ask names no other number.
+        images: N, the number of training images.
+    """
+
+    optimizer: str
+    shape: tuple[int, ...]
+    level: Feedback
+    batch_size: int
+    images: int
+
+
+def checked_ask(found: object, rules: AskRules) -> Ask:
+    """What an optimizer's ``ask`` returned, once everything but its points' values is checked.
+
+    The points are neither read nor copied, so an ask whose price is refused costs no memory.
 
     Raises:
         PluginError: The return value breaks the contract of :class:`~zobench.contracts.Ask`.
     """
+    optimizer, level = rules.optimizer, rules.level
     if not isinstance(found, Ask):
         raise _broken(optimizer, ASK, f"a {type(found).__name__}", "zobench.contracts.Ask")
-    points = _taken_tensor(found.points, optimizer, ASK, "points", (None, *shape))
-    count, minibatch = len(points), found.minibatch
+    points = _check_tensor(found.points, optimizer, ASK, "points", (None, *rules.shape))
+    if len(points) > MAX_POINTS:
+        raise _broken(optimizer, ASK, f"{len(points):,} points", f"at most {MAX_POINTS:,}")
+    if not isinstance(found.want, str) or found.want not in FEEDBACK:
+        rule = "one of " + ", ".join(FEEDBACK)
+        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
+    if FEEDBACK.index(found.want) > FEEDBACK.index(level):
+        rule = f"at most its declared level, {level!r}"
+        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
+    if (found.rows is None) == (found.minibatch is None):
+        fault = "both minibatch and rows" if found.rows is not None else "no minibatch and no rows"
+        raise _broken(optimizer, ASK, fault, "one of them")
+    rows = minibatch = None
+    if found.rows is not None:
+        rows = _taken_rows(found, rules)
+    else:
+        minibatch = _taken_minibatch(found, rules)
+    return Ask(found.points, minibatch, found.want, found.images, rows)
+
+
+def taken_ask(ask: Ask, optimizer: str) -> Ask:
+    """A copy of an ask that :func:`checked_ask` has checked.
+
+    Raises:
+        PluginError: The points are too large, or not finite.
+    """
+    return replace(ask, points=_copied_tensor(ask.points, optimizer, ASK, "points"))
+
+
+def _taken_minibatch(ask: Ask, rules: AskRules) -> NDArray[np.int64]:
+    count, minibatch, optimizer = len(ask.points), ask.minibatch, rules.optimizer
     rule = f"a NumPy array ({count},) of whole numbers from 0 to 2^63 - 1, one a point"
     if type(minibatch) is not np.ndarray:
         raise _broken(optimizer, ASK, f"minibatch numbers as {type(minibatch).__name__}", rule)
@@ -64,13 +113,34 @@ def taken_ask(found: object, optimizer: str, shape: tuple[int, ...], level: Feed
     if int(minibatch.min()) < 0 or int(minibatch.max()) >= 2**63:
         wrong = next(int(each) for each in minibatch if not 0 <= int(each) < 2**63)
         raise _broken(optimizer, ASK, f"the minibatch number {wrong}", rule)
-    if not isinstance(found.want, str) or found.want not in FEEDBACK:
-        rule = "one of " + ", ".join(FEEDBACK)
-        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
-    if FEEDBACK.index(found.want) > FEEDBACK.index(level):
-        rule = f"at most its declared level, {level!r}"
-        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
-    return Ask(points, minibatch.astype(np.int64), found.want)
+    images, rule = ask.images, f"a whole number from 1 to {rules.images:,}, the training images"
+    if images is not None and (type(images) is not int or not 1 <= images <= rules.images):
+        raise _broken(optimizer, ASK, f"images {images!r:.80}", rule)
+    return minibatch.astype(np.int64)
+
+
+def _taken_rows(ask: Ask, rules: AskRules) -> NDArray[np.int64]:
+    count, rows, optimizer = len(ask.points), ask.rows, rules.optimizer
+    if rules.level == "value":
+        rule = "minibatch numbers; only the levels embeddings and gradient know rows"
+        raise _broken(optimizer, ASK, "rows at level 'value'", rule)
+    if ask.images is not None:
+        raise _broken(optimizer, ASK, "both images and rows", "one of them")
+    rule = (
+        f"a NumPy array ({count}, b) of whole numbers from 0 to {rules.images - 1:,}, b images a "
+        f"point and 1 <= b <= {rules.images:,}, the training images"
+    )
+    if type(rows) is not np.ndarray:
+        raise _broken(optimizer, ASK, f"rows as {type(rows).__name__}", rule)
+    kind = f"rows of shape {rows.shape} and type {rows.dtype}"
+    if rows.ndim != 2 or rows.dtype.kind not in "iu" or len(rows) != count:
+        raise _broken(optimizer, ASK, kind, rule)
+    if not 1 <= rows.shape[1] <= rules.images:
+        raise _broken(optimizer, ASK, kind, rule)
+    if int(rows.min()) < 0 or int(rows.max()) >= rules.images:
+        wrong = next(int(each) for each in rows.flat if not 0 <= int(each) < rules.images)
+        raise _broken(optimizer, ASK, f"the row {wrong}", rule)
+    return rows.astype(np.int64)
 
 
 def taken_point(found: object, optimizer: str, shape: tuple[int, ...]) -> Tensor:
@@ -79,11 +149,21 @@ def taken_point(found: object, optimizer: str, shape: tuple[int, ...]) -> Tensor
     Raises:
         PluginError: The return value is no finite float32 tensor of ``shape`` on the CPU.
     """
-    return _taken_tensor(found, optimizer, RECOMMEND, "a point", shape)
+    return _copied_tensor(
+        _check_tensor(found, optimizer, RECOMMEND, "a point", shape),
+        optimizer,
+        RECOMMEND,
+        "a point",
+    )
 
 
-def taken_state(found: object, optimizer: str) -> State:
-    """A checked copy of what an optimizer's ``state_dict`` returned.
+def taken_state(found: object, plugin: str, kind: str = "optimizer") -> State:
+    """A checked copy of what a plugin's ``state_dict`` returned.
+
+    Args:
+        found: The return value.
+        plugin: The plugin's name, for messages.
+        kind: The kind of plugin, for messages: ``optimizer`` or ``objective``.
 
     Raises:
         PluginError: The return value is no mapping from names to tensors, numbers and texts, or is
@@ -94,47 +174,47 @@ def taken_state(found: object, optimizer: str) -> State:
         fault = f"{type(found).__name__}"
         if isinstance(found, Mapping):
             fault, rule = f"{len(found):,} entries", f"at most {MAX_STATE_ENTRIES:,}"
-        raise _broken(optimizer, STATE, fault, rule)
+        raise _broken(plugin, STATE, fault, rule, kind)
     size, taken = 0, {}
     for name, value in found.items():
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             rule = "names of 1 to 200 letters, digits, dots, hyphens and underscores"
-            raise _broken(optimizer, STATE, f"the name {name!r:.80}", rule)
-        size += _bytes(name, value, optimizer)
+            raise _broken(plugin, STATE, f"the name {name!r:.80}", rule, kind)
+        size += _bytes(name, value, plugin, kind)
         if size > MAX_STATE_BYTES:
             rule = f"at most {MAX_STATE_BYTES:,} in all"
-            raise _broken(optimizer, STATE, f"{size:,} bytes up to {name!r}", rule)
+            raise _broken(plugin, STATE, f"{size:,} bytes up to {name!r}", rule, kind)
         taken[name] = _copy(value)
     return taken
 
 
-def _bytes(name: str, value: Any, optimizer: str) -> int:
+def _bytes(name: str, value: Any, plugin: str, kind: str) -> int:
     """The size of a value of a state."""
     import torch
 
     if isinstance(value, torch.Tensor):
         if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_nested:
             rule = "dense tensors"
-            raise _broken(optimizer, STATE, f"{name!r} as a tensor of {value.layout}", rule)
-        kind = str(value.dtype).removeprefix("torch.")
-        if kind not in STATE_DTYPES:
+            raise _broken(plugin, STATE, f"{name!r} as a tensor of {value.layout}", rule, kind)
+        dtype = str(value.dtype).removeprefix("torch.")
+        if dtype not in STATE_DTYPES:
             rule = "tensors of " + ", ".join(STATE_DTYPES)
-            raise _broken(optimizer, STATE, f"{name!r} of type {kind}", rule)
+            raise _broken(plugin, STATE, f"{name!r} of type {dtype}", rule, kind)
         return value.numel() * value.element_size()
     if isinstance(value, str):
         if len(value) > MAX_TEXT_CHARACTERS:
             rule = f"at most {MAX_TEXT_CHARACTERS:,}"
-            raise _broken(optimizer, STATE, f"{name!r} with {len(value):,} characters", rule)
+            raise _broken(plugin, STATE, f"{name!r} with {len(value):,} characters", rule, kind)
         return len(value.encode(errors="surrogatepass"))
     if isinstance(value, float):
         return 8
     if isinstance(value, int):
         if value.bit_length() > MAX_STATE_BITS:
             rule = f"at most {MAX_STATE_BITS}"
-            raise _broken(optimizer, STATE, f"{name!r} with {value.bit_length():,} bits", rule)
+            raise _broken(plugin, STATE, f"{name!r} with {value.bit_length():,} bits", rule, kind)
         return MAX_STATE_BITS // 8
     rule = "a tensor, a whole number, a number or a text"
-    raise _broken(optimizer, STATE, f"{name!r} as {type(value).__name__}", rule)
+    raise _broken(plugin, STATE, f"{name!r} as {type(value).__name__}", rule, kind)
 
 
 def _copy(value: Any) -> Any:
@@ -143,10 +223,10 @@ def _copy(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _taken_tensor(
+def _check_tensor(
     found: object, optimizer: str, method: str, what: str, shape: tuple[int | None, ...]
 ) -> Tensor:
-    """A copy of a finite, dense float32 tensor on the CPU; ``None`` is any length of at least 1."""
+    """A dense float32 tensor on the CPU, not copied; ``None`` is any length of at least 1."""
     import torch
 
     wanted = ", ".join("K" if each is None else str(each) for each in shape)
@@ -165,13 +245,23 @@ def _taken_tensor(
     if found.device.type != "cpu" or found.layout != torch.strided:
         where = f"{what} on {found.device} with layout {found.layout}"
         raise _broken(optimizer, method, where, rule)
-    if found.numel() * found.element_size() > MAX_POINT_BYTES:
-        size = f"{what} of {found.numel() * found.element_size():,} bytes"
-        raise _broken(optimizer, method, size, f"{rule}, at most {MAX_POINT_BYTES:,} bytes")
+    return found
+
+
+def _copied_tensor(found: Tensor, optimizer: str, method: str, what: str) -> Tensor:
+    """A copy of a finite tensor of limited size."""
+    import torch
+
+    size = found.numel() * found.element_size()
+    if size > MAX_POINT_BYTES:
+        fault = f"{what} of {size:,} bytes"
+        raise _broken(optimizer, method, fault, f"at most {MAX_POINT_BYTES:,} bytes")
     if not bool(torch.isfinite(found).all()):
-        raise _broken(optimizer, method, f"{what} with NaN or infinity", rule)
+        raise _broken(optimizer, method, f"{what} with NaN or infinity", "finite numbers")
     return found.detach().clone(memory_format=torch.contiguous_format)
 
 
-def _broken(optimizer: str, method: str, fault: str, rule: str) -> PluginError:
-    return PluginError(f"optimizer {optimizer!r}: {method} gave {fault}; it must give {rule}")
+def _broken(
+    plugin: str, method: str, fault: str, rule: str, kind: str = "optimizer"
+) -> PluginError:
+    return PluginError(f"{kind} {plugin!r}: {method} gave {fault}; it must give {rule}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .dataset import Pixels, Rows
 from .encoder import EncoderSpec
@@ -88,6 +88,11 @@ class MethodContext(Protocol):
         ...
 
     @property
+    def test_sensitive(self) -> Rows:
+        """Sensitive attribute a of the test images ``(n,)``, for methods that need it at test time."""
+        ...
+
+    @property
     def protocol(self) -> HeadProtocol:
         """How linear heads are trained."""
         ...
@@ -140,7 +145,14 @@ class MethodContext(Protocol):
 
 
 class Method(Protocol):
-    """A method, one row of a table; made as ``target(context, parameters)``."""
+    """A method, one row of a table; made as ``target(context, parameters)``.
+
+    Attributes:
+        needs_queries: Whether the method sends further images to the encoder for training. A method
+            that needs only the clean embeddings is a no-query baseline of every run.
+    """
+
+    needs_queries: ClassVar[bool]
 
     def solve(self) -> MethodResult:
         """Trains on the training images and answers for the test images.

@@ -12,29 +12,53 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .client import Client
     from .space import Space
 
 Feedback = Literal["value", "embeddings", "gradient"]
 FEEDBACK: tuple[Feedback, ...] = ("value", "embeddings", "gradient")
-"""The levels of feedback; each level contains more information than the previous level."""
+"""The levels of feedback; each level contains more information than the previous level.
+
+``value``: one number per point. ``embeddings``: also the embeddings of every image sent, and the
+client data (:class:`zobench.contracts.Client`). ``gradient``: also gradients of the encoder.
+"""
 
 State = Mapping[str, "Tensor | int | float | str"]
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A batch of points to evaluate.
+    """A batch of K points to evaluate, each on b training images; it costs K * b queries.
+
+    The images are named by ``minibatch`` or by ``rows``, never by both.
 
     Attributes:
         points: The points ``(K, *space.shape)`` float32.
         minibatch: Numbers ``(K,)``, at least 0. Equal numbers mean the same images, in this ask
-            and in any other (common random numbers). A new number draws a new minibatch.
+            and in any other with the same ``images`` (common random numbers). A new number draws a
+            new minibatch.
         want: The feedback asked for, at most the level that the optimizer declares.
+        images: b, the number of images of each minibatch; the run's batch size if ``None``.
+        rows: Rows of the training images for each point, ``(K, b)`` int64; only for optimizers
+            that declare ``embeddings`` or ``gradient``.
     """
 
     points: Tensor
-    minibatch: NDArray[np.int64]
+    minibatch: NDArray[np.int64] | None = None
     want: Feedback = "value"
+    images: int | None = None
+    rows: NDArray[np.int64] | None = None
+
+    def images_each(self, batch_size: int) -> int:
+        """b, the number of images that each point is evaluated on, in a run of this batch size."""
+        if self.rows is not None:
+            return int(self.rows.shape[1])
+        return batch_size if self.images is None else self.images
+
+    def price(self, batch_size: int, backward_cost: int) -> int:
+        """Queries that the ask costs."""
+        images = len(self.points) * self.images_each(batch_size)
+        return images * (1 + backward_cost) if self.want == "gradient" else images
 
 
 @dataclass(frozen=True)
@@ -42,26 +66,31 @@ class Answer:
     """The oracle's answer to an ask.
 
     Attributes:
-        values: ``(K,)`` float64, L of each point on its minibatch.
-        embeddings: ``(K, B, D)`` float32 where asked for, else ``None``.
+        values: ``(K,)`` float64, L of each point on its images.
+        embeddings: ``(K, b, D)`` float32; ``None`` for optimizers that declare ``value``.
         gradients: ``(K, *space.shape)`` float32, dL/dpoint where asked for, else ``None``.
+        rows: Rows ``(K, b)`` int64 of the training images; ``None`` for optimizers that declare
+            ``value``.
     """
 
     values: Tensor
     embeddings: Tensor | None = None
     gradients: Tensor | None = None
+    rows: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class OptimizerContext:
-    """The inputs of an optimizer; they give no access to encoder, images or labels.
+    """The inputs of an optimizer; they give no access to encoder, dataset or test images.
 
     Attributes:
         space: The search space of the points.
         rng: The optimizer's own stream of random numbers.
         budget: Queries that may be spent, in images.
-        batch_size: Images per minibatch; one evaluation costs ``batch_size`` queries.
+        batch_size: Images per minibatch; one evaluation costs ``batch_size`` queries unless the
+            ask names another number of images.
         argument: The text after the colon of the name as typed, or ``""``.
+        client: The client data; ``None`` for optimizers that declare ``value``.
     """
 
     space: Space
@@ -69,6 +98,7 @@ class OptimizerContext:
     budget: int
     batch_size: int
     argument: str = ""
+    client: Client | None = None
 
 
 class Optimizer(Protocol):
@@ -76,6 +106,10 @@ class Optimizer(Protocol):
 
     It is made as ``TheClass(context, parameters)`` where ``parameters`` is an instance of the frozen
     dataclass that the argument is annotated with (see :mod:`zobench.contracts.parameters`).
+
+    Attributes:
+        feedback: The most that the optimizer ever asks for; an attribute of the class, because it
+            decides what the context contains.
     """
 
     feedback: ClassVar[Feedback]

@@ -11,7 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal["split", "minibatch", "optimizer", "heads", "bootstrap"]
+Stream = Literal[
+    "split", "minibatch", "optimizer", "objective", "heads", "bootstrap", "subset", "placebo"
+]
 
 
 def seed_sequence(seed: int, stream: Stream) -> np.random.SeedSequence:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from zobench.contracts.handover import taken_ask
+import numpy as np
+
+from zobench.contracts.dataset import Rows
+from zobench.contracts.handover import AskRules, checked_ask, taken_ask
 from zobench.contracts.optimizer import Answer, Ask, Feedback
 from zobench.contracts.space import Space
 from zobench.errors import BudgetExhausted, EncoderError
 
+from .evaluator import Evaluator
 from .ledger import Ledger
-from .objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,10 +31,10 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Oracle:
-    """Answers asks within a budget; the metered encoder of its objective books every image.
+    """Answers asks within a budget; the metered encoder of its evaluator books every image.
 
     Attributes:
-        objective: The function that is evaluated.
+        evaluator: Evaluates L.
         space: The space of the optimizer's points.
         budget: The largest number of queries that may be booked as ``optimize``.
         feedback: The feedback level that the optimizer declared; higher levels are refused.
@@ -39,7 +42,7 @@ class Oracle:
         optimizer: The optimizer's name, for messages.
     """
 
-    objective: Objective
+    evaluator: Evaluator
     space: Space
     budget: int
     feedback: Feedback
@@ -48,13 +51,8 @@ class Oracle:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger of the objective's encoder."""
-        return self.objective.encoder.ledger
-
-    def price(self, ask: Ask) -> int:
-        """Queries that an ask costs."""
-        images = len(ask.points) * self.objective.batch_size
-        return self.ledger.price(images, gradient=ask.want == "gradient")
+        """The ledger of the evaluator's encoder."""
+        return self.evaluator.encoder.ledger
 
     def query(self, ask: object) -> Answer:
         """Evaluates an ask.
@@ -67,23 +65,29 @@ class Oracle:
             PluginError: The ask breaks the contract.
             EncoderError: The encoder failed, gave an invalid answer, or has no gradients.
         """
-        taken = taken_ask(ask, self.optimizer, self.space.shape, self.feedback)
-        encoder = self.objective.encoder
-        if taken.want == "gradient" and not encoder.spec.differentiable:
-            raise EncoderError(f"encoder {encoder.spec.name} gives no gradients")
-        price, spent = self.price(taken), self.ledger.optimize.queries
+        evaluator = self.evaluator
+        size = evaluator.batch_size
+        rules = AskRules(
+            self.optimizer, self.space.shape, self.feedback, size, len(evaluator.images)
+        )
+        checked = checked_ask(ask, rules)
+        spec = evaluator.encoder.spec
+        if checked.want == "gradient" and not spec.differentiable:
+            raise EncoderError(f"encoder {spec.name} gives no gradients")
+        price, spent = checked.price(size, self.ledger.backward_cost), self.ledger.optimize.queries
         if spent + price > self.budget:
             raise BudgetExhausted(
                 f"{spent} of {self.budget} queries are spent; the next batch costs {price}"
             )
-        self._require_money(len(taken.points) * self.objective.batch_size)
+        taken = taken_ask(checked, self.optimizer)
+        self._require_money(len(taken.points) * taken.images_each(size))
         self.ledger.optimize.evaluations += len(taken.points)
         if self.recorder is None:
             return self._evaluate(taken)
         return self.recorder.give(taken, self._evaluate)
 
     def _require_money(self, images: int) -> None:
-        meter = self.objective.encoder.meter
+        meter = self.evaluator.encoder.meter
         if meter is not None and not meter.affords(images, keeping_reserve=True):
             raise BudgetExhausted(
                 f"{images} more images could cost more than max_cost {meter.limit:g} leaves when "
@@ -92,40 +96,49 @@ class Oracle:
             )
 
     def _evaluate(self, ask: Ask) -> Answer:
-        return self._with_gradients(ask) if ask.want == "gradient" else self._without(ask)
+        rows = self._rows(ask)
+        values, embeddings, gradients = (
+            self._with_gradients(ask, rows)
+            if ask.want == "gradient"
+            else (*self._without(ask, rows), None)
+        )
+        if embeddings is not None:
+            self.evaluator.observe(embeddings, rows)
+        if self.feedback == "value":
+            return Answer(values)
+        return Answer(values, embeddings, gradients, rows.copy())
 
-    def _without(self, ask: Ask) -> Answer:
+    def _rows(self, ask: Ask) -> Rows:
+        """Rows ``(K, b)`` of the images of each point."""
+        if ask.rows is not None:
+            return ask.rows
+        assert ask.minibatch is not None
+        return np.stack([self.evaluator.rows(int(each), ask.images) for each in ask.minibatch])
+
+    def _without(self, ask: Ask, rows: Rows) -> tuple[Tensor, Tensor | None]:
         import torch
 
+        keep = self.feedback != "value" or self.evaluator.learning is not None
         with torch.inference_mode():
-            edits = self.space.decode(ask.points)
-            values, embeddings = self.objective.values(
-                edits, ask.minibatch, keep_embeddings=ask.want == "embeddings"
+            values, embeddings = self.evaluator.values(
+                ask.points, rows, self.space.decode, keep_embeddings=keep
             )
-        _require_finite(values)
-        return Answer(values.clone(), None if embeddings is None else embeddings.clone())
+        return values.clone(), None if embeddings is None else embeddings.clone()
 
-    def _with_gradients(self, ask: Ask) -> Answer:
+    def _with_gradients(self, ask: Ask, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
         import torch
 
         values, embeddings, gradients = [], [], []
-        for point, minibatch in zip(ask.points, ask.minibatch.tolist(), strict=True):
+        for point, its_rows in zip(ask.points, rows, strict=True):
             variable = point.detach().clone().requires_grad_()
             with torch.enable_grad():
                 edit = self.space.decode(variable[None])[0]
-            value, embedded, slope = self.objective.value_and_gradient(edit.detach(), minibatch)
+            value, embedded, slope = self.evaluator.value_and_gradient(edit.detach(), its_rows)
             (gradient,) = torch.autograd.grad(edit, variable, slope)
             values.append(value)
             embeddings.append(embedded)
             gradients.append(gradient)
-        stacked = torch.stack(values)
-        _require_finite(stacked)
-        _require_finite(torch.stack(gradients), "a gradient")
-        return Answer(stacked, torch.stack(embeddings), torch.stack(gradients))
-
-
-def _require_finite(values: Tensor, what: str = "a value of the objective") -> None:
-    import torch
-
-    if not bool(torch.isfinite(values).all()):
-        raise EncoderError(f"{what} is NaN or infinite although the embeddings are finite")
+        stacked = torch.stack(gradients)
+        if not bool(torch.isfinite(stacked).all()):
+            raise EncoderError("a gradient is NaN or infinite although the embeddings are finite")
+        return torch.stack(values), torch.stack(embeddings), stacked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zobench.files.atomic import damage
 from zobench.files.location import Location
@@ -12,6 +12,9 @@ from zobench.files.tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+STATES = ("optimizer", "objective")
+"""The fields of a checkpoint that are the states of plugins."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Checkpoint:
         counts: The ledger's counts of ``optimize``.
         encoder_seconds: Time spent in the encoder while optimizing.
         wall_seconds: Total wall time of the run so far.
+        objective: The state of an objective that learns; empty for others.
         rows: The number of rows that the checkpoint covers and the checksum of the last one, by
             file of rows.
         snapshots: Checksums of the snapshots that the checkpoint covers, by query count.
@@ -34,6 +38,7 @@ class Checkpoint:
     counts: Mapping[str, int]
     encoder_seconds: float
     wall_seconds: float
+    objective: Mapping[str, Tensor | int | float | str] = field(default_factory=dict)
     rows: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     snapshots: Mapping[int, str] = field(default_factory=dict)
 
@@ -46,10 +51,19 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
     """
     from torch import Tensor
 
-    tensors = {k: v for k, v in state.optimizer.items() if isinstance(v, Tensor)}
+    states = {name: getattr(state, name) for name in STATES}
+    tensors = {
+        f"{owner}/{name}": value
+        for owner, values in states.items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
     notes = {
         "asks": state.asks,
-        "optimizer": {k: v for k, v in state.optimizer.items() if not isinstance(v, Tensor)},
+        **{
+            owner: {name: each for name, each in values.items() if not isinstance(each, Tensor)}
+            for owner, values in states.items()
+        },
         "counts": dict(state.counts),
         "encoder_seconds": state.encoder_seconds,
         "wall_seconds": state.wall_seconds,
@@ -68,9 +82,13 @@ def read_checkpoint(place: Location) -> Checkpoint:
     """
     tensors, notes = read_tensors(place)
     with damage(place):
+        states: dict[str, Any] = {owner: dict(notes[owner]) for owner in STATES}
+        for name, tensor in tensors.items():
+            owner, _, entry = name.partition("/")
+            states[owner][entry] = tensor
         return Checkpoint(
             asks=notes["asks"],
-            optimizer={**tensors, **notes["optimizer"]},
+            **states,
             counts=notes["counts"],
             encoder_seconds=notes["encoder_seconds"],
             wall_seconds=notes["wall_seconds"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from zobench.files.location import Location
 from zobench.files.regular import content_of
 from zobench.files.row_files import RowWriter, keep_rows, read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
-from zobench.measures.edit_score import EditScore
+from zobench.measures.edit_score import EditScore, ScoredCurve
 from zobench.measures.patient_bootstrap import ScoredImages
 
 from . import layout
@@ -60,16 +60,30 @@ class StoredScores:
     """The scores of the edits so far.
 
     Attributes:
-        edits: The scores of ERM, then of the snapshots by increasing queries.
+        edits: The scores on all test images: ERM, then distinct edits by increasing queries.
+        equal: For each snapshot, the query count of the first snapshot with an equal edit; 0 for
+            the zero edit.
         test: Labels of the test images.
         counts: The ledger's counts of ``score``.
         encoder_seconds: Time spent in the encoder.
+        curve: The scores of all edits on a subset; ``None`` if all are scored on all images.
+        baselines: The test images' scores by each no-query baseline.
+        combined: The scores by the last edit together with reweighing; ``None`` if not computed.
+        controls: The scores of the last edit's placebo and negative.
+        all_controls: With ``--controls all``, the scores of the controls of every distinct edit, on
+            the images of the curve.
     """
 
     edits: Sequence[EditScore]
+    equal: Mapping[int, int]
     test: ScoredImages
     counts: Mapping[str, int]
     encoder_seconds: float
+    curve: ScoredCurve | None = None
+    baselines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    combined: tuple[float, ...] | None = None
+    controls: Mapping[str, EditScore] = field(default_factory=dict)
+    all_controls: Mapping[str, tuple[EditScore, ...]] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -293,10 +307,9 @@ class RunFolder:
         """Replaces the scores."""
         test = {name: column.tolist() for name, column in vars(scores.test).items()}
         found = {
-            "edits": [asdict(each) for each in scores.edits],
+            **asdict(scores),
+            "equal": {str(snapshot): first for snapshot, first in scores.equal.items()},
             "test": test,
-            "counts": dict(scores.counts),
-            "encoder_seconds": scores.encoder_seconds,
         }
         write_json(self.location / layout.SCORES, found)
 
@@ -344,5 +357,19 @@ def read_scores(folder: Location) -> StoredScores | None:
     found = read_json(place)
     with damage(place):
         test = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
-        edits = [EditScore.from_json(row) for row in found["edits"]]
-        return StoredScores(edits, ScoredImages(**test), found["counts"], found["encoder_seconds"])
+        curve, combined = found["curve"], found["combined"]
+        return StoredScores(
+            edits=[EditScore.from_json(row) for row in found["edits"]],
+            equal={int(snapshot): first for snapshot, first in found["equal"].items()},
+            test=ScoredImages(**test),
+            counts=found["counts"],
+            encoder_seconds=found["encoder_seconds"],
+            curve=None if curve is None else ScoredCurve.from_json(curve),
+            baselines={name: tuple(scores) for name, scores in found["baselines"].items()},
+            combined=None if combined is None else tuple(combined),
+            controls={name: EditScore.from_json(row) for name, row in found["controls"].items()},
+            all_controls={
+                name: tuple(map(EditScore.from_json, rows))
+                for name, rows in found["all_controls"].items()
+            },
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +26,7 @@ from zobench.files.regular import require_no_link
 from zobench.files.row_files import read_rows
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import FPQ, RECOVERY
-from zobench.measures.resampling import Resamples, resample
 from zobench.oracle.ledger import Counts, Ledger
-from zobench.problem.quantization import ArrivedEdit
 from zobench.registry.discovery import Registry, load_registry
 
 from . import layout
@@ -36,50 +34,13 @@ from .checkpoint import read_checkpoint
 from .identity import label, problem
 from .inventory import require_stored
 from .manifest import Manifest, read_manifest
+from .results import Results, Score
 from .run_folder import StoredScores, StoredSetup, read_edit, read_scores, read_setup
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Score:
-    """One row of a run's table.
-
-    Attributes:
-        queries: Queries spent when the edit was recommended; 0 for ERM.
-        objective: L on all test images.
-        norm: ||edit||_2.
-        sa_frozen: Accuracy in percent of the SA head that was trained on clean embeddings.
-        sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
-        metrics: Every metric by name, with its interval.
-        recovery: Share of ERM's gap that is gone, with its interval.
-        sent: The edit as it arrives through 8-bit transport; ``None`` where floats travel exactly.
-    """
-
-    queries: int
-    objective: float
-    norm: float
-    sa_frozen: float
-    sa_refitted: float
-    metrics: Mapping[str, Interval]
-    recovery: Interval
-    sent: ArrivedEdit | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row as a JSON object; an infinite ratio is ``None``."""
-        return {
-            "queries": self.queries,
-            "objective": self.objective,
-            "norm": self.norm,
-            "sa_frozen": self.sa_frozen,
-            "sa_refitted": self.sa_refitted,
-            **{name: found.as_dict() for name, found in self.metrics.items()},
-            "recovery": self.recovery.as_dict(),
-            **({"sent": asdict(self.sent)} if self.sent is not None else {}),
-        }
 
 
 class StoredRun:
@@ -292,61 +253,32 @@ class StoredRun:
         return (FPQ, RECOVERY, *self.metrics)
 
     @cached_property
-    def resamples(self) -> Resamples | None:
-        """Metrics on the test patients and on resamples of them; ``None`` before a score."""
-        return self._resampled(self.config.replicates)
+    def results(self) -> Results | None:
+        """The scores with their statistics; ``None`` before the first score."""
+        found = self.stored_scores
+        return None if found is None else Results(found, self.config, self.metrics)
 
     @cached_property
-    def on_the_data(self) -> Resamples | None:
-        """Metrics on the test patients alone; ``None`` before a score."""
-        return self._resampled(0)
+    def on_the_data(self) -> Results | None:
+        """The same on the test patients alone, without resamples; ``None`` before a score."""
+        found = self.stored_scores
+        return None if found is None else Results(found, self.config, self.metrics, replicates=0)
 
-    def _resampled(self, replicates: int) -> Resamples | None:
-        found, config = self.stored_scores, self.config
-        if found is None:
-            return None
-        return resample(
-            found.edits,
-            found.test,
-            seed=config.seed,
-            replicates=replicates,
-            tolerance=config.tolerance,
-            first=config.batch_size,
-            budget=config.budget,
-        )
-
-    @cached_property
+    @property
     def scores(self) -> tuple[Score, ...]:
-        """ERM first, then the snapshots by increasing queries; empty before scoring."""
-        found, resamples = self.stored_scores, self.resamples
-        if found is None or resamples is None:
-            return ()
-        return tuple(
-            Score(
-                queries=edit.queries,
-                objective=edit.objective,
-                norm=edit.norm,
-                sa_frozen=edit.sa_frozen,
-                sa_refitted=edit.sa_refitted,
-                metrics={
-                    each.name: interval([resamples.of(each)[row]], each) for each in self.metrics
-                },
-                recovery=interval([resamples.recovery[row]], RECOVERY),
-                sent=edit.sent,
-            )
-            for row, edit in enumerate(found.edits)
-        )
+        """ERM first, the last edit that is scored on all images last; empty before scoring."""
+        return () if self.results is None else self.results.scores
 
     @cached_property
     def fpq(self) -> Interval | None:
         """Fairness per query; ``None`` before everything is scored."""
-        if not self.done or self.resamples is None:
+        if not self.done or self.results is None:
             return None
-        return interval([self.resamples.fpq], FPQ)
+        return interval([self.results.fpq], FPQ)
 
     @property
     def recovery(self) -> float | None:
-        """Recovery of the last scored snapshot; ``None`` before one is scored."""
+        """Recovery of the last edit that is scored on all images; ``None`` before one is scored."""
         return self.scores[-1].recovery.value if len(self.scores) > 1 else None
 
     def values(self, quantity: Metric, *, row: int = -1) -> Floats:
@@ -354,21 +286,21 @@ class StoredRun:
 
         Args:
             quantity: Fairness per query, recovery or a metric.
-            row: Row of the table: 0 is ERM, -1 the last scored snapshot.
+            row: Row of the table: 0 is ERM, -1 the last edit that is scored on all images.
 
         Raises:
             ValueError: The run has no scores.
         """
-        if self.resamples is None:
+        if self.results is None:
             raise ValueError(f"{self.location} has no scores")
-        return self.resamples.quantity(quantity, row)
+        return self.results.values(quantity, row)
 
     def point_values(self) -> dict[str, float | None]:
-        """The last snapshot's value of each quantity; ``None`` for an infinite value."""
+        """The last edit's value of each quantity; ``None`` for an infinite value."""
         found = self.on_the_data
         if found is None:
             return {}
-        values = {each.name: float(each.shown(found.quantity(each))[0]) for each in self.quantities}
+        values = {each.name: float(each.shown(found.values(each))[0]) for each in self.quantities}
         return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
     @property
@@ -376,7 +308,8 @@ class StoredRun:
         """Queries up to which recovery is known: all of a done run, else up to the last score."""
         if self.done:
             return self.spent
-        return self.stored_scores.edits[-1].queries if self.stored_scores is not None else 0
+        found = self.on_the_data
+        return found.points[-1].queries if found is not None else 0
 
     @property
     def counts(self) -> bool:
@@ -389,11 +322,11 @@ class StoredRun:
         return self.spent if self.status is RunStatus.FAILED else self.known
 
     def reached(self, target: float) -> int | None:
-        """Queries of the first scored snapshot with that recovery; ``None`` if there is none."""
+        """Queries of the first snapshot of the curve with that recovery; ``None`` if there is none."""
         found = self.on_the_data
         if found is None:
             return None
-        pairs = zip(found.queries[1:], found.recovery[1:, 0].tolist(), strict=True)
+        pairs = zip(found.queries, found.curve.recovery[1:, 0].tolist(), strict=True)
         return next((queries for queries, recovery in pairs if recovery >= target), None)
 
     def as_dict(self) -> dict[str, Any]:
@@ -406,12 +339,36 @@ class StoredRun:
             "ended_by": self.manifest.ended_by,
             "config": self.config.as_dict(),
             "ledger": self.ledger,
+            "feedback": self.manifest.feedback,
+            "objective_name": self.config.objective,
             "scores": [score.as_dict() for score in self.scores],
+            **self._more(),
             "recovery": self.recovery,
             "fpq": self.fpq.as_dict() if self.fpq is not None else None,
             "bill": self.bill.as_dict() if self.bill is not None else None,
             "wall_seconds": self.wall_seconds,
             "encoder_seconds": self.encoder_seconds,
+        }
+
+    def _more(self) -> dict[str, Any]:
+        """Baselines, controls and the curve, as JSON objects."""
+        found = self.results
+        if found is None:
+            return {"baselines": {}, "controls": {}, "with_reweighing": None, "curve": []}
+        beyond = found.beyond_placebo
+        controls: dict[str, Any] = {name: row.as_dict() for name, row in found.controls.items()}
+        if beyond is not None:
+            controls["beyond_placebo"] = beyond.as_dict()
+        if found.stored.all_controls:
+            controls["curve"] = found.curve_controls()
+        return {
+            "baselines": {
+                name: {**row.as_dict(), "fpq": row.recovery.as_dict()}
+                for name, row in found.baselines.items()
+            },
+            "controls": controls,
+            "with_reweighing": None if found.combined is None else found.combined.as_dict(),
+            "curve": found.curve_rows(),
         }
 
 

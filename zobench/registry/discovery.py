@@ -22,6 +22,7 @@ Kind = Literal[
     "optimizers",
     "encoders",
     "datasets",
+    "objectives",
     "methods",
     "metrics",
     "trackers",

@@ -37,6 +37,11 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:  # type: ignore[empty-b
 
 
 @hookspec
+def zobench_register_objectives() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
+    """Objectives; made as ``target(context, parameters)``, see ``zobench.contracts.objective``."""
+
+
+@hookspec
 def zobench_register_methods() -> Mapping[str, Plugin]:  # type: ignore[empty-body]
     """Methods; made as ``target(context, parameters)``, see ``zobench.contracts.method``."""
 

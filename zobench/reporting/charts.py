@@ -26,13 +26,13 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     for label, members in groups.items():
         known = [
             staircase(
-                run.resamples.queries[1:],
-                run.resamples.recovery[1:],
+                run.results.queries,
+                run.results.curve.recovery[1:],
                 grid,
                 math.inf if run.done else run.known,
             ).T
             for run in members
-            if run.resamples is not None and run.known
+            if run.results is not None and run.known
         ]
         if not known:
             continue
@@ -79,7 +79,7 @@ def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
         points[label] = []
         for run in members:
             if run.done:
-                points[label].append(_point(run, -1))
+                points[label].append(_point(run, len(run.scores) - 1))
                 erm[run.config.seed] = _point(run, 0)
     return {"points": points, "erm": [erm[seed] for seed in sorted(erm)]}
 
@@ -88,7 +88,7 @@ def _point(run: StoredRun, row: int) -> Json:
     found = run.on_the_data
     assert found is not None
     return {
-        "gap": round(float(found.gap[row, 0]), DIGITS),
-        "accuracy": round(float(found.accuracy[row, 0]), DIGITS),
+        "gap": round(float(found.resamples.gap[row, 0]), DIGITS),
+        "accuracy": round(float(found.resamples.accuracy[row, 0]), DIGITS),
         "seed": run.config.seed,
     }

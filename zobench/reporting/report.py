@@ -97,7 +97,7 @@ def _read(folders: Sequence[Location], registry: Registry, listener: Listener) -
     for number, folder in enumerate(folders):
         with suppress(NotARunError):  # the run folder was deleted meanwhile
             run = StoredRun(folder, registry)
-            _ = run.manifest, run.resamples
+            _ = run.manifest, run.results
             runs.append(run)
         listener.update(number + 1)
     return runs

@@ -95,7 +95,7 @@ def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) ->
         run.config.seed: run
         for members in groups.values()
         for run in members
-        if run.resamples is not None
+        if run.results is not None
     }
     metrics = [each for each in columns if each not in (FPQ, RECOVERY)]
     means = {

@@ -86,9 +86,12 @@ class Loop:
             Interrupted: ``stopped`` returned ``True``; the state is saved.
             ConfigError: The first batch exceeds the budget or ``max_cost``.
         """
-        encoder, ledger = self.oracle.objective.encoder, self.oracle.ledger
+        evaluator, ledger = self.oracle.evaluator, self.oracle.ledger
+        encoder, objective = evaluator.encoder, evaluator.learning
         asks, seconds_before = 0, encoder.seconds
         if start is not None:
+            if objective is not None:
+                objective.load_state_dict(start.objective)
             self.optimizer.load_state_dict(start.optimizer)
             ledger.put(Purpose.OPTIMIZE, start.counts)
             asks = start.asks
@@ -105,6 +108,9 @@ class Loop:
                 asdict(ledger.optimize),
                 encoder.seconds - seconds_before,
                 self.clock(),
+                objective={}
+                if objective is None
+                else taken_state(objective.state_dict(), evaluator.name, "objective"),
             )
 
         while True:

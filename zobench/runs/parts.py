@@ -1,30 +1,28 @@
-"""Makes the parts that a config names: encoder, dataset, split, space, optimizer."""
+"""Makes the parts that a config names: encoder, dataset, split and space."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zobench.billing.account import PaidEncoder
 from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset, DatasetRequest
 from zobench.contracts.encoder import Encoder, EncoderRequest
-from zobench.contracts.handover import taken_ask
 from zobench.contracts.listener import Listener
-from zobench.contracts.optimizer import Optimizer, OptimizerContext
-from zobench.contracts.parameters import essential, resolve
+from zobench.contracts.optimizer import Feedback
 from zobench.contracts.random_streams import generator
 from zobench.contracts.space import Space
 from zobench.errors import ConfigError, PluginError
-from zobench.oracle.ledger import Ledger
 from zobench.paths import cache_folder
 from zobench.problem.quantization import RoundedEncoder
 from zobench.problem.spaces import make_space
-from zobench.problem.split import Split, SplitParameters, make_split
-from zobench.registry.discovery import Kind, Offer, Registry
-from zobench.registry.failure import plugin_code
+from zobench.problem.split import Split, make_split
+from zobench.registry.discovery import Registry
+
+from .players import check_optimizer
+from .resolved import ResolvedConfig, ResolvedPlugin, resolve_config
 
 MAX_BOOTSTRAP_WEIGHTS = 500_000_000
 """Most numbers of the table of bootstrap weights, one per resample and test image: 4 GB."""
@@ -32,66 +30,13 @@ MAX_BOOTSTRAP_WEIGHTS = 500_000_000
 Settings = Mapping[str, str | int]
 """``EncoderSpec.settings`` of a resumed run, from its manifest."""
 
-OWNER_KINDS: Mapping[str, Kind] = {
-    "optimizer": "optimizers",
-    "encoder": "encoders",
-    "dataset": "datasets",
-}
-"""The kind of plugin for each owner of parameters, except ``split``, which is no plugin."""
-
-
-@dataclass(frozen=True)
-class ResolvedPlugin:
-    """A plugin that a config names, found in the registry, with its checked parameters.
-
-    Attributes:
-        offer: The plugin and its distribution.
-        argument: The text after the colon of the name; empty without a colon.
-        parameters: An instance of the plugin's parameter dataclass.
-    """
-
-    offer: Offer
-    argument: str
-    parameters: Any
-
-    def build(self, context: object) -> Any:
-        """Makes the plugin's object."""
-        return self.offer.plugin.build(context, self.parameters)
-
-
-@dataclass(frozen=True)
-class ResolvedConfig:
-    """A config with its plugins and checked parameters; no part is made yet.
-
-    Attributes:
-        config: The config of the run.
-        optimizer: The optimizer's plugin.
-        encoder: The encoder's plugin.
-        dataset: The dataset's plugin.
-        split: Sizes and bias of the split.
-    """
-
-    config: RunConfig
-    optimizer: ResolvedPlugin
-    encoder: ResolvedPlugin
-    dataset: ResolvedPlugin
-    split: SplitParameters
-
-    @property
-    def parameters(self) -> dict[str, dict[str, Any]]:
-        """Parameters that can change the result, by owner and name, including defaults."""
-        found = {owner: essential(getattr(self, owner).parameters) for owner in OWNER_KINDS}
-        return {**found, "split": essential(self.split)}
-
-    @property
-    def plugins(self) -> dict[str, str]:
-        """Distribution of each plugin, by owner."""
-        return {owner: getattr(self, owner).offer.distribution for owner in OWNER_KINDS}
-
 
 @dataclass(frozen=True)
 class Parts:
-    """The encoder, dataset, split, space and optimizer of a config.
+    """The encoder, dataset, split and space of a config.
+
+    The optimizer and the objective are made by :mod:`zobench.runs.players`, since they may need the
+    clean embeddings.
 
     Attributes:
         resolved: The config with its plugins and parameters.
@@ -99,7 +44,7 @@ class Parts:
         dataset: The dataset.
         split: Rows to train on and rows to test on.
         space: The space of the optimizer's points.
-        optimizer: The optimizer, before its first ask.
+        feedback: The feedback level that the optimizer declares.
     """
 
     resolved: ResolvedConfig
@@ -107,43 +52,12 @@ class Parts:
     dataset: Dataset
     split: Split
     space: Space
-    optimizer: Optimizer
+    feedback: Feedback
 
     @property
     def config(self) -> RunConfig:
         """The config of the run."""
         return self.resolved.config
-
-
-def resolve_plugin(
-    owner: str, name: str, overrides: Mapping[str, Any], registry: Registry
-) -> ResolvedPlugin:
-    """Looks up one optimizer, encoder or dataset and checks its parameters.
-
-    Raises:
-        ConfigError: No plugin has that name, a parameter is unknown, or a value is not allowed.
-    """
-    offer, argument = registry.find(OWNER_KINDS[owner], name)
-    try:
-        return ResolvedPlugin(offer, argument, offer.plugin.resolve(overrides, owner))
-    except PluginError:
-        raise
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
-
-
-def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
-    """Looks up every plugin of a config and checks every parameter; no part is loaded.
-
-    Raises:
-        ConfigError: A plugin or a parameter is unknown, or a value is not allowed.
-    """
-    optimizer, encoder, dataset = (
-        resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
-        for owner in OWNER_KINDS
-    )
-    split: SplitParameters = resolve(SplitParameters, config.overrides.get("split", {}), "split")
-    return ResolvedConfig(config, optimizer, encoder, dataset, split)
 
 
 def make_encoder(
@@ -204,19 +118,6 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, size: int) -> Datase
     return dataset
 
 
-def make_optimizer(config: RunConfig, plugin: ResolvedPlugin, space: Space) -> Optimizer:
-    """The optimizer that a config names, before its first ask."""
-    context = OptimizerContext(
-        space=space,
-        rng=generator(config.seed, "optimizer"),
-        budget=config.budget,
-        batch_size=config.batch_size,
-        argument=plugin.argument,
-    )
-    optimizer: Optimizer = plugin.build(context)
-    return optimizer
-
-
 def make_parts(
     config: RunConfig, registry: Registry, listener: Listener, settings: Settings | None = None
 ) -> Parts:
@@ -252,7 +153,7 @@ def make_parts(
 def fit_parts(
     resolved: ResolvedConfig, encoder: Encoder, dataset_of: Callable[[int], Dataset]
 ) -> Parts:
-    """Makes the space, optimizer and split of a config for a given encoder and dataset.
+    """Makes the space and split of a config for a given encoder and dataset.
 
     Args:
         resolved: The config with its plugins and parameters.
@@ -266,8 +167,7 @@ def fit_parts(
     """
     config, shape = resolved.config, encoder.spec.image_shape
     space = make_space(config.space, shape, config.box)
-    optimizer = make_optimizer(config, resolved.optimizer, space)
-    _check_first_ask(resolved, space, encoder)
+    feedback = check_optimizer(resolved, space, encoder)
     dataset = dataset_of(shape[1])
     if dataset.spec.shape[1:] != shape[1:] or dataset.spec.shape[0] not in (1, shape[0]):
         raise PluginError(
@@ -286,28 +186,4 @@ def fit_parts(
             f"replicates is {config.replicates:,}, which with {len(split.test):,} test images takes "
             f"{8 * weights / 1e9:,.0f} GB; give at most {MAX_BOOTSTRAP_WEIGHTS // len(split.test) - 1:,}"
         )
-    return Parts(resolved, encoder, dataset, split, space, optimizer)
-
-
-def _check_first_ask(resolved: ResolvedConfig, space: Space, encoder: Encoder) -> None:
-    """Raises if the first batch costs more than the budget, or needs gradients that are missing.
-
-    A second instance of the optimizer makes this ask, because asking changes an optimizer's state.
-    """
-    config = resolved.config
-    other = make_optimizer(config, resolved.optimizer, space)
-    if other.feedback == "gradient" and not encoder.spec.differentiable:
-        raise ConfigError(
-            f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "
-            "does not give; choose a black-box optimizer"
-        )
-    with plugin_code():
-        found = other.ask()
-    ask = taken_ask(found, config.optimizer, space.shape, other.feedback)
-    images = len(ask.points) * config.batch_size
-    price = Ledger(config.backward_cost).price(images, gradient=ask.want == "gradient")
-    if price > config.budget:
-        raise ConfigError(
-            f"budget is {config.budget}, but the first batch of optimizer {config.optimizer!r} "
-            f"costs {price} queries; give at least that"
-        )
+    return Parts(resolved, encoder, dataset, split, space, feedback)

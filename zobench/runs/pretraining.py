@@ -9,7 +9,8 @@ from zobench.contracts.dataset import Dataset
 from zobench.contracts.pretraining import DatasetMaker
 from zobench.registry.discovery import Registry
 
-from .parts import make_dataset, resolve_plugin
+from .parts import make_dataset
+from .resolved import resolve_plugin
 
 
 def dataset_maker(registry: Registry) -> DatasetMaker:

@@ -20,7 +20,8 @@ from zobench.problem.heads import fit_head
 from zobench.problem.images import load_images
 from zobench.registry.discovery import Registry, load_registry
 
-from .parts import make_dataset, make_encoder, resolve_config
+from .parts import make_dataset, make_encoder
+from .resolved import resolve_config
 
 FOLDS = 5
 

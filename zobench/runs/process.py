@@ -34,11 +34,13 @@ from zobench.registry.discovery import Registry
 from zobench.registry.failure import run_failure
 
 from .parts import Parts
-from .phases import optimize, prepare, score
+from .phases import optimize, prepare
 from .pictures import draw_pictures
 from .recorder import AnswerRecorder
 from .result_cache import ResultCache
 from .resuming import restored
+from .score_plan import most_images
+from .score_run import RunScoring
 from .shared_results import SharedResults
 from .signals import Stop, stop_on_signal
 from .trackers import Trackers
@@ -63,7 +65,7 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
 
     def to_score() -> int:
         """Images to embed to score ERM, the stored snapshots, and one snapshot more."""
-        return test + (train + test) * (len(folder.snapshots()) + 1)
+        return most_images(config, len(folder.snapshots()) + 1, train, test)
 
     begun = folder.setup() is not None
     account.set_aside(to_score, besides=0 if begun else train + config.batch_size)
@@ -175,7 +177,16 @@ class RunProcess:
             checkpoint=checkpoint,
             recorder=recorder,
         )
-        score(parts, prepared, encoder, folder, self.shared, self.listener, self.stop)
+        RunScoring(
+            parts,
+            prepared.training,
+            prepared.test,
+            encoder,
+            folder,
+            self.shared,
+            self.listener,
+            self.stop,
+        ).score()
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
         summary = StoredRun(folder.location, self.registry).point_values()
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+OWN = ("KMP_", "TORCHINDUCTOR_")
+"""Prefixes of environment variables of torch and OpenMP."""
+
 Restore = Callable[[Any], object]
 
 
@@ -44,7 +47,7 @@ def _state() -> Mapping[str, tuple[Any, Restore]]:
 
     return {
         "the working directory": (_folder(), os.chdir),
-        "the environment variables": (dict(os.environ), _set_environment),
+        "the environment variables": (_environment(), _set_environment),
         "torch's default dtype": (torch.get_default_dtype(), torch.set_default_dtype),
         "torch's threads": (torch.get_num_threads(), torch.set_num_threads),
         "torch's gradient mode": (torch.is_grad_enabled(), torch.set_grad_enabled),
@@ -72,8 +75,14 @@ def _folder() -> str:
         return ""
 
 
+def _environment() -> dict[str, str]:
+    """The environment without the variables that torch and OpenMP set when they are first used."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
+
+
 def _set_environment(values: Mapping[str, str]) -> None:
-    os.environ.clear()
+    for name in _environment().keys() - values.keys():
+        del os.environ[name]
     os.environ.update(values)
 
 

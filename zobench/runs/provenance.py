@@ -36,7 +36,7 @@ def new_manifest(parts: Parts, *, recorded: bool = False) -> Manifest:
     return Manifest(
         config=resolved.config,
         parameters=resolved.parameters,
-        feedback=parts.optimizer.feedback,
+        feedback=parts.feedback,
         encoder=parts.encoder.spec,
         dataset=parts.dataset.spec,
         split=_split_record(parts),

@@ -1,4 +1,4 @@
-"""Stores the answers of an oracle, and replays them without encoder, images or labels."""
+"""Stores the answers of an oracle, and replays them without the encoder."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from zobench.config import RunConfig
+from zobench.contracts.handover import AskRules, checked_ask, taken_ask
 from zobench.contracts.optimizer import Answer, Ask
 from zobench.contracts.space import Space
 from zobench.errors import BudgetExhausted, ConfigError
 from zobench.files.location import Location, Place
 from zobench.files.tensor_files import read_tensors, write_tensors
-from zobench.oracle.ledger import Ledger
 from zobench.problem.spaces import make_space
 from zobench.records.layout import ANSWERS
 from zobench.records.manifest import read_manifest
@@ -22,8 +23,9 @@ from .result_cache import digest
 
 
 def ask_digest(ask: Ask) -> str:
-    """Digest of an ask's points, minibatches and feedback; one different bit changes it."""
-    return digest(ask.points.detach().cpu().numpy(), np.asarray(ask.minibatch), ask.want)
+    """Digest of an ask's points, images and feedback; one different bit changes it."""
+    images = ask.minibatch if ask.rows is None else ask.rows
+    return digest(ask.points.numpy(), np.asarray(images), str(ask.images), ask.want)
 
 
 class AnswerRecorder:
@@ -40,6 +42,8 @@ class AnswerRecorder:
             value = getattr(answer, name)
             if value is not None:
                 tensors[name] = value
+        if answer.rows is not None:
+            tensors["rows"] = torch.from_numpy(answer.rows)
         write_tensors(self._folder / f"{ask_digest(ask)}.safetensors", tensors)
         return answer
 
@@ -65,28 +69,40 @@ class RecordedOracle:
         if not (self._place.path / ANSWERS).is_dir():
             raise ConfigError(f"{self._place} has no recorded answers; record a run with --record")
         self.config: RunConfig = manifest.config
+        self._feedback, self._images = manifest.feedback, manifest.split.train
         shape = manifest.encoder.image_shape
         self.space: Space = make_space(self.config.space, shape, self.config.box)
         self.queries = 0
 
-    def query(self, ask: Ask) -> Answer:
+    def query(self, ask: object) -> Answer:
         """The recorded answer to an ask.
 
         Raises:
             BudgetExhausted: The ask would exceed the run's budget.
             ConfigError: No answer to this ask was recorded.
+            PluginError: The ask breaks the contract.
         """
-        images = len(ask.points) * self.config.batch_size
-        price = Ledger(self.config.backward_cost).price(images, gradient=ask.want == "gradient")
+        config = self.config
+        rules = AskRules(
+            config.optimizer, self.space.shape, self._feedback, config.batch_size, self._images
+        )
+        taken = taken_ask(checked_ask(ask, rules), config.optimizer)
+        price = taken.price(config.batch_size, config.backward_cost)
         if self.queries + price > self.config.budget:
             raise BudgetExhausted(f"{self.queries} of {self.config.budget} queries are spent")
         self._asks += 1
-        place = self._place / ANSWERS / f"{ask_digest(ask)}.safetensors"
+        place = self._place / ANSWERS / f"{ask_digest(taken)}.safetensors"
         if not place.path.exists():
             raise ConfigError(
-                f"ask {self._asks} was not recorded in {self._place}: its points, minibatches or "
+                f"ask {self._asks} was not recorded in {self._place}: its points, images or "
                 "feedback differ from the run's, so the optimizer or its parameters have changed"
             )
         self.queries += price
         tensors, _ = read_tensors(place)
-        return Answer(tensors["values"], tensors.get("embeddings"), tensors.get("gradients"))
+        rows = tensors.get("rows")
+        return Answer(
+            tensors["values"],
+            tensors.get("embeddings"),
+            tensors.get("gradients"),
+            None if rows is None else rows.numpy(),
+        )

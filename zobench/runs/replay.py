@@ -6,14 +6,25 @@ import os
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from zobench.contracts.handover import taken_ask, taken_point
-from zobench.errors import ConfigError
+from zobench.contracts.encoder import EncoderSpec
+from zobench.contracts.handover import taken_point
+from zobench.contracts.parameters import resolve
+from zobench.contracts.random_streams import generator
+from zobench.errors import ConfigError, EncoderError
+from zobench.oracle.ledger import Ledger
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.problem.heads import fit_sensitive_head
+from zobench.problem.images import load_images
+from zobench.problem.split import SplitParameters, make_split
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
-from .parts import make_optimizer, resolve_plugin
+from .parts import make_dataset
+from .players import TrainingData, make_client, make_evaluator, make_optimizer
 from .recorder import RecordedOracle
+from .resolved import ResolvedPlugin, resolve_plugin
 
 
 @dataclass(frozen=True)
@@ -34,25 +45,77 @@ class Replay:
 def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = None) -> Replay:
     """Runs a recorded run's optimizer anew on its record; needs no encoder.
 
+    An optimizer that declares more than ``value`` feedback knows the training images, so their
+    dataset must be there.
+
     Args:
         place: A run folder, recorded with ``--record``.
         registry: Plugins; those of the installed packages if ``None``.
 
     Raises:
-        ConfigError: The run was not recorded or is not done, or the optimizer asks something else.
+        ConfigError: The run was not recorded or is not done, the optimizer asks something else, or
+            the dataset is another one.
+        DatasetError: The dataset cannot be read.
     """
     oracle, run = RecordedOracle(place), StoredRun(place)
     if not run.done:
         raise ConfigError(f"{run.location} is {run.status}; zobench resume it first")
     config, registry = oracle.config, registry or load_registry()
-    overrides = config.overrides.get("optimizer", {})
-    plugin = resolve_plugin("optimizer", config.optimizer, overrides, registry)
-    optimizer = make_optimizer(config, plugin, oracle.space)
+
+    def plugin(owner: str) -> ResolvedPlugin:
+        overrides = config.overrides.get(owner, {})
+        return resolve_plugin(owner, getattr(config, owner), overrides, registry)
+
+    client = evaluator = None
+    if run.manifest.feedback != "value":
+        data = _training_data(run, plugin("dataset"))
+        absent = MeteredEncoder(_AbsentEncoder(run.manifest.encoder), Ledger())
+        evaluator = make_evaluator(config, plugin("objective"), data, absent)
+        client = make_client(evaluator, data)
+    optimizer = make_optimizer(config, plugin("optimizer"), oracle.space, client)
     for _ in run.trace:
         ask = optimizer.ask()
-        taken = taken_ask(ask, config.optimizer, oracle.space.shape, optimizer.feedback)
-        optimizer.tell(ask, oracle.query(taken))
+        answer = oracle.query(ask)
+        if evaluator is not None and answer.embeddings is not None and answer.rows is not None:
+            evaluator.observe(answer.embeddings, answer.rows)
+        optimizer.tell(ask, answer)
     point = taken_point(optimizer.recommend(), config.optimizer, oracle.space.shape)
     edit = oracle.space.decode(point[None])[0]
     same = bool(run.snapshots) and bool(torch.equal(edit, run.edit(run.snapshots[-1])))
     return Replay(len(run.trace), oracle.queries, same)
+
+
+def _training_data(run: StoredRun, plugin: ResolvedPlugin) -> TrainingData:
+    """The training images of a run, with the clean embeddings that the run stored."""
+    config, manifest = run.config, run.manifest
+    dataset = make_dataset(config, plugin, manifest.encoder.image_shape[1])
+    if dataset.spec.digest != manifest.dataset.digest or run.setup is None:
+        raise ConfigError(
+            f"the dataset is not what it was when {run.location} began ({manifest.dataset.digest}, now "
+            f"{dataset.spec.digest}); restore it to replay an optimizer that knows the images"
+        )
+    sizes = resolve(SplitParameters, config.overrides.get("split", {}), "split")
+    split = make_split(dataset, sizes, generator(config.seed, "split"))
+    images, clean = load_images(dataset, split.train), run.setup.clean
+    head = fit_sensitive_head(
+        clean,
+        images.sensitive,
+        images.label,
+        protocol=config.heads,
+        rng=generator(config.seed, "heads"),
+    )
+    return TrainingData(images, clean, head)
+
+
+class _AbsentEncoder:
+    """The encoder of a recorded run, which embeds nothing any more."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        self.spec = spec
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Refuses: a replay takes every embedding from the record."""
+        raise EncoderError(f"a replay sends no image to {self.spec.name}")
+
+    def close(self) -> None:
+        """Does nothing."""

@@ -1,4 +1,4 @@
-"""Scores an edit: refits the heads on edited training images, predicts edited test images."""
+"""Scores edits: refits the heads on edited training images, predicts edited test images."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.dataset import Rows
 from zobench.contracts.head import HeadProtocol
 from zobench.contracts.listener import ReportProgress, silent
+from zobench.contracts.objective import Objective
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
 from zobench.measures.edit_score import EditScore
+from zobench.measures.fidelity import fidelity
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import Head, fit_head, fit_sensitive_head
 from zobench.problem.images import Images
@@ -23,6 +26,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """Embeddings of edited images.
+
+    Attributes:
+        train: Embeddings ``(N, D)`` of the training images.
+        test: Embeddings ``(n, D)`` of the test images.
+    """
+
+    train: NDArray[np.float32]
+    test: NDArray[np.float32]
+
+    def part(self, subset: ScoredSubset) -> Embedded:
+        """The embeddings of a subset of the images."""
+        return Embedded(self.train[subset.train], self.test[subset.test])
+
+
+@dataclass(frozen=True)
+class ScoredSubset:
+    """Rows of the training and of the test images that a score is computed on."""
+
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Scores the edits of one run, all with the same images and the same random stream for heads.
 
@@ -30,8 +58,9 @@ class Scorer:
         train: Training images; both heads are fitted on them.
         test: Test images; the heads predict them.
         encoder: The metered encoder.
-        frozen: The SA head g of the objective.
-        penalty: lambda, the weight of the edit's norm in the objective.
+        frozen: The SA head g.
+        objective: The objective of the run, before it has seen an answer.
+        penalty: lambda, the weight of the edit's norm.
         protocol: Training protocol of the heads.
         seed: Seed of the run.
     """
@@ -40,57 +69,82 @@ class Scorer:
     test: Images
     encoder: MeteredEncoder
     frozen: Head
+    objective: Objective
     penalty: float
     protocol: HeadProtocol
     seed: int
 
-    def score(
-        self,
-        edit: Tensor,
-        queries: int,
-        clean_train: NDArray[np.float32] | None = None,
-        progress: ReportProgress = silent,
-    ) -> EditScore:
-        """Embeds the edited images, refits both heads and predicts the test images.
+    @property
+    def images(self) -> int:
+        """Images to embed for one edit."""
+        return len(self.train) + len(self.test)
+
+    def on(self, subset: ScoredSubset) -> Scorer:
+        """A scorer of the same run on a subset of its images."""
+        return Scorer(
+            self.train.take(subset.train),
+            self.test.take(subset.test),
+            self.encoder,
+            self.frozen,
+            self.objective,
+            self.penalty,
+            self.protocol,
+            self.seed,
+        )
+
+    def embed(self, edit: Tensor, progress: ReportProgress = silent) -> Embedded:
+        """Embeds all edited images, booked as ``score``.
+
+        Args:
+            edit: The edit ``(1, H, W)``.
+            progress: Called with the number of images embedded so far and the total.
+        """
+        count, total = len(self.test), self.images
+        test = embed_images(
+            self.encoder, self.test, Purpose.SCORE, edit, lambda done, _: progress(done, total)
+        )
+        train = embed_images(
+            self.encoder,
+            self.train,
+            Purpose.SCORE,
+            edit,
+            lambda done, _: progress(count + done, total),
+        )
+        return Embedded(train, test)
+
+    def training_objective(self, edit: Tensor, embedded: Embedded) -> float:
+        """L of an edit on the training images."""
+        term = self._term(embedded.train, self.train)
+        return term + self.penalty * float(edit.double().norm())
+
+    def _term(self, embeddings: NDArray[np.float32], images: Images) -> float:
+        import torch
+
+        labels = (torch.from_numpy(each[None]) for each in (images.sensitive, images.label))
+        return float(self.objective.values(torch.from_numpy(embeddings[None]), *labels)[0])
+
+    def score(self, edit: Tensor, queries: int, embedded: Embedded) -> EditScore:
+        """Refits both heads and predicts the test images.
 
         Args:
             edit: The edit ``(1, H, W)``.
             queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
-            clean_train: For ERM, embeddings ``(N, D)`` of the clean training images; ``None`` to
-                embed the edited training images.
-            progress: Called with the number of images embedded so far and the total.
+            embedded: The embeddings of the edited images.
         """
-        import torch
-
-        total = len(self.test) + (0 if clean_train is not None else len(self.train))
-        test = embed_images(
-            self.encoder, self.test, Purpose.SCORE, edit, lambda done, _: progress(done, total)
-        )
-        train = clean_train
-        if train is None:
-            train = embed_images(
-                self.encoder,
-                self.train,
-                Purpose.SCORE,
-                edit,
-                lambda done, _: progress(len(self.test) + done, total),
-            )
-        rng = generator(self.seed, "heads")
+        train, test, rng = embedded.train, embedded.test, generator(self.seed, "heads")
         disease = fit_head(train, self.train.label, protocol=self.protocol, role="disease", rng=rng)
         refitted = fit_sensitive_head(
             train, self.train.sensitive, self.train.label, protocol=self.protocol, rng=rng
         )
-        entropy = self.frozen.cross_entropy(
-            torch.from_numpy(test), torch.from_numpy(self.test.sensitive)
-        )
         norm = float(edit.double().norm())
         return EditScore(
             queries=queries,
-            objective=-float(entropy.mean()) + self.penalty * norm,
+            objective=self._term(test, self.test) + self.penalty * norm,
             norm=norm,
             sa_frozen=_accuracy(self.frozen, test, self.test.sensitive),
             sa_refitted=_accuracy(refitted, test, self.test.sensitive),
             score=tuple(disease.score(test).tolist()),
+            fidelity=fidelity(self.test, edit),
             sent=None
             if self.encoder.spec.exact_floats or not norm
             else arrived_edit(self.test, edit),

@@ -19,8 +19,9 @@ from zobench.records.identity import identity
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import Registry
 
-from .parts import Parts, fit_parts, make_dataset, make_encoder, resolve_config
+from .parts import Parts, fit_parts, make_dataset, make_encoder
 from .provenance import new_manifest, split_digest
+from .resolved import resolve_config
 
 Made = TypeVar("Made")
 FIELDS = tuple(each.name for each in fields(RunConfig))

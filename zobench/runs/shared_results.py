@@ -17,17 +17,14 @@ from zobench.contracts.head import HeadProtocol
 from zobench.contracts.listener import ReportProgress
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
-from zobench.measures.edit_score import EditScore
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.images import Images
 
 from .result_cache import ResultCache, code_digest, digest, processor
-from .scoring import Scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 
 @dataclass
@@ -99,27 +96,29 @@ class SharedResults:
         self.cache.write(key, tensors)
         return head
 
-    def erm_score(
+    def clean_test_embeddings(
         self,
         encoder: MeteredEncoder,
-        scorer: Scorer,
-        edit: Tensor,
+        test: Images,
         clean: NDArray[np.float32],
         progress: ReportProgress,
-    ) -> EditScore:
-        """The score of ERM, the zero edit, which does not depend on the optimizer."""
-        train, test, head = scorer.train, scorer.test, scorer.frozen
+    ) -> NDArray[np.float32]:
+        """Embeddings ``(n, D)`` of the clean test images, booked as ``score``.
+
+        The cached ones are those of an encoder that gave equal embeddings of the training images.
+        """
+        import torch
+
         key = digest(
-            *("ERM", code_digest(), clean, train.label, train.sensitive, head.weight, head.bias),
-            *(processor(), encoder.spec.settings, test.pixels, test.label, test.sensitive),
-            *(scorer.protocol, scorer.seed),
+            *("clean test", code_digest(), clean, processor(), encoder.spec.settings),
+            test.pixels,
         )
         found = self.cache.read(key)
         if found is not None:
-            encoder.ledger.put(Purpose.SCORE, found[1]["counts"])
-            self.reused.append("ERM score")
-            return EditScore.from_json(found[1]["score"])
-        score = scorer.score(edit, 0, clean, progress)
-        notes = {"score": asdict(score), "counts": asdict(encoder.ledger.score)}
-        self.cache.write(key, {}, notes)
-        return score
+            encoder.ledger.put(Purpose.SCORE, found[1])
+            self.reused.append("clean test embeddings")
+            return np.asarray(found[0]["clean"].numpy())
+        embeddings = embed_images(encoder, test, Purpose.SCORE, progress=progress)
+        notes = asdict(encoder.ledger.score)
+        self.cache.write(key, {"clean": torch.from_numpy(embeddings)}, notes)
+        return embeddings

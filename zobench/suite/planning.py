@@ -19,7 +19,7 @@ from zobench.records.manifest import read_manifest
 from zobench.records.standing import is_done
 from zobench.records.urls.copies import is_published
 from zobench.registry.discovery import Registry
-from zobench.runs.parts import resolve_plugin
+from zobench.runs.resolved import resolve_plugin
 from zobench.runs.shared_parts import SharedParts
 
 from .file import Problems, Suite

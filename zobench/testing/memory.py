@@ -14,14 +14,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
-from zobench.contracts.optimizer import Answer, Ask
+import numpy as np
+
+from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import ConfigError
 from zobench.registry.discovery import load_registry
+from zobench.runs.players import feedback_of
 
-from .toy import EMBEDDING, ToyOracle
+from .toy import ToyOracle
 
 ROUNDS = 2
 SECONDS = 120
@@ -92,8 +94,10 @@ def report(names: str, side: str, overrides: str, rounds: str) -> None:
 def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) -> int:
     offer, argument = load_registry().find("optimizers", name)
     make = offer.plugin.make
-    make(ToyOracle().context(0, argument), overrides, "optimizer").ask()  # imports what it needs
-    context = replace(ToyOracle(side).context(0), argument=argument)
+    level = feedback_of(offer.plugin, name)
+    small = ToyOracle(feedback=level).context(0, argument)
+    make(small, overrides, "optimizer").ask()  # imports what it needs
+    context = ToyOracle(side, feedback=level).context(0, argument)
     _forget_peak()
     before = resident_peak()
     try:
@@ -102,23 +106,25 @@ def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) ->
         return 0
     for number in range(rounds):
         ask = optimizer.ask()
-        optimizer.tell(ask, _any_answer(ask, number))
+        optimizer.tell(ask, _any_answer(ask, number, context))
         optimizer.recommend()
         del ask
     return resident_peak() - before
 
 
-def _any_answer(ask: Ask, number: int) -> Answer:
+def _any_answer(ask: Ask, number: int, context: OptimizerContext) -> Answer:
     """A well-formed answer that needs little memory apart from a gradient."""
     import torch
 
     count = len(ask.points)
     values = torch.linspace(1.0, 0.0, count, dtype=torch.float64) - number
-    embeddings = (
-        torch.zeros(count, 1, EMBEDDING, dtype=torch.float32) if ask.want != "value" else None
-    )
     gradients = torch.ones_like(ask.points) if ask.want == "gradient" else None
-    return Answer(values, embeddings, gradients)
+    if context.client is None:
+        return Answer(values)
+    rows = ask.rows
+    if rows is None:
+        rows = np.zeros((count, ask.images_each(context.batch_size)), dtype=np.int64)
+    return Answer(values, context.client.clean[torch.from_numpy(rows)], gradients, rows)
 
 
 def _limit_memory() -> None:

@@ -18,6 +18,7 @@ from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
 from zobench.contracts.parameters import declarations
 from zobench.errors import ConfigError
 from zobench.registry.discovery import Registry, load_registry
+from zobench.runs.players import feedback_of
 
 from .memory import peaks
 from .toy import ToyOracle
@@ -46,6 +47,11 @@ class OptimizerConformance:
         """The registry that holds the optimizer; by default all installed plugins."""
         return _installed()
 
+    def oracle(self) -> ToyOracle:
+        """An oracle that answers at the level that the optimizer's class declares."""
+        offer, _ = self.registry().find("optimizers", self.name)
+        return ToyOracle(feedback=feedback_of(offer.plugin, self.name))
+
     def make(self, oracle: ToyOracle, seed: int = 0) -> Optimizer:
         """The optimizer under test."""
         offer, argument = self.registry().find("optimizers", self.name)
@@ -57,15 +63,15 @@ class OptimizerConformance:
     def test_declares_the_feedback_that_the_list_shows(self) -> None:
         """``feedback`` of the class and ``label`` of the plugin are the same level."""
         offer, _ = self.registry().find("optimizers", self.name)
-        declared = self.make(ToyOracle()).feedback
+        declared = self.make(self.oracle()).feedback
         assert declared in FEEDBACK, f"feedback is {declared!r}; choose one of {FEEDBACK}"
         assert offer.plugin.label == declared, (
             f"Plugin(label={offer.plugin.label!r}) but feedback = {declared!r}; make them equal"
         )
 
     def test_asks_are_well_formed(self) -> None:
-        """Points are finite float32, minibatch numbers int64, ``want`` within ``feedback``."""
-        oracle = ToyOracle()
+        """Points are finite float32, minibatch or rows int64, ``want`` within ``feedback``."""
+        oracle = self.oracle()
         optimizer = self.make(oracle)
         for ask in rounds(optimizer, oracle, 4):
             count = len(ask.points)
@@ -74,16 +80,18 @@ class OptimizerConformance:
             )
             assert ask.points.dtype == torch.float32, f"points are {ask.points.dtype}, not float32"
             assert torch.isfinite(ask.points).all(), "points hold NaN or infinity"
-            assert ask.minibatch.dtype == np.int64, f"minibatch is {ask.minibatch.dtype}, not int64"
-            assert ask.minibatch.shape == (count,), "one minibatch number a point"
-            assert (ask.minibatch >= 0).all(), "minibatch numbers are negative"
+            named = ask.minibatch if ask.rows is None else ask.rows
+            assert named is not None, "an ask names its images by minibatch or by rows"
+            assert named.dtype == np.int64, f"minibatch or rows are {named.dtype}, not int64"
+            assert len(named) == count, "one minibatch number, or one row of rows, a point"
+            assert (named >= 0).all(), "minibatch numbers or rows are negative"
             assert FEEDBACK.index(ask.want) <= FEEDBACK.index(optimizer.feedback), (
                 f"wants {ask.want!r} but declares {optimizer.feedback!r}"
             )
 
     def test_always_recommends_a_finite_point_of_the_space(self) -> None:
         """The recommendation is valid before the first answer and after every answer."""
-        oracle = ToyOracle()
+        oracle = self.oracle()
         optimizer = self.make(oracle)
         for _ in range(4):
             point = optimizer.recommend()
@@ -93,7 +101,7 @@ class OptimizerConformance:
 
     def test_does_not_change_what_was_asked_or_recommended(self) -> None:
         """Asked and recommended points are copies, so later steps cannot change them."""
-        oracle = ToyOracle()
+        oracle = self.oracle()
         optimizer = self.make(oracle)
         rounds(optimizer, oracle, 2)
         recommended = optimizer.recommend()
@@ -108,7 +116,7 @@ class OptimizerConformance:
 
     def test_the_same_seed_asks_the_same_and_another_seed_does_not(self) -> None:
         """An optimizer that draws no random number may ask the same for every seed."""
-        oracle = ToyOracle()
+        oracle = self.oracle()
         one, two, other = (trace(self.make(oracle, seed), oracle) for seed in (1, 1, 2))
         assert one == two, "two runs with one seed differ: draw from context.rng only"
         context = oracle.context(1)
@@ -121,7 +129,7 @@ class OptimizerConformance:
 
     def test_another_process_asks_the_same(self) -> None:
         """The asks are the same in a process with another hash seed."""
-        here = trace(self.make(ToyOracle(), 1), ToyOracle())
+        here = trace(self.make(self.oracle(), 1), self.oracle())
         assert self.trace_elsewhere() == here, (
             "another process asks otherwise: do not depend on hash(), sets, time or a global stream"
         )
@@ -137,9 +145,9 @@ class OptimizerConformance:
         assert done.returncode == 0, f"a fresh process failed: {done.stderr[-500:]}"
         return done.stdout.split()[-1]
 
-    def test_answers_change_what_is_asked(self) -> None:
-        """Two optimizers with opposite answers ask for different points within 40 rounds."""
-        oracle = ToyOracle()
+    def test_answers_change_what_is_asked_or_recommended(self) -> None:
+        """Opposite answers lead to other asks or another recommendation within 40 rounds."""
+        oracle = self.oracle()
         told, otherwise = self.make(oracle, 1), self.make(oracle, 1)
         for _ in range(40):  # some optimizers need the values of a whole population first
             ask, twin = told.ask(), otherwise.ask()
@@ -147,14 +155,17 @@ class OptimizerConformance:
                 return
             answer = oracle.query(ask)
             told.tell(ask, answer)
-            gradients = None if answer.gradients is None else -answer.gradients
-            otherwise.tell(twin, replace(answer, values=-answer.values, gradients=gradients))
-        raise AssertionError("what it is told does not change what it asks in 40 rounds")
+            otherwise.tell(twin, _opposite(answer))
+            if not torch.equal(told.recommend(), otherwise.recommend()):
+                return
+        raise AssertionError(
+            "in 40 rounds, what it is told changes neither what it asks nor what it recommends"
+        )
 
     def test_save_and_restore_equals_no_interruption(self) -> None:
         """A state restores into an optimizer with another seed: before the first ask and later."""
         for before in (0, 1, 5, 13):
-            oracle = ToyOracle()
+            oracle = self.oracle()
             straight = self.make(oracle)
             rounds(straight, oracle, before)
             state = _copied(straight.state_dict())
@@ -173,14 +184,26 @@ class OptimizerConformance:
                 f"restored after {before} asks it recommends another point"
             )
 
+    def test_the_state_does_not_grow_with_the_answers(self) -> None:
+        """The state after 60 asks is at most 1.5 times as large as after 30 asks, plus 64 KiB."""
+        oracle = self.oracle()
+        optimizer = self.make(oracle)
+        rounds(optimizer, oracle, 30)
+        before = _size(optimizer.state_dict())
+        rounds(optimizer, oracle, 30)
+        after = _size(optimizer.state_dict())
+        assert after <= 1.5 * before + 2**16, (
+            f"the state grew from {before:,} to {after:,} bytes in 30 asks; forget old answers"
+        )
+
     def test_ends_no_worse_than_it_began(self) -> None:
         """Minimises a noisy bowl in 64 dimensions with a thousand evaluations."""
-        oracle = ToyOracle()
+        oracle = self.oracle()
         optimizer = self.make(oracle)
         spent = 0
         while True:
             ask = optimizer.ask()
-            spent += len(ask.points) * oracle.batch_size * (3 if ask.want == "gradient" else 1)
+            spent += ask.price(oracle.batch_size, backward_cost=2)
             if spent > oracle.budget:
                 break
             optimizer.tell(ask, oracle.query(ask))
@@ -204,7 +227,7 @@ class OptimizerConformance:
     def test_parameters_outside_their_rule_are_refused(self) -> None:
         """Values out of bounds and unknown names raise ``ConfigError``."""
         offer, argument = self.registry().find("optimizers", self.name)
-        context = ToyOracle().context(0, argument)
+        context = self.oracle().context(0, argument)
         bad: list[dict[str, Any]] = [{"no_such_parameter": 1}]
         for each in declarations(offer.plugin.parameters()).values():
             assert each.help, f"parameter {each.name!r} has no help text"
@@ -242,7 +265,9 @@ def trace(optimizer: Optimizer, oracle: Answers, count: int = 4) -> str:
     """A digest of the next asks."""
     hasher = hashlib.blake2b(digest_size=16)
     for ask in rounds(optimizer, oracle, count):
-        hasher.update(ask.points.numpy().tobytes() + ask.minibatch.tobytes() + ask.want.encode())
+        hasher.update(ask.points.numpy().tobytes() + f"{ask.want} {ask.images}".encode())
+        for named in (ask.minibatch, ask.rows):
+            hasher.update(b"" if named is None else named.tobytes())
     return hasher.hexdigest()
 
 
@@ -251,7 +276,7 @@ def remote_trace(name: str, overrides: str) -> str:
     suite = type(
         "Remote", (OptimizerConformance,), {"name": name, "overrides": json.loads(overrides)}
     )()
-    return trace(suite.make(ToyOracle(), 1), ToyOracle())
+    return trace(suite.make(suite.oracle(), 1), suite.oracle())
 
 
 def _differing(one: object, other: object) -> list[str]:
@@ -279,6 +304,22 @@ def _shown(value: object) -> object:
 @cache
 def _installed() -> Registry:
     return load_registry()
+
+
+def _opposite(answer: Answer) -> Answer:
+    """An answer with the other sign."""
+    embeddings, gradients = (
+        None if each is None else -each for each in (answer.embeddings, answer.gradients)
+    )
+    return Answer(-answer.values, embeddings, gradients, answer.rows)
+
+
+def _size(state: State) -> int:
+    """Bytes of the tensors and texts of a state."""
+    return sum(
+        each.numel() * each.element_size() if isinstance(each, torch.Tensor) else len(str(each))
+        for each in state.values()
+    )
 
 
 def _copied(state: State) -> State:

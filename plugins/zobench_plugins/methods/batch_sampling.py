@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ class BatchSampling:
     Under the ``converged`` protocol the head minimises the expected loss of such batches: the loss
     in which all cells have equal weight.
     """
+
+    needs_queries: ClassVar[bool] = False
 
     def __init__(self, context: MethodContext, parameters: BatchSamplingParameters) -> None:
         self._context, self._parameters = context, parameters

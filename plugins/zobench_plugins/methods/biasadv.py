@@ -12,7 +12,7 @@ The fair head f is then trained on the original and the changed images.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class BiasAdvParameters:
 
 class BiasAdv:
     """A disease head trained on images and on images that fool a biased head."""
+
+    needs_queries: ClassVar[bool] = True
 
     def __init__(self, context: MethodContext, parameters: BiasAdvParameters) -> None:
         """Asks nothing yet.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from zobench.contracts.method import MethodContext, MethodResult
 
 
 class Dne:
     """``dne:adam`` is the paper's DNE, ``dne:gezo`` its DNE-GeZO; any other optimizer works too."""
+
+    needs_queries: ClassVar[bool] = True
 
     def __init__(self, context: MethodContext) -> None:
         self._context = context

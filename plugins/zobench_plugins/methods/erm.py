@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from zobench.contracts.method import MethodContext, MethodResult
 from zobench.problem.heads import fit_head
 
 
 class Erm:
     """A disease head on embeddings of the images as they are."""
+
+    needs_queries: ClassVar[bool] = False
 
     def __init__(self, context: MethodContext) -> None:
         self._context = context

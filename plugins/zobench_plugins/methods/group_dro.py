@@ -10,6 +10,7 @@ C / sqrt(n_g) for small groups (their Eq. 5).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class GroupDroParameters:
 
 class GroupDro:
     """A disease head for the worst of the four groups of (y, a)."""
+
+    needs_queries: ClassVar[bool] = False
 
     def __init__(self, context: MethodContext, parameters: GroupDroParameters) -> None:
         self._context, self._parameters = context, parameters

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,8 @@ def xdog(image: NDArray[np.float32], parameters: SketchParameters) -> NDArray[np
 
 class Sketch:
     """A disease head on embeddings of sketches."""
+
+    needs_queries: ClassVar[bool] = True
 
     def __init__(self, context: MethodContext, parameters: SketchParameters) -> None:
         self._context, self._draw = context, _sketcher(parameters)

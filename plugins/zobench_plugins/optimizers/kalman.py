@@ -26,6 +26,8 @@ from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError
 from zobench.problem.spaces import DctSpace
 
+from .frequencies import spectrum
+
 
 @dataclass(frozen=True)
 class KalmanParameters:
@@ -64,7 +66,7 @@ class Kalman(Stateful):
                 f"optimizer.directions is {p.directions}, but must be at most {count}, the number of "
                 "frequencies searched"
             )
-        self._prior = torch.diag(_spectrum(self._waves.side, p.smoothness, p.corner))
+        self._prior = torch.diag(spectrum(self._waves.side, p.smoothness, p.corner))
         self._asks = max(1, context.budget // (context.batch_size * (p.directions + 1)))
         self.edit = torch.zeros(count, dtype=torch.float64)
         self.gradient = torch.zeros(count, dtype=torch.float64)
@@ -133,10 +135,3 @@ class Kalman(Stateful):
         """Points ``(K, *space.shape)``."""
         side = self._waves.side
         return self._waves.decode(coefficients.float().reshape(-1, 1, side, side))
-
-
-def _spectrum(side: int, smoothness: float, corner: float) -> Tensor:
-    """Prior variances ``(side**2,)``, 1 for the mean, falling with the squared frequency."""
-    squares = torch.arange(side, dtype=torch.float64) ** 2
-    frequency = (squares[:, None] + squares).flatten()
-    return (1.0 + frequency / corner**2) ** -smoothness

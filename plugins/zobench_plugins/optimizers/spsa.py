@@ -72,12 +72,15 @@ class Spsa(Stateful):
         return Ask(antithetic(self.edit, self._directions, self._radius), self._numbers(2))
 
     def _numbers(self, each: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        count = self._p.pairs if self.phase == "iterate" else self._p.trials
-        return np.repeat(self.minibatch + np.arange(count, dtype=np.int64), each)
+        return np.repeat(self.minibatch + np.arange(self._minibatches(), dtype=np.int64), each)
+
+    def _minibatches(self) -> int:
+        """The number of minibatches of an ask."""
+        return self._p.pairs if self.phase == "iterate" else self._p.trials
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Chooses c after the first ask and a after the second; then takes one step per ask."""
-        self.minibatch = int(ask.minibatch[-1]) + 1
+        self.minibatch += self._minibatches()
         if self.phase == "noise":
             noise = float(answer.values.std())
             self.c = min(max(noise, LEAST_RADIUS), self._p.largest_radius)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zobench.billing.account import PaidEncoder
 from zobench.config import RunConfig, config_from_json
-from zobench.contracts.dataset import Pixels
+from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.head import HeadProtocol
 from zobench.contracts.listener import Listener, ReportProgress
@@ -105,6 +105,7 @@ class Context:
     Attributes:
         train: Training images with disease and sensitive attribute.
         test_pixels: The test images ``(n, C, H, W)`` uint8.
+        test_sensitive: The sensitive attribute of the test images ``(n,)``.
         metered: The frozen encoder, whose ledger is the method's own.
         protocol: How linear heads are trained.
         seed: Seed of the run.
@@ -116,6 +117,7 @@ class Context:
 
     train: Images
     test_pixels: Pixels
+    test_sensitive: Rows
     metered: MeteredEncoder
     protocol: HeadProtocol
     seed: int
@@ -272,6 +274,7 @@ class Problem:
         return Context(
             train=train,
             test_pixels=test.pixels,
+            test_sensitive=test.sensitive.copy(),
             metered=MeteredEncoder(self._parts.encoder, Ledger(self._config.backward_cost)),
             protocol=self._config.heads,
             seed=self._config.seed,

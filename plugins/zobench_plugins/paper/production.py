@@ -138,7 +138,8 @@ def _check_transfer(base: RunConfig, encoders: Sequence[str], registry: Registry
     Raises:
         ConfigError: An encoder is not known, or has images of another size.
     """
-    from zobench.runs.parts import make_encoder, resolve_plugin
+    from zobench.runs.parts import make_encoder
+    from zobench.runs.resolved import resolve_plugin
 
     sizes = []
     for config in (base, *(_elsewhere(base, name) for name in encoders)) if encoders else ():

@@ -6,6 +6,7 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -18,13 +19,15 @@ from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
 from zobench.measures.interval import Interval
 from zobench.measures.recovery import RECOVERY
 from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
-from zobench.records.stored_run import Score, StoredRun
+from zobench.records.results import Outcome, Results, Score
+from zobench.records.stored_run import StoredRun
 
 from .console import output_console
 from .layouts import widest_fitting
 
 LITTLE = 0.5
 """Smallest share of 8-bit pixels that an edit must change to avoid a warning."""
+NO_QUERY, CONTROL, BARS = "no query", "control", "▁▂▃▄▅▆▇█"
 SECONDARY = ("objective", "SA refit", "norm")
 """Headings of the columns beside the metrics that a narrow terminal leaves out."""
 
@@ -39,11 +42,7 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
     if result.scores:
         _print_scores(result, console)
         _print_sent(result.scores[-1], console)
-    if result.fpq is not None:
-        console.print(
-            f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
-            "1 = the whole gap removed at once, 0 = nothing"
-        )
+        _print_verdict(result, console)
     console.print(_ledger_table(result))
     if result.manifest.error:
         console.print(f"[red]error:[/] {escape(result.manifest.error)}", soft_wrap=True)
@@ -102,11 +101,35 @@ LAYOUTS = ((False, False), (True, False), (True, True))
 """Pairs (stacked, short): intervals below their values, and only the important columns."""
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of the table: a classifier, what it may know, and what it achieves."""
+
+    name: str
+    feedback: str
+    outcome: Outcome
+
+
+def _rows(result: StoredRun) -> list[_Row]:
+    """ERM, the no-query baselines, the edits, and the controls of the last edit."""
+    found, level = result.results, result.manifest.feedback
+    if found is None:
+        return []
+    erm, *edits = found.scores
+    rows = [_Row("ERM", NO_QUERY, erm)]
+    rows += [_Row(name, NO_QUERY, each) for name, each in found.baselines.items()]
+    rows += [_Row("edit", level, each) for each in edits]
+    if found.combined is not None:
+        rows.append(_Row("edit + reweighing", level, found.combined))
+    rows += [_Row(f"{name} of the edit", CONTROL, each) for name, each in found.controls.items()]
+    return rows
+
+
 def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "percent, with 95 % intervals over patients"
     metrics = [each for each in result.metrics if each.in_tables]
-    rows = [_row(score, metrics, index == 0, stacked) for index, score in enumerate(result.scores)]
+    rows = [_cells(row, metrics, stacked) for row in _rows(result)]
     shown = [each.heading for each in metrics]
     headings = ["", "queries", "objective", *shown, "SA refit", "norm", RECOVERY.heading]
     left_out = _left_out(metrics) if short else ()
@@ -125,12 +148,14 @@ def _left_out(metrics: Sequence[Metric]) -> list[str]:
     return [objective, *wide, *others]
 
 
-def _row(score: Score, metrics: Sequence[Metric], erm: bool, stacked: bool) -> list[str]:
-    gap = "\n" if stacked else " "
-    cells = ["ERM" if erm else "edit", f"{score.queries:,}", f"{score.objective:.3f}"]
-    cells += [_interval(score.metrics[each.name], gap, each.digits()) for each in metrics]
-    cells += [f"{score.sa_refitted:.1f}", f"{score.norm:.2f}"]
-    return [*cells, "" if erm else _share(score.recovery, gap)]
+def _cells(row: _Row, metrics: Sequence[Metric], stacked: bool) -> list[str]:
+    gap, found = "\n" if stacked else " ", row.outcome
+    label = f"{escape(row.name)}{gap}[dim]{row.feedback}[/]"
+    edit = found if isinstance(found, Score) else None
+    cells = [label, f"{found.queries:,}", "" if edit is None else f"{edit.objective:.3f}"]
+    cells += [_interval(found.metrics[each.name], gap, each.digits()) for each in metrics]
+    cells += ["", ""] if edit is None else [f"{edit.sa_refitted:.1f}", f"{edit.norm:.2f}"]
+    return [*cells, "" if row.name == "ERM" else _share(found.recovery, gap)]
 
 
 def _interval(found: Interval, gap: str, digits: int) -> str:
@@ -159,6 +184,45 @@ def _ledger_table(result: StoredRun) -> Table:
         name = f"{purpose}{limit}"
         table.add_row(name, *[f"{counts.get(heading, 0):,}" for heading in headings])
     return table
+
+
+def _print_verdict(result: StoredRun, console: Console) -> None:
+    """Prints FPQ and the curve, what the last edit costs, and whether it is more than a placebo."""
+    found = result.results
+    if found is None or len(found.scores) < 2:
+        return
+    if result.fpq is not None:
+        console.print(
+            f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
+            "1 = the whole gap removed at once, 0 = nothing"
+        )
+        curve = found.stored.curve
+        images = f"{len(curve.test):,} of the test images" if curve else "all test images"
+        console.print(
+            f"recovery over queries: {_curve(found)}  ({len(found.queries)} snapshots, {images})"
+        )
+    last = found.scores[-1]
+    change = _interval(last.accuracy_change, " ", 1)
+    console.print(
+        f"the last edit: gap recovery {_share(last.gap_recovery)}, accuracy {change} points"
+    )
+    if last.why_zero:
+        console.print(f"  its recovery is 0: {last.why_zero}")
+    if last.fidelity.psnr is not None:
+        console.print(
+            f"  fidelity of the films: PSNR {last.fidelity.psnr:.1f} dB, SSIM {last.fidelity.ssim:.3f}"
+        )
+    if found.beyond_placebo is not None:
+        console.print(
+            f"[bold]beyond placebo: {_share(found.beyond_placebo)}[/]   recovery minus that of "
+            "random phases with the edit's spectrum and norm"
+        )
+
+
+def _curve(found: Results) -> str:
+    """The recovery of each snapshot as a bar; below 0 and 0 are the lowest bar."""
+    recoveries = found.curve.recovery[1:, 0]
+    return "".join(BARS[min(len(BARS) - 1, max(0, int(each * len(BARS))))] for each in recoveries)
 
 
 def _print_sent(last: Score, console: Console) -> None:

@@ -1,0 +1,1 @@
+"""The objectives: functions of embeddings that optimizers lower; one module per objective."""

@@ -1,0 +1,223 @@
+"""Evaluates L(edit) = objective(embeddings of x + edit) + lambda * ||edit||_2 on training images.
+
+With the objective ``dne`` this is Eq. 1 of Jin et al. 2024.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zobench.contracts.dataset import Rows
+from zobench.contracts.objective import LearningObjective, Objective
+from zobench.contracts.purpose import Purpose
+from zobench.errors import EncoderError, PluginError
+from zobench.problem.images import Images, slices
+
+from .metered_encoder import MeteredEncoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+POINTS = 64
+"""Least number of points that are decoded together."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """L of edits on training images, with every image booked as ``optimize``.
+
+    Attributes:
+        images: The training images.
+        encoder: The metered encoder.
+        objective: The objective, a function of embeddings and labels.
+        penalty: The weight lambda of the norm.
+        batch_size: B, the number of images of a minibatch where an ask names no other number.
+        entropy: Seed of the minibatches.
+        name: The objective's name, for messages.
+    """
+
+    images: Images
+    encoder: MeteredEncoder
+    objective: Objective
+    penalty: float
+    batch_size: int
+    entropy: np.random.SeedSequence
+    name: str = "?"
+
+    def rows(self, minibatch: int, images: int | None = None) -> Rows:
+        """Row numbers of one minibatch, drawn without replacement.
+
+        Args:
+            minibatch: The number of the minibatch; equal numbers give equal rows.
+            images: The number of rows; the batch size if ``None``.
+        """
+        rng = np.random.default_rng(
+            np.random.SeedSequence(
+                entropy=self.entropy.entropy, spawn_key=(*self.entropy.spawn_key, minibatch)
+            )
+        )
+        count = self.batch_size if images is None else images
+        return rng.choice(len(self.images), count, replace=False).astype(np.int64)
+
+    def values(
+        self,
+        points: Tensor,
+        rows: Rows,
+        decode: Callable[[Tensor], Tensor],
+        *,
+        keep_embeddings: bool,
+    ) -> tuple[Tensor, Tensor | None]:
+        """L of each point on its images.
+
+        The images of consecutive points are packed into full blocks of the encoder, however many
+        images a point has. Edits are decoded for a group of points at a time, so memory for edits
+        does not grow with the number of points.
+
+        Args:
+            points: The points ``(K, *space.shape)``.
+            rows: Rows of the training images of each point, ``(K, b)``.
+            decode: Decodes points to edits ``(K, 1, H, W)``.
+            keep_embeddings: Whether to return the embeddings as well.
+
+        Returns:
+            Values ``(K,)`` float64, and embeddings ``(K, b, D)`` float32 or ``None``.
+        """
+        import torch
+
+        each, block = rows.shape[1], self.encoder.spec.block
+        fill = math.lcm(each, block) // each  # points whose images fill whole blocks
+        values, embeddings = [], []
+        for group in slices(len(points), fill * -(-POINTS // fill)):
+            edits, flat = decode(points[group]), rows[group].reshape(-1)
+            owner = torch.arange(len(edits)).repeat_interleave(each)
+            parts = []
+            for part in slices(len(flat), block):
+                images = self.images.batch(flat[part]) + edits[owner[part]]
+                parts.append(self.encoder.embed(images, Purpose.OPTIMIZE).cpu())
+            embedded = torch.cat(parts).reshape(len(edits), each, -1)
+            values.append(self.terms(embedded, rows[group]) + self.penalty * edit_norms(edits))
+            if keep_embeddings:
+                embeddings.append(embedded)
+        return torch.cat(values), torch.cat(embeddings) if keep_embeddings else None
+
+    def terms(self, embeddings: Tensor, rows: Rows) -> Tensor:
+        """The objective's values ``(K,)`` of embeddings ``(K, b, D)``, without the norm's term.
+
+        Raises:
+            PluginError: The objective gave something else than finite values ``(K,)`` float64.
+        """
+        import torch
+
+        found = self.objective.values(embeddings, *self._labels(rows, embeddings))
+        rule = f"objective {self.name!r}: values() must give a finite float64 tensor ({len(rows)},)"
+        if not isinstance(found, torch.Tensor):
+            raise PluginError(f"{rule}, but gave {type(found).__name__}")
+        if found.shape != (len(rows),) or found.dtype != torch.float64:
+            kind = str(found.dtype).removeprefix("torch.")
+            raise PluginError(f"{rule}, but gave {tuple(found.shape)} of type {kind}")
+        if not bool(torch.isfinite(found).all()):
+            raise PluginError(
+                f"{rule}, but gave NaN or infinity although the embeddings are finite"
+            )
+        return found
+
+    @property
+    def learning(self) -> LearningObjective | None:
+        """The objective if it learns from embeddings that were bought, else ``None``."""
+        return self.objective if isinstance(self.objective, LearningObjective) else None
+
+    def observe(self, embeddings: Tensor, rows: Rows) -> None:
+        """Hands the embeddings of an answered ask to an objective that learns from them."""
+        if self.learning is not None:
+            self.learning.observe(embeddings, *self._labels(rows, embeddings))
+
+    def _labels(self, rows: Rows, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels a and y of rows ``(K, b)``, on the device of the embeddings."""
+        import torch
+
+        a, y = (torch.from_numpy(each[rows]) for each in (self.images.sensitive, self.images.label))
+        return a.to(embeddings.device), y.to(embeddings.device)
+
+    def value_and_gradient(self, edit: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """L of one edit ``(1, H, W)``, its embeddings ``(b, D)`` and dL/dedit ``(1, H, W)``.
+
+        At the origin, where the norm has no gradient, its subgradient 0 is taken.
+
+        Args:
+            edit: The edit.
+            rows: Rows ``(b,)`` of the training images.
+        """
+        import torch
+
+        size = self.encoder.spec.block
+        booked = replace(self.encoder.ledger.of(Purpose.OPTIMIZE))
+        while True:
+            try:
+                return self._value_and_gradient(edit, rows, size)
+            except torch.OutOfMemoryError as error:
+                if size == 1:
+                    raise EncoderError(
+                        f"encoder {self.encoder.spec.name} has not enough memory for the gradient of "
+                        "one image; choose another --device"
+                    ) from error
+                self.encoder.ledger.put(Purpose.OPTIMIZE, booked)  # retry with a smaller block
+                size = max(1, min(size, len(rows)) // 2)
+
+    def _value_and_gradient(
+        self, edit: Tensor, rows: Rows, size: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Value and gradient, with the graph of at most ``size`` images in memory at a time."""
+        import torch
+
+        parts = list(slices(len(rows), size))
+        whole, slopes = None, None
+        if len(parts) > 1 and not self.objective.mean_over_images:
+            whole, slopes = self._slopes(edit, rows, parts)
+        total = torch.zeros_like(edit)
+        terms, embeddings = [], []
+        for part in parts:
+            variable = edit.detach().clone().requires_grad_()
+            images = self.images.batch(rows[part]) + variable
+            answer = self.encoder.embed_with_gradient(images, Purpose.OPTIMIZE)
+            if slopes is None:
+                term = self.terms(answer[None], rows[None, part])[0]
+                terms.append(term.detach().cpu() * (len(answer) / len(rows)))
+                loss = term * (len(answer) / len(rows))
+            else:
+                loss = (answer * slopes[part].to(answer.device)).sum()
+            total += self.encoder.backward(loss, variable)
+            embeddings.append(answer.detach().cpu())
+        norm = edit_norms(edit[None])[0]
+        if norm > 0:
+            total += (self.penalty * edit.double() / norm).float()
+        term = torch.stack(terms).sum() if whole is None else whole
+        return term + self.penalty * norm, torch.cat(embeddings), total
+
+    def _slopes(self, edit: Tensor, rows: Rows, parts: list[slice]) -> tuple[Tensor, Tensor]:
+        """The objective of a minibatch, and its gradient ``(b, D)`` at the embeddings.
+
+        These embeddings only make the graphs of the parts separate; the images are booked where
+        their gradient is computed.
+        """
+        import torch
+
+        apart = self.encoder.apart()
+        found = [
+            apart.embed(self.images.batch(rows[part]) + edit, Purpose.OPTIMIZE) for part in parts
+        ]
+        embeddings = torch.cat([each.cpu() for each in found]).clone().requires_grad_()
+        term = self.terms(embeddings[None], rows[None])[0]
+        (slopes,) = torch.autograd.grad(term, embeddings)
+        self.encoder.seconds += apart.seconds
+        return term.detach(), slopes
+
+
+def edit_norms(edits: Tensor) -> Tensor:
+    """Euclidean norms ``(K,)`` float64 of edits ``(K, 1, H, W)``."""
+    norms: Tensor = edits.double().flatten(1).norm(dim=1)
+    return norms

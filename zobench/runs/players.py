@@ -1,0 +1,198 @@
+"""Makes the optimizer and the objective of a run, and the client data that they may know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.config import RunConfig
+from zobench.contracts.client import Client
+from zobench.contracts.encoder import Encoder
+from zobench.contracts.handover import AskRules, checked_ask
+from zobench.contracts.objective import Objective, ObjectiveContext
+from zobench.contracts.optimizer import FEEDBACK, Feedback, Optimizer, OptimizerContext
+from zobench.contracts.random_streams import generator, seed_sequence
+from zobench.contracts.space import Space
+from zobench.errors import ConfigError, PluginError
+from zobench.oracle.evaluator import Evaluator
+from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.problem.heads import Head
+from zobench.problem.images import Images
+from zobench.registry.failure import plugin_code
+from zobench.registry.plugin import Plugin
+
+from .resolved import ResolvedConfig, ResolvedPlugin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training images with everything that is known of them before the first query.
+
+    Attributes:
+        images: The training images; heads are fitted on them, and minibatches are drawn from them.
+        clean: Their embeddings ``(N, D)`` without an edit.
+        head: The SA head g.
+    """
+
+    images: Images
+    clean: NDArray[np.float32]
+    head: Head
+
+
+def feedback_of(plugin: Plugin, optimizer: str) -> Feedback:
+    """The feedback level that an optimizer's class declares; ``value`` if it declares none.
+
+    Args:
+        plugin: The optimizer's plugin.
+        optimizer: The optimizer's name, for messages.
+
+    Raises:
+        PluginError: There is no such level.
+    """
+    level: Feedback = getattr(plugin.load(), "feedback", "value")
+    if level not in FEEDBACK:
+        raise PluginError(
+            f"optimizer {optimizer!r} declares feedback = {level!r:.80}; it must be one of "
+            f"{', '.join(FEEDBACK)}"
+        )
+    return level
+
+
+def make_optimizer(
+    config: RunConfig, plugin: ResolvedPlugin, space: Space, client: Client | None
+) -> Optimizer:
+    """The optimizer that a config names, before its first ask.
+
+    Args:
+        config: The config of the run.
+        plugin: The optimizer's plugin.
+        space: The space of its points.
+        client: The client data; ``None`` for an optimizer that declares ``value``.
+
+    Raises:
+        PluginError: The optimizer declares more feedback than its class.
+    """
+    context = OptimizerContext(
+        space=space,
+        rng=generator(config.seed, "optimizer"),
+        budget=config.budget,
+        batch_size=config.batch_size,
+        argument=plugin.argument,
+        client=client,
+    )
+    optimizer: Optimizer = plugin.build(context)
+    declared = feedback_of(plugin.offer.plugin, config.optimizer)
+    if optimizer.feedback != declared:
+        raise PluginError(
+            f"optimizer {config.optimizer!r} declares feedback = {optimizer.feedback!r:.80} once it is "
+            f"made, but its class declares {declared!r}; declare it in the class"
+        )
+    return optimizer
+
+
+def check_optimizer(resolved: ResolvedConfig, space: Space, encoder: Encoder) -> Feedback:
+    """Checks that the optimizer fits encoder and budget, before anything is embedded.
+
+    The first ask of an optimizer that declares ``value`` is made by a separate instance, because
+    asking changes an optimizer's state. Other optimizers are made once the clean embeddings are
+    known; the loop then checks their first ask.
+
+    Returns:
+        The feedback level that the optimizer declares.
+
+    Raises:
+        ConfigError: The first batch costs more than the budget, or the encoder gives no gradients.
+    """
+    config = resolved.config
+    feedback = feedback_of(resolved.optimizer.offer.plugin, config.optimizer)
+    if feedback == "gradient" and not encoder.spec.differentiable:
+        raise ConfigError(
+            f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "
+            "does not give; choose a black-box optimizer"
+        )
+    if feedback != "value":
+        return feedback
+    other = make_optimizer(config, resolved.optimizer, space, None)
+    with plugin_code():
+        found = other.ask()
+    # the number of training images is not known yet; the oracle checks it
+    rules = AskRules(config.optimizer, space.shape, feedback, config.batch_size, 2**63)
+    price = checked_ask(found, rules).price(config.batch_size, config.backward_cost)
+    if price > config.budget:
+        raise ConfigError(
+            f"budget is {config.budget}, but the first batch of optimizer {config.optimizer!r} "
+            f"costs {price} queries; give at least that"
+        )
+    return feedback
+
+
+def make_objective(config: RunConfig, plugin: ResolvedPlugin, data: TrainingData) -> Objective:
+    """The objective that a config names, before it has seen an answer."""
+    import torch
+
+    context = ObjectiveContext(
+        head=_copied(data.head),
+        clean=torch.from_numpy(data.clean.copy()),
+        sensitive=torch.from_numpy(data.images.sensitive.copy()),
+        label=torch.from_numpy(data.images.label.copy()),
+        rng=generator(config.seed, "objective"),
+        argument=plugin.argument,
+    )
+    objective: Objective = plugin.build(context)
+    return objective
+
+
+def make_evaluator(
+    config: RunConfig, plugin: ResolvedPlugin, data: TrainingData, encoder: MeteredEncoder
+) -> Evaluator:
+    """Evaluates the objective on minibatches of the run.
+
+    The objective is tried on clean embeddings first, so that a broken one costs no query.
+
+    Raises:
+        PluginError: The objective gives something else than finite values ``(K,)`` float64.
+    """
+    evaluator = Evaluator(
+        images=data.images,
+        encoder=encoder,
+        objective=make_objective(config, plugin, data),
+        penalty=config.penalty,
+        batch_size=config.batch_size,
+        entropy=seed_sequence(config.seed, "minibatch"),
+        name=config.objective,
+    )
+    clean_terms(evaluator, data, np.stack([evaluator.rows(number) for number in (0, 1)]))
+    return evaluator
+
+
+def clean_terms(evaluator: Evaluator, data: TrainingData, rows: NDArray[np.int64]) -> Tensor:
+    """The objective's values ``(K,)`` on clean embeddings of rows ``(K, b)``, at no query."""
+    import torch
+
+    return evaluator.terms(torch.from_numpy(data.clean[rows]), rows)
+
+
+def make_client(evaluator: Evaluator, data: TrainingData) -> Client:
+    """The client data of a run; everything in it is a copy."""
+    import torch
+
+    images = data.images
+    return Client(
+        head=_copied(data.head),
+        clean=torch.from_numpy(data.clean.copy()),
+        sensitive=torch.from_numpy(images.sensitive.copy()),
+        label=torch.from_numpy(images.label.copy()),
+        pixels=lambda rows: images.batch(np.asarray(rows, dtype=np.int64)),
+        values=lambda embeddings, rows: evaluator.terms(embeddings, np.asarray(rows)),
+        penalty=evaluator.penalty,
+    )
+
+
+def _copied(head: Head) -> Head:
+    return Head(head.weight.copy(), head.bias.copy())

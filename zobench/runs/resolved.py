@@ -1,0 +1,108 @@
+"""Resolves a config: finds its plugins and checks their parameters; no part is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zobench.config import RunConfig
+from zobench.contracts.parameters import essential, resolve
+from zobench.errors import ConfigError, PluginError
+from zobench.problem.split import SplitParameters
+from zobench.registry.discovery import Kind, Offer, Registry
+
+from .baselines import Baseline, find_baselines
+
+OWNER_KINDS: Mapping[str, Kind] = {
+    "optimizer": "optimizers",
+    "encoder": "encoders",
+    "dataset": "datasets",
+    "objective": "objectives",
+}
+"""The kind of plugin for each owner of parameters, except ``split``, which is no plugin."""
+
+
+@dataclass(frozen=True)
+class ResolvedPlugin:
+    """A plugin that a config names, found in the registry, with its checked parameters.
+
+    Attributes:
+        offer: The plugin and its distribution.
+        argument: The text after the colon of the name; empty without a colon.
+        parameters: An instance of the plugin's parameter dataclass.
+    """
+
+    offer: Offer
+    argument: str
+    parameters: Any
+
+    def build(self, context: object) -> Any:
+        """Makes the plugin's object."""
+        return self.offer.plugin.build(context, self.parameters)
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A config with its plugins and checked parameters; no part is made yet.
+
+    Attributes:
+        config: The config of the run.
+        optimizer: The optimizer's plugin.
+        encoder: The encoder's plugin.
+        dataset: The dataset's plugin.
+        objective: The objective's plugin.
+        split: Sizes and bias of the split.
+        baselines: The no-query baselines.
+    """
+
+    config: RunConfig
+    optimizer: ResolvedPlugin
+    encoder: ResolvedPlugin
+    dataset: ResolvedPlugin
+    objective: ResolvedPlugin
+    split: SplitParameters
+    baselines: tuple[Baseline, ...]
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """Parameters that can change the result, by owner and name, including defaults."""
+        found = {owner: essential(getattr(self, owner).parameters) for owner in OWNER_KINDS}
+        return {**found, "split": essential(self.split)}
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """Distribution of each plugin, by owner."""
+        return {owner: getattr(self, owner).offer.distribution for owner in OWNER_KINDS}
+
+
+def resolve_plugin(
+    owner: str, name: str, overrides: Mapping[str, Any], registry: Registry
+) -> ResolvedPlugin:
+    """Looks up one optimizer, encoder, dataset or objective and checks its parameters.
+
+    Raises:
+        ConfigError: No plugin has that name, a parameter is unknown, or a value is not allowed.
+    """
+    offer, argument = registry.find(OWNER_KINDS[owner], name)
+    try:
+        return ResolvedPlugin(offer, argument, offer.plugin.resolve(overrides, owner))
+    except PluginError:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
+    """Looks up every plugin of a config and checks every parameter; no part is loaded.
+
+    Raises:
+        ConfigError: A plugin or a parameter is unknown, or a value is not allowed.
+    """
+    optimizer, encoder, dataset, objective = (
+        resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
+        for owner in OWNER_KINDS
+    )
+    split: SplitParameters = resolve(SplitParameters, config.overrides.get("split", {}), "split")
+    baselines = tuple(find_baselines(config, registry))
+    return ResolvedConfig(config, optimizer, encoder, dataset, objective, split, baselines)
