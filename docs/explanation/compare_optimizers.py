@@ -21,10 +21,11 @@ from matplotlib.figure import Figure
 import zobench
 from zobench.contracts.parameters import resolve
 from zobench.files.row_files import read_rows
+from zobench.measures.recovery import BEYOND_PLACEBO
 from zobench.records.layout import TIMING
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
-from zobench.statistics import expected_queries, first_success
+from zobench.statistics import expected_queries
 
 TARGET = 0.25
 BUDGET = 12_800
@@ -105,6 +106,12 @@ class Row:
         """Of the last snapshot, one a seed."""
         return [result.scores[-1].recovery.value for result in self.results]
 
+    @property
+    def beyond_placebo(self) -> list[float]:
+        """Recovery of the last edit minus that of its placebo, one a seed."""
+        found = (result.on_the_data for result in self.results)
+        return [float(each.values(BEYOND_PLACEBO)[0]) for each in found if each is not None]
+
     def metric(self, name: str) -> list[float]:
         """Of the last snapshot in percent, one a seed."""
         return [result.scores[-1].metrics[name].value for result in self.results]
@@ -114,9 +121,7 @@ class Row:
         """ERT of the target, rounded up by the few snapshots, and how many runs reach it."""
         found = []
         for result in self.results:
-            rows = result.scores[1:]
-            curve = [row.recovery.value for row in rows]
-            found.append(first_success([row.queries for row in rows], curve, TARGET))
+            found.append(result.reached(TARGET))
         spent = [result.ledger["optimize"]["queries"] for result in self.results]
         ert = expected_queries(found, spent)
         rounded = "∞" if np.isinf(ert) else f"{round(ert, -2):,.0f}"
@@ -132,11 +137,13 @@ class Row:
         return outside / queries, outside / (outside + inside)
 
 
-def carry_out(folder: Path, fields: dict[str, Any]) -> None:
+def carry_out(folder: Path, fields: dict[str, Any], device: str = "auto") -> None:
     """One run, unless it is done; a failure is told and stops nobody else."""
     begun = [path.parent for path in folder.glob("*/manifest.json")]
     try:
-        result = zobench.resume(begun[0]) if begun else zobench.run(out=folder, **fields)
+        result = (
+            zobench.resume(begun[0]) if begun else zobench.run(out=folder, device=device, **fields)
+        )
         print(folder, result.status, file=sys.stderr, flush=True)
     except zobench.Interrupted:
         raise
@@ -163,19 +170,21 @@ def found(out: Path, entry: Entry, seeds: range) -> Row | None:
 def table(rows: list[Row]) -> str:
     """Markdown, best FPQ first."""
     lines = [
-        "| optimizer | space | seeds | FPQ | recovery | EO_n | EO_p | accuracy "
-        f"| ERT({TARGET}) | all but the encoder |",
-        "| --- " * 10 + "|",
+        "| optimizer | feedback | space | seeds | FPQ | recovery | EO_n | EO_p | accuracy "
+        f"| beyond placebo | ERT({TARGET}) | all but the encoder |",
+        "| --- " * 12 + "|",
     ]
     for row in rows:
         per_query, share = row.overhead
         cells = [
             row.entry.label,
+            row.results[0].feedback,
             row.entry.space,
             str(len(row.results)),
             spread(row.fpq, 2),
             spread(row.recovery, 2),
             *(spread(row.metric(name), 0) for name in ("eo_n", "eo_p", "accuracy")),
+            spread(row.beyond_placebo, 2),
             row.expected,
             f"{per_query * 1e6:.0f} µs, {share:.1%}",
         ]
@@ -205,8 +214,8 @@ def draw(rows: list[Row], path: Path) -> None:
         color = line.get_color()
         axes.fill_between(grid, curves.min(0), curves.max(0), alpha=0.12, color=color, linewidth=0)
         for result in row.results:
-            dots = [(score.queries, score.recovery.value) for score in result.scores[1:]]
-            axes.scatter(*zip(*dots, strict=True), s=9, color=color)
+            queries, recoveries = points(result)
+            axes.scatter(queries[1:], recoveries[1:], s=9, color=color)
     axes.set(xscale="log", xlabel="queries", ylabel="recovery", xlim=(first, 1.3 * budget))
     axes.axvline(budget, color="grey", linewidth=0.6, linestyle=":")
     axes.axhline(0, color="grey", linewidth=0.6)
@@ -217,9 +226,15 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def staircase(result: StoredRun, grid: np.ndarray) -> np.ndarray:
     """Recovery of the snapshot recommended at or before each point of the grid."""
-    stops = [score.queries for score in result.scores]
-    values = np.asarray([score.recovery.value for score in result.scores])
-    return values[np.searchsorted(stops, grid, side="right") - 1]
+    queries, recoveries = points(result)
+    return recoveries[np.searchsorted(queries, grid, side="right") - 1]
+
+
+def points(result: StoredRun) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and recovery of ERM and of every snapshot."""
+    found = result.on_the_data
+    assert found is not None
+    return np.array([0, *found.queries]), found.curve.recovery[:, 0]
 
 
 def shown(rows: list[Row]) -> list[Row]:
@@ -235,6 +250,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--read-only", action="store_true", help="show what is done, run nothing")
     wanted = parser.parse_args()
@@ -244,7 +260,9 @@ def main() -> None:
     ]
     tasks.sort(key=lambda task: task[1]["space"] != "pixel")  # those that others are compared with
     if not wanted.read_only:
-        joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(carry_out)(*task) for task in tasks)
+        joblib.Parallel(n_jobs=wanted.jobs)(
+            joblib.delayed(carry_out)(*task, wanted.device) for task in tasks
+        )
     rows = [row for entry in ENTRIES if (row := found(wanted.out, entry, seeds))]
     rows.sort(key=lambda row: -float(np.mean(row.fpq)))
     print(table(rows))

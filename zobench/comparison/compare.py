@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zobench.files.location import Location
-from zobench.records.stored_run import read_runs
 from zobench.registry.discovery import Registry, load_registry
 
+from .baseline_runs import read_side
 from .pairs import Comparison, compare_runs
 
 
@@ -25,8 +25,9 @@ def compare_locations(
     Args:
         a: The reference: a run folder, or a folder of runs.
         b: The candidate: a run folder, or a folder of runs.
-        optimizer_a: Label of the optimizer to read from A; all optimizers if ``None``.
-        optimizer_b: Label of the optimizer to read from B; all optimizers if ``None``.
+        optimizer_a: Label of the optimizer to read from A, or ``method:NAME`` for a no-query
+            baseline of its runs; all optimizers if ``None``.
+        optimizer_b: The same for B.
         margins: Largest loss of B that still counts as no worse, by name of the quantity.
         registry: The registered plugins; all installed plugins if ``None``.
 
@@ -36,5 +37,7 @@ def compare_locations(
         StoreError: A location holds no run, or a run is damaged.
     """
     registry = registry or load_registry()
-    one, other = read_runs([a], registry, optimizer_a), read_runs([b], registry, optimizer_b)
+    one, other = (
+        read_side(place, label, registry) for place, label in ((a, optimizer_a), (b, optimizer_b))
+    )
     return compare_runs(one, other, margins)

@@ -26,9 +26,9 @@ from zobench.records.stored_run import StoredRun
 
 from .margins import default_margins, require_margins
 
-SCHEMA = 2
+SCHEMA = 3
 DIGITS = 6
-WORDS = {each.key: each.words for each in OF_A_PROBLEM}
+WORDS = {"feedback": "feedback level", **{each.key: each.words for each in OF_A_PROBLEM}}
 """Words for each condition in messages, by the key of the condition."""
 
 CheckStanding = Literal["holds", "fell", "rose", "missing", "new"]
@@ -78,6 +78,7 @@ class Check:
 
     Attributes:
         optimizer: Label of the optimizer.
+        feedback: The optimizer's feedback level.
         problem: Name of the problem.
         metric: Name of the quantity.
         before: Mean over the seeds of the baseline; NaN if the baseline has no such row.
@@ -90,6 +91,7 @@ class Check:
     """
 
     optimizer: str
+    feedback: str
     problem: str
     metric: str
     before: float
@@ -162,7 +164,8 @@ def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
 
 
 def _conditions(run: StoredRun) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps({c.key: c.of(run) for c in OF_A_PROBLEM}))
+    found = {"feedback": run.feedback, **{each.key: each.of(run) for each in OF_A_PROBLEM}}
+    plain: dict[str, Any] = json.loads(json.dumps(found))
     return plain
 
 
@@ -321,7 +324,8 @@ def _check(
             standing = "fell"
         elif gain > margin and gain - half > 0:
             standing = "rose"
-    return Check(row.optimizer, row.problem, metric, old, new, gain, half, margin, standing)
+    level = str(row.conditions.get("feedback"))
+    return Check(row.optimizer, level, row.problem, metric, old, new, gain, half, margin, standing)
 
 
 def _mean(values: Mapping[str, float]) -> float:

@@ -27,6 +27,7 @@ class Comparison:
     Attributes:
         a: Name of A: the optimizer label, or the number of optimizers.
         b: Name of B: the optimizer label, or the number of optimizers.
+        feedback: The feedback levels of A and of B.
         pairs: Pairs (run of A, run of B) with equal problem and seed.
         left_out: Runs without a partner, and both runs of a pair in which one run is not done.
         quantities: The compared quantities, in the order of the tables.
@@ -36,6 +37,7 @@ class Comparison:
 
     a: str
     b: str
+    feedback: tuple[str, str]
     pairs: tuple[tuple[StoredRun, StoredRun], ...]
     left_out: tuple[StoredRun, ...]
     quantities: tuple[Metric, ...]
@@ -71,6 +73,8 @@ class Comparison:
         return {
             "a": self.a,
             "b": self.b,
+            "feedback_a": self.feedback[0],
+            "feedback_b": self.feedback[1],
             "pairs": [[str(run.location) for run in pair] for pair in self.pairs],
             "left_out": [str(run.location) for run in self.left_out],
             "metrics": {name: _plain(asdict(each)) for name, each in self.metrics.items()},
@@ -125,7 +129,8 @@ def compare_runs(
     """
     if not a or not b:
         raise ConfigError("nothing to compare: A and B must each have at least one run")
-    quantities = tuple(a[0].quantities)
+    shared = set.intersection(*({each.name for each in run.quantities} for run in (*a, *b)))
+    quantities = tuple(each for each in a[0].quantities if each.name in shared)
     margins = margins or {}
     require_margins(margins, quantities)
     by_label = max(len({run.label for run in side}) for side in (a, b)) > 1
@@ -137,7 +142,7 @@ def compare_runs(
             left_out += [run for run in (one, other) if run is not None]
             continue
         require_comparable(one, other)
-        if one.run_dir.resolve() == other.run_dir.resolve():
+        if one.run_dir.resolve() == other.run_dir.resolve() and type(one) is type(other):
             raise ConfigError(
                 f"{one.location} is in A and in B; say which runs are meant with --a and --b"
             )
@@ -156,7 +161,14 @@ def compare_runs(
     }
     names = [_name(side) for side in (a, b)]
     return Comparison(
-        names[0], names[1], tuple(pairs), tuple(left_out), quantities, metrics, _notes(pairs)
+        names[0],
+        names[1],
+        (_feedback(a), _feedback(b)),
+        tuple(pairs),
+        tuple(left_out),
+        quantities,
+        metrics,
+        _notes(pairs),
     )
 
 
@@ -224,8 +236,18 @@ def _name(runs: Sequence[StoredRun]) -> str:
     return labels[0] if len(labels) == 1 else f"{len(labels)} optimizers"
 
 
+def _feedback(runs: Sequence[StoredRun]) -> str:
+    return ", ".join(dict.fromkeys(run.feedback for run in runs))
+
+
 def _notes(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> tuple[str, ...]:
     notes = []
+    levels = [_feedback(side) for side in zip(*pairs, strict=True)]
+    if levels[0] != levels[1]:
+        notes.append(
+            f"A has {levels[0]} feedback and B {levels[1]}: they know different things, so the "
+            "difference is not one of optimizers alone"
+        )
     if len({one.config.seed for one, _ in pairs}) == 1:
         notes.append("one seed: the interval covers the variation of patients, not of other seeds")
     for name in ("zobench", "torch"):

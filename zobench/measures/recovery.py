@@ -42,6 +42,18 @@ RECOVERY = Metric(
     margin=0.1,
 )
 
+BEYOND_PLACEBO = Metric(
+    name="beyond_placebo",
+    heading="beyond placebo",
+    summary="recovery of the last edit minus that of its placebo",
+    unit="share",
+    low=-inf,
+    high=inf,
+    higher_is_better=True,
+    in_narrow_tables=False,
+    margin=0.1,
+)
+
 ROUNDING = 1e-9
 """Slack in percent: rounding must not reject an accuracy loss equal to the tolerance."""
 

@@ -15,6 +15,9 @@ from .manifest import Manifest
 LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
 """Config fields that cannot change a result, or whose resolved value is in the manifest."""
 
+PLAYERS = ("optimizer", "objective")
+"""Owners of parameters that are no part of the problem."""
+
 SLUG_CHARACTERS = 120
 """Most characters of a slug; filesystems allow 255 bytes in a name."""
 
@@ -50,8 +53,8 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
     config = manifest.config.as_dict()
     parts = {
         "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *left_out)},
-        "parameters": {k: v for k, v in manifest.parameters.items() if k != "optimizer"},
-        **_foundation(manifest, [v for k, v in manifest.plugins.items() if k != "optimizer"]),
+        "parameters": {k: v for k, v in manifest.parameters.items() if k not in PLAYERS},
+        **_foundation(manifest, [v for k, v in manifest.plugins.items() if k not in PLAYERS]),
     }
     return _digest(parts)
 
@@ -81,12 +84,18 @@ def arithmetic(manifest: Manifest) -> list[str]:
 def label(config: RunConfig, parameters: Mapping[str, Any] | None = None) -> str:
     """The optimizer's name in tables: its name, its settings, and its space unless that is pixel.
 
+    An objective other than the default one is named, too.
+
     Args:
         config: The config of the run.
         parameters: The manifest's parameters; a value typed as 3e-4 is then shown as 0.0003.
     """
     name = config.optimizer + _settings(config, "optimizer", parameters)
-    return name if config.space == "pixel" else f"{name} in {config.space}"
+    space = "" if config.space == "pixel" else f" in {config.space}"
+    objective = ""
+    if config.objective != RunConfig.objective or config.overrides.get("objective"):
+        objective = f" on {config.objective}" + _settings(config, "objective", parameters)
+    return f"{name}{space}{objective}"
 
 
 def problem(config: RunConfig, parameters: Mapping[str, Any] | None = None) -> str:

@@ -16,7 +16,7 @@ from zobench.measures.edit_score import EditScore
 from zobench.measures.fidelity import Fidelity
 from zobench.measures.interval import Interval, interval
 from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
-from zobench.measures.recovery import FPQ, RECOVERY, fairness_per_query
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY, fairness_per_query
 from zobench.measures.resampling import Resamples
 from zobench.problem.quantization import ArrivedEdit
 
@@ -204,11 +204,19 @@ class Results:
         """Signed values ``(R + 1,)`` of a quantity: the test data first, then the resamples.
 
         Args:
-            quantity: Fairness per query, recovery or a metric.
+            quantity: Fairness per query, beyond placebo, recovery or a metric.
             row: Row of the table: 0 is ERM, -1 the last edit that is scored on all images.
+
+        Raises:
+            ValueError: ``quantity`` is beyond placebo, and no placebo is scored.
         """
         if quantity is FPQ:
             return self.fpq
+        if quantity is BEYOND_PLACEBO:
+            values = self.beyond_placebo_values
+            if values is None:
+                raise ValueError("no placebo is scored")
+            return values
         return self.resamples.quantity(quantity, row % len(self.edits))
 
     def baseline_values(self, name: str, quantity: Metric) -> Floats:
@@ -219,6 +227,17 @@ class Results:
         """
         quantity = RECOVERY if quantity is FPQ else quantity
         return self.resamples.quantity(quantity, self._rows[f"baseline {name}"])
+
+    def baseline_point(self, name: str) -> tuple[float, float]:
+        """Gap and accuracy of a no-query baseline on the test data, in percent."""
+        row = self._rows[f"baseline {name}"]
+        return float(self.resamples.gap[row, 0]), float(self.resamples.accuracy[row, 0])
+
+    @property
+    def placebo_point(self) -> tuple[float, float]:
+        """Gap and accuracy of the last edit's placebo on the test data, in percent."""
+        row = self._rows["control placebo"]
+        return float(self.resamples.gap[row, 0]), float(self.resamples.accuracy[row, 0])
 
     @cached_property
     def scores(self) -> tuple[Score, ...]:
@@ -242,12 +261,14 @@ class Results:
 
     @property
     def beyond_placebo_values(self) -> Floats | None:
-        """The difference ``(R + 1,)`` on the test data and on the resamples."""
-        row = self._rows.get("control placebo")
-        if row is None:
-            return None
-        recoveries = self.resamples.recovery
-        return np.asarray(recoveries[len(self.edits) - 1] - recoveries[row])
+        """The difference ``(R + 1,)`` on the test data and on the resamples.
+
+        The zero edit has no placebo; its difference is 0.
+        """
+        row, recoveries = self._rows.get("control placebo"), self.resamples.recovery
+        if row is not None:
+            return np.asarray(recoveries[len(self.edits) - 1] - recoveries[row])
+        return np.zeros_like(recoveries[0]) if self.edits[-1].norm == 0 else None
 
     @cached_property
     def baselines(self) -> dict[str, Outcome]:

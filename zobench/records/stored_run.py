@@ -25,7 +25,7 @@ from zobench.files.location import Location
 from zobench.files.regular import require_no_link
 from zobench.files.row_files import read_rows
 from zobench.measures.interval import Interval, interval
-from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.oracle.ledger import Counts, Ledger
 from zobench.registry.discovery import Registry, load_registry
 
@@ -249,8 +249,14 @@ class StoredRun:
 
     @property
     def quantities(self) -> Sequence[Metric]:
-        """Fairness per query, recovery, and every metric."""
-        return (FPQ, RECOVERY, *self.metrics)
+        """Fairness per query, recovery, beyond placebo if one is scored, and every metric."""
+        controlled = self.config.controls != "none"
+        return (FPQ, RECOVERY, *((BEYOND_PLACEBO,) if controlled else ()), *self.metrics)
+
+    @property
+    def feedback(self) -> str:
+        """The feedback level of the optimizer."""
+        return self.manifest.feedback
 
     @cached_property
     def results(self) -> Results | None:

@@ -26,6 +26,7 @@ class SummaryLine:
         folder: The run folder.
         status: The run status.
         problem: The problem's name in tables; see :func:`zobench.records.identity.problem`.
+        feedback: The feedback level of the optimizer.
         optimizer: The optimizer's name in tables; see :func:`zobench.records.identity.label`.
         seed: The run's seed.
         budget: Queries that the optimizer was given.
@@ -36,6 +37,7 @@ class SummaryLine:
     folder: Location
     status: RunStatus
     problem: str
+    feedback: str
     optimizer: str
     seed: int
     budget: int
@@ -58,6 +60,7 @@ def summary_line(run: StoredRun) -> SummaryLine:
         folder=run.location,
         status=run.status,
         problem=run.problem,
+        feedback=run.feedback,
         optimizer=run.label,
         seed=run.config.seed,
         budget=run.config.budget,

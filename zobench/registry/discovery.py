@@ -33,6 +33,15 @@ Kind = Literal[
 METRIC_NAMES_IN_USE = frozenset(
     {
         *("fpq", "recovery", "queries", "objective", "norm", "sa_frozen", "sa_refitted", "sent"),
+        *(
+            "gap_recovery",
+            "accuracy_change",
+            "why_zero",
+            "psnr",
+            "ssim",
+            "beyond_placebo",
+            "feedback",
+        ),
         *("folder", "status", "problem", "optimizer", "seed", "budget", "spent", "values"),
     }
 )

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from zobench.measures.recovery import RECOVERY
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import band, ecdf, simulated_runtimes, staircase
 
 from .numbers import DIGITS, Json, rounded
+from .tables import baselines
 
 POINTS = 60
 SIMULATED = 1000
@@ -43,7 +45,12 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
             "high": rounded(high),
             "feedback": members[0].manifest.feedback,
         }
-    return {"queries": grid.tolist(), "budget": budget, "lines": lines}
+    free = {
+        name: row["recovery"]["value"]
+        for name, row in baselines(groups, [RECOVERY]).items()
+        if row["recovery"] is not None
+    }
+    return {"queries": grid.tolist(), "budget": budget, "lines": lines, "baselines": free}
 
 
 def runtimes(
@@ -69,26 +76,45 @@ def runtimes(
 
 
 def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
-    """Gap and accuracy of the last snapshot of each finished run, and of ERM for each seed.
+    """Gap and accuracy of the last edit of each finished run, and of what it is compared with.
 
-    The gap is the mean of EO_n and EO_p.
+    The gap is the mean of EO_n and EO_p. Compared with: ERM and the no-query baselines for each
+    seed, and the placebo of each run.
     """
     points: dict[str, list[Json]] = {}
     erm: dict[int, Json] = {}
+    free: dict[str, dict[int, Json]] = {}
+    placebos: list[Json] = []
     for label, members in groups.items():
         points[label] = []
         for run in members:
             if run.done:
                 points[label].append(_point(run, len(run.scores) - 1))
                 erm[run.config.seed] = _point(run, 0)
-    return {"points": points, "erm": [erm[seed] for seed in sorted(erm)]}
+                found = run.on_the_data
+                assert found is not None
+                for name in found.stored.baselines:
+                    each = _rounded_point(*found.baseline_point(name), run.config.seed)
+                    free.setdefault(name, {})[run.config.seed] = each
+                if "placebo" in found.stored.controls:
+                    placebos.append(
+                        {**_rounded_point(*found.placebo_point, run.config.seed), "of": label}
+                    )
+    return {
+        "points": points,
+        "erm": [erm[seed] for seed in sorted(erm)],
+        "baselines": {name: [by[seed] for seed in sorted(by)] for name, by in free.items()},
+        "placebos": placebos,
+    }
 
 
 def _point(run: StoredRun, row: int) -> Json:
     found = run.on_the_data
     assert found is not None
-    return {
-        "gap": round(float(found.resamples.gap[row, 0]), DIGITS),
-        "accuracy": round(float(found.resamples.accuracy[row, 0]), DIGITS),
-        "seed": run.config.seed,
-    }
+    resamples = found.resamples
+    gap, accuracy = float(resamples.gap[row, 0]), float(resamples.accuracy[row, 0])
+    return _rounded_point(gap, accuracy, run.config.seed)
+
+
+def _rounded_point(gap: float, accuracy: float, seed: int) -> Json:
+    return {"gap": round(gap, DIGITS), "accuracy": round(accuracy, DIGITS), "seed": seed}

@@ -32,8 +32,10 @@ class Content:
         runtimes: ECDF of runtimes over targets, by problem.
         tradeoffs: Gap and accuracy of the last snapshot of each finished run, by problem.
         ledger: Number of images by purpose, one row per optimizer and problem.
-        ranks: Average ranks over problems of the optimizers with FPQ on every problem. ``None`` for
-            fewer than two problems or fewer than two such optimizers.
+        ranks: By feedback level, average ranks over problems of the optimizers with FPQ on every
+            problem; levels with fewer than two such optimizers, or fewer than two problems, are
+            left out.
+        baselines: The no-query baselines, by problem and name.
         runs: One record per run.
     """
 
@@ -47,7 +49,8 @@ class Content:
     runtimes: Mapping[str, Json]
     tradeoffs: Mapping[str, Json]
     ledger: tuple[Json, ...]
-    ranks: Json | None
+    ranks: Mapping[str, Json]
+    baselines: Mapping[str, Mapping[str, Json]]
     runs: tuple[Json, ...]
 
 
@@ -77,7 +80,8 @@ def collect(
     require_same_conditions(runs)
     _require_one_a_seed(groups)
     problems = tuple(sorted({problem for problem, _ in groups}))
-    columns = tuple(each for each in runs[0].quantities if each.in_tables)
+    shared = set.intersection(*({each.name for each in run.quantities} for run in runs))
+    columns = tuple(each for each in runs[0].quantities if each.in_tables and each.name in shared)
     rows = []
     for done, (group, members) in enumerate(groups.items()):
         rows.append(
@@ -103,6 +107,9 @@ def collect(
         tradeoffs={name: charts.tradeoff(members) for name, members in by_problem.items()},
         ledger=tuple(tables.spending(group, members) for group, members in groups.items()),
         ranks=tables.ranks(problems, rows),
+        baselines={
+            name: tables.baselines(members, columns) for name, members in by_problem.items()
+        },
         runs=tuple(tables.run(run) for members in groups.values() for run in members),
     )
 

@@ -5,12 +5,13 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   // Okabe and Ito's colours, without those that are too light on white or too dark on black
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
-  const DASHES = ["solid", "dash", "dashdot", "longdash"];
+  const DASHES = ["solid", "dashdot", "longdash", "longdashdot"];
   const MARKS = ["circle", "square", "diamond", "triangle-up", "star", "pentagon"];
   const NAMES = [...new Set(data.rows.map((row) => row.optimizer))];
   const place = (name) => NAMES.indexOf(name);
   const colour = (name) => COLOURS[place(name) % COLOURS.length];
-  const dash = (name, feedback) => feedback === "gradient" ? "dot" : DASHES[Math.floor(place(name) / COLOURS.length) % DASHES.length];
+  const LEVELS = { embeddings: "dash", gradient: "dot" };
+  const dash = (name, feedback) => LEVELS[feedback] ?? DASHES[Math.floor(place(name) / COLOURS.length) % DASHES.length];
   const mark = (name) => MARKS[Math.floor(place(name) / COLOURS.length) % MARKS.length];
   const problem = () => data.problems[$("problem").value];
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -33,8 +34,11 @@
 
   const charts = {
     curves() {
-      const { queries, lines, budget } = data.curves[problem()];
-      const traces = [];
+      const { queries, lines, budget, baselines } = data.curves[problem()];
+      const traces = Object.entries(baselines).map(([name, value]) => ({
+        x: [queries[0], queries[queries.length - 1]], y: [value, value], name: `${escaped(name)} (0 queries)`, mode: "lines",
+        line: { color: "#888888", width: 1.4, dash: "solid" },
+      }));
       const bands = $("bands").checked;
       for (const [name, line] of Object.entries(lines)) {
         const known = line.mean.map((value) => value !== null);
@@ -63,7 +67,7 @@
       return [traces, layout({ type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" } }, { title: { text: "share of targets reached" }, range: [-0.02, 1.02] }, budgetLine(budget))];
     },
     tradeoffs() {
-      const { points, erm } = data.tradeoffs[problem()];
+      const { points, erm, baselines, placebos } = data.tradeoffs[problem()];
       const style = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
       const trace = (name, rows, marker) => ({
         x: rows.map((row) => row.accuracy), y: rows.map((row) => row.gap), text: rows.map((row) => `seed ${row.seed}`),
@@ -71,6 +75,9 @@
       });
       const traces = Object.entries(points).map(([name, rows]) => trace(name, rows, { color: colour(name), symbol: mark(name), size: 10 }));
       traces.push(trace("ERM", erm, { color: style, symbol: "x-thin-open", size: 11, line: { width: 2 } }));
+      Object.entries(baselines).forEach(([name, rows], i) =>
+        traces.push(trace(`${name} (0 queries)`, rows, { color: ["#888888", "#555555", "#aaaaaa"][i % 3], symbol: "cross-thin-open", size: 11, line: { width: 2 } })));
+      if (placebos.length) traces.push(trace("placebos", placebos, { color: "#888888", symbol: "circle-open", size: 8 }));
       return [traces, layout({ title: { text: "accuracy, %" } }, { title: { text: "mean of EO_n and EO_p, %" }, rangemode: "tozero" })];
     },
   };
@@ -91,9 +98,10 @@
       return [["optimizer", "queries", "share of targets"], body];
     },
     tradeoffs() {
-      const { points, erm } = data.tradeoffs[problem()];
+      const { points, erm, baselines, placebos } = data.tradeoffs[problem()];
       const body = [];
-      for (const [name, rows] of [...Object.entries(points), ["ERM", erm]]) for (const row of rows) body.push([name, row.seed, row.accuracy, row.gap]);
+      for (const [name, rows] of [...Object.entries(points), ["ERM", erm], ...Object.entries(baselines)]) for (const row of rows) body.push([name, row.seed, row.accuracy, row.gap]);
+      for (const row of placebos) body.push([`placebo of ${row.of}`, row.seed, row.accuracy, row.gap]);
       return [["optimizer", "seed", "accuracy", "gap"], body];
     },
   };
@@ -144,11 +152,13 @@
     for (const each of table.tHead.rows[0].cells) each.setAttribute("aria-sort", "none");
     header.setAttribute("aria-sort", down ? "ascending" : "descending");
     const sign = down ? 1 : -1;
-    const rows = [...table.tBodies[0].rows].sort((a, b) => {
-      const [x, y] = [value(a, column), value(b, column)];
-      return sign * (typeof x === "number" ? x - y : x.localeCompare(y));
-    });
-    table.tBodies[0].append(...rows);
+    for (const body of table.tBodies) { // each feedback level is ranked by itself
+      const rows = [...body.rows].filter((row) => !row.classList.contains("level")).sort((a, b) => {
+        const [x, y] = [value(a, column), value(b, column)];
+        return sign * (typeof x === "number" ? x - y : x.localeCompare(y));
+      });
+      body.append(...rows);
+    }
   }
 
   const plain = (cell) => {

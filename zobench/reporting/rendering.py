@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zobench.contracts.optimizer import FEEDBACK
 from zobench.records.layout import EDIT_PICTURE, IMAGES_PICTURE
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import distribution_version
@@ -60,7 +61,7 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
     return environment.get_template("page.html.jinja").render(
         title=title,
         content=content,
-        rows=sorted(content.rows, key=lambda row: -(row["fpq"]["value"] if row["fpq"] else -9.0)),
+        levels=_levels(content),
         leading=content.columns[:2],
         metrics=content.columns[2:],
         pictures=_pictures(runs),
@@ -71,6 +72,13 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
         data=_data(content),
         **shared,
     )
+
+
+def _levels(content: Content) -> list[tuple[str, list[Json]]]:
+    """The rows of the results table by feedback level, in each level the best FPQ first."""
+    ordered = sorted(content.rows, key=lambda row: -(row["fpq"]["value"] if row["fpq"] else -9.0))
+    found = ((level, [row for row in ordered if row["feedback"] == level]) for level in FEEDBACK)
+    return [(level, rows) for level, rows in found if rows]
 
 
 def _data(content: Content) -> str:
@@ -85,7 +93,8 @@ def _plain(value: object) -> str:
     return json.dumps(value, indent=1, default=str)
 
 
-def _cell(interval: Json | None, digits: int) -> Markup:
+def _cell(interval: Json | None, digits: int, why: str = "") -> Markup:
+    """A table cell with an interval; ``why`` explains the value when the pointer is over a star."""
     from markupsafe import Markup
 
     if interval is None:
@@ -93,8 +102,9 @@ def _cell(interval: Json | None, digits: int) -> Markup:
     value, low, high = (
         f"{round(interval[key], digits) + 0.0:.{digits}f}" for key in ("value", "low", "high")
     )
-    return Markup('<td class="number" data-value="{}">{} <small>[{}, {}]</small></td>').format(
-        interval["value"], *(_minus(each) for each in (value, low, high))
+    star = Markup('<abbr title="{}">*</abbr>').format(why) if why else ""
+    return Markup('<td class="number" data-value="{}">{}{} <small>[{}, {}]</small></td>').format(
+        interval["value"], _minus(value), star, _minus(low), _minus(high)
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.measures.interval import Floats, interval
-from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
 
@@ -69,6 +69,8 @@ def row(
         "seeds": len(members),
         "done": len(done),
         **{each.name: _mean([run.values(each) for run in done], each) for each in columns},
+        "gap_recovery": _mean([_gap_recovery(run) for run in done], RECOVERY),
+        "why_zero": _why_zero(done),
         "ert": [],
         "success": [],
     }
@@ -86,6 +88,18 @@ def row(
     return row
 
 
+def _gap_recovery(run: StoredRun) -> Floats:
+    """Share of ERM's gap that the last edit removes, whatever the accuracy, ``(R + 1,)``."""
+    assert run.results is not None
+    return np.asarray(run.results.resamples.gap_recovery[len(run.scores) - 1])
+
+
+def _why_zero(done: Sequence[StoredRun]) -> str:
+    """Why recoveries are 0, one reason per seed; empty if none is."""
+    reasons = {run.config.seed: run.scores[-1].why_zero for run in done if run.scores}
+    return "; ".join(f"seed {seed}: {why}" for seed, why in sorted(reasons.items()) if why)
+
+
 def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) -> Json:
     """Metrics of ERM (no edit) on one problem, from one scored run per seed.
 
@@ -97,7 +111,7 @@ def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) ->
         for run in members
         if run.results is not None
     }
-    metrics = [each for each in columns if each not in (FPQ, RECOVERY)]
+    metrics = [each for each in columns if each not in (FPQ, RECOVERY, BEYOND_PLACEBO)]
     means = {
         each.name: _mean([run.values(each, row=0) for run in by_seed.values()], each)
         for each in metrics
@@ -127,12 +141,51 @@ def spending(group: Group, members: Sequence[StoredRun]) -> Json:
     return {"problem": group[0], "optimizer": group[1], "backward_cost": cost, **sums}
 
 
-def ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
-    """Average ranks by FPQ of the optimizers that have an FPQ on every problem.
+def baselines(
+    groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]
+) -> dict[str, Json]:
+    """Recovery and metrics of the no-query baselines on one problem, from one run per seed."""
+    by_seed = {
+        run.config.seed: run
+        for members in groups.values()
+        for run in members
+        if run.results is not None and run.results.stored.baselines
+    }
+    results = [run.results for run in by_seed.values() if run.results is not None]
+    names = list(dict.fromkeys(name for found in results for name in found.stored.baselines))
+    table = {}
+    for name in names:
+        having = [found for found in results if name in found.stored.baselines]
+        means = {
+            each.name: None
+            if each is BEYOND_PLACEBO
+            else _mean([found.baseline_values(name, each) for found in having], each)
+            for each in columns
+        }
+        gaps, accuracies = zip(*(found.baseline_point(name) for found in having), strict=True)
+        point = {"gap": float(np.mean(gaps)), "accuracy": float(np.mean(accuracies))}
+        table[name] = {"seeds": len(having), **means, **point}
+    return table
+
+
+def ranks(problems: Sequence[str], rows: Sequence[Json]) -> dict[str, Json]:
+    """Average ranks by FPQ, for each feedback level, of the optimizers with FPQ on every problem.
+
+    Optimizers of different levels know different things, so they are not ranked together.
 
     Returns:
-        ``None`` for fewer than two problems or fewer than two such optimizers.
+        The ranks by level; without levels of fewer than two such optimizers, and empty for fewer
+        than two problems.
     """
+    levels = dict.fromkeys(row["feedback"] for row in rows)
+    found = {
+        level: _ranks(problems, [row for row in rows if row["feedback"] == level])
+        for level in levels
+    }
+    return {level: each for level, each in found.items() if each is not None}
+
+
+def _ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
     table: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row["fpq"] is not None:

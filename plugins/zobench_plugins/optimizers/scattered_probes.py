@@ -48,7 +48,7 @@ class ScatteredProbesParameters:
         1.5, "how fast the prior variance falls with frequency", low=0, high=3
     )
     corner: float = parameter(6.0, "frequency from which the prior variance falls", low=1)
-    steps: int = parameter(100, "steps on the surrogate after each ask", low=1, high=100_000)
+    steps: int = parameter(40, "steps on the surrogate after each ask", low=1, high=100_000)
     rate: float = parameter(0.05, "length of such a step, relative to reach", low=1e-6, high=1.0)
 
 

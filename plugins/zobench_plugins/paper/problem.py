@@ -48,7 +48,10 @@ if TYPE_CHECKING:
 FOLDER = "methods"
 OPTIMIZER = "optimizer"
 """The argument of a method that runs an optimizer."""
-IRRELEVANT = ("optimizer", "space", "box", "budget", "batch_size", "penalty", "snapshots")
+IRRELEVANT = (
+    *("optimizer", "objective", "space", "box", "budget", "batch_size", "penalty"),
+    *("snapshots", "controls", "baselines"),
+)
 """Fields of a config that have no effect on a method without an optimizer."""
 
 

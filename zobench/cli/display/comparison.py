@@ -25,7 +25,10 @@ def print_comparison(found: Comparison, as_json: bool, console: Console | None =
         print(json.dumps(found.as_dict(), allow_nan=False))
         return
     console = console or output_console()
-    console.print(f"A: [bold]{escape(found.a)}[/]   B: [bold]{escape(found.b)}[/]")
+    levels = [f"({each})" for each in found.feedback]
+    console.print(
+        f"A: [bold]{escape(found.a)}[/] {levels[0]}   B: [bold]{escape(found.b)}[/] {levels[1]}"
+    )
     print_fitting([_table(found, both=True), _table(found, both=False)], console)
     console.print("[dim]a gain is positive where B is better, whichever way the metric points[/]")
     for note in found.notes:

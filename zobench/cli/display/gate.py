@@ -43,7 +43,7 @@ def passed(checks: Sequence[Check]) -> bool:
     return not any(each.standing in FAILING for each in checks)
 
 
-HEADINGS = ("optimizer", "problem", "metric", "baseline", "now", "gain", "may lose", "")
+HEADINGS = ("optimizer", "feedback", "problem", "metric", "baseline", "now", "gain", "may lose", "")
 
 
 def _cells(each: Check, digits: int) -> list[str]:
@@ -56,7 +56,7 @@ def _cells(each: Check, digits: int) -> list[str]:
     if gain:
         gain = f"{gain} ± {each.half_width:.{digits}f}"
     numbers = [shown(each.before), shown(each.now), gain, f"{each.margin:g}"]
-    return [each.optimizer, each.problem, each.metric, *numbers, each.standing]
+    return [each.optimizer, each.feedback, each.problem, each.metric, *numbers, each.standing]
 
 
 def verdict(checks: Sequence[Check]) -> str:
@@ -86,7 +86,7 @@ def print_checks(
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for number, heading in enumerate(HEADINGS):
             table.add_column(
-                heading, justify="right" if 2 < number < 7 else "left", overflow="fold"
+                heading, justify="right" if 3 < number < 8 else "left", overflow="fold"
             )
         for each, row in zip(ordered, rows, strict=True):
             style = STYLES.get(each.standing, "dim")

@@ -33,7 +33,7 @@ def print_runs(
     as_json: bool,
     console: Console | None = None,
 ) -> None:
-    """Prints all runs: one table per problem, sorted by optimizer and seed; or a JSON array."""
+    """Prints all runs, by optimizer and seed: a table per problem and feedback level; or JSON."""
     if as_json:
         print(json.dumps([run.as_dict() for run in runs], allow_nan=False))
         return
@@ -43,7 +43,7 @@ def print_runs(
         (("optimizer", "seed", "status"), [*columns[:2], columns[-1]]),
         (("status",), columns[:2]),
     ]
-    for problem, several in _by(runs, lambda run: run.problem):
+    for problem, several in _by(runs, _problem):
         tables = [_runs_table(problem, several, *layout) for layout in layouts]
         print_fitting(tables, console or output_console())
 
@@ -80,6 +80,11 @@ def _by(
     return sorted(groups.items())
 
 
+def _problem(run: SummaryLine) -> str:
+    """The problem and the feedback level; optimizers of several levels are not ranked together."""
+    return f"{run.problem}, {run.feedback} feedback"
+
+
 def _number(run: SummaryLine, quantity: Metric) -> str:
     value = run.values.get(quantity.name)
     return "" if value is None else _rounded(value, quantity)
@@ -107,7 +112,7 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         console.print(f"[bold]{name}[/]: mean over seeds (least … largest)")
     columns = _columns(result.registry)
     kept = [*columns[:2], columns[-1]]
-    for problem, runs in _by(done, lambda run: run.problem):
+    for problem, runs in _by(done, _problem):
         groups = _by(runs, lambda run: run.optimizer)
         groups.sort(key=lambda group: -_mean(group[1], FPQ))
         layouts = [

