@@ -35,7 +35,10 @@ def pretended(
     scores = run.stored_scores
     if edits is not None:
         assert scores is not None
-        few = replace(scores, edits=list(scores.edits)[:edits])
+        kept = list(scores.edits)[:edits]
+        known = {each.queries for each in kept}
+        equal = {snapshot: first for snapshot, first in scores.equal.items() if first in known}
+        few = replace(scores, edits=kept, equal=equal, controls={}, combined=None)
         vars(other)["stored_scores"] = few if edits else None
     ledger = {purpose: dict(counts) for purpose, counts in run.ledger.items()}
     if spent is not None:
@@ -45,11 +48,13 @@ def pretended(
 
 
 def with_metric(run: StoredRun, name: str, change: Any) -> StoredRun:
-    """The same run, with ``change`` applied to the ``(S + 1, R + 1)`` values of a metric."""
+    """The same run, with ``change`` applied to the ``(S, R + 1)`` values of a metric."""
     other = pretended(run)
-    assert run.resamples is not None
-    found: Resamples = copy.copy(run.resamples)
+    assert run.results is not None
+    results = copy.copy(run.results)
+    found: Resamples = copy.copy(results.resamples)
     metric = next(each for each in run.metrics if each.name == name)
     found._metrics = {**found._metrics, name: change(np.array(found.of(metric)))}
-    vars(other)["resamples"] = found
+    vars(results)["resamples"] = found
+    vars(other)["results"] = results
     return other

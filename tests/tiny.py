@@ -108,6 +108,7 @@ SETTINGS: Mapping[str, Any] = {
     "budget": 400,
     "batch_size": 10,
     "replicates": 50,
+    "snapshots": 5,
 }
 
 

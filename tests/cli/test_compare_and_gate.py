@@ -40,7 +40,7 @@ def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> N
     words = ("compare", "runs", "--a", "random", "--b", "adam lr=0.02")
     said = zobench(folder, *words, "--export", "pairs.csv")
     assert said.returncode == 0, said.stderr
-    assert "A: random   B: adam lr=0.02" in said.stdout
+    assert "A: random (value)   B: adam lr=0.02 (gradient)" in said.stdout
     found = json.loads(zobench(folder, *words, "--json", "--margin", "fpq=0.5").stdout)
     assert found["verdict"].split(":")[1].strip() in said.stdout
     assert found["metrics"]["fpq"]["margin"] == 0.5
@@ -83,7 +83,7 @@ def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) 
     assert written.returncode == 0, written.stderr
     held = zobench(folder, "gate", "runs")
     assert held.returncode == 0
-    assert "passed: 6 numbers hold" in held.stdout
+    assert "passed: 8 numbers hold" in held.stdout
     baseline = read_json(folder / "baseline.json")
     assert baseline["margins"]["recovery"] == 0.05
     for row in baseline["rows"]:
@@ -92,10 +92,10 @@ def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) 
     write_json(folder / "better.json", baseline)
     failed = zobench(folder, "gate", "runs", "--baseline", "better.json")
     assert failed.returncode == 1
-    assert "failed: 2 of 6 numbers" in failed.stdout
+    assert "failed: 2 of 8 numbers" in failed.stdout
     assert "-9.0 ±" in failed.stdout
     table = zobench(folder, "gate", "runs", "--baseline", "better.json", "--markdown").stdout
-    assert table.startswith("**failed: 2 of 6")
+    assert table.startswith("**failed: 2 of 8")
     assert "| **fell** |" in table
     found = json.loads(
         zobench(folder, "gate", "runs", "--baseline", "better.json", "--json").stdout

@@ -70,7 +70,7 @@ def test_the_comparison_runs_reads_again_prints_and_draws(
     assert len(list(folder.iterdir())) == 1
     row = compare.found(tmp_path, entry, range(1))
     assert row is not None
-    assert "| random step=0.02 | lowres:4 | 1 |" in compare.table([row])
+    assert "| random step=0.02 | value | lowres:4 | 1 |" in compare.table([row])
     compare.draw([row], tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     compare.carry_out(tmp_path / "odd", {**fields, "budget": 1})

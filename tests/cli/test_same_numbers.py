@@ -21,7 +21,9 @@ def test_show_json_report_and_compare_agree_on_every_interval(tmp_path: Path) ->
     console = Console(width=240, record=True, file=io.StringIO(), highlight=False)
     print_result(other, False, console)
     shown = console.export_text()
-    last = other.as_dict()["scores"][-1] | {"fpq": other.as_dict()["fpq"]}
+    whole = other.as_dict()
+    beyond = whole["controls"]["beyond_placebo"]
+    last = whole["scores"][-1] | {"fpq": whole["fpq"], "beyond_placebo": beyond}
     compared = compare_runs([one], [other]).metrics
     (row,) = [each for each in collect([one, other], [0.5]).rows if each["optimizer"] == "adam"]
     listed = summary_line(other).values

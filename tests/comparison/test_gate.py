@@ -25,7 +25,7 @@ from zobench.comparison.gate import (
 )
 from zobench.errors import ConfigError
 from zobench.files.location import Location
-from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.records.stored_run import StoredRun, read_runs
 from zobench.registry.discovery import load_registry
 
@@ -36,11 +36,11 @@ def baseline_text(values: str, errors: str) -> str:
     """A baseline file with one number."""
     sample = f'{{"fpq": {{"values": {values}, "errors": {errors}}}}}'
     row = f'{{"optimizer": "mine", "problem": "films", "conditions": {{}}, "metrics": {sample}}}'
-    return f'{{"zobench_baseline": 2, "margins": {{"fpq": 0.02}}, "rows": [{row}]}}'
+    return f'{{"zobench_baseline": 3, "margins": {{"fpq": 0.02}}, "rows": [{row}]}}'
 
 
 REGISTRY = load_registry()
-QUANTITIES = (FPQ, RECOVERY, *REGISTRY.metrics)
+QUANTITIES = (FPQ, RECOVERY, BEYOND_PLACEBO, *REGISTRY.metrics)
 
 
 def read(folder: Path) -> list[StoredRun]:
@@ -105,7 +105,7 @@ def test_a_baseline_survives_its_file_and_holds_for_the_runs_it_was_made_of(
     first = path.read_bytes()
     write_baseline(path, baseline_of(list(reversed(read(tmp_path / "runs")))))
     assert path.read_bytes() == first  # the order of runs does not change the file
-    assert len(first) < 3000
+    assert len(first) < 4000
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
     [
         ("{", r"is no baseline .* checksum .* write it anew with --update"),
         ("[]", "is no baseline"),
-        (sealed('{"zobench_baseline": 2}').replace("2", "9", 1), "or is damaged"),
-        (sealed('{"zobench_baseline": 2}'), "is no baseline"),
+        (sealed('{"zobench_baseline": 3}').replace("3", "9", 1), "or is damaged"),
+        (sealed('{"zobench_baseline": 3}'), "is no baseline"),
         (sealed('{"zobench_baseline": 9}'), "format 9"),
         (sealed(baseline_text("{}", "{}")), "at least one"),
         (sealed(baseline_text('{"0": NaN}', '{"0": 0.1}')), "finite"),

@@ -46,8 +46,8 @@ def test_runs_are_paired_by_seed_and_share_their_resamples(folder: Path) -> None
     assert found.left_out == ()
     assert set(found.metrics) == {each.name for each in found.quantities}
     for one, other in found.pairs:
-        assert one.resamples is not None
-        assert other.resamples is not None
+        assert one.results is not None
+        assert other.results is not None
         for each in one.metrics:  # ERM is the same for both
             erm = [run.values(each, row=0) for run in (one, other)]
             assert np.array_equal(*erm, equal_nan=True)
@@ -141,8 +141,8 @@ def test_an_unfinished_run_is_left_out_and_told(folder: Path, tmp_path: Path) ->
     with (first / layout.TRACE).open("ab") as file:
         file.write(b'{"ask": 99, "quer')  # a row cut off by a crash
     partial = StoredRun(first)
-    assert partial.resamples is not None
-    assert partial.known == partial.resamples.queries[2] < partial.spent <= 400
+    assert partial.results is not None
+    assert partial.known == partial.results.queries[1] < partial.spent <= 400
     found = compare_runs(read(folder, "random"), read(tmp_path))
     assert len(found.pairs) == 1
     assert partial.location in [each.location for each in found.left_out]

@@ -18,6 +18,7 @@ from zobench.oracle.oracle import Oracle
 from zobench.problem.heads import Head
 from zobench.problem.images import load_images
 from zobench.problem.spaces import PixelSpace
+from zobench.testing.memory import resident_peak
 
 BATCH, IMAGES = 5, 60
 RNG = np.random.default_rng(1)
@@ -209,3 +210,110 @@ def test_a_gradient_that_does_not_fit_in_memory_is_taken_in_smaller_slices() -> 
     found = make_oracle(encoder=Small()).query(request).gradients
     expected = make_oracle().query(request).gradients
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("images", [1, 3, 60])
+def test_an_ask_may_say_how_many_images_each_point_gets(images: int) -> None:
+    oracle = make_oracle(feedback="embeddings")
+    answer = oracle.query(Ask(points(4), np.array([3, 3, 5, 6]), images=images))
+    assert answer.rows is not None
+    assert answer.rows.shape == (4, images)
+    assert np.array_equal(answer.rows[0], answer.rows[1])
+    assert all(len(set(rows)) == images for rows in answer.rows.tolist())
+    assert oracle.ledger.optimize.queries == 4 * images
+    assert oracle.ledger.optimize.evaluations == 4
+
+
+def test_an_ask_may_name_the_rows_and_gets_their_embeddings_and_values() -> None:
+    oracle = make_oracle(feedback="embeddings")
+    rows = np.array([[7, 7], [0, 59], [3, 4]])
+    asked = Ask(points(3), rows=rows)
+    answer = oracle.query(asked)
+    assert answer.embeddings is not None
+    assert np.array_equal(answer.rows, rows)
+    for k in range(3):
+        images = oracle.evaluator.images.batch(rows[k]) + asked.points[k]
+        expected = TinyEncoder().embed(images)
+        torch.testing.assert_close(answer.embeddings[k], expected)
+        labels = torch.from_numpy(oracle.evaluator.images.sensitive[rows[k]])
+        logits = expected.double() @ torch.from_numpy(HEAD.weight).T + torch.from_numpy(HEAD.bias)
+        value = -torch.nn.functional.cross_entropy(logits, labels) + 0.01 * asked.points[k].norm()
+        assert float(answer.values[k]) == pytest.approx(float(value), rel=1e-6)
+    assert oracle.ledger.optimize.queries == 6
+
+
+@pytest.mark.parametrize(("images", "block"), [(1, 7), (1, 64), (3, 64), (5, 16), (64, 50)])
+def test_images_of_many_points_fill_whole_blocks(images: int, block: int) -> None:
+    encoder = TinyEncoder(block=block)
+    oracle = make_oracle(10**6, "embeddings", encoder)
+    count = 200
+    rows = np.random.default_rng(0).integers(0, IMAGES, (count, min(images, IMAGES)))
+    asked = Ask(points(count), rows=rows)
+    answer = oracle.query(asked)
+    assert len(encoder.calls) == -(-rows.size // block)
+    assert set(encoder.calls[:-1]) <= {block}
+    one_by_one = [
+        make_oracle(10**6, "embeddings").query(Ask(asked.points[[k]], rows=rows[[k]])).values
+        for k in range(0, count, 23)
+    ]
+    torch.testing.assert_close(answer.values[::23], torch.cat(one_by_one), rtol=1e-6, atol=1e-9)
+
+
+def test_a_million_points_are_refused_by_price_before_anything_is_allocated() -> None:
+    oracle = make_oracle(budget=1000, feedback="embeddings")
+    million = torch.zeros(1, 1, SIDE, SIDE).expand(10**6, -1, -1, -1)
+    before = resident_peak()
+    with pytest.raises(BudgetExhausted, match="the next batch costs 1000000"):
+        oracle.query(Ask(million, rows=np.zeros((10**6, 1), dtype=np.int64)))
+    assert resident_peak() - before < 60 * 2**20  # a copy of the points would be 256 MB
+    assert oracle.ledger.optimize.queries == 0
+
+
+class Odd:
+    """An objective that gives whatever it is told to."""
+
+    mean_over_images = True
+
+    def __init__(self, found: object) -> None:
+        self.found = found
+
+    def values(self, embeddings: Tensor, sensitive: Tensor, label: Tensor) -> Tensor:
+        return self.found  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (torch.full((1,), torch.nan, dtype=torch.float64), "gave NaN or infinity"),
+        (torch.zeros(2, dtype=torch.float64), r"gave \(2,\) of type float64"),
+        (torch.zeros(1), r"gave \(1,\) of type float32"),
+        (0.5, "gave float"),
+    ],
+)
+def test_an_objective_that_breaks_its_contract_is_named(found: object, words: str) -> None:
+    oracle = make_oracle(objective=Odd(found))
+    with pytest.raises(PluginError, match=f"objective 'tested': values.*must give.*{words}"):
+        oracle.query(ask(1))
+
+
+class Spread:
+    """An objective that is no mean over images: the variance of the embeddings."""
+
+    mean_over_images = False
+
+    def values(self, embeddings: Tensor, sensitive: Tensor, label: Tensor) -> Tensor:
+        return embeddings.double().var(dim=1).sum(-1)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 50])
+def test_gradients_of_an_objective_of_the_whole_minibatch_do_not_depend_on_the_block(
+    block: int,
+) -> None:
+    encoder = TinyEncoder(block=block)
+    oracle = make_oracle(objective=Spread(), encoder=encoder)
+    answer = oracle.query(ask(2, "gradient"))
+    whole = make_oracle(objective=Spread()).query(ask(2, "gradient"))
+    torch.testing.assert_close(answer.values, whole.values, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(answer.gradients, whole.gradients, rtol=1e-4, atol=1e-6)
+    counts = oracle.ledger.optimize
+    assert (counts.forward, counts.backward, counts.queries) == (10, 10, 30)

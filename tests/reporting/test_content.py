@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 from pretended import pretended, with_metric
+from rich.console import Console
 from tiny import SIZES, run
 
+from zobench.cli.display.run_lists import print_runs
+from zobench.comparison.gate import baseline_of, check
+from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records.stored_run import StoredRun, read_runs
+from zobench.records.summary_line import summary_line
 from zobench.registry.discovery import load_registry
 from zobench.reporting.content import Content, collect
+from zobench.reporting.rendering import render
 from zobench.statistics import expected_queries
 
 TARGETS = (0.1, 0.25)
@@ -63,8 +70,9 @@ def test_runtimes_charge_failures_and_curves_end_at_the_last_snapshot(
     for place, target in enumerate(TARGETS):
         reached = []
         for each in mine:
-            assert each.resamples is not None
-            pairs = zip(each.resamples.queries[1:], each.resamples.recovery[1:, 0], strict=True)
+            assert each.results is not None
+            found_ = each.results
+            pairs = zip(found_.queries, found_.curve.recovery[1:, 0], strict=True)
             reached.append(next((queries for queries, value in pairs if value >= target), None))
         ert = expected_queries(reached, [each.spent for each in mine])
         found = row(content, "adam")["ert"][place]["value"]
@@ -87,8 +95,8 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> No
     assert dict(content.facts)["runs"] == "3 (1 interrupted, 1 failed, 1 done)"
     (curves,) = content.curves.values()
     reach = stopped.known
-    assert first.resamples is not None
-    assert reach == first.resamples.queries[2] < 400
+    assert stopped.results is not None
+    assert reach == stopped.results.queries[-1] < 400
     known = [value is not None for value in curves["lines"]["random"]["mean"]]
     assert known == [queries <= reach for queries in curves["queries"]]
     (finished,) = [each for each in (stopped, *others[1:]) if each.done]
@@ -115,12 +123,48 @@ def test_two_budgets_and_two_runs_of_one_seed_are_refused(
 
 
 def test_ranks_are_there_from_two_problems_on(runs: list[StoredRun]) -> None:
-    assert collect(runs, TARGETS).ranks is None
-    other = [pretended(each, config={"disease": "another"}) for each in runs]
-    ranks = collect([*runs, *other], TARGETS).ranks
-    assert ranks is not None
+    assert collect(runs, TARGETS).ranks == {}
+    alike = [pretended(each, feedback="value") for each in runs]
+    other = [pretended(each, config={"disease": "another"}, feedback="value") for each in runs]
+    (ranks,) = collect([*alike, *other], TARGETS).ranks.values()
     assert sorted(ranks["optimizers"]) == ["adam", "random"]
     assert sum(ranks["ranks"]) == 3
+
+
+@pytest.mark.parametrize("level", ["embeddings", "gradient"])
+def test_an_optimizer_that_knows_more_is_never_ranked_among_those_that_see_values(
+    runs: list[StoredRun], level: str
+) -> None:
+    knows = [pretended(each, feedback=level if each.label == "adam" else "value") for each in runs]
+    other = [
+        pretended(each, config={"disease": "another"}, feedback=each.feedback) for each in knows
+    ]
+    content = collect([*knows, *other], TARGETS)
+    assert content.ranks == {}  # one optimizer a level is no ranking
+    levels = {row["optimizer"]: row["feedback"] for row in content.rows}
+    assert levels == {"adam": level, "random": "value"}
+    page = render("ranked", content, [])
+    for name, found in levels.items():
+        (body,) = (
+            part
+            for part in page.split("<tbody>")
+            if f'scope="row">{name}</th>' in part and "level" in part
+        )
+        assert f"{found} feedback" in body
+    lines = next(iter(content.curves.values()))["lines"]
+    assert {name: line["feedback"] for name, line in lines.items()} == levels
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_runs([summary_line(each) for each in knows], load_registry(), False, console)
+    tables = console.export_text().split("tiny/spots tiny, ")
+    assert [table.split()[0] for table in tables[1:]] == sorted({level, "value"})
+    assert all(("adam" in table) != ("random" in table) for table in tables[1:])
+    compared = compare_runs(
+        [each for each in knows if each.label == "random"],
+        [each for each in knows if each.label == "adam"],
+    )
+    assert any(f"B {level}" in note for note in compared.notes)
+    (first, *_) = check(baseline_of(knows), baseline_of(knows), knows[0].quantities)
+    assert first.feedback == levels[first.optimizer]
 
 
 def test_an_optimizer_without_a_score_has_a_row_and_a_failed_one_counts_in_full(
@@ -140,9 +184,9 @@ def test_an_optimizer_without_a_score_has_a_row_and_a_failed_one_counts_in_full(
     assert found["success"] == [0, 0]
     reached = pretended(third)
     assert reached.on_the_data is not None
-    reached.on_the_data.recovery[:] = 1.0
+    reached.on_the_data.curve.recovery[:] = 1.0
     found = row(collect([*failed, reached], TARGETS), "random")
-    once = reached.on_the_data.queries[1]
+    once = reached.on_the_data.queries[0]
     assert [each["value"] for each in found["ert"]] == [2 * 300 + once] * 2
     assert found["success"] == pytest.approx([1 / 3] * 2)
 

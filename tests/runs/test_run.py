@@ -33,7 +33,7 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     assert result.ledger["setup"]["queries"] == 120
     edits = [StoredRun(result.run_dir).edit(score.queries) for score in result.scores[1:]]
     distinct = {edit.numpy().tobytes() for edit in edits if edit.any()}
-    images = 160 + len(distinct) * (160 + 120)
+    images = 160 + (len(distinct) + 2) * (160 + 120)  # placebo and negative of the last edit
     assert result.ledger["score"]["forward"] == images
     assert not (result.run_dir / "checkpoint").exists()
     for name in ("edit.npy", "edit.png", "before-after.png"):
@@ -41,7 +41,7 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
 
 
 def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
-    """Each distinct edit is embedded once, but every snapshot has a row of scores."""
+    """Each distinct edit is embedded once, but every snapshot is a point of the curve."""
 
     class Sluggish:
         feedback = "value"
@@ -62,12 +62,14 @@ def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
             return {"asks": self.asks}
 
     result = run(tmp_path, tiny_registry(optimizer=Sluggish), optimizer="mine", overrides=SIZES)
-    assert [score.queries for score in result.scores] == [0, 10, 30, 70, 160, 400]
-    assert result.ledger["score"]["forward"] == 160 + 160 + 120
-    erm, one, two, *moved = (score.metrics for score in result.scores)
-    assert erm == one == two
-    assert moved == [moved[0]] * 3
-    assert moved[0] != erm
+    assert [score.queries for score in result.scores] == [0, 400]
+    assert result.ledger["score"]["forward"] == 160 + 3 * (160 + 120)  # with placebo and negative
+    assert result.results is not None
+    assert result.results.queries == (10, 30, 70, 160, 400)
+    erm, one, two, *moved = result.results.points
+    assert erm.score == one.score == two.score
+    assert [each.score for each in moved] == [moved[0].score] * 3
+    assert moved[0].score != erm.score
 
 
 def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:

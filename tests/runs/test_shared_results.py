@@ -45,7 +45,7 @@ def test_a_second_optimizer_embeds_neither_clean_images_nor_erm(tmp_path: Path) 
     assert first.manifest.reused == []
     assert images == sum(counts["forward"] for counts in first.ledger.values())
     again, fewer = counted(tmp_path)
-    assert again.manifest.reused == ["clean embeddings", "SA head", "ERM score"]
+    assert again.manifest.reused == ["clean embeddings", "SA head", "clean test embeddings"]
     assert images - fewer == 120 - 50 + 160  # clean images but one block; test images
     assert same(first, again)
 
@@ -54,9 +54,10 @@ def test_a_second_optimizer_embeds_neither_clean_images_nor_erm(tmp_path: Path) 
 def test_another_seed_or_protocol_shares_no_score(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
-    counted(tmp_path)
+    first, _ = counted(tmp_path)
     other, _ = counted(tmp_path, **change)
-    assert "ERM score" not in other.manifest.reused
+    assert "SA head" not in other.manifest.reused
+    assert other.scores[0].metrics != first.scores[0].metrics
     assert "SA head" not in other.manifest.reused
 
 

@@ -116,7 +116,7 @@ def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) ->
         each.name: _mean([run.values(each, row=0) for run in by_seed.values()], each)
         for each in metrics
     }
-    return {"seeds": len(by_seed), **means}
+    return {"seeds": len(by_seed), BEYOND_PLACEBO.name: None, **means}
 
 
 def _mean(values: Sequence[Floats], quantity: Metric) -> Json | None:

@@ -50,7 +50,8 @@ class Mmd:
         both = torch.cat([group, other])
         norms = (both**2).sum(1)
         squares = (norms[:, None] + norms - 2.0 * both @ both.T).clamp(min=0.0)
-        median = squares[squares > 0].median()
+        apart = ~torch.eye(len(both), dtype=torch.bool, device=both.device)
+        median = squares[apart & (squares > 0)].median()
         n, m = len(group), len(other)
         total = squares.new_zeros(())
         for width in WIDTHS:

@@ -101,7 +101,7 @@ def test_only_a_method_that_says_so_runs_an_optimizer(tmp_path: Path) -> None:
     offers["methods"] = {"sly": Offer("sly", Plugin(Sly, "test"), "tests")}
     words = "must be registered with the argument 'optimizer'"
     with (
-        problem_of(config(), tmp_path, Registry(offers)) as problem,
+        problem_of(config().changed(baselines=""), tmp_path, Registry(offers)) as problem,
         pytest.raises(PluginError, match=words),
     ):
         problem.solve("sly")
@@ -123,7 +123,7 @@ def test_what_a_method_asks_is_booked_and_shared_arrays_cannot_be_spoilt(tmp_pat
 
     offers: dict[Any, Any] = dict(tiny_registry().offers)
     offers["methods"] = {"asking": Offer("asking", Plugin(Asking, "test"), "tests")}
-    with problem_of(config(), tmp_path, Registry(offers)) as problem:
+    with problem_of(config().changed(baselines=""), tmp_path, Registry(offers)) as problem:
         ledger = problem.solve("asking").result.ledger
     assert ledger["setup"]["queries"] == TRAIN
     assert ledger["optimize"]["queries"] == TRAIN + 7

@@ -94,7 +94,10 @@ def _print_scores(result: StoredRun, console: Console) -> None:
     console.print(layouts[chosen])
     if LAYOUTS[chosen][1]:
         left_out = ", ".join(_left_out(result.metrics))
-        console.print(f"[dim]a wider terminal, or --json, shows {escape(left_out)}[/]")
+        console.print(
+            "[dim]first column: what it knows, and queries; a wider terminal, or --json, shows "
+            f"{escape(left_out)}[/]"
+        )
 
 
 LAYOUTS = ((False, False), (True, False), (True, True))
@@ -121,7 +124,7 @@ def _rows(result: StoredRun) -> list[_Row]:
     rows += [_Row("edit", level, each) for each in edits]
     if found.combined is not None:
         rows.append(_Row("edit + reweighing", level, found.combined))
-    rows += [_Row(f"{name} of the edit", CONTROL, each) for name, each in found.controls.items()]
+    rows += [_Row(name, CONTROL, each) for name, each in found.controls.items()]
     return rows
 
 
@@ -129,10 +132,12 @@ def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "percent, with 95 % intervals over patients"
     metrics = [each for each in result.metrics if each.in_tables]
-    rows = [_cells(row, metrics, stacked) for row in _rows(result)]
+    rows = [_cells(row, metrics, stacked, short) for row in _rows(result)]
     shown = [each.heading for each in metrics]
     headings = ["", "queries", "objective", *shown, "SA refit", "norm", RECOVERY.heading]
-    left_out = _left_out(metrics) if short else ()
+    left_out = (
+        [*_left_out(metrics), "queries"] if short else []
+    )  # the queries are in the first column
     kept = [place for place, heading in enumerate(headings) if heading not in left_out]
     for number in kept:
         table.add_column(headings[number], justify="right" if number else "left", no_wrap=True)
@@ -148,9 +153,10 @@ def _left_out(metrics: Sequence[Metric]) -> list[str]:
     return [objective, *wide, *others]
 
 
-def _cells(row: _Row, metrics: Sequence[Metric], stacked: bool) -> list[str]:
+def _cells(row: _Row, metrics: Sequence[Metric], stacked: bool, short: bool) -> list[str]:
     gap, found = "\n" if stacked else " ", row.outcome
-    label = f"{escape(row.name)}{gap}[dim]{row.feedback}[/]"
+    spent = f", {found.queries:,}" if short and found.queries else ""
+    label = f"{escape(row.name)}{gap}[dim]{row.feedback}{spent}[/]"
     edit = found if isinstance(found, Score) else None
     cells = [label, f"{found.queries:,}", "" if edit is None else f"{edit.objective:.3f}"]
     cells += [_interval(found.metrics[each.name], gap, each.digits()) for each in metrics]
