@@ -22,6 +22,9 @@ app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, an
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="E.g. random-walk.")],
     out: Annotated[Path, typer.Option(help="Parent folder of the project.")] = Path(),
+    feedback: Annotated[
+        str, typer.Option(help="What the optimizer sees: value or embeddings.")
+    ] = "value",
 ) -> None:
     """Write a complete small project: an optimizer that works, its tests, README and CI."""
     from zobench.errors import ConfigError
@@ -33,7 +36,7 @@ def new(
     taken = load_registry().offers["optimizers"].get(name)
     if taken is not None:
         raise ConfigError(f"{name!r} is an optimizer of {taken.distribution}; choose another name")
-    folder = write_project(name, out)
+    folder = write_project(name, out, feedback)
     console = output_console()
     console.print(f"wrote {folder}; next:", soft_wrap=True)
     for line in (

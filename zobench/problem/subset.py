@@ -12,11 +12,12 @@ from .images import Images
 
 
 def nested_subset(images: Images, share: float, rng: np.random.Generator) -> Rows:
-    """Rows of about a share of the patients, in increasing order.
+    """Rows of at most a share of the patients, in increasing order.
 
     Patients with equal sensitive attribute and equal sets of disease labels form a stratum, of which
-    the same share is taken, at least one patient. All images of a patient are taken or left out.
-    With equal images and stream, a smaller share gives a subset of a larger share's rows.
+    the same share is taken, rounded down, but at least one patient. All images of a patient are
+    taken or left out. With equal images and stream, the rows of a smaller share are among those of a
+    larger one.
 
     Args:
         images: The images.
@@ -30,5 +31,5 @@ def nested_subset(images: Images, share: float, rng: np.random.Generator) -> Row
     taken = np.zeros(len(patients), dtype=bool)
     for kind in np.unique(kinds):
         members = order[kinds[order] == kind]
-        taken[members[: math.ceil(share * len(members) - 1e-9)]] = True
+        taken[members[: max(1, math.floor(share * len(members) + 1e-9))]] = True
     return np.flatnonzero(taken[inverse])

@@ -307,10 +307,9 @@ def _installed() -> Registry:
 
 
 def _opposite(answer: Answer) -> Answer:
-    """An answer with the other sign."""
-    embeddings, gradients = (
-        None if each is None else -each for each in (answer.embeddings, answer.gradients)
-    )
+    """An answer that says the opposite; embeddings are also moved, for even functions of them."""
+    embeddings = None if answer.embeddings is None else 1.0 - answer.embeddings
+    gradients = None if answer.gradients is None else -answer.gradients
     return Answer(-answer.values, embeddings, gradients, answer.rows)
 
 

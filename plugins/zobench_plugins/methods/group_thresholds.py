@@ -8,7 +8,7 @@ ask for it; the scores are 1 and -1, so their AUC means little.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class GroupThresholds:
         clean, test = context.embed_train(), context.embed_test()
         head = fit_head(clean, train.label, protocol=context.protocol, role="disease", rng=rng)
         chosen = ThresholdOptimizer(
-            estimator=_Scores(head),
+            estimator=_scores(head),
             constraints="equalized_odds",
             prefit=True,
             predict_method="decision_function",
@@ -51,17 +51,26 @@ class GroupThresholds:
         )
 
 
-class _Scores:
-    """A fitted disease head, as scikit-learn sees it."""
+def _scores(head: Head) -> Any:
+    """A fitted disease head as an estimator of scikit-learn."""
+    from sklearn.base import BaseEstimator, ClassifierMixin
 
-    def __init__(self, head: Head) -> None:
-        self._head = head
-        self.fitted_ = True
+    class Scores(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+        """The head; fitting it again does nothing."""
 
-    def fit(self, embeddings: object, label: object) -> _Scores:
-        """Does nothing: the head is fitted."""
-        return self
+        def __init__(self) -> None:
+            self.classes_ = np.array([0, 1])
 
-    def decision_function(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The head's scores ``(n,)``."""
-        return self._head.score(np.asarray(embeddings))
+        def fit(self, embeddings: object, label: object) -> Scores:
+            """Does nothing: the head is fitted."""
+            return self
+
+        def decision_function(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
+            """The head's scores ``(n,)``."""
+            return head.score(np.asarray(embeddings))
+
+        def predict(self, embeddings: NDArray[np.floating]) -> NDArray[np.int64]:
+            """The head's predictions ``(n,)``."""
+            return head.predict(np.asarray(embeddings))
+
+    return Scores()
