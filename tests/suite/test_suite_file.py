@@ -25,6 +25,7 @@ def test_the_grid_is_the_product_and_entries_have_spaces_settings_and_diseases_o
         optimizers = ["gezo", {name = "adam", set = {lr = 0.003}, spaces = ["pixel", "lowres:14"]}]
         datasets = ["phantom", {name = "nih", data_root = "xrays", diseases = ["pneumonia"]}]
         diseases = ["edema", "pleural_effusion"]
+        objectives = ["dne", {name = "fisher", set = {shrinkage = 0.3}}]
         seeds = [4, 7]
         [run]
         budget = 999
@@ -35,16 +36,18 @@ def test_the_grid_is_the_product_and_entries_have_spaces_settings_and_diseases_o
     assert suite.name == "bench"
     assert suite.targets == TARGETS
     rows = [
-        (each.optimizer, each.space, each.dataset, each.disease, each.seed)
+        (each.optimizer, each.objective, each.space, each.dataset, each.disease, each.seed)
         for each in suite.configs
     ]
-    assert len(rows) == len(set(rows)) == 3 * 3 * 2
-    assert ("adam", "lowres:14", "nih", "pneumonia", 7) in rows
-    assert ("gezo", "lowres:14", "phantom", "edema", 4) not in rows
+    assert len(rows) == len(set(rows)) == 3 * 3 * 2 * 2
+    assert ("adam", "fisher", "lowres:14", "nih", "pneumonia", 7) in rows
+    assert ("gezo", "dne", "lowres:14", "phantom", "edema", 4) not in rows
     assert all(each.budget == 999 for each in suite.configs)
     assert all(each.overrides["split"] == {"train": 300} for each in suite.configs)
     adam = next(each for each in suite.configs if each.optimizer == "adam")
     assert adam.overrides["optimizer"] == {"lr": 0.003}
+    fisher = next(each for each in suite.configs if each.objective == "fisher")
+    assert fisher.overrides["objective"] == {"shrinkage": 0.3}
     roots = {each.data_root for each in suite.configs if each.dataset == "nih"}
     assert roots == {str(tmp_path / "xrays")}
 

@@ -256,7 +256,8 @@ def _copied_tensor(found: Tensor, optimizer: str, method: str, what: str) -> Ten
     if size > MAX_POINT_BYTES:
         fault = f"{what} of {size:,} bytes"
         raise _broken(optimizer, method, fault, f"at most {MAX_POINT_BYTES:,} bytes")
-    if not bool(torch.isfinite(found).all()):
+    # a finite sum has finite terms only, and is quicker; a sum of large numbers may overflow
+    if not bool(torch.isfinite(found.sum())) and not bool(torch.isfinite(found).all()):
         raise _broken(optimizer, method, f"{what} with NaN or infinity", "finite numbers")
     return found.detach().clone(memory_format=torch.contiguous_format)
 

@@ -162,9 +162,7 @@ def baselines(
             else _mean([found.baseline_values(name, each) for found in having], each)
             for each in columns
         }
-        gaps, accuracies = zip(*(found.baseline_point(name) for found in having), strict=True)
-        point = {"gap": float(np.mean(gaps)), "accuracy": float(np.mean(accuracies))}
-        table[name] = {"seeds": len(having), **means, **point}
+        table[name] = {"seeds": len(having), **means}
     return table
 
 

@@ -23,14 +23,18 @@ MAX_BYTES = 1_000_000
 MAX_RUNS = 100_000
 MAX_SEEDS = 10_000
 
-GRID = ("optimizers", "encoders", "datasets", "diseases", "spaces", "seeds")
+GRID = ("optimizers", "objectives", "encoders", "datasets", "diseases", "spaces", "seeds")
 TOP = ("name", "targets", *GRID, "run", "split")
 ENTRY = {
     "optimizers": ("name", "set", "spaces"),
+    "objectives": ("name", "set"),
     "encoders": ("name", "set"),
     "datasets": ("name", "set", "data_root", "diseases"),
 }
-SWEPT = ("optimizer", "encoder", "dataset", "disease", "data_root", "space", "seed", "overrides")
+SWEPT = (
+    *("optimizer", "objective", "encoder", "dataset", "disease", "data_root", "space", "seed"),
+    "overrides",
+)
 RUN = tuple(each.name for each in dataclasses.fields(RunConfig) if each.name not in SWEPT)
 
 
@@ -42,7 +46,8 @@ class Suite:
         name: The name of the suite, shown in titles.
         configs: The configs of the suite's runs, without duplicates; the seed varies fastest.
         targets: The recovery targets of runtimes.
-        entries: The optimizers, encoders and datasets of the grid, also those without a run.
+        entries: The optimizers, objectives, encoders and datasets of the grid, also those without a
+            run.
     """
 
     name: str
@@ -53,7 +58,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Entry:
-    """One optimizer, encoder or dataset of the grid."""
+    """One optimizer, objective, encoder or dataset of the grid."""
 
     owner: str
     name: str
@@ -129,6 +134,7 @@ def _grid(
 ) -> tuple[tuple[Entry, ...], tuple[RunConfig, ...]]:
     """The entries of the grid, and the configs of their product."""
     optimizers = _entries(content, "optimizers", (), out)
+    objectives = _entries(content, "objectives", (RunConfig.objective,), out)
     encoders = _entries(content, "encoders", (RunConfig.encoder,), out)
     datasets = _entries(content, "datasets", (RunConfig.dataset,), out)
     diseases = _texts(content.get("diseases", [RunConfig.disease]), "diseases", out)
@@ -142,25 +148,28 @@ def _grid(
         (dataset, disease) for dataset in datasets for disease in (dataset.diseases or diseases)
     ]
     spaces_in_all = sum(len(each.spaces or spaces) for each in optimizers)
-    count = len(encoders) * len(problems_of_data) * spaces_in_all * len(seeds)
+    entries = (*optimizers, *objectives, *encoders, *datasets)
+    count = len(objectives) * len(encoders) * len(problems_of_data) * spaces_in_all * len(seeds)
     if count > MAX_RUNS:
         out.append(f"the file declares {count:,} runs; a suite has at most {MAX_RUNS:,}")
-        return (*optimizers, *encoders, *datasets), ()
+        return entries, ()
     found: list[RunConfig] = []
     known: set[str] = set()
-    for encoder, (dataset, disease), optimizer in itertools.product(
-        encoders, problems_of_data, optimizers
+    for encoder, (dataset, disease), objective, optimizer in itertools.product(
+        encoders, problems_of_data, objectives, optimizers
     ):
         root = dataset.data_root
         overrides = {
             "optimizer": dict(optimizer.set),
             "encoder": dict(encoder.set),
             "dataset": dict(dataset.set),
+            "objective": dict(objective.set),
             "split": split,
         }
         for space, seed in itertools.product(optimizer.spaces or spaces, seeds):
             fields: dict[str, Any] = {
                 "optimizer": optimizer.name,
+                "objective": objective.name,
                 "encoder": encoder.name,
                 "dataset": dataset.name,
                 "disease": disease,
@@ -181,7 +190,7 @@ def _grid(
                 )
             known.add(repr(config))
             found.append(config)
-    return (*optimizers, *encoders, *datasets), tuple(found)
+    return entries, tuple(found)
 
 
 def _entries(
