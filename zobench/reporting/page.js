@@ -7,6 +7,8 @@
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
   const DASHES = ["solid", "dashdot", "longdash", "longdashdot"];
   const MARKS = ["circle", "square", "diamond", "triangle-up", "star", "pentagon"];
+  const GREYS = ["#888888", "#666666", "#aaaaaa"]; // of no-query baselines
+  const GREY_MARKS = ["cross-thin-open", "asterisk-open", "y-up-open"];
   const NAMES = [...new Set(data.rows.map((row) => row.optimizer))];
   const place = (name) => NAMES.indexOf(name);
   const colour = (name) => COLOURS[place(name) % COLOURS.length];
@@ -35,9 +37,9 @@
   const charts = {
     curves() {
       const { queries, lines, budget, baselines } = data.curves[problem()];
-      const traces = Object.entries(baselines).map(([name, value]) => ({
+      const traces = Object.entries(baselines).map(([name, value], i) => ({
         x: [queries[0], queries[queries.length - 1]], y: [value, value], name: `${escaped(name)} (0 queries)`, mode: "lines",
-        line: { color: "#888888", width: 1.4, dash: "solid" },
+        line: { color: GREYS[i % GREYS.length], width: 1.6, dash: DASHES[i % DASHES.length] },
       }));
       const bands = $("bands").checked;
       for (const [name, line] of Object.entries(lines)) {
@@ -76,7 +78,7 @@
       const traces = Object.entries(points).map(([name, rows]) => trace(name, rows, { color: colour(name), symbol: mark(name), size: 10 }));
       traces.push(trace("ERM", erm, { color: style, symbol: "x-thin-open", size: 11, line: { width: 2 } }));
       Object.entries(baselines).forEach(([name, rows], i) =>
-        traces.push(trace(`${name} (0 queries)`, rows, { color: ["#888888", "#555555", "#aaaaaa"][i % 3], symbol: "cross-thin-open", size: 11, line: { width: 2 } })));
+        traces.push(trace(`${name} (0 queries)`, rows, { color: GREYS[i % GREYS.length], symbol: GREY_MARKS[i % GREY_MARKS.length], size: 11, line: { width: 2 } })));
       if (placebos.length) traces.push(trace("placebos", placebos, { color: "#888888", symbol: "circle-open", size: 8 }));
       return [traces, layout({ title: { text: "accuracy, %" } }, { title: { text: "mean of EO_n and EO_p, %" }, rangemode: "tozero" })];
     },

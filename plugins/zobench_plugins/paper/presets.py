@@ -71,6 +71,8 @@ class Preset:
             batch_size=self.batch_size,
             heads=self.heads,
             snapshots=1,
+            controls="none",
+            baselines="",
             overrides={**overrides, "split": split},
         )
 
