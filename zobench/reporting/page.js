@@ -132,6 +132,7 @@
       const filtered = each.closest("#results-table") && words && !each.textContent.toLowerCase().includes(words);
       each.hidden = each.dataset.problem !== at || Boolean(filtered);
     }
+    for (const each of document.querySelectorAll(".level")) each.hidden = [...each.parentElement.rows].every((row) => row === each || row.hidden);
     for (const each of document.querySelectorAll(".of-target")) each.hidden = each.dataset.target !== target;
   }
 
