@@ -144,7 +144,10 @@ def test_the_filter_the_problem_and_the_target_choose_what_is_shown(
     for place in range(2):
         chosen.select_by_index(place)
         everything[place] = visible(browser, "results-table", 0)
-    assert sorted(map(len, everything.values())) == [5, 6]  # ERM, three baselines, and one optimizer or both
+    assert sorted(map(len, everything.values())) == [
+        5,
+        6,
+    ]  # ERM, three baselines, and one optimizer or both
     target = Select(browser.find_element(By.ID, "target"))
     target.select_by_visible_text("0.5")
     shown = browser.find_elements(By.CSS_SELECTOR, "#results-table thead .of-target")

@@ -106,7 +106,8 @@ class Account:
             raise ConfigError(
                 f"max_cost is {self.limit:g}, but a run with one snapshot sends {least:,} images, which "
                 f"cost {least * self.price:g}: clean images, one evaluation, and edited images to score "
-                "the snapshot; give more, or send fewer with --set split.train or split.test_per_cell"
+                "the snapshot and its controls; give more, or send fewer with --controls none, --set "
+                "split.train or split.test_per_cell"
             )
 
     @property

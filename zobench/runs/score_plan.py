@@ -81,5 +81,6 @@ def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int
     whole = min(snapshots, WHOLE)
     curve = snapshots if snapshots <= WHOLE else WHOLE - ENDS
     controls = {"none": 0, "last": CONTROLS, "all": CONTROLS * (1 + curve)}[config.controls]
-    slack = 4 * snapshots * (1 + CONTROLS)  # a subset has at least one patient of each stratum
+    # a subset has at least one patient of each stratum
+    slack = 4 * snapshots * (1 + CONTROLS) if snapshots > WHOLE else 0
     return test + (whole + controls) * (train + test) + slack
