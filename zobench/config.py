@@ -84,7 +84,7 @@ class RunConfig:
     penalty: float = 0.01
     backward_cost: int = 2
     heads: HeadProtocol = "converged"
-    snapshots: int = 25
+    snapshots: int = 5
     controls: str = "last"
     baselines: str = "reweighing,leace-cells,balanced-subset"
     replicates: int = 2000

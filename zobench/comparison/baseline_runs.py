@@ -61,8 +61,9 @@ def read_side(place: Location, label: str | None, registry: Registry) -> list[St
     for run in read_runs([place], registry):
         scores = run.stored_scores
         names.update(scores.baselines if scores is not None else ())
-        if scores is not None and method in scores.baselines:
-            found.setdefault((run.problem, run.config.seed), BaselineRun(run, method, registry))
+        key = (run.problem, run.config.seed)
+        if scores is not None and method in scores.baselines and (run.done or key not in found):
+            found[key] = BaselineRun(run, method, registry)
     if not found:
         there = ", ".join(sorted(names)) or "none"
         raise ConfigError(

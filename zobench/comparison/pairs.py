@@ -142,7 +142,7 @@ def compare_runs(
             left_out += [run for run in (one, other) if run is not None]
             continue
         require_comparable(one, other)
-        if one.run_dir.resolve() == other.run_dir.resolve() and type(one) is type(other):
+        if one.run_dir.resolve() == other.run_dir.resolve() and one.label == other.label:
             raise ConfigError(
                 f"{one.location} is in A and in B; say which runs are meant with --a and --b"
             )

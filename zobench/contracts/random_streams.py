@@ -11,9 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal[
-    "split", "minibatch", "optimizer", "objective", "heads", "bootstrap", "subset", "placebo"
-]
+Stream = Literal["split", "minibatch", "optimizer", "objective", "heads", "bootstrap", "placebo"]
 
 
 def seed_sequence(seed: int, stream: Stream) -> np.random.SeedSequence:

@@ -38,10 +38,6 @@ class Images:
         """The images of a slice of rows, without a copy."""
         return Images(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
 
-    def take(self, rows: Rows) -> Images:
-        """The images of some rows, copied."""
-        return Images(self.pixels[rows], self.label[rows], self.sensitive[rows], self.patient[rows])
-
     def batch(self, rows: Rows | slice) -> Tensor:
         """Images as float32 in [0, 1]."""
         import torch

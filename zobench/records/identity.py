@@ -18,6 +18,9 @@ LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
 PLAYERS = ("optimizer", "objective")
 """Owners of parameters that are no part of the problem."""
 
+BASELINE = "baseline"
+"""First word of the owner of a no-query baseline's distribution."""
+
 SLUG_CHARACTERS = 120
 """Most characters of a slug; filesystems allow 255 bytes in a name."""
 
@@ -54,7 +57,14 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
     parts = {
         "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *left_out)},
         "parameters": {k: v for k, v in manifest.parameters.items() if k not in PLAYERS},
-        **_foundation(manifest, [v for k, v in manifest.plugins.items() if k not in PLAYERS]),
+        **_foundation(
+            manifest,
+            [
+                distribution
+                for owner, distribution in manifest.plugins.items()
+                if owner not in PLAYERS and not owner.startswith(BASELINE)
+            ],
+        ),
     }
     return _digest(parts)
 

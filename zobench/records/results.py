@@ -15,7 +15,7 @@ from zobench.contracts.metric import Metric
 from zobench.measures.edit_score import EditScore
 from zobench.measures.fidelity import Fidelity
 from zobench.measures.interval import Interval, interval
-from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
+from zobench.measures.patient_bootstrap import bootstrap_weights
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY, fairness_per_query
 from zobench.measures.resampling import Resamples
 from zobench.problem.quantization import ArrivedEdit
@@ -121,7 +121,7 @@ class Results:
 
     @cached_property
     def edits(self) -> list[EditScore]:
-        """Edits scored on all images: ERM first, the last snapshot's edit last.
+        """The scored edits: ERM first, the last snapshot's edit last.
 
         A snapshot whose edit equals an earlier one's, or the zero edit, is not listed again; but the
         last row has the query count of the last snapshot.
@@ -142,7 +142,7 @@ class Results:
         scores += [each.score for each in self.stored.controls.values()]
         scores += list(self.stored.baselines.values())
         scores += [] if self.stored.combined is None else [self.stored.combined]
-        return self._resampled(scores, None)
+        return self._resampled(scores)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -155,8 +155,7 @@ class Results:
     @cached_property
     def points(self) -> list[EditScore]:
         """The curve: ERM, then every scored snapshot by increasing queries."""
-        curve = self.stored.curve
-        edits = self.stored.edits if curve is None else curve.edits
+        edits = self.stored.edits
         known = {each.queries: each for each in edits}
         snapshots = [(each, first) for each, first in self.stored.equal.items() if first in known]
         return [
@@ -172,22 +171,14 @@ class Results:
     @cached_property
     def curve(self) -> Resamples:
         """The predictions of the curve, one row for ERM and one per snapshot."""
-        curve = self.stored.curve
-        rows = None if curve is None else np.asarray(curve.test)
-        return self._resampled([each.score for each in self.points], rows)
+        return self._resampled([each.score for each in self.points])
 
-    def _resampled(
-        self, scores: Sequence[Sequence[float]], rows: NDArray[np.int64] | None
-    ) -> Resamples:
-        """Resamples of all test patients, of which only some images may be scored."""
+    def _resampled(self, scores: Sequence[Sequence[float]]) -> Resamples:
         test, seed, replicates = self.stored.test, self.config.seed, self.replicates
-        part, columns = test, slice(None) if rows is None else rows
-        if rows is not None:
-            part = ScoredImages(test.patient[rows], test.label[rows], test.sensitive[rows])
         return Resamples(
             scores,
-            part,
-            lambda: bootstrap_weights(test, seed, replicates)[:, columns],
+            test,
+            lambda: bootstrap_weights(test, seed, replicates),
             self.config.tolerance,
         )
 
@@ -205,7 +196,7 @@ class Results:
 
         Args:
             quantity: Fairness per query, beyond placebo, recovery or a metric.
-            row: Row of the table: 0 is ERM, -1 the last edit that is scored on all images.
+            row: Row of the table: 0 is ERM, -1 the last scored edit.
 
         Raises:
             ValueError: ``quantity`` is beyond placebo, and no placebo is scored.
@@ -263,12 +254,14 @@ class Results:
     def beyond_placebo_values(self) -> Floats | None:
         """The difference ``(R + 1,)`` on the test data and on the resamples.
 
-        The zero edit has no placebo; its difference is 0.
+        If the last snapshot is the zero edit, which has no placebo, the difference is 0.
         """
         row, recoveries = self._rows.get("control placebo"), self.resamples.recovery
         if row is not None:
             return np.asarray(recoveries[len(self.edits) - 1] - recoveries[row])
-        return np.zeros_like(recoveries[0]) if self.edits[-1].norm == 0 else None
+        equal = self.stored.equal
+        nothing = bool(equal) and not equal[max(equal)] and self.config.controls != "none"
+        return np.zeros_like(recoveries[0]) if nothing else None
 
     @cached_property
     def baselines(self) -> dict[str, Outcome]:
@@ -339,11 +332,9 @@ class Results:
 
     def curve_controls(self) -> dict[str, list[dict[str, Any]]]:
         """With ``--controls all``: recovery of the placebo and the negative of every distinct edit."""
-        curve = self.stored.curve
-        rows = None if curve is None else np.asarray(curve.test)
         found = {}
         for name, scores in self.stored.all_controls.items():
-            resamples = self._resampled([self.points[0].score, *(e.score for e in scores)], rows)
+            resamples = self._resampled([self.points[0].score, *(e.score for e in scores)])
             found[name] = [
                 {
                     "queries": each.queries,

@@ -20,7 +20,7 @@ from zobench.files.location import Location
 from zobench.files.regular import content_of
 from zobench.files.row_files import RowWriter, keep_rows, read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
-from zobench.measures.edit_score import EditScore, ScoredCurve
+from zobench.measures.edit_score import EditScore
 from zobench.measures.patient_bootstrap import ScoredImages
 
 from . import layout
@@ -60,18 +60,16 @@ class StoredScores:
     """The scores of the edits so far.
 
     Attributes:
-        edits: The scores on all test images: ERM, then distinct edits by increasing queries.
+        edits: The scores of ERM, then of distinct edits by increasing queries.
         equal: For each snapshot, the query count of the first snapshot with an equal edit; 0 for
             the zero edit.
         test: Labels of the test images.
         counts: The ledger's counts of ``score``.
         encoder_seconds: Time spent in the encoder.
-        curve: The scores of all edits on a subset; ``None`` if all are scored on all images.
         baselines: The test images' scores by each no-query baseline.
         combined: The scores by the last edit together with reweighing; ``None`` if not computed.
         controls: The scores of the last edit's placebo and negative.
-        all_controls: With ``--controls all``, the scores of the controls of every distinct edit, on
-            the images of the curve.
+        all_controls: With ``--controls all``, the scores of the controls of every distinct edit.
     """
 
     edits: Sequence[EditScore]
@@ -79,7 +77,6 @@ class StoredScores:
     test: ScoredImages
     counts: Mapping[str, int]
     encoder_seconds: float
-    curve: ScoredCurve | None = None
     baselines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     combined: tuple[float, ...] | None = None
     controls: Mapping[str, EditScore] = field(default_factory=dict)
@@ -357,14 +354,13 @@ def read_scores(folder: Location) -> StoredScores | None:
     found = read_json(place)
     with damage(place):
         test = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
-        curve, combined = found["curve"], found["combined"]
+        combined = found["combined"]
         return StoredScores(
             edits=[EditScore.from_json(row) for row in found["edits"]],
             equal={int(snapshot): first for snapshot, first in found["equal"].items()},
             test=ScoredImages(**test),
             counts=found["counts"],
             encoder_seconds=found["encoder_seconds"],
-            curve=None if curve is None else ScoredCurve.from_json(curve),
             baselines={name: tuple(scores) for name, scores in found["baselines"].items()},
             combined=None if combined is None else tuple(combined),
             controls={name: EditScore.from_json(row) for name, row in found["controls"].items()},

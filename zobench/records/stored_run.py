@@ -272,7 +272,7 @@ class StoredRun:
 
     @property
     def scores(self) -> tuple[Score, ...]:
-        """ERM first, the last edit that is scored on all images last; empty before scoring."""
+        """ERM first, the last scored edit last; empty before scoring."""
         return () if self.results is None else self.results.scores
 
     @cached_property
@@ -284,7 +284,7 @@ class StoredRun:
 
     @property
     def recovery(self) -> float | None:
-        """Recovery of the last edit that is scored on all images; ``None`` before one is scored."""
+        """Recovery of the last scored edit; ``None`` before one is scored."""
         return self.scores[-1].recovery.value if len(self.scores) > 1 else None
 
     def values(self, quantity: Metric, *, row: int = -1) -> Floats:
@@ -292,7 +292,7 @@ class StoredRun:
 
         Args:
             quantity: Fairness per query, recovery or a metric.
-            row: Row of the table: 0 is ERM, -1 the last edit that is scored on all images.
+            row: Row of the table: 0 is ERM, -1 the last scored edit.
 
         Raises:
             ValueError: The run has no scores.
@@ -306,7 +306,9 @@ class StoredRun:
         found = self.on_the_data
         if found is None:
             return {}
-        values = {each.name: float(each.shown(found.values(each))[0]) for each in self.quantities}
+        missing = () if found.beyond_placebo_values is not None else (BEYOND_PLACEBO,)
+        shown = [each for each in self.quantities if each not in missing]
+        values = {each.name: float(each.shown(found.values(each))[0]) for each in shown}
         return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
     @property
@@ -365,7 +367,7 @@ class StoredRun:
         controls: dict[str, Any] = {name: row.as_dict() for name, row in found.controls.items()}
         if beyond is not None:
             controls["beyond_placebo"] = beyond.as_dict()
-        if found.stored.all_controls:
+        if self.config.controls == "all":
             controls["curve"] = found.curve_controls()
         return {
             "baselines": {

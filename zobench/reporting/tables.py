@@ -13,6 +13,7 @@ from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.measures.interval import Floats, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
+from zobench.records.results import Results
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
 
@@ -145,17 +146,14 @@ def baselines(
     groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]
 ) -> dict[str, Json]:
     """Recovery and metrics of the no-query baselines on one problem, from one run per seed."""
-    by_seed = {
-        run.config.seed: run
-        for members in groups.values()
-        for run in members
-        if run.results is not None and run.results.stored.baselines
-    }
-    results = [run.results for run in by_seed.values() if run.results is not None]
-    names = list(dict.fromkeys(name for found in results for name in found.stored.baselines))
+    by_name: dict[str, dict[int, Results]] = {}
+    for run in (run for members in groups.values() for run in members):
+        if run.results is not None:
+            for name in run.results.stored.baselines:
+                by_name.setdefault(name, {})[run.config.seed] = run.results
     table = {}
-    for name in names:
-        having = [found for found in results if name in found.stored.baselines]
+    for name, by_seed in by_name.items():
+        having = list(by_seed.values())
         means = {
             each.name: None
             if each is BEYOND_PLACEBO

@@ -74,8 +74,9 @@ class EmbeddedContext:
     """A problem whose images are embedded: a :class:`zobench.contracts.method.MethodContext`.
 
     Attributes:
-        train: Training images with disease and sensitive attribute.
-        test: Test images; a method sees their pixels and their sensitive attribute.
+        train: Training images with copies of disease and sensitive attribute.
+        test_pixels: The test images ``(n, C, H, W)`` uint8.
+        test_sensitive: Sensitive attribute a of the test images ``(n,)``.
         embedded: The embeddings of all images.
         protocol: How linear heads are trained.
         seed: Seed of the run.
@@ -85,7 +86,8 @@ class EmbeddedContext:
     """
 
     train: Images
-    test: Images
+    test_pixels: Pixels
+    test_sensitive: Rows
     embedded: Embedded
     protocol: HeadProtocol
     seed: int
@@ -93,16 +95,6 @@ class EmbeddedContext:
     argument: str
     name: str
     progress: ReportProgress = field(default=silent)
-
-    @property
-    def test_pixels(self) -> Pixels:
-        """The test images ``(n, C, H, W)`` uint8."""
-        return self.test.pixels
-
-    @property
-    def test_sensitive(self) -> Rows:
-        """Sensitive attribute a of the test images ``(n,)``."""
-        return self.test.sensitive.copy()
 
     def rng(self) -> np.random.Generator:
         """The random generator for heads; all methods get the same stream."""
@@ -166,7 +158,17 @@ def solve_baselines(
     found = {}
     for each in baselines:
         context = EmbeddedContext(
-            train, test, embedded, config.heads, config.seed, spec, each.argument, each.name
+            train=Images(
+                train.pixels, train.label.copy(), train.sensitive.copy(), train.patient.copy()
+            ),
+            test_pixels=test.pixels,
+            test_sensitive=test.sensitive.copy(),
+            embedded=embedded,
+            protocol=config.heads,
+            seed=config.seed,
+            spec=spec,
+            argument=each.argument,
+            name=each.name,
         )
         method: Method = each.offer.plugin.make(context, {}, "method")
         with plugin_code():

@@ -10,6 +10,7 @@ from zobench.config import RunConfig
 from zobench.contracts.parameters import essential, resolve
 from zobench.errors import ConfigError, PluginError
 from zobench.problem.split import SplitParameters
+from zobench.records.identity import BASELINE
 from zobench.registry.discovery import Kind, Offer, Registry
 
 from .baselines import Baseline, find_baselines
@@ -72,8 +73,12 @@ class ResolvedConfig:
 
     @property
     def plugins(self) -> dict[str, str]:
-        """Distribution of each plugin, by owner."""
-        return {owner: getattr(self, owner).offer.distribution for owner in OWNER_KINDS}
+        """Distribution of each plugin, by owner; that of a baseline by ``baseline NAME``."""
+        baselines = {f"{BASELINE} {each.name}": each.offer.distribution for each in self.baselines}
+        return {
+            **{owner: getattr(self, owner).offer.distribution for owner in OWNER_KINDS},
+            **baselines,
+        }
 
 
 def resolve_plugin(

@@ -1,4 +1,4 @@
-"""The cache of results that several runs share: clean embeddings, SA heads, ERM scores.
+"""The cache of results that several runs share: clean embeddings and SA heads.
 
 The user's cache folder has one file per result, named by a digest of everything that the result
 depends on. Processes that compute the same result write the same bytes, so they need no lock. A

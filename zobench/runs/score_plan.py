@@ -1,4 +1,4 @@
-"""Decides which edits of a run are scored on which images, at a bounded number of images."""
+"""Decides which edits of a run are embedded to score it, and how many images that takes."""
 
 from __future__ import annotations
 
@@ -6,21 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zobench.config import RunConfig
-from zobench.contracts.random_streams import generator
-from zobench.problem.images import Images
-from zobench.problem.subset import nested_subset
 
-from .scoring import ScoredSubset
-
-WHOLE = 5
-"""The number of edits that are scored on all images. With more snapshots, the curve is scored on a
-subset, so that all snapshots together cost no more images than this number of edits."""
-
-ENDS = 2
-"""Edits scored on all images beside a curve on a subset: the last one and the best one."""
-
-CONTROLS = 2
-"""Controls of an edit: its placebo and its negative."""
+CONTROLS = ("placebo", "negative")
+"""The controls of an edit."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +18,9 @@ class ScorePlan:
     Attributes:
         edits: For each snapshot, the query count of the first snapshot with an equal edit; 0 for
             the zero edit, which is ERM.
-        share: The share of the images that the curve is scored on; 1 if all snapshots are scored on
-            all images.
     """
 
     edits: Mapping[int, int]
-    share: float
 
     @property
     def distinct(self) -> list[int]:
@@ -47,12 +32,12 @@ class ScorePlan:
         """The edit of the last snapshot; 0 if it is the zero edit or there is none."""
         return self.edits[max(self.edits)] if self.edits else 0
 
-    def subset(self, train: Images, test: Images, seed: int) -> ScoredSubset | None:
-        """The images that the curve is scored on; ``None`` for all."""
-        if self.share == 1.0:
-            return None
-        rng = generator(seed, "subset")
-        return ScoredSubset(*(nested_subset(each, self.share, rng) for each in (train, test)))
+    def controlled(self, controls: str) -> list[int]:
+        """Query counts of the edits whose controls are scored: the last edit first."""
+        if controls == "none" or not self.last:
+            return []
+        others = [each for each in self.distinct if each != self.last]
+        return [self.last, *(others if controls == "all" else [])]
 
 
 def score_plan(contents: Mapping[int, bytes], nothing: bytes) -> ScorePlan:
@@ -63,10 +48,9 @@ def score_plan(contents: Mapping[int, bytes], nothing: bytes) -> ScorePlan:
         nothing: The zero edit, as bytes.
     """
     first = {nothing: 0}
-    edits = {queries: first.setdefault(contents[queries], queries) for queries in sorted(contents)}
-    count = len(set(edits.values()) - {0})
-    share = 1.0 if count <= WHOLE else (WHOLE - ENDS) / (count - 1)
-    return ScorePlan(edits, share)
+    return ScorePlan(
+        {queries: first.setdefault(contents[queries], queries) for queries in sorted(contents)}
+    )
 
 
 def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int:
@@ -78,9 +62,5 @@ def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int
         train: The number of training images.
         test: The number of test images.
     """
-    whole = min(snapshots, WHOLE)
-    curve = snapshots if snapshots <= WHOLE else WHOLE - ENDS
-    controls = {"none": 0, "last": CONTROLS, "all": CONTROLS * (1 + curve)}[config.controls]
-    # a subset has at least one patient of each stratum
-    slack = 4 * snapshots * (1 + CONTROLS) if snapshots > WHOLE else 0
-    return test + (whole + controls) * (train + test) + slack
+    controlled = {"none": 0, "last": min(1, snapshots), "all": snapshots}[config.controls]
+    return test + (snapshots + len(CONTROLS) * controlled) * (train + test)

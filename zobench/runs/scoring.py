@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.contracts.dataset import Rows
 from zobench.contracts.head import HeadProtocol
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.objective import Objective
@@ -36,18 +35,6 @@ class Embedded:
 
     train: NDArray[np.float32]
     test: NDArray[np.float32]
-
-    def part(self, subset: ScoredSubset) -> Embedded:
-        """The embeddings of a subset of the images."""
-        return Embedded(self.train[subset.train], self.test[subset.test])
-
-
-@dataclass(frozen=True)
-class ScoredSubset:
-    """Rows of the training and of the test images that a score is computed on."""
-
-    train: Rows
-    test: Rows
 
 
 @dataclass(frozen=True)
@@ -79,19 +66,6 @@ class Scorer:
         """Images to embed for one edit."""
         return len(self.train) + len(self.test)
 
-    def on(self, subset: ScoredSubset) -> Scorer:
-        """A scorer of the same run on a subset of its images."""
-        return Scorer(
-            self.train.take(subset.train),
-            self.test.take(subset.test),
-            self.encoder,
-            self.frozen,
-            self.objective,
-            self.penalty,
-            self.protocol,
-            self.seed,
-        )
-
     def embed(self, edit: Tensor, progress: ReportProgress = silent) -> Embedded:
         """Embeds all edited images, booked as ``score``.
 
@@ -112,17 +86,6 @@ class Scorer:
         )
         return Embedded(train, test)
 
-    def training_objective(self, edit: Tensor, embedded: Embedded) -> float:
-        """L of an edit on the training images."""
-        term = self._term(embedded.train, self.train)
-        return term + self.penalty * float(edit.double().norm())
-
-    def _term(self, embeddings: NDArray[np.float32], images: Images) -> float:
-        import torch
-
-        labels = (torch.from_numpy(each[None]) for each in (images.sensitive, images.label))
-        return float(self.objective.values(torch.from_numpy(embeddings[None]), *labels)[0])
-
     def score(self, edit: Tensor, queries: int, embedded: Embedded) -> EditScore:
         """Refits both heads and predicts the test images.
 
@@ -131,15 +94,19 @@ class Scorer:
             queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
             embedded: The embeddings of the edited images.
         """
+        import torch
+
         train, test, rng = embedded.train, embedded.test, generator(self.seed, "heads")
         disease = fit_head(train, self.train.label, protocol=self.protocol, role="disease", rng=rng)
         refitted = fit_sensitive_head(
             train, self.train.sensitive, self.train.label, protocol=self.protocol, rng=rng
         )
+        labels = (torch.from_numpy(each[None]) for each in (self.test.sensitive, self.test.label))
+        term = self.objective.values(torch.from_numpy(test[None]), *labels)
         norm = float(edit.double().norm())
         return EditScore(
             queries=queries,
-            objective=self._term(test, self.test) + self.penalty * norm,
+            objective=float(term[0]) + self.penalty * norm,
             norm=norm,
             sa_frozen=_accuracy(self.frozen, test, self.test.sensitive),
             sa_refitted=_accuracy(refitted, test, self.test.sensitive),

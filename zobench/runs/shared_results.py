@@ -1,8 +1,8 @@
 """Computes or reuses the results that runs on one problem share.
 
-These are the clean embeddings, the SA head and the ERM score. The first run computes a result and
-stores it in the cache; the other runs read it. The ledger of every run counts the images that this
-run would have embedded alone, also where it reads results from the cache.
+These are the clean embeddings of training and test images, and the SA head. The first run computes
+a result and stores it in the cache; the other runs read it. The ledger of every run counts the
+images that this run would have embedded alone, also where it reads results from the cache.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from zobench.problem.heads import cell_weights
 
 from .weighting import weighted_head
 
-MOST_COPIES = 100
-"""Most copies of an image in the training set that balances the cells."""
+FINENESS = 4
+"""Copies of each image of the largest cell, so that the number of copies can be rounded well."""
 
 
 class Leace:
@@ -73,8 +73,11 @@ def erase(
 
 
 def balanced_copies(label: Rows, sensitive: Rows) -> Rows:
-    """Rows in which every cell of (disease, SA) appears about equally often, by whole copies."""
+    """Rows in which every cell of (disease, SA) appears about equally often, by whole copies.
+
+    They are at most 16 times as many as the rows of the largest cell.
+    """
     cell = 2 * label + sensitive
     counts = np.bincount(cell, minlength=4)
-    copies = np.clip(np.round(MOST_COPIES * counts[counts > 0].min() / counts[cell]), 1, None)
-    return np.repeat(np.arange(len(cell)), copies.astype(np.int64))
+    copies = np.round(FINENESS * counts.max() / counts[cell]).astype(np.int64)
+    return np.repeat(np.arange(len(cell)), copies)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LEAST = 1e-9
+"""Least mean eigenvalue, relative to the mean square of the difference: groups without any spread
+have a large and finite ratio."""
+
+
 @dataclass(frozen=True)
 class FisherParameters:
     """The shrinkage."""
@@ -52,6 +57,7 @@ class Fisher:
         deviations = torch.cat([group - means[0], other - means[1]])
         count, dimensions = deviations.shape
         size = (deviations**2).sum() / (count * dimensions)  # the mean eigenvalue of S
+        size = size.clamp(min=LEAST * float((difference.detach() ** 2).mean()))
         ridge, part = self._shrinkage * size, 1.0 - self._shrinkage
         # Woodbury: (r I + p X'X / n)^-1 d = (d - X' (n r / p I + X X')^-1 X d) / r
         if part == 0:

@@ -48,10 +48,14 @@ class Mmd:
         import torch
 
         both = torch.cat([group, other])
+        both = both - both.mean(0).detach()  # distances of large, nearly equal numbers cancel
         norms = (both**2).sum(1)
         squares = (norms[:, None] + norms - 2.0 * both @ both.T).clamp(min=0.0)
         apart = ~torch.eye(len(both), dtype=torch.bool, device=both.device)
-        median = squares[apart & (squares > 0)].median()
+        positive = squares[apart & (squares > 0)]
+        if not len(positive):
+            return squares.sum() * 0.0  # nothing tells the embeddings apart
+        median = positive.median()
         n, m = len(group), len(other)
         total = squares.new_zeros(())
         for width in WIDTHS:

@@ -48,8 +48,9 @@ TEST, TEST_Y, TEST_A = biased(2000, 0.5)
 
 
 def solved(name: str, protocol: HeadProtocol = "converged", seed: int = 0) -> np.ndarray:
+    test, embedded = images(TEST_Y, TEST_A), Embedded(TRAIN, TEST)
     context: Any = EmbeddedContext(
-        images(Y, A), images(TEST_Y, TEST_A), Embedded(TRAIN, TEST), protocol, seed, SPEC, "", name
+        images(Y, A), test.pixels, TEST_A, embedded, protocol, seed, SPEC, "", name
     )
     offer, _ = REGISTRY.find("methods", name)
     return np.asarray(offer.plugin.make(context, {}, "method").solve().scores)
@@ -112,5 +113,5 @@ def test_no_linear_classifier_finds_the_attribute_after_leace(balanced: bool) ->
 def test_copies_balance_the_cells() -> None:
     rows = balanced_copies(Y, A)
     cells = np.bincount(2 * Y[rows] + A[rows])
-    assert cells.max() / cells.min() < 1.1  # copies are whole numbers
+    assert cells.max() / cells.min() < 1.15  # copies are whole numbers
     assert set(rows) == set(range(len(Y)))

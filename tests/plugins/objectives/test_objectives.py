@@ -75,6 +75,21 @@ def test_equal_embeddings_give_a_finite_value(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_groups_without_any_spread_and_nearly_equal_embeddings_give_finite_numbers(
+    name: str,
+) -> None:
+    a, y = torch.tensor([[0, 0, 1, 1]]), torch.zeros(1, 4, dtype=torch.int64)
+    two = torch.from_numpy(CLEAN[[0, 0, 1, 1]])[None].clone().requires_grad_()
+    near = torch.full((1, 4, DIMENSION), 3.0)
+    near[0, 1, 0] = near[0, 2, 3] = torch.nextafter(torch.tensor(3.0), torch.tensor(4.0))
+    for embeddings in (two, near.requires_grad_()):
+        values = made(name).values(embeddings, a, y)
+        (gradient,) = torch.autograd.grad(values.sum(), embeddings)
+        assert torch.isfinite(values).all()
+        assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_agree_with_differences(name: str) -> None:
     objective, (embeddings, a, y) = made(name), batch(1)
     embeddings = embeddings.double().clone().requires_grad_()

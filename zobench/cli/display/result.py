@@ -202,11 +202,7 @@ def _print_verdict(result: StoredRun, console: Console) -> None:
             f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
             "1 = the whole gap removed at once, 0 = nothing"
         )
-        curve = found.stored.curve
-        images = f"{len(curve.test):,} of the test images" if curve else "all test images"
-        console.print(
-            f"recovery over queries: {_curve(found)}  ({len(found.queries)} snapshots, {images})"
-        )
+        console.print(f"recovery over queries: {_curve(found)}  ({len(found.queries)} snapshots)")
     last = found.scores[-1]
     change = _interval(last.accuracy_change, " ", 1)
     console.print(

@@ -1,0 +1,130 @@
+"""The statistics of stored scores, against numbers computed by hand from a small test set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zobench.config import RunConfig
+from zobench.measures.edit_score import EditScore
+from zobench.measures.fidelity import Fidelity
+from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
+from zobench.records.results import Results
+from zobench.records.run_folder import StoredScores
+
+CELL = 50
+LABEL, SENSITIVE = np.repeat([0, 0, 1, 1], CELL), np.tile(np.repeat([0, 1], CELL), 2)
+TEST = ScoredImages(np.arange(4 * CELL), LABEL, SENSITIVE)
+
+
+def called(*shares: float) -> tuple[float, ...]:
+    """Scores that predict the disease for a share of each cell (y, a) = 00, 01, 10, 11."""
+    ones = [np.arange(CELL) < round(share * CELL) for share in shares]
+    return tuple(np.where(np.concatenate(ones), 1.0, -1.0).tolist())
+
+
+def scored(queries: int, norm: float, *shares: float) -> EditScore:
+    return EditScore(
+        queries, -0.1 * queries, norm, 50.0, 50.0, called(*shares), Fidelity(30.0, 0.9)
+    )
+
+
+ERM = scored(0, 0.0, 0.1, 0.5, 0.5, 0.9)  # gap 40, accuracy 70
+HALF = scored(100, 1.0, 0.2, 0.4, 0.6, 0.8)  # gap 20, accuracy 70
+FAIR = scored(1000, 2.0, 0.3, 0.3, 0.7, 0.7)  # gap 0, accuracy 70
+COSTLY = scored(1000, 2.0, 0.4, 0.4, 0.6, 0.6)  # gap 0, accuracy 60
+PLACEBO = scored(1000, 2.0, 0.1, 0.42, 0.58, 0.9)  # gap 32, accuracy 74
+
+
+def results(*edits: EditScore, tolerance: float = 1.0, **fields: Any) -> Results:
+    equal = {each.queries: each.queries for each in edits}
+    given = {"edits": [ERM, *edits], "equal": equal, "test": TEST, "counts": {}, **fields}
+    stored = StoredScores(encoder_seconds=0.0, **given)
+    config = RunConfig(budget=1000, batch_size=10, tolerance=tolerance, replicates=300)
+    return Results(stored, config, ())
+
+
+def test_recovery_and_fairness_per_query_by_hand() -> None:
+    found = results(HALF, FAIR)
+    assert [each.recovery.value for each in found.scores] == pytest.approx([0.0, 0.5, 1.0])
+    assert float(found.fpq[0]) == pytest.approx(0.25)  # half of the axis at 0.5
+    assert found.queries == (100, 1000)
+
+
+def test_an_edit_that_costs_too_much_has_a_recovery_of_nought_that_says_why() -> None:
+    last = results(COSTLY).scores[-1]
+    assert last.recovery.value == 0
+    assert last.gap_recovery.value == pytest.approx(1.0)
+    assert last.accuracy_change.value == pytest.approx(-10.0)
+    assert last.why_zero == "accuracy fell by 10.0 points, more than 1"
+    allowed = results(COSTLY, tolerance=10.0).scores[-1]
+    assert (allowed.recovery.value, allowed.why_zero) == (pytest.approx(1.0), "")
+    assert (
+        results(scored(9, 1.0, 0.1, 0.5, 0.5, 0.9))
+        .scores[-1]
+        .why_zero.endswith("as large as ERM's")
+    )
+    assert results().scores[0].why_zero == "ERM is the reference"
+
+
+def test_beyond_placebo_is_the_recovery_of_the_edit_minus_that_of_its_placebo_paired() -> None:
+    found = results(HALF, FAIR, controls={"placebo": PLACEBO, "negative": COSTLY})
+    beyond = found.beyond_placebo
+    assert beyond is not None
+    assert beyond.value == pytest.approx(1.0 - 0.2)
+    assert np.array_equal(found.values(BEYOND_PLACEBO), found.beyond_placebo_values)
+    weights = bootstrap_weights(TEST, found.config.seed, 300)
+    by_hand = [by_weights(FAIR, row) - by_weights(PLACEBO, row) for row in weights]
+    np.testing.assert_allclose(found.values(BEYOND_PLACEBO), by_hand, atol=1e-12)
+    assert beyond.low < beyond.value < beyond.high
+
+
+def by_weights(edit: EditScore, weights: np.ndarray) -> float:
+    """Recovery from weighted rates, without zobench."""
+
+    def rates(scores: tuple[float, ...]) -> list[float]:
+        positive = np.asarray(scores) > 0
+        cells = [(y == LABEL) & (a == SENSITIVE) for y in (0, 1) for a in (0, 1)]
+        return [float(weights[cell & positive].sum() / weights[cell].sum()) for cell in cells]
+
+    def gap(of: list[float]) -> float:
+        return (abs(of[1] - of[0]) + abs(of[3] - of[2])) / 2
+
+    def accuracy(of: list[float]) -> float:
+        sizes = [weights[(y == LABEL) & (a == SENSITIVE)].sum() for y in (0, 1) for a in (0, 1)]
+        right = [1 - of[0], 1 - of[1], of[2], of[3]]
+        return float(np.dot(right, sizes) / np.sum(sizes))
+
+    erm, now = rates(ERM.score), rates(edit.score)
+    if accuracy(now) < accuracy(erm) - 0.01 - 1e-9:
+        return 0.0
+    return (gap(erm) - gap(now)) / gap(erm)
+
+
+def test_a_baseline_is_compared_with_erm_and_its_fairness_per_query_is_its_recovery() -> None:
+    found = results(HALF, baselines={"one": FAIR.score, "other": HALF.score}, combined=FAIR.score)
+    assert [each.recovery.value for each in found.baselines.values()] == pytest.approx([1.0, 0.5])
+    assert np.array_equal(found.baseline_values("one", FPQ), found.baseline_values("one", RECOVERY))
+    assert found.baseline_point("other") == pytest.approx((20.0, 70.0))
+    assert found.combined is not None
+    assert found.combined.recovery.value == pytest.approx(1.0)
+    assert found.combined.queries == 100
+
+
+def test_a_run_that_has_scored_only_erm_says_nothing_of_a_placebo() -> None:
+    assert results().beyond_placebo is None
+    waiting = results(equal={100: 100})
+    assert waiting.beyond_placebo is None
+    nothing = results(equal={100: 0})  # the last snapshot is the zero edit
+    assert nothing.beyond_placebo is not None
+    assert nothing.beyond_placebo.value == 0
+
+
+def test_snapshots_with_equal_edits_are_points_of_the_curve_and_one_row_of_the_table() -> None:
+    found = results(HALF, equal={50: 0, 100: 100, 300: 100, 900: 100})
+    assert found.queries == (50, 100, 300, 900)
+    assert [each.queries for each in found.scores] == [0, 900]
+    assert found.curve.recovery[:, 0].tolist() == pytest.approx([0, 0, 0.5, 0.5, 0.5])
