@@ -85,8 +85,7 @@ class RunScoring:
         self._seconds_before, stored = self.encoder.seconds, self.folder.scores()
         if stored is not None:
             self.encoder.ledger.put(Purpose.SCORE, stored.counts)
-            self._seconds_before -= stored.encoder_seconds
-            self.encoder.seconds = self._seconds_before + stored.encoder_seconds
+            self.encoder.seconds += stored.encoder_seconds
         controlled = plan.controlled(config.controls)
         edits = len(plan.distinct) + len(CONTROLS) * len(controlled)
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
