@@ -27,7 +27,7 @@ from zobench.records.run_folder import RunFolder
 from zobench.registry.discovery import load_registry
 from zobench.runs.loop import Loop
 from zobench.runs.parts import make_parts
-from zobench.runs.players import TrainingData, make_evaluator, make_optimizer
+from zobench.runs.search_parts import TrainingData, make_evaluator, make_optimizer
 
 PAIRS = 9
 

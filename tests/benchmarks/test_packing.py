@@ -20,7 +20,7 @@ from zobench.problem.heads import Head
 from zobench.problem.images import load_images
 from zobench.registry.discovery import load_registry
 from zobench.runs.parts import make_parts
-from zobench.runs.players import TrainingData, make_evaluator
+from zobench.runs.search_parts import TrainingData, make_evaluator
 
 PAIRS, IMAGES = 9, 512
 

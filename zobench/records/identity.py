@@ -15,7 +15,7 @@ from .manifest import Manifest
 LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
 """Config fields that cannot change a result, or whose resolved value is in the manifest."""
 
-PLAYERS = ("optimizer", "objective")
+SEARCH_OWNERS = ("optimizer", "objective")
 """Owners of parameters that are no part of the problem."""
 
 BASELINE = "baseline"
@@ -56,13 +56,13 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
     config = manifest.config.as_dict()
     parts = {
         "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *left_out)},
-        "parameters": {k: v for k, v in manifest.parameters.items() if k not in PLAYERS},
+        "parameters": {k: v for k, v in manifest.parameters.items() if k not in SEARCH_OWNERS},
         **_foundation(
             manifest,
             [
                 distribution
                 for owner, distribution in manifest.plugins.items()
-                if owner not in PLAYERS and not owner.startswith(BASELINE)
+                if owner not in SEARCH_OWNERS and not owner.startswith(BASELINE)
             ],
         ),
     }

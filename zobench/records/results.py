@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClassifierScore:
     """What a classifier achieves on the test images, with 95 % intervals.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Score(Outcome):
+class Score(ClassifierScore):
     """The outcome of one edit: a row of a run's table.
 
     Attributes:
@@ -89,6 +89,23 @@ class Score(Outcome):
             **super().as_dict(),
             **({"sent": asdict(self.sent)} if self.sent is not None else {}),
         }
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values ``(S + 1, R + 1)`` of ERM and of S snapshots, on the data and on R resamples.
+
+    Attributes:
+        gap: Mean of ``|eo_n|`` and ``|eo_p|``, in percent.
+        accuracy: Accuracy, in percent.
+        recovery: Recovery, 0 where accuracy falls by more than the tolerance.
+        gap_recovery: Recovery, whatever the accuracy.
+    """
+
+    gap: Floats
+    accuracy: Floats
+    recovery: Floats
+    gap_recovery: Floats
 
 
 class Results:
@@ -126,14 +143,20 @@ class Results:
         A snapshot whose edit equals an earlier one's, or the zero edit, is not listed again; but the
         last row has the query count of the last snapshot.
         """
+        ordered, equal = self._ordered, self.stored.equal
+        if not equal or ordered[-1].queries != equal[max(equal)]:
+            return ordered
+        return [*ordered[:-1], replace(ordered[-1], queries=max(equal))]
+
+    @cached_property
+    def _ordered(self) -> list[EditScore]:
+        """The stored edits: ERM first, and the last snapshot's edit last if it is scored."""
         edits, equal = list(self.stored.edits), self.stored.equal
         if not equal:
             return edits
-        snapshot = max(equal)
-        first = equal[snapshot]
+        first = equal[max(equal)]
         last = [each for each in edits if each.queries == first]
-        others = [each for each in edits if each.queries != first or not first]
-        return [*others, *(replace(each, queries=snapshot) for each in last)]
+        return [*(each for each in edits if each.queries != first or not first), *last]
 
     @cached_property
     def resamples(self) -> Resamples:
@@ -169,9 +192,15 @@ class Results:
         return tuple(each.queries for each in self.points[1:])
 
     @cached_property
-    def curve(self) -> Resamples:
-        """The predictions of the curve, one row for ERM and one per snapshot."""
-        return self._resampled([each.score for each in self.points])
+    def curve(self) -> Curve:
+        """The values of the curve, one row for ERM and one per scored snapshot."""
+        known = {each.queries: row for row, each in enumerate(self._ordered)}
+        equal = sorted(self.stored.equal.items())
+        rows = [0, *(known[first] for _, first in equal if first in known)]
+        found = self.resamples
+        return Curve(
+            found.gap[rows], found.accuracy[rows], found.recovery[rows], found.gap_recovery[rows]
+        )
 
     def _resampled(self, scores: Sequence[Sequence[float]]) -> Resamples:
         test, seed, replicates = self.stored.test, self.config.seed, self.replicates
@@ -264,14 +293,14 @@ class Results:
         return np.zeros_like(recoveries[0]) if nothing else None
 
     @cached_property
-    def baselines(self) -> dict[str, Outcome]:
+    def baselines(self) -> dict[str, ClassifierScore]:
         """The no-query baselines by name."""
         return {
             name: self._outcome(0, self._rows[f"baseline {name}"]) for name in self.stored.baselines
         }
 
     @cached_property
-    def combined(self) -> Outcome | None:
+    def combined(self) -> ClassifierScore | None:
         """The last edit together with reweighing; ``None`` if it is not scored."""
         if self.stored.combined is None:
             return None
@@ -289,11 +318,11 @@ class Results:
             sent=edit.sent,
         )
 
-    def _outcome(self, queries: int, row: int) -> Outcome:
+    def _outcome(self, queries: int, row: int) -> ClassifierScore:
         found = self.resamples
         recovered = interval([found.recovery[row]], RECOVERY)
         change = interval([found.accuracy[row] - found.accuracy[0]])
-        return Outcome(
+        return ClassifierScore(
             queries=queries,
             metrics={each.name: interval([found.of(each)[row]], each) for each in self.metrics},
             recovery=recovered,

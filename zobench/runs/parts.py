@@ -21,8 +21,8 @@ from zobench.problem.spaces import make_space
 from zobench.problem.split import Split, make_split
 from zobench.registry.discovery import Registry
 
-from .players import check_optimizer
 from .resolved import ResolvedConfig, ResolvedPlugin, resolve_config
+from .search_parts import check_optimizer
 
 MAX_BOOTSTRAP_WEIGHTS = 500_000_000
 """Most numbers of the table of bootstrap weights, one per resample and test image: 4 GB."""
@@ -35,7 +35,7 @@ Settings = Mapping[str, str | int]
 class Parts:
     """The encoder, dataset, split and space of a config.
 
-    The optimizer and the objective are made by :mod:`zobench.runs.players`, since they may need the
+    The optimizer and the objective are made by :mod:`zobench.runs.search_parts`, since they may need the
     clean embeddings.
 
     Attributes:

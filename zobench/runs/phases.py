@@ -22,7 +22,7 @@ from zobench.records.run_folder import RunFolder, StoredSetup
 
 from .loop import Loop, snapshot_schedule
 from .parts import Parts
-from .players import TrainingData, make_client, make_evaluator, make_optimizer
+from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
 from .shared_results import SharedResults
 
 if TYPE_CHECKING:

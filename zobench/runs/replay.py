@@ -22,9 +22,9 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .parts import make_dataset
-from .players import TrainingData, make_client, make_evaluator, make_optimizer
 from .recorder import RecordedOracle
 from .resolved import ResolvedPlugin, resolve_plugin
+from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
 
 
 @dataclass(frozen=True)

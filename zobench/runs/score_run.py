@@ -25,9 +25,9 @@ from zobench.records.run_folder import RunFolder, StoredScores
 
 from .baselines import COMBINED, Baseline, solve_baselines
 from .parts import Parts
-from .players import TrainingData, make_objective
 from .score_plan import CONTROLS, ScorePlan, score_plan
 from .scoring import Embedded, Scorer
+from .search_parts import TrainingData, make_objective
 from .shared_results import SharedResults
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import ConfigError
 from zobench.registry.discovery import load_registry
-from zobench.runs.players import feedback_of
+from zobench.runs.search_parts import feedback_of
 
 from .toy import ToyOracle
 

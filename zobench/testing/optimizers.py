@@ -18,7 +18,7 @@ from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
 from zobench.contracts.parameters import declarations
 from zobench.errors import ConfigError
 from zobench.registry.discovery import Registry, load_registry
-from zobench.runs.players import feedback_of
+from zobench.runs.search_parts import feedback_of
 
 from .memory import peaks
 from .toy import ToyOracle

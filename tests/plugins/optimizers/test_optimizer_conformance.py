@@ -23,7 +23,7 @@ from zobench.problem.images import load_images
 from zobench.problem.spaces import PixelSpace
 from zobench.records.run_folder import Checkpoint, RunFolder
 from zobench.registry.discovery import load_registry
-from zobench.runs.players import TrainingData, feedback_of, make_client
+from zobench.runs.search_parts import TrainingData, feedback_of, make_client
 from zobench.testing import OptimizerConformance
 from zobench.testing.memory import peaks
 from zobench.testing.optimizers import WIDE, rounds

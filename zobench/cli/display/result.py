@@ -19,7 +19,7 @@ from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
 from zobench.measures.interval import Interval
 from zobench.measures.recovery import RECOVERY
 from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
-from zobench.records.results import Outcome, Results, Score
+from zobench.records.results import ClassifierScore, Results, Score
 from zobench.records.stored_run import StoredRun
 
 from .console import output_console
@@ -110,7 +110,7 @@ class _Row:
 
     name: str
     feedback: str
-    outcome: Outcome
+    outcome: ClassifierScore
 
 
 def _rows(result: StoredRun) -> list[_Row]:
