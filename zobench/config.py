@@ -22,6 +22,7 @@ WHOLE = {
     "batch_size": (1, 65_536),
     "backward_cost": (0, 1_000),
     "snapshots": (1, 10_000),
+    "scored": (1, 10_000),
     "replicates": (10, 100_000),
 }
 """Fields that are whole numbers, with the lowest and the highest value of each."""
@@ -55,7 +56,9 @@ class RunConfig:
         backward_cost: Queries that one image's backward pass counts for.
         heads: Training protocol of the linear heads.
         snapshots: Number of log-spaced query counts at which the recommended edit is stored.
-        controls: Which snapshots are scored beside their placebo and their negative: ``last``,
+        scored: Number of snapshots that are scored, at most; the rates of the others are
+            interpolated.
+        controls: Which scored snapshots are scored beside their placebo and their negative: ``last``,
             ``all`` or ``none``.
         baselines: Names of the methods that are shown as no-query baselines, with commas between
             them; empty for none.
@@ -84,7 +87,8 @@ class RunConfig:
     penalty: float = 0.01
     backward_cost: int = 2
     heads: HeadProtocol = "converged"
-    snapshots: int = 5
+    snapshots: int = 25
+    scored: int = 5
     controls: str = "last"
     baselines: str = "reweighing,leace-cells,balanced-subset"
     replicates: int = 2000

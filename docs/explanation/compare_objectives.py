@@ -145,14 +145,13 @@ def row(task: Task, runs: Sequence[StoredRun]) -> list[str]:
 
 def gap_recovery(found: Results) -> np.ndarray:
     """Share of ERM's gap that is gone, whatever the accuracy."""
-    return found.resamples.gap_recovery[len(found.edits) - 1]
+    return found.resamples.recoveries.gap_recovery[len(found.edits) - 1]
 
 
 def accuracy_change(found: Results) -> np.ndarray:
     """Points of accuracy."""
-    values: np.ndarray = (
-        found.resamples.accuracy[len(found.edits) - 1] - found.resamples.accuracy[0]
-    )
+    accuracy = found.resamples.recoveries.accuracy
+    values: np.ndarray = accuracy[len(found.edits) - 1] - accuracy[0]
     return values
 
 

@@ -16,7 +16,7 @@ import joblib
 
 import zobench
 from zobench.measures.interval import Interval
-from zobench.records.results import Score
+from zobench.records.score_rows import Score
 from zobench.records.stored_run import StoredRun
 
 PAPER = {"optimizer": "gezo", "budget": 640_000}

@@ -36,7 +36,7 @@ def baseline_text(values: str, errors: str) -> str:
     """A baseline file with one number."""
     sample = f'{{"fpq": {{"values": {values}, "errors": {errors}}}}}'
     row = f'{{"optimizer": "mine", "problem": "films", "conditions": {{}}, "metrics": {sample}}}'
-    return f'{{"zobench_baseline": 3, "margins": {{"fpq": 0.02}}, "rows": [{row}]}}'
+    return f'{{"zobench_baseline": 4, "margins": {{"fpq": 0.02}}, "rows": [{row}]}}'
 
 
 REGISTRY = load_registry()
@@ -138,8 +138,8 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
     [
         ("{", r"is no baseline .* checksum .* write it anew with --update"),
         ("[]", "is no baseline"),
-        (sealed('{"zobench_baseline": 3}').replace("3", "9", 1), "or is damaged"),
-        (sealed('{"zobench_baseline": 3}'), "is no baseline"),
+        (sealed('{"zobench_baseline": 4}').replace("3", "9", 1), "or is damaged"),
+        (sealed('{"zobench_baseline": 4}'), "is no baseline"),
         (sealed('{"zobench_baseline": 9}'), "format 9"),
         (sealed(baseline_text("{}", "{}")), "at least one"),
         (sealed(baseline_text('{"0": NaN}', '{"0": 0.1}')), "finite"),

@@ -61,15 +61,22 @@ def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
         def state_dict(self) -> dict[str, int]:
             return {"asks": self.asks}
 
-    result = run(tmp_path, tiny_registry(optimizer=Sluggish), optimizer="mine", overrides=SIZES)
+    result = run(
+        tmp_path,
+        tiny_registry(optimizer=Sluggish),
+        optimizer="mine",
+        overrides=SIZES,
+        snapshots=5,
+    )
     assert [score.queries for score in result.scores] == [0, 400]
     assert result.ledger["score"]["forward"] == 160 + 3 * (160 + 120)  # with placebo and negative
     assert result.results is not None
     assert result.results.queries == (10, 30, 70, 160, 400)
-    erm, one, two, *moved = result.results.points
-    assert erm.score == one.score == two.score
-    assert [each.score for each in moved] == [moved[0].score] * 3
-    assert moved[0].score != erm.score
+    assert all(result.results.scored)
+    erm, one, two, *moved = (each["objective"] for each in result.results.curve_rows())
+    assert erm == one == two
+    assert moved == [moved[0]] * 3
+    assert moved[0] != erm
 
 
 def test_the_stored_scores_give_the_printed_metrics(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from test_resume import StopAfter
 from tiny import SIZES, run, tiny_registry
 
 import zobench
+from zobench.config import RunConfig
 from zobench.contracts.method import MethodContext, MethodResult
 from zobench.errors import ConfigError, Interrupted, PluginError
 from zobench.records.stored_run import StoredRun
@@ -35,16 +36,31 @@ def many_edits(tmp_path: Path, **fields: Any) -> StoredRun:
     return run(tmp_path, optimizer="zo-sgd", overrides=overrides, snapshots=25, **fields)
 
 
-def test_every_snapshot_is_a_point_of_the_curve_and_every_edit_is_embedded_once(
-    tmp_path: Path,
+@pytest.mark.parametrize("scored", [1, 5, 25])
+def test_every_snapshot_is_a_point_of_the_curve_and_a_few_edits_are_embedded_once(
+    tmp_path: Path, scored: int
 ) -> None:
-    found = many_edits(tmp_path, controls="none")
-    edits = len(set(results(found).stored.equal.values()))
-    assert edits > 5
+    found = many_edits(tmp_path, controls="none", scored=scored)
+    distinct = len(set(results(found).stored.equal.values()))
+    assert distinct > 5
     assert list(results(found).queries) == found.snapshots
-    assert found.ledger["score"]["forward"] == 160 + edits * IMAGES
-    assert all(len(each.score) == 160 for each in results(found).points)
+    assert sum(results(found).scored) == min(scored, distinct)
+    assert results(found).scored[-1]
+    assert found.ledger["score"]["forward"] == 160 + min(scored, distinct) * IMAGES
     assert found.scores[-1].queries == found.snapshots[-1]
+    assert len(found.scores) == 1 + min(scored, distinct)
+
+
+def test_a_scored_edit_has_the_same_row_whatever_else_is_scored(tmp_path: Path) -> None:
+    few = results(many_edits(tmp_path, scored=5))
+    everything = {each.queries: each for each in results(many_edits(tmp_path, scored=25)).scores}
+    assert len(few.scores) == 6
+    assert all(each == everything[each.queries] for each in few.scores)
+    rows = {each["queries"]: each for each in few.curve_rows()}
+    assert all(rows[each.queries]["recovery"] == each.recovery.as_dict() for each in few.scores)
+    assert [each["objective"] is None for each in few.curve_rows()[1:]] == [
+        not each for each in few.scored
+    ]
 
 
 def test_a_stopped_scoring_goes_on_and_ends_alike(tmp_path: Path) -> None:
@@ -98,7 +114,8 @@ def test_controls_of_all_snapshots_are_rows_of_the_curve(tmp_path: Path) -> None
     found = results(many_edits(tmp_path, controls="all"))
     assert set(found.curve_controls()) == {"placebo", "negative"}
     for rows in found.curve_controls().values():
-        assert [each["queries"] for each in rows] == list(found.queries)
+        scored = [q for q, known in zip(found.queries, found.scored, strict=True) if known]
+        assert [each["queries"] for each in rows] == scored
 
 
 def test_json_holds_level_objective_baselines_controls_and_curve(tmp_path: Path) -> None:
@@ -112,7 +129,7 @@ def test_json_holds_level_objective_baselines_controls_and_curve(tmp_path: Path)
     assert set(found["controls"]) == {"placebo", "negative", "beyond_placebo"}
     assert found["controls"]["placebo"]["norm"] == pytest.approx(found["scores"][-1]["norm"], 1e-5)
     assert found["with_reweighing"]["queries"] == found["scores"][-1]["queries"]
-    assert len(found["curve"]) == len(results(many_edits(tmp_path)).points)
+    assert len(found["curve"]) == 1 + len(results(many_edits(tmp_path)).queries)
     for row in found["scores"]:
         assert (row["recovery"]["value"] == 0) == bool(row["why_zero"])
         assert row["ssim"] <= 1.0
@@ -221,14 +238,38 @@ def contents(*edits: int) -> dict[int, bytes]:
 
 
 def test_equal_edits_are_embedded_once_and_the_zero_edit_never() -> None:
-    plan = score_plan(contents(0, 1, 1, 0, 2), bytes([0]))
+    config = RunConfig(batch_size=10, scored=5)
+    plan = score_plan(contents(0, 1, 1, 0, 2), bytes([0]), config)
     assert plan.edits == {10: 0, 20: 20, 30: 20, 40: 0, 50: 50}
-    assert (plan.distinct, plan.last) == ([20, 50], 50)
-    assert plan.controlled("none") == []
-    assert plan.controlled("last") == [50]
-    assert plan.controlled("all") == [50, 20]
-    assert score_plan({}, b"").controlled("all") == []
-    assert score_plan(contents(1, 0), bytes([0])).controlled("all") == []
+    assert (plan.distinct, plan.last, plan.count) == ([20, 50], 50, 2)
+    assert plan.controlled("none", [0, 20, 50]) == []
+    assert plan.controlled("last", [0, 20, 50]) == [50]
+    assert plan.controlled("all", [0, 20, 50]) == [50, 20]
+    assert score_plan({}, b"", config).controlled("all", [0]) == []
+    assert score_plan(contents(1, 0), bytes([0]), config).controlled("all", [0, 10]) == []
+
+
+def test_the_last_edit_is_scored_first_then_where_recovery_changes_most() -> None:
+    plan = score_plan(contents(1, 2, 3, 4, 5, 6, 6, 7), bytes([0]), RunConfig(batch_size=10))
+    known = {0: 0.0}
+    order = []
+    while (queries := plan.following(known)) is not None:
+        order.append(queries)
+        known[queries] = 0.9 if queries >= 50 else 0.0  # a jump between 40 and 50
+    assert order == [80, 20, 40, 60, 50]
+    assert plan.count == 5
+
+
+def test_a_plan_without_an_edit_scores_nothing_and_one_that_returns_to_none_scores_the_rest() -> (
+    None
+):
+    config = RunConfig(batch_size=10)
+    assert score_plan({}, b"", config).following({0: 0.0}) is None
+    assert score_plan(contents(0, 0), bytes([0]), config).following({0: 0.0}) is None
+    back = score_plan(contents(1, 2, 0), bytes([0]), config)
+    assert (back.last, back.following({0: 0.0})) == (0, 10)
+    assert back.following({0: 0.0, 10: 0.2}) == 20
+    assert back.following({0: 0.0, 10: 0.2, 20: 0.1}) is None
 
 
 @pytest.mark.parametrize("controls", ["none", "last", "all"])

@@ -44,6 +44,9 @@ def run(
     snapshots: Annotated[
         int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ uses only these.")
     ] = DEFAULTS.snapshots,
+    scored: Annotated[
+        int, typer.Option(help="Snapshots to score; the rates of the others are interpolated.")
+    ] = DEFAULTS.scored,
     controls: Annotated[
         str,
         typer.Option(help="Edits to score beside their placebo and negative: last, all or none."),
@@ -103,6 +106,7 @@ def run(
         backward_cost=backward_cost,
         heads=heads,  # type: ignore[arg-type]
         snapshots=snapshots,
+        scored=scored,
         controls=controls,
         baselines=baselines,
         replicates=replicates,

@@ -26,7 +26,7 @@ from zobench.records.stored_run import StoredRun
 
 from .margins import default_margins, require_margins
 
-SCHEMA = 3
+SCHEMA = 4
 DIGITS = 6
 WORDS = {"feedback": "feedback level", **{each.key: each.words for each in OF_A_PROBLEM}}
 """Words for each condition in messages, by the key of the condition."""

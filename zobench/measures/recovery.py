@@ -12,12 +12,16 @@ and 0 if no snapshot changes the gap.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.contracts.metric import Metric
+from zobench.contracts.metric import GroupCounts, Metric
+
+from .group_rates import accuracy, gap
 
 Floats = NDArray[np.float64]
 
@@ -59,20 +63,50 @@ ROUNDING = 1e-9
 
 
 def recovery(
-    erm_gap: Floats, gap: Floats, erm_accuracy: Floats, accuracy: Floats, tolerance: float
+    erm_gap: Floats, edit_gap: Floats, erm_accuracy: Floats, edit_accuracy: Floats, tolerance: float
 ) -> Floats:
     """Recovery of one edit, elementwise; all arguments in percent, of shapes that broadcast.
 
     Args:
         erm_gap: Gap without an edit.
-        gap: Gap with the edit.
+        edit_gap: Gap with the edit.
         erm_accuracy: Accuracy without an edit.
-        accuracy: Accuracy with the edit.
+        edit_accuracy: Accuracy with the edit.
         tolerance: Largest allowed loss of accuracy, in percentage points.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(erm_gap > 0, (erm_gap - gap) / erm_gap, 0.0)
-    return np.where(accuracy < erm_accuracy - tolerance - ROUNDING, 0.0, share)
+        share = np.where(erm_gap > 0, (erm_gap - edit_gap) / erm_gap, 0.0)
+    return np.where(edit_accuracy < erm_accuracy - tolerance - ROUNDING, 0.0, share)
+
+
+@dataclass(frozen=True)
+class Recoveries:
+    """Gap, accuracy and recovery ``(S, R + 1)`` of S predictions on the data and on R resamples.
+
+    Attributes:
+        gap: Mean of ``|eo_n|`` and ``|eo_p|``, in percent.
+        accuracy: Accuracy, in percent.
+        recovery: Recovery, 0 where accuracy falls by more than the tolerance.
+        gap_recovery: Recovery, whatever the accuracy.
+    """
+
+    gap: Floats
+    accuracy: Floats
+    recovery: Floats
+    gap_recovery: Floats
+
+    @classmethod
+    def of(cls, counts: Sequence[GroupCounts], tolerance: float) -> Recoveries:
+        """The values of group counts, ERM's first.
+
+        Args:
+            counts: Group counts of ERM and of S - 1 others.
+            tolerance: Points of accuracy that may be lost before a recovery counts as 0.
+        """
+        gaps = np.stack([gap(each) for each in counts])
+        accuracies = np.stack([accuracy(each) for each in counts])
+        pairs = (gaps[0], gaps, accuracies[0], accuracies)
+        return cls(gaps, accuracies, recovery(*pairs, tolerance), recovery(*pairs, np.inf))
 
 
 def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budget: int) -> Floats:

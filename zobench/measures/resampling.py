@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from zobench.contracts.metric import Metric, Predictions
 
-from .group_rates import accuracy, count_groups, gap
+from .group_rates import count_groups
 from .patient_bootstrap import ScoredImages
-from .recovery import RECOVERY, recovery
+from .recovery import RECOVERY, Recoveries
 
 Floats = NDArray[np.float64]
 
@@ -23,10 +23,8 @@ class Resamples:
     A metric is computed at its first use; metrics computed from scores take most of the time.
 
     Attributes:
-        gap: ``(S, R + 1)``, the mean of ``|eo_n|`` and ``|eo_p|``, in percent.
-        accuracy: ``(S, R + 1)``, in percent.
-        recovery: ``(S, R + 1)``, 0 where accuracy falls by more than the tolerance.
-        gap_recovery: ``(S, R + 1)``, the same whatever the accuracy.
+        counts: Group counts of each prediction.
+        recoveries: Gap, accuracy and recovery of each prediction.
     """
 
     def __init__(
@@ -49,19 +47,15 @@ class Resamples:
             Predictions(np.asarray(each, dtype=np.float64), test.label, test.sensitive)
             for each in scores
         ]
-        self._counts = count_groups(self._answers, weights())
+        self.counts = count_groups(self._answers, weights())
         self._metrics: dict[str, Floats] = {}
-        self.gap = np.stack([gap(each) for each in self._counts])
-        self.accuracy = np.stack([accuracy(each) for each in self._counts])
-        gaps, accuracies = (self.gap[0], self.gap), (self.accuracy[0], self.accuracy)
-        self.recovery = recovery(*gaps, *accuracies, tolerance)
-        self.gap_recovery = recovery(*gaps, *accuracies, np.inf)
+        self.recoveries = Recoveries.of(self.counts, tolerance)
 
     def of(self, metric: Metric) -> Floats:
         """Values of a metric ``(S, R + 1)``; a signed metric keeps its sign, a=1 minus a=0."""
         if metric.name not in self._metrics:
             if metric.from_counts is not None:
-                rows = [metric.from_counts(each) for each in self._counts]
+                rows = [metric.from_counts(each) for each in self.counts]
             else:
                 assert metric.from_scores is not None
                 weights = self._weights()
@@ -71,4 +65,5 @@ class Resamples:
 
     def quantity(self, quantity: Metric, row: int = -1) -> Floats:
         """Values ``(R + 1,)`` of recovery or of a metric for one row."""
-        return np.asarray((self.recovery if quantity is RECOVERY else self.of(quantity))[row])
+        table = self.recoveries.recovery if quantity is RECOVERY else self.of(quantity)
+        return np.asarray(table[row])

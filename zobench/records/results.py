@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,100 +12,23 @@ from numpy.typing import NDArray
 
 from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
+from zobench.measures.curve import interpolated, positions
 from zobench.measures.edit_score import EditScore
-from zobench.measures.fidelity import Fidelity
 from zobench.measures.interval import Interval, interval
 from zobench.measures.patient_bootstrap import bootstrap_weights
-from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY, fairness_per_query
+from zobench.measures.recovery import (
+    BEYOND_PLACEBO,
+    FPQ,
+    RECOVERY,
+    Recoveries,
+    fairness_per_query,
+)
 from zobench.measures.resampling import Resamples
-from zobench.problem.quantization import ArrivedEdit
 
 from .run_folder import StoredScores
+from .score_rows import ClassifierScore, Score
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ClassifierScore:
-    """What a classifier achieves on the test images, with 95 % intervals.
-
-    Attributes:
-        queries: Queries spent for it beyond setup; 0 for ERM and the no-query baselines.
-        metrics: Every metric by name.
-        recovery: Share of ERM's gap that is gone; 0 where accuracy falls by more than the tolerance.
-        gap_recovery: Share of ERM's gap that is gone, whatever the accuracy.
-        accuracy_change: Accuracy minus that of ERM, in points.
-        why_zero: Why the recovery is 0; empty where it is not.
-    """
-
-    queries: int
-    metrics: Mapping[str, Interval]
-    recovery: Interval
-    gap_recovery: Interval
-    accuracy_change: Interval
-    why_zero: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """The outcome as a JSON object; an infinite ratio is ``None``."""
-        return {
-            "queries": self.queries,
-            **{name: found.as_dict() for name, found in self.metrics.items()},
-            "recovery": self.recovery.as_dict(),
-            "gap_recovery": self.gap_recovery.as_dict(),
-            "accuracy_change": self.accuracy_change.as_dict(),
-            "why_zero": self.why_zero,
-        }
-
-
-@dataclass(frozen=True)
-class Score(ClassifierScore):
-    """The outcome of one edit: a row of a run's table.
-
-    Attributes:
-        objective: L on the test images.
-        norm: ||edit||_2.
-        sa_frozen: Accuracy in percent of the SA head that was trained on clean embeddings.
-        sa_refitted: Accuracy in percent of an SA head trained anew on edited images.
-        fidelity: The likeness of edited and clean test images.
-        sent: The edit as it arrives through 8-bit transport; ``None`` where floats travel exactly.
-    """
-
-    objective: float
-    norm: float
-    sa_frozen: float
-    sa_refitted: float
-    fidelity: Fidelity
-    sent: ArrivedEdit | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row as a JSON object; an infinite ratio is ``None``."""
-        return {
-            "queries": self.queries,
-            "objective": self.objective,
-            "norm": self.norm,
-            "sa_frozen": self.sa_frozen,
-            "sa_refitted": self.sa_refitted,
-            **asdict(self.fidelity),
-            **super().as_dict(),
-            **({"sent": asdict(self.sent)} if self.sent is not None else {}),
-        }
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Values ``(S + 1, R + 1)`` of ERM and of S snapshots, on the data and on R resamples.
-
-    Attributes:
-        gap: Mean of ``|eo_n|`` and ``|eo_p|``, in percent.
-        accuracy: Accuracy, in percent.
-        recovery: Recovery, 0 where accuracy falls by more than the tolerance.
-        gap_recovery: Recovery, whatever the accuracy.
-    """
-
-    gap: Floats
-    accuracy: Floats
-    recovery: Floats
-    gap_recovery: Floats
 
 
 class Results:
@@ -176,31 +99,35 @@ class Results:
         return {name: len(self.edits) + number for number, name in enumerate(names)}
 
     @cached_property
-    def points(self) -> list[EditScore]:
-        """The curve: ERM, then every scored snapshot by increasing queries."""
-        edits = self.stored.edits
-        known = {each.queries: each for each in edits}
-        snapshots = [(each, first) for each, first in self.stored.equal.items() if first in known]
-        return [
-            edits[0],
-            *(replace(known[first], queries=each) for each, first in sorted(snapshots)),
-        ]
+    def _points(self) -> list[tuple[int, int | None]]:
+        """The curve: queries and row of ERM and of each snapshot up to the last scored one.
+
+        The row is ``None`` for a snapshot whose edit is not scored.
+        """
+        rows = {each.queries: row for row, each in enumerate(self._ordered)}
+        points = [(0, rows.get(0))]
+        points += [(each, rows.get(first)) for each, first in sorted(self.stored.equal.items())]
+        while points[-1][1] is None:
+            points.pop()
+        return points
 
     @property
     def queries(self) -> tuple[int, ...]:
         """Query counts of the curve's snapshots."""
-        return tuple(each.queries for each in self.points[1:])
+        return tuple(queries for queries, _ in self._points[1:])
+
+    @property
+    def scored(self) -> tuple[bool, ...]:
+        """Whether each of the curve's snapshots is scored; the others lie on lines between them."""
+        return tuple(row is not None for _, row in self._points[1:])
 
     @cached_property
-    def curve(self) -> Curve:
-        """The values of the curve, one row for ERM and one per scored snapshot."""
-        known = {each.queries: row for row, each in enumerate(self._ordered)}
-        equal = sorted(self.stored.equal.items())
-        rows = [0, *(known[first] for _, first in equal if first in known)]
-        found = self.resamples
-        return Curve(
-            found.gap[rows], found.accuracy[rows], found.recovery[rows], found.gap_recovery[rows]
-        )
+    def curve(self) -> Recoveries:
+        """The values of the curve, one row for ERM and one per snapshot."""
+        places = positions([queries for queries, _ in self._points], self.config.batch_size)
+        counts = self.resamples.counts
+        known = [None if row is None else counts[row] for _, row in self._points]
+        return Recoveries.of(interpolated(places, known), self.config.tolerance)
 
     def _resampled(self, scores: Sequence[Sequence[float]]) -> Resamples:
         test, seed, replicates = self.stored.test, self.config.seed, self.replicates
@@ -250,14 +177,17 @@ class Results:
 
     def baseline_point(self, name: str) -> tuple[float, float]:
         """Gap and accuracy of a no-query baseline on the test data, in percent."""
-        row = self._rows[f"baseline {name}"]
-        return float(self.resamples.gap[row, 0]), float(self.resamples.accuracy[row, 0])
+        return self.point(self._rows[f"baseline {name}"])
 
     @property
     def placebo_point(self) -> tuple[float, float]:
         """Gap and accuracy of the last edit's placebo on the test data, in percent."""
-        row = self._rows["control placebo"]
-        return float(self.resamples.gap[row, 0]), float(self.resamples.accuracy[row, 0])
+        return self.point(self._rows["control placebo"])
+
+    def point(self, row: int) -> tuple[float, float]:
+        """Gap and accuracy of a row of the table on the test data, in percent."""
+        found = self.resamples.recoveries
+        return float(found.gap[row, 0]), float(found.accuracy[row, 0])
 
     @cached_property
     def scores(self) -> tuple[Score, ...]:
@@ -285,7 +215,7 @@ class Results:
 
         If the last snapshot is the zero edit, which has no placebo, the difference is 0.
         """
-        row, recoveries = self._rows.get("control placebo"), self.resamples.recovery
+        row, recoveries = self._rows.get("control placebo"), self.resamples.recoveries.recovery
         if row is not None:
             return np.asarray(recoveries[len(self.edits) - 1] - recoveries[row])
         equal = self.stored.equal
@@ -319,12 +249,12 @@ class Results:
         )
 
     def _outcome(self, queries: int, row: int) -> ClassifierScore:
-        found = self.resamples
+        samples, found = self.resamples, self.resamples.recoveries
         recovered = interval([found.recovery[row]], RECOVERY)
         change = interval([found.accuracy[row] - found.accuracy[0]])
         return ClassifierScore(
             queries=queries,
-            metrics={each.name: interval([found.of(each)[row]], each) for each in self.metrics},
+            metrics={each.name: interval([samples.of(each)[row]], each) for each in self.metrics},
             recovery=recovered,
             gap_recovery=interval([found.gap_recovery[row]], RECOVERY),
             accuracy_change=change,
@@ -332,7 +262,7 @@ class Results:
         )
 
     def _why_zero(self, row: int, change: float) -> str:
-        found = self.resamples
+        found = self.resamples.recoveries
         if row == 0:
             return "ERM is the reference"
         if found.gap[0, 0] == 0:
@@ -342,33 +272,46 @@ class Results:
         return f"accuracy fell by {-change:.1f} points, more than {self.config.tolerance:g}"
 
     def curve_rows(self) -> list[dict[str, Any]]:
-        """The points of the curve as JSON objects: queries, recovery, gap, accuracy, and more."""
+        """The points of the curve as JSON objects: queries, recovery, gap, accuracy, and more.
+
+        ``scored`` is false for a snapshot between two scored ones; only a scored edit has an
+        objective, a refitted SA accuracy and a fidelity.
+        """
         found = self.curve
         return [
             {
-                "queries": edit.queries,
-                "objective": edit.objective,
-                "norm": edit.norm,
-                "sa_refitted": edit.sa_refitted,
-                **asdict(edit.fidelity),
-                "gap": interval([found.gap[row]]).as_dict(),
-                "accuracy": interval([found.accuracy[row]]).as_dict(),
-                "recovery": interval([found.recovery[row]], RECOVERY).as_dict(),
-                "gap_recovery": interval([found.gap_recovery[row]], RECOVERY).as_dict(),
+                "queries": queries,
+                "scored": row is not None,
+                **_of_the_edit(None if row is None else self._ordered[row]),
+                "gap": interval([found.gap[place]]).as_dict(),
+                "accuracy": interval([found.accuracy[place]]).as_dict(),
+                "recovery": interval([found.recovery[place]], RECOVERY).as_dict(),
+                "gap_recovery": interval([found.gap_recovery[place]], RECOVERY).as_dict(),
             }
-            for row, edit in enumerate(self.points)
+            for place, (queries, row) in enumerate(self._points)
         ]
 
     def curve_controls(self) -> dict[str, list[dict[str, Any]]]:
         """With ``--controls all``: recovery of the placebo and the negative of every distinct edit."""
         found = {}
         for name, scores in self.stored.all_controls.items():
-            resamples = self._resampled([self.points[0].score, *(e.score for e in scores)])
+            resamples = self._resampled([self.stored.edits[0].score, *(e.score for e in scores)])
             found[name] = [
                 {
                     "queries": each.queries,
-                    "recovery": interval([resamples.recovery[row]], RECOVERY).as_dict(),
+                    "recovery": interval([resamples.recoveries.recovery[row]], RECOVERY).as_dict(),
                 }
                 for row, each in enumerate(scores, start=1)
             ]
         return found
+
+
+def _of_the_edit(edit: EditScore | None) -> dict[str, Any]:
+    """What is known of a scored edit beside its predictions; ``None`` for each if not scored."""
+    return {
+        "objective": None if edit is None else edit.objective,
+        "norm": None if edit is None else edit.norm,
+        "sa_refitted": None if edit is None else edit.sa_refitted,
+        "psnr": None if edit is None else edit.fidelity.psnr,
+        "ssim": None if edit is None else edit.fidelity.ssim,
+    }

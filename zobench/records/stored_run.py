@@ -34,8 +34,9 @@ from .checkpoint import read_checkpoint
 from .identity import label, problem
 from .inventory import require_stored
 from .manifest import Manifest, read_manifest
-from .results import Results, Score
+from .results import Results
 from .run_folder import StoredScores, StoredSetup, read_edit, read_scores, read_setup
+from .score_rows import Score
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -317,7 +318,7 @@ class StoredRun:
         if self.done:
             return self.spent
         found = self.on_the_data
-        return found.points[-1].queries if found is not None else 0
+        return max((0, *found.queries)) if found is not None else 0
 
     @property
     def counts(self) -> bool:

@@ -111,9 +111,7 @@ def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
 def _point(run: StoredRun, row: int) -> Json:
     found = run.on_the_data
     assert found is not None
-    resamples = found.resamples
-    gap, accuracy = float(resamples.gap[row, 0]), float(resamples.accuracy[row, 0])
-    return _rounded_point(gap, accuracy, run.config.seed)
+    return _rounded_point(*found.point(row), run.config.seed)
 
 
 def _rounded_point(gap: float, accuracy: float, seed: int) -> Json:

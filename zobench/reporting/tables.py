@@ -92,7 +92,7 @@ def row(
 def _gap_recovery(run: StoredRun) -> Floats:
     """Share of ERM's gap that the last edit removes, whatever the accuracy, ``(R + 1,)``."""
     assert run.results is not None
-    return np.asarray(run.results.resamples.gap_recovery[len(run.scores) - 1])
+    return np.asarray(run.results.resamples.recoveries.gap_recovery[len(run.scores) - 1])
 
 
 def _why_zero(done: Sequence[StoredRun]) -> str:

@@ -1,11 +1,12 @@
-"""Decides which edits of a run are embedded to score it, and how many images that takes."""
+"""Decides which edits of a run are scored, and how many images that takes at most."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from zobench.config import RunConfig
+from zobench.measures.curve import next_to_score, positions
 
 CONTROLS = ("placebo", "negative")
 """The controls of an edit."""
@@ -18,13 +19,22 @@ class ScorePlan:
     Attributes:
         edits: For each snapshot, the query count of the first snapshot with an equal edit; 0 for
             the zero edit, which is ERM.
+        scored: The number of distinct edits to score, at most.
+        first: Queries of one evaluation.
     """
 
     edits: Mapping[int, int]
+    scored: int
+    first: int
+
+    @property
+    def count(self) -> int:
+        """The number of edits to score."""
+        return min(self.scored, len(self.distinct))
 
     @property
     def distinct(self) -> list[int]:
-        """Query counts of the edits to embed, increasing."""
+        """Query counts of the distinct edits, increasing."""
         return sorted(set(self.edits.values()) - {0})
 
     @property
@@ -32,35 +42,58 @@ class ScorePlan:
         """The edit of the last snapshot; 0 if it is the zero edit or there is none."""
         return self.edits[max(self.edits)] if self.edits else 0
 
-    def controlled(self, controls: str) -> list[int]:
-        """Query counts of the edits whose controls are scored: the last edit first."""
+    def following(self, recoveries: Mapping[int, float]) -> int | None:
+        """Query count of the edit to score next; ``None`` if enough are scored.
+
+        Args:
+            recoveries: The recovery of each scored edit, whatever its accuracy, by query count; that
+                of ERM is 0.
+        """
+        if len(recoveries) > self.count:
+            return None
+        if self.last not in recoveries:
+            return self.last
+        snapshots = sorted(self.edits)
+        places = positions([0, *snapshots], self.first)
+        known = [0.0, *(recoveries.get(self.edits[each]) for each in snapshots)]
+        number = next_to_score(places, known)
+        return None if number is None else self.edits[snapshots[number - 1]]
+
+    def controlled(self, controls: str, scored: Iterable[int]) -> list[int]:
+        """Query counts of the edits whose controls are scored: the last edit first.
+
+        Args:
+            controls: ``last``, ``all`` or ``none``.
+            scored: Query counts of the scored edits.
+        """
         if controls == "none" or not self.last:
             return []
-        others = [each for each in self.distinct if each != self.last]
+        others = sorted(set(scored) - {0, self.last})
         return [self.last, *(others if controls == "all" else [])]
 
 
-def score_plan(contents: Mapping[int, bytes], nothing: bytes) -> ScorePlan:
+def score_plan(contents: Mapping[int, bytes], nothing: bytes, config: RunConfig) -> ScorePlan:
     """The plan for the snapshots of a run.
 
     Args:
         contents: The edit of each snapshot, as bytes, by query count.
         nothing: The zero edit, as bytes.
+        config: The config of the run.
     """
     first = {nothing: 0}
-    return ScorePlan(
-        {queries: first.setdefault(contents[queries], queries) for queries in sorted(contents)}
-    )
+    edits = {queries: first.setdefault(contents[queries], queries) for queries in sorted(contents)}
+    return ScorePlan(edits, config.scored, config.batch_size)
 
 
 def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int:
-    """The most images that scoring embeds: ERM, a number of snapshots, and their controls.
+    """The most images that scoring embeds: ERM, the scored snapshots, and their controls.
 
     Args:
         config: The config of the run.
-        snapshots: The number of snapshots.
+        snapshots: The number of snapshots that are stored.
         train: The number of training images.
         test: The number of test images.
     """
-    controlled = {"none": 0, "last": min(1, snapshots), "all": snapshots}[config.controls]
-    return test + (snapshots + len(CONTROLS) * controlled) * (train + test)
+    edits = min(snapshots, config.scored)
+    controlled = {"none": 0, "last": min(1, edits), "all": edits}[config.controls]
+    return test + (edits + len(CONTROLS) * controlled) * (train + test)

@@ -16,9 +16,9 @@ from zobench.contracts.metric import Predictions
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import seed_sequence
 from zobench.errors import Interrupted
-from zobench.measures.group_rates import accuracy, count_groups, gap
+from zobench.measures.group_rates import count_groups
 from zobench.measures.patient_bootstrap import ScoredImages
-from zobench.measures.recovery import recovery
+from zobench.measures.recovery import Recoveries
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.problem.placebo import placebo
 from zobench.records.run_folder import RunFolder, StoredScores
@@ -86,20 +86,22 @@ class RunScoring:
         if stored is not None:
             self.encoder.ledger.put(Purpose.SCORE, stored.counts)
             self.encoder.seconds += stored.encoder_seconds
-        controlled = plan.controlled(config.controls)
-        edits = len(plan.distinct) + len(CONTROLS) * len(controlled)
+        controlled = {"none": 0, "last": min(1, plan.count), "all": plan.count}[config.controls]
+        edits = plan.count + len(CONTROLS) * controlled
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
         if stored is None:
             stored = self._clean(plan)
-        for queries in plan.distinct:
+        else:
+            self._images = len(self.test) + (len(stored.edits) - 1) * self._scorer.images
+        while (queries := plan.following(_recoveries(stored))) is not None:
             stored = self._edited(stored, queries, last=queries == plan.last)
-        for queries in controlled:
+        for queries in plan.controlled(config.controls, [each.queries for each in stored.edits]):
             for name in CONTROLS:
                 stored = self._control(stored, name, queries, last=queries == plan.last)
 
     def _plan(self) -> ScorePlan:
         contents = {each: self._edit(each).numpy().tobytes() for each in self.folder.snapshots()}
-        return score_plan(contents, self._edit(0).numpy().tobytes())
+        return score_plan(contents, self._edit(0).numpy().tobytes(), self.parts.config)
 
     def _edit(self, queries: int) -> Tensor:
         import torch
@@ -125,9 +127,6 @@ class RunScoring:
 
     def _edited(self, stored: StoredScores, queries: int, *, last: bool) -> StoredScores:
         """Scores an edit; the last edit also together with :data:`COMBINED`."""
-        if any(each.queries == queries for each in stored.edits):
-            self._images += self._scorer.images
-            return stored
         edit = self._edit(queries)
         embedded = self._scorer.embed(edit, self._report())
         combined = stored.combined
@@ -135,6 +134,7 @@ class RunScoring:
             chosen = [each for each in self.parts.resolved.baselines if each.name == COMBINED]
             combined = self._solve(chosen, embedded).get(COMBINED)
         edits = [*stored.edits, self._scorer.score(edit, queries, embedded)]
+        edits.sort(key=lambda each: each.queries)
         return self._store(replace(stored, edits=edits, combined=combined), self._scorer.images)
 
     def _control(
@@ -193,12 +193,21 @@ class RunScoring:
 
 
 def _figures(scores: StoredScores, tolerance: float) -> dict[str, float]:
-    """Objective and recovery of the last scored edit, for the progress display."""
+    """Objective and recovery of the scored edit with most queries, for the progress display."""
+    found = _rows(scores, tolerance).recovery[-1, 0]
+    return {"objective": scores.edits[-1].objective, "recovery": float(found)}
+
+
+def _recoveries(scores: StoredScores) -> dict[int, float]:
+    """The recovery of each scored edit, whatever its accuracy, by query count."""
+    shares = _rows(scores, np.inf).recovery[:, 0].tolist()
+    return {each.queries: share for each, share in zip(scores.edits, shares, strict=True)}
+
+
+def _rows(scores: StoredScores, tolerance: float) -> Recoveries:
+    """Gap, accuracy and recovery ``(S, 1)`` of the scored edits on the test data."""
     test = scores.test
-    predictions = [
-        Predictions(np.asarray(each.score), test.label, test.sensitive)
-        for each in (scores.edits[0], scores.edits[-1])
+    answers = [
+        Predictions(np.asarray(each.score), test.label, test.sensitive) for each in scores.edits
     ]
-    erm, last = count_groups(predictions, np.ones((1, len(test.label))))
-    found = recovery(gap(erm), gap(last), accuracy(erm), accuracy(last), tolerance)
-    return {"objective": scores.edits[-1].objective, "recovery": float(found[0])}
+    return Recoveries.of(count_groups(answers, np.ones((1, len(test.label)))), tolerance)

@@ -50,7 +50,7 @@ OPTIMIZER = "optimizer"
 """The argument of a method that runs an optimizer."""
 IRRELEVANT = (
     *("optimizer", "objective", "space", "box", "budget", "batch_size", "penalty"),
-    *("snapshots", "controls", "baselines"),
+    *("snapshots", "scored", "controls", "baselines"),
 )
 """Fields of a config that have no effect on a method without an optimizer."""
 

@@ -19,7 +19,8 @@ from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
 from zobench.measures.interval import Interval
 from zobench.measures.recovery import RECOVERY
 from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
-from zobench.records.results import ClassifierScore, Results, Score
+from zobench.records.results import Results
+from zobench.records.score_rows import ClassifierScore, Score
 from zobench.records.stored_run import StoredRun
 
 from .console import output_console
