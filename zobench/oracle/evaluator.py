@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 POINTS = 64
 """Least number of points that are decoded together."""
 
+NORMS = 4
+"""Number of edits whose norms are computed together."""
+
 
 @dataclass(frozen=True)
 class Evaluator:
@@ -94,10 +97,11 @@ class Evaluator:
         values, embeddings = [], []
         for group in slices(len(points), fill * -(-POINTS // fill)):
             edits, flat = decode(points[group]), rows[group].reshape(-1)
-            owner = torch.arange(len(edits)).repeat_interleave(each)
+            owner = np.arange(len(edits)).repeat(each)
             parts = []
             for part in slices(len(flat), block):
-                images = self.images.batch(flat[part]) + edits[owner[part]]
+                images = self.images.batch(flat[part])
+                images += _edits_of(edits, owner[part])
                 parts.append(self.encoder.embed(images, Purpose.OPTIMIZE).cpu())
             embedded = torch.cat(parts).reshape(len(edits), each, -1)
             values.append(self.terms(embedded, rows[group]) + self.penalty * edit_norms(edits))
@@ -217,7 +221,17 @@ class Evaluator:
         return term.detach(), slopes
 
 
+def _edits_of(edits: Tensor, owner: Rows) -> Tensor:
+    """The edits of consecutive images, copied only where they are neither one nor one each."""
+    first, count = owner[0], len(set(owner.tolist()))
+    if count in (1, len(owner)):
+        return edits[first : first + count]
+    return edits[owner]
+
+
 def edit_norms(edits: Tensor) -> Tensor:
     """Euclidean norms ``(K,)`` float64 of edits ``(K, 1, H, W)``."""
-    norms: Tensor = edits.double().flatten(1).norm(dim=1)
-    return norms
+    import torch
+
+    # a few edits at a time: their float64 copies stay in the processor's cache
+    return torch.cat([each.flatten(1).double().norm(dim=1) for each in torch.split(edits, NORMS)])
