@@ -36,9 +36,7 @@ def pretended(
     if edits is not None:
         assert scores is not None
         kept = list(scores.edits)[:edits]
-        known = {each.queries for each in kept}
-        equal = {snapshot: first for snapshot, first in scores.equal.items() if first in known}
-        few = replace(scores, edits=kept, equal=equal, controls={}, combined=None)
+        few = replace(scores, edits=kept, controls={}, combined=None)
         vars(other)["stored_scores"] = few if edits else None
     ledger = {purpose: dict(counts) for purpose, counts in run.ledger.items()}
     if spent is not None:

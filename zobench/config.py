@@ -99,6 +99,11 @@ class RunConfig:
     max_cost: float = 0.0
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def most_scored(self) -> int:
+        """The most edits that are scored."""
+        return min(self.scored, self.snapshots)
+
     def __post_init__(self) -> None:
         """Checks every field that can be checked without files, plugins or devices.
 

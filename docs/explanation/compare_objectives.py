@@ -10,8 +10,6 @@ It can also show the second encoder on real films:
 Runs that are done are only read, interrupted ones go on; so it may be stopped at any time.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -28,6 +26,7 @@ from zobench_encoders.weights_digest import weights_digest
 
 import zobench
 from zobench.contracts.encoder import EncoderRequest
+from zobench.contracts.parameters import parameter
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
 from zobench.records.results import Results
@@ -60,9 +59,16 @@ class Pooled(nn.Module):
         return features.mean((2, 3))
 
 
-def efficientnet_lite0(request: EncoderRequest, side: int = 224) -> LocalEncoder:
-    """The encoder that nobody made for this benchmark, for films of ``side`` times ``side`` pixels."""
-    network = Pooled()
+@dataclass(frozen=True)
+class Side:
+    """Parameters of the second encoder."""
+
+    side: int = parameter(224, "width and height of a film in pixels", low=32, high=1024)
+
+
+def efficientnet_lite0(request: EncoderRequest, parameters: Side) -> LocalEncoder:
+    """The encoder that nobody made for this benchmark."""
+    network, side = Pooled(), parameters.side
     backbone = Backbone(
         module=network,
         image_shape=(3, side, side),

@@ -24,7 +24,7 @@ from zobench.contracts.metric import GroupCounts, Predictions
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
 from zobench.measures.curve import interpolated, positions
-from zobench.measures.group_rates import count_groups
+from zobench.measures.group_rates import accuracy, count_groups, gap
 from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
 from zobench.measures.recovery import Recoveries, fairness_per_query
 from zobench.oracle.ledger import Ledger
@@ -52,6 +52,9 @@ SEEDS = {100: 900, 101: 901}
 """Seeds and cohorts of phantom patients; none is used elsewhere in the documents."""
 
 BUDGET, SNAPSHOTS, FEW, REPLICATES = 12_800, 25, 5, 500
+Rows = np.ndarray
+"""Numbers of images."""
+
 WAYS = ("all", "five log-spaced", "five chosen", "all on a subset")
 
 
@@ -65,8 +68,8 @@ class Embedded:
         train: Embeddings of the training images by the query count of the edit; 0 is ERM.
         test: Embeddings of the test images.
         labels: Disease of the training images.
-        scored: Labels of the test images.
         sensitive: Sensitive attribute of the training images.
+        scored: Labels of the test images.
     """
 
     config: RunConfig
@@ -91,10 +94,6 @@ class Embedded:
         score = head.score(self.test[edit][predict])
         answer = Predictions(score, test.label[predict], test.sensitive[predict])
         return count_groups([answer], weights[:, predict])[0]
-
-
-Rows = np.ndarray
-"""Numbers of images."""
 
 
 @dataclass(frozen=True)
@@ -163,10 +162,10 @@ def study(run: Embedded) -> dict[str, Scored]:
     snapshots = sorted(run.plan.edits)
     due = snapshot_schedule(run.config.batch_size, BUDGET, FEW)
     few = sorted({next((q for q in snapshots if q >= each), snapshots[-1]) for each in due})
-    plan, chosen = replace(run.plan, scored=FEW), {0: 0.0}
+    plan, chosen = replace(run.plan, scored=FEW), {0: (0.0, 0.0)}
     while (queries := plan.following(chosen)) is not None:
-        found = Recoveries.of([whole[0], whole[queries]], np.inf)
-        chosen[queries] = float(found.recovery[1, 0])
+        rows = Recoveries.of_counts([whole[0], whole[queries]], run.config.tolerance)
+        chosen[queries] = (float(rows.recovery[1, 0]), float(rows.gap_recovery[1, 0]))
     share = (FEW - 1) / (SNAPSHOTS - 1)
     rng = generator(run.config.seed, "subset")
     part = [
@@ -198,9 +197,13 @@ def curve(
 ) -> Scored:
     """FPQ of some of the snapshots; edits without counts are interpolated."""
     places = positions([0, *snapshots], run.config.batch_size)
-    known = [counts[0], *(counts.get(run.plan.edits[each]) for each in snapshots)]
-    found = Recoveries.of(interpolated(places, known), run.config.tolerance).recovery[1:]
-    fpq = fairness_per_query(list(snapshots), found, run.config.batch_size, BUDGET)
+    given = [counts[0], *(counts.get(run.plan.edits[each]) for each in snapshots)]
+    gaps, accuracies = (
+        interpolated(places, [None if each is None else quantity(each) for each in given])
+        for quantity in (gap, accuracy)
+    )
+    recoveries = Recoveries.of(gaps, accuracies, run.config.tolerance).recovery[1:]
+    fpq = fairness_per_query(list(snapshots), recoveries, run.config.batch_size, BUDGET)
     return Scored(float(fpq[0]), float(fpq[1:].std()), images)
 
 

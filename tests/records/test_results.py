@@ -39,11 +39,13 @@ COSTLY = scored(1000, 2.0, 0.4, 0.4, 0.6, 0.6)  # gap 0, accuracy 60
 PLACEBO = scored(1000, 2.0, 0.1, 0.42, 0.58, 0.9)  # gap 32, accuracy 74
 
 
-def results(*edits: EditScore, tolerance: float = 1.0, **fields: Any) -> Results:
+def results(*edits: EditScore, tolerance: float = 1.0, scored: int = 5, **fields: Any) -> Results:
     equal = {each.queries: each.queries for each in edits}
     given = {"edits": [ERM, *edits], "equal": equal, "test": TEST, "counts": {}, **fields}
     stored = StoredScores(encoder_seconds=0.0, **given)
-    config = RunConfig(budget=1000, batch_size=10, tolerance=tolerance, replicates=300)
+    config = RunConfig(
+        budget=1000, batch_size=10, tolerance=tolerance, replicates=300, scored=scored
+    )
     return Results(stored, config, ())
 
 
@@ -128,3 +130,43 @@ def test_snapshots_with_equal_edits_are_points_of_the_curve_and_one_row_of_the_t
     assert found.queries == (50, 100, 300, 900)
     assert [each.queries for each in found.scores] == [0, 900]
     assert found.curve.recovery[:, 0].tolist() == pytest.approx([0, 0, 0.5, 0.5, 0.5])
+
+
+def test_gap_and_accuracy_of_a_snapshot_that_is_not_scored_lie_on_the_line_in_every_resample() -> (
+    None
+):
+    found = results(HALF, COSTLY, equal={30: 30, 100: 100, 400: 400, 1000: 1000}, scored=2)
+    assert found.queries == (30, 100, 400, 1000)
+    assert [queries for queries, edit in found.points if edit is None] == [30, 400]
+    assert found.curve.gap_recovery[:, 0].tolist() == pytest.approx(
+        [
+            0.0,
+            0.5 * np.log(4) / np.log(11),
+            0.5,
+            0.5 + 0.5 * np.log(4.1 / 1.1) / np.log(10.1 / 1.1),
+            1,
+        ]
+    )  # positions log(q + 10)
+    late = np.log(4.1 / 1.1) / np.log(10.1 / 1.1)
+    curve = found.curve
+    np.testing.assert_allclose(curve.gap[3], curve.gap[2] + late * (curve.gap[4] - curve.gap[2]))
+    np.testing.assert_allclose(
+        curve.accuracy[3], curve.accuracy[2] + late * (curve.accuracy[4] - curve.accuracy[2])
+    )
+    assert curve.recovery[3, 0] == curve.recovery[4, 0] == 0.0  # accuracy fell too far
+    shares, widths = curve.recovery[1:4], np.log([100 / 30, 400 / 100, 1000 / 400])
+    np.testing.assert_allclose(found.fpq, (widths[:, None] * shares).sum(0) / np.log(100))
+
+
+def test_an_edit_that_goes_too_far_gives_no_snapshot_between_more_than_both_ends() -> None:
+    beyond = scored(1000, 2.0, 0.35, 0.1, 0.75, 0.5)  # signed gaps of the other sign
+    found = results(beyond, equal={100: 100, 1000: 1000}, scored=1)
+    first, between, last = found.curve.gap_recovery[:, 0]
+    assert first < between < last < 0.5
+
+
+def test_the_curve_ends_before_the_first_snapshot_that_is_not_scored_until_enough_are() -> None:
+    equal = {30: 0, 100: 100, 400: 400, 1000: 1000}
+    assert results(HALF, FAIR, equal=equal, scored=3).queries == (30, 100)
+    assert results(FAIR, equal=equal, scored=3).queries == (30,)
+    assert results(HALF, FAIR, equal=equal, scored=2).queries == (30, 100, 400, 1000)

@@ -72,8 +72,8 @@ def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:
     assert result.ledger["score"]["forward"] == 160 + 3 * (160 + 120)  # with placebo and negative
     assert result.results is not None
     assert result.results.queries == (10, 30, 70, 160, 400)
-    assert all(result.results.scored)
-    erm, one, two, *moved = (each["objective"] for each in result.results.curve_rows())
+    assert all(edit is not None for _, edit in result.results.points)
+    erm, one, two, *moved = (edit.objective for _, edit in result.results.points)
     assert erm == one == two
     assert moved == [moved[0]] * 3
     assert moved[0] != erm

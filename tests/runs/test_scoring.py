@@ -14,8 +14,10 @@ from tiny import SIZES, run, tiny_registry
 
 import zobench
 from zobench.config import RunConfig
+from zobench.contracts.listener import Silence
 from zobench.contracts.method import MethodContext, MethodResult
 from zobench.errors import ConfigError, Interrupted, PluginError
+from zobench.records.curve_json import curve_controls, curve_rows
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
@@ -23,6 +25,7 @@ from zobench.runs.score_plan import most_images, score_plan
 from zobench.runs.verify import verify_run
 
 IMAGES = 120 + 160
+NOTHING = (0.0, 0.0)
 
 
 def results(run: StoredRun) -> Any:
@@ -43,9 +46,10 @@ def test_every_snapshot_is_a_point_of_the_curve_and_a_few_edits_are_embedded_onc
     found = many_edits(tmp_path, controls="none", scored=scored)
     distinct = len(set(results(found).stored.equal.values()))
     assert distinct > 5
-    assert list(results(found).queries) == found.snapshots
-    assert sum(results(found).scored) == min(scored, distinct)
-    assert results(found).scored[-1]
+    points = results(found).points
+    assert [queries for queries, _ in points] == [0, *found.snapshots]
+    assert points[-1][1] is not None
+    assert len({edit.score for _, edit in points[1:] if edit is not None}) <= scored
     assert found.ledger["score"]["forward"] == 160 + min(scored, distinct) * IMAGES
     assert found.scores[-1].queries == found.snapshots[-1]
     assert len(found.scores) == 1 + min(scored, distinct)
@@ -56,26 +60,43 @@ def test_a_scored_edit_has_the_same_row_whatever_else_is_scored(tmp_path: Path) 
     everything = {each.queries: each for each in results(many_edits(tmp_path, scored=25)).scores}
     assert len(few.scores) == 6
     assert all(each == everything[each.queries] for each in few.scores)
-    rows = {each["queries"]: each for each in few.curve_rows()}
+    rows = {each["queries"]: each for each in curve_rows(few)}
     assert all(rows[each.queries]["recovery"] == each.recovery.as_dict() for each in few.scores)
-    assert [each["objective"] is None for each in few.curve_rows()[1:]] == [
-        not each for each in few.scored
-    ]
+    for (queries, edit), row in zip(few.points, rows.values(), strict=True):
+        assert (row["queries"], row["scored"]) == (queries, edit is not None)
+        assert row["objective"] == (None if edit is None else edit.objective)
 
 
-def test_a_stopped_scoring_goes_on_and_ends_alike(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scores", [1, 2, 4, 9])  # ERM, the last edit, edits between, controls
+def test_a_stopped_scoring_goes_on_and_ends_alike(tmp_path: Path, scores: int) -> None:
     whole = many_edits(tmp_path / "whole", controls="all")
     with pytest.raises(Interrupted):
-        many_edits(tmp_path / "stopped", controls="all", listener=StopScoring(9))
+        many_edits(tmp_path / "stopped", controls="all", listener=StopScoring(scores))
     (folder,) = (tmp_path / "stopped").iterdir()
     partial = StoredRun(folder)
     assert 0 < partial.ledger["score"]["forward"] < whole.ledger["score"]["forward"]
-    ended = zobench.resume(folder, registry=tiny_registry())
+    if scores <= 5:  # nothing is said of snapshots before enough are scored
+        assert partial.known < partial.spent
+    progress = Progress()
+    ended = zobench.resume(folder, registry=tiny_registry(), listener=progress)
+    assert progress.done == progress.total == 160 + 15 * IMAGES
     assert ended.as_dict() | SAME == whole.as_dict() | SAME
     assert ended.ledger == whole.ledger
 
 
 SAME = {"run_id": "", "run_dir": "", "wall_seconds": 0, "encoder_seconds": 0}
+
+
+class Progress(Silence):
+    """Remembers the progress of the last phase."""
+
+    done = total = 0
+
+    def phase(self, name: str, total: int) -> None:
+        self.total = total
+
+    def update(self, done: int, **figures: float) -> None:
+        self.done = done
 
 
 class StopScoring(StopAfter):
@@ -112,9 +133,9 @@ def test_the_controls_of_the_last_edit_cost_two_edits_and_can_be_switched_off(
 
 def test_controls_of_all_snapshots_are_rows_of_the_curve(tmp_path: Path) -> None:
     found = results(many_edits(tmp_path, controls="all"))
-    assert set(found.curve_controls()) == {"placebo", "negative"}
-    for rows in found.curve_controls().values():
-        scored = [q for q, known in zip(found.queries, found.scored, strict=True) if known]
+    assert set(curve_controls(found)) == {"placebo", "negative"}
+    for rows in curve_controls(found).values():
+        scored = [queries for queries, edit in found.points[1:] if edit is not None]
         assert [each["queries"] for each in rows] == scored
 
 
@@ -251,35 +272,49 @@ def test_equal_edits_are_embedded_once_and_the_zero_edit_never() -> None:
 
 def test_the_last_edit_is_scored_first_then_where_recovery_changes_most() -> None:
     plan = score_plan(contents(1, 2, 3, 4, 5, 6, 6, 7), bytes([0]), RunConfig(batch_size=10))
-    known = {0: 0.0}
+    known = {0: (0.0, 0.0)}
     order = []
     while (queries := plan.following(known)) is not None:
         order.append(queries)
-        known[queries] = 0.9 if queries >= 50 else 0.0  # a jump between 40 and 50
+        known[queries] = (0.0, 0.9 if queries >= 50 else 0.0)  # a jump between 40 and 50
     assert order == [80, 20, 40, 60, 50]
     assert plan.count == 5
+
+
+def test_a_jump_of_the_recovery_alone_is_looked_for_too() -> None:
+    plan = score_plan(contents(*range(1, 9)), bytes([0]), RunConfig(batch_size=10, scored=5))
+    known = {0: NOTHING, 80: (0.0, 0.5)}  # the last one is too costly
+    known |= dict.fromkeys([10, 20, 40], (0.5, 0.5))
+    assert plan.following(known) == 60
+    del known[40]
+    assert plan.following(known) == 40
 
 
 def test_a_plan_without_an_edit_scores_nothing_and_one_that_returns_to_none_scores_the_rest() -> (
     None
 ):
     config = RunConfig(batch_size=10)
-    assert score_plan({}, b"", config).following({0: 0.0}) is None
-    assert score_plan(contents(0, 0), bytes([0]), config).following({0: 0.0}) is None
+    assert score_plan({}, b"", config).following({0: NOTHING}) is None
+    assert score_plan(contents(0, 0), bytes([0]), config).following({0: NOTHING}) is None
     back = score_plan(contents(1, 2, 0), bytes([0]), config)
-    assert (back.last, back.following({0: 0.0})) == (0, 10)
-    assert back.following({0: 0.0, 10: 0.2}) == 20
-    assert back.following({0: 0.0, 10: 0.2, 20: 0.1}) is None
+    assert (back.last, back.following({0: NOTHING})) == (0, 10)
+    assert back.following({0: NOTHING, 10: (0.2, 0.2)}) == 20
+    assert back.following({0: NOTHING, 10: (0.2, 0.2), 20: (0.0, 0.1)}) is None
 
 
 @pytest.mark.parametrize("controls", ["none", "last", "all"])
-@pytest.mark.parametrize("snapshots", [1, 5, 25])
+@pytest.mark.parametrize(("snapshots", "scored"), [(1, 5), (5, 5), (25, 1), (25, 5), (25, 25)])
 def test_the_money_kept_for_scoring_is_what_scoring_sends(
-    tmp_path: Path, controls: str, snapshots: int
+    tmp_path: Path, controls: str, snapshots: int, scored: int
 ) -> None:
     overrides = {**SIZES, "optimizer": {"pairs": 1}}
     found = run(
-        tmp_path, optimizer="zo-sgd", overrides=overrides, snapshots=snapshots, controls=controls
+        tmp_path,
+        optimizer="zo-sgd",
+        overrides=overrides,
+        snapshots=snapshots,
+        scored=scored,
+        controls=controls,
     )
     count = len(found.snapshots)  # all different
     assert found.ledger["score"]["forward"] == most_images(found.config, count, 120, 160)

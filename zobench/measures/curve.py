@@ -1,10 +1,11 @@
 """The curve of a run over its snapshots, of which only some are scored.
 
 To score an edit costs thousands of images. So the snapshots to score are chosen one after the
-other, where the curve is known least: first the last snapshot, then always the middle one of the
-scored neighbours between which recovery changes most over the widest range of log queries. This is
-the rule of adaptive quadrature: halve the piece that may hold the largest error. The rates of a
-snapshot that is not scored lie on the straight line between its scored neighbours.
+other, where the curve is known least: first the last snapshot, then always the snapshot in the
+middle between two scored neighbours, namely those between which recovery changes most over the
+widest range of queries. This is the rule of adaptive quadrature: halve the piece that may hold the
+largest error. Gap and accuracy of a snapshot that is not scored lie on the straight line between
+its scored neighbours, so its recovery never exceeds that of both.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-
-from zobench.contracts.metric import GroupCounts
 
 Floats = NDArray[np.float64]
 
@@ -33,18 +32,19 @@ def positions(queries: Sequence[int], first: int) -> Floats:
     return np.log(np.asarray(queries, dtype=np.float64) + first)
 
 
-def next_to_score(places: Floats, recoveries: Sequence[float | None]) -> int | None:
+def next_to_score(places: Floats, recoveries: Sequence[tuple[float, float] | None]) -> int | None:
     """The number of the snapshot to score next; ``None`` if all are scored.
 
     Args:
         places: The positions of ERM and of the snapshots, increasing.
-        recoveries: Their recoveries, ERM's first; ``None`` for a snapshot that is not scored.
+        recoveries: Recovery with and without the tolerance of ERM and of each snapshot; ``None``
+            for a snapshot that is not scored.
     """
     if recoveries[-1] is None:
         return len(recoveries) - 1
-    scored = [(number, each) for number, each in enumerate(recoveries) if each is not None]
+    scored = [(number, pair) for number, pair in enumerate(recoveries) if pair is not None]
     pieces = [
-        ((abs(right - left) + LEAST_CHANGE) * (places[high] - places[low]), low, high)
+        ((_change(left, right) + LEAST_CHANGE) * (places[high] - places[low]), low, high)
         for (low, left), (high, right) in pairwise(scored)
         if high - low > 1
     ]
@@ -55,19 +55,23 @@ def next_to_score(places: Floats, recoveries: Sequence[float | None]) -> int | N
     return min(range(low + 1, high), key=lambda number: abs(places[number] - middle))
 
 
-def interpolated(places: Floats, counts: Sequence[GroupCounts | None]) -> list[GroupCounts]:
-    """Group counts of all points: those that are given, and others on lines between them.
+def _change(left: tuple[float, float], right: tuple[float, float]) -> float:
+    return max(abs(after - before) for before, after in zip(left, right, strict=True))
+
+
+def interpolated(places: Floats, rows: Sequence[Floats | None]) -> Floats:
+    """Values ``(S, R)`` of all points: those that are given, and others on lines between them.
 
     Args:
-        places: The positions of the points, increasing.
-        counts: The group counts, ``None`` where they are not known; the first and the last are.
+        places: The positions ``(S,)`` of the points, increasing.
+        rows: The values ``(R,)`` of each point; ``None`` where they are not known. Those of the first
+            and of the last point are.
     """
-    known = [(number, each) for number, each in enumerate(counts) if each is not None]
-    points = [known[0][1]]
-    for (low, left), (high, right) in pairwise(known):
+    given = [(number, row) for number, row in enumerate(rows) if row is not None]
+    points = [given[0][1]]
+    for (low, left), (high, right) in pairwise(given):
         for number in range(low + 1, high):
             share = (places[number] - places[low]) / (places[high] - places[low])
-            called = (1 - share) * left.called + share * right.called
-            points.append(GroupCounts(left.images, called))
+            points.append(left + share * (right - left))  # exact where both ends are equal
         points.append(right)
-    return points
+    return np.stack(points)

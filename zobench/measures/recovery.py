@@ -96,17 +96,22 @@ class Recoveries:
     gap_recovery: Floats
 
     @classmethod
-    def of(cls, counts: Sequence[GroupCounts], tolerance: float) -> Recoveries:
-        """The values of group counts, ERM's first.
+    def of(cls, gaps: Floats, accuracies: Floats, tolerance: float) -> Recoveries:
+        """The recoveries of gaps and accuracies, each ``(S, R + 1)`` and ERM's first.
 
         Args:
-            counts: Group counts of ERM and of S - 1 others.
+            gaps: Gaps in percent.
+            accuracies: Accuracies in percent.
             tolerance: Points of accuracy that may be lost before a recovery counts as 0.
         """
-        gaps = np.stack([gap(each) for each in counts])
-        accuracies = np.stack([accuracy(each) for each in counts])
         pairs = (gaps[0], gaps, accuracies[0], accuracies)
-        return cls(gaps, accuracies, recovery(*pairs, tolerance), recovery(*pairs, np.inf))
+        return cls(gaps, accuracies, recovery(*pairs, tolerance), recovery(*pairs, inf))
+
+    @classmethod
+    def of_counts(cls, counts: Sequence[GroupCounts], tolerance: float) -> Recoveries:
+        """The recoveries of group counts, ERM's first."""
+        gaps = np.stack([gap(each) for each in counts])
+        return cls.of(gaps, np.stack([accuracy(each) for each in counts]), tolerance)
 
 
 def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budget: int) -> Floats:

@@ -23,7 +23,6 @@ class Resamples:
     A metric is computed at its first use; metrics computed from scores take most of the time.
 
     Attributes:
-        counts: Group counts of each prediction.
         recoveries: Gap, accuracy and recovery of each prediction.
     """
 
@@ -47,15 +46,15 @@ class Resamples:
             Predictions(np.asarray(each, dtype=np.float64), test.label, test.sensitive)
             for each in scores
         ]
-        self.counts = count_groups(self._answers, weights())
+        self._counts = count_groups(self._answers, weights())
         self._metrics: dict[str, Floats] = {}
-        self.recoveries = Recoveries.of(self.counts, tolerance)
+        self.recoveries = Recoveries.of_counts(self._counts, tolerance)
 
     def of(self, metric: Metric) -> Floats:
         """Values of a metric ``(S, R + 1)``; a signed metric keeps its sign, a=1 minus a=0."""
         if metric.name not in self._metrics:
             if metric.from_counts is not None:
-                rows = [metric.from_counts(each) for each in self.counts]
+                rows = [metric.from_counts(each) for each in self._counts]
             else:
                 assert metric.from_scores is not None
                 weights = self._weights()

@@ -35,7 +35,7 @@ CONDITIONS = (
     Condition("backward_cost", "backward cost", lambda run: run.config.backward_cost),
     Condition("heads", "head protocol", lambda run: run.config.heads),
     Condition("snapshots", "number of snapshots", lambda run: run.config.snapshots),
-    Condition("scored", "number of scored snapshots", lambda run: run.config.scored),
+    Condition("scored", "number of scored edits", lambda run: run.config.most_scored),
     Condition("replicates", "number of replicates", lambda run: run.config.replicates),
     Condition("tolerance", "tolerance", lambda run: run.config.tolerance),
     Condition("box", "box", lambda run: run.config.box),

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from zobench.files.regular import require_no_link
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the layout and of the manifest's fields."""
 
 MANIFEST = "manifest.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ class Results:
         scores += [each.score for each in self.stored.controls.values()]
         scores += list(self.stored.baselines.values())
         scores += [] if self.stored.combined is None else [self.stored.combined]
-        return self._resampled(scores)
+        return self.resampled(scores)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -100,16 +100,18 @@ class Results:
 
     @cached_property
     def _points(self) -> list[tuple[int, int | None]]:
-        """The curve: queries and row of ERM and of each snapshot up to the last scored one.
+        """The curve: queries and row of ERM and of each snapshot.
 
-        The row is ``None`` for a snapshot whose edit is not scored.
+        The row is ``None`` for a snapshot that is not scored. Until enough edits are scored, the
+        curve ends before the first such snapshot.
         """
         rows = {each.queries: row for row, each in enumerate(self._ordered)}
-        points = [(0, rows.get(0))]
-        points += [(each, rows.get(first)) for each, first in sorted(self.stored.equal.items())]
-        while points[-1][1] is None:
-            points.pop()
-        return points
+        equal = self.stored.equal
+        points = [(0, rows.get(0)), *((each, rows.get(equal[each])) for each in sorted(equal))]
+        enough = min(self.config.scored, len({*equal.values()} - {0}))
+        if len(rows) > enough:
+            return points
+        return list(takewhile(lambda point: point[1] is not None, points))
 
     @property
     def queries(self) -> tuple[int, ...]:
@@ -117,19 +119,23 @@ class Results:
         return tuple(queries for queries, _ in self._points[1:])
 
     @property
-    def scored(self) -> tuple[bool, ...]:
-        """Whether each of the curve's snapshots is scored; the others lie on lines between them."""
-        return tuple(row is not None for _, row in self._points[1:])
+    def points(self) -> list[tuple[int, EditScore | None]]:
+        """The curve: queries and score of ERM and of each snapshot; ``None`` if not scored."""
+        return [(at, None if row is None else self._ordered[row]) for at, row in self._points]
 
     @cached_property
     def curve(self) -> Recoveries:
         """The values of the curve, one row for ERM and one per snapshot."""
         places = positions([queries for queries, _ in self._points], self.config.batch_size)
-        counts = self.resamples.counts
-        known = [None if row is None else counts[row] for _, row in self._points]
-        return Recoveries.of(interpolated(places, known), self.config.tolerance)
+        scored, rows = self.resamples.recoveries, [row for _, row in self._points]
+        gaps, accuracies = (
+            interpolated(places, [None if row is None else values[row] for row in rows])
+            for values in (scored.gap, scored.accuracy)
+        )
+        return Recoveries.of(gaps, accuracies, self.config.tolerance)
 
-    def _resampled(self, scores: Sequence[Sequence[float]]) -> Resamples:
+    def resampled(self, scores: Sequence[Sequence[float]]) -> Resamples:
+        """Predictions of all test images, ERM's first, on this run's resamples of the patients."""
         test, seed, replicates = self.stored.test, self.config.seed, self.replicates
         return Resamples(
             scores,
@@ -270,48 +276,3 @@ class Results:
         if found.gap_recovery[row, 0] == 0:
             return "the gap is as large as ERM's"
         return f"accuracy fell by {-change:.1f} points, more than {self.config.tolerance:g}"
-
-    def curve_rows(self) -> list[dict[str, Any]]:
-        """The points of the curve as JSON objects: queries, recovery, gap, accuracy, and more.
-
-        ``scored`` is false for a snapshot between two scored ones; only a scored edit has an
-        objective, a refitted SA accuracy and a fidelity.
-        """
-        found = self.curve
-        return [
-            {
-                "queries": queries,
-                "scored": row is not None,
-                **_of_the_edit(None if row is None else self._ordered[row]),
-                "gap": interval([found.gap[place]]).as_dict(),
-                "accuracy": interval([found.accuracy[place]]).as_dict(),
-                "recovery": interval([found.recovery[place]], RECOVERY).as_dict(),
-                "gap_recovery": interval([found.gap_recovery[place]], RECOVERY).as_dict(),
-            }
-            for place, (queries, row) in enumerate(self._points)
-        ]
-
-    def curve_controls(self) -> dict[str, list[dict[str, Any]]]:
-        """With ``--controls all``: recovery of the placebo and the negative of every distinct edit."""
-        found = {}
-        for name, scores in self.stored.all_controls.items():
-            resamples = self._resampled([self.stored.edits[0].score, *(e.score for e in scores)])
-            found[name] = [
-                {
-                    "queries": each.queries,
-                    "recovery": interval([resamples.recoveries.recovery[row]], RECOVERY).as_dict(),
-                }
-                for row, each in enumerate(scores, start=1)
-            ]
-        return found
-
-
-def _of_the_edit(edit: EditScore | None) -> dict[str, Any]:
-    """What is known of a scored edit beside its predictions; ``None`` for each if not scored."""
-    return {
-        "objective": None if edit is None else edit.objective,
-        "norm": None if edit is None else edit.norm,
-        "sa_refitted": None if edit is None else edit.sa_refitted,
-        "psnr": None if edit is None else edit.fidelity.psnr,
-        "ssim": None if edit is None else edit.fidelity.ssim,
-    }

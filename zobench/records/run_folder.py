@@ -60,7 +60,7 @@ class StoredScores:
     """The scores of the edits so far.
 
     Attributes:
-        edits: The scores of ERM, then of distinct edits by increasing queries.
+        edits: The scores of ERM, then of the scored edits by increasing queries.
         equal: For each snapshot, the query count of the first snapshot with an equal edit; 0 for
             the zero edit.
         test: Labels of the test images.
@@ -69,7 +69,7 @@ class StoredScores:
         baselines: The test images' scores by each no-query baseline.
         combined: The scores by the last edit together with reweighing; ``None`` if not computed.
         controls: The scores of the last edit's placebo and negative.
-        all_controls: With ``--controls all``, the scores of the controls of every distinct edit.
+        all_controls: With ``--controls all``, the scores of the controls of every scored edit.
     """
 
     edits: Sequence[EditScore]

@@ -31,6 +31,7 @@ from zobench.registry.discovery import Registry, load_registry
 
 from . import layout
 from .checkpoint import read_checkpoint
+from .curve_json import curve_controls, curve_rows
 from .identity import label, problem
 from .inventory import require_stored
 from .manifest import Manifest, read_manifest
@@ -314,7 +315,7 @@ class StoredRun:
 
     @property
     def known(self) -> int:
-        """Queries up to which recovery is known: all of a done run, else up to the last score."""
+        """Queries up to which recovery is known: all of a done run, else to the end of the curve."""
         if self.done:
             return self.spent
         found = self.on_the_data
@@ -369,7 +370,7 @@ class StoredRun:
         if beyond is not None:
             controls["beyond_placebo"] = beyond.as_dict()
         if self.config.controls == "all":
-            controls["curve"] = found.curve_controls()
+            controls["curve"] = curve_controls(found)
         return {
             "baselines": {
                 name: {**row.as_dict(), "fpq": row.recovery.as_dict()}
@@ -377,7 +378,7 @@ class StoredRun:
             },
             "controls": controls,
             "with_reweighing": None if found.combined is None else found.combined.as_dict(),
-            "curve": found.curve_rows(),
+            "curve": curve_rows(found),
         }
 
 

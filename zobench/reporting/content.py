@@ -63,8 +63,9 @@ def collect(
     """Computes the content of a report.
 
     Args:
-        runs: At least one run. The recovery curves use an unfinished run up to its last scored
-            snapshot; the means of FPQ, recovery and metrics leave unfinished runs out.
+        runs: At least one run. The recovery curves use a run whose scoring is unfinished up to its
+            first snapshot that is not scored; the means of FPQ, recovery and metrics leave
+            unfinished runs out.
         targets: Target recoveries of ERT, success rates and runtimes.
         progress: Called with the number of finished groups, a group being the runs of one optimizer
             on one problem.

@@ -42,21 +42,21 @@ class ScorePlan:
         """The edit of the last snapshot; 0 if it is the zero edit or there is none."""
         return self.edits[max(self.edits)] if self.edits else 0
 
-    def following(self, recoveries: Mapping[int, float]) -> int | None:
+    def following(self, recoveries: Mapping[int, tuple[float, float]]) -> int | None:
         """Query count of the edit to score next; ``None`` if enough are scored.
 
         Args:
-            recoveries: The recovery of each scored edit, whatever its accuracy, by query count; that
-                of ERM is 0.
+            recoveries: Recovery with and without the tolerance of ERM and of each scored edit, by
+                query count.
         """
-        if len(recoveries) > self.count:
-            return None
         if self.last not in recoveries:
             return self.last
+        if len(recoveries) > self.count:
+            return None
         snapshots = sorted(self.edits)
         places = positions([0, *snapshots], self.first)
-        known = [0.0, *(recoveries.get(self.edits[each]) for each in snapshots)]
-        number = next_to_score(places, known)
+        pairs = [recoveries[0], *(recoveries.get(self.edits[each]) for each in snapshots)]
+        number = next_to_score(places, pairs)
         return None if number is None else self.edits[snapshots[number - 1]]
 
     def controlled(self, controls: str, scored: Iterable[int]) -> list[int]:
@@ -66,10 +66,10 @@ class ScorePlan:
             controls: ``last``, ``all`` or ``none``.
             scored: Query counts of the scored edits.
         """
-        if controls == "none" or not self.last:
+        if not self.last:
             return []
         others = sorted(set(scored) - {0, self.last})
-        return [self.last, *(others if controls == "all" else [])]
+        return [self.last, *others][: controlled_edits(controls, len(others) + 1)]
 
 
 def score_plan(contents: Mapping[int, bytes], nothing: bytes, config: RunConfig) -> ScorePlan:
@@ -95,5 +95,10 @@ def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int
         test: The number of test images.
     """
     edits = min(snapshots, config.scored)
-    controlled = {"none": 0, "last": min(1, edits), "all": edits}[config.controls]
-    return test + (edits + len(CONTROLS) * controlled) * (train + test)
+    controls = len(CONTROLS) * controlled_edits(config.controls, edits)
+    return test + (edits + controls) * (train + test)
+
+
+def controlled_edits(controls: str, scored: int) -> int:
+    """The number of edits whose controls are scored, of a number of scored edits."""
+    return {"none": 0, "last": min(1, scored), "all": scored}[controls]

@@ -25,7 +25,7 @@ from zobench.records.run_folder import RunFolder, StoredScores
 
 from .baselines import COMBINED, Baseline, solve_baselines
 from .parts import Parts
-from .score_plan import CONTROLS, ScorePlan, score_plan
+from .score_plan import CONTROLS, ScorePlan, controlled_edits, score_plan
 from .scoring import Embedded, Scorer
 from .search_parts import TrainingData, make_objective
 from .shared_results import SharedResults
@@ -86,14 +86,14 @@ class RunScoring:
         if stored is not None:
             self.encoder.ledger.put(Purpose.SCORE, stored.counts)
             self.encoder.seconds += stored.encoder_seconds
-        controlled = {"none": 0, "last": min(1, plan.count), "all": plan.count}[config.controls]
+        controlled = controlled_edits(config.controls, plan.count) if plan.last else 0
         edits = plan.count + len(CONTROLS) * controlled
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
         if stored is None:
             stored = self._clean(plan)
         else:
             self._images = len(self.test) + (len(stored.edits) - 1) * self._scorer.images
-        while (queries := plan.following(_recoveries(stored))) is not None:
+        while (queries := plan.following(_recoveries(stored, config.tolerance))) is not None:
             stored = self._edited(stored, queries, last=queries == plan.last)
         for queries in plan.controlled(config.controls, [each.queries for each in stored.edits]):
             for name in CONTROLS:
@@ -198,10 +198,11 @@ def _figures(scores: StoredScores, tolerance: float) -> dict[str, float]:
     return {"objective": scores.edits[-1].objective, "recovery": float(found)}
 
 
-def _recoveries(scores: StoredScores) -> dict[int, float]:
-    """The recovery of each scored edit, whatever its accuracy, by query count."""
-    shares = _rows(scores, np.inf).recovery[:, 0].tolist()
-    return {each.queries: share for each, share in zip(scores.edits, shares, strict=True)}
+def _recoveries(scores: StoredScores, tolerance: float) -> dict[int, tuple[float, float]]:
+    """Recovery with and without the tolerance of each scored edit, by query count."""
+    rows = _rows(scores, tolerance)
+    pairs = zip(rows.recovery[:, 0].tolist(), rows.gap_recovery[:, 0].tolist(), strict=True)
+    return {each.queries: pair for each, pair in zip(scores.edits, pairs, strict=True)}
 
 
 def _rows(scores: StoredScores, tolerance: float) -> Recoveries:
@@ -210,4 +211,4 @@ def _rows(scores: StoredScores, tolerance: float) -> Recoveries:
     answers = [
         Predictions(np.asarray(each.score), test.label, test.sensitive) for each in scores.edits
     ]
-    return Recoveries.of(count_groups(answers, np.ones((1, len(test.label)))), tolerance)
+    return Recoveries.of_counts(count_groups(answers, np.ones((1, len(test.label)))), tolerance)

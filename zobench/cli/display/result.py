@@ -203,7 +203,7 @@ def _print_verdict(result: StoredRun, console: Console) -> None:
             f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
             "1 = the whole gap removed at once, 0 = nothing"
         )
-        scored = f"{len(found.queries)} snapshots, {sum(found.scored)} scored"
+        scored = f"{len(found.queries)} snapshots, {len(found.scores) - 1} edits scored"
         console.print(f"recovery over queries: {_curve(found)}  ({scored})")
     last = found.scores[-1]
     change = _interval(last.accuracy_change, " ", 1)
