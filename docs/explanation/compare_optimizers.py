@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import zobench
+from zobench.config import RunConfig
 from zobench.contracts.parameters import resolve
 from zobench.files.row_files import read_rows
 from zobench.measures.recovery import BEYOND_PLACEBO
@@ -118,7 +119,7 @@ class Row:
 
     @property
     def expected(self) -> str:
-        """ERT of the target, rounded up by the few snapshots, and how many runs reach it."""
+        """ERT of the target, at the resolution of the snapshots, and how many runs reach it."""
         found = []
         for result in self.results:
             found.append(result.reached(TARGET))
@@ -137,12 +138,12 @@ class Row:
         return outside / queries, outside / (outside + inside)
 
 
-def carry_out(folder: Path, fields: dict[str, Any], device: str = "auto") -> None:
+def carry_out(folder: Path, fields: dict[str, Any], settings: dict[str, Any]) -> None:
     """One run, unless it is done; a failure is told and stops nobody else."""
     begun = [path.parent for path in folder.glob("*/manifest.json")]
     try:
         result = (
-            zobench.resume(begun[0]) if begun else zobench.run(out=folder, device=device, **fields)
+            zobench.resume(begun[0]) if begun else zobench.run(out=folder, **fields, **settings)
         )
         print(folder, result.status, file=sys.stderr, flush=True)
     except zobench.Interrupted:
@@ -251,17 +252,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--snapshots", type=int, default=RunConfig().snapshots)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--read-only", action="store_true", help="show what is done, run nothing")
     wanted = parser.parse_args()
     seeds = range(wanted.seeds)
+    settings = {"device": wanted.device, "snapshots": wanted.snapshots}
     tasks = [
         (entry.folder(wanted.out, seed), entry.fields(seed)) for seed in seeds for entry in ENTRIES
     ]
     tasks.sort(key=lambda task: task[1]["space"] != "pixel")  # those that others are compared with
     if not wanted.read_only:
         joblib.Parallel(n_jobs=wanted.jobs)(
-            joblib.delayed(carry_out)(*task, wanted.device) for task in tasks
+            joblib.delayed(carry_out)(*task, settings) for task in tasks
         )
     rows = [row for entry in ENTRIES if (row := found(wanted.out, entry, seeds))]
     rows.sort(key=lambda row: -float(np.mean(row.fpq)))
