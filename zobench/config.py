@@ -56,8 +56,8 @@ class RunConfig:
         backward_cost: Queries that one image's backward pass counts for.
         heads: Training protocol of the linear heads.
         snapshots: Number of log-spaced query counts at which the recommended edit is stored.
-        scored: Number of snapshots that are scored, at most; the rates of the others are
-            interpolated.
+        scored: Number of edits that are scored, at most; gap and accuracy of the other snapshots
+            are interpolated.
         controls: Which scored snapshots are scored beside their placebo and their negative: ``last``,
             ``all`` or ``none``.
         baselines: Names of the methods that are shown as no-query baselines, with commas between

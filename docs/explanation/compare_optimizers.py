@@ -138,7 +138,7 @@ class Row:
         return outside / queries, outside / (outside + inside)
 
 
-def carry_out(folder: Path, fields: dict[str, Any], settings: dict[str, Any]) -> None:
+def carry_out(folder: Path, fields: dict[str, Any], **settings: Any) -> None:
     """One run, unless it is done; a failure is told and stops nobody else."""
     begun = [path.parent for path in folder.glob("*/manifest.json")]
     try:
@@ -264,7 +264,7 @@ def main() -> None:
     tasks.sort(key=lambda task: task[1]["space"] != "pixel")  # those that others are compared with
     if not wanted.read_only:
         joblib.Parallel(n_jobs=wanted.jobs)(
-            joblib.delayed(carry_out)(*task, settings) for task in tasks
+            joblib.delayed(carry_out)(*task, **settings) for task in tasks
         )
     rows = [row for entry in ENTRIES if (row := found(wanted.out, entry, seeds))]
     rows.sort(key=lambda row: -float(np.mean(row.fpq)))

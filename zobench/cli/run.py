@@ -45,7 +45,7 @@ def run(
         int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ sees only these.")
     ] = DEFAULTS.snapshots,
     scored: Annotated[
-        int, typer.Option(help="Edits to score at most; rates of other snapshots are interpolated.")
+        int, typer.Option(help="Edits to score, at most; other snapshots are interpolated.")
     ] = DEFAULTS.scored,
     controls: Annotated[
         str,
