@@ -205,7 +205,9 @@ def main() -> None:
     settings: dict[str, Any] = {"device": wanted.device}
     if wanted.data_root:
         settings |= {"dataset": "nih", "data_root": wanted.data_root, "disease": "pneumonia"}
-        settings |= {"overrides": {"encoder": {"side": wanted.side}}}
+        settings |= {
+            "overrides": {"encoder": {"side": wanted.side}, "split": {"bias": "amplified"}}
+        }
     rows = [
         Task(encoder, objective, optimizer, 0)
         for encoder in (ENCODERS[1:] if wanted.data_root else ENCODERS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ class Records:
         return len(self.patient)
 
 
+Bias = Literal["as-is", "amplified"]
+"""The bias of a training split."""
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
     """The self-description of a dataset; it goes into the manifest of every run.
@@ -50,8 +54,10 @@ class DatasetSpec:
         shape: ``(C, H, W)`` of every image.
         groups: Names of the groups a=0 and a=1.
         digest: Identifies the table and the pixels behind it.
-        positive_rate_gap: Default bias of a training split, ``SplitParameters.gap``.
-        positive_rate: Default of ``SplitParameters.positive_rate``, its share of positives.
+        positive_rate_gap: ``P(y=1|a=0) - P(y=1|a=1)`` in the training images of an amplified split.
+        positive_rate: ``P(y=1)`` in the training images of an amplified split.
+        bias: Bias of the training images where the user asks for none: ``as-is`` keeps the shares
+            of the four cells of (y, a), ``amplified`` draws the gap and the rate above.
     """
 
     name: str
@@ -61,6 +67,7 @@ class DatasetSpec:
     digest: str
     positive_rate_gap: float
     positive_rate: float = 0.5
+    bias: Bias = "amplified"
 
 
 class Dataset(Protocol):

@@ -1,7 +1,8 @@
-"""The train/test split: patient-disjoint, test balanced over (y, a), train biased on purpose.
+"""The train/test split: patient-disjoint, test balanced over (y, a), train as-is or amplified.
 
-Jin et al. 2024, section 3.1, after Deng et al. 2023: subsets of the training data are drawn so that
-one group has more positive images than the other; the test set has equally many in each cell.
+An amplified split follows Jin et al. 2024, section 3.1, after Deng et al. 2023: the training images
+are drawn so that one group has more positive images than the other. A split ``as-is`` keeps the
+dataset's own shares of the cells of (y, a). The test set has equally many images in each cell.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zobench.contracts.dataset import Dataset, Records, Rows
+from zobench.contracts.dataset import Bias, Dataset, Records, Rows
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, DatasetError
 
+OWN = "own"
 TRAIN = 800
 TEST_PER_CELL = 640
 """Default sizes: enough test images for intervals of +-5 points on every rate's gap."""
@@ -35,15 +37,21 @@ class SplitParameters:
         low=2,
         high=1_000_000,
     )
+    bias: str = parameter(
+        OWN,
+        "of the training images: 'as-is' keeps the data's own shares, 'amplified' draws a gap; 'own' "
+        "is as-is for real archives and amplified for phantoms",
+        choices=(OWN, "as-is", "amplified"),
+    )
     gap: float | None = parameter(
         None,
-        "P(y=1|a=0) - P(y=1|a=1) in the training images; unset: the dataset's own default",
+        "P(y=1|a=0) - P(y=1|a=1) in amplified training images; unset: the dataset's default",
         low=-1.0,
         high=1.0,
     )
     positive_rate: float | None = parameter(
         None,
-        "P(y=1) in the training images; unset: the dataset's own default",
+        "P(y=1) in amplified training images; unset: the dataset's default",
         low=0.0,
         high=1.0,
     )
@@ -63,10 +71,12 @@ class Split:
     Attributes:
         train: Rows to train on; both heads and the optimizer see only these.
         test: Rows that only the scorer sees.
+        bias: The bias of the training rows.
     """
 
     train: Rows
     test: Rows
+    bias: Bias
 
 
 def cell(label: int, sensitive: int) -> int:
@@ -79,9 +89,76 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
 
     Raises:
         DatasetError: A cell has too few patients; the message prints the table of cells.
-        ConfigError: The gap is impossible with this positive rate.
+        ConfigError: The gap is impossible with this positive rate, or is given for a split as-is.
     """
     records = dataset.records
+    bias = _bias(dataset, parameters)
+    order = _shuffled_by_patient(records, rng)
+    cells = cell(1, 0) * records.label + records.sensitive
+    test_size = parameters.test_per_cell
+    if test_size is None:
+        smallest = int(np.bincount(cells, minlength=4).min())
+        test_size = min(TEST_PER_CELL, int(SHRUNK_TEST_SHARE * smallest))
+    composition = _as_is(records) if bias == "as-is" else _amplified(dataset, parameters)
+    train_sizes = [parameters.train] if parameters.train is not None else FALLING_TRAIN_SIZES
+    for train_size in train_sizes:
+        sizes = composition.sizes(train_size)
+        if test_size < 2 or train_size < 8 or (bias == "as-is" and min(sizes) < 1):
+            break
+        rows = _draw(records, cells, order, test_size, sizes)
+        if rows is not None:
+            return Split(*rows, bias)
+    wanted = ", ".join(map(str, composition.sizes(train_sizes[0])))
+    raise DatasetError(
+        f"too few patients for a split with test_per_cell={test_size}, train={train_sizes[0]} "
+        f"({wanted} in the cells below) and bias={bias} "
+        "(patients are never shared between train and test; each cell needs an image):\n"
+        + table_of_cells(dataset)
+        + "\nAsk for other sizes with --set split.test_per_cell=… --set split.train=…"
+    )
+
+
+def _bias(dataset: Dataset, parameters: SplitParameters) -> Bias:
+    """The bias asked for, or the dataset's own; a gap or a rate asks for an amplified split."""
+    given = [name for name in ("gap", "positive_rate") if getattr(parameters, name) is not None]
+    if parameters.bias == "as-is":
+        if given:
+            raise ConfigError(
+                f"split.{given[0]} is {getattr(parameters, given[0]):g}, but split.bias=as-is keeps the "
+                "data's own rates; leave one of them out"
+            )
+        return "as-is"
+    return "amplified" if given or parameters.bias == "amplified" else dataset.spec.bias
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The training images by group and finding.
+
+    Attributes:
+        share: Share of the group a=0.
+        rates: Share of positives in the groups a=0 and a=1.
+    """
+
+    share: float
+    rates: tuple[float, float]
+
+    def sizes(self, total: int) -> list[int]:
+        """Images in the cells (0,0), (0,1), (1,0), (1,1); equal groups stay equal for an odd total."""
+        first = total // 2 if self.share == 0.5 else round(total * self.share)
+        groups = (first, first if self.share == 0.5 else total - first)
+        positives = [round(size * rate) for size, rate in zip(groups, self.rates, strict=True)]
+        return [groups[0] - positives[0], groups[1] - positives[1], *positives]
+
+
+def _as_is(records: Records) -> Composition:
+    """The composition of the whole dataset."""
+    a, y = records.sensitive, records.label
+    return Composition(float((a == 0).mean()), (float(y[a == 0].mean()), float(y[a == 1].mean())))
+
+
+def _amplified(dataset: Dataset, parameters: SplitParameters) -> Composition:
+    """Groups of equal size with the gap and the rate that are asked for, or the dataset's."""
     spec = dataset.spec
     gap = spec.positive_rate_gap if parameters.gap is None else parameters.gap
     rate = spec.positive_rate if parameters.positive_rate is None else parameters.positive_rate
@@ -90,26 +167,7 @@ def make_split(dataset: Dataset, parameters: SplitParameters, rng: np.random.Gen
             f"split.positive_rate is {rate:g}, but with split.gap={gap:g} it must be from "
             f"{abs(gap) / 2:g} to {1 - abs(gap) / 2:g}: both groups' rates lie in [0, 1]"
         )
-    order = _shuffled_by_patient(records, rng)
-    cells = cell(1, 0) * records.label + records.sensitive
-    test_size = parameters.test_per_cell
-    if test_size is None:
-        smallest = int(np.bincount(cells, minlength=4).min())
-        test_size = min(TEST_PER_CELL, int(SHRUNK_TEST_SHARE * smallest))
-    train_sizes = [parameters.train] if parameters.train is not None else FALLING_TRAIN_SIZES
-    for train_size in train_sizes:
-        if test_size < 2 or train_size < 8:
-            break
-        split = _draw(records, cells, order, test_size, _train_sizes(train_size, gap, rate))
-        if split is not None:
-            return split
-    raise DatasetError(
-        "too few patients for a split with "
-        f"test_per_cell={test_size}, train={train_sizes[0]}, gap={gap:g} "
-        "(patients are never shared between train and test):\n"
-        + table_of_cells(dataset)
-        + "\nAsk for smaller sizes with --set split.test_per_cell=… --set split.train=…"
-    )
+    return Composition(0.5, (rate + gap / 2, rate - gap / 2))
 
 
 def table_of_cells(dataset: Dataset) -> str:
@@ -124,13 +182,6 @@ def table_of_cells(dataset: Dataset) -> str:
     return "\n".join(lines)
 
 
-def _train_sizes(total: int, gap: float, rate: float) -> list[int]:
-    """Training images in the cells (0,0), (0,1), (1,0), (1,1); both groups are equally large."""
-    group = total // 2
-    positives = (round(group * (rate + gap / 2)), round(group * (rate - gap / 2)))
-    return [group - positives[0], group - positives[1], positives[0], positives[1]]
-
-
 def _shuffled_by_patient(records: Records, rng: np.random.Generator) -> Rows:
     """Row numbers with patients in random order and the images of one patient together."""
     patients, inverse = np.unique(records.patient, return_inverse=True)
@@ -140,7 +191,7 @@ def _shuffled_by_patient(records: Records, rng: np.random.Generator) -> Rows:
 
 def _draw(
     records: Records, cells: Rows, order: Rows, test_size: int, train_sizes: list[int]
-) -> Split | None:
+) -> tuple[Rows, Rows] | None:
     """Fills the test cells, then the train cells; ``None`` if a cell has too few images."""
     ordered_cells = cells[order]
     test = [order[ordered_cells == number][:test_size] for number in range(4)]
@@ -152,4 +203,4 @@ def _draw(
     train = [free[free_cells == number][:size] for number, size in enumerate(train_sizes)]
     if any(len(rows) < size for rows, size in zip(train, train_sizes, strict=True)):
         return None
-    return Split(train=np.sort(np.concatenate(train)), test=np.sort(chosen))
+    return np.sort(np.concatenate(train)), np.sort(chosen)

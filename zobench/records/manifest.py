@@ -22,6 +22,12 @@ from zobench.files.location import Location
 from .layout import MANIFEST, SCHEMA, require_no_links
 
 
+def _rates(shares: Sequence[float], groups: Sequence[str]) -> str:
+    return " and ".join(
+        f"{share:.0%} of {group}" for share, group in zip(shares, groups, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class SplitRecord:
     """The split of a run, as results show it: sizes and digest.
@@ -32,6 +38,8 @@ class SplitRecord:
         test: The number of test images.
         test_patients: The number of patients in the test images.
         train_positive_rate: Share of positives among the training images of each group.
+        bias: The bias of the training images: ``as-is`` or ``amplified``.
+        dataset_positive_rate: Share of positives among all images of each group.
     """
 
     digest: str
@@ -39,6 +47,19 @@ class SplitRecord:
     test: int = 0
     test_patients: int = 0
     train_positive_rate: tuple[float, ...] = ()
+    bias: str = ""
+    dataset_positive_rate: tuple[float, ...] = ()
+
+    def described(self, groups: Sequence[str]) -> str:
+        """The number of training images, their bias and their rates, in words."""
+        if not self.train_positive_rate:
+            return f"{self.train:,} training images"
+        shares = _rates(self.train_positive_rate, groups)
+        if self.bias == "as-is":
+            return f"{self.train:,} training images, biased as the data are ({shares} positive)"
+        own = _rates(self.dataset_positive_rate, groups)
+        bias = f"{self.bias} bias" if self.bias else "biased"
+        return f"{self.train:,} training images, {bias} ({shares} positive; in the data {own})"
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,22 @@ def facts(
         ("problems", "; ".join(sorted({problem for problem, _ in groups}))),
         ("seeds", ", ".join(map(str, sorted({run.config.seed for run in runs})))),
         ("budget, queries", ", ".join(f"{each:,}" for each in budgets)),
+        ("training images", training_images(runs)),
         ("test images", of(lambda run: f"{run.manifest.split.test:,}")),
         ("heads", of(lambda run: run.config.heads)),
         ("zobench", of(lambda run: run.manifest.versions.get("zobench"))),
         ("torch", of(lambda run: run.manifest.versions.get("torch"))),
         ("machines", of(lambda run: run.manifest.machine["platform"])),
     )
+
+
+def training_images(runs: Sequence[StoredRun]) -> str:
+    """The training images and their bias, for one run of each problem."""
+    first = {run.problem: run.manifest for run in reversed(runs)}
+    words = {name: each.split.described(each.dataset.groups) for name, each in first.items()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{name}: {words[name]}" for name in sorted(words))
 
 
 def row(

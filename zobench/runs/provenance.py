@@ -63,6 +63,10 @@ def _split_record(parts: Parts) -> SplitRecord:
         test=len(split.test),
         test_patients=len(np.unique(records.patient[split.test])),
         train_positive_rate=tuple(float(label[sensitive == a].mean()) for a in (0, 1)),
+        bias=split.bias,
+        dataset_positive_rate=tuple(
+            float(records.label[records.sensitive == a].mean()) for a in (0, 1)
+        ),
     )
 
 

@@ -61,7 +61,7 @@ class NihDataset:
     """Films with one finding and films with "No Finding".
 
     Attributes:
-        spec: The dataset's spec; the default bias has the direction of the archive's bias.
+        spec: The dataset's spec; an amplified bias has the direction of the archive's.
         records: One row per film.
     """
 
@@ -105,6 +105,7 @@ class NihDataset:
             groups=GROUPS,
             digest=digest_of(_lines(self._entries)),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
+            bias="as-is",
         )
         paths = [entry.path for entry in self._entries]
         self._films = ArchiveFilms(request.cache / "nih", paths, request.size, self._title)

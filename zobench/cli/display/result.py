@@ -71,10 +71,8 @@ def _print_heading(result: StoredRun, console: Console) -> None:
         f"on [bold]{escape(config.encoder)}[/], {escape(config.dataset)} / {escape(config.disease)}, "
         f"seed {config.seed}, status {result.status}"
     )
-    rates = split.train_positive_rate
     console.print(
-        f"{split.train:,} training images ({rates[0]:.0%} of {groups[0]} and {rates[1]:.0%} of "
-        f"{groups[1]} positive), {split.test:,} balanced test images of "
+        f"{escape(split.described(groups))}, {split.test:,} balanced test images of "
         f"{split.test_patients:,} patients; {config.heads} heads"
     )
     if manifest.ended_by == "max_cost":

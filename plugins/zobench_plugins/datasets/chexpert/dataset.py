@@ -20,7 +20,7 @@ class CheXpertDataset:
     """Films with one finding and films without the finding.
 
     Attributes:
-        spec: The dataset's spec; the default bias has the direction of the archive's bias.
+        spec: The dataset's spec; an amplified bias has the direction of the archive's.
         records: One row per film.
     """
 
@@ -57,6 +57,7 @@ class CheXpertDataset:
             groups=groups,
             digest=digest_of(lines),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
+            bias="as-is",
         )
         self._films = ArchiveFilms(
             folder, self._paths, request.size, lambda row: str(self._paths[row])
