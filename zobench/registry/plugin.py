@@ -32,6 +32,8 @@ class Plugin:
         members: Address ``"package.module:function"`` of a function that returns every text that
             may follow the colon, for ``zobench list KIND --all``; empty if there is no such
             function.
+        source: Where foreign code and weights come from, and their licence, for ``zobench list KIND
+            NAME``; empty if there are none.
     """
 
     target: Any
@@ -39,6 +41,7 @@ class Plugin:
     label: str = ""
     argument: str = ""
     members: str = ""
+    source: str = ""
 
     def load(self) -> Any:
         """Returns the target, imported if it is an address.

@@ -182,8 +182,9 @@ def test_full_is_what_the_paper_says() -> None:
     config = FULL.config(RunConfig(dataset="chexpert"), "pneumonia", 0)
     assert config.budget == 50 * 10 * 20 * 64
     assert config.heads == "paper"
-    assert config.overrides["split"] == {"test_per_cell": 100}
-    assert FULL.config(RunConfig(), "edema", 0).overrides["split"] == {"test_per_cell": 200}
+    assert config.overrides["split"] == {"test_per_cell": 100, "bias": "amplified"}
+    edema = FULL.config(RunConfig(), "edema", 0)
+    assert edema.overrides["split"] == {"test_per_cell": 200, "bias": "amplified"}
 
 
 def test_means_and_universality(tmp_path: Path) -> None:

@@ -156,17 +156,23 @@ def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None
         )
         return
     owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
-    _print_parameters(base, owner, offer.plugin.summary, offer.plugin.parameters(), as_json)
+    plugin = offer.plugin
+    _print_parameters(base, owner, plugin.summary, plugin.parameters(), as_json, plugin.source)
 
 
-def _print_parameters(name: str, owner: str, summary: str, parameters: type, as_json: bool) -> None:
+def _print_parameters(
+    name: str, owner: str, summary: str, parameters: type, as_json: bool, source: str = ""
+) -> None:
     declared = declarations(parameters)
     if as_json:
         rows = {k: {**asdict(v), "type": v.type.__name__} for k, v in declared.items()}
-        print(json.dumps({"name": name, "summary": summary, "parameters": rows}))
+        facts = {"name": name, "summary": summary, "source": source, "parameters": rows}
+        print(json.dumps(facts))
         return
     console = output_console()
     console.print(f"[bold]{name}[/]: {summary}")
+    if source:
+        console.print(escape(source))
     if not declared:
         console.print("no parameters")
         return
