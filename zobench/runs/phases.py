@@ -20,6 +20,7 @@ from zobench.problem.images import Images, load_images
 from zobench.records.checkpoint import Checkpoint
 from zobench.records.run_folder import RunFolder, StoredSetup
 
+from .coinciding import require_distinct
 from .loop import Loop, snapshot_schedule
 from .parts import Parts
 from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
@@ -64,10 +65,12 @@ def prepare(
         stopped: Whether the user asked to stop; called after each block of images.
 
     Raises:
+        EncoderError: The encoder gives different images the same embedding.
         Interrupted: The user asked to stop.
     """
     train, test = _load(parts, listener, stopped)
     clean = _clean_embeddings(train, encoder, folder, shared, listener, stopped)
+    require_distinct(encoder.spec, train, clean)
     config = parts.config
     head = shared.sensitive_head(train, clean, config.heads, config.seed)
     return Prepared(TrainingData(train, clean, head), test)
