@@ -32,6 +32,7 @@ def require_distinct(spec: EncoderSpec, images: Images, embeddings: NDArray[np.f
     if answered <= sent / 2 and sent > 1:
         raise EncoderError(
             f"encoder {spec.name} answered {answered} different embeddings for {sent} different "
-            "images, so it cannot tell them apart; zobench sends pixels from 0 to 1: check the range that "
-            "the encoder takes (its mean and standard deviation) and its precision (--precision fp32)"
+            "images, so it cannot tell them apart; zobench sends pixels from 0 to 1: check the "
+            "range that the encoder takes (its mean and standard deviation), and its precision "
+            "(--precision fp32)"
         )
