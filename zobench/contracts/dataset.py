@@ -58,6 +58,7 @@ class DatasetSpec:
         positive_rate: ``P(y=1)`` in the training images of an amplified split.
         bias: Bias of the training images where the user asks for none: ``as-is`` keeps the shares
             of the four cells of (y, a), ``amplified`` draws the gap and the rate above.
+        notes: Sentences that every result of the dataset shows.
     """
 
     name: str
@@ -68,6 +69,7 @@ class DatasetSpec:
     positive_rate_gap: float
     positive_rate: float = 0.5
     bias: Bias = "amplified"
+    notes: tuple[str, ...] = ()
 
 
 class Dataset(Protocol):

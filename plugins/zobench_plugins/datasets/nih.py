@@ -83,7 +83,7 @@ class NihDataset:
                 "images (ChestX-ray14's layout)"
             )
         try:
-            entries = list(_read(table, request.root, request.disease))
+            entries, notes = _read(table, request.root, request.disease)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DatasetError(f"{table} cannot be read as a UTF-8 CSV file: {error}") from error
         self._entries = _select(entries, parameters, table)
@@ -106,6 +106,7 @@ class NihDataset:
             digest=digest_of(_lines(self._entries)),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
+            notes=notes,
         )
         paths = [entry.path for entry in self._entries]
         self._films = ArchiveFilms(request.cache / "nih", paths, request.size, self._title)
@@ -123,10 +124,31 @@ class NihDataset:
         return f"{entry.path} (line {entry.line} of the table)"
 
 
-def _read(table: Path, root: Path, disease: str) -> Iterator[_Entry]:
-    """The rows with the finding and the rows with "No Finding"."""
-    wanted = _plain(disease)
+def _read(table: Path, root: Path, disease: str) -> tuple[list[_Entry], tuple[str, ...]]:
+    """The rows with the finding and the rows with "No Finding", and a note about missing images."""
     folders = [root / "images", *sorted(root.glob("images_*/images")), root]
+    rows = list(_chosen_rows(table, disease))
+    entries = [_entry(row, line, table, folders, label) for row, line, label in rows]
+    present = [entry for entry in entries if entry is not None]
+    if len(present) == len(rows):
+        return present, ()
+    first = next(row[IMAGE] for (row, _, _), found in zip(rows, entries, strict=True) if not found)
+    places = ", ".join(str(folder) for folder in folders)
+    if not present:
+        raise DatasetError(
+            f"none of the {len(rows):,} images that {table} names for {disease} is there, the first is "
+            f"{first!r}; looked in {places}"
+        )
+    note = (
+        f"{len(rows) - len(present):,} of {len(rows):,} rows of {table.name} are left out, because "
+        f"their images are missing; the first is {first!r}"
+    )
+    return present, (note,)
+
+
+def _chosen_rows(table: Path, disease: str) -> Iterator[tuple[dict[str, str], int, int]]:
+    """The rows with the finding or with "No Finding", their lines and labels."""
+    wanted = _plain(disease)
     seen: set[str] = set()
     found = False
     with table.open(newline="", encoding="utf-8-sig") as file:
@@ -142,7 +164,7 @@ def _read(table: Path, root: Path, disease: str) -> Iterator[_Entry]:
             if wanted not in findings and findings != {NEGATIVE}:
                 continue
             found = found or wanted in findings
-            yield _entry(row, reader.line_num, table, folders, int(wanted in findings))
+            yield row, reader.line_num, int(wanted in findings)
     if not found:
         known = sorted(name.replace(" ", "_") for name in seen - {NEGATIVE, ""})
         raise ConfigError(
@@ -155,7 +177,10 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
-def _entry(row: dict[str, str], line: int, table: Path, folders: list[Path], label: int) -> _Entry:
+def _entry(
+    row: dict[str, str], line: int, table: Path, folders: list[Path], label: int
+) -> _Entry | None:
+    """A row of the table; ``None`` if its image is missing."""
     patient, age = row[PATIENT] or "", re.match(r"\d+", row[AGE] or "")
     if not patient.isdigit():
         raise DatasetError(f"{table} line {line}: {PATIENT} is {patient!r}, not a number")
@@ -166,10 +191,7 @@ def _entry(row: dict[str, str], line: int, table: Path, folders: list[Path], lab
     name = row[IMAGE]
     path = next((folder / name for folder in folders if (folder / name).is_file()), None)
     if path is None:
-        raise DatasetError(
-            f"{table} line {line}: the image {name!r} is in none of "
-            + ", ".join(str(folder) for folder in folders)
-        )
+        return None
     return _Entry(line, path, int(patient), label, int(row[SEX] == "M"), int(age[0]), row[VIEW])
 
 

@@ -112,7 +112,6 @@ def set_cell(row: int, column: int, value: str) -> Callable[[list[Row]], None]:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        (0, "missing.png", r"line 4: the image 'missing.png' is in none of"),
         (3, "abc", r"line 4: Patient ID is 'abc'"),
         (4, "old", r"line 4: Patient Age is 'old'"),
         (5, "X", r"line 4: Patient Gender is 'X', but must be F or M"),
@@ -123,6 +122,25 @@ def test_a_wrong_row_is_named_by_line_and_column(
 ) -> None:
     with pytest.raises(DatasetError, match=message):
         open_dataset(tree(set_cell(2, column, value)))
+
+
+def test_rows_without_an_image_are_left_out_and_counted(tree: Callable[..., Path]) -> None:
+    whole = open_dataset(tree())
+    assert whole.spec.notes == ()
+    part = open_dataset(tree(set_cell(2, 0, "missing.png")))
+    assert len(part.records) == len(whole.records) - 1
+    (note,) = part.spec.notes
+    assert note.startswith(f"1 of {len(whole.records)} rows of Data_Entry_2017.csv are left out")
+    assert "'missing.png'" in note
+
+
+def test_a_table_without_any_image_is_an_error(tree: Callable[..., Path]) -> None:
+    def spoil(rows: list[Row]) -> None:
+        for row in rows:
+            row[0] = "missing.png"
+
+    with pytest.raises(DatasetError, match=r"none of the \d+ images .*'missing.png'; looked in"):
+        open_dataset(tree(spoil))
 
 
 def test_a_patient_with_two_sexes_is_named_with_both_lines(tree: Callable[..., Path]) -> None:

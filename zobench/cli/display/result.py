@@ -82,7 +82,7 @@ def _print_heading(result: StoredRun, console: Console) -> None:
         )
     if manifest.error is not None:
         console.print(f"[bold red]error:[/] {escape(manifest.error)}", soft_wrap=True)
-    for note in encoder.notes:
+    for note in (*manifest.dataset.notes, *encoder.notes):
         console.print(f"[bold yellow]note:[/] {escape(note)}")
 
 
