@@ -61,7 +61,7 @@ class RunConfig:
         controls: Which scored snapshots are scored beside their placebo and their negative: ``last``,
             ``all`` or ``none``.
         baselines: Names of the methods that are shown as no-query baselines, with commas between
-            them; empty for none.
+            them; empty or ``none`` for none.
         replicates: Number of bootstrap resamples that intervals are computed from.
         tolerance: Points of accuracy that an edit may cost before its recovery counts as 0.
         device: ``auto``, ``cpu`` or ``cuda:N``.
@@ -173,6 +173,8 @@ class RunConfig:
     @property
     def baseline_names(self) -> tuple[str, ...]:
         """The names of the no-query baselines, without repetitions."""
+        if self.baselines.strip() == "none":
+            return ()
         names = (name.strip() for name in self.baselines.split(","))
         return tuple(dict.fromkeys(name for name in names if name))
 

@@ -156,8 +156,9 @@ def test_json_holds_level_objective_baselines_controls_and_curve(tmp_path: Path)
         assert row["ssim"] <= 1.0
 
 
-def test_baselines_cost_no_query_and_none_can_be_asked_for(tmp_path: Path) -> None:
-    found = run(tmp_path, baselines="")
+@pytest.mark.parametrize("nothing", ["", "none"])
+def test_baselines_cost_no_query_and_none_can_be_asked_for(tmp_path: Path, nothing: str) -> None:
+    found = run(tmp_path, baselines=nothing)
     assert results(found).baselines == {}
     assert found.as_dict()["with_reweighing"] is None
     names = [

@@ -55,7 +55,7 @@ def run(
         str,
         typer.Option(
             metavar="NAMES",
-            help="No-query methods to show, with commas; see: zobench list methods.",
+            help="No-query methods to show, with commas, or none; see: zobench list methods.",
         ),
     ] = DEFAULTS.baselines,
     replicates: Annotated[
