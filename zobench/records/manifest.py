@@ -52,14 +52,13 @@ class SplitRecord:
 
     def described(self, groups: Sequence[str]) -> str:
         """The number of training images, their bias and their rates, in words."""
-        if not self.train_positive_rate:
+        if not self.bias:
             return f"{self.train:,} training images"
         shares = _rates(self.train_positive_rate, groups)
         if self.bias == "as-is":
             return f"{self.train:,} training images, biased as the data are ({shares} positive)"
         own = _rates(self.dataset_positive_rate, groups)
-        bias = f"{self.bias} bias" if self.bias else "biased"
-        return f"{self.train:,} training images, {bias} ({shares} positive; in the data {own})"
+        return f"{self.train:,} training images, {self.bias} bias ({shares} positive; in the data {own})"
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,23 @@ def facts(
         ("problems", "; ".join(sorted({problem for problem, _ in groups}))),
         ("seeds", ", ".join(map(str, sorted({run.config.seed for run in runs})))),
         ("budget, queries", ", ".join(f"{each:,}" for each in budgets)),
+        ("curve", of(lambda run: _curve(run.config))),
         ("training images", training_images(runs)),
         ("test images", of(lambda run: f"{run.manifest.split.test:,}")),
         ("heads", of(lambda run: run.config.heads)),
         ("zobench", of(lambda run: run.manifest.versions.get("zobench"))),
         ("torch", of(lambda run: run.manifest.versions.get("torch"))),
         ("machines", of(lambda run: run.manifest.machine["platform"])),
+    )
+
+
+def _curve(config: RunConfig) -> str:
+    """Which points of a curve are scored, in words."""
+    if config.scored >= config.snapshots:
+        return f"at most {config.snapshots} snapshots, all scored"
+    return (
+        f"at most {config.snapshots} snapshots; {config.scored} edits a run are scored, and FPQ, ERT, "
+        "success and curves interpolate between them"
     )
 
 

@@ -201,8 +201,9 @@ def _print_verdict(result: StoredRun, console: Console) -> None:
             f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
             "1 = the whole gap removed at once, 0 = nothing"
         )
-        scored = f"{len(found.queries)} snapshots, {len(found.scores) - 1} edits scored"
-        console.print(f"recovery over queries: {_curve(found)}  ({scored})")
+        count, scored = len(found.queries), len(found.scores) - 1
+        edits = f"{scored} edit{'' if scored == 1 else 's'} scored"
+        console.print(f"recovery, 0 to 1, at {count} snapshots: {_curve(found)}  ({edits})")
     last = found.scores[-1]
     change = _interval(last.accuracy_change, " ", 1)
     console.print(
