@@ -5,7 +5,7 @@ other, where the curve is known least: first the last snapshot, then always the 
 middle between two scored neighbours, namely those between which recovery changes most over the
 widest range of queries. This is the rule of adaptive quadrature: halve the piece that may hold the
 largest error. Gap and accuracy of a snapshot that is not scored lie on the straight line between
-its scored neighbours, so its recovery never exceeds that of both.
+its scored neighbours, so its recovery, whatever the accuracy, lies between theirs.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def interpolated(places: Floats, rows: Sequence[Floats | None]) -> Floats:
 
     Args:
         places: The positions ``(S,)`` of the points, increasing.
-        rows: The values ``(R,)`` of each point; ``None`` where they are not known. Those of the first
-            and of the last point are.
+        rows: The values ``(R,)`` of each point; ``None`` where they are not known. The values of
+            the first and of the last point are known.
     """
     given = [(number, row) for number, row in enumerate(rows) if row is not None]
     points = [given[0][1]]

@@ -53,10 +53,10 @@ def facts(
 def _curve(config: RunConfig) -> str:
     """Which points of a curve are scored, in words."""
     if config.scored >= config.snapshots:
-        return f"at most {config.snapshots} snapshots, all scored"
+        return f"snapshots: at most {config.snapshots}, all scored"
     return (
-        f"at most {config.snapshots} snapshots; {config.scored} edits a run are scored, and FPQ, ERT, "
-        "success and curves interpolate between them"
+        f"snapshots: at most {config.snapshots}; scored edits: at most {config.scored}; FPQ, ERT, "
+        "success and curves interpolate between scored edits"
     )
 
 
