@@ -14,6 +14,7 @@ PATCH_SIZE = 16
 GRID = IMAGE_SIZE // PATCH_SIZE
 WIDTH = 128
 SQUEEZED = 16
+SUMMARY = 128
 TOKENS = GRID * GRID * SQUEEZED
 EMBEDDING = 176
 PIXEL_MEAN = (0.55,)
@@ -60,3 +61,20 @@ class CompactViT(nn.Module):
         2021).
         """
         return F.hardtanh(self.project(self.tokens(images)))
+
+
+class PlainViT(nn.Module):
+    """The trunk of a :class:`CompactViT` with a last layer that nothing aligned.
+
+    Args:
+        network: The network whose tokens are summarised; its own last layer is not used.
+    """
+
+    def __init__(self, network: CompactViT) -> None:
+        super().__init__()
+        self.network = network
+        self.summarise = nn.Linear(TOKENS, SUMMARY)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embeddings ``(B, 128)`` without limits of standardised films ``(B, 1, 224, 224)``."""
+        return cast(Tensor, self.summarise(self.network.tokens(images)))

@@ -46,6 +46,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise ConfigError(f"{path} is not a readable weights file: {error}") from error
+    if isinstance(found, nn.Module):  # of classes that the caller allows
+        found = found.state_dict()
     for wrapper in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]

@@ -32,6 +32,7 @@ class Backbone:
         std: Standard deviation of each channel.
         digest: Identifies architecture and weights.
         notes: Warnings to show beside every result.
+        differentiable: Whether gradients flow through the module.
     """
 
     module: nn.Module
@@ -40,6 +41,7 @@ class Backbone:
     std: tuple[float, ...]
     digest: str
     notes: tuple[str, ...] = ()
+    differentiable: bool = True
 
 
 class LocalEncoder:
@@ -57,10 +59,13 @@ class LocalEncoder:
 
         Raises:
             ConfigError: There is no such device, or it lacks the precision asked for.
+            EncoderError: A weight becomes 0 or infinite in that precision.
         """
         self._device = pick_device(request.device)
         self._dtype = pick_precision(request.precision, self._device)
-        self._module = backbone.module.eval().requires_grad_(False).to(self._device, self._dtype)
+        module = backbone.module.eval().requires_grad_(False)
+        require_representable(module, self._dtype, request.name)
+        self._module = module.to(self._device, self._dtype)
         channels = (1, -1, 1, 1)
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32, device=self._device).view(channels)
@@ -84,7 +89,7 @@ class LocalEncoder:
             name=request.name,
             image_shape=self._shape,
             embedding_dim=dimension,
-            differentiable=True,
+            differentiable=backbone.differentiable,
             exact_floats=True,
             digest=backbone.digest,
             block=self._chunk,  # the pixels of a larger batch would not stay in the CPU cache
@@ -168,6 +173,25 @@ class LocalEncoder:
         moved = images.to(self._device, non_blocking=True).expand(-1, self._shape[0], -1, -1)
         standardised = ((moved - self._mean) / self._std).to(self._dtype)
         return cast(Tensor, self._module(standardised)).float()
+
+
+def require_representable(module: nn.Module, dtype: torch.dtype, name: str) -> None:
+    """Checks that no weight becomes 0 or infinite in a precision.
+
+    Raises:
+        EncoderError: A weight does; the message names it.
+    """
+    for key, value in module.state_dict().items():
+        if not value.is_floating_point() or value.dtype == dtype:
+            continue
+        stored = value.to(dtype)
+        if bool(((stored == 0) & (value != 0)).any()) or bool(
+            (~torch.isfinite(stored) & torch.isfinite(value)).any()
+        ):
+            raise EncoderError(
+                f"encoder {name}: weights in {key!r} become 0 or infinite in "
+                f"{str(dtype).removeprefix('torch.')}; use --precision fp32"
+            )
 
 
 def pick_device(name: str) -> torch.device:

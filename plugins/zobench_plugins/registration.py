@@ -126,6 +126,11 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
             "ChestX-ray14 layout: any finding against No Finding; sex as attribute",
             label="--data-root",
         ),
+        "table": Plugin(
+            "zobench_plugins.datasets.table.dataset:TableDataset",
+            "one's own images, described by a CSV, TSV or parquet file",
+            label="--data-root",
+        ),
     }
 
 

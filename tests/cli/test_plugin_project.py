@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from zobench.cli.scaffold import write_project
+from zobench.cli.scaffold import EXAMPLES, registered_name, write_project
 from zobench.errors import ConfigError
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "write-an-optimizer.md"
@@ -194,6 +194,34 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
                     said = environment.run(line, cwd)
 
 
+@pytest.mark.lengthy
+def test_every_kind_of_project_installs_passes_its_own_tests_and_works_in_one_run(
+    tmp_path: Path,
+) -> None:
+    environment = fresh_environment(tmp_path / "env")
+    kinds = [kind for kind in EXAMPLES if kind != "optimizer"]
+    for kind in kinds:
+        folder = write_project(f"my-{kind}", tmp_path, kind=kind)
+        environment.run(f"pip install --quiet {folder}", tmp_path)
+        environment.run("python -m pytest -q tests", folder)
+    names = "--encoder my-encoder --dataset my-dataset --disease stripes --objective my-objective"
+    words = ["zobench run --optimizer random", names, "--baselines my-method", *SMALL, "--json"]
+    result = environment.run(" ".join(words), tmp_path)
+    for name in ("my-method", "my_metric", "my-encoder"):
+        assert name in result
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "optimizer"])
+def test_a_project_of_any_kind_is_checked_where_it_lies(kind: str, tmp_path: Path) -> None:
+    folder = write_project(f"my-{kind}", tmp_path, kind=kind)
+    options = EXAMPLES[kind].check.split()
+    command = [sys.executable, "-m", "zobench", "plugin", "check", f"{folder.name}/", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{registered_name(f'my-{kind}', kind)} meets every requirement" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["Random", "a b", "-a", "a--b", ""])
 def test_names_that_make_no_package_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="small letters"):
@@ -211,8 +239,13 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path: Pa
     words = [sys.executable, "-m", "zobench", "plugin", "new", "gezo"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "'gezo' is an optimizer of zobench" in done.stderr
+    assert "'gezo' is registered by zobench as optimizer" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_kind_without_an_example_names_those_that_have_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"kind is 'encodr' \(did you mean 'encoder'\?\)"):
+        write_project("mine", tmp_path, kind="encodr")
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

@@ -1,50 +1,62 @@
-"""``zobench plugin``: write a new plugin project, and check an optimizer's contract."""
+"""``zobench plugin``: write a new plugin project, and check a plugin's contract."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from zobench.contracts.parameters import nearest
 
 from .strict import StrictCommand
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zobench.registry.discovery import Registry
+    from zobench.registry.discovery import Kind, Registry
 
-app = typer.Typer(no_args_is_help=True, help="Write an optimizer of your own, and check it.")
+app = typer.Typer(no_args_is_help=True, help="Write a plugin of your own, and check it.")
 
 
 @app.command(cls=StrictCommand)
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="E.g. random-walk.")],
+    kind: Annotated[
+        str,
+        typer.Option(help="optimizer, encoder, dataset, method, objective or metric."),
+    ] = "optimizer",
     out: Annotated[Path, typer.Option(help="Parent folder of the project.")] = Path(),
     feedback: Annotated[
-        str, typer.Option(help="What the optimizer sees: value or embeddings.")
+        str, typer.Option(help="What an optimizer sees: value or embeddings.")
     ] = "value",
 ) -> None:
-    """Write a complete small project: an optimizer that works, its tests, README and CI."""
+    """Write a complete small project: a plugin that works, its tests, README and CI."""
     from zobench.errors import ConfigError
-    from zobench.registry.discovery import load_registry
+    from zobench.registry.discovery import KINDS, load_registry
 
     from .display.console import output_console
-    from .scaffold import write_project
+    from .scaffold import EXAMPLES, registered_name, write_project
 
-    taken = load_registry().offers["optimizers"].get(name)
+    listed = next((each for each in KINDS if each == f"{kind}s"), None)
+    registered = registered_name(name, kind)
+    taken = load_registry().offers[listed].get(registered) if listed else None
     if taken is not None:
-        raise ConfigError(f"{name!r} is an optimizer of {taken.distribution}; choose another name")
-    folder = write_project(name, out, feedback)
+        raise ConfigError(
+            f"{registered!r} is registered by {taken.distribution} as {kind}; choose another name"
+        )
+    folder = write_project(name, out, feedback, kind)
     console = output_console()
     console.print(f"wrote {folder}; next:", soft_wrap=True)
     for line in (
         f"cd {folder}",
         "python -m pip install -e '.[test]'",
-        f"zobench plugin check {name}",
+        f"zobench plugin check {registered}{EXAMPLES[kind].check}",
         "python -m pytest",
-        f"zobench run --optimizer {name}",
+        EXAMPLES[kind].use.replace("$name", registered),
     ):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
 
@@ -55,55 +67,131 @@ def check(
         str,
         typer.Argument(
             metavar="NAME|PATH",
-            help="An optimizer, as listed; or a project's folder or a .py file, installed or not.",
+            help="A plugin, as listed; or a project's folder or a .py file, installed or not.",
         ),
     ],
+    disease: Annotated[str, typer.Option(help="A finding of the dataset to check.")] = "",
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset to check.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the plugin to check."),
+    ] = None,
 ) -> None:
-    """Check every requirement of an optimizer and say how to fix errors; exit 1 if one fails."""
+    """Check every requirement of a plugin and say how to fix errors; exit 1 if one fails."""
     from .display.console import output_console
 
     console = output_console()
     separators = [each for each in (os.sep, os.altsep) if each]
-    is_path = what.endswith((".py", *separators)) or any(each in what for each in separators)
+    base = what.partition(":")[0]  # the file of onnx:FILE is no project
+    is_path = base.endswith((".py", *separators)) or any(each in base for each in separators)
+    asked = Asked(disease, data_root, tuple(settings or ()))
     if what in (".", "..") or is_path:
-        missed = _check_project(console, Path(what))
+        missed = _check_project(console, Path(what), asked)
     else:
-        missed = _check_one(console, what)
+        missed = _check_named(console, what, asked)
     if missed:
         raise typer.Exit(1)
 
 
-def _check_project(console: Console, path: Path) -> int:
-    """Checks all optimizers of a project; the number of failed requirements."""
+@dataclass(frozen=True)
+class Asked:
+    """The options of ``zobench plugin check``.
+
+    Attributes:
+        disease: A finding of the dataset.
+        root: Folder of the dataset.
+        settings: Parameters of the plugin, as ``key=value``.
+    """
+
+    disease: str
+    root: Path | None
+    settings: tuple[str, ...]
+
+    def of(self, kind: Kind, name: str) -> Mapping[str, Any]:
+        """Attributes of the suite of a plugin.
+
+        Raises:
+            ConfigError: A dataset is checked without a disease, or a parameter has no value.
+        """
+        from zobench.errors import ConfigError
+
+        attributes: dict[str, Any] = {}
+        if self.settings:
+            pairs = [each.partition("=") for each in self.settings]
+            for key, equals, _ in pairs:
+                if not equals:
+                    raise ConfigError(f"--set {key} has no value; write --set KEY=VALUE")
+            owner = f"{kind[:-1]}."
+            attributes["overrides"] = {key.removeprefix(owner): value for key, _, value in pairs}
+        if kind == "datasets":
+            if not self.disease:
+                raise ConfigError(
+                    f"{name} is a dataset, so a check needs one of its findings: --disease NAME"
+                )
+            attributes |= {"disease": self.disease, "root": self.root}
+        return attributes
+
+
+def _check_project(console: Console, path: Path, asked: Asked) -> int:
+    """Checks all plugins of a project that have a suite; the number of failed requirements."""
     from zobench.errors import ConfigError
     from zobench.registry.discovery import load_registry
+    from zobench.testing.checking import SUITES
     from zobench.testing.projects import as_if_installed
 
     with as_if_installed(path) as distribution:
         registry = load_registry()
-        offers = registry.offers["optimizers"].values()
-        mine = [each for each in offers if each.distribution == distribution]
+        mine = [
+            (kind, offer)
+            for kind in SUITES
+            for offer in registry.offers[kind].values()
+            if offer.distribution == distribution
+        ]
         if not mine:
-            raise ConfigError(f"{path} offers no optimizer; see zobench plugin new")
-        for each in mine:
-            if each.plugin.argument:
+            kinds = ", ".join(kind[:-1] for kind in SUITES)
+            raise ConfigError(
+                f"{path} offers no plugin that has checks ({kinds}); see zobench plugin new"
+            )
+        for _, each in mine:
+            if each.plugin.argument and each.plugin.argument_needed:
                 raise ConfigError(
                     f"{each.name} is a family, so there is no telling what to check; install it and "
                     f"check members by name: zobench plugin check {each.name}:<{each.plugin.argument}>"
                 )
-        return sum(_check_one(console, each.name, registry) for each in mine)
+        return sum(_check_one(console, kind, each.name, asked, registry) for kind, each in mine)
 
 
-def _check_one(console: Console, name: str, registry: Registry | None = None) -> int:
-    """Checks one optimizer; the number of failed requirements."""
+def _check_named(console: Console, name: str, asked: Asked) -> int:
+    """Checks the plugins of a name, of each kind that has one; the number of failed requirements."""
+    from zobench.errors import ConfigError
+    from zobench.registry.discovery import load_registry
+    from zobench.testing.checking import SUITES
+
+    registry = load_registry()
+    base, colon, _ = name.partition(":")
+    kinds = [kind for kind in SUITES if base in registry.offers[kind]]
+    if len(kinds) > 1:  # dne is an objective, and dne:<optimizer> a method
+        kinds = [each for each in kinds if registry.offers[each][base].plugin.takes(colon)] or kinds
+    if not kinds:
+        known = {each for kind in SUITES for each in registry.offers[kind]}
+        raise ConfigError(
+            f"no plugin that has checks is called {name!r}{nearest(base, known)}; see zobench list"
+        )
+    return sum(_check_one(console, kind, name, asked) for kind in kinds)
+
+
+def _check_one(
+    console: Console, kind: Kind, name: str, asked: Asked, registry: Registry | None = None
+) -> int:
+    """Checks one plugin; the number of failed requirements."""
     from rich.markup import escape
 
     from zobench.testing import check as findings
 
     missed = 0
-    for number, finding in enumerate(findings(name, registry)):
+    for number, finding in enumerate(findings(name, registry, kind, asked.of(kind, name))):
         if number == 0:
-            console.print(f"[bold]{escape(name)}[/]")
+            console.print(f"[bold]{escape(name)}[/] [dim]({kind[:-1]})[/]")
         missed += bool(finding.fault)
         mark = "[red]no [/]" if finding.fault else "[green]yes[/]"
         console.print(f"  {mark} {finding.what}")

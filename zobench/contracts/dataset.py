@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,6 +28,8 @@ class Records:
         sensitive: Sensitive attribute a, 0 or 1, in the order of ``DatasetSpec.groups``.
         age: Age of the patient in years, -1 where unknown.
         view: Projection, such as ``"PA"`` or ``"AP"``; empty where unknown.
+        image: Names of the image files, relative to the dataset's folder; of length 0 where images
+            have no files.
     """
 
     patient: NDArray[np.int64]
@@ -35,6 +37,7 @@ class Records:
     sensitive: NDArray[np.int64]
     age: NDArray[np.int64]
     view: NDArray[np.str_]
+    image: NDArray[np.str_] = field(default_factory=lambda: np.array([], dtype=np.str_))
 
     def __len__(self) -> int:
         return len(self.patient)
@@ -100,6 +103,7 @@ class DatasetRequest:
         size: Side length in pixels that the encoder wants.
         cache: Folder for files that the dataset can make again.
         argument: The text after the colon of the name as typed, or ``""``.
+        channels: Channels that the encoder takes; images of one channel fit every encoder.
     """
 
     disease: str
@@ -107,3 +111,4 @@ class DatasetRequest:
     size: int
     cache: Path
     argument: str = ""
+    channels: int = 1

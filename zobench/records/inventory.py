@@ -18,6 +18,7 @@ from . import layout
 SINGLE = (
     layout.TRACE,
     layout.TIMING,
+    layout.IMAGES,
     layout.SETUP,
     layout.SCORES,
     str(layout.CHECKPOINT),

@@ -6,6 +6,7 @@
       manifest.json        config, data, versions and run status; ``status: done`` is written last
       trace.jsonl          one row per tell; equal runs have equal bytes
       timing.jsonl         one row per tell with its duration
+      images.json          names of the train and test images, if the dataset has files
       setup.safetensors    embeddings of the clean training images
       snapshots/           recommended edits, one file per query count
       scores.json          the result of scoring each edit
@@ -35,6 +36,7 @@ SCHEMA = 5
 MANIFEST = "manifest.json"
 TRACE = "trace.jsonl"
 TIMING = "timing.jsonl"
+IMAGES = "images.json"
 SETUP = "setup.safetensors"
 SCORES = "scores.json"
 SNAPSHOTS = "snapshots"

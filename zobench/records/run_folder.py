@@ -296,6 +296,10 @@ class RunFolder:
         clean = torch.from_numpy(setup.clean)
         write_tensors(self.location / layout.SETUP, {"clean": clean}, notes)
 
+    def write_images(self, train: Sequence[str], test: Sequence[str]) -> None:
+        """Keeps the names of the images, in the order of their embeddings and scores."""
+        write_json(self.location / layout.IMAGES, {"train": list(train), "test": list(test)})
+
     def scores(self) -> StoredScores | None:
         """The scores so far; ``None`` before the first one."""
         return read_scores(self.location)

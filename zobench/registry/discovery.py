@@ -103,7 +103,7 @@ class Registry:
                 f"(see: zobench list {kind})"
             )
         offer = known[base]
-        if offer.plugin.argument and not argument:
+        if offer.plugin.argument and offer.plugin.argument_needed and not argument:
             raise ConfigError(
                 f"{what} {base!r} needs a {offer.plugin.argument}: {base}:<{offer.plugin.argument}>"
             )

@@ -27,11 +27,16 @@ class Plugin:
         summary: One line for ``zobench list``; empty for a metric, because ``Metric`` has its own
             summary.
         label: Text that ``zobench list`` shows beside the name, e.g. an optimizer's feedback level.
-        argument: Kind of text that must follow the name after a colon, e.g. ``"model"`` in
+        argument: Kind of text that follows the name after a colon, e.g. ``"model"`` in
             ``timm:<model>``; empty if nothing may follow.
+        argument_needed: Whether the argument must be given; ``False`` for a family whose bare name is a
+            member, such as ``vit-mae`` beside ``vit-mae:plain``.
         members: Address ``"package.module:function"`` of a function that returns every text that
             may follow the colon, for ``zobench list KIND --all``; empty if there is no such
             function.
+        details: Address ``"package.module:function"`` of a function that returns facts about one
+            argument, as (name, text) pairs, for ``zobench list KIND NAME:ARGUMENT``; empty if there is
+            none.
         source: Where foreign code and weights come from, and their licence, for ``zobench list KIND
             NAME``; empty if there are none.
     """
@@ -40,8 +45,14 @@ class Plugin:
     summary: str = ""
     label: str = ""
     argument: str = ""
+    argument_needed: bool = True
     members: str = ""
+    details: str = ""
     source: str = ""
+
+    def takes(self, colon: str) -> bool:
+        """Whether the bare name (``""``), or the name with a colon and an argument, is a member."""
+        return bool(self.argument) if colon else not (self.argument and self.argument_needed)
 
     def load(self) -> Any:
         """Returns the target, imported if it is an address.
@@ -58,6 +69,18 @@ class Plugin:
         members = _imported(self.members)
         with plugin_code():
             return list(members())
+
+    def all_details(self, argument: str) -> list[tuple[str, str]]:
+        """Facts about one argument; empty if the plugin has no ``details``.
+
+        Raises:
+            ConfigError: The plugin refuses the argument.
+        """
+        if not self.details:
+            return []
+        details = _imported(self.details)
+        with plugin_code():
+            return list(details(argument))
 
     def parameters(self) -> type:
         """The dataclass of the target's parameters: the annotation of its argument ``parameters``.

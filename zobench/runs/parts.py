@@ -105,15 +105,26 @@ def _check_payment(config: RunConfig, encoder: Encoder) -> None:
         )
 
 
-def make_dataset(config: RunConfig, plugin: ResolvedPlugin, size: int) -> Dataset:
-    """The dataset that a config names, with images of ``size`` x ``size`` pixels.
+Shape = tuple[int, int, int]
+"""``(C, H, W)`` of the images that an encoder takes."""
+
+
+def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dataset:
+    """The dataset that a config names, with images for an encoder that takes ``shape``.
 
     Raises:
         ConfigError: The disease is unknown, or a folder is missing.
         DatasetError: A file or a row is wrong.
     """
     root = Path(config.data_root) if config.data_root is not None else None
-    request = DatasetRequest(config.disease, root, size, cache_folder(), plugin.argument)
+    request = DatasetRequest(
+        disease=config.disease,
+        root=root,
+        size=shape[1],
+        cache=cache_folder(),
+        argument=plugin.argument,
+        channels=shape[0],
+    )
     dataset: Dataset = plugin.build(request)
     return dataset
 
@@ -140,9 +151,9 @@ def make_parts(
         for note in encoder.spec.notes:
             listener.note(note)
 
-        def dataset(size: int) -> Dataset:
+        def dataset(shape: Shape) -> Dataset:
             listener.phase("read the dataset", 0)
-            return make_dataset(config, resolved.dataset, size)
+            return make_dataset(config, resolved.dataset, shape)
 
         return fit_parts(resolved, encoder, dataset)
     except BaseException:
@@ -151,14 +162,14 @@ def make_parts(
 
 
 def fit_parts(
-    resolved: ResolvedConfig, encoder: Encoder, dataset_of: Callable[[int], Dataset]
+    resolved: ResolvedConfig, encoder: Encoder, dataset_of: Callable[[Shape], Dataset]
 ) -> Parts:
     """Makes the space and split of a config for a given encoder and dataset.
 
     Args:
         resolved: The config with its plugins and parameters.
         encoder: The encoder that the config names.
-        dataset_of: Makes the dataset for a given image side length in pixels; called after the
+        dataset_of: Makes the dataset for the shape of the encoder's images; called after the
             checks of space and optimizer, since reading a dataset may take long.
 
     Raises:
@@ -168,7 +179,7 @@ def fit_parts(
     config, shape = resolved.config, encoder.spec.image_shape
     space = make_space(config.space, shape, config.box)
     feedback = check_optimizer(resolved, space, encoder)
-    dataset = dataset_of(shape[1])
+    dataset = dataset_of(shape)
     if dataset.spec.shape[1:] != shape[1:] or dataset.spec.shape[0] not in (1, shape[0]):
         raise PluginError(
             f"dataset {config.dataset!r} gives images of shape {dataset.spec.shape}, but encoder "

@@ -69,6 +69,8 @@ def prepare(
         Interrupted: The user asked to stop.
     """
     train, test = _load(parts, listener, stopped)
+    if len(names := parts.dataset.records.image):
+        folder.write_images(names[parts.split.train].tolist(), names[parts.split.test].tolist())
     clean = _clean_embeddings(train, encoder, folder, shared, listener, stopped)
     require_distinct(encoder.spec, train, clean)
     config = parts.config

@@ -18,6 +18,7 @@ def dataset_maker(registry: Registry) -> DatasetMaker:
 
     def make(name: str, disease: str, size: int, overrides: Mapping[str, object]) -> Dataset:
         config = RunConfig(dataset=name, disease=disease, overrides={"dataset": overrides})
-        return make_dataset(config, resolve_plugin("dataset", name, overrides, registry), size)
+        plugin = resolve_plugin("dataset", name, overrides, registry)
+        return make_dataset(config, plugin, (1, size, size))
 
     return make

@@ -63,7 +63,7 @@ def probe_encoder(
     registry = registry or load_registry()
     resolved = resolve_config(config, registry)
     encoder = make_encoder(config, resolved.encoder)
-    dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape[1])
+    dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
     rng = np.random.default_rng(config.seed)
     records = dataset.records
     patients = rng.permutation(np.unique(records.patient))

@@ -88,7 +88,7 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
 def _training_data(run: StoredRun, plugin: ResolvedPlugin) -> TrainingData:
     """The training images of a run, with the clean embeddings that the run stored."""
     config, manifest = run.config, run.manifest
-    dataset = make_dataset(config, plugin, manifest.encoder.image_shape[1])
+    dataset = make_dataset(config, plugin, manifest.encoder.image_shape)
     if dataset.spec.digest != manifest.dataset.digest or run.setup is None:
         raise ConfigError(
             f"the dataset is not what it was when {run.location} began ({manifest.dataset.digest}, now "

@@ -19,7 +19,7 @@ from zobench.records.identity import identity
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import Registry
 
-from .parts import Parts, fit_parts, make_dataset, make_encoder
+from .parts import Parts, Shape, fit_parts, make_dataset, make_encoder
 from .provenance import new_manifest, split_digest
 from .resolved import resolve_config
 
@@ -62,13 +62,13 @@ class SharedParts:
             self.listener.phase(f"load {config.encoder}", 0)
             return make_encoder(config, resolved.encoder)
 
-        def dataset(size: int) -> Dataset:
+        def dataset(shape: Shape) -> Dataset:
             def make() -> Dataset:
                 self.listener.phase(f"read {config.dataset}/{config.disease}", 0)
-                return make_dataset(config, resolved.dataset, size)
+                return make_dataset(config, resolved.dataset, shape)
 
             root, settings = config.data_root, config.overrides.get("dataset")
-            key = _key(config.dataset, config.disease, root, settings, size)
+            key = _key(config.dataset, config.disease, root, settings, shape)
             return _once(self._datasets, key, make)
 
         settings = config.overrides.get("encoder")

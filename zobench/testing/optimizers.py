@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,9 +16,10 @@ import torch
 from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
 from zobench.contracts.parameters import declarations
 from zobench.errors import ConfigError
-from zobench.registry.discovery import Registry, load_registry
+from zobench.registry.discovery import Registry
 from zobench.runs.search_parts import feedback_of
 
+from .installed import installed
 from .memory import peaks
 from .toy import ToyOracle
 
@@ -45,7 +45,7 @@ class OptimizerConformance:
 
     def registry(self) -> Registry:
         """The registry that holds the optimizer; by default all installed plugins."""
-        return _installed()
+        return installed()
 
     def oracle(self) -> ToyOracle:
         """An oracle that answers at the level that the optimizer's class declares."""
@@ -299,11 +299,6 @@ def _shown(value: object) -> object:
     if isinstance(value, dict):
         return {key: _shown(each) for key, each in value.items()}
     return value if isinstance(value, int | float | str | None) else type(value)
-
-
-@cache
-def _installed() -> Registry:
-    return load_registry()
 
 
 def _opposite(answer: Answer) -> Answer:

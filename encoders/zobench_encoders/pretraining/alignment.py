@@ -26,9 +26,9 @@ from zobench.contracts.dataset import Pixels
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import ConfigError
 
-from ..architecture import EMBEDDING, CompactViT
+from ..architecture import EMBEDDING, SUMMARY, CompactViT
 from .films import Bank
-from .networks import SUMMARY, Learner, standardised
+from .networks import Learner, standardised
 
 SEX_UNITS = 16
 """How many of the embedding's numbers encode sex: overlapping windows of one axis."""

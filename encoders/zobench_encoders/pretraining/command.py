@@ -9,12 +9,9 @@ from zobench.contracts.pretraining import PretrainingRequest
 from zobench.errors import Interrupted
 from zobench.runs.signals import stop_on_signal
 
-from ..architecture import IMAGE_SIZE
-from .films import folder_bank, labelled_bank
+from .preparing import prepared_films
 from .recipe import Recipe
 from .training import train
-
-FINDINGS = ("pleural_effusion", "pneumonia", "edema")
 
 
 class VitMaePretraining:
@@ -27,19 +24,7 @@ class VitMaePretraining:
     def run(self, listener: Listener) -> Path:
         """Trains to the recipe's last step, from the last checkpoint if there is one."""
         recipe = self._recipe
-        folder = self._request.images
-        unlabelled = folder_bank(folder, IMAGE_SIZE) if folder is not None else None
-        cohorts = [
-            self._request.dataset(
-                "phantom",
-                finding,
-                IMAGE_SIZE,
-                {"cohort": recipe.cohort + number, "patients": recipe.patients},
-            )
-            for number, finding in enumerate(FINDINGS)
-        ]
-        listener.phase("prepare images", sum(len(cohort.records) for cohort in cohorts))
-        labelled = labelled_bank(cohorts, lambda done, _: listener.update(done))
+        labelled, unlabelled = prepared_films(self._request, recipe, listener)
         listener.phase("train", recipe.masked_steps + recipe.described_steps)
 
         def report(step: int, _: int, losses: dict[str, float]) -> None:

@@ -12,6 +12,7 @@ from ..architecture import (
     PATCH_SIZE,
     PIXEL_MEAN,
     PIXEL_STD,
+    SUMMARY,
     TOKENS,
     WIDTH,
     CompactViT,
@@ -26,7 +27,6 @@ from .targets import (
 )
 
 DECODER = 64
-SUMMARY = 128
 CLASSES = (2, 4, 2, 10)
 """Number of classes of each label: sex, finding, bedside view, decade of age."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import ConfigError, Interrupted
@@ -66,14 +66,16 @@ def train(
         StoreError: ``out`` cannot be read or written.
     """
     check_films(labelled, folder)
-    moments = _description_moments(recipe, labelled, folder)
+    moments = description_moments(recipe, labelled, folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         learner = Learner(*moments)
-    optimizer = torch.optim.AdamW(_groups(learner, recipe), lr=0.0, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(
+        matrices_first(learner.parameters(), recipe), lr=0.0, betas=(0.9, 0.95)
+    )
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    notes = {"recipe": asdict(recipe), "films": _films_digest(labelled, folder)}
+    notes = {"recipe": asdict(recipe), "films": films_digest(labelled, folder)}
     start = _restore(out / CHECKPOINT, notes, learner, optimizer)
     steps = recipe.masked_steps + recipe.described_steps
     for step in range(start, steps):
@@ -85,7 +87,7 @@ def train(
         if step < recipe.masked_steps:
             losses = _masked_step(recipe, learner, batch, rng)
         else:
-            losses = _described_step(recipe, learner, batch)
+            losses = described_step(recipe, learner, batch)
         torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         report(step + 1, steps, losses)
@@ -110,7 +112,7 @@ def _masked_step(
     return {"masked": loss.item()}
 
 
-def _described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str, float]:
+def described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str, float]:
     """Computes the loss of predicting film descriptions and known labels, and its gradients."""
     film, patient = learner.described_losses(batch.images, batch.labels)
     loss = film + recipe.label_weight * patient
@@ -132,7 +134,7 @@ def _patch_numbers(batch: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
     return np.tile(np.arange(GRID * GRID, dtype=np.int64), (batch, 1))
 
 
-def _description_moments(
+def description_moments(
     recipe: Recipe, labelled: Bank, folder: Bank | None
 ) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the descriptions over 16 fixed batches of augmented films."""
@@ -145,9 +147,11 @@ def _description_moments(
     return films.mean(0), films.std(0) + 1e-3
 
 
-def _groups(learner: Learner, recipe: Recipe) -> list[dict[str, object]]:
-    matrices = [p for p in learner.parameters() if p.ndim > 1]
-    vectors = [p for p in learner.parameters() if p.ndim <= 1]
+def matrices_first(parameters: Iterable[nn.Parameter], recipe: Recipe) -> list[dict[str, object]]:
+    """AdamW's groups: matrices, which decay, and vectors, which do not."""
+    every = list(parameters)
+    matrices = [each for each in every if each.ndim > 1]
+    vectors = [each for each in every if each.ndim <= 1]
     return [
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
@@ -194,7 +198,7 @@ def _restore(
     return int(stored["step"])
 
 
-def _films_digest(labelled: Bank, folder: Bank | None) -> str:
+def films_digest(labelled: Bank, folder: Bank | None) -> str:
     """The digest of all training films."""
     hasher = hashlib.blake2b(digest_size=8)
     for bank in (labelled, folder):

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,17 @@ class FilmCache:
     a memory map but written with ``pwrite``: on a full disk a write into a map kills the process.
     """
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
         """Opens the cache, and makes it on first use.
+
+        Args:
+            folder: The folder of the cache.
+            shape: The shape of a film.
 
         Raises:
             StoreError: The folder cannot be written.
         """
-        self._folder, self._size = folder, size
+        self._folder, self._shape, self._bytes = folder, shape, prod(shape)
         with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT
@@ -49,32 +54,32 @@ class FilmCache:
         return np.asarray(bad, dtype=np.int64)
 
     def write(self, rows: Rows, films: Pixels) -> None:
-        """Adds films ``(n, size, size)``.
+        """Adds films ``(n, *shape)``.
 
         Raises:
             StoreError: The films cannot be written, e.g. because the disk is full.
         """
         with self._errors():
             for row, film in zip(rows.tolist(), films, strict=True):
-                _write(self._films, film.tobytes(), row * self._size**2)
+                _write(self._films, film.tobytes(), row * self._bytes)
             os.fsync(self._films)
             for row, film in zip(rows.tolist(), films, strict=True):
                 _write(self._digests, _digest(film.tobytes()), row * DIGEST_BYTES)
 
     def read(self, rows: Rows) -> Pixels:
-        """Films ``(n, size, size)``; all of them must be in the cache."""
+        """Films ``(n, *shape)``; all of them must be in the cache."""
         if not len(rows):
-            return np.empty((0, self._size, self._size), dtype=np.uint8)
+            return np.empty((0, *self._shape), dtype=np.uint8)
         with self._errors():
-            shape = (int(rows.max()) + 1, self._size, self._size)
+            shape = (int(rows.max()) + 1, *self._shape)
             mapped = np.memmap(self._folder / "films.bin", np.uint8, mode="r", shape=shape)
             return np.array(mapped[rows])
 
     def _is_whole(self, row: int) -> bool:
         with self._errors():
             digest = os.pread(self._digests, DIGEST_BYTES, row * DIGEST_BYTES)
-            film = os.pread(self._films, self._size**2, row * self._size**2)
-        return len(film) == self._size**2 and _digest(film) == digest
+            film = os.pread(self._films, self._bytes, row * self._bytes)
+        return len(film) == self._bytes and _digest(film) == digest
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

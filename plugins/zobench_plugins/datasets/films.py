@@ -1,4 +1,4 @@
-"""Films from files: decoded to 8-bit grey, several at a time, once for a selection and size."""
+"""Films from files: decoded several at a time, once for a selection and a form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.listener import ReportProgress, silent
@@ -18,6 +17,7 @@ from zobench.errors import DatasetError
 from zobench.files.atomic import disk_errors
 
 from .film_cache import FilmCache
+from .pictures.decoding import PictureForm, load_picture
 
 Film = NDArray[np.uint8]
 AHEAD = 256
@@ -42,73 +42,39 @@ class UnreadableFilms(DatasetError):
         super().__init__("\n  ".join(words))
 
 
-def load_film(path: Path, where: str, size: int) -> Film:
-    """A film ``(size, size)``, resampled with Lanczos' filter.
-
-    Args:
-        path: An image file in any format that Pillow reads.
-        where: The name of the film in messages.
-        size: Pixels per side.
-
-    Raises:
-        DatasetError: The file is missing, damaged, or not an 8-bit grey film.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            grey = _grey(image, where)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DatasetError(f"{where} is not a readable image: {error}") from error
-    return np.asarray(grey.resize((size, size), Image.Resampling.LANCZOS))
-
-
-def _grey(image: Image.Image, where: str) -> Image.Image:
-    """The film as 8-bit grey; RGB is accepted if its channels are equal, as in some NIH films.
-
-    Raises:
-        DatasetError: The image has colour, transparency, or more than 8 bits.
-    """
-    if image.mode == "L":
-        return image
-    if image.mode in ("RGB", "RGBA"):
-        bands = [np.asarray(band) for band in image.split()]
-        same = np.array_equal(bands[0], bands[1]) and np.array_equal(bands[0], bands[2])
-        if same and (len(bands) == 3 or bool((bands[3] == 255).all())):
-            return image.getchannel(0)
-        raise DatasetError(
-            f"{where} is {image.mode} with colour or transparency; a film must be 8-bit grey"
-        )
-    raise DatasetError(
-        f"{where} has pixel mode {image.mode}; a film must be 8-bit grey: choose the window and "
-        "convert it first, for a rescaling by guess would change what the encoder sees"
-    )
-
-
 class ArchiveFilms:
     """The films of an archive at one size, each decoded the first time that it is asked for."""
 
     def __init__(
-        self, folder: Path, paths: Sequence[Path], size: int, title: Callable[[int], str]
+        self,
+        folder: Path,
+        paths: Sequence[Path],
+        form: PictureForm,
+        title: Callable[[int], str],
     ) -> None:
         """Opens nothing yet.
 
         Args:
             folder: The folder of the archive's caches; changed files get a new cache.
             paths: The files of the films, in the order of the films' numbers.
-            size: Pixels per side.
+            form: The form that every film is brought to.
             title: The name of a film in messages, from its number.
         """
-        self._folder = folder / f"{digest_of([stamp(path) for path in paths])}-{size}"
-        self._paths, self._size, self._title = paths, size, title
+        self._folder = folder / f"{digest_of([stamp(path) for path in paths])}-{form.key}"
+        self._paths, self._form, self._title = paths, form, title
 
     def read(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
-        """Films ``(n, 1, size, size)``, decoded several at a time.
+        """Films ``(n, C, size, size)``, decoded several at a time.
 
         Raises:
+            ConfigError: A DICOM file needs a package that is not installed.
             UnreadableFilms: Some films cannot be decoded; the message names the first of them.
             StoreError: The cache cannot be written.
         """
-        with closing(FilmCache(self._folder, self._size)) as cache, ThreadPoolExecutor() as pool:
+        with (
+            closing(FilmCache(self._folder, self._form.shape)) as cache,
+            ThreadPoolExecutor() as pool,
+        ):
             todo = cache.missing(np.unique(rows))
             done, faults = len(rows) - len(todo), dict[int, DatasetError]()
             progress(done, len(rows))
@@ -123,11 +89,11 @@ class ArchiveFilms:
                 progress(done, len(rows))
             if faults:
                 raise UnreadableFilms(faults)
-            return cache.read(rows)[:, None]
+            return cache.read(rows)
 
     def _attempt(self, row: int) -> Film | DatasetError:
         try:
-            return load_film(self._paths[row], self._title(row), self._size)
+            return load_picture(self._paths[row], self._title(row), self._form)
         except DatasetError as error:
             return error
 

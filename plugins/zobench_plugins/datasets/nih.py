@@ -1,16 +1,15 @@
 """NIH ChestX-ray14 in its published layout: ``Data_Entry_2017.csv`` beside folders of PNG films.
 
 Wang et al., "ChestX-ray8", CVPR 2017. A finding is compared with "No Finding"; films with neither
-are left out. Sex is the sensitive attribute.
+are left out. The sensitive attribute is sex, or another column or condition.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +18,14 @@ from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
 
+from .columns.attribute import divided
+from .columns.faults import Faults
 from .films import ArchiveFilms, digest_of
+from .pictures.decoding import PictureForm
+from .pictures.levels import parsed_window
+
+if TYPE_CHECKING:
+    import pandas
 
 TABLE = "Data_Entry_2017.csv"
 IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
@@ -31,30 +37,24 @@ IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
     "View Position",
 )
 NEGATIVE = "no finding"
-GROUPS = ("female", "male")
+SEXES = {"F": "female", "M": "male"}
 BIAS = 0.8
 
 
 @dataclass(frozen=True)
 class NihParameters:
-    """Settings that select the films."""
+    """Settings that select the films and the sensitive attribute."""
 
     view: str = parameter("any", "projection", choices=("any", "PA", "AP"))
     min_age: int = parameter(0, "youngest patient, in years", low=0, high=200)
     max_age: int = parameter(150, "oldest patient, in years", low=0, high=200)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One selected row of the table."""
-
-    line: int
-    path: Path
-    patient: int
-    label: int
-    sensitive: int
-    age: int
-    view: str
+    sensitive: str = parameter(
+        "sex", "attribute a: sex, view, a column, or a condition, e.g. 'age>=65', which is a=1"
+    )
+    group: str = parameter("", "the two values compared, A|B; empty for a column with only two")
+    window: str = parameter(
+        "", "pixel values that become black and white, LOW,HIGH, for films of more than 8 bits"
+    )
 
 
 class NihDataset:
@@ -70,161 +70,202 @@ class NihDataset:
 
         Raises:
             ConfigError: The folder is missing, or the disease is unknown.
-            DatasetError: A file, column or row is wrong.
+            DatasetError: Something is wrong with the table; the message names everything at once.
         """
-        if request.root is None:
-            raise ConfigError("dataset nih needs --data-root: the folder that holds " + TABLE)
-        if not request.root.is_dir():
-            raise ConfigError(f"--data-root is {str(request.root)!r}, which is not a folder")
-        table = request.root / TABLE
-        if not table.is_file():
-            raise DatasetError(
-                f"{table} is missing; --data-root must be the folder that holds {TABLE} and the "
-                "images (ChestX-ray14's layout)"
+        root = _root(request.root)
+        source = root / TABLE
+        table = _with_finding(_read(source), source, request.disease)
+        table, notes = _present(table, source, root, request.disease)
+        faults = Faults()
+        _check(table, faults)
+        faults.check(str(source))
+        table = _named(table)
+        with faults.collecting():
+            attribute = divided(_texts(table), parameters.sensitive, parameters.group)
+        faults.check(str(source))
+        chosen = table["age"].between(parameters.min_age, parameters.max_age)
+        if parameters.view != "any":
+            chosen &= table[VIEW] == parameters.view
+        table = table.assign(sensitive=attribute.codes)[chosen & attribute.codes.notna()]
+        if not attribute.varies and parameters.sensitive.lower() == "sex":
+            _check_patients(table, faults)
+        if len(table.groupby(["label", "sensitive"]).size()) < 4:
+            faults.add(
+                f"a cell of (finding, {parameters.sensitive}) is empty with view={parameters.view} and "
+                f"ages {parameters.min_age} to {parameters.max_age}; widen the filters"
             )
-        try:
-            entries, notes = _read(table, request.root, request.disease)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DatasetError(f"{table} cannot be read as a UTF-8 CSV file: {error}") from error
-        self._entries = _select(entries, parameters, table)
-        _check_sexes(self._entries, table)
-        sensitive = np.array([entry.sensitive for entry in self._entries], dtype=np.int64)
-        label = np.array([entry.label for entry in self._entries], dtype=np.int64)
+        faults.check(str(source))
+        self._paths = [root / path for path in table["path"]]
+        self._lines = table.index.tolist()
+        label, sensitive = (table[name].to_numpy(np.int64) for name in ("label", "sensitive"))
         self.records = Records(
-            patient=np.array([entry.patient for entry in self._entries], dtype=np.int64),
+            patient=table[PATIENT].to_numpy(np.int64),
             label=label,
             sensitive=sensitive,
-            age=np.array([entry.age for entry in self._entries], dtype=np.int64),
-            view=np.array([entry.view for entry in self._entries]),
+            age=table["age"].to_numpy(np.int64),
+            view=table[VIEW].to_numpy(str),
+            image=table["path"].to_numpy(str),
         )
         lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
         self.spec = DatasetSpec(
             name="nih",
             disease=request.disease,
             shape=(1, request.size, request.size),
-            groups=GROUPS,
-            digest=digest_of(_lines(self._entries)),
+            groups=attribute.groups,
+            digest=digest_of(_described(self._paths, self.records)),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
             notes=notes,
         )
-        paths = [entry.path for entry in self._entries]
-        self._films = ArchiveFilms(request.cache / "nih", paths, request.size, self._title)
+        form = PictureForm(request.size, window=parsed_window(parameters.window))
+        self._films = ArchiveFilms(request.cache / "nih", self._paths, form, self._title)
 
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Films, decoded the first time that they are asked for.
 
         Raises:
-            DatasetError: A file is missing, damaged, or not an 8-bit grey film.
+            DatasetError: A file is missing or damaged, has colour, or has more than 8 bits and does
+                not say which values are black and white.
         """
         return self._films.read(rows, progress)
 
     def _title(self, row: int) -> str:
-        entry = self._entries[row]
-        return f"{entry.path} (line {entry.line} of the table)"
+        return f"{self._paths[row]} (line {self._lines[row]:,} of the table)"
 
 
-def _read(table: Path, root: Path, disease: str) -> tuple[list[_Entry], tuple[str, ...]]:
-    """The rows with the finding and the rows with "No Finding", and a note about missing images."""
-    folders = [root / "images", *sorted(root.glob("images_*/images")), root]
-    rows = list(_chosen_rows(table, disease))
-    entries = [_entry(row, line, table, folders, label) for row, line, label in rows]
-    present = [entry for entry in entries if entry is not None]
-    if len(present) == len(rows):
-        return present, ()
-    first = next(row[IMAGE] for (row, _, _), found in zip(rows, entries, strict=True) if not found)
-    places = ", ".join(str(folder) for folder in folders)
-    if not present:
+def _root(given: Path | None) -> Path:
+    if given is None:
+        raise ConfigError("dataset nih needs --data-root: the folder that holds " + TABLE)
+    if not given.is_dir():
+        raise ConfigError(f"--data-root is {str(given)!r}, which is not a folder")
+    if not (given / TABLE).is_file():
         raise DatasetError(
-            f"none of the {len(rows):,} images that {table} names for {disease} is there, the first is "
-            f"{first!r}; looked in {places}"
+            f"{given / TABLE} is missing; --data-root must be the folder that holds {TABLE} and the "
+            "images (ChestX-ray14's layout)"
         )
-    note = (
-        f"{len(rows) - len(present):,} of {len(rows):,} rows of {table.name} are left out, because "
-        f"their images are missing; the first is {first!r}"
-    )
-    return present, (note,)
+    return given
 
 
-def _chosen_rows(table: Path, disease: str) -> Iterator[tuple[dict[str, str], int, int]]:
-    """The rows with the finding or with "No Finding", their lines and labels."""
+def _read(source: Path) -> pandas.DataFrame:
+    """All rows as texts, indexed by line.
+
+    Raises:
+        DatasetError: The file is no CSV file in UTF-8, or lacks a column.
+    """
+    import pandas
+
+    try:
+        table = pandas.read_csv(
+            source, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+        )
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{source} cannot be read as a UTF-8 CSV file: {error}") from error
+    missing = [
+        name for name in (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW) if name not in table.columns
+    ]
+    if missing:
+        raise DatasetError(
+            f"{source} has no column {', '.join(map(repr, missing))}; it has {', '.join(table.columns)}"
+        )
+    table.index = pandas.RangeIndex(2, len(table) + 2)
+    return table
+
+
+def _with_finding(table: pandas.DataFrame, source: Path, disease: str) -> pandas.DataFrame:
+    """The rows with the finding or with "No Finding", and their label."""
     wanted = _plain(disease)
-    seen: set[str] = set()
-    found = False
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        for column in (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW):
-            if column not in (reader.fieldnames or ()):
-                raise DatasetError(
-                    f"{table} has no column {column!r}; it has {', '.join(reader.fieldnames or ())}"
-                )
-        for row in reader:
-            findings = {_plain(name) for name in (row[FINDINGS] or "").split("|")}
-            seen |= findings
-            if wanted not in findings and findings != {NEGATIVE}:
-                continue
-            found = found or wanted in findings
-            yield row, reader.line_num, int(wanted in findings)
-    if not found:
-        known = sorted(name.replace(" ", "_") for name in seen - {NEGATIVE, ""})
+    findings = table[FINDINGS].map(lambda text: {_plain(name) for name in text.split("|")})
+    positive = findings.map(lambda names: wanted in names)
+    if wanted == NEGATIVE or not positive.any():
+        names = set().union(*findings)
+        known = sorted(name.replace(" ", "_") for name in names - {NEGATIVE, ""})
         raise ConfigError(
-            f"disease is {disease!r}, but {table} knows only {', '.join(known)}"
+            f"disease is {disease!r}, but {source} knows only {', '.join(known)}"
             + nearest(disease, known)
         )
+    negative = findings.map(lambda names: names == {NEGATIVE})
+    return table.assign(label=positive.astype("int64"))[positive | negative]
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
-def _entry(
-    row: dict[str, str], line: int, table: Path, folders: list[Path], label: int
-) -> _Entry | None:
-    """A row of the table; ``None`` if its image is missing."""
-    patient, age = row[PATIENT] or "", re.match(r"\d+", row[AGE] or "")
-    if not patient.isdigit():
-        raise DatasetError(f"{table} line {line}: {PATIENT} is {patient!r}, not a number")
-    if row[SEX] not in ("F", "M"):
-        raise DatasetError(f"{table} line {line}: {SEX} is {row[SEX]!r}, but must be F or M")
-    if age is None:
-        raise DatasetError(f"{table} line {line}: {AGE} is {row[AGE]!r}, not a number of years")
-    name = row[IMAGE]
-    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if path is None:
-        return None
-    return _Entry(line, path, int(patient), label, int(row[SEX] == "M"), int(age[0]), row[VIEW])
-
-
-def _select(entries: list[_Entry], parameters: NihParameters, table: Path) -> list[_Entry]:
-    chosen = [
-        entry
-        for entry in entries
-        if parameters.view in ("any", entry.view)
-        and parameters.min_age <= entry.age <= parameters.max_age
-    ]
-    cells = {(entry.label, entry.sensitive) for entry in chosen}
-    if len(cells) < 4:
+def _present(
+    table: pandas.DataFrame, source: Path, root: Path, disease: str
+) -> tuple[pandas.DataFrame, tuple[str, ...]]:
+    """The rows whose image is there, with its path, and a note that counts the others."""
+    folders = [root / "images", *sorted(root.glob("images_*/images")), root]
+    paths: dict[str, str] = {}
+    for folder in reversed([each for each in folders if each.is_dir()]):
+        for path in folder.iterdir():
+            paths[path.name] = path.relative_to(root).as_posix()
+    table = table.assign(path=table[IMAGE].map(paths))
+    lost = table["path"].isna()
+    if not lost.any():
+        return table, ()
+    first = table[IMAGE][lost].iloc[0]
+    if lost.all():
+        places = ", ".join(str(folder) for folder in folders)
         raise DatasetError(
-            f"{table} leaves a cell of (finding, sex) empty with view={parameters.view} and ages "
-            f"{parameters.min_age} to {parameters.max_age}; widen the filters"
+            f"none of the {len(table):,} images that {source} names for {disease} is there, the "
+            f"first is {first!r}; looked in {places}"
         )
-    return chosen
+    note = (
+        f"{int(lost.sum()):,} of {len(table):,} rows of {source.name} are left out, because their "
+        f"images are missing; the first is {first!r}"
+    )
+    return table[~lost], (note,)
 
 
-def _check_sexes(entries: list[_Entry], table: Path) -> None:
-    first: dict[int, _Entry] = {}
-    for entry in entries:
-        before = first.setdefault(entry.patient, entry)
-        if before.sensitive != entry.sensitive:
-            raise DatasetError(
-                f"{table}: patient {entry.patient} is {GROUPS[before.sensitive]} in line "
-                f"{before.line} and {GROUPS[entry.sensitive]} in line {entry.line}"
+def _check(table: pandas.DataFrame, faults: Faults) -> None:
+    digits = table[PATIENT].str.fullmatch(r"\d+")
+    faults.rows(table, ~digits, f"{PATIENT} is not a number{_such_as(table[PATIENT][~digits])}")
+    years = table[AGE].str.match(r"\d+")
+    faults.rows(table, ~years, f"{AGE} is not a number of years{_such_as(table[AGE][~years])}")
+    sexes = table[SEX].isin(list(SEXES))
+    faults.rows(table, ~sexes, f"{SEX} is neither F nor M{_such_as(table[SEX][~sexes])}")
+    twice = table["path"].duplicated(keep=False)
+    faults.rows(table, twice, "the image is named by several rows")
+
+
+def _such_as(values: pandas.Series[str]) -> str:
+    return f", such as {values.iloc[0]!r}" if len(values) else ""
+
+
+def _named(table: pandas.DataFrame) -> pandas.DataFrame:
+    """The table with the columns sex, age and view beside the archive's own names."""
+    return table.assign(
+        sex=table[SEX].map(SEXES),
+        age=table[AGE].str.extract(r"^(\d+)", expand=False).astype("int64"),
+        view=table[VIEW],
+    )
+
+
+def _texts(table: pandas.DataFrame) -> pandas.DataFrame:
+    return table.drop(columns=["label", "path"]).astype(str)
+
+
+def _check_patients(table: pandas.DataFrame, faults: Faults) -> None:
+    """A patient's sex must be the same on all films."""
+    for patient, films in table.groupby(PATIENT, sort=False):
+        if films["sensitive"].nunique() > 1:
+            both = films.drop_duplicates("sensitive")
+            words = " and ".join(
+                f"{sex} in line {line:,}" for line, sex in zip(both.index, both["sex"], strict=True)
             )
+            faults.add(f"patient {patient} is {words}")
 
 
-def _lines(entries: list[_Entry]) -> list[str]:
-    """The chosen rows and the sizes of their files."""
+def _described(paths: list[Path], records: Records) -> list[str]:
+    """One line a film: name, patient, labels and the size of the file."""
     return [
-        f"{each.path.name},{each.patient},{each.label},{each.sensitive},{each.path.stat().st_size}"
-        for each in entries
+        f"{path.name},{patient},{y},{a},{path.stat().st_size}"
+        for path, patient, y, a in zip(
+            paths,
+            records.patient.tolist(),
+            records.label.tolist(),
+            records.sensitive.tolist(),
+            strict=True,
+        )
     ]

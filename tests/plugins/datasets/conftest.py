@@ -6,8 +6,17 @@ import csv
 from pathlib import Path
 
 import pytest
+import tables as small
 from PIL import Image
 from zobench_plugins.datasets.chexpert.table import FINDINGS
+
+
+@pytest.fixture(scope="module")
+def table_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated folder whose table has a column for the disease."""
+    table = [{**row, "melanoma": str(int(row["dx"] == "mel"))} for row in small.rows()]
+    return small.write(tmp_path_factory.mktemp("table"), table)
+
 
 HEADER = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", *FINDINGS]
 SEXES = {"F": "Female", "M": "Male"}

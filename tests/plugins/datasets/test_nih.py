@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,9 +84,11 @@ def test_findings_are_named_in_any_spelling(tree: Callable[..., Path]) -> None:
     assert len(open_dataset(tree(), "EDEMA").records) == 8
 
 
-def test_views_and_ages_filter(tree: Callable[..., Path]) -> None:
+def test_views_and_ages_filter(tree: Callable[..., Path], tmp_path: Path) -> None:
     def spoil(rows: list[Row]) -> None:
-        rows += [[*row[:3], str(int(row[3]) + 50), *row[4:6], "AP"] for row in rows]
+        for row in list(rows):
+            shutil.copy(tmp_path / "images" / row[0], tmp_path / "images" / f"ap-{row[0]}")
+            rows.append([f"ap-{row[0]}", *row[1:3], str(int(row[3]) + 50), *row[4:6], "AP"])
 
     root = tree(spoil)
     assert len(open_dataset(root).records) == 16
@@ -95,9 +98,12 @@ def test_views_and_ages_filter(tree: Callable[..., Path]) -> None:
         open_dataset(root, min_age=47)
 
 
-def test_the_default_bias_leans_as_the_archive_does(tree: Callable[..., Path]) -> None:
+def test_the_default_bias_leans_as_the_archive_does(
+    tree: Callable[..., Path], tmp_path: Path
+) -> None:
     def spoil(rows: list[Row]) -> None:
-        rows += [[row[0], row[1], "1", str(50 + i), *row[4:]] for i, row in enumerate(rows[3:4])]
+        shutil.copy(tmp_path / "images" / rows[3][0], tmp_path / "images" / "more.png")
+        rows.append(["more.png", rows[3][1], "1", "50", *rows[3][4:]])
 
     assert open_dataset(tree(spoil)).spec.positive_rate_gap == -0.8  # one more man with the finding
 
@@ -112,9 +118,9 @@ def set_cell(row: int, column: int, value: str) -> Callable[[list[Row]], None]:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        (3, "abc", r"line 4: Patient ID is 'abc'"),
-        (4, "old", r"line 4: Patient Age is 'old'"),
-        (5, "X", r"line 4: Patient Gender is 'X', but must be F or M"),
+        (3, "abc", r"line 4\): Patient ID is not a number, such as 'abc'"),
+        (4, "old", r"line 4\): Patient Age is not a number of years, such as 'old'"),
+        (5, "X", r"line 4\): Patient Gender is neither F nor M, such as 'X'"),
     ],
 )
 def test_a_wrong_row_is_named_by_line_and_column(
@@ -184,8 +190,11 @@ def truncate(path: Path) -> None:
     [
         (truncate, "not a readable image"),
         (lambda path: path.write_text("not an image"), "not a readable image"),
-        (lambda path: Image.new("I;16", (32, 32)).save(path), "pixel mode I;16"),
-        (lambda path: Image.new("RGBA", (32, 32), (9, 9, 9, 100)).save(path), "transparency"),
+        (
+            lambda path: Image.new("I;16", (32, 32)).save(path),
+            "more than 8 bits and does not say which",
+        ),
+        (lambda path: Image.new("RGBA", (32, 32), (9, 9, 9, 100)).save(path), "transparent pixels"),
         (lambda path: Image.new("RGB", (32, 32), (9, 50, 9)).save(path), "colour"),
     ],
     ids=["truncated", "text", "16-bit", "transparent", "colour"],

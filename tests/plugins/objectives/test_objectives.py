@@ -14,6 +14,8 @@ from torch import Tensor
 from zobench.contracts.objective import LearningObjective, Objective, ObjectiveContext
 from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.registry.discovery import load_registry
+from zobench.testing import ObjectiveConformance
+from zobench.testing.checking import requirements
 
 REGISTRY = load_registry()
 NAMES = sorted(REGISTRY.offers["objectives"])
@@ -45,33 +47,10 @@ def batch(count: int = 3, size: int = 64) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(torch.from_numpy(each)[rows] for each in (CLEAN, SENSITIVE, LABEL))  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize("requirement", requirements(ObjectiveConformance))
 @pytest.mark.parametrize("name", NAMES)
-def test_values_are_one_finite_number_a_point_and_independent_of_the_other_points(
-    name: str,
-) -> None:
-    objective, (embeddings, a, y) = made(name), batch()
-    values = objective.values(embeddings, a, y)
-    assert values.shape == (3,)
-    assert values.dtype == torch.float64
-    alone = torch.cat([objective.values(embeddings[[k]], a[[k]], y[[k]]) for k in range(3)])
-    torch.testing.assert_close(values, alone)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [1, 2, 5])
-def test_a_few_images_give_a_finite_value_and_a_finite_gradient(name: str, size: int) -> None:
-    embeddings, a, y = batch(4, size)
-    embeddings = embeddings.clone().requires_grad_()
-    values = made(name).values(embeddings, a, y)
-    assert torch.isfinite(values).all()
-    (gradient,) = torch.autograd.grad(values.sum(), embeddings)
-    assert torch.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_equal_embeddings_give_a_finite_value(name: str) -> None:
-    embeddings, a, y = batch(1)
-    assert torch.isfinite(made(name).values(torch.ones_like(embeddings), a, y)).all()
+def test_each_meets(name: str, requirement: str) -> None:
+    getattr(type("Suite", (ObjectiveConformance,), {"name": name})(), requirement)()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,33 +66,6 @@ def test_groups_without_any_spread_and_nearly_equal_embeddings_give_finite_numbe
         (gradient,) = torch.autograd.grad(values.sum(), embeddings)
         assert torch.isfinite(values).all()
         assert torch.isfinite(gradient).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients_agree_with_differences(name: str) -> None:
-    objective, (embeddings, a, y) = made(name), batch(1)
-    embeddings = embeddings.double().clone().requires_grad_()
-    value = objective.values(embeddings, a, y)[0]
-    (gradient,) = torch.autograd.grad(value, embeddings)
-    direction = torch.from_numpy(RNG.normal(size=tuple(embeddings.shape)))
-    ends = [
-        float(objective.values((embeddings + h * direction).detach(), a, y)[0])
-        for h in (1e-5, -1e-5)
-    ]
-    assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(
-        float((gradient * direction).sum()), rel=1e-3
-    )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_mean_over_images_says_what_is_true(name: str) -> None:
-    objective, (embeddings, a, y) = made(name), batch(1, 60)
-    halves = [
-        objective.values(embeddings[:, part], a[:, part], y[:, part])
-        for part in (slice(0, 30), slice(30, 60))
-    ]
-    same = torch.allclose(objective.values(embeddings, a, y), torch.stack(halves).mean(0))
-    assert same == objective.mean_over_images
 
 
 def test_dne_is_minus_the_cross_entropy_of_g() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from math import isfinite
 
 from rich import box
@@ -73,7 +74,7 @@ def _print_split(name: str | None, as_json: bool) -> None:
     if name is not None:
         raise ConfigError(f"there is one kind of split, but {name!r} was given after 'split'")
     summary = "train and test images: sizes and bias"
-    _print_parameters("split", "split", summary, SplitParameters, as_json)
+    _print_parameters(Facts("split", "split", summary), SplitParameters, as_json)
 
 
 def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
@@ -111,6 +112,7 @@ def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
     table = _table(kind, ("name", "", "what it is", "from"))
     for offer in sorted(offers, key=lambda each: each.name):
         argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
+        argument = argument if offer.plugin.argument_needed else f"[{argument}]"
         summary = _summary(registry, kind, offer)
         table.add_row(
             escape(offer.name + argument), offer.plugin.label, escape(summary), offer.distribution
@@ -157,22 +159,45 @@ def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None
         return
     owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
     plugin = offer.plugin
-    _print_parameters(base, owner, plugin.summary, plugin.parameters(), as_json, plugin.source)
+    details = plugin.all_details(member) if member else []
+    facts = Facts(base, owner, plugin.summary, plugin.source, plugin.argument, details)
+    _print_parameters(facts, plugin.parameters(), as_json)
 
 
-def _print_parameters(
-    name: str, owner: str, summary: str, parameters: type, as_json: bool, source: str = ""
-) -> None:
+@dataclass(frozen=True)
+class Facts:
+    """What the list says of one plugin, beside its parameters.
+
+    Attributes:
+        name: The registered name.
+        owner: The prefix of its parameters in ``--set``.
+        summary: One line.
+        source: Where foreign code and weights come from.
+        argument: Kind of text after the colon.
+        details: Facts about the argument that was given, as (name, text) pairs.
+    """
+
+    name: str
+    owner: str
+    summary: str
+    source: str = ""
+    argument: str = ""
+    details: Sequence[tuple[str, str]] = ()
+
+
+def _print_parameters(facts: Facts, parameters: type, as_json: bool) -> None:
     declared = declarations(parameters)
     if as_json:
         rows = {k: {**asdict(v), "type": v.type.__name__} for k, v in declared.items()}
-        facts = {"name": name, "summary": summary, "source": source, "parameters": rows}
-        print(json.dumps(facts))
+        shown = {"name": facts.name, "summary": facts.summary, "source": facts.source}
+        print(json.dumps({**shown, "details": dict(facts.details), "parameters": rows}))
         return
     console = output_console()
-    console.print(f"[bold]{name}[/]: {summary}")
-    if source:
-        console.print(escape(source))
+    console.print(f"[bold]{facts.name}[/]: {facts.summary}")
+    if facts.source:
+        console.print(escape(facts.source))
+    for name, text in facts.details:
+        console.print(f"  {name}  [dim]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if not declared:
         console.print("no parameters")
         return
@@ -181,7 +206,7 @@ def _print_parameters(
         table.add_column(heading, overflow="fold")
     for each in declared.values():
         default = UNSET if each.default is None else str(each.default)
-        table.add_row(f"{owner}.{each.name}", default, each.rule, each.help)
+        table.add_row(f"{facts.owner}.{each.name}", default, each.rule, each.help)
     console.print(table)
 
 

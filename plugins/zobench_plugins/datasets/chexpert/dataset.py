@@ -6,11 +6,14 @@ films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not m
 
 from __future__ import annotations
 
+import numpy as np
+
 from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import DatasetError
 
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
+from ..pictures.decoding import PictureForm
 from .table import AGE, VIEW, CheXpertParameters, chosen_films, find_finding, find_root
 
 BIAS = 0.8
@@ -36,7 +39,9 @@ class CheXpertDataset:
         folder = request.cache / "chexpert"
         known = digest_of([str(root.absolute())])
         self._unreadable = Unreadable(folder / f"unreadable-{known}.txt")
-        table, self._paths, groups = chosen_films(root, finding, parameters, self._unreadable)
+        table, self._paths, groups, notes = chosen_films(
+            root, finding, parameters, self._unreadable
+        )
         label, sensitive = table["label"].to_numpy(), table["sensitive"].to_numpy()
         self.records = Records(
             patient=table["patient"].to_numpy(),
@@ -44,6 +49,7 @@ class CheXpertDataset:
             sensitive=sensitive,
             age=table[AGE].to_numpy(),
             view=table[VIEW].fillna("").to_numpy(dtype=str),
+            image=np.array([path.relative_to(root).as_posix() for path in self._paths]),
         )
         lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
         lines = [
@@ -58,9 +64,10 @@ class CheXpertDataset:
             digest=digest_of(lines),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
+            notes=notes,
         )
         self._films = ArchiveFilms(
-            folder, self._paths, request.size, lambda row: str(self._paths[row])
+            folder, self._paths, PictureForm(request.size), lambda row: str(self._paths[row])
         )
 
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
@@ -74,6 +81,5 @@ class CheXpertDataset:
         except UnreadableFilms as fault:
             self._unreadable.remember([self._paths[row] for row in fault.rows])
             raise DatasetError(
-                f"{fault}\nthey are remembered: with --set dataset.missing=SHARE the next start leaves "
-                "them out"
+                f"{fault}\nthey are remembered: the same command leaves them out"
             ) from fault

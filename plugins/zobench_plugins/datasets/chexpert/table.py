@@ -71,8 +71,8 @@ class CheXpertParameters:
     demographics: str = parameter("", "CSV file of PATIENT and PRIMARY_RACE, if sensitive=race")
     rows: str = parameter("", "text file with the Path of each film to use, one per line")
     missing: float = parameter(
-        0.0,
-        "largest share of missing or unreadable films; these films are left out",
+        1.0,
+        "largest share of missing or unreadable films, which are left out and counted",
         low=0.0,
         high=1.0,
     )
@@ -117,7 +117,7 @@ def find_finding(disease: str) -> str:
 
 def chosen_films(
     root: Path, finding: str, parameters: CheXpertParameters, unreadable: Container[Path]
-) -> tuple[pandas.DataFrame, list[Path], tuple[str, str]]:
+) -> tuple[pandas.DataFrame, list[Path], tuple[str, str], tuple[str, ...]]:
     """The selected films: one row per film, with ``label``, ``sensitive`` and ``patient``.
 
     Args:
@@ -127,7 +127,7 @@ def chosen_films(
         unreadable: Films that count as missing.
 
     Returns:
-        The table, the file of each row, and the names of the two groups.
+        The table, the file of each row, the names of the two groups, and notes about what is left out.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -138,13 +138,13 @@ def chosen_films(
     if parameters.rows:
         table = _listed(table, Path(parameters.rows))
     table, groups = _divided(table, parameters)
-    paths, table = _present(table, root, parameters.missing, unreadable)
+    paths, table, notes = _present(table, root, parameters.missing, unreadable)
     if len(table.groupby(["label", "sensitive"]).size()) < 4:
         raise DatasetError(
             f"{root}: with these settings a cell of ({finding}, {parameters.sensitive}) is empty; "
             f"there are {len(table)} films in all. Widen view, rows, races or age"
         )
-    return table, paths, groups
+    return table, paths, groups, notes
 
 
 def _plain(name: str) -> str:
@@ -312,22 +312,32 @@ def _races(
 
 def _present(
     table: pandas.DataFrame, root: Path, allowed: float, unreadable: Container[Path]
-) -> tuple[list[Path], pandas.DataFrame]:
-    """Films whose file exists and is not known to be unreadable.
+) -> tuple[list[Path], pandas.DataFrame, tuple[str, ...]]:
+    """Films whose file exists and is not known to be unreadable, and a note that counts the others.
 
     Raises:
-        DatasetError: The share of missing or unreadable films is larger than ``allowed``.
+        DatasetError: No film is there, or a larger share than ``allowed`` is missing or unreadable.
     """
     paths = [root / _tail(path) for path in table[PATH]]
     there: NDArray[np.bool_] = np.array(
         [path.is_file() and path not in unreadable for path in paths], dtype=bool
     )
     lost = int((~there).sum())
+    if not lost:
+        return paths, table, ()
+    names = [str(path) for path, ok in zip(paths, there, strict=True) if not ok]
+    if lost == len(paths):
+        raise DatasetError(
+            f"none of the {lost:,} films that the tables name is there; the first is {names[0]}"
+        )
     if lost > allowed * len(paths):
-        names = [str(path) for path, ok in zip(paths, there, strict=True) if not ok]
         raise DatasetError(
             f"{lost} of {len(paths)} films are missing or unreadable, more than the share of "
             f"{allowed:g} that dataset.missing allows: {', '.join(names[:SHOWN])}"
             + (f" and {lost - SHOWN} more" if lost > SHOWN else "")
         )
-    return [path for path, ok in zip(paths, there, strict=True) if ok], table[there]
+    note = (
+        f"{lost:,} of {len(paths):,} films are left out, because their files are missing or unreadable; "
+        f"the first is {names[0]}"
+    )
+    return [path for path, ok in zip(paths, there, strict=True) if ok], table[there], (note,)

@@ -90,7 +90,7 @@ class PhantomDataset:
 
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Pixels of films; films that the cache lacks are rendered on all cores."""
-        with closing(FilmCache(self._folder, SIZE)) as cache:
+        with closing(FilmCache(self._folder, (SIZE, SIZE))) as cache:
             todo = cache.missing(rows)
             done = len(rows) - len(todo)
             progress(done, len(rows))

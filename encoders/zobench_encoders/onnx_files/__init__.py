@@ -1,0 +1,1 @@
+"""``onnx:<file>``: any network in an ONNX file, cut at any tensor."""

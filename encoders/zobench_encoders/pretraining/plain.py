@@ -1,0 +1,95 @@
+"""The recipe of ``vit-mae:plain``: a last layer for vit-mae's trunk that nothing aligned.
+
+Stage two of vit-mae's training learns a summary of the tokens, from which films are described and
+labels predicted; the alignment then replaces it by a last layer that is made to be edited. Here the
+trunk keeps the weights that are shipped, and the summary is learned on it by stage two's own losses.
+The summary is the embedding of ``vit-mae:plain``: no axis is set apart for sex, and no number is
+clipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zobench.contracts.listener import Listener
+from zobench.contracts.pretraining import PretrainingRequest
+from zobench.errors import Interrupted
+from zobench.files.atomic import disk_errors
+from zobench.files.tensor_files import write_tensors
+from zobench.runs.signals import stop_on_signal
+
+from ..architecture import CompactViT
+from ..vit_mae import PLAIN_WEIGHTS, bundled_trunk
+from ..weights_digest import weights_digest
+from .films import Bank, draw_batch
+from .networks import Learner
+from .preparing import prepared_films
+from .recipe import Recipe
+from .training import (
+    described_step,
+    description_moments,
+    films_digest,
+    learning_rate,
+    matrices_first,
+)
+
+
+class PlainPretraining:
+    """Learns the summary of stage two on the bundled trunk; it has no checkpoint."""
+
+    def __init__(self, request: PretrainingRequest, parameters: Recipe) -> None:
+        self._request = request
+        self._recipe = replace(parameters, masked_steps=0)
+
+    def run(self, listener: Listener) -> Path:
+        """Trains the layer and writes it."""
+        recipe, out = self._recipe, self._request.out
+        labelled, folder = prepared_films(self._request, recipe, listener)
+        listener.phase("train", recipe.described_steps)
+        trunk = bundled_trunk()
+        with stop_on_signal(listener) as stopped:
+            learner = _learner(recipe, trunk, labelled, folder)
+            weights = [each for each in learner.parameters() if each.requires_grad]
+            optimizer = torch.optim.AdamW(
+                matrices_first(weights, recipe), lr=0.0, betas=(0.9, 0.95)
+            )
+            for step in range(recipe.described_steps):
+                rng = np.random.default_rng([recipe.seed, step])
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(recipe, step)
+                batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
+                optimizer.zero_grad()
+                losses = described_step(recipe, learner, batch)
+                torch.nn.utils.clip_grad_norm_(weights, 1.0)
+                optimizer.step()
+                listener.update(step + 1, **losses)
+                if stopped():
+                    raise Interrupted(
+                        f"stopped after step {step + 1}; nothing is kept of this layer"
+                    )
+        notes = {
+            "recipe": asdict(recipe),
+            "films": films_digest(labelled, folder),
+            "trunk": weights_digest(trunk.state_dict()),
+        }
+        with disk_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+        write_tensors(out / PLAIN_WEIGHTS, learner.summarise.state_dict(), notes)
+        return out / PLAIN_WEIGHTS
+
+
+def _learner(recipe: Recipe, trunk: CompactViT, labelled: Bank, folder: Bank | None) -> Learner:
+    """Fresh heads on the frozen trunk."""
+    moments = description_moments(recipe, labelled, folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        learner = Learner(*moments)
+    learner.requires_grad_(False)
+    learner.encoder = trunk
+    for part in (learner.summarise, learner.describe, learner.label_heads):
+        part.requires_grad_(True)
+    return learner

@@ -1,0 +1,147 @@
+"""The table itself: texts by column, from CSV, TSV or parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zobench.errors import ConfigError, DatasetError
+
+from ..columns.faults import listed
+
+if TYPE_CHECKING:
+    import pandas
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
+DELIMITERS = ",;\t|"
+SAMPLE = 65_536
+"""Characters from which the delimiter is told."""
+
+
+def find_table(root: Path | None, name: str) -> Path:
+    """The file of the table.
+
+    Raises:
+        ConfigError: There is no such folder or file, or no telling which file it is.
+    """
+    if root is None:
+        raise ConfigError("dataset table needs --data-root: the folder of the table and the images")
+    if not root.is_dir():
+        raise ConfigError(f"--data-root is {str(root)!r}, which is not a folder")
+    if name:
+        path = root / Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"dataset.file is {name!r}, but {path} is not a file")
+        if path.suffix.lower() not in SUFFIXES:
+            raise ConfigError(
+                f"dataset.file is {name!r}, but must be a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} "
+                "file"
+            )
+        return path
+    found = sorted(
+        each for each in root.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()
+    )
+    tables = [each for each in found if each.suffix.lower() != ".txt"] or found
+    if len(tables) != 1:
+        names = listed([each.name for each in tables], ": ")
+        raise ConfigError(
+            f"--data-root is {str(root)!r}, which holds {len(tables) or 'no'} tables{names}; name the "
+            "table with --set dataset.file=…"
+        )
+    return tables[0]
+
+
+def read_table(path: Path) -> pandas.DataFrame:
+    """The rows of a table as texts without surrounding blanks, indexed by line of the file.
+
+    An empty cell is an empty text. The first line of a parquet file is 2, as if it had a header.
+
+    Raises:
+        ConfigError: A parquet file needs a package that is not installed.
+        DatasetError: The file cannot be read, has no row, or two columns of one name.
+    """
+    table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    if table.empty:
+        raise DatasetError(f"{path} has no rows below its header")
+    for name in table.columns:
+        table[name] = table[name].str.strip()
+    return table
+
+
+def _csv(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.read(SAMPLE).partition("\n")[0]
+        delimiter = _delimiter(header)
+        names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
+        table = pandas.read_csv(
+            path,
+            sep=delimiter,
+            names=names or None,
+            skiprows=1 if names else None,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skip_blank_lines=False,
+            index_col=False,
+        )
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path} is not in UTF-8 (byte {error.start:,} is 0x{error.object[error.start]:02x}); save "
+            "it as UTF-8"
+        ) from error
+    except (OSError, ValueError, csv.Error) as error:
+        words = " ".join(str(error).split())
+        raise DatasetError(f"{path} cannot be read as a table: {words}") from error
+    table.index = range(2, len(table) + 2)
+    blank = (table == "").all(axis=1)
+    return table[~blank]
+
+
+def _named_once(path: Path, names: Sequence[str]) -> list[str]:
+    """The names of the columns, without blanks around them.
+
+    Raises:
+        DatasetError: Two columns have one name.
+    """
+    stripped = [name.strip() for name in names]
+    twice = sorted({name for name in stripped if stripped.count(name) > 1})
+    if twice:
+        raise DatasetError(f"{path} has several columns of one name: {', '.join(twice)}")
+    return stripped
+
+
+def _delimiter(header: str) -> str:
+    """The delimiter that splits the header into the most columns; a comma where none does."""
+    counts = {each: len(next(csv.reader([header], delimiter=each), [])) for each in DELIMITERS}
+    return max(counts, key=lambda each: counts[each])
+
+
+def _parquet(path: Path) -> pandas.DataFrame:
+    import pandas
+
+    try:
+        table = pandas.read_parquet(path)
+    except ImportError as error:
+        raise ConfigError(
+            f"{path} is a parquet file, which needs pyarrow: python -m pip install 'zobench[parquet]'"
+        ) from error
+    except (OSError, ValueError) as error:
+        words = " ".join(str(error).split())
+        raise DatasetError(f"{path} is not a readable parquet file: {words}") from error
+    table.columns = _named_once(path, list(map(str, table.columns)))
+    texts = {name: table[name].map(_text, na_action="ignore").fillna("") for name in table}
+    return pandas.DataFrame(texts).astype(str).set_axis(range(2, len(table) + 2))
+
+
+def _text(value: object) -> str:
+    """A parquet value as a CSV file would show it; whole numbers have no point."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,220 @@
+"""From the rows of a table to labelled images: conditions, finding, attribute, patients, files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..columns.attribute import Attribute, divided
+from ..columns.conditions import existing, parsed_all
+from ..columns.faults import Faults, listed
+from .files import AMBIGUOUS, matched
+from .finding import Finding, labelled
+from .parameters import TableParameters
+
+if TYPE_CHECKING:
+    import pandas
+
+UNKNOWN = ("", "na", "n/a", "nan", "none", "null", "unknown", "?")
+"""Texts, in any capitals, of a cell without a value."""
+NO_PATIENTS, SKIP = "none", "skip"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The usable rows of a table, all columns of equal length.
+
+    Attributes:
+        table: Texts by column, indexed by line of the file.
+        label: 1 with the finding, else 0.
+        sensitive: 0 or 1, in the order of ``groups``.
+        patient: Names of the patients.
+        paths: The image files, relative to the root.
+        groups: Names of the groups.
+        notes: What was left out, in words.
+    """
+
+    table: pandas.DataFrame
+    label: pandas.Series[int]
+    sensitive: pandas.Series[int]
+    patient: pandas.Series[str]
+    paths: pandas.Series[str]
+    groups: tuple[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the settings make of the rows of a table.
+
+    Attributes:
+        finding: The labels.
+        attribute: The groups.
+        patient: Names of the patients, blank where unknown.
+        image: Names of the images in the table.
+        paths: Their files: empty if missing, :data:`AMBIGUOUS` if there are several.
+    """
+
+    finding: Finding
+    attribute: Attribute
+    patient: pandas.Series[str]
+    image: pandas.Series[str]
+    paths: pandas.Series[str]
+
+    def of(self, rows: pandas.Series[bool]) -> Columns:
+        """The columns of some of the rows."""
+        groups, varies = self.attribute.groups, self.attribute.varies
+        return Columns(
+            Finding(self.finding.codes[rows], self.finding.other[rows]),
+            Attribute(self.attribute.codes[rows], self.attribute.other[rows], groups, varies),
+            self.patient[rows],
+            self.image[rows],
+            self.paths[rows],
+        )
+
+
+def selected(
+    table: pandas.DataFrame, source: Path, root: Path, disease: str, parameters: TableParameters
+) -> Selection:
+    """The rows of a table that the settings select.
+
+    Args:
+        table: Texts by column, indexed by line.
+        source: The file of the table, for messages.
+        root: The folder of the dataset.
+        disease: The finding, as typed.
+        parameters: The settings.
+
+    Raises:
+        DatasetError: Something is wrong; the message names everything at once.
+    """
+    faults = Faults()
+    table = table.mask(table.apply(lambda column: column.str.lower().isin(UNKNOWN)), "")
+    table = _filtered(table, parameters, faults)
+    columns = _columns(table, root, disease, parameters, faults)
+    if columns is None:
+        faults.check(str(source))
+    assert columns is not None
+    notes, compared = [], ~(columns.finding.other | columns.attribute.other)
+    if not compared.all():
+        notes.append(f"{int((~compared).sum()):,} rows with other values of finding or attribute")
+    table, columns = table[compared], columns.of(compared)
+    whole = compared[compared]
+    for wrong, reason in _incomplete(columns):
+        if parameters.missing == SKIP:
+            notes += [f"{int(wrong.sum()):,} whose {reason}"] if wrong.any() else []
+            whole &= ~wrong
+        else:
+            faults.rows(table, wrong, f"the {reason}; --set dataset.missing=skip leaves them out")
+    several = columns.paths == AMBIGUOUS
+    faults.rows(table, several, "several files have the image's name; give its path in the table")
+    table, columns = table[whole], columns.of(whole)
+    _check_images(table, columns, faults)
+    if not (columns.attribute.varies or parameters.varies):
+        _check_patients(columns, faults)
+    _check_cells(columns, faults)
+    faults.check(str(source))
+    left_out = f"rows of {source.name} left out: " + "; ".join(notes)
+    return Selection(
+        table=table,
+        label=columns.finding.codes.astype("int64"),
+        sensitive=columns.attribute.codes.astype("int64"),
+        patient=columns.patient,
+        paths=columns.paths,
+        groups=columns.attribute.groups,
+        notes=(left_out,) if notes else (),
+    )
+
+
+def _filtered(
+    table: pandas.DataFrame, parameters: TableParameters, faults: Faults
+) -> pandas.DataFrame:
+    """The rows that fulfil ``dataset.where``."""
+    with faults.collecting():
+        columns = list(table.columns)
+        chosen = table
+        for condition in parsed_all("dataset.where", parameters.where, columns):
+            chosen = chosen[condition.holds(chosen) == 1.0]
+        if len(chosen):
+            return chosen
+        faults.add(f"no row fulfils dataset.where={parameters.where}")
+    return table
+
+
+def _columns(
+    table: pandas.DataFrame,
+    root: Path,
+    disease: str,
+    parameters: TableParameters,
+    faults: Faults,
+) -> Columns | None:
+    """What the settings make of the rows; ``None`` where a setting is wrong."""
+    names = list(table.columns)
+    finding = attribute = patient = image = paths = None
+    with faults.collecting():
+        finding = labelled(table, disease, parameters)
+    with faults.collecting():
+        attribute = divided(table, parameters.sensitive, parameters.group)
+    with faults.collecting():
+        image = table[existing("dataset.image", parameters.image, names)]
+        paths = matched(image, root, parameters.folder)
+    with faults.collecting():
+        if parameters.patient == NO_PATIENTS:
+            patient = table.index.to_series().astype(str)
+        else:
+            patient = table[existing("dataset.patient", parameters.patient, names)]
+    if finding is None or attribute is None or patient is None or image is None or paths is None:
+        return None
+    return Columns(finding, attribute, patient, image, paths)
+
+
+def _incomplete(columns: Columns) -> Iterator[tuple[pandas.Series[bool], str]]:
+    """Rows that lack something, and what."""
+    yield columns.finding.codes.isna(), "finding is blank or no value"
+    yield columns.attribute.codes.isna(), "attribute is blank or no value"
+    yield columns.patient == "", "patient is blank"
+    yield columns.image == "", "image is blank"
+    yield (columns.paths == "") & (columns.image != ""), "image has no file"
+
+
+def _check_images(table: pandas.DataFrame, columns: Columns, faults: Faults) -> None:
+    there = (columns.paths != "") & (columns.paths != AMBIGUOUS)
+    twice = columns.paths[there].duplicated(keep=False).reindex(table.index, fill_value=False)
+    faults.rows(table, twice, "the image is named by several rows; keep one row an image")
+
+
+def _check_patients(columns: Columns, faults: Faults) -> None:
+    """Each patient must be in one group."""
+    known = (columns.patient != "") & columns.attribute.codes.notna()
+    groups = columns.attribute.codes[known].groupby(columns.patient[known]).nunique()
+    mixed = [str(name) for name in groups[groups > 1].index]
+    if mixed:
+        faults.add(
+            f"{len(mixed):,} patients have images in both groups (--set dataset.varies=true, if the "
+            "attribute may change)",
+            mixed,
+        )
+
+
+def _check_cells(columns: Columns, faults: Faults) -> None:
+    """Each of the four cells of (finding, attribute) must have an image."""
+    names = columns.attribute.groups
+    empty = []
+    for label, finding in ((0, "without the finding"), (1, "with the finding")):
+        for group, name in enumerate(names):
+            cell = (columns.finding.codes == label) & (columns.attribute.codes == group)
+            empty += [] if cell.any() else [f"{name} {finding}"]
+    if empty:
+        faults.add(f"there is no image {listed(empty, '')}; widen dataset.where, positive or group")
+
+
+def numbers(column: pandas.Series[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Ages in whole years from texts such as ``54``, ``54.0`` or ``054Y``; -1 where unknown."""
+    import pandas
+
+    digits = column.str.extract(r"^\s*(\d+(?:\.\d+)?)", expand=False)
+    return np.asarray(pandas.to_numeric(digits).fillna(-1).astype("int64"))

@@ -1,0 +1,181 @@
+"""Pictures from PNG, TIFF and DICOM files, against Pillow's and pydicom's own pixels."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.pixels import apply_modality_lut, apply_windowing
+from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
+from zobench_plugins.datasets.pictures.dicom_files import read_dicom, windowed
+from zobench_plugins.datasets.pictures.levels import Window, parsed_window
+from zobench_plugins.datasets.pictures.pillow_files import read_pillow
+
+from zobench.errors import ConfigError, DatasetError
+
+RAMP = np.linspace(0, 4095, 32 * 32).reshape(32, 32).astype(np.uint16)
+WANTED = np.rint(RAMP / 4095 * 255).astype(np.uint8)
+
+
+def dicom(name: str) -> tuple[Path, pydicom.Dataset]:
+    """One of the real files that pydicom brings for tests."""
+    path = Path(str(get_testdata_file(name, download=False)))
+    return path, pydicom.dcmread(path)
+
+
+def test_sixteen_bits_are_taken_where_the_file_says_how(tmp_path: Path) -> None:
+    picture = Image.fromarray(RAMP)
+    picture.save(tmp_path / "said.tif", tiffinfo={280: 0, 281: 4095})
+    assert np.array_equal(read_pillow(tmp_path / "said.tif", "film", None), WANTED)
+    picture.save(tmp_path / "silent.tif")
+    for name in ("silent.tif", "silent.png"):
+        picture.save(tmp_path / name)
+        with pytest.raises(DatasetError, match="more than 8 bits and does not say which values"):
+            read_pillow(tmp_path / name, "film", None)
+        assert np.array_equal(read_pillow(tmp_path / name, "film", Window(0, 4095)), WANTED)
+
+
+def test_a_png_with_significant_bits_uses_all_of_them(tmp_path: Path) -> None:
+    full = (RAMP.astype(np.uint32) * 65535 // 4095).astype(np.uint16)
+    Image.fromarray(full).save(tmp_path / "plain.png")
+    content = (tmp_path / "plain.png").read_bytes()
+    body = b"sBIT" + bytes([12])
+    chunk = struct.pack(">I", 1) + body + struct.pack(">I", zlib.crc32(body))
+    (tmp_path / "said.png").write_bytes(content[:33] + chunk + content[33:])
+    found = read_pillow(tmp_path / "said.png", "film", None).astype(int)
+    assert np.abs(found - WANTED).max() <= 1  # scaled in whole numbers
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm"])
+def test_grey_values_go_through_slope_and_window(name: str) -> None:
+    path, header = dicom(name)
+    ours = read_dicom(path, "film", None)
+    values = apply_modality_lut(header.pixel_array, header)
+    if "WindowWidth" in header:
+        # pydicom spreads a window over the stored range, so it is taken to 0 to 255 here
+        spread = apply_windowing(values, header)
+        bits, signed = header.BitsStored, header.PixelRepresentation
+        low = (-(2 ** (bits - 1)) if signed else 0) * float(header.get("RescaleSlope", 1))
+        low += float(header.get("RescaleIntercept", 0))
+        wanted = (spread - low) / (2**bits - 1) * 255
+    else:
+        wanted = 255 * (values - float(header.RescaleIntercept) + 2**15) / (2**16 - 1)
+    assert np.abs(ours - wanted).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "JPEG2000.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_jp2klossless.dcm",
+        "JPGExtended.dcm",
+    ],
+)
+def test_compressed_files_are_decoded(name: str) -> None:
+    path, header = dicom(name)
+    assert header.file_meta.TransferSyntaxUID.is_compressed
+    ours = read_dicom(path, "film", None)
+    assert ours.shape == header.pixel_array.shape
+    assert ours.max() > ours.min()
+
+
+def test_compression_without_loss_changes_no_pixel() -> None:
+    plain = read_dicom(dicom("MR_small.dcm")[0], "film", None)
+    for name in ("MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_bigendian.dcm"):
+        assert np.array_equal(read_dicom(dicom(name)[0], "film", None), plain)
+
+
+@pytest.mark.parametrize(
+    "name", ["SC_rgb_rle.dcm", "examples_ybr_color.dcm", "examples_palette.dcm"]
+)
+def test_colour_is_read_as_pydicom_reads_it(name: str) -> None:
+    path, header = dicom(name)
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        with pytest.raises(DatasetError, match="frames; an image file must have one"):
+            read_dicom(path, "film", None)
+        return
+    ours = read_dicom(path, "film", None)
+    assert ours.shape[2:] == (3,)
+    if header.PhotometricInterpretation == "RGB":
+        assert np.array_equal(ours, header.pixel_array)
+
+
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
+    path, header = dicom("CT_small.dcm")
+    header.PhotometricInterpretation = "MONOCHROME1"
+    header.save_as(tmp_path / "negative.dcm")
+    plain = read_dicom(path, "film", None)
+    assert np.array_equal(read_dicom(tmp_path / "negative.dcm", "film", None), 255 - plain)
+
+
+def test_a_window_of_the_file_or_of_the_user_is_used(tmp_path: Path) -> None:
+    _, header = dicom("CT_small.dcm")
+    header.WindowCenter, header.WindowWidth = 40, 400
+    header.save_as(tmp_path / "soft.dcm")
+    values = apply_modality_lut(header.pixel_array, header).astype(float)
+    wanted = np.clip((values - 39.5) / 399 + 0.5, 0, 1) * 255  # PS3.3, C.11.2.1.2
+    assert np.abs(read_dicom(tmp_path / "soft.dcm", "film", None) - wanted).max() <= 0.51
+    chosen = read_dicom(tmp_path / "soft.dcm", "film", Window(-1000, 1000))
+    assert np.abs(chosen - np.clip((values + 1000) / 2000, 0, 1) * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_window_functions_are_those_of_pydicom(function: str) -> None:
+    header = pydicom.Dataset()
+    header.PhotometricInterpretation, header.PixelRepresentation = "MONOCHROME2", 0
+    header.BitsStored, header.WindowCenter, header.WindowWidth = 12, 1000, 600
+    header.VOILUTFunction = function
+    wanted = apply_windowing(RAMP, header) / 4095 * 255
+    assert np.abs(windowed(RAMP, 1000, 600, function) - wanted).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("rtplan.dcm", "is a DICOM file without an image"),
+        ("MR_truncated.dcm", "is not a readable DICOM image"),
+        ("rtdose.dcm", "15 frames; an image file must have one"),
+    ],
+)
+def test_dicom_files_without_one_image_are_named(name: str, words: str) -> None:
+    path, _ = dicom(name)
+    with pytest.raises(DatasetError, match=f"film.*{words}"):
+        read_dicom(path, "film", None)
+
+
+def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = dicom("CT_small.dcm")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(ConfigError, match=r"pydicom.*zobench\[dicom\]"):
+        load_picture(path, "film", PictureForm(16))
+
+
+def test_pictures_that_are_no_single_opaque_image_are_named(tmp_path: Path) -> None:
+    grey = Image.new("L", (8, 8), 3)
+    grey.save(tmp_path / "pages.tif", save_all=True, append_images=[grey])
+    with pytest.raises(DatasetError, match="2 pages; an image file must have one"):
+        read_pillow(tmp_path / "pages.tif", "film", None)
+    Image.new("LA", (8, 8), (9, 100)).save(tmp_path / "clear.png")
+    with pytest.raises(DatasetError, match="transparent pixels"):
+        read_pillow(tmp_path / "clear.png", "film", None)
+    Image.new("RGB", (8, 8), (9, 10, 11)).save(tmp_path / "colour.png")
+    with pytest.raises(DatasetError, match="film has colour"):
+        load_picture(tmp_path / "colour.png", "film", PictureForm(4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_picture(tmp_path / "colour.png", "film", PictureForm(4, 3)).shape == (3, 4, 4)
+
+
+@pytest.mark.parametrize("text", ["4095", "a,b", "5,5", "9,1", "1,2,3"])
+def test_a_window_is_two_rising_numbers(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.window is"):
+        parsed_window(text)

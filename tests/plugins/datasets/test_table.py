@@ -1,0 +1,310 @@
+"""``table``: what it reads, and what it says of every kind of broken table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+from tables import Row, opened, rows, save, write
+
+from zobench.errors import ConfigError, DatasetError
+
+
+def test_columns_values_and_order_are_those_that_were_named(tmp_path: Path) -> None:
+    root = write(tmp_path / "data", rows())
+    dataset = opened(root, tmp_path, group="woman|man")
+    assert dataset.spec.groups == ("woman", "man")
+    assert dataset.records.sensitive.tolist() == [1, 0] * 8
+    assert dataset.records.label.tolist() == [0, 0, 1, 1] * 4
+    assert dataset.records.age.tolist() == list(range(30, 46))
+    assert dataset.records.view[:2].tolist() == ["AP", "AP"]
+    assert dataset.records.image[3] == "films/film-003.png"
+    assert len(np.unique(dataset.records.patient)) == 16
+    assert dataset.spec.bias == "as-is"
+    with Image.open(root / "films" / "film-002.png") as film:
+        wanted = np.asarray(film.resize((16, 16), Image.Resampling.LANCZOS))
+    assert np.array_equal(dataset.pixels(np.array([2]))[0, 0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "sensitive"),
+    [
+        ({"label": "dx in mel|bcc", "positive": ""}, [0, 0, 1, 1], [0, 1, 0, 1]),
+        ({"label": "dx != nv", "positive": ""}, [0, 0, 1, 1], [0, 1, 0, 1]),
+        ({"sensitive": "age>=38"}, [0, 0, 1, 1], [0, 0, 0, 0]),
+        ({"sensitive": "view==AP"}, [0, 0, 1, 1], [1, 1, 1, 1]),
+        ({"sensitive": "GENDER"}, [0, 0, 1, 1], [0, 1, 0, 1]),
+    ],
+)
+def test_conditions_and_columns_in_any_capitals_decide(
+    tmp_path: Path, settings: dict[str, str], label: list[int], sensitive: list[int]
+) -> None:
+    found = opened(write(tmp_path / "data", rows()), tmp_path, **settings).records
+    assert found.label[:4].tolist() == label
+    assert found.sensitive[:4].tolist() == sensitive
+
+
+def test_groups_of_a_condition_are_named_after_it(tmp_path: Path) -> None:
+    root = write(tmp_path / "data", rows())
+    assert opened(root, tmp_path, sensitive="age >= 38").spec.groups == ("age<38", "age>=38")
+
+
+def test_a_patients_images_may_lie_on_both_sides_of_a_number_only(tmp_path: Path) -> None:
+    table = rows()
+    for row in table:
+        row["person"] = f"P{int(row['age']) % 4}"
+    root = write(tmp_path / "data", table)
+    assert len(opened(root, tmp_path, sensitive="age>=38").records) == 16
+    with pytest.raises(DatasetError, match=r"patients have images in both groups \(--set"):
+        opened(root, tmp_path, sensitive="view==AP")
+
+
+def test_where_filters_and_a_third_value_is_left_out_and_counted(tmp_path: Path) -> None:
+    table = rows(24)
+    for row in table[20:22]:
+        row["dx"] = "bcc"
+    root = write(tmp_path / "data", table)
+    found = opened(root, tmp_path, negative="nv", where="view==PA and age<52")
+    assert set(found.records.view) == {"PA"}
+    assert found.records.age.max() < 52
+    (note,) = found.spec.notes
+    assert "2 rows with other values of finding or attribute" in note
+
+
+def test_a_column_of_yes_and_no_needs_no_values_and_is_found_by_the_disease(tmp_path: Path) -> None:
+    table = rows()
+    for row in table:
+        row["Pleural Effusion"] = "Yes" if row["dx"] == "mel" else "no"
+    root = write(tmp_path / "data", table)
+    found = opened(root, tmp_path, "pleural_effusion", label="", positive="")
+    assert found.records.label.tolist() == [0, 0, 1, 1] * 4
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_delimiters_and_a_byte_order_mark_make_no_difference(
+    tmp_path: Path, delimiter: str, encoding: str
+) -> None:
+    root = write(tmp_path / "data", rows(), delimiter, encoding=encoding)
+    plain = write(tmp_path / "plain", rows())
+    assert opened(root, tmp_path).spec == opened(plain, tmp_path).spec
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    root = write(tmp_path / "data", rows())
+    csv = opened(root, tmp_path).records
+    table = pandas.DataFrame(rows()).astype({"age": "int64"})
+    table["share"] = 1.5
+    table.to_parquet(root / "labels.parquet")
+    (root / "labels.csv").unlink()
+    found = opened(root, tmp_path, where="age >= 30 and share == 1.5").records
+    assert found.age.tolist() == csv.age.tolist()
+    assert found.image.tolist() == csv.image.tolist()
+
+
+def test_images_are_found_without_suffix_in_subfolders_and_of_any_kind(tmp_path: Path) -> None:
+    table = rows()
+    root = write(tmp_path / "data", table)
+    (root / "films" / "deep").mkdir()
+    (root / "films" / "film-001.png").rename(root / "films" / "deep" / "film-001.png")
+    with Image.open(root / "films" / "film-002.png") as film:
+        film.save(root / "films" / "film-002.jpeg")
+    (root / "films" / "film-002.png").unlink()
+    for row in table:
+        row["file"] = row["file"].removesuffix(".png")
+    write_table(root, table)
+    found = opened(root, tmp_path).records.image
+    assert found[1] == "films/deep/film-001.png"
+    assert found[2] == "films/film-002.jpeg"
+
+
+def write_table(root: Path, table: list[Row]) -> None:
+    pandas.DataFrame(table).to_csv(root / "labels.csv", index=False)
+
+
+def test_colour_is_kept_where_the_encoder_has_it_and_grey_elsewhere(tmp_path: Path) -> None:
+    root = write(tmp_path / "data", rows())
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(root / "films" / "film-000.png")
+    colour = opened(root, tmp_path, channels=3)
+    assert colour.spec.shape == (3, 16, 16)
+    pixels = colour.pixels(np.array([0, 1]))
+    assert not np.array_equal(pixels[0, 0], pixels[0, 1])
+    assert np.array_equal(pixels[1, 0], pixels[1, 2])  # a grey one among them
+    grey = opened(root, tmp_path, channels=1)
+    assert grey.spec.shape == (1, 16, 16)
+    assert "sent as grey, by their luma" in grey.spec.notes[0]
+    with Image.open(root / "films" / "film-000.png") as film:
+        luma = np.asarray(film.convert("L").resize((16, 16), Image.Resampling.LANCZOS))
+    assert np.array_equal(grey.pixels(np.array([0]))[0, 0], luma)
+    assert opened(root, tmp_path, channels=3, colour="grey").spec.shape == (1, 16, 16)
+
+
+def test_incomplete_rows_are_left_out_and_counted_when_that_is_asked_for(tmp_path: Path) -> None:
+    table = rows(24)
+    table[0]["dx"], table[1]["gender"], table[2]["person"] = "", "unknown", "NA"
+    root = write(tmp_path / "data", table)
+    (root / "films" / "film-005.png").unlink()
+    with pytest.raises(DatasetError) as caught:
+        opened(root, tmp_path)
+    for words in (
+        "4 problems:",
+        "1 row (line 2): the finding is blank",
+        "1 row (line 3): the attribute is blank",
+        "1 row (line 4): the patient is blank",
+        "1 row (line 7): the image has no file; --set dataset.missing=skip leaves them out",
+    ):
+        assert words in str(caught.value)
+    found = opened(root, tmp_path, missing="skip")
+    assert len(found.records) == 20
+    assert found.spec.notes[0].count("1 whose") == 4
+
+
+def test_undecodable_images_are_named_together_and_skipped_when_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    root = write(tmp_path / "data", rows(24))
+    for number in (4, 9):
+        (root / "films" / f"film-{number:03d}.png").write_text("no picture")
+    with pytest.raises(DatasetError, match=r"2 films cannot be used(.|\n)*missing=skip"):
+        opened(root, tmp_path).pixels(np.arange(24))
+    rest = opened(root, tmp_path, missing="skip")
+    assert len(rest.records) == 22
+    assert "2 images left out, whose file cannot be decoded" in rest.spec.notes[0]
+
+
+def spoiled(change: Callable[[list[Row]], None]) -> list[Row]:
+    table = rows()
+    change(table)
+    return table
+
+
+def setting(row: int, column: str, value: str) -> list[Row]:
+    return spoiled(lambda table: table[row].__setitem__(column, value))
+
+
+BROKEN: dict[str, tuple[list[Row], dict[str, str], str]] = {
+    "no image column": (rows(), {"image": "pictur"}, "names the column 'pictur'"),
+    "no label column": (rows(), {"label": "dxx"}, r"'dxx' \(did you mean 'dx'\?\)"),
+    "no attribute column": (rows(), {"sensitive": "sex"}, "names the column 'sex'"),
+    "no patient column": (rows(), {"patient": "patient"}, "names the column 'patient'"),
+    "an image twice": (setting(3, "file", "film-002.png"), {}, r"2 rows \(lines 4, 5\): the image"),
+    "a patient in both groups": (setting(3, "person", "P002"), {}, "1 patients .*: P002"),
+    "no such file": (setting(3, "file", ""), {}, r"1 row \(line 5\): the image is blank"),
+    "one class": (
+        spoiled(lambda table: [row.update(dx="mel") for row in table]),
+        {},
+        "no image man without the finding, woman without the finding",
+    ),
+    "one group": (
+        spoiled(lambda table: [row.update(gender="man") for row in table]),
+        {},
+        r"which has man \(16\); name the two groups",
+    ),
+    "three groups": (setting(0, "gender", "other"), {}, "name the two groups to compare"),
+    "an unknown group": (rows(), {"group": "man|men"}, "names 'men', but no row"),
+    "an unknown value": (rows(), {"positive": "melanoma"}, "names 'melanoma', which no row"),
+    "no value named": (rows(), {"positive": ""}, "not 1 and 0, true and false or yes and no"),
+    "nothing left": (rows(), {"where": "view==LL"}, "no row fulfils dataset.where=view==LL"),
+    "a wrong condition": (rows(), {"where": "view is PA"}, "a condition is written"),
+    "a condition without a number": (rows(), {"where": "age>old"}, "compares with a number"),
+    "a condition and values": (
+        rows(),
+        {"label": "dx==mel"},
+        "leave dataset.positive and dataset.negative out",
+    ),
+    "blank labels": (setting(2, "dx", " "), {}, r"line 4\): the finding is blank"),
+    "an age that is none": (
+        setting(2, "age", "old"),
+        {"sensitive": "age>=38"},
+        r"line 4\): the attribute is blank or no value",
+    ),
+    "no folder": (rows(), {"folder": "pictures"}, "dataset.folder is 'pictures'"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_table_is_one_message(tmp_path: Path, kind: str) -> None:
+    table, settings, words = BROKEN[kind]
+    root = write(tmp_path / "data", table)
+    with pytest.raises(DatasetError, match=words) as caught:
+        opened(root, tmp_path, **settings)
+    assert caught.value.exit_code == 2
+    assert "labels.csv cannot be used, 1 problem" in str(caught.value)
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
+    table = rows()
+    table[3]["file"], table[5]["person"], table[8]["dx"] = "film-002.png", "P004", ""
+    root = write(tmp_path / "data", table)
+    for number in (10, 11, 12, 13, 14, 15):
+        (root / "films" / f"film-{number:03d}.png").unlink()
+    with pytest.raises(DatasetError) as caught:
+        opened(root, tmp_path)
+    message = str(caught.value)
+    assert "4 problems" in message
+    assert "6 rows (lines 12, 13, 14, 15, 16 and 1 more): the image has no file" in message
+
+
+def test_files_that_are_no_table_are_named(tmp_path: Path) -> None:
+    def refuses(words: str, **settings: str) -> None:
+        with pytest.raises((ConfigError, DatasetError), match=words) as caught:
+            opened(tmp_path / "data", tmp_path, **settings)
+        assert caught.value.exit_code == 2
+
+    refuses("which is not a folder")
+    (tmp_path / "data").mkdir()
+    refuses("holds no tables; name the table with --set dataset.file")
+    path = tmp_path / "data" / "labels.csv"
+    path.write_text("")
+    refuses("cannot be read as a table: No columns")
+    path.write_text("file,person,dx\n")
+    refuses("has no rows below its header")
+    path.write_text("file,dx,dx\na.png,1,2\n")
+    refuses("several columns of one name: dx")
+    path.write_bytes("file,person\na.png,Jos\xe9\n".encode("latin-1"))
+    refuses("is not in UTF-8")
+    path.write_text("file,dx\na.png,1\nb.png,1,2,3\n")
+    refuses("cannot be read as a table")
+    (tmp_path / "data" / "more.tsv").write_text("file\n")
+    refuses("holds 2 tables: labels.csv, more.tsv")
+    refuses("is not a file", file="other.csv")
+    (tmp_path / "data" / "labels.xlsx").write_text("x")
+    refuses("must be a .csv, .tsv, .txt or .parquet file", file="labels.xlsx")
+    (tmp_path / "data" / "broken.parquet").write_text("x")
+    refuses("is not a readable parquet file", file="broken.parquet")
+
+
+def test_the_default_disease_is_no_name_for_another_finding(tmp_path: Path) -> None:
+    root = write(tmp_path / "data", rows())
+    with pytest.raises(DatasetError, match="needs a name for the results: --disease NAME"):
+        opened(root, tmp_path, "edema")
+
+
+def test_the_same_name_in_two_folders_must_be_a_path(tmp_path: Path) -> None:
+    table = rows()
+    root = write(tmp_path / "data", table)
+    (root / "more").mkdir()
+    save(root / "more" / "film-003.png", 99)
+    with pytest.raises(DatasetError, match=r"line 5\): several files have the image's name"):
+        opened(root, tmp_path)
+    table[3]["file"] = "more/film-003.png"
+    write_table(root, table)
+    assert opened(root, tmp_path).records.image[3] == "more/film-003.png"
+
+
+def test_a_million_rows_are_read_in_a_bounded_time(tmp_path: Path) -> None:
+    """Its rows name few files; a check a row that opens a file would take minutes."""
+    root = write(tmp_path / "data", rows())
+    many = pandas.DataFrame(rows() * 62_500)
+    many["person"] = [f"P{number}" for number in range(len(many))]
+    many.to_csv(root / "labels.csv", index=False)
+    before = time.process_time()
+    with pytest.raises(DatasetError, match=r"1,000,000 rows .* the image is named by several rows"):
+        opened(root, tmp_path)
+    assert time.process_time() - before < 120  # a hang, not a speed
