@@ -168,18 +168,21 @@ def run_suite(
     executor: str = "local",
     settings: Mapping[str, Any] | None = None,
     trackers: Sequence[str] = (),
+    data_root: str | os.PathLike[str] | None = None,
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> SuiteResult:
     """Carries out the runs of a suite file that are not done yet.
 
     Args:
-        file: The suite, in TOML.
+        file: The suite, in TOML; or the name of a suite that comes with zobench, such as
+            ``"standard"``.
         out: Folder for run folders, or its URL.
         jobs: Number of runs carried out at the same time; ``None``: the executor chooses it.
         executor: Registered name of the executor that carries out the runs.
         settings: Parameters of the executor.
         trackers: Names of the trackers that receive the events of each run.
+        data_root: Folder of the datasets for which the file names none.
         registry: Plugins; those of the installed packages if ``None``. Worker processes always use
             the plugins of the installed packages.
         listener: Receives the progress while the runs are planned.
@@ -192,14 +195,16 @@ def run_suite(
         ZobenchError: See :mod:`zobench.errors`.
     """
     from .suite.engine import Engine
+    from .suite.named_suites import suite_file
     from .suite.suite_run import run_suite_file
 
     engine = Engine(executor, jobs, settings=settings or {})
     return run_suite_file(
-        Path(file),
+        suite_file(os.fspath(file)),
         os.fspath(out),
         engine,
         trackers=trackers,
+        data_root=Path(data_root) if data_root is not None else None,
         registry=registry,
         listener=listener,
     )

@@ -131,6 +131,21 @@ def test_ranks_are_there_from_two_problems_on(runs: list[StoredRun]) -> None:
     assert sum(ranks["ranks"]) == 3
 
 
+def test_problems_agree_as_far_as_they_order_optimizers_alike(runs: list[StoredRun]) -> None:
+    third = [
+        pretended(each, config={"optimizer": "spsa"}) for each in runs if each.label == "random"
+    ]
+    here = [pretended(each, feedback="value") for each in [*runs, *third]]
+    there = [pretended(each, config={"disease": "another"}) for each in here]
+    (found,) = collect([*here, *there], TARGETS).agreements.values()
+    assert sorted(found["optimizers"]) == ["adam", "random", "spsa"]
+    (pair,) = found["pairs"]
+    assert pair["tau"] == 1.0
+    assert {best["optimizer"] for best in found["first"].values()} == {"adam"}
+    assert "Do the problems agree?" in render("two", collect([*here, *there], TARGETS), [])
+    assert collect(here, TARGETS).agreements == {}
+
+
 @pytest.mark.parametrize("level", ["embeddings", "gradient"])
 def test_an_optimizer_that_knows_more_is_never_ranked_among_those_that_see_values(
     runs: list[StoredRun], level: str

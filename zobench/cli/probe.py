@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zobench.config import RunConfig, parse_overrides
 
 from .options import DEFAULTS, JsonFlag, Settings
+
+if TYPE_CHECKING:
+    from zobench.measures.interval import Interval
 
 
 def probe(
@@ -52,4 +55,13 @@ def probe(
         f"{found.images:,} images of {found.patients:,} patients, {found.folds} folds by patient"
     )
     for name, value in (("sensitive attribute", found.sensitive), (disease, found.disease)):
-        console.print(f"  {name:<22}{value.accuracy:6.1f} % accuracy   {value.auc:6.1f} % AUC")
+        words = "" if value.reads else "   not read: the interval of the AUC is not above 50 %"
+        console.print(
+            f"  {name:<22}{_shown(value.accuracy)} % accuracy   {_shown(value.auc)} % AUC{words}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _shown(value: Interval) -> str:
+    return f"{value.value:6.1f} [{value.low:.1f}, {value.high:.1f}]"

@@ -16,7 +16,8 @@ def report(
         "report.html"
     ),
     suite: Annotated[
-        Path | None, typer.Option(help="Suite file that names the targets and the title.")
+        str | None,
+        typer.Option(help="Suite, or suite file, that names the targets and the title."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     most: Annotated[
@@ -31,10 +32,11 @@ def report(
     from zobench.records.urls.copies import fetch
     from zobench.reporting.report import write_report
     from zobench.suite.file import TARGETS, read_suite
+    from zobench.suite.named_suites import suite_file
 
     from .display.console import ConsoleListener, output_console
 
-    declared = read_suite(suite) if suite is not None else None
+    declared = read_suite(suite_file(suite)) if suite is not None else None
     with ConsoleListener() as listener:
         found = write_report(
             [fetch(each) for each in runs],

@@ -12,7 +12,12 @@ from .options import JsonFlag, Out, Trackers
 
 
 def suite(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, in TOML.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME", help="A suite file, in TOML; or a suite: zobench list suites."
+        ),
+    ],
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -20,6 +25,12 @@ def suite(
         ),
     ] = None,
     out: Out = "runs",
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the datasets for which the file names none.")
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the suite file, and start nothing.")
+    ] = False,
     executor: Annotated[
         str, typer.Option(help="Executor of the runs; see: zobench list executors.")
     ] = "local",
@@ -52,12 +63,17 @@ def suite(
     from zobench.contracts.executor import Resources
     from zobench.errors import Interrupted
     from zobench.suite.engine import Engine
+    from zobench.suite.named_suites import suite_file, text_of
     from zobench.suite.suite_run import run_suite_file
 
     from .display.board import board_for
     from .display.console import ConsoleListener, error_console
     from .display.run_lists import print_suite
 
+    path = suite_file(name)
+    if show:
+        typer.echo(text_of(path), nl=False)
+        return
     named = {
         "address": address,
         "partition": partition,
@@ -79,6 +95,7 @@ def suite(
             out,
             engine,
             trackers=trackers or [],
+            data_root=data_root,
             listener=planning.enter_context(ConsoleListener()),
             board_for=board_for,
             note=lambda text: error_console().print(text, markup=False),

@@ -15,6 +15,7 @@ from zobench.records.stored_run import StoredRun
 
 from . import charts, tables
 from .numbers import Json
+from .tasks import agreements
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Content:
         ranks: By feedback level, average ranks over problems of the optimizers with FPQ on every
             problem; levels with fewer than two such optimizers, or fewer than two problems, are
             left out.
+        agreements: By feedback level, whether the problems rank the optimizers alike.
         baselines: The no-query baselines, by problem and name.
         runs: One record per run.
     """
@@ -50,6 +52,7 @@ class Content:
     tradeoffs: Mapping[str, Json]
     ledger: tuple[Json, ...]
     ranks: Mapping[str, Json]
+    agreements: Mapping[str, Json]
     baselines: Mapping[str, Mapping[str, Json]]
     runs: tuple[Json, ...]
 
@@ -108,6 +111,7 @@ def collect(
         tradeoffs={name: charts.tradeoff(members) for name, members in by_problem.items()},
         ledger=tuple(tables.spending(group, members) for group, members in groups.items()),
         ranks=tables.ranks(problems, rows),
+        agreements=agreements(groups, rng),
         baselines={
             name: tables.baselines(members, columns) for name, members in by_problem.items()
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.metric import Predictions
 from zobench.contracts.purpose import Purpose
+from zobench.measures.interval import Interval, interval
+from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
 from zobench.measures.roc import weighted_auc
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
@@ -28,10 +30,20 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Readout:
-    """Accuracy and AUC, in percent, of the predictions of one label for held-out images."""
+    """Accuracy and AUC of the predictions of one label for held-out images.
 
-    accuracy: float
-    auc: float
+    Attributes:
+        accuracy: In percent, with its interval over patients.
+        auc: In percent, with its interval over patients; above 50 where the encoder reads the label.
+    """
+
+    accuracy: Interval
+    auc: Interval
+
+    @property
+    def reads(self) -> bool:
+        """Whether the encoder reads the label: the AUC's interval lies above 50 %."""
+        return self.auc.low > 50.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,12 @@ class Probe:
 
     def as_dict(self) -> dict[str, Any]:
         """The probe as a JSON object."""
-        return asdict(self)
+        found = {name: getattr(self, name) for name in ("images", "patients", "folds")}
+        for name in ("sensitive", "disease"):
+            each: Readout = getattr(self, name)
+            accuracy, auc = each.accuracy.as_dict(), each.auc.as_dict()
+            found[name] = {"accuracy": accuracy, "auc": auc, "reads": each.reads}
+        return found
 
 
 def probe_encoder(
@@ -81,18 +98,24 @@ def probe_encoder(
     )
     close_and_tell(encoder, listener)
     fold = rank[chosen.patient] % FOLDS
+    scored = ScoredImages(chosen.patient, chosen.label, chosen.sensitive)
+    weights = bootstrap_weights(scored, config.seed, config.replicates)
     return Probe(
         images=len(order),
         patients=len(np.unique(chosen.patient)),
         folds=FOLDS,
-        sensitive=_read(embeddings, chosen.sensitive, fold),
-        disease=_read(embeddings, chosen.label, fold),
+        sensitive=_read(embeddings, chosen.sensitive, fold, weights),
+        disease=_read(embeddings, chosen.label, fold, weights),
     )
 
 
 def _read(
-    embeddings: NDArray[np.float32], labels: NDArray[np.int64], fold: NDArray[np.int64]
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    weights: NDArray[np.float64],
 ) -> Readout:
+    """Held-out predictions of a label, with intervals of the patients' weightings ``(R + 1, n)``."""
     scores = np.empty(len(labels))
     rng = np.random.default_rng(0)
     for number in range(FOLDS):
@@ -102,5 +125,6 @@ def _read(
         )
         scores[held] = head.score(embeddings[held])
     predictions = Predictions(scores, labels, np.zeros_like(labels))
-    auc = weighted_auc(predictions, np.ones((1, len(labels))))
-    return Readout(float(100.0 * ((scores > 0) == labels).mean()), float(auc[0]))
+    right = ((scores > 0) == labels).astype(np.float64)
+    accuracy = 100.0 * (weights @ right) / weights.sum(1)
+    return Readout(interval([accuracy]), interval([weighted_auc(predictions, weights)]))

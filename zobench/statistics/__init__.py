@@ -1,4 +1,4 @@
-"""Statistics over many runs: runtimes, curves, ranks and differences.
+"""Statistics over many runs: runtimes, curves, ranks, differences and agreement of tasks.
 
 The functions take numbers and arrays (a difference also takes the metric's declaration), so they
 can be used without run folders. :mod:`zobench.records.stored_run` reads these numbers from run
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from zobench.measures.interval import Interval, interval
 
+from .agreement import Agreement, agreement
 from .curves import aocc, band, staircase
 from .differences import Difference, difference
 from .ranks import Ranking, ranking
@@ -23,9 +24,11 @@ from .runtimes import (
 )
 
 __all__ = [
+    "Agreement",
     "Difference",
     "Interval",
     "Ranking",
+    "agreement",
     "aocc",
     "band",
     "data_profile",

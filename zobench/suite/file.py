@@ -80,13 +80,16 @@ class Problems(list[str]):
             raise ConfigError(f"{path} has {count}; nothing was started:{lines}")
 
 
-def read_suite(path: Path, problems: Problems | None = None) -> Suite:
+def read_suite(
+    path: Path, problems: Problems | None = None, data_root: Path | None = None
+) -> Suite:
     """Reads a suite file.
 
     Args:
         path: The file.
         problems: The list that problems are added to, to report them together with those of
             planning; the suite then has only the valid runs. If ``None``, problems are raised.
+        data_root: Folder of the datasets for which the file names none.
 
     Raises:
         ConfigError: The file cannot be read, or has problems; all problems are listed.
@@ -97,7 +100,7 @@ def read_suite(path: Path, problems: Problems | None = None) -> Suite:
     name = content.get("name", path.stem)
     if not isinstance(name, str):
         found.append(f"name is {cut(name)}, but must be text")
-    entries, configs = _grid(content, path.parent, found)
+    entries, configs = _grid(content, path.parent, data_root, found)
     targets = _targets(content, found)
     if problems is None:
         found.raise_if_any(path)
@@ -130,7 +133,7 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out:
 
 
 def _grid(
-    content: Mapping[str, Any], folder: Path, out: Problems
+    content: Mapping[str, Any], folder: Path, data_root: Path | None, out: Problems
 ) -> tuple[tuple[Entry, ...], tuple[RunConfig, ...]]:
     """The entries of the grid, and the configs of their product."""
     optimizers = _entries(content, "optimizers", (), out)
@@ -158,7 +161,7 @@ def _grid(
     for encoder, (dataset, disease), objective, optimizer in itertools.product(
         encoders, problems_of_data, objectives, optimizers
     ):
-        root = dataset.data_root
+        root = data_root if dataset.data_root is None else folder / dataset.data_root
         overrides = {
             "optimizer": dict(optimizer.set),
             "encoder": dict(encoder.set),
@@ -173,7 +176,7 @@ def _grid(
                 "encoder": encoder.name,
                 "dataset": dataset.name,
                 "disease": disease,
-                "data_root": str(folder / root) if root is not None else None,
+                "data_root": str(root) if root is not None else None,
                 "space": space,
                 "seed": seed,
                 "overrides": {owner: values for owner, values in overrides.items() if values},

@@ -72,6 +72,7 @@ def run_suite_file(
     engine: Engine,
     *,
     trackers: Sequence[str] = (),
+    data_root: Path | None = None,
     registry: Registry | None = None,
     listener: Listener | None = None,
     board_for: BoardMaker = silent_board,
@@ -85,6 +86,7 @@ def run_suite_file(
         out: Folder of run folders, or its URL.
         engine: The executor that the user wants.
         trackers: Names of the trackers that receive each run.
+        data_root: Folder of the datasets for which the file names none.
         registry: The plugins; the installed plugins if ``None``.
         listener: Receives the progress while runs are planned.
         board_for: Makes the board that shows how the runs stand.
@@ -97,7 +99,7 @@ def run_suite_file(
     """
     listener, registry = listener or Silence(), registry or load_registry()
     problems = Problems()
-    suite = read_suite(path, problems)
+    suite = read_suite(path, problems, data_root)
     folder = local_copy(out)
     registry.find("executors", engine.name)
     if is_url(out):

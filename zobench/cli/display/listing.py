@@ -17,6 +17,7 @@ from zobench.errors import ConfigError
 from zobench.problem.spaces import SUMMARIES as SPACES
 from zobench.problem.split import SplitParameters
 from zobench.registry.discovery import KINDS, Kind, Offer, Registry, load_registry
+from zobench.suite.named_suites import named_suites, summary
 
 from .console import output_console
 
@@ -28,6 +29,9 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
         return
     if kind == "split":
         _print_split(name, as_json)
+        return
+    if kind in ("suite", "suites"):
+        _print_suites(name, as_json)
         return
     registry = load_registry()
     kinds = [_kind(kind)] if kind is not None else [each for each in KINDS if registry.offers[each]]
@@ -77,6 +81,21 @@ def _print_split(name: str | None, as_json: bool) -> None:
     _print_parameters(Facts("split", "split", summary), SplitParameters, as_json)
 
 
+def _print_suites(name: str | None, as_json: bool) -> None:
+    """Prints the suites that come with zobench; a suite is not a plugin."""
+    if name is not None:
+        raise ConfigError(f"a suite's text is printed by zobench suite {name} --print")
+    found = {path.stem: summary(path) for path in named_suites().values()}
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = _table("suites", ("zobench suite …", "what it runs"))
+    for stem, text in sorted(found.items()):
+        short, _, version = stem.rpartition("-")
+        table.add_row(short, f"{text} (version {version})")
+    output_console().print(table)
+
+
 def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
     return {"spaces": {name: {"summary": summary} for name, summary in SPACES.items()}}
 
@@ -84,8 +103,8 @@ def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
 def _spaces() -> Table:
     """The table of spaces; spaces are built in and not plugins."""
     table = _table("spaces", ("--space", "what a point is"))
-    for name, summary in SPACES.items():
-        table.add_row(name, summary)
+    for name, text in SPACES.items():
+        table.add_row(name, text)
     return table
 
 
@@ -100,7 +119,7 @@ def _kind(text: str) -> Kind:
     for kind in KINDS:
         if text in (kind, kind[:-1]):
             return kind
-    known = (*KINDS, "spaces", "split")
+    known = (*KINDS, "spaces", "split", "suites")
     raise ConfigError(f"{text!r} cannot be listed{nearest(text, known)}; known: {', '.join(known)}")
 
 

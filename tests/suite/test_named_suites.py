@@ -1,0 +1,67 @@
+"""The suites that come with zobench: their names, their files, and that a version never changes."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zobench.errors import ConfigError
+from zobench.registry.discovery import load_registry
+from zobench.suite.file import read_suite
+from zobench.suite.named_suites import named_suites, suite_file, summary
+
+PUBLISHED = {
+    "quick-1": "71b1f000536c8e2a",
+    "real-1": "770821296d6137cc",
+    "real-small-1": "b05595e38ae0e980",
+    "standard-1": "2a5249bed2087229",
+    "standard-long-1": "2d964a4f7fdb62d0",
+    "standard-small-1": "1db14038aea1fb70",
+}
+"""Digest of each version; a changed suite needs a new version, in a new file."""
+
+
+def test_a_version_never_changes() -> None:
+    digests = {
+        name: hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        for name, path in named_suites().items()
+        if name[-1].isdigit()
+    }
+    assert digests == PUBLISHED
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_each_is_a_suite_of_plugins_that_there_are_and_names_its_version(name: str) -> None:
+    path = suite_file(name)
+    suite = read_suite(path)
+    short, _, version = name.rpartition("-")
+    assert suite.name == f"{short} {version}"
+    registry = load_registry()
+    for entry in suite.entries:
+        registry.find(f"{entry.owner}s", entry.name)
+    assert summary(path).endswith((".", "FOLDER"))
+
+
+def test_the_name_alone_is_the_newest_version(tmp_path: Path) -> None:
+    assert suite_file("standard") == suite_file("standard-1")
+    assert suite_file(str(tmp_path / "mine.toml")) == tmp_path / "mine.toml"
+    with pytest.raises(ConfigError, match=r"no suite 'standart' \(did you mean 'standard'\?\)"):
+        suite_file("standart")
+
+
+def test_a_folder_is_given_to_the_datasets_that_name_none(tmp_path: Path) -> None:
+    suite = read_suite(suite_file("real"), data_root=tmp_path)
+    assert {config.data_root for config in suite.configs} == {str(tmp_path)}
+    assert len(suite.configs) == 10 * 4 * 5
+
+
+def test_its_text_is_printed_to_be_changed_and_it_is_listed(
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    printed = here("suite", "quick", "--print").stdout
+    assert printed == suite_file("quick").read_text()
+    assert "standard-long" in here("list", "suites").stdout

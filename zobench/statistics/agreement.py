@@ -1,0 +1,78 @@
+"""Whether two tasks rank methods alike: Kendall's rank correlation, with an interval over seeds.
+
+Kendall 1945, "The treatment of ties in ranking problems": tau-b is 1 for equal orders, -1 for
+opposite ones, and near 0 for unrelated ones; pairs that tie on a task count for neither side.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DRAWS = 1000
+"""Resamples of the seeds."""
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau-b of two tasks.
+
+    Attributes:
+        tau: Of the methods' means over seeds; NaN if all methods tie on a task.
+        low: Lower end of the interval over seeds; NaN for a single seed.
+        high: Upper end.
+    """
+
+    tau: float
+    low: float
+    high: float
+
+
+def agreement(first: Floats, second: Floats, rng: np.random.Generator) -> Agreement:
+    """How much two tasks agree on the order of methods.
+
+    The seeds of either task are resampled; with as many seeds on both tasks, the same seeds are
+    taken on both, since a seed draws the same split. Few seeds have few resamples: the interval of
+    three seeds is the range of ten means.
+
+    Args:
+        first: Scores ``(M, S)`` of M methods with S seeds on one task.
+        second: Scores ``(M, T)`` of the same methods on the other task.
+        rng: Draws the resamples.
+
+    Raises:
+        ValueError: The tasks have different methods, or fewer than two.
+    """
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(
+            f"{len(first)} and {len(second)} methods: need at least two, the same ones"
+        )
+    seeds = first.shape[1], second.shape[1]
+    value = _tau(first.mean(1), second.mean(1))
+    if min(seeds) < 2:
+        return Agreement(value, math.nan, math.nan)
+    taus = []
+    for _ in range(DRAWS):
+        one = rng.integers(0, seeds[0], seeds[0])
+        two = one if seeds[0] == seeds[1] else rng.integers(0, seeds[1], seeds[1])
+        taus.append(_tau(first[:, one].mean(1), second[:, two].mean(1)))
+    drawn = np.array(taus)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return Agreement(value, math.nan, math.nan)
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    return Agreement(value, float(low), float(high))
+
+
+def _tau(one: Floats, two: Floats) -> float:
+    from scipy.stats import kendalltau
+
+    if np.ptp(one) == 0 or np.ptp(two) == 0:
+        return math.nan
+    return float(kendalltau(one, two).statistic)
