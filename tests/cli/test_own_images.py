@@ -58,7 +58,8 @@ def told(command: list[str], root: Path) -> list[str]:
     words = [str(root) if word == "ham10000" else word for word in command]
     if words[0] == "probe":
         return [*words, "--images", "100", "--set", "encoder.size=64"]
-    return ["128" if word == "640" else word for word in words] + SMALL
+    smaller = {"640": "128", "32": "8"}  # queries, and images a minibatch
+    return [smaller.get(word, word) for word in words] + SMALL
 
 
 @pytest.mark.lengthy

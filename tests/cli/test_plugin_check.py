@@ -75,7 +75,7 @@ def zobench_register_optimizers():
             "[project]\nname = 'a/b'\n[project.entry-points.zobench]\na = 'a'\n",
             "'a/b'",
         ),
-        ("./idle.py", "idle.py", "", "offers no optimizer"),
+        ("./idle.py", "idle.py", "", "offers no plugin that has checks"),
         ("a-b.py", "a-b.py", "", "'a-b' is no name of a module"),
         ("many.py", "many.py", FAMILY, "many:<kind>"),
     ],

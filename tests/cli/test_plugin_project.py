@@ -206,7 +206,7 @@ def test_every_kind_of_project_installs_passes_its_own_tests_and_works_in_one_ru
         environment.run("python -m pytest -q tests", folder)
     names = "--encoder my-encoder --dataset my-dataset --disease stripes --objective my-objective"
     words = ["zobench run --optimizer random", names, "--baselines my-method", *SMALL, "--json"]
-    result = environment.run(" ".join(words), tmp_path)
+    result = environment.run(" ".join(words).replace("--budget 64", "--budget 160"), tmp_path)
     for name in ("my-method", "my_metric", "my-encoder"):
         assert name in result
 
