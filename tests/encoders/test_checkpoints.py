@@ -130,3 +130,16 @@ def test_a_file_without_tensors_says_so(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, path)
     with pytest.raises(ConfigError, match="holds no weights"):
         read_weights(path)
+
+
+@pytest.mark.parametrize("wrapper", ["model", "state_dict"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pth_tar_file_loads_from_either_wrapper(
+    tmp_path: Path, mae_state: dict[str, torch.Tensor], wrapper: str, zipped: bool
+) -> None:
+    path = tmp_path / "checkpoint.pth.tar"
+    found = {wrapper: {f"module.{name}": value for name, value in mae_state.items()}, "epoch": 3}
+    torch.save(found, path, _use_new_zipfile_serialization=zipped)
+    assert {name: value.shape for name, value in read_weights(path).items()} == {
+        name: value.shape for name, value in mae_state.items()
+    }

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from zobench_encoders.chunking import chunk_size
-from zobench_encoders.local import Backbone, LocalEncoder
+from zobench_encoders.local import Backbone, LocalEncoder, require_representable
 from zobench_encoders.timm_models import TimmParameters, timm_model
-from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
+from zobench_encoders.vit_mae import VitMaeParameters, bundled_trunk, vit_mae
 
 from zobench.contracts.encoder import EncoderRequest
 from zobench.errors import ConfigError, EncoderError
@@ -205,3 +205,30 @@ def test_random_weights_follow_their_seed_and_leave_torchs_generator_alone(tmp_p
     ]
     assert digests[0] == digests[1] != digests[2]
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("weight", "dtype"), [(3.4e38, torch.bfloat16), (7e4, torch.float16), (1e-9, torch.float16)]
+)
+def test_a_weight_that_16_bits_cannot_hold_is_an_error(weight: float, dtype: torch.dtype) -> None:
+    layer = nn.Linear(2, 2)
+    require_representable(layer, dtype, "mine")
+    with torch.no_grad():
+        layer.weight[0, 1] = weight
+    require_representable(layer, torch.float32, "mine")
+    with pytest.raises(EncoderError, match=r"mine: weights in 'weight' become 0 or infinite in"):
+        require_representable(layer, dtype, "mine")
+
+
+def test_plain_is_a_linear_layer_on_the_tokens_of_the_same_trunk(tmp_path: Path) -> None:
+    encoder = vit_mae(request(tmp_path, "vit-mae:plain", "plain"), VitMaeParameters(chunk=8))
+    images = films(3)
+    with as_file(files("zobench_encoders") / "weights") as folder:
+        layer = load_file(folder / "vit-mae-plain.safetensors")
+    with torch.inference_mode():
+        tokens = bundled_trunk().eval().tokens((images - 0.55) / 0.25)
+        wanted = tokens @ layer["weight"].T + layer["bias"]
+        assert torch.allclose(encoder.embed(images), wanted, rtol=1e-4, atol=1e-4)
+    assert encoder.spec.digest != vit_mae(request(tmp_path), VitMaeParameters(chunk=8)).spec.digest
+    with pytest.raises(ConfigError, match="has a last layer for the bundled trunk only"):
+        vit_mae(request(tmp_path, "vit-mae:plain", "plain"), VitMaeParameters(weights="mine.pth"))

@@ -10,14 +10,16 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from zobench_encoders.architecture import CompactViT
+from zobench_encoders.architecture import CompactViT, PlainViT
 from zobench_encoders.pretraining import training
 from zobench_encoders.pretraining.films import Bank, folder_bank
+from zobench_encoders.pretraining.plain import learned_summary
 from zobench_encoders.pretraining.recipe import Recipe
 from zobench_encoders.pretraining.targets import normalised_patches, oriented_gradients
 from zobench_encoders.pretraining.training import learning_rate, train
+from zobench_encoders.vit_mae import bundled_trunk
 
-from zobench.errors import ConfigError, DatasetError
+from zobench.errors import ConfigError, DatasetError, Interrupted
 
 STAGES = {"masked_steps": 2, "described_steps": 4, "warmup": 1, "batch": 4}
 SMALL = Recipe(**STAGES)
@@ -133,3 +135,25 @@ def test_a_folder_of_films_is_read_grey_and_its_faults_are_named(tmp_path: Path)
     (tmp_path / "b.jpg").write_text("no image")
     with pytest.raises(DatasetError, match=r"b.jpg is not a readable image"):
         folder_bank(tmp_path, 32)
+
+
+def test_the_plain_layer_is_learned_while_the_trunk_stays_as_it_is(bank: Bank) -> None:
+    trunk = bundled_trunk()
+    before = {name: value.clone() for name, value in trunk.state_dict().items()}
+    losses: list[float] = []
+
+    def told(step: int, **found: float) -> None:
+        losses.append(found["film"])
+
+    one, two, longer = (
+        learned_summary(Recipe(described_steps=steps, warmup=1, batch=4), trunk, bank, None, told)
+        for steps in (2, 2, 3)
+    )
+    assert all(torch.equal(before[name], value) for name, value in trunk.state_dict().items())
+    assert losses[:2] == losses[2:4]
+    assert torch.equal(one.weight, two.weight)
+    assert not torch.equal(one.weight, longer.weight)
+    plain = PlainViT(trunk)
+    plain.summarise.load_state_dict(one.state_dict())
+    with pytest.raises(Interrupted, match="stopped after step 1; nothing is kept"):
+        learned_summary(recipe, trunk, bank, None, told, stopped=lambda: True)

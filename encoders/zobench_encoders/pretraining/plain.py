@@ -9,11 +9,13 @@ clipped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from zobench.contracts.listener import Listener
 from zobench.contracts.pretraining import PretrainingRequest
@@ -52,25 +54,7 @@ class PlainPretraining:
         listener.phase("train", recipe.described_steps)
         trunk = bundled_trunk()
         with stop_on_signal(listener) as stopped:
-            learner = _learner(recipe, trunk, labelled, folder)
-            weights = [each for each in learner.parameters() if each.requires_grad]
-            optimizer = torch.optim.AdamW(
-                matrices_first(weights, recipe), lr=0.0, betas=(0.9, 0.95)
-            )
-            for step in range(recipe.described_steps):
-                rng = np.random.default_rng([recipe.seed, step])
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe, step)
-                batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
-                optimizer.zero_grad()
-                losses = described_step(recipe, learner, batch)
-                torch.nn.utils.clip_grad_norm_(weights, 1.0)
-                optimizer.step()
-                listener.update(step + 1, **losses)
-                if stopped():
-                    raise Interrupted(
-                        f"stopped after step {step + 1}; nothing is kept of this layer"
-                    )
+            summary = learned_summary(recipe, trunk, labelled, folder, listener.update, stopped)
         notes = {
             "recipe": asdict(recipe),
             "films": films_digest(labelled, folder),
@@ -78,8 +62,48 @@ class PlainPretraining:
         }
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-        write_tensors(out / PLAIN_WEIGHTS, learner.summarise.state_dict(), notes)
+        write_tensors(out / PLAIN_WEIGHTS, summary.state_dict(), notes)
         return out / PLAIN_WEIGHTS
+
+
+def learned_summary(
+    recipe: Recipe,
+    trunk: CompactViT,
+    labelled: Bank,
+    folder: Bank | None,
+    report: Callable[..., None],
+    stopped: Callable[[], bool] = lambda: False,
+) -> nn.Linear:
+    """The layer that stage two learns on a trunk that stays as it is.
+
+    Args:
+        recipe: The settings; the steps of the first stage are not used.
+        trunk: The network whose tokens are summarised; its weights do not change.
+        labelled: Phantom films with labels.
+        folder: Unlabelled films, or ``None``.
+        report: Called with the number of steps done, and the losses by name.
+        stopped: Whether the user asked to stop; called after every step.
+
+    Raises:
+        Interrupted: ``stopped`` returned true; nothing is kept.
+    """
+    recipe = replace(recipe, masked_steps=0)
+    learner = _learner(recipe, trunk, labelled, folder)
+    weights = [each for each in learner.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(matrices_first(weights, recipe), lr=0.0, betas=(0.9, 0.95))
+    for step in range(recipe.described_steps):
+        rng = np.random.default_rng([recipe.seed, step])
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
+        optimizer.zero_grad()
+        losses = described_step(recipe, learner, batch)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        report(step + 1, **losses)
+        if stopped():
+            raise Interrupted(f"stopped after step {step + 1}; nothing is kept of this layer")
+    return learner.summarise
 
 
 def _learner(recipe: Recipe, trunk: CompactViT, labelled: Bank, folder: Bank | None) -> Learner:
@@ -89,7 +113,7 @@ def _learner(recipe: Recipe, trunk: CompactViT, labelled: Bank, folder: Bank | N
         torch.manual_seed(recipe.seed)
         learner = Learner(*moments)
     learner.requires_grad_(False)
-    learner.encoder = trunk
+    learner.encoder = trunk.requires_grad_(False)
     for part in (learner.summarise, learner.describe, learner.label_heads):
         part.requires_grad_(True)
     return learner
