@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -44,7 +45,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than tensors, and reading that could run foreign code; convert it to "
             ".safetensors where you trust it"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, struct.error) as error:
         raise ConfigError(f"{path} is not a readable weights file: {error}") from error
     if isinstance(found, nn.Module):  # of classes that the caller allows
         found = found.state_dict()

@@ -7,6 +7,7 @@ and whole: they are resized to the size that the network takes, and not cropped.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError
 
-from .extras import missing_extra
+from .extras import foreign_code, missing_extra
 from .hub import model_folder
 from .local import Backbone, LocalEncoder
 from .pooling import pooled
@@ -29,6 +30,10 @@ from .weights_digest import weights_digest
 
 PROCESSOR = "preprocessor_config.json"
 POOLER = "pooler"
+NOISE = "noise"
+"""The argument by which a masked autoencoder takes the order of its patches."""
+PLACES = ("_name_or_path", "transformers_version")
+"""Entries of a config that change no embedding."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,23 @@ class Embedder(nn.Module):
         """Embeddings ``(N, D)`` of normalised images ``(N, C, H, W)``."""
         if self._pool == "features":
             return _tensor(self.model.get_image_features(pixel_values=images))  # type: ignore[operator]
-        answer = _vision(self.model)(pixel_values=images)
+        answer = output(self.model, images)
         if self._pool == POOLER:
             return pooled(answer.pooler_output)
         return pooled(answer.last_hidden_state, self._pool)
+
+
+def output(model: Any, images: Tensor) -> Any:
+    """The output object of the part of a model that takes images.
+
+    A masked autoencoder shuffles the patches by random noise; it gets noise that leaves their order.
+    """
+    vision = getattr(model, "vision_model", model)
+    if NOISE not in inspect.signature(vision.forward).parameters:
+        return vision(pixel_values=images)
+    patches = (vision.config.image_size // vision.config.patch_size) ** 2
+    order = torch.arange(patches, dtype=images.dtype, device=images.device)
+    return vision(pixel_values=images, noise=order.expand(len(images), -1))
 
 
 @dataclass(frozen=True)
@@ -98,20 +116,21 @@ def transformers_model(request: EncoderRequest, parameters: TransformersParamete
         EncoderError: The hub's cache does not hold the model.
     """
     folder = model_folder(request.name, request.argument, "hf")
-    with _quiet(request.name):
+    with _quiet(request.name), foreign_code(request.name, "cannot be loaded"):
         model, missing = _load(request.name, folder)
-        processing = _processing(request.name, folder, model)
-    channels = int(_vision_config(model).num_channels)
-    module = Embedder(
-        model, _pool(request.name, model, missing, parameters.pool, processing, channels)
-    )
+        channels = _channels(request.name, model)
+        processing = _processing(request.name, folder, model, channels)
+        images = torch.zeros(1, channels, processing.side, processing.side)
+        pool = _pool(request.name, model, missing, parameters.pool, images)
+        config = {key: each for key, each in model.config.to_dict().items() if key not in PLACES}
+        digest = weights_digest(model.state_dict(), processing, pool, repr(config))
     side = parameters.size or processing.side
     backbone = Backbone(
-        module=Resized(module, processing.side, processing.resample),
+        module=Resized(Embedder(model, pool), processing.side, processing.resample),
         image_shape=(channels, side, side),
         mean=processing.mean,
         std=processing.std,
-        digest=weights_digest(model.state_dict()),
+        digest=digest,
     )
     return LocalEncoder(backbone, request, parameters.chunk)
 
@@ -139,26 +158,21 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 def _load(name: str, folder: Path) -> tuple[Any, set[str]]:
-    """The model, and the names of its weights that the folder lacks."""
+    """The model, and the names of its weights that the folder lacks; no code of the folder is run."""
     from transformers import AutoConfig, AutoModel
 
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        if hasattr(config, "mask_ratio"):
-            config.mask_ratio = (
-                0.0  # a masked autoencoder hides patches at random unless told not to
-            )
-        with torch.random.fork_rng(devices=[]):
-            model, facts = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                local_files_only=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        words = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"encoder {name}: {folder} cannot be loaded: {words}") from error
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if hasattr(config, "mask_ratio"):
+        config.mask_ratio = 0.0  # a masked autoencoder hides patches unless told not to
+    with torch.random.fork_rng(devices=[]):
+        model, facts = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
     missing = {str(each) for each in facts["missing_keys"]}
     lost = sorted(each for each in missing if POOLER not in each)
     if lost or facts["mismatched_keys"]:
@@ -166,43 +180,51 @@ def _load(name: str, folder: Path) -> tuple[Any, set[str]]:
             f"encoder {name}: {folder} lacks {len(lost)} of the model's weights, such as "
             f"{', '.join(lost[:3])}"
         )
-    return model, missing
-
-
-def _vision(model: Any) -> Any:
-    """The part of a model that takes images."""
-    return getattr(model, "vision_model", model)
+    return model.eval(), missing
 
 
 def _vision_config(model: Any) -> Any:
     return getattr(model.config, "vision_config", model.config)
 
 
-def _processing(name: str, folder: Path, model: Any) -> Processing:
+def _channels(name: str, model: Any) -> int:
+    channels = getattr(_vision_config(model), "num_channels", None)
+    if channels is None:
+        raise ConfigError(f"encoder {name}: {type(model).__name__} is no model that embeds images")
+    return int(channels)
+
+
+def _processing(name: str, folder: Path, model: Any, channels: int) -> Processing:
     """Size and normalisation from the image processor file.
 
     Raises:
-        ConfigError: There is no such file, or it asks for images that are not square.
+        ConfigError: There is no such file, or its values fit no square images of these channels.
     """
     from transformers import AutoImageProcessor
 
     try:
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        processor = AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(
             f"encoder {name}: {folder} has no readable {PROCESSOR}, which says the size and the "
             "normalisation of the images; save the model's image processor into the folder"
         ) from error
-    channels = int(_vision_config(model).num_channels)
+    white = 255 * float(processor.rescale_factor) if processor.do_rescale else 255.0
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    if processor.do_normalize:
+        mean, std = (
+            _numbers(f"{folder / PROCESSOR}: {key}", getattr(processor, key), channels)
+            for key in ("image_mean", "image_std")
+        )
+    if min(std) <= 0:
+        raise ConfigError(f"{folder / PROCESSOR}: image_std is {std}, but must be above 0")
     side = _side(processor) or getattr(_vision_config(model), "image_size", 0)
     if isinstance(side, tuple | list):
         side = side[0] if len(set(side)) == 1 else 0
     if not side:
-        raise ConfigError(f"encoder {name}: {folder}/{PROCESSOR} names no square size of images")
-    white = 255 * float(processor.rescale_factor) if processor.do_rescale else 255.0
-    normalises = bool(processor.do_normalize)
-    mean = tuple(processor.image_mean) if normalises else (0.0,) * channels
-    std = tuple(processor.image_std) if normalises else (1.0,) * channels
+        raise ConfigError(f"encoder {name}: {folder / PROCESSOR} names no square size of images")
     return Processing(
         side=int(side),
         mean=tuple(each / white for each in mean),
@@ -211,8 +233,20 @@ def _processing(name: str, folder: Path, model: Any) -> Processing:
     )
 
 
+def _numbers(where: str, values: Any, channels: int) -> tuple[float, ...]:
+    """One number a channel."""
+    numbers = [values] if isinstance(values, int | float) else list(values or ())
+    if len(numbers) not in (1, channels):
+        raise ConfigError(f"{where} is {values!r}, but must be {channels} numbers, one a channel")
+    return tuple(map(float, numbers)) * (channels // len(numbers))
+
+
 def _side(processor: Any) -> int:
-    """The side of the images after the processor's last step; 0 where it does not resize."""
+    """The side of the images after the processor's last step; 0 where it does not resize.
+
+    Raises:
+        ConfigError: The images are not square.
+    """
     size = None
     if getattr(processor, "do_center_crop", False):
         size = processor.crop_size
@@ -220,14 +254,14 @@ def _side(processor: Any) -> int:
         size = processor.size
     if size is None:
         return 0
-    if size.height and size.height == size.width:
-        return int(size.height)
-    return int(size.shortest_edge or 0)
+    if size.height and size.width and size.height != size.width:
+        raise ConfigError(
+            f"{PROCESSOR} asks for {size.height}x{size.width} pixels, but an encoder takes square images"
+        )
+    return int(size.height or size.shortest_edge or 0)
 
 
-def _pool(
-    name: str, model: Any, missing: set[str], asked: str, processing: Processing, channels: int
-) -> str:
+def _pool(name: str, model: Any, missing: set[str], asked: str, images: Tensor) -> str:
     """The pooling: what was asked for, or the first that the model has.
 
     Raises:
@@ -235,11 +269,10 @@ def _pool(
     """
     if asked == "auto" and hasattr(model, "get_image_features"):
         return "features"
+    with torch.inference_mode():
+        answer = output(model, images)
     if asked in ("mean", "cls"):
         return asked
-    with torch.inference_mode():
-        images = torch.zeros(1, channels, processing.side, processing.side)
-        answer = _vision(model.eval())(pixel_values=images)
     trained = getattr(answer, "pooler_output", None) is not None and not missing
     if not trained and asked == POOLER:
         why = "the folder has no weights for it" if missing else "the model has none"

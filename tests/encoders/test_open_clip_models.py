@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -55,6 +57,26 @@ def test_an_architecture_has_random_weights_and_says_so_or_those_of_a_file(tmp_p
         )
         wanted = model.eval().encode_image((images.expand(-1, 3, -1, -1) - mean) / std)
         assert (trained.embed(images) - wanted).norm() <= 1e-5 * wanted.norm()
+
+
+def test_a_folder_without_weights_is_refused_and_its_text_tower_is_never_built(
+    folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    facts = json.loads((other / "open_clip_config.json").read_text())
+    facts["model_cfg"]["text_cfg"] = {"hf_model_name": "somebody/unreachable", "proj": "mlp"}
+    (other / "open_clip_config.json").write_text(json.dumps(facts))
+    images = films(2, 32, 3)
+    one, two = (make(f"open_clip:{each}", tmp_path) for each in (folder, other))
+    with torch.inference_mode():
+        assert torch.equal(one.embed(images), two.embed(images))
+    facts["preprocess_cfg"]["mean"] = [0.1, 0.2, 0.3]
+    (other / "open_clip_config.json").write_text(json.dumps(facts))
+    assert make(f"open_clip:{other}", tmp_path).spec.digest != two.spec.digest
+    (other / "open_clip_model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"holds no weights; one of open_clip_model\.safetensors"):
+        make(f"open_clip:{other}", tmp_path)
 
 
 def test_unknown_names_and_missing_packages_are_named(

@@ -156,4 +156,4 @@ def test_the_plain_layer_is_learned_while_the_trunk_stays_as_it_is(bank: Bank) -
     plain = PlainViT(trunk)
     plain.summarise.load_state_dict(one.state_dict())
     with pytest.raises(Interrupted, match="stopped after step 1; nothing is kept"):
-        learned_summary(recipe, trunk, bank, None, told, stopped=lambda: True)
+        learned_summary(SMALL, trunk, bank, None, told, stopped=lambda: True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -136,8 +137,75 @@ def test_a_masked_autoencoder_sees_the_whole_image(tmp_path: Path) -> None:
         )
     encoder = make(f"hf:{tmp_path / 'mae'}", tmp_path)
     images = films(2, 32, 3)
+    state = torch.get_rng_state()
     with torch.inference_mode():
-        assert torch.allclose(encoder.embed(images), encoder.embed(images), atol=1e-5)
+        assert torch.equal(encoder.embed(images), encoder.embed(images))
+    assert torch.equal(state, torch.get_rng_state())  # the model draws the order of its patches
+
+
+def test_no_code_of_a_folder_is_run(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harmful = tmp_path / "harmful"
+    shutil.copytree(folders["vit"], harmful)
+    facts = json.loads((harmful / "config.json").read_text())
+    facts |= {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "mine.Mine", "AutoModel": "mine.Mine"},
+    }
+    (harmful / "config.json").write_text(json.dumps(facts))
+    (harmful / "mine.py").write_text("raise SystemExit('code of a model ran')")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        make(f"hf:{harmful}", tmp_path)
+
+
+def test_what_decides_an_embedding_beside_the_weights_is_in_the_digest(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    def changed(file: str, **values: object) -> str:
+        other = tmp_path / "-".join(values)
+        shutil.copytree(folders["vit"], other)
+        facts = json.loads((other / file).read_text())
+        (other / file).write_text(json.dumps(facts | values))
+        return make(f"hf:{other}", tmp_path).spec.digest
+
+    same = make(f"hf:{folders['vit']}", tmp_path).spec.digest
+    mean = changed("preprocessor_config.json", image_mean=[0.1, 0.2, 0.3])
+    activation = changed("config.json", hidden_act="relu")
+    pooled = make(f"hf:{folders['vit']}", tmp_path, pool="cls").spec.digest
+    moved = changed("config.json", _name_or_path="elsewhere")
+    assert len({same, mean, activation, pooled}) == 4
+    assert moved == same
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "words"),
+    [
+        ("preprocessor_config.json", {"image_std": [0, 1, 1]}, "image_std is .* must be above 0"),
+        ("preprocessor_config.json", {"image_mean": [1, 2]}, "must be 3 numbers, one a channel"),
+        ("preprocessor_config.json", {"size": {"height": 16, "width": 8}}, "asks for 16x8 pixels"),
+        ("preprocessor_config.json", {"size": {"height": 64, "width": 64}}, "cannot be loaded"),
+        ("config.json", {"num_channels": 5}, "cannot be loaded"),
+    ],
+)
+def test_files_that_do_not_fit_the_model_are_named(
+    folders: dict[str, Path], tmp_path: Path, file: str, values: dict[str, object], words: str
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folders["vit"], other)
+    facts = json.loads((other / file).read_text())
+    (other / file).write_text(json.dumps(facts | values))
+    with pytest.raises(ConfigError, match=words):
+        make(f"hf:{other}", tmp_path)
+
+
+def test_a_damaged_weights_file_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folders["vit"], other)
+    (other / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        make(f"hf:{other}", tmp_path)
 
 
 def test_what_is_missing_is_said_in_one_line_with_the_command_that_gets_it(

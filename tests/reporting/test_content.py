@@ -144,6 +144,10 @@ def test_problems_agree_as_far_as_they_order_optimizers_alike(runs: list[StoredR
     assert {best["optimizer"] for best in found["first"].values()} == {"adam"}
     assert "Do the problems agree?" in render("two", collect([*here, *there], TARGETS), [])
     assert collect(here, TARGETS).agreements == {}
+    fewer = [each for each in there if each.label != "adam" or each.config.seed == 0]
+    (found,) = collect([*here, *fewer], TARGETS).agreements.values()
+    (pair,) = found["pairs"]
+    assert pair["seeds"] == 1  # the seeds that every optimizer has on both
 
 
 @pytest.mark.parametrize("level", ["embeddings", "gradient"])

@@ -53,6 +53,14 @@ def test_the_name_alone_is_the_newest_version(tmp_path: Path) -> None:
         suite_file("standart")
 
 
+def test_a_folder_of_its_name_does_not_hide_a_suite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick").mkdir()
+    assert suite_file("quick").name == "quick-1.toml"
+
+
 def test_a_folder_is_given_to_the_datasets_that_name_none(tmp_path: Path) -> None:
     suite = read_suite(suite_file("real"), data_root=tmp_path)
     assert {config.data_root for config in suite.configs} == {str(tmp_path)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -11,13 +12,15 @@ import numpy as np
 from zobench.measures.interval import Floats
 from zobench.measures.recovery import FPQ
 from zobench.records.stored_run import StoredRun
-from zobench.statistics import agreement
+from zobench.statistics import Agreement, agreement
 
 from .numbers import Json, finite
 
 LEAST = 3
 """Optimizers from which on a rank correlation says anything."""
 ALL = "all levels together"
+Scores = Mapping[str, dict[str, dict[int, float]]]
+"""FPQ by problem, optimizer and seed."""
 
 
 def agreements(
@@ -31,16 +34,17 @@ def agreements(
 
     Returns:
         For each feedback level, and for all levels together where there are several: the optimizers
-        with a finished run on every problem, the correlation of each pair of problems, and the first
-        optimizer on each problem. A level of fewer than three optimizers is left out; empty for
+        with a finished run on every problem, the correlation of each pair of problems over the seeds
+        that all of them have on both, and the first optimizer on each problem over the seeds that all
+        have there. A level of fewer than three optimizers is left out; empty for
         fewer than two problems.
     """
-    scores: dict[str, dict[str, Floats]] = defaultdict(dict)
+    scores: Scores = defaultdict(dict)
     levels: dict[str, str] = {}
     for (problem, label), members in groups.items():
         done = [run for run in members if run.done and run.fpq is not None]
         if done:
-            scores[problem][label] = np.array([float(run.values(FPQ)[0]) for run in done])
+            scores[problem][label] = {run.config.seed: float(run.values(FPQ)[0]) for run in done}
             levels[label] = members[0].manifest.feedback
     problems = sorted({problem for problem, _ in groups})
     shared = [label for label in levels if all(label in scores[each] for each in problems)]
@@ -56,22 +60,42 @@ def agreements(
 
 def _agreement(
     problems: Sequence[str],
-    scores: Mapping[str, Mapping[str, Floats]],
+    scores: Scores,
     labels: Sequence[str],
     rng: np.random.Generator,
 ) -> Json:
-    tables = {}
-    for problem in problems:
-        seeds = min(len(scores[problem][label]) for label in labels)
-        tables[problem] = np.stack([scores[problem][label][:seeds] for label in labels])
+    seeds = {
+        problem: set.intersection(*(set(scores[problem][label]) for label in labels))
+        for problem in problems
+    }
     pairs = []
     for one, two in combinations(problems, 2):
-        found = agreement(tables[one], tables[two], rng)
+        shared = sorted(seeds[one] & seeds[two])
+        found = Agreement(math.nan, math.nan, math.nan)
+        if shared:
+            first_table, second_table = (
+                _table(scores[problem], labels, shared) for problem in (one, two)
+            )
+            found = agreement(first_table, second_table, rng)
         ends = {"tau": found.tau, "low": found.low, "high": found.high}
-        pairs.append({"problems": [one, two], **{k: finite(each) for k, each in ends.items()}})
+        numbers = {key: finite(value) for key, value in ends.items()}
+        pairs.append({"problems": [one, two], "seeds": len(shared), **numbers})
     first = {}
     for problem in problems:
-        means = tables[problem].mean(1)
+        if not seeds[problem]:
+            continue
+        means = _table(scores[problem], labels, sorted(seeds[problem])).mean(1)
         best = int(np.argmax(means))
-        first[problem] = {"optimizer": labels[best], "fpq": finite(float(means[best]))}
+        first[problem] = {
+            "optimizer": labels[best],
+            "fpq": finite(float(means[best])),
+            "seeds": len(seeds[problem]),
+        }
     return {"optimizers": list(labels), "pairs": pairs, "first": first}
+
+
+def _table(
+    scores: Mapping[str, Mapping[int, float]], labels: Sequence[str], seeds: Sequence[int]
+) -> Floats:
+    """Scores ``(M, S)`` of optimizers with the same seeds."""
+    return np.array([[scores[label][seed] for seed in seeds] for label in labels])

@@ -83,12 +83,13 @@ def probe_encoder(
     dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
     rng = np.random.default_rng(config.seed)
     records = dataset.records
-    patients = rng.permutation(np.unique(records.patient))
-    rank = np.empty(int(patients.max()) + 1, dtype=np.int64)
-    rank[patients] = np.arange(len(patients))
-    order = np.argsort(rank[records.patient], kind="stable")
+    patients, number = np.unique(records.patient, return_inverse=True)
+    rank = np.empty(len(patients), dtype=np.int64)
+    rank[rng.permutation(len(patients))] = np.arange(len(patients))
+    place = rank[number]
+    order = np.argsort(place, kind="stable")
     if len(order) > limit:
-        order = order[rank[records.patient[order]] < rank[records.patient[order[limit]]]]
+        order = order[place[order] < place[order[limit]]]
     listener.phase("prepare images", len(order))
     chosen = load_images(dataset, order, lambda done, _: listener.update(done))
     listener.phase("probe", len(order))
@@ -97,7 +98,7 @@ def probe_encoder(
         metered, chosen, Purpose.SETUP, progress=lambda done, _: listener.update(done)
     )
     close_and_tell(encoder, listener)
-    fold = rank[chosen.patient] % FOLDS
+    fold = place[order] % FOLDS
     scored = ScoredImages(chosen.patient, chosen.label, chosen.sensitive)
     weights = bootstrap_weights(scored, config.seed, config.replicates)
     return Probe(

@@ -37,31 +37,30 @@ class Agreement:
 def agreement(first: Floats, second: Floats, rng: np.random.Generator) -> Agreement:
     """How much two tasks agree on the order of methods.
 
-    The seeds of either task are resampled; with as many seeds on both tasks, the same seeds are
-    taken on both, since a seed draws the same split. Few seeds have few resamples: the interval of
-    three seeds is the range of ten means.
+    Seeds are resampled, the same ones on both tasks, since a seed draws the same split. Few seeds
+    have few resamples: the interval of three seeds is the range of ten means.
 
     Args:
         first: Scores ``(M, S)`` of M methods with S seeds on one task.
-        second: Scores ``(M, T)`` of the same methods on the other task.
+        second: Scores ``(M, S)`` of the same methods with the same seeds on the other task.
         rng: Draws the resamples.
 
     Raises:
-        ValueError: The tasks have different methods, or fewer than two.
+        ValueError: The tasks have different methods or seeds, or fewer than two methods.
     """
-    if len(first) != len(second) or len(first) < 2:
+    if first.shape != second.shape or len(first) < 2:
         raise ValueError(
-            f"{len(first)} and {len(second)} methods: need at least two, the same ones"
+            f"scores of shapes {first.shape} and {second.shape}: need the same methods and seeds, and "
+            "at least two methods"
         )
-    seeds = first.shape[1], second.shape[1]
+    seeds = first.shape[1]
     value = _tau(first.mean(1), second.mean(1))
-    if min(seeds) < 2:
+    if seeds < 2:
         return Agreement(value, math.nan, math.nan)
     taus = []
     for _ in range(DRAWS):
-        one = rng.integers(0, seeds[0], seeds[0])
-        two = one if seeds[0] == seeds[1] else rng.integers(0, seeds[1], seeds[1])
-        taus.append(_tau(first[:, one].mean(1), second[:, two].mean(1)))
+        rows = rng.integers(0, seeds, seeds)
+        taus.append(_tau(first[:, rows].mean(1), second[:, rows].mean(1)))
     drawn = np.array(taus)
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):

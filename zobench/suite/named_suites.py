@@ -36,7 +36,7 @@ def suite_file(typed: str) -> Path:
     """
     known = named_suites()
     path = Path(typed)
-    if typed in known and not path.exists():
+    if typed in known and not path.is_file():
         return known[typed]
     if not path.exists() and path.suffix != ".toml" and len(path.parts) == 1:
         names = sorted(name for name in known if not name[-1].isdigit())

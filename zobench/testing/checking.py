@@ -63,7 +63,7 @@ def check(
         settings: Attributes of the suite beside ``name``, such as a dataset's ``disease``.
 
     Raises:
-        ConfigError: No plugin offers that name, or assertions are switched off.
+        ConfigError: No plugin offers that name, a setting is wrong, or assertions are switched off.
     """
     if not __debug__:
         raise ConfigError(
@@ -72,6 +72,8 @@ def check(
     looked_up = {} if registry is None else {"registry": lambda _: registry}
     suite = type("Checked", (SUITES[kind],), {"name": name, **(settings or {}), **looked_up})()
     suite.registry().find(kind, name)
+    if hasattr(suite, "prepare"):
+        suite.prepare()
     for requirement in requirements(SUITES[kind]):
         yield _run(suite, requirement)
 

@@ -46,6 +46,11 @@ class DatasetConformance:
         dataset: Dataset = offer.plugin.make(request, self.overrides, "dataset")
         return dataset
 
+    def prepare(self) -> None:
+        """Makes the dataset once, so that a wrong folder or setting is one error before the checks."""
+        with TemporaryDirectory() as cache:
+            self.make(Path(cache))
+
     def test_columns_are_equally_long_and_binary(self) -> None:
         """All columns of ``records`` have one entry an image; label and sensitive hold 0 and 1."""
         with TemporaryDirectory() as cache:

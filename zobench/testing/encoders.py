@@ -53,6 +53,10 @@ class EncoderConformance:
         encoder: Encoder = offer.plugin.make(request, self.overrides, "encoder")
         return encoder
 
+    def prepare(self) -> None:
+        """Makes the encoder once, so that a wrong name or setting is one error before the checks."""
+        self.make().close()
+
     def test_answers_finite_float32_of_the_declared_dimension(self) -> None:
         """Embeddings are ``(N, D)`` float32 and finite, and the images are left as they were."""
         encoder = self.make()

@@ -15,7 +15,7 @@ from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import NUMBER, cut, parameter
 from zobench.errors import ConfigError
 
-from ..extras import missing_extra
+from ..extras import foreign_code, missing_extra
 from ..local import Backbone, LocalEncoder
 from ..pooling import pooled
 from .graph import Graph, Input, read_graph
@@ -131,10 +131,12 @@ def onnx_file(request: EncoderRequest, parameters: OnnxParameters) -> LocalEncod
         mean, std = mean[::-1], std[::-1]  # a backbone's are red first
     device, session = _session(model, request)
     module = OnnxModule(session, takes, parameters)
-    fault = _convert(module, model, (takes.channels, side, side), parameters)
+    shape = (takes.channels, side, side)
+    _require_embeddings(module, shape, request.name)
+    fault = _convert(module, model, shape, parameters)
     backbone = Backbone(
         module=module,
-        image_shape=(takes.channels, side, side),
+        image_shape=shape,
         mean=tuple(each / parameters.scale for each in mean),
         std=tuple(each / parameters.scale for each in std),
         digest=hashlib.blake2b(
@@ -210,6 +212,21 @@ def _session(model: ModelProto, request: EncoderRequest) -> tuple[str, Inference
         raise ConfigError(f"{request.name} cannot be run by onnxruntime: {error}") from error
 
 
+def _require_embeddings(module: OnnxModule, shape: tuple[int, int, int], name: str) -> None:
+    """Runs the graph on two images.
+
+    Raises:
+        ConfigError: It does not run, or its answer is not one embedding an image.
+    """
+    with foreign_code(name, f"cannot be run on images of shape {shape}"):
+        answer = module(torch.zeros(2, *shape))
+        if answer.ndim != 2 or len(answer) != 2:
+            raise ConfigError(
+                f"encoder {name} answers shape {tuple(answer.shape)} for two images, not (2, D); "
+                "choose a tensor with --set encoder.output=…"
+            )
+
+
 def _convert(
     module: OnnxModule, model: ModelProto, shape: tuple[int, int, int], parameters: OnnxParameters
 ) -> str:
@@ -233,7 +250,8 @@ def _convert(
     except Exception as error:  # a converter meets any graph that anybody exported
         module.converted = None
         return f"onnx2torch cannot convert it ({type(error).__name__}: {str(error)[:120]})"
-    if not (answer - wanted).norm() <= AGREEMENT * wanted.norm():
+    same = answer.shape == wanted.shape
+    if not same or not (answer - wanted).norm() <= AGREEMENT * wanted.norm():
         module.converted = None
         return "onnx2torch's conversion answers other numbers than onnxruntime"
     return ""

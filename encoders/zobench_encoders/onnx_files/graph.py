@@ -19,6 +19,8 @@ Shape = tuple[int | None, ...]
 LEAST_NUMBERS, MOST_NUMBERS = 16, 16_384
 """Numbers per image of a tensor that ``zobench list`` names as a place to cut."""
 CHANNELS = (1, 3)
+COLOURS = 3
+"""Channels where the file leaves their number open."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Graph:
             for each in [*inferred.value_info, *inferred.output]
             if each.name in computed
             and each.type.tensor_type.HasField("shape")
-            and each.type.tensor_type.elem_type in (TensorProto.FLOAT, TensorProto.FLOAT16)
+            and each.type.tensor_type.elem_type == TensorProto.FLOAT
         }
 
     def candidates(self) -> list[tuple[str, str]]:
@@ -92,12 +94,19 @@ class Graph:
         Raises:
             ConfigError: The graph has other inputs, or its layout cannot be told.
         """
+        from onnx import TensorProto
+
         stored = {each.name for each in self.model.graph.initializer}
         inputs = [each for each in self.model.graph.input if each.name not in stored]
         shapes = ", ".join(f"{each.name} {_shape(each)}" for each in inputs)
         if len(inputs) != 1 or len(_shape(inputs[0])) != 4:
             raise ConfigError(
                 f"{self.path} takes {shapes or 'no input'}, but an encoder takes one batch of images"
+            )
+        kind = inputs[0].type.tensor_type.elem_type
+        if kind != TensorProto.FLOAT:
+            raise ConfigError(
+                f"{self.path} takes {TensorProto.DataType.Name(kind)} pixels, but must take FLOAT"
             )
         shape = _shape(inputs[0])
         if layout == "auto":
@@ -109,7 +118,7 @@ class Graph:
                 )
             layout = "NHWC" if last else "NCHW"
         rows, columns = (shape[1], shape[2]) if layout == "NHWC" else (shape[2], shape[3])
-        channels = shape[3] if layout == "NHWC" else shape[1]
+        channels = (shape[3] if layout == "NHWC" else shape[1]) or COLOURS
         if channels not in CHANNELS or rows != columns:
             raise ConfigError(
                 f"{self.path} takes {shapes}, which is {channels} channels of {rows}x{columns} pixels "
@@ -140,7 +149,9 @@ class Graph:
                 nodes.append(node)
                 needed |= _read_by(node)
         stored = [each for each in self.model.graph.initializer if each.name in needed]
+        inputs = [each for each in self.model.graph.input if each.name in needed]
         for field, kept in (
+            (graph.input, inputs),
             (graph.node, nodes[::-1]),
             (graph.initializer, stored),
             (graph.value_info, []),

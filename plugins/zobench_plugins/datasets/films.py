@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -18,6 +19,7 @@ from zobench.files.atomic import disk_errors
 
 from .film_cache import FilmCache
 from .pictures.decoding import PictureForm, load_picture
+from .pictures.levels import UnfittingPicture
 
 Film = NDArray[np.uint8]
 AHEAD = 256
@@ -30,15 +32,17 @@ class UnreadableFilms(DatasetError):
     """Films that cannot be decoded.
 
     Attributes:
-        rows: The numbers of these films.
+        rows: The numbers of the damaged ones among them; the others need another setting.
     """
 
     def __init__(self, faults: Mapping[int, DatasetError]) -> None:
-        self.rows = tuple(faults)
+        self.rows = tuple(
+            row for row, fault in faults.items() if not isinstance(fault, UnfittingPicture)
+        )
         words = [str(fault) for fault in list(faults.values())[:SHOWN]]
         if len(faults) > 1:
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            words = [f"{len(faults)} films cannot be used:", *words, *more]
+            words = [f"{len(faults)} images cannot be used:", *words, *more]
         super().__init__("\n  ".join(words))
 
 
@@ -73,8 +77,10 @@ class ArchiveFilms:
         """
         with (
             closing(FilmCache(self._folder, self._form.shape)) as cache,
+            warnings.catch_warnings(),
             ThreadPoolExecutor() as pool,
         ):
+            warnings.simplefilter("ignore")  # of values that a file spells wrongly, in every thread
             todo = cache.missing(np.unique(rows))
             done, faults = len(rows) - len(todo), dict[int, DatasetError]()
             progress(done, len(rows))

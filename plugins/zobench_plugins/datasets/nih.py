@@ -6,6 +6,7 @@ are left out. The sensitive attribute is sex, or another column or condition.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,18 +107,18 @@ class NihDataset:
             view=table[VIEW].to_numpy(str),
             image=table["path"].to_numpy(str),
         )
+        form = PictureForm(request.size, window=parsed_window(parameters.window))
         lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
         self.spec = DatasetSpec(
             name="nih",
             disease=request.disease,
             shape=(1, request.size, request.size),
             groups=attribute.groups,
-            digest=digest_of(_described(self._paths, self.records)),
+            digest=digest_of([form.key, *_described(self._paths, self.records)]),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
             notes=notes,
         )
-        form = PictureForm(request.size, window=parsed_window(parameters.window))
         self._films = ArchiveFilms(request.cache / "nih", self._paths, form, self._title)
 
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
@@ -198,8 +199,13 @@ def _present(
     folders = [root / "images", *sorted(root.glob("images_*/images")), root]
     paths: dict[str, str] = {}
     for folder in reversed([each for each in folders if each.is_dir()]):
-        for path in folder.iterdir():
-            paths[path.name] = path.relative_to(root).as_posix()
+        before = folder.relative_to(root).as_posix()
+        with os.scandir(folder) as entries:
+            paths |= {
+                each.name: f"{before}/{each.name}".removeprefix("./")
+                for each in entries
+                if each.is_file()
+            }
     table = table.assign(path=table[IMAGE].map(paths))
     lost = table["path"].isna()
     if not lost.any():
@@ -219,9 +225,9 @@ def _present(
 
 
 def _check(table: pandas.DataFrame, faults: Faults) -> None:
-    digits = table[PATIENT].str.fullmatch(r"\d+")
+    digits = table[PATIENT].str.fullmatch(r"\d{1,18}")
     faults.rows(table, ~digits, f"{PATIENT} is not a number{_such_as(table[PATIENT][~digits])}")
-    years = table[AGE].str.match(r"\d+")
+    years = table[AGE].str.match(r"\d{1,3}(?!\d)")
     faults.rows(table, ~years, f"{AGE} is not a number of years{_such_as(table[AGE][~years])}")
     sexes = table[SEX].isin(list(SEXES))
     faults.rows(table, ~sexes, f"{SEX} is neither F nor M{_such_as(table[SEX][~sexes])}")
@@ -248,13 +254,13 @@ def _texts(table: pandas.DataFrame) -> pandas.DataFrame:
 
 def _check_patients(table: pandas.DataFrame, faults: Faults) -> None:
     """A patient's sex must be the same on all films."""
-    for patient, films in table.groupby(PATIENT, sort=False):
-        if films["sensitive"].nunique() > 1:
-            both = films.drop_duplicates("sensitive")
-            words = " and ".join(
-                f"{sex} in line {line:,}" for line, sex in zip(both.index, both["sex"], strict=True)
-            )
-            faults.add(f"patient {patient} is {words}")
+    groups = table.groupby(PATIENT, sort=False)["sensitive"].transform("nunique")
+    for patient, films in table[groups > 1].groupby(PATIENT, sort=False):
+        both = films.drop_duplicates("sensitive")
+        words = " and ".join(
+            f"{sex} in line {line:,}" for line, sex in zip(both.index, both["sex"], strict=True)
+        )
+        faults.add(f"patient {patient} is {words}")
 
 
 def _described(paths: list[Path], records: Records) -> list[str]:

@@ -198,7 +198,7 @@ def test_unreadable_films_are_all_counted(tmp_path: Path) -> None:
         path = next(root.glob(f"train/patient{number:05d}/*/*.jpg"))
         path.write_bytes(path.read_bytes()[:50])
     found = dataset(root)
-    with pytest.raises(DatasetError, match=r"2 films cannot be used(.|\n)*patient00001"):
+    with pytest.raises(DatasetError, match=r"2 images cannot be used(.|\n)*patient00001"):
         found.pixels(np.arange(8))
     with pytest.raises(DatasetError, match="2 of 8 films are missing or unreadable"):
         dataset(root, missing=0)

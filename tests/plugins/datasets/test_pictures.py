@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_windowing
+from zobench_plugins.datasets.films import ArchiveFilms
 from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.dicom_files import read_dicom, windowed
 from zobench_plugins.datasets.pictures.levels import Window, parsed_window
@@ -179,3 +181,57 @@ def test_pictures_that_are_no_single_opaque_image_are_named(tmp_path: Path) -> N
 def test_a_window_is_two_rising_numbers(text: str) -> None:
     with pytest.raises(ConfigError, match=r"dataset\.window is"):
         parsed_window(text)
+
+
+def test_colour_of_sixteen_bits_is_refused_and_not_cut(tmp_path: Path) -> None:
+    deep = np.stack([RAMP] * 3, axis=-1)
+    tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb")
+    with pytest.raises(DatasetError, match="16 bits in RGB, which would be cut to 8"):
+        read_pillow(tmp_path / "deep.tif", "film", Window(0, 4095))
+
+
+def test_white_is_zero_is_inverted_with_sixteen_bits_too(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "negative.tif", RAMP, photometric="miniswhite")
+    found = read_pillow(tmp_path / "negative.tif", "film", Window(0, 4095))
+    assert np.array_equal(found, 255 - WANTED)
+
+
+def test_pixels_that_are_no_numbers_or_too_large_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "nan.tif", np.full((4, 4), np.nan, np.float32))
+    with pytest.raises(DatasetError, match="a pixel is NaN or infinite"):
+        read_pillow(tmp_path / "nan.tif", "film", Window(0, 1))
+    tifffile.imwrite(tmp_path / "large.tif", np.full((4, 4), 4_000_000_000, np.uint32))
+    with pytest.raises(DatasetError, match="film"):
+        read_pillow(tmp_path / "large.tif", "film", Window(0, 1))
+
+
+def test_a_modality_table_says_the_range_where_there_is_no_window(tmp_path: Path) -> None:
+    _, header = dicom("CT_small.dcm")
+    for name in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
+        if name in header:
+            delattr(header, name)
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4096, 0, 16], "US"
+    table.LUTData = (np.arange(4096) * 16).astype("<u2").tobytes()
+    header.ModalityLUTSequence = pydicom.Sequence([table])
+    header.PixelRepresentation, header.BitsStored, header.HighBit = 0, 12, 11
+    stored = (np.arange(header.Rows * header.Columns) % 4096).astype("<u2")
+    header.PixelData = stored.tobytes()
+    header.save_as(tmp_path / "table.dcm")
+    wanted = stored.reshape(header.Rows, header.Columns) * 16 / 65535 * 255
+    assert np.abs(read_dicom(tmp_path / "table.dcm", "film", None) - wanted).max() <= 0.51
+
+
+def test_parallel_reading_leaves_the_filters_of_warnings_alone(tmp_path: Path) -> None:
+    path, _ = dicom("MR_small.dcm")
+    paths = [tmp_path / f"{number}.dcm" for number in range(24)]
+    for each in paths:
+        each.write_bytes(path.read_bytes())
+    before = list(warnings.filters)
+    ArchiveFilms(tmp_path / "cache", paths, PictureForm(8), str).read(np.arange(24))
+    assert warnings.filters == before
+
+
+def test_windows_that_differ_in_a_late_digit_have_caches_of_their_own() -> None:
+    keys = {PictureForm(8, window=Window(1e6, 1e6 + end)).key for end in (10, 14)}
+    assert len(keys) == 2

@@ -14,6 +14,7 @@ from zobench.errors import DatasetError
 
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
 from ..pictures.decoding import PictureForm
+from ..pictures.levels import parsed_window
 from .table import AGE, VIEW, CheXpertParameters, chosen_films, find_finding, find_root
 
 BIAS = 0.8
@@ -51,6 +52,7 @@ class CheXpertDataset:
             view=table[VIEW].fillna("").to_numpy(dtype=str),
             image=np.array([path.relative_to(root).as_posix() for path in self._paths]),
         )
+        form = PictureForm(request.size, window=parsed_window(parameters.window))
         lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
         lines = [
             f"{path.parent.parent.name}/{path.parent.name}/{path.name},{y},{a},{path.stat().st_size}"
@@ -61,14 +63,12 @@ class CheXpertDataset:
             disease=request.disease,
             shape=(1, request.size, request.size),
             groups=groups,
-            digest=digest_of(lines),
+            digest=digest_of([form.key, *lines]),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
             notes=notes,
         )
-        self._films = ArchiveFilms(
-            folder, self._paths, PictureForm(request.size), lambda row: str(self._paths[row])
-        )
+        self._films = ArchiveFilms(folder, self._paths, form, lambda row: str(self._paths[row]))
 
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Films, decoded the first time that they are asked for.

@@ -70,6 +70,9 @@ class CheXpertParameters:
     )
     demographics: str = parameter("", "CSV file of PATIENT and PRIMARY_RACE, if sensitive=race")
     rows: str = parameter("", "text file with the Path of each film to use, one per line")
+    window: str = parameter(
+        "", "pixel values that become black and white, LOW,HIGH, for films of more than 8 bits"
+    )
     missing: float = parameter(
         1.0,
         "largest share of missing or unreadable films, which are left out and counted",

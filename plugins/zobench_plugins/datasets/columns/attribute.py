@@ -45,7 +45,7 @@ def divided(table: pandas.DataFrame, sensitive: str, group: str) -> Attribute:
         ConfigError: There is no such column, or not two values are named or found.
     """
     columns = list(table.columns)
-    if is_condition(sensitive):
+    if is_condition(sensitive, columns):
         condition = parsed("dataset.sensitive", sensitive, columns)
         if group:
             raise ConfigError(

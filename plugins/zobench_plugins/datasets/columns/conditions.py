@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from zobench.contracts.parameters import NUMBER, cut, nearest
 from zobench.errors import ConfigError
 
+from .faults import listed
+
 if TYPE_CHECKING:
     import pandas
 
-FORM = re.compile(
-    r"\s*(?P<column>.+?)\s*(?P<operator>==|!=|>=|<=|>|<|\s(?:not )?in\s)\s*(?P<values>.*)"
-)
+OPERATOR = r"\s*(==|!=|>=|<=|>|<|(?<=\s)(?:not\s+)?in(?=\s))\s*"
+FORM = re.compile(rf"(?P<column>.+?){OPERATOR}(?P<values>.*)")
+REST = re.compile(rf"{OPERATOR}(?P<values>.*)")
 JOIN = re.compile(r"\s+and\s+", re.IGNORECASE)
 OPPOSITE = {
     "==": "!=",
@@ -61,7 +63,11 @@ class Condition:
         return Condition(self.column, OPPOSITE[self.operator], self.values)
 
     def holds(self, table: pandas.DataFrame) -> pandas.Series[float]:
-        """1 where the condition holds and 0 where not; NaN where the column is blank or no number."""
+        """1 where the condition holds and 0 where not; NaN where the column is blank or no number.
+
+        Raises:
+            ConfigError: A value that is compared with is in no row.
+        """
         import pandas
 
         column = table[self.column]
@@ -75,10 +81,27 @@ class Condition:
                 "<": numbers < bound,
             }[self.operator]
             return compared.astype("float").where(numbers.notna())
-        inside = column.isin(self.values)
+        plain = _plain(column)
+        wanted = list(_plain(pandas.Series(self.values, dtype=str)))
+        counts = column[column != ""].value_counts()
+        unknown = [
+            typed for typed, each in zip(self.values, wanted, strict=True) if each not in set(plain)
+        ]
+        if unknown:
+            there = listed([f"{value} ({count:,})" for value, count in counts.items()], "; it has ")
+            raise ConfigError(
+                f"the condition {self.text} names {', '.join(map(repr, unknown))}, which no row of "
+                f"column {self.column!r} has{there}"
+            )
+        inside = plain.isin(wanted)
         if self.operator in ("!=", "not in"):
             inside = ~inside
         return inside.astype("float").where(column != "")
+
+
+def _plain(column: pandas.Series[str]) -> pandas.Series[str]:
+    """Values as they are compared: ``1.0`` is ``1``."""
+    return column.str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
 
 
 def parsed(setting: str, text: str, columns: Iterable[str]) -> Condition:
@@ -92,15 +115,14 @@ def parsed(setting: str, text: str, columns: Iterable[str]) -> Condition:
     Raises:
         ConfigError: The text is no condition, or the table has no such column.
     """
-    found = FORM.fullmatch(text)
-    if found is None:
+    known = list(columns)
+    name, operator, listed_values = _split(setting, text, known)
+    column = existing(setting, name, known)
+    values = tuple(each.strip() for each in listed_values.split("|"))
+    if not all(values):
         raise ConfigError(
-            f"{setting} is {cut(text)}, but a condition is written column==value, column>=number or "
-            "column in value|value"
+            f"{setting} is {cut(text)}, but a condition needs a value after {operator}"
         )
-    operator = found["operator"].strip()
-    column = existing(setting, found["column"], columns)
-    values = tuple(each.strip() for each in found["values"].split("|"))
     if "in" not in operator and len(values) > 1:
         raise ConfigError(f"{setting} is {cut(text)}, but several values need 'in' or 'not in'")
     if operator in ORDERED and not NUMBER.fullmatch(values[0]):
@@ -108,24 +130,49 @@ def parsed(setting: str, text: str, columns: Iterable[str]) -> Condition:
     return Condition(column, operator, values)
 
 
+def _split(setting: str, text: str, columns: list[str]) -> tuple[str, str, str]:
+    """Column, operator and values; a column of the table may itself hold an operator."""
+    for name in sorted(columns, key=len, reverse=True):
+        if text.strip().lower().startswith(name.lower()):
+            rest = REST.fullmatch(text.strip()[len(name) :])
+            if rest is not None:
+                return name, " ".join(rest[1].split()), rest["values"]
+    found = FORM.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            f"{setting} is {cut(text)}, but a condition is written column==value, column>=number or "
+            "column in value|value"
+        )
+    return found["column"], " ".join(found[2].split()), found["values"]
+
+
 def parsed_all(setting: str, text: str, columns: Iterable[str]) -> list[Condition]:
-    """The conditions in a text, joined by ``and``; none in an empty text."""
+    """The conditions in a text, joined by ``and``; none in an empty text.
+
+    A value may hold the word itself, as in ``race==Black and Brown``: a piece that is no condition
+    belongs to the value before it.
+    """
     known = list(columns)
-    return (
-        [parsed(setting, each, known) for each in JOIN.split(text.strip())] if text.strip() else []
-    )
+    pieces: list[str] = []
+    for piece in JOIN.split(text.strip()) if text.strip() else []:
+        if pieces and FORM.fullmatch(piece) is None:
+            pieces[-1] = f"{pieces[-1]} and {piece}"
+        else:
+            pieces.append(piece)
+    return [parsed(setting, each, known) for each in pieces]
 
 
-def is_condition(text: str) -> bool:
-    """Whether a text has the form of a condition, and not of a column's name."""
-    return FORM.fullmatch(text) is not None
+def is_condition(text: str, columns: Iterable[str]) -> bool:
+    """Whether a text has the form of a condition, and is not the name of a column."""
+    named = text.strip().lower() in {each.lower() for each in columns}
+    return not named and FORM.fullmatch(text.strip()) is not None
 
 
 def existing(setting: str, name: str, columns: Iterable[str]) -> str:
     """The column of a name, in any spelling of its capitals.
 
     Raises:
-        ConfigError: The table has no such column.
+        ConfigError: The table has no such column, or several that differ in capitals only.
     """
     known = list(columns)
     if name in known:

@@ -58,9 +58,13 @@ class Faults:
             DatasetError: There is at least one reason.
         """
         if self._reasons:
-            count = len(self._reasons)
-            head = f"{source} cannot be used, {count} problem{'s' * (count > 1)}:"
-            raise DatasetError("\n  ".join([head, *self._reasons]))
+            raise self.error(source)
+
+    def error(self, source: str) -> DatasetError:
+        """One error with all reasons."""
+        count = len(self._reasons)
+        head = f"{source} cannot be used, {count} problem{'s' * (count > 1)}:"
+        return DatasetError("\n  ".join([head, *self._reasons]))
 
 
 def listed(names: Sequence[str], before: str) -> str:

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zobench.errors import DatasetError
-
 from .dicom_files import is_dicom, read_dicom
-from .levels import Levels, Window
+from .levels import Levels, UnfittingPicture, Window
 from .pillow_files import read_pillow
 
 GREY, COLOUR = 1, 3
@@ -41,7 +39,7 @@ class PictureForm:
     @property
     def key(self) -> str:
         """The form in words, for the name of a cache."""
-        ends = "" if self.window is None else f"-{self.window.low:g}-{self.window.high:g}"
+        ends = "" if self.window is None else f"-{self.window.low!r}-{self.window.high!r}"
         return f"{self.size}x{self.channels}{'-luma' * self.converts}{ends}"
 
 
@@ -62,7 +60,7 @@ def load_picture(path: Path, where: str, form: PictureForm) -> Levels:
     else:
         levels = read_pillow(path, where, form.window)
     if levels.ndim == 3 and form.channels == GREY and not form.converts:
-        raise DatasetError(f"{where} has colour; a film must be grey")
+        raise UnfittingPicture(f"{where} has colour; a film must be grey")
     image = Image.fromarray(np.ascontiguousarray(levels))
     if image.mode == "RGB" and form.channels == GREY:
         image = image.convert("L")  # luma, ITU-R BT.601

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,15 +55,13 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
             "'zobench[dicom]'"
         ) from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that a file spells wrongly
-            header = dcmread(path)
-            if "PixelData" not in header:
-                raise DatasetError(f"{where} is a DICOM file without an image")
-            frames = int(header.get("NumberOfFrames") or 1)
-            if frames > 1:
-                raise DatasetError(f"{where} has {frames} frames; an image file must have one")
-            return _levels(header, header.pixel_array, window)
+        header = dcmread(path)
+        if "PixelData" not in header:
+            raise DatasetError(f"{where} is a DICOM file without an image")
+        frames = int(header.get("NumberOfFrames") or 1)
+        if frames > 1:
+            raise DatasetError(f"{where} has {frames} frames; an image file must have one")
+        return _levels(header, header.pixel_array, window)
     except DatasetError:
         raise
     except Exception as error:  # pydicom and its decoders raise whatever a damaged file provokes
@@ -124,7 +121,9 @@ def windowed(values: NDArray[np.number], centre: float, width: float, function: 
 
 
 def _stored_range(header: Dataset) -> Window:
-    """The range of the stored bits after the rescale slope and intercept."""
+    """The range of the stored bits after the modality transformation."""
+    if header.get("ModalityLUTSequence"):
+        return Window(0.0, 2.0 ** int(header.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
     bits, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     slope, intercept = (float(header.get(name) or default) for name, default in RESCALE)

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.contracts.parameters import NUMBER, cut
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, DatasetError
 
 Levels = NDArray[np.uint8]
+
+
+class UnfittingPicture(DatasetError):
+    """A whole picture that another setting would let in: it has colour, or more than 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,13 @@ class Window:
     high: float
 
     def levels(self, values: NDArray[np.number]) -> Levels:
-        """8-bit levels of stored values; values outside the window are clipped to its ends."""
+        """8-bit levels of stored values; values outside the window are clipped to its ends.
+
+        Raises:
+            ValueError: A value is NaN or infinite.
+        """
+        if not np.isfinite(values).all():
+            raise ValueError("a pixel is NaN or infinite")
         share = (values.astype(np.float64) - self.low) / (self.high - self.low)
         return np.asarray(np.rint(255 * share.clip(0, 1)), dtype=np.uint8)
 

@@ -10,12 +10,28 @@ from PIL import Image, UnidentifiedImageError
 
 from zobench.errors import DatasetError
 
-from .levels import Levels, Window
+from .levels import Levels, UnfittingPicture, Window
 
+FAULTS = (
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    struct.error,
+)
+"""What Pillow raises for files that are damaged."""
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I", "F")
 """Pillow's modes of grey levels with more than 8 bits."""
 LOWEST_SAMPLE, HIGHEST_SAMPLE = 280, 281
 """TIFF tags MinSampleValue and MaxSampleValue."""
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+SAMPLE_BITS = 258
+SAMPLE_FORMAT, UNSIGNED = 339, 1
+PNG_DEPTH = 24
+"""Place of the bit depth in a PNG file."""
 PNG_START = 8
 """Bytes of a PNG file before its first chunk."""
 
@@ -42,23 +58,32 @@ def read_pillow(path: Path, where: str, window: Window | None) -> Levels:
                 raise DatasetError(f"{where} has {pages} pages; an image file must have one")
             image.load()
             return _levels(image, path, where, window)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except FAULTS as error:
         raise DatasetError(f"{where} is not a readable image: {error}") from error
     except Image.DecompressionBombError as error:
         raise DatasetError(f"{where} has too many pixels: {error}") from error
 
 
 def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -> Levels:
+    unsigned = image.format == "TIFF" and _tag(image, SAMPLE_FORMAT) in (None, UNSIGNED)
+    if image.mode == "I" and unsigned:
+        raise DatasetError(f"{where} has 32 bits without a sign; at most 16 can be read")
     if image.mode in SIXTEEN_BITS:
         chosen = window or _declared(image, path)
         if chosen is None:
-            raise DatasetError(
+            raise UnfittingPicture(
                 f"{where} has more than 8 bits and does not say which values are black and white (PNG: "
                 "chunk sBIT, TIFF: MinSampleValue and MaxSampleValue); give them with --set "
                 "dataset.window=LOW,HIGH, or convert it: a rescaling by guess would change what the "
                 "encoder sees"
             )
-        return chosen.levels(np.asarray(image))
+        levels = chosen.levels(np.asarray(image))
+        return 255 - levels if _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO else levels
+    if (bits := _stored_bits(image, path)) > 8:
+        raise DatasetError(
+            f"{where} has {bits} bits in {image.mode}, which would be cut to 8; an image of more than 8 "
+            "bits must be grey"
+        )
     if image.mode in ("1", "P", "CMYK", "YCbCr"):
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     values = np.asarray(image)
@@ -72,15 +97,25 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
     return values[..., 0] if grey else values
 
 
+def _tag(image: Image.Image, number: int) -> float | None:
+    """The first value of a TIFF tag; ``None`` in other files."""
+    found = image.tag_v2.get(number) if image.format == "TIFF" else None  # type: ignore[attr-defined]
+    return None if found is None else float(np.ravel(found)[0])
+
+
+def _stored_bits(image: Image.Image, path: Path) -> int:
+    """Bits of a sample in a PNG or TIFF file; Pillow cuts samples of several channels to 8."""
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(PNG_DEPTH + 1)[PNG_DEPTH]
+    return int(_tag(image, SAMPLE_BITS) or 8)
+
+
 def _declared(image: Image.Image, path: Path) -> Window | None:
     """The window that the file itself names."""
     if image.format == "TIFF":
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        low, high = tags.get(LOWEST_SAMPLE), tags.get(HIGHEST_SAMPLE)
-        if high is None:
-            return None
-        ends = [float(np.ravel(each)[0]) for each in (0 if low is None else low, high)]
-        return Window(*ends) if ends[0] < ends[1] else None
+        low, high = _tag(image, LOWEST_SAMPLE) or 0.0, _tag(image, HIGHEST_SAMPLE)
+        return Window(low, high) if high is not None and low < high else None
     scaled = image.format == "PNG" and _has_significant_bits(path)
     return Window(0.0, 65_535.0) if scaled else None
 

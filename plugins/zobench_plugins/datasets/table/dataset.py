@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
 from zobench.contracts.listener import ReportProgress, silent
-from zobench.errors import DatasetError
+from zobench.errors import ConfigError, DatasetError
 
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
 from ..pictures.decoding import COLOUR, GREY, PictureForm, has_colour
 from ..pictures.levels import Window, parsed_window
 from .parameters import TableParameters
 from .reading import find_table, read_table
-from .selection import SKIP, numbers, selected
+from .selection import SKIP, selected, years
 
 BIAS = 0.8
 AGE, VIEW = "age", "view"
 """Columns, in any capitals, that become ages and projections where a table has them."""
-UNREADABLE = "file cannot be decoded"
+LOOKED_AT = 16
+"""Images, evenly among all, that are opened to tell whether the images have colour."""
 
 
 class TableDataset:
@@ -32,49 +34,41 @@ class TableDataset:
     """
 
     def __init__(self, request: DatasetRequest, parameters: TableParameters) -> None:
-        """Reads and checks the table; only the first image is opened, for its colour.
+        """Reads and checks the table; a few images are opened, to tell whether they have colour.
 
         Raises:
             ConfigError: The folder or the table is missing.
             DatasetError: Something is wrong with the table; the message names everything at once.
         """
-        source = find_table(request.root, parameters.file)
-        assert request.root is not None  # ``find_table`` refuses it
+        root, source = find_table(request.root, parameters.file)
         window = parsed_window(parameters.window)
-        root = request.root.absolute()
+        root = root.absolute()
         folder = request.cache / "table"
         known = digest_of([str(root)])
         self._unreadable = Unreadable(folder / f"unreadable-{known}.txt")
         self._skips = parameters.missing == SKIP
-        chosen = selected(read_table(source), source, root, request.disease, parameters)
-        there = np.array(
-            [not (self._skips and root / path in self._unreadable) for path in chosen.paths]
+        chosen = selected(
+            read_table(source), source, root, request.disease, parameters, self._unreadable
         )
-        self._names = [path for path, good in zip(chosen.paths, there, strict=True) if good]
-        self._paths = [root / name for name in self._names]
+        table, names = chosen.table, chosen.paths.tolist()
+        self._paths = [root / name for name in names]
         self._source = source
-        self._lines = [int(line) for line in chosen.table.index[there]]
+        self._lines = [int(line) for line in table.index]
         label, sensitive = (
-            column.to_numpy(dtype=np.int64)[there] for column in (chosen.label, chosen.sensitive)
+            column.to_numpy(dtype=np.int64) for column in (chosen.label, chosen.sensitive)
         )
-        table = chosen.table[there]
         by_name = {name.lower(): name for name in reversed(list(table.columns))}
         count = len(table)
         self.records = Records(
-            patient=np.unique(chosen.patient[there], return_inverse=True)[1].astype(np.int64),
+            patient=np.unique(chosen.patient, return_inverse=True)[1].astype(np.int64),
             label=label,
             sensitive=sensitive,
-            age=numbers(table[by_name[AGE]]) if AGE in by_name else np.full(count, -1),
+            age=years(table[by_name[AGE]]) if AGE in by_name else np.full(count, -1),
             view=table[by_name[VIEW]].to_numpy(str) if VIEW in by_name else np.full(count, ""),
-            image=np.array(self._names),
+            image=np.array(names),
         )
         lean = label[sensitive == 0].mean() - label[sensitive == 1].mean()
-        lost = int((~there).sum())
-        notes = (
-            *chosen.notes,
-            *([f"{lost:,} images left out, whose {UNREADABLE}"] if lost else []),
-        )
-        form, told = _form(request, parameters, self._paths[0], window)
+        form, told = _form(request, parameters, self._paths, window)
         self.spec = DatasetSpec(
             name="table",
             disease=request.disease,
@@ -86,8 +80,8 @@ class TableDataset:
                     *(
                         f"{name},{patient},{y},{a},{path.stat().st_size}"
                         for name, patient, y, a, path in zip(
-                            self._names,
-                            chosen.patient[there],
+                            names,
+                            chosen.patient,
                             label.tolist(),
                             sensitive.tolist(),
                             self._paths,
@@ -98,7 +92,7 @@ class TableDataset:
             ),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
-            notes=(*notes, *told),
+            notes=(*chosen.notes, *told),
         )
         self._films = ArchiveFilms(folder, self._paths, form, self._title)
 
@@ -116,7 +110,8 @@ class TableDataset:
             fix = (
                 "they are remembered: the same command leaves them out"
                 if self._skips
-                else "with --set dataset.missing=skip they are left out"
+                else "with --set dataset.missing=skip those that cannot be decoded are left out; "
+                "--set dataset.colour=rgb or grey sends all alike"
             )
             raise DatasetError(f"{fault}\n{fix}") from fault
 
@@ -125,17 +120,33 @@ class TableDataset:
 
 
 def _form(
-    request: DatasetRequest, parameters: TableParameters, first: Path, window: Window | None
+    request: DatasetRequest, parameters: TableParameters, paths: list[Path], window: Window | None
 ) -> tuple[PictureForm, tuple[str, ...]]:
-    """The form of the pictures that the encoder gets, and a note where colour is lost."""
-    colour = parameters.colour == "rgb"
-    notes: tuple[str, ...] = ()
-    if parameters.colour == "auto":
-        coloured = has_colour(first, str(first), window)
-        colour = coloured and request.channels == COLOUR
-        if coloured and not colour:
-            notes = (
-                "colour images are sent as grey, by their luma: the encoder takes one channel",
-            )
-    channels = COLOUR if colour else GREY
-    return PictureForm(request.size, channels, window, converts=not colour), notes
+    """The form of the pictures that the encoder gets, and a note where colour is lost.
+
+    Raises:
+        ConfigError: Colour is asked for, and the encoder takes one channel.
+    """
+    if parameters.colour == "rgb" and request.channels != COLOUR:
+        raise ConfigError(
+            f"dataset.colour is 'rgb', but the encoder takes {request.channels} channel(s); use "
+            "--set dataset.colour=grey"
+        )
+    if parameters.colour != "auto":
+        colour = parameters.colour == "rgb"
+        return PictureForm(request.size, COLOUR if colour else GREY, window, not colour), ()
+    if not _any_colour(paths, window):
+        return PictureForm(request.size, GREY, window), ()
+    if request.channels == COLOUR:
+        return PictureForm(request.size, COLOUR, window), ()
+    note = "colour images are sent as grey, by their luma: the encoder takes one channel"
+    return PictureForm(request.size, GREY, window, converts=True), (note,)
+
+
+def _any_colour(paths: list[Path], window: Window | None) -> bool:
+    """Whether one of a few images has colour; images that cannot be decoded do not count."""
+    for place in sorted(set(np.linspace(0, len(paths) - 1, LOOKED_AT).astype(int).tolist())):
+        with suppress(DatasetError):
+            if has_colour(paths[place], str(paths[place]), window):
+                return True
+    return False

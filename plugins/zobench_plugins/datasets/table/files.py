@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".bmp")
 AMBIGUOUS = "?"
 """Stands for the path of a name that several files have."""
+ABSOLUTE = re.compile(r"([A-Za-z]:)?/+")
 
 
 def matched(names: pandas.Series[str], root: Path, folder: str) -> pandas.Series[str]:
     """The path of each name's file, relative to the root: empty if missing, ``?`` if ambiguous.
 
-    A name is a path in the folder, with or without its suffix, or the name of a file anywhere below.
+    A name is a path in the folder, the end of such a path, or the name of a file anywhere below, with
+    or without its suffix. Of a path on another machine, only the file's name counts.
 
     Args:
         names: The names in the table.
@@ -28,36 +32,53 @@ def matched(names: pandas.Series[str], root: Path, folder: str) -> pandas.Series
         folder: The folder of the images in it.
 
     Raises:
-        ConfigError: There is no such folder.
+        ConfigError: There is no such folder in the root.
     """
+    if Path(folder).is_absolute() or ".." in Path(folder).parts:
+        raise ConfigError(f"dataset.folder is {folder!r}, but must be a folder in --data-root")
     place = root / folder
     if not place.is_dir():
         raise ConfigError(f"dataset.folder is {folder!r}, but {place} is not a folder")
-    exact: dict[str, str] = {}
-    alike: dict[str, set[str]] = defaultdict(set)
-    for path in _files(place):
-        inside = path.relative_to(place).as_posix()
-        exact[inside] = path.relative_to(root).as_posix()
-        for key in (inside[: -len(path.suffix)], path.name, path.stem):
-            alike[key].add(exact[inside])
+    before = Path(folder).as_posix() + "/" if folder else ""
+    exact: set[str] = set()
+    alike: dict[str, list[str]] = defaultdict(list)
+    for inside in _files(place):
+        exact.add(inside)
+        name = inside.rpartition("/")[2]
+        for key in {name, name.rpartition(".")[0]}:
+            alike[key].append(inside)
 
     def find(name: str) -> str:
         plain = name.replace("\\", "/").removeprefix("./")
         if plain in exact:
-            return exact[plain]
-        candidates = alike.get(plain) or alike.get(plain.rpartition("/")[2]) or set()
-        return AMBIGUOUS if len(candidates) > 1 else next(iter(candidates), "")
+            return before + plain
+        end = plain.rpartition("/")[2] if ABSOLUTE.match(plain) else plain
+        candidates = [
+            each
+            for each in alike.get(end.rpartition("/")[2], ())
+            if f"/{each}".endswith(f"/{end}") or f"/{each}".rpartition(".")[0].endswith(f"/{end}")
+        ]
+        if len(candidates) > 1:
+            return AMBIGUOUS
+        return before + candidates[0] if candidates else ""
 
     return names.map({name: find(name) for name in names.unique() if name}).fillna("")
 
 
-def _files(place: Path) -> list[Path]:
-    """All image files below a folder, hidden ones left out, and files without a suffix."""
-    found = []
-    for folder, folders, names in os.walk(place):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
-                found.append(path)
-    return found
+def _files(place: Path) -> Iterator[str]:
+    """Paths of the image files below a folder, by their suffix; links are followed, once each."""
+    seen: set[str] = set()
+    folders = [("", os.fspath(place))]
+    while folders:
+        inside, folder = folders.pop()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real)
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append((f"{inside}{entry.name}/", entry.path))
+                elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                    yield inside + entry.name

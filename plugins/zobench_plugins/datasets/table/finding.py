@@ -47,7 +47,7 @@ def labelled(table: pandas.DataFrame, disease: str, parameters: TableParameters)
     columns = list(table.columns)
     if parameters.label:
         _check_name(disease, parameters)
-    if is_condition(parameters.label):
+    if is_condition(parameters.label, columns):
         if parameters.positive or parameters.negative:
             raise ConfigError(
                 f"dataset.label is {cut(parameters.label)}, a condition, which says what is positive; "
@@ -73,7 +73,7 @@ def _check_name(disease: str, parameters: TableParameters) -> None:
 
 
 def _named_like(disease: str, columns: list[str]) -> str:
-    plain = {_plain(each): each for each in columns}
+    plain = {_plain(each): each for each in reversed(columns)}
     if _plain(disease) not in plain:
         raise ConfigError(
             f"disease is {cut(disease)}{nearest(disease, columns)}, but the table has no such column; "
@@ -90,6 +90,11 @@ def _by_values(values: pandas.Series[str], column: str, parameters: TableParamet
     known = values[values != ""].value_counts()
     found = listed([f"{value} ({count:,})" for value, count in known.items()], "; it has ")
     positive, negative = _split(parameters.positive), _split(parameters.negative)
+    if negative and not positive:
+        raise ConfigError(
+            f"dataset.negative is {cut(parameters.negative)}, but dataset.positive is empty; name "
+            "both, or positive alone"
+        )
     if not positive:
         lower = values.str.lower()
         yes, no = lower.isin(POSITIVE), lower.isin(NEGATIVE)

@@ -37,7 +37,7 @@ class TableParameters:
     )
     colour: str = parameter(
         "auto",
-        "pixels sent; auto: colour if the first image and the encoder have it",
+        "pixels sent; auto: colour if images and the encoder have it",
         choices=("auto", "grey", "rgb"),
     )
     window: str = parameter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,8 @@ SAMPLE = 65_536
 """Characters from which the delimiter is told."""
 
 
-def find_table(root: Path | None, name: str) -> Path:
-    """The file of the table.
+def find_table(root: Path | None, name: str) -> tuple[Path, Path]:
+    """The folder of the dataset, and the file of the table.
 
     Raises:
         ConfigError: There is no such folder or file, or no telling which file it is.
@@ -39,7 +40,7 @@ def find_table(root: Path | None, name: str) -> Path:
                 f"dataset.file is {name!r}, but must be a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} "
                 "file"
             )
-        return path
+        return root, path
     found = sorted(
         each for each in root.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()
     )
@@ -50,7 +51,7 @@ def find_table(root: Path | None, name: str) -> Path:
             f"--data-root is {str(root)!r}, which holds {len(tables) or 'no'} tables{names}; name the "
             "table with --set dataset.file=…"
         )
-    return tables[0]
+    return root, tables[0]
 
 
 def read_table(path: Path) -> pandas.DataFrame:
@@ -78,23 +79,27 @@ def _csv(path: Path) -> pandas.DataFrame:
             header = file.read(SAMPLE).partition("\n")[0]
         delimiter = _delimiter(header)
         names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
-        table = pandas.read_csv(
-            path,
-            sep=delimiter,
-            names=names or None,
-            skiprows=1 if names else None,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skip_blank_lines=False,
-            index_col=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", pandas.errors.ParserWarning
+            )  # a row with too many fields
+            table = pandas.read_csv(
+                path,
+                sep=delimiter,
+                names=names or None,
+                skiprows=1 if names else None,
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                skip_blank_lines=False,
+                index_col=False,
+            )
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path} is not in UTF-8 (byte {error.start:,} is 0x{error.object[error.start]:02x}); save "
             "it as UTF-8"
         ) from error
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error, pandas.errors.ParserWarning) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
     table.index = range(2, len(table) + 2)
@@ -133,8 +138,11 @@ def _parquet(path: Path) -> pandas.DataFrame:
     except (OSError, ValueError) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} is not a readable parquet file: {words}") from error
+    if table.index.names != [None]:
+        table = table.reset_index()  # columns that pandas stored as the index
     table.columns = _named_once(path, list(map(str, table.columns)))
-    texts = {name: table[name].map(_text, na_action="ignore").fillna("") for name in table}
+    objects = {name: table[name].astype(object) for name in table}
+    texts = {name: each.map(_text, na_action="ignore").fillna("") for name, each in objects.items()}
     return pandas.DataFrame(texts).astype(str).set_axis(range(2, len(table) + 2))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("", "na", "n/a", "nan", "none", "null", "unknown", "?")
 """Texts, in any capitals, of a cell without a value."""
+UNITS = {"": 1.0, "Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
+"""Units of an age in a year."""
 NO_PATIENTS, SKIP = "none", "skip"
 
 
@@ -78,7 +81,12 @@ class Columns:
 
 
 def selected(
-    table: pandas.DataFrame, source: Path, root: Path, disease: str, parameters: TableParameters
+    table: pandas.DataFrame,
+    source: Path,
+    root: Path,
+    disease: str,
+    parameters: TableParameters,
+    unreadable: Container[Path] = (),
 ) -> Selection:
     """The rows of a table that the settings select.
 
@@ -88,23 +96,22 @@ def selected(
         root: The folder of the dataset.
         disease: The finding, as typed.
         parameters: The settings.
+        unreadable: Files that could not be decoded before.
 
     Raises:
         DatasetError: Something is wrong; the message names everything at once.
     """
-    faults = Faults()
-    table = table.mask(table.apply(lambda column: column.str.lower().isin(UNKNOWN)), "")
-    table = _filtered(table, parameters, faults)
-    columns = _columns(table, root, disease, parameters, faults)
-    if columns is None:
-        faults.check(str(source))
-    assert columns is not None
-    notes, compared = [], ~(columns.finding.other | columns.attribute.other)
+    faults, notes = Faults(), list[str]()
+    blank = [each for each in UNKNOWN if each not in _named(parameters)]
+    table = table.mask(table.apply(lambda column: column.str.lower().isin(blank)), "")
+    table = _filtered(table, parameters, faults, notes)
+    columns = _columns(table, root, disease, parameters, faults, source)
+    compared = ~(columns.finding.other | columns.attribute.other)
     if not compared.all():
         notes.append(f"{int((~compared).sum()):,} rows with other values of finding or attribute")
     table, columns = table[compared], columns.of(compared)
     whole = compared[compared]
-    for wrong, reason in _incomplete(columns):
+    for wrong, reason in _incomplete(columns, root, unreadable):
         if parameters.missing == SKIP:
             notes += [f"{int(wrong.sum()):,} whose {reason}"] if wrong.any() else []
             whole &= ~wrong
@@ -130,15 +137,36 @@ def selected(
     )
 
 
+def _named(parameters: TableParameters) -> set[str]:
+    """Values that the settings name, in small letters; such a value is not blank."""
+    texts = (
+        parameters.positive,
+        parameters.negative,
+        parameters.group,
+        parameters.label,
+        parameters.sensitive,
+        parameters.where,
+    )
+    words = (word for text in texts for word in re.split(r"[|=<>!]| and | in ", text))
+    return {word.strip().lower() for word in words if word.strip()}
+
+
 def _filtered(
-    table: pandas.DataFrame, parameters: TableParameters, faults: Faults
+    table: pandas.DataFrame, parameters: TableParameters, faults: Faults, notes: list[str]
 ) -> pandas.DataFrame:
-    """The rows that fulfil ``dataset.where``."""
+    """The rows that fulfil ``dataset.where``; a row with a blank in its column is incomplete."""
     with faults.collecting():
-        columns = list(table.columns)
         chosen = table
-        for condition in parsed_all("dataset.where", parameters.where, columns):
-            chosen = chosen[condition.holds(chosen) == 1.0]
+        for condition in parsed_all("dataset.where", parameters.where, list(table.columns)):
+            holds = condition.holds(table)[chosen.index]
+            unknown = holds.isna()
+            reason = f"{condition.column} of the condition {condition.text} is blank or no number"
+            if parameters.missing == SKIP:
+                notes += [f"{int(unknown.sum()):,} whose {reason}"] if unknown.any() else []
+            else:
+                mending = "--set dataset.missing=skip leaves them out"
+                faults.rows(chosen, unknown, f"the {reason}; {mending}")
+            chosen = chosen[holds == 1.0]
         if len(chosen):
             return chosen
         faults.add(f"no row fulfils dataset.where={parameters.where}")
@@ -151,8 +179,13 @@ def _columns(
     disease: str,
     parameters: TableParameters,
     faults: Faults,
-) -> Columns | None:
-    """What the settings make of the rows; ``None`` where a setting is wrong."""
+    source: Path,
+) -> Columns:
+    """What the settings make of the rows.
+
+    Raises:
+        DatasetError: A setting is wrong; the message names all that are.
+    """
     names = list(table.columns)
     finding = attribute = patient = image = paths = None
     with faults.collecting():
@@ -168,17 +201,22 @@ def _columns(
         else:
             patient = table[existing("dataset.patient", parameters.patient, names)]
     if finding is None or attribute is None or patient is None or image is None or paths is None:
-        return None
+        raise faults.error(str(source))
     return Columns(finding, attribute, patient, image, paths)
 
 
-def _incomplete(columns: Columns) -> Iterator[tuple[pandas.Series[bool], str]]:
+def _incomplete(
+    columns: Columns, root: Path, unreadable: Container[Path]
+) -> Iterator[tuple[pandas.Series[bool], str]]:
     """Rows that lack something, and what."""
     yield columns.finding.codes.isna(), "finding is blank or no value"
     yield columns.attribute.codes.isna(), "attribute is blank or no value"
     yield columns.patient == "", "patient is blank"
     yield columns.image == "", "image is blank"
     yield (columns.paths == "") & (columns.image != ""), "image has no file"
+    there = (columns.paths != "") & (columns.paths != AMBIGUOUS)
+    known = columns.paths.map(lambda path: root / path in unreadable).astype(bool)
+    yield there & known, "image could not be decoded"
 
 
 def _check_images(table: pandas.DataFrame, columns: Columns, faults: Faults) -> None:
@@ -212,9 +250,14 @@ def _check_cells(columns: Columns, faults: Faults) -> None:
         faults.add(f"there is no image {listed(empty, '')}; widen dataset.where, positive or group")
 
 
-def numbers(column: pandas.Series[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Ages in whole years from texts such as ``54``, ``54.0`` or ``054Y``; -1 where unknown."""
+def years(column: pandas.Series[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Ages in whole years from texts such as ``54``, ``54.0``, ``054Y`` or ``006M``; -1 if unknown.
+
+    A letter after the number is DICOM's unit of an age: years, months, weeks or days.
+    """
     import pandas
 
-    digits = column.str.extract(r"^\s*(\d+(?:\.\d+)?)", expand=False)
-    return np.asarray(pandas.to_numeric(digits).fillna(-1).astype("int64"))
+    found = column.str.extract(r"^\s*(\d{1,3}(?:\.\d+)?)\s*([YMWDymwd]?)\s*$")
+    a_year = found[1].str.upper().map(UNITS)
+    age = pandas.to_numeric(found[0]) / a_year
+    return np.asarray(np.floor(age.fillna(-1)).astype("int64"))
