@@ -8,6 +8,7 @@ is built: a text tower may need models of its own, which nothing here uses.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,13 @@ def open_clip_model(request: EncoderRequest, parameters: OpenClipParameters) -> 
         ConfigError: There is no such architecture, folder or file, or a package is missing.
         EncoderError: The hub's cache does not hold the model.
     """
+    before = dict(os.environ)
     try:
         import open_clip
     except ModuleNotFoundError as error:
         raise missing_extra(request.name, "open-clip", error) from error
+    for name in set(os.environ) - set(before):
+        del os.environ[name]  # it sets a variable of tokenizers, which nothing here uses
     found = _described(open_clip, request, parameters)
     with foreign_code(request.name, "cannot be built"):
         visual = _image_tower(open_clip, found.model, parameters.seed)

@@ -71,5 +71,5 @@ def test_its_text_is_printed_to_be_changed_and_it_is_listed(
     here: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     printed = here("suite", "quick", "--print").stdout
-    assert printed == suite_file("quick").read_text()
+    assert printed == suite_file("quick").read_text().replace('"quick 1"', '"my quick 1"')
     assert "standard-long" in here("list", "suites").stdout

@@ -29,7 +29,8 @@ def suite(
         Path | None, typer.Option(help="Folder of the datasets for which the file names none.")
     ] = None,
     show: Annotated[
-        bool, typer.Option("--print", help="Print the suite file, and start nothing.")
+        bool,
+        typer.Option("--print", help="Print the suite file as one of your own, and start nothing."),
     ] = False,
     executor: Annotated[
         str, typer.Option(help="Executor of the runs; see: zobench list executors.")
@@ -63,7 +64,7 @@ def suite(
     from zobench.contracts.executor import Resources
     from zobench.errors import Interrupted
     from zobench.suite.engine import Engine
-    from zobench.suite.named_suites import suite_file, text_of
+    from zobench.suite.named_suites import copy_of, suite_file
     from zobench.suite.suite_run import run_suite_file
 
     from .display.board import board_for
@@ -72,7 +73,7 @@ def suite(
 
     path = suite_file(name)
     if show:
-        typer.echo(text_of(path), nl=False)
+        typer.echo(copy_of(path), nl=False)
         return
     named = {
         "address": address,

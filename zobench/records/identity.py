@@ -126,6 +126,8 @@ def slug(config: RunConfig) -> str:
 
     Letters, digits, dots, hyphens and underscores stay; any other character becomes ``_``.
     """
-    words = "-".join([config.optimizer, config.encoder, config.dataset, config.disease])
+    family, colon, argument = config.encoder.partition(":")
+    encoder = family + colon + argument.rstrip("/").rpartition("/")[2]  # of a path, the file's name
+    words = "-".join([config.optimizer, encoder, config.dataset, config.disease])
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", words).lstrip(".")
     return f"{plain[:SLUG_CHARACTERS]}-s{config.seed}"

@@ -46,7 +46,7 @@ def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) ->
     if not queries:
         return
     edit = folder.edit(queries[-1])[0].numpy()
-    pictures = healthy_films(images)
+    pictures = healthy_images(images)
     with replaced(folder.location / layout.EDIT) as draft, draft.open("wb") as file:
         np.save(file, edit, allow_pickle=False)
     _save(_edit_figure(edit, pictures[0], queries[-1]), folder.location / layout.EDIT_PICTURE)
@@ -55,8 +55,15 @@ def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) ->
 
 def healthy_films(images: Images) -> Grey:
     """From each group the first image without the finding, grey ``(2, H, W)`` in [0, 1]."""
+    found = healthy_images(images)
+    return np.asarray(found if found.ndim == 3 else found.mean(axis=3))
+
+
+def healthy_images(images: Images) -> Grey:
+    """The same images as they are: grey ``(2, H, W)``, or in colour ``(2, H, W, 3)``."""
     rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
-    return np.asarray(images.batch(np.asarray(rows)).numpy().mean(axis=1))
+    found = images.batch(np.asarray(rows)).numpy()
+    return np.asarray(found[:, 0] if found.shape[1] == 1 else np.moveaxis(found, 1, 3))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -93,7 +100,9 @@ def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure
     figure = new_figure(6.4, 6.8)
     axes = figure.subplots(2, 2)
     for row, (image, group) in enumerate(zip(pictures, groups, strict=True)):
-        for column, (shown, word) in enumerate(((image, "before"), (image + edit, "after"))):
+        added = edit if image.ndim == 2 else edit[..., None]  # the same in each colour
+        after = (image + added).clip(0, 1)
+        for column, (shown, word) in enumerate(((image, "before"), (after, "after"))):
             axes[row, column].imshow(shown, cmap="gray", vmin=0, vmax=1)
             axes[row, column].set_title(f"{group}, {word}")
             axes[row, column].set_axis_off()

@@ -48,17 +48,18 @@ class Readout:
 
 @dataclass(frozen=True)
 class Probe:
-    """The result of a probe: images, patients and folds, and a readout of each label."""
+    """The result of a probe: images, patients and folds, a readout of each label, and notes."""
 
     images: int
     patients: int
     folds: int
     sensitive: Readout
     disease: Readout
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The probe as a JSON object."""
-        found = {name: getattr(self, name) for name in ("images", "patients", "folds")}
+        found = {name: getattr(self, name) for name in ("images", "patients", "folds", "notes")}
         for name in ("sensitive", "disease"):
             each: Readout = getattr(self, name)
             accuracy, auc = each.accuracy.as_dict(), each.auc.as_dict()
@@ -81,6 +82,9 @@ def probe_encoder(
     resolved = resolve_config(config, registry)
     encoder = make_encoder(config, resolved.encoder)
     dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
+    notes = (*encoder.spec.notes, *dataset.spec.notes)
+    for note in notes:
+        listener.note(note)
     rng = np.random.default_rng(config.seed)
     records = dataset.records
     patients, number = np.unique(records.patient, return_inverse=True)
@@ -107,6 +111,7 @@ def probe_encoder(
         folds=FOLDS,
         sensitive=_read(embeddings, chosen.sensitive, fold, weights),
         disease=_read(embeddings, chosen.label, fold, weights),
+        notes=notes,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
+NAME = re.compile(r'^name = "(.*)"$', re.MULTILINE)
 FILE = re.compile(r"(?P<name>[a-z][a-z-]*)-(?P<version>\d+)\.toml")
 
 
@@ -57,6 +58,11 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the suite file {path}: {error}") from error
+
+
+def copy_of(path: Path) -> str:
+    """The text of a suite file with a name of its own: a changed suite is another suite."""
+    return NAME.sub(lambda found: f'name = "my {found[1]}"', text_of(path), count=1)
 
 
 def summary(path: Path) -> str:

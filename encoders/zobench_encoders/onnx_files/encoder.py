@@ -134,6 +134,12 @@ def onnx_file(request: EncoderRequest, parameters: OnnxParameters) -> LocalEncod
     shape = (takes.channels, side, side)
     _require_embeddings(module, shape, request.name)
     fault = _convert(module, model, shape, parameters)
+    notes = [f"{request.name} is a black box without gradients: {fault}"] if fault else []
+    if not parameters.output:
+        notes.append(
+            f"{request.name}: the embedding is the file's own output, often a classifier's; zobench "
+            "list encoders names the tensors for --set encoder.output"
+        )
     backbone = Backbone(
         module=module,
         image_shape=shape,
@@ -142,7 +148,7 @@ def onnx_file(request: EncoderRequest, parameters: OnnxParameters) -> LocalEncod
         digest=hashlib.blake2b(
             model.SerializeToString(deterministic=True), digest_size=8
         ).hexdigest(),
-        notes=(f"{request.name} is a black box without gradients: {fault}",) if fault else (),
+        notes=tuple(notes),
         differentiable=not fault,
     )
     request = replace(request, device=device, precision="fp32")

@@ -32,13 +32,15 @@ class UnreadableFilms(DatasetError):
     """Films that cannot be decoded.
 
     Attributes:
-        rows: The numbers of the damaged ones among them; the others need another setting.
+        rows: The numbers of the damaged ones among them.
+        unfitting: Whether others are whole and need another setting.
     """
 
     def __init__(self, faults: Mapping[int, DatasetError]) -> None:
         self.rows = tuple(
             row for row, fault in faults.items() if not isinstance(fault, UnfittingPicture)
         )
+        self.unfitting = len(self.rows) < len(faults)
         words = [str(fault) for fault in list(faults.values())[:SHOWN]]
         if len(faults) > 1:
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []

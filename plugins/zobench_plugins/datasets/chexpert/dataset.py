@@ -80,6 +80,7 @@ class CheXpertDataset:
             return self._films.read(rows, progress)
         except UnreadableFilms as fault:
             self._unreadable.remember([self._paths[row] for row in fault.rows])
-            raise DatasetError(
-                f"{fault}\nthey are remembered: the same command leaves them out"
-            ) from fault
+            advice = (
+                "\nfiles that cannot be decoded are remembered: the same command leaves them out"
+            )
+            raise DatasetError(f"{fault}{advice if fault.rows else ''}") from fault

@@ -70,7 +70,7 @@ def _two_values(column: str, values: pandas.Series[str], group: str) -> tuple[st
             raise ConfigError(
                 f"dataset.sensitive is {column!r}{found or ', which is blank'}; name the two groups to "
                 "compare: --set 'dataset.group=A|B', or a condition: --set "
-                f"'dataset.sensitive={column}>=…'"
+                f"'dataset.sensitive={column}==…'"
             )
         first, second = sorted(map(str, counts.index))
         return first, second

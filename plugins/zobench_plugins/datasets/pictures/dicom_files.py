@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zobench.errors import ConfigError, DatasetError
 
-from .levels import Levels, Window
+from .levels import Levels, UnfittingPicture, Window
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -35,8 +35,8 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
 
     Grey values go through the modality transformation (rescale slope and intercept, or its table),
     then through the window: the given one, else the file's first window or table of values of
-    interest, else the whole range of its stored bits. MONOCHROME1 is inverted (DICOM PS3.3, C.7.6.3
-    and C.11).
+    interest, else the whole range of its stored bits if these are 8. MONOCHROME1 is inverted (DICOM
+    PS3.3, C.7.6.3 and C.11).
 
     Args:
         path: The file.
@@ -45,6 +45,7 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
 
     Raises:
         ConfigError: The package pydicom is not installed.
+        UnfittingPicture: The file has more than 8 bits and no window.
         DatasetError: The file cannot be read or decoded, or holds no single image.
     """
     try:
@@ -61,7 +62,7 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
         frames = int(header.get("NumberOfFrames") or 1)
         if frames > 1:
             raise DatasetError(f"{where} has {frames} frames; an image file must have one")
-        return _levels(header, header.pixel_array, window)
+        return _levels(header, header.pixel_array, where, window)
     except DatasetError:
         raise
     except Exception as error:  # pydicom and its decoders raise whatever a damaged file provokes
@@ -69,7 +70,9 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
         raise DatasetError(f"{where} is not a readable DICOM image: {words}") from error
 
 
-def _levels(header: Dataset, values: NDArray[np.number], window: Window | None) -> Levels:
+def _levels(
+    header: Dataset, values: NDArray[np.number], where: str, window: Window | None
+) -> Levels:
     from pydicom.pixels import apply_color_lut, apply_modality_lut
 
     kind = str(header.PhotometricInterpretation)
@@ -79,11 +82,11 @@ def _levels(header: Dataset, values: NDArray[np.number], window: Window | None) 
     if values.ndim == 3:
         return _full_range(values, int(header.BitsStored))
     rescaled = apply_modality_lut(values, header)
-    levels = window.levels(rescaled) if window is not None else _of_interest(header, rescaled)
+    levels = window.levels(rescaled) if window else _of_interest(header, rescaled, where)
     return 255 - levels if kind == "MONOCHROME1" else levels
 
 
-def _of_interest(header: Dataset, rescaled: NDArray[np.number]) -> Levels:
+def _of_interest(header: Dataset, rescaled: NDArray[np.number], where: str) -> Levels:
     """Levels through the file's own table or window of values of interest."""
     from pydicom.pixels import apply_voi
 
@@ -95,6 +98,12 @@ def _of_interest(header: Dataset, rescaled: NDArray[np.number]) -> Levels:
             float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
         )
         return windowed(rescaled, centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
+    if int(header.BitsStored) > 8 and not header.get("ModalityLUTSequence"):
+        raise UnfittingPicture(
+            f"{where} has {header.BitsStored} bits and no window; its values go from "
+            f"{rescaled.min():g} to {rescaled.max():g}: say which are black and white, with --set "
+            "dataset.window=LOW,HIGH"
+        )
     return _stored_range(header).levels(rescaled)
 
 

@@ -107,13 +107,19 @@ class TableDataset:
             return self._films.read(rows, progress)
         except UnreadableFilms as fault:
             self._unreadable.remember([self._paths[row] for row in fault.rows])
-            fix = (
-                "they are remembered: the same command leaves them out"
-                if self._skips
-                else "with --set dataset.missing=skip those that cannot be decoded are left out; "
-                "--set dataset.colour=rgb or grey sends all alike"
-            )
-            raise DatasetError(f"{fault}\n{fix}") from fault
+            advice = [str(fault)]
+            if fault.rows:
+                advice.append(
+                    "files that cannot be decoded are remembered: "
+                    + ("the same command" if self._skips else "--set dataset.missing=skip")
+                    + " leaves them out"
+                )
+            if fault.unfitting:
+                advice.append(
+                    "files that do not fit need --set dataset.window=LOW,HIGH, or dataset.colour=rgb or "
+                    "grey"
+                )
+            raise DatasetError("\n".join(advice)) from fault
 
     def _title(self, row: int) -> str:
         return f"{self._paths[row]} (line {self._lines[row]:,} of {self._source.name})"

@@ -120,7 +120,7 @@ def selected(
     several = columns.paths == AMBIGUOUS
     faults.rows(table, several, "several files have the image's name; give its path in the table")
     table, columns = table[whole], columns.of(whole)
-    _check_images(table, columns, faults)
+    _check_images(table, columns.paths, faults)
     if not (columns.attribute.varies or parameters.varies):
         _check_patients(columns, faults)
     _check_cells(columns, faults)
@@ -201,6 +201,12 @@ def _columns(
         else:
             patient = table[existing("dataset.patient", parameters.patient, names)]
     if finding is None or attribute is None or patient is None or image is None or paths is None:
+        if image is not None and paths is not None:
+            faults.rows(table, image == "", "the image is blank")
+            faults.rows(table, (paths == "") & (image != ""), "the image has no file")
+            _check_images(table, paths, faults)
+        if patient is not None:
+            faults.rows(table, patient == "", "the patient is blank")
         raise faults.error(str(source))
     return Columns(finding, attribute, patient, image, paths)
 
@@ -219,9 +225,9 @@ def _incomplete(
     yield there & known, "image could not be decoded"
 
 
-def _check_images(table: pandas.DataFrame, columns: Columns, faults: Faults) -> None:
-    there = (columns.paths != "") & (columns.paths != AMBIGUOUS)
-    twice = columns.paths[there].duplicated(keep=False).reindex(table.index, fill_value=False)
+def _check_images(table: pandas.DataFrame, paths: pandas.Series[str], faults: Faults) -> None:
+    there = (paths != "") & (paths != AMBIGUOUS)
+    twice = paths[there].duplicated(keep=False).reindex(table.index, fill_value=False)
     faults.rows(table, twice, "the image is named by several rows; keep one row an image")
 
 
