@@ -258,5 +258,5 @@ def test_damaged_bundled_weights_are_an_error(
         weights.write_bytes(whole)
         done = damage(tmp_path / "weights", [bundled.WEIGHTS], random.Random(seed))
         with pytest.raises(ZobenchError, match=r"weights .* are damaged: reinstall zobench"):
-            bundled._bundled()
+            bundled._bundled(bundled.WEIGHTS, bundled.WEIGHTS_DIGEST)
         assert done.name == bundled.WEIGHTS

@@ -123,7 +123,9 @@ def test_arguments_after_a_colon_are_required_or_refused() -> None:
     with pytest.raises(ConfigError, match="timm:<model>"):
         registry.find("encoders", "timm")
     with pytest.raises(ConfigError, match="takes nothing after a colon"):
-        registry.find("encoders", "vit-mae:large")
+        registry.find("encoders", "efficientnet-lite0:large")
+    assert registry.find("encoders", "vit-mae")[1] == ""
+    assert registry.find("encoders", "vit-mae:plain")[1] == "plain"
 
 
 def test_an_unknown_name_gets_the_nearest_known_one() -> None:

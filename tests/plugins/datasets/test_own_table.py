@@ -306,6 +306,7 @@ def test_the_same_name_in_two_folders_must_be_a_path(tmp_path: Path) -> None:
     assert opened(root, tmp_path).records.image[3] == "more/film-003.png"
 
 
+@pytest.mark.lengthy
 def test_a_million_rows_are_read_in_a_bounded_time(tmp_path: Path) -> None:
     """Its rows name few files; a check a row that opens a file would take minutes."""
     root = write(tmp_path / "data", rows())
