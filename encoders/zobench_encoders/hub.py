@@ -48,6 +48,6 @@ def model_folder(encoder: str, name: str, extra: str) -> Path:
         raise ConfigError(f"encoder {encoder}: {cut(name)} is no model id: {error}") from error
     except LocalEntryNotFoundError as error:
         raise EncoderError(
-            f"encoder {encoder}: the hub's cache does not hold {name!r}, and nothing is downloaded when "
-            f"a run starts; fetch it once with: hf download {name}"
+            f"encoder {encoder}: there is no folder {name!r} here, the hub's cache holds no model of "
+            f"that name, and a run downloads nothing; fetch a model once with: hf download {name}"
         ) from error

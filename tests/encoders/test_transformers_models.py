@@ -212,7 +212,9 @@ def test_what_is_missing_is_said_in_one_line_with_the_command_that_gets_it(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(EncoderError, match="fetch it once with: hf download google/medsiglip-448"):
+    with pytest.raises(
+        EncoderError, match="fetch a model once with: hf download google/medsiglip-448"
+    ):
         make("hf:google/medsiglip-448", tmp_path)
     with pytest.raises(ConfigError, match="'no folder here' is no folder here, and no model id"):
         make("hf:no folder here", tmp_path)

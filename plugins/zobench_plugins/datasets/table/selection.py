@@ -108,7 +108,7 @@ def selected(
     columns = _columns(table, root, disease, parameters, faults, source)
     compared = ~(columns.finding.other | columns.attribute.other)
     if not compared.all():
-        notes.append(f"{int((~compared).sum()):,} rows with other values of finding or attribute")
+        notes.append(f"{int((~compared).sum()):,} with other values of finding or attribute")
     table, columns = table[compared], columns.of(compared)
     whole = compared[compared]
     for wrong, reason in _incomplete(columns, root, unreadable):
@@ -237,9 +237,9 @@ def _check_patients(columns: Columns, faults: Faults) -> None:
     groups = columns.attribute.codes[known].groupby(columns.patient[known]).nunique()
     mixed = [str(name) for name in groups[groups > 1].index]
     if mixed:
+        patients = f"{len(mixed):,} patients have" if len(mixed) > 1 else "1 patient has"
         faults.add(
-            f"{len(mixed):,} patients have images in both groups (--set dataset.varies=true, if the "
-            "attribute may change)",
+            f"{patients} images in both groups (--set dataset.varies=true, if the attribute may change)",
             mixed,
         )
 
