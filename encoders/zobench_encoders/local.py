@@ -10,15 +10,39 @@ import torch
 from torch import Tensor, nn
 
 from zobench.contracts.encoder import EncoderRequest, EncoderSpec
+from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, EncoderError
 
-from .chunking import chunk_size, out_of_memory
+from .freed_memory import keep_freed_memory
+from .fused.network import agreeing
+from .measuring import Choice, Forward, fastest, out_of_memory
+from .precision import pick_device, pick_precision, require_representable
 
 GROUP = 8
 """Chunks are padded to a multiple of so many images: most matrix products round such batches alike."""
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference of an embedding from the one in another batch, relative to the largest number."""
+
+
+EAGER, FUSED = "eager", "fused"
+"""The paths: the network as its library computes it, and its rebuilt form on a CPU."""
+
+
+@dataclass(frozen=True)
+class LocalParameters:
+    """Settings that every local encoder has: how its images are computed, not what."""
+
+    chunk: int = parameter(
+        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
+    )
+    path: str = parameter(
+        "auto",
+        "how embeddings without gradients are computed on a CPU: 'eager' by the network's own code, "
+        "'fused' by its rebuilt form, 'auto' by the faster",
+        choices=("auto", EAGER, FUSED),
+        incidental=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -49,17 +73,24 @@ class LocalEncoder:
 
     The same sequence of batches gives the same bits on one machine with one number of threads. The
     same image in another batch, another chunk, on another processor or with another number of
-    threads is embedded alike up to :data:`TOLERANCE`. The chunk size is
-    measured once per encoder and device, kept in the cache and recorded in the manifest, so that a
-    resumed run is the same to the last bit.
+    threads is embedded alike up to :data:`TOLERANCE`. On a CPU, embeddings without gradients come
+    from the fused path where it is faster, and agree with the eager path within the same tolerance.
+    Path and chunk size are measured once per encoder and device, kept in the cache and recorded in
+    the manifest, so that a resumed run is the same to the last bit.
     """
 
-    def __init__(self, backbone: Backbone, request: EncoderRequest, chunk: int = 0) -> None:
-        """Moves the backbone to its device and finds its chunk size, unless one is given.
+    def __init__(
+        self,
+        backbone: Backbone,
+        request: EncoderRequest,
+        parameters: LocalParameters = LocalParameters(),
+    ) -> None:
+        """Moves the backbone to its device, and finds its path and chunk size.
 
         Raises:
             ConfigError: There is no such device, or it lacks the precision asked for.
-            EncoderError: A weight becomes 0 or infinite in that precision.
+            EncoderError: A weight becomes 0 or infinite in that precision, or there is no fused path
+                although one is asked for, or the resumed run used one.
         """
         self._device = pick_device(request.device)
         self._dtype = pick_precision(request.precision, self._device)
@@ -73,18 +104,12 @@ class LocalEncoder:
         )
         self._shape = backbone.image_shape
         dimension = self._probe_dimension(request.name)
+        if self._device.type == "cpu":
+            keep_freed_memory()
+        paths = self._paths(backbone)
+        choice = self._choose(backbone, request, parameters, paths)
+        self._forward, self._chunk = paths[choice.path], choice.chunk
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
-        self._chunk = (
-            chunk
-            or int(request.settings.get("chunk", 0))
-            or chunk_size(
-                key=f"{backbone.digest}-{precision}-{'x'.join(map(str, self._shape))}",
-                device=self._device,
-                images=lambda count: torch.full((count, *self._shape), 0.5, dtype=torch.float32),
-                forward=self._forward,
-                cache=request.cache,
-            )
-        )
         self._spec = EncoderSpec(
             name=request.name,
             image_shape=self._shape,
@@ -97,6 +122,7 @@ class LocalEncoder:
                 "device": str(self._device),
                 "precision": precision,
                 "chunk": self._chunk,
+                "path": choice.path,
                 "threads": torch.get_num_threads(),
             },
             notes=backbone.notes,
@@ -141,6 +167,56 @@ class LocalEncoder:
     def close(self) -> None:
         """Does nothing: the memory is freed with the object."""
 
+    def _paths(self, backbone: Backbone) -> dict[str, Forward]:
+        """The forward passes that this device has, the one that is probably fastest first."""
+        eager: dict[str, Forward] = {EAGER: self._eager}
+        if self._device.type != "cpu":
+            return eager
+        fused = agreeing(
+            self._module,
+            backbone.mean,
+            backbone.std,
+            self._eager,
+            self._shape,
+            TOLERANCE[self._dtype],
+        )
+        return eager if fused is None else {FUSED: lambda images: fused(images).float(), **eager}
+
+    def _choose(
+        self,
+        backbone: Backbone,
+        request: EncoderRequest,
+        parameters: LocalParameters,
+        paths: dict[str, Forward],
+    ) -> Choice:
+        """Path and chunk size: of the resumed run, as asked for, or the fastest.
+
+        Raises:
+            EncoderError: There is no such path here.
+        """
+        wanted = parameters.path
+        if request.settings:  # manifests of version 0.1 name no path, and had one only
+            wanted = str(request.settings.get("path", EAGER))
+        chunk = parameters.chunk or int(request.settings.get("chunk", 0))
+        if wanted != "auto":
+            if wanted not in paths:
+                raise EncoderError(
+                    f"encoder {request.name} has no {wanted} path on this machine: its network does "
+                    "not give equal embeddings when it is rebuilt, or this version of PyTorch lacks "
+                    "the operators; a new run with --set encoder.path=eager does without"
+                )
+            paths = {wanted: paths[wanted]}
+        if chunk:
+            return Choice(next(iter(paths)), chunk)
+        precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
+        return fastest(
+            key=f"{backbone.digest}-{precision}-{'x'.join(map(str, self._shape))}",
+            device=self._device,
+            images=lambda count: torch.full((count, *self._shape), 0.5, dtype=torch.float32),
+            paths=paths,
+            cache=request.cache,
+        )
+
     def _probe_dimension(self, name: str) -> int:
         """The embedding dimension D, found by embedding one black image.
 
@@ -149,7 +225,7 @@ class LocalEncoder:
         """
         try:
             with torch.inference_mode():
-                answer = self._forward(torch.zeros(1, *self._shape, dtype=torch.float32))
+                answer = self._eager(torch.zeros(1, *self._shape, dtype=torch.float32))
         except (RuntimeError, ValueError, AssertionError) as error:
             raise ConfigError(
                 f"encoder {name} does not take images of shape {self._shape}: {error}"
@@ -164,74 +240,16 @@ class LocalEncoder:
     def _filled_up(self, images: Tensor) -> Tensor:
         """Embeddings of a chunk, which is padded to a multiple of :data:`GROUP` images."""
         missing = -len(images) % GROUP if self._chunk >= GROUP else 0
+        forward = self._eager if images.requires_grad else self._forward
         if not missing:
-            return self._forward(images)
+            return forward(images)
         fill = images[-1:].detach().expand(missing, -1, -1, -1)
-        return self._forward(torch.cat([images, fill]))[: len(images)]
+        return forward(torch.cat([images, fill]))[: len(images)]
 
-    def _forward(self, images: Tensor) -> Tensor:
+    def _eager(self, images: Tensor) -> Tensor:
         moved = images.to(self._device, non_blocking=True).expand(-1, self._shape[0], -1, -1)
         standardised = ((moved - self._mean) / self._std).to(self._dtype)
         return cast(Tensor, self._module(standardised)).float()
-
-
-def require_representable(module: nn.Module, dtype: torch.dtype, name: str) -> None:
-    """Checks that no weight becomes 0 or infinite in a precision.
-
-    Raises:
-        EncoderError: A weight does; the message names it.
-    """
-    for key, value in module.state_dict().items():
-        if not value.is_floating_point() or value.dtype == dtype:
-            continue
-        stored = value.to(dtype)
-        if bool(((stored == 0) & (value != 0)).any()) or bool(
-            (~torch.isfinite(stored) & torch.isfinite(value)).any()
-        ):
-            raise EncoderError(
-                f"encoder {name}: weights in {key!r} become 0 or infinite in "
-                f"{str(dtype).removeprefix('torch.')}; use --precision fp32"
-            )
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda:N`` as a device.
-
-    Raises:
-        ConfigError: There is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind == "cpu" and not index:
-        return torch.device("cpu")
-    if kind == "cuda" and (index.isdigit() or not index):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(index or 0) < count:
-            return torch.device(f"cuda:{int(index or 0)}")
-        raise ConfigError(f"device is {name!r}, but this machine shows {count} CUDA device(s)")
-    raise ConfigError(f"device is {name!r}, but must be auto, cpu or cuda:N")
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """``auto``, ``fp32`` or ``bf16``; auto is bf16 on a GPU that has it and fp32 on a CPU.
-
-    Raises:
-        ConfigError: bf16 was asked for where the hardware lacks it and would only emulate it.
-    """
-    if name == "fp32" or (name == "auto" and device.type == "cpu"):
-        return torch.float32
-    if device.type == "cuda":
-        able = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        able = bool(torch.cpu._is_avx512_bf16_supported())
-    if able:
-        return torch.bfloat16
-    if name == "auto":
-        return torch.float32
-    raise ConfigError(
-        f"precision is 'bf16', but {device} has no bf16 arithmetic; use --precision fp32"
-    )
 
 
 def standard_normalisation(values: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ from zobench.errors import ConfigError
 from .checkpoints import load_weights, read_weights
 from .extras import foreign_code, missing_extra
 from .hub import model_folder
-from .local import Backbone, LocalEncoder
+from .local import Backbone, LocalEncoder, LocalParameters
 from .resizing import Resized
 from .weights_digest import weights_digest
 
@@ -44,7 +44,7 @@ BILINEAR, BICUBIC = 2, 3
 
 
 @dataclass(frozen=True)
-class OpenClipParameters:
+class OpenClipParameters(LocalParameters):
     """Settings of ``open_clip:<model>``: weights of an architecture, and the size of the images."""
 
     weights: str = parameter(
@@ -56,9 +56,6 @@ class OpenClipParameters:
         "side of the images in pixels, which are resized to the model's; 0 takes the model's",
         low=0,
         high=4096,
-    )
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 
@@ -137,7 +134,7 @@ def open_clip_model(request: EncoderRequest, parameters: OpenClipParameters) -> 
         ),
         notes=notes,
     )
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)
 
 
 def _described(

@@ -16,14 +16,14 @@ from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, EncoderError
 
 from .checkpoints import load_weights, read_weights
-from .local import Backbone, LocalEncoder, standard_normalisation
+from .local import Backbone, LocalEncoder, LocalParameters, standard_normalisation
 from .weights_digest import weights_digest
 
 RANDOM, HUB = "random", "hub"
 
 
 @dataclass(frozen=True)
-class TimmParameters:
+class TimmParameters(LocalParameters):
     """Settings of ``timm:<model>``: its weights, and the form of the images that it receives."""
 
     weights: str = parameter(
@@ -36,9 +36,6 @@ class TimmParameters:
         "auto",
         "'auto' takes the model's own pooling; 'avg' the mean over patch tokens, no class token",
         choices=("auto", "avg"),
-    )
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 
@@ -70,7 +67,7 @@ def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEnco
         digest=weights_digest(model.state_dict()),
         notes=notes,
     )
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)
 
 
 def _make(name: str, parameters: TimmParameters) -> nn.Module:

@@ -23,7 +23,7 @@ from zobench.errors import ConfigError
 
 from .extras import foreign_code, missing_extra
 from .hub import model_folder
-from .local import Backbone, LocalEncoder
+from .local import Backbone, LocalEncoder, LocalParameters
 from .pooling import pooled
 from .resizing import Resized
 from .weights_digest import weights_digest
@@ -37,7 +37,7 @@ PLACES = ("_name_or_path", "transformers_version")
 
 
 @dataclass(frozen=True)
-class TransformersParameters:
+class TransformersParameters(LocalParameters):
     """Settings of ``hf:<model>``: the pooling, and the size of the images."""
 
     pool: str = parameter(
@@ -50,9 +50,6 @@ class TransformersParameters:
         "side of the images in pixels, which are resized to the model's; 0 takes the model's",
         low=0,
         high=4096,
-    )
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 
@@ -132,7 +129,7 @@ def transformers_model(request: EncoderRequest, parameters: TransformersParamete
         std=processing.std,
         digest=digest,
     )
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from zobench.errors import ConfigError, EncoderError
 
 from .architecture import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, CompactViT, PlainViT
 from .checkpoints import load_weights, read_weights
-from .local import Backbone, LocalEncoder
+from .local import Backbone, LocalEncoder, LocalParameters
 from .weights_digest import weights_digest
 
 WEIGHTS = "vit-mae.safetensors"
@@ -30,14 +30,11 @@ PLAIN_DIGEST = "368f37cb3af9a592"
 
 
 @dataclass(frozen=True)
-class VitMaeParameters:
-    """Settings of ``vit-mae``: the weights file and the chunk size."""
+class VitMaeParameters(LocalParameters):
+    """Settings of ``vit-mae``: the weights file."""
 
     weights: str = parameter(
         "", "a file that zobench pretrain made; the bundled weights if empty", incidental=True
-    )
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 
@@ -95,9 +92,7 @@ def _encoder(
     model: nn.Module, digest: str, request: EncoderRequest, parameters: VitMaeParameters
 ) -> LocalEncoder:
     shape = (1, IMAGE_SIZE, IMAGE_SIZE)
-    return LocalEncoder(
-        Backbone(model, shape, PIXEL_MEAN, PIXEL_STD, digest), request, parameters.chunk
-    )
+    return LocalEncoder(Backbone(model, shape, PIXEL_MEAN, PIXEL_STD, digest), request, parameters)
 
 
 def _loaded(state: dict[str, torch.Tensor], source: str) -> tuple[CompactViT, str]:

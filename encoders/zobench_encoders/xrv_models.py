@@ -26,7 +26,7 @@ from zobench.errors import ConfigError, EncoderError
 
 from .checkpoints import load_weights, read_weights
 from .extras import missing_extra
-from .local import Backbone, LocalEncoder
+from .local import Backbone, LocalEncoder, LocalParameters
 from .resizing import Resized
 from .weights_digest import weights_digest
 
@@ -37,7 +37,7 @@ SIDES = {"densenet": 224, "resnet": 512}
 
 
 @dataclass(frozen=True)
-class XrvParameters:
+class XrvParameters(LocalParameters):
     """Settings of ``xrv:<weights>``: another file, and the size of the images."""
 
     weights: str = parameter(
@@ -48,9 +48,6 @@ class XrvParameters:
         "side of the images in pixels, which are resized to the network's; 0 takes the network's",
         low=0,
         high=4096,
-    )
-    chunk: int = parameter(
-        0, "images a forward pass; 0 measures the best once", low=0, high=65_536, incidental=True
     )
 
 
@@ -107,7 +104,7 @@ def xrv_model(request: EncoderRequest, parameters: XrvParameters) -> LocalEncode
         std=(0.5 / LARGEST,),
         digest=weights_digest(state),
     )
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)
 
 
 def _names(models: Any) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from zobench_encoders.chunking import chunk_size
-from zobench_encoders.local import Backbone, LocalEncoder, require_representable
+from zobench_encoders.local import Backbone, LocalEncoder, LocalParameters
+from zobench_encoders.measuring import Choice, fastest
+from zobench_encoders.precision import require_representable
 from zobench_encoders.timm_models import TimmParameters, timm_model
 from zobench_encoders.vit_mae import VitMaeParameters, bundled_trunk, vit_mae
 
@@ -73,10 +74,14 @@ def test_weights_of_ones_own_are_told_apart_by_their_digest(tmp_path: Path) -> N
 
 def test_a_chunk_is_measured_once_and_remembered(tmp_path: Path) -> None:
     first = vit_mae(request(tmp_path), VitMaeParameters())
-    known = read_json(tmp_path / "chunks.json")
-    assert list(known.values()) == [first.spec.settings["chunk"]]
-    write_json(tmp_path / "chunks.json", dict.fromkeys(known, 5))
-    assert vit_mae(request(tmp_path), VitMaeParameters()).spec.settings["chunk"] == 5
+    known = read_json(tmp_path / "forward.json")
+    settings = first.spec.settings
+    assert list(known.values()) == [{"path": settings["path"], "chunk": settings["chunk"]}]
+    write_json(tmp_path / "forward.json", {key: {"path": "eager", "chunk": 5} for key in known})
+    again = vit_mae(request(tmp_path), VitMaeParameters()).spec.settings
+    assert (again["path"], again["chunk"]) == ("eager", 5)
+    write_json(tmp_path / "forward.json", {key: {"path": "none", "chunk": 0} for key in known})
+    assert vit_mae(request(tmp_path), VitMaeParameters()).spec.settings["chunk"] > 1
 
 
 def test_of_two_that_start_at_once_one_measures_and_both_use_it(tmp_path: Path) -> None:
@@ -86,8 +91,9 @@ def test_of_two_that_start_at_once_one_measures_and_both_use_it(tmp_path: Path) 
         asked.append(count)
         return films(count, size=4)
 
-    def size(_: int) -> int:
-        return chunk_size("test", torch.device("cpu"), images, torch.Tensor.clone, tmp_path)
+    def size(_: int) -> Choice:
+        paths = {"eager": torch.Tensor.clone}
+        return fastest("test", torch.device("cpu"), images, paths, tmp_path)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(size, range(2))
@@ -127,14 +133,14 @@ class Hungry(nn.Module):
 
 
 def test_out_of_memory_halves_the_chunk_and_goes_on(tmp_path: Path) -> None:
-    encoder = LocalEncoder(backbone(Hungry()), request(tmp_path), chunk=16)
+    encoder = LocalEncoder(backbone(Hungry()), request(tmp_path), LocalParameters(chunk=16))
     images = films(20, size=4)
     torch.testing.assert_close(encoder.embed(images), images.flatten(1))
 
 
 def test_memory_for_not_even_one_image_is_an_error_that_says_so(tmp_path: Path) -> None:
     module = Hungry()
-    encoder = LocalEncoder(backbone(module), request(tmp_path), chunk=4)
+    encoder = LocalEncoder(backbone(module), request(tmp_path), LocalParameters(chunk=4))
     module.limit = 0
     with pytest.raises(EncoderError, match="not enough memory on cpu for one image"):
         encoder.embed(films(2, size=4))
@@ -147,19 +153,21 @@ def test_other_errors_are_not_taken_for_memory(tmp_path: Path) -> None:
                 raise RuntimeError("something else")
             return images.flatten(1)
 
-    encoder = LocalEncoder(backbone(Broken()), request(tmp_path), chunk=4)
+    encoder = LocalEncoder(backbone(Broken()), request(tmp_path), LocalParameters(chunk=4))
     with pytest.raises(RuntimeError, match="something else"):
         encoder.embed(films(2, size=4))
 
 
 def test_one_channel_films_are_repeated_for_models_with_three(tmp_path: Path) -> None:
-    encoder = LocalEncoder(backbone(nn.Flatten(), channels=3), request(tmp_path), chunk=4)
+    encoder = LocalEncoder(
+        backbone(nn.Flatten(), channels=3), request(tmp_path), LocalParameters(chunk=4)
+    )
     grey = films(2, size=4)
     assert torch.equal(encoder.embed(grey), encoder.embed(grey.repeat(1, 3, 1, 1)))
 
 
 def test_a_wrong_image_shape_is_an_error(tmp_path: Path) -> None:
-    encoder = LocalEncoder(backbone(nn.Flatten()), request(tmp_path), chunk=4)
+    encoder = LocalEncoder(backbone(nn.Flatten()), request(tmp_path), LocalParameters(chunk=4))
     with pytest.raises(EncoderError, match="takes images of shape"):
         encoder.embed(films(1, size=5))
 

@@ -16,7 +16,7 @@ from zobench.contracts.parameters import NUMBER, cut, parameter
 from zobench.errors import ConfigError
 
 from ..extras import foreign_code, missing_extra
-from ..local import Backbone, LocalEncoder
+from ..local import Backbone, LocalEncoder, LocalParameters
 from ..pooling import pooled
 from .graph import Graph, Input, read_graph
 
@@ -31,7 +31,7 @@ CUDA = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
-class OnnxParameters:
+class OnnxParameters(LocalParameters):
     """Settings of ``onnx:<file>``: where the graph is cut, and the form of the images it takes."""
 
     output: str = parameter(
@@ -152,7 +152,7 @@ def onnx_file(request: EncoderRequest, parameters: OnnxParameters) -> LocalEncod
         differentiable=not fault,
     )
     request = replace(request, device=device, precision="fp32")
-    return LocalEncoder(backbone, request, parameters.chunk)
+    return LocalEncoder(backbone, request, parameters)
 
 
 def numbers(name: str, text: str, channels: int) -> tuple[float, ...]:

@@ -1,0 +1,213 @@
+"""Convolutions with the batch normalisation and the activation behind them, as one layer each.
+
+In evaluation a batch normalisation is linear, so it is multiplied into the weights before it. The
+chains are found in the graph of the network (``torch.fx``); a network whose code depends on its
+input has no such graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from .packed import IDENTITY, Activation, Geometry, PackedConvolution, known_activation
+
+FUNCTIONS: dict[Callable[..., Any], Activation] = {
+    F.relu: Activation("relu"),
+    torch.relu: Activation("relu"),
+    F.relu6: Activation("hardtanh", (0.0, 6.0)),
+    F.silu: Activation("swish"),
+}
+
+
+CALL: dict[str, Any] = {
+    "input": None,
+    "weight": None,
+    "bias": None,
+    "stride": 1,
+    "padding": 0,
+    "dilation": 1,
+    "groups": 1,
+}
+"""The arguments of ``F.conv2d``, in their order, with their defaults."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A convolution and the nodes behind it that are computed with it.
+
+    Attributes:
+        source: The node of the images.
+        last: The last node of the chain.
+        weight: Weights, with the normalisation multiplied in.
+        bias: Bias, with the normalisation multiplied in.
+        geometry: Stride, padding, dilation and groups.
+        activation: The activation at the end.
+    """
+
+    source: fx.Node
+    last: fx.Node
+    weight: Tensor
+    bias: Tensor | None
+    geometry: Geometry
+    activation: Activation = IDENTITY
+
+
+class _Tracer(fx.Tracer):
+    """Traces into convolutions of other packages, which add their own padding."""
+
+    def __init__(self, leaves: tuple[type[nn.Module], ...]) -> None:
+        super().__init__()
+        self._leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        leaf = isinstance(m, (nn.BatchNorm2d, *self._leaves))
+        return leaf or super().is_leaf_module(m, module_qualified_name)
+
+
+def with_packed_convolutions(
+    module: nn.Module, leaves: tuple[type[nn.Module], ...]
+) -> nn.Module | None:
+    """The network with packed convolutions; ``None`` if it has no graph, or no convolution in it.
+
+    Args:
+        module: A network in evaluation.
+        leaves: Modules that are not traced into.
+    """
+    if not any(isinstance(each, nn.Conv2d) for each in module.modules()):
+        return None
+    try:
+        graph = _Tracer(leaves).trace(module)
+    except Exception:  # code that depends on its input; there is no one kind of error
+        return None
+    network = fx.GraphModule(module, graph)
+    chains = [chain for node in graph.nodes if (chain := _chain(node, network)) is not None]
+    replaced: dict[fx.Node, fx.Node] = {}
+    for number, chain in enumerate(chains):
+        name = f"packed_convolution_{number}"
+        network.add_module(
+            name, PackedConvolution(chain.weight, chain.bias, chain.geometry, chain.activation)
+        )
+        with graph.inserting_after(chain.last):
+            packed = graph.call_module(name, (replaced.get(chain.source, chain.source),))
+        chain.last.replace_all_uses_with(packed)
+        replaced[chain.last] = packed
+    graph.eliminate_dead_code()
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network if chains else None
+
+
+def _chain(node: fx.Node, network: fx.GraphModule) -> Chain | None:
+    """The chain that starts with a convolution."""
+    chain = _convolution(node, network)
+    if chain is None:
+        return None
+    chain = _with_padding_before(chain, network)
+    behind = _only_user(chain.last)
+    norm = _module(behind, network)
+    if behind is not None and isinstance(norm, nn.BatchNorm2d):
+        activation = _activation_inside(norm)
+        if activation is None or norm.running_mean is None or norm.running_var is None:
+            return chain
+        weight, bias = fuse_conv_bn_weights(
+            chain.weight,
+            chain.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        chain = replace(chain, last=behind, weight=weight, bias=bias, activation=activation)
+    if chain.activation == IDENTITY:
+        behind = _only_user(chain.last)
+        found = None if behind is None else _activation(behind, network)
+        if behind is not None and found is not None:
+            chain = replace(chain, last=behind, activation=found)
+    return chain
+
+
+def _convolution(node: fx.Node, network: fx.GraphModule) -> Chain | None:
+    """A convolution of two axes with zero padding, as a layer or as a call of ``F.conv2d``."""
+    layer = _module(node, network)
+    if type(layer) is nn.Conv2d and layer.padding_mode == "zeros":
+        if isinstance(layer.padding, str):
+            return None
+        geometry = Geometry(layer.stride, layer.padding, layer.dilation, layer.groups)
+        return Chain(cast(fx.Node, node.args[0]), node, layer.weight, layer.bias, geometry)
+    if node.op != "call_function" or node.target not in (F.conv2d, torch.conv2d):
+        return None
+    given = {**CALL, **dict(zip(CALL, node.args, strict=False)), **node.kwargs}
+    source, bias = given["input"], _parameter(given["bias"], network)
+    weight = _parameter(given["weight"], network)
+    known = weight is not None and (bias is not None or given["bias"] is None)
+    if not known or not isinstance(source, fx.Node) or isinstance(given["padding"], str):
+        return None
+    stride, padding, dilation = (_both(given[each]) for each in ("stride", "padding", "dilation"))
+    geometry = Geometry(stride, padding, dilation, given["groups"])
+    return Chain(source, node, cast(Tensor, weight), bias, geometry)
+
+
+def _both(value: int | Sequence[int]) -> Sequence[int]:
+    """A number for each of the two axes."""
+    return (value, value) if isinstance(value, int) else value
+
+
+def _with_padding_before(chain: Chain, network: fx.GraphModule) -> Chain:
+    """The chain with the zero padding before it, where that is equal on both sides."""
+    before = chain.source
+    layer = _module(before, network)
+    if type(layer) is not nn.ZeroPad2d or any(chain.geometry.padding):
+        return chain
+    left, right, top, bottom = layer.padding
+    if left != right or top != bottom:
+        return chain
+    geometry = replace(chain.geometry, padding=(top, left))
+    return replace(chain, source=cast(fx.Node, before.args[0]), geometry=geometry)
+
+
+def _activation_inside(norm: nn.BatchNorm2d) -> Activation | None:
+    """The activation that a normalisation computes, too; ``None`` if it is not known."""
+    if type(norm) is nn.BatchNorm2d:
+        return IDENTITY
+    from timm.layers.norm_act import BatchNormAct2d
+
+    if type(norm) is not BatchNormAct2d or not isinstance(norm.drop, nn.Identity):
+        return None
+    return known_activation(norm.act)
+
+
+def _activation(node: fx.Node, network: fx.GraphModule) -> Activation | None:
+    layer = _module(node, network)
+    if layer is not None:
+        return known_activation(layer)
+    if node.op == "call_function" and not isinstance(node.target, str):
+        return FUNCTIONS.get(node.target)
+    return None
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    """The one node that uses a node's result, as its only argument."""
+    users = list(node.users)
+    return users[0] if len(users) == 1 and users[0].args[:1] == (node,) else None
+
+
+def _module(node: fx.Node | None, network: fx.GraphModule) -> nn.Module | None:
+    if node is None or node.op != "call_module":
+        return None
+    return network.get_submodule(str(node.target))
+
+
+def _parameter(argument: object, network: fx.GraphModule) -> Tensor | None:
+    if not isinstance(argument, fx.Node) or argument.op != "get_attr":
+        return None
+    owner, _, name = str(argument.target).rpartition(".")
+    found = getattr(network.get_submodule(owner), name)
+    return found if isinstance(found, Tensor) else None

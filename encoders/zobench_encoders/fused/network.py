@@ -1,0 +1,113 @@
+"""Rebuilds a network for embeddings without gradients on a CPU, and checks it against the original.
+
+What is rebuilt: blocks of timm's vision transformers, chains of convolution, normalisation and
+activation, and linear layers. All else stays as it is, so any network can be given.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .convolutions import with_packed_convolutions
+from .packed import PackedLinear
+from .transformers import FusedBlock, PatchProducts
+
+PACKED: tuple[type[nn.Module], ...] = (PackedLinear, FusedBlock, PatchProducts)
+
+
+class FusedNetwork(nn.Module):
+    """A rebuilt network; it maps pixels in [0, 1] to embeddings.
+
+    Args:
+        network: A network in evaluation, on a CPU; it is not changed, and shares its parameters.
+        mean: Mean of each channel, in units of [0, 1].
+        std: Standard deviation of each channel.
+    """
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        tensors = [*network.parameters(), *network.buffers()]
+        self._network = copy.deepcopy(network, {id(each): each for each in tensors})
+        patches = [each for each in self._network.modules() if PatchProducts.fusible(each)]
+        self._standardise = len(patches) != 1
+        replaced = _replace(self._network, mean, std, fold=not self._standardise)
+        kind = next((each.dtype for each in tensors if each.is_floating_point()), torch.float32)
+        self._mean, self._std = (
+            torch.tensor(values, dtype=kind).view(1, -1, 1, 1) for values in (mean, std)
+        )
+        convolutional = with_packed_convolutions(self._network, PACKED)
+        self._network = convolutional or self._network
+        self.equal = not replaced and convolutional is None
+        """Whether nothing was rebuilt."""
+        self._format = torch.channels_last if convolutional else torch.contiguous_format
+        self._kind = kind
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pixels ``(N, 1 or C, H, W)`` to embeddings ``(N, D)``; one channel is repeated."""
+        images = images.to(self._kind).expand(-1, self._mean.shape[1], -1, -1)
+        if self._standardise:
+            images = ((images - self._mean) / self._std).contiguous(memory_format=self._format)
+        return cast(Tensor, self._network(images))
+
+
+def _replace(module: nn.Module, mean: Sequence[float], std: Sequence[float], *, fold: bool) -> int:
+    """Replaces the layers below a module that have a packed form, and returns their number."""
+    replaced = 0
+    for name, child in module.named_children():
+        packed: nn.Module
+        if FusedBlock.fusible(child):
+            packed = FusedBlock(cast("FusedBlock", child))  # type: ignore[arg-type]
+        elif fold and PatchProducts.fusible(child):
+            packed = PatchProducts(child, mean, std)  # type: ignore[arg-type]
+        elif type(child) is nn.Linear:
+            packed = PackedLinear(child.weight, child.bias)
+        else:
+            replaced += _replace(child, mean, std, fold=fold)
+            continue
+        setattr(module, name, packed)
+        replaced += 1
+    return replaced
+
+
+def agreeing(
+    network: nn.Module,
+    mean: Sequence[float],
+    std: Sequence[float],
+    eager: Callable[[Tensor], Tensor],
+    shape: tuple[int, int, int],
+    tolerance: float,
+) -> FusedNetwork | None:
+    """The rebuilt network, if it gives the original's embeddings.
+
+    Args:
+        network: A network in evaluation, on a CPU.
+        mean: Mean of each channel, in units of [0, 1].
+        std: Standard deviation of each channel.
+        eager: Embeds pixels in [0, 1] by the network itself.
+        shape: The shape ``(C, H, W)`` of an image.
+        tolerance: Largest difference, relative to the largest number of the embeddings.
+
+    Returns:
+        ``None`` where there is nothing to rebuild, PyTorch lacks the operators, the network uses its
+        layers in another way than by calling them, or an embedding differs by more than the
+        tolerance.
+    """
+    noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        try:
+            found = FusedNetwork(network, mean, std)
+            if found.equal:
+                return None
+            for images in (noise, noise[:, :1]):
+                wanted = eager(images)
+                difference = (found(images).float() - wanted).abs().max()
+                if not float(difference) <= tolerance * float(wanted.abs().max()):
+                    return None
+        except (RuntimeError, AttributeError, TypeError, ValueError):
+            return None
+    return found

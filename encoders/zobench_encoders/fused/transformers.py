@@ -1,0 +1,118 @@
+"""timm's vision transformer blocks, and the products of their patches, with packed layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from timm.layers.attention import Attention
+from timm.layers.layer_scale import LayerScale
+from timm.layers.mlp import Mlp
+from timm.layers.patch_embed import PatchEmbed
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .packed import PackedLinear, known_activation
+
+
+class FusedBlock(nn.Module):
+    """A block of a vision transformer (Dosovitskiy et al. 2021, Eq. 2 and 3).
+
+    The activation is computed with the first layer of the MLP, layer scales are multiplied into
+    weights, and both sums are written over the block's input.
+    """
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        attention, mlp = cast("Attention", block.attn), cast("Mlp", block.mlp)
+        self._heads = attention.num_heads
+        self._norm1, self._norm2 = block.norm1, block.norm2
+        self._query_norm, self._key_norm = attention.q_norm, attention.k_norm
+        self._attention_norm, self._mlp_norm = attention.norm, mlp.norm
+        self._qkv = PackedLinear(attention.qkv.weight, attention.qkv.bias)
+        self._project = _scaled(attention.proj, block.ls1)
+        activation = known_activation(mlp.act)
+        assert activation is not None  # fusible() checked it
+        self._widen = PackedLinear(mlp.fc1.weight, mlp.fc1.bias, activation)
+        self._narrow = _scaled(cast("nn.Linear", mlp.fc2), block.ls2)
+
+    @staticmethod
+    def fusible(module: nn.Module) -> bool:
+        """Whether a module is a block of the usual form."""
+        if type(module) is not Block:
+            return False
+        attention, mlp = module.attn, module.mlp
+        return (
+            type(attention) is Attention
+            and getattr(attention, "gate", None) is None
+            and type(mlp) is Mlp
+            and type(mlp.fc1) is type(mlp.fc2) is nn.Linear
+            and known_activation(mlp.act) is not None
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(N, T, D)`` to ``(N, T, D)``, in the memory of the argument."""
+        count, length, _ = tokens.shape
+        qkv = self._qkv(self._norm1(tokens)).view(count, length, 3, self._heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = F.scaled_dot_product_attention(self._query_norm(query), self._key_norm(key), value)
+        mixed = self._attention_norm(mixed.transpose(1, 2).flatten(2))
+        tokens += self._project(mixed)
+        tokens += self._narrow(self._mlp_norm(self._widen(self._norm2(tokens))))
+        return tokens
+
+
+class PatchProducts(nn.Module):
+    """Patch embeddings as one product, of pixels that need not be standardised.
+
+    ``W (x - mean) / std + b`` is ``W' x + b'`` with ``W' = W / std`` and ``b' = b - W' mean``.
+
+    Args:
+        patches: The patch embedding.
+        mean: Mean of each channel, in units of [0, 1].
+        std: Standard deviation of each channel.
+    """
+
+    def __init__(self, patches: PatchEmbed, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        weight = patches.proj.weight.double()
+        per_channel = (1, -1, 1, 1)
+        scaled = weight / torch.tensor(std, dtype=torch.float64).view(per_channel)
+        shift = (scaled * torch.tensor(mean, dtype=torch.float64).view(per_channel)).sum((1, 2, 3))
+        bias = -shift if patches.proj.bias is None else patches.proj.bias.double() - shift
+        kind = patches.proj.weight.dtype
+        self._side = int(patches.proj.kernel_size[0])
+        self._product = PackedLinear(scaled.flatten(1).to(kind), bias.to(kind))
+
+    @staticmethod
+    def fusible(module: nn.Module) -> bool:
+        """Whether a module cuts an image into square patches that do not overlap."""
+        if type(module) is not PatchEmbed:
+            return False
+        product = module.proj
+        side = product.kernel_size[0]
+        return (
+            module.flatten
+            and not module.dynamic_img_pad
+            and isinstance(module.norm, nn.Identity)
+            and tuple(product.kernel_size) == tuple(product.stride) == (side, side)
+            and product.padding == (0, 0)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pixels ``(N, C, H, W)`` in [0, 1] to patch tokens ``(N, T, D)``."""
+        count, channels, height, width = images.shape
+        side, grid = self._side, (height // self._side, width // self._side)
+        patches = images.reshape(count, channels, grid[0], side, grid[1], side)
+        rows = patches.permute(0, 2, 4, 1, 3, 5).reshape(count, grid[0] * grid[1], -1)
+        return cast(Tensor, self._product(rows))
+
+
+def _scaled(layer: nn.Linear, scale: nn.Module) -> PackedLinear:
+    """A linear layer, multiplied by the layer scale behind it."""
+    if not isinstance(scale, LayerScale):
+        return PackedLinear(layer.weight, layer.bias)
+    bias = None if layer.bias is None else layer.bias * scale.gamma
+    return PackedLinear(layer.weight * scale.gamma[:, None], bias)
