@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.encoder import EncoderRequest, EncoderSpec
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError, EncoderError
 
 from .freed_memory import keep_freed_memory
-from .fused.network import agreeing
+from .fused.network import FusedNetwork, agreeing
+from .fused.transformers import LEVELS
 from .measuring import Choice, Forward, fastest, out_of_memory
 from .precision import pick_device, pick_precision, require_representable
+from .resident import ResidentPixels
 
 GROUP = 8
 """Chunks are padded to a multiple of so many images: most matrix products round such batches alike."""
+
+SHARED = 4
+"""Edits are added to patch tokens if so many images, on average, share one; else to the pixels."""
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference of an embedding from the one in another batch, relative to the largest number."""
@@ -106,9 +113,14 @@ class LocalEncoder:
         dimension = self._probe_dimension(request.name)
         if self._device.type == "cpu":
             keep_freed_memory()
-        paths = self._paths(backbone)
+        fused = self._rebuilt(backbone)
+        paths: dict[str, Forward] = {EAGER: self._eager}
+        if fused is not None:  # it is probably the fastest, so it is measured first
+            paths = {FUSED: lambda images: fused(images).float(), **paths}
         choice = self._choose(backbone, request, parameters, paths)
         self._forward, self._chunk = paths[choice.path], choice.chunk
+        self._fused = fused if choice.path == FUSED else None
+        self._resident = ResidentPixels(self._device)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
         self._spec = EncoderSpec(
             name=request.name,
@@ -139,18 +151,72 @@ class LocalEncoder:
         Raises:
             EncoderError: Wrong image shape, or not even one image fits in memory.
         """
-        if images.shape[2:] != self._shape[1:] or images.shape[1] not in (1, self._shape[0]):
+        self._require_shape(tuple(images.shape[1:]))
+        forward = self._eager if images.requires_grad else self._forward
+
+        def embed(part: slice) -> Tensor:
+            chunk = images[part]
+            missing = self._missing(len(chunk))
+            if not missing:
+                return forward(chunk)
+            fill = chunk[-1:].detach().expand(missing, -1, -1, -1)
+            return forward(torch.cat([chunk, fill]))[: len(chunk)]
+
+        return self._in_chunks(len(images), embed, halve=not images.requires_grad)
+
+    def embed_edited(self, pixels: Pixels, rows: Rows, edits: Tensor, owner: Rows) -> Tensor:
+        """Embeddings ``(n, D)`` float32 of ``pixels[rows] / 255 + edits[owner]``.
+
+        The pixels stay on the device, and the edits are added there.
+
+        Raises:
+            EncoderError: Wrong image shape, or not even one image fits in memory.
+        """
+        self._require_shape(pixels.shape[1:])
+
+        tokens = None
+        if self._fused is not None and len(rows) >= SHARED * len(edits):
+            tokens = self._fused.tokens_of_edits(edits)
+        added = edits.to(self._device) if tokens is None else tokens
+
+        def embed(part: slice) -> Tensor:
+            missing = self._missing(len(rows[part]))
+            chunk, owners = (np.pad(each[part], (0, missing), "edge") for each in (rows, owner))
+            levels, of_each = self._resident.rows(pixels, chunk), _of_each(added, owners)
+            if tokens is None:
+                answer = self._forward(torch.add(of_each, levels.float(), alpha=1 / LEVELS))
+            else:
+                answer = cast(FusedNetwork, self._fused).edited(levels, of_each).float()
+            return answer[: len(chunk) - missing]
+
+        return self._in_chunks(len(rows), embed, halve=True)
+
+    def _require_shape(self, shape: tuple[int, ...]) -> None:
+        if shape[1:] != self._shape[1:] or shape[0] not in (1, self._shape[0]):
             raise EncoderError(
                 f"encoder {self._spec.name} takes images of shape {self._shape} (or one channel), "
-                f"but got {tuple(images.shape[1:])}"
+                f"but got {shape}"
             )
+
+    def _missing(self, images: int) -> int:
+        """Images that a chunk is padded with, to a multiple of :data:`GROUP`."""
+        return -images % GROUP if self._chunk >= GROUP else 0
+
+    def _in_chunks(self, count: int, embed: Callable[[slice], Tensor], *, halve: bool) -> Tensor:
+        """Embeddings of all images, chunk by chunk.
+
+        Args:
+            count: The number of images.
+            embed: Embeds the images of a slice.
+            halve: Whether a chunk that does not fit in memory halves it and all later ones.
+        """
         parts: list[Tensor] = []
         start = 0
-        while start < len(images):
+        while start < count:
             try:
-                parts.append(self._filled_up(images[start : start + self._chunk]))
+                parts.append(embed(slice(start, min(start + self._chunk, count))))
             except RuntimeError as error:
-                if not out_of_memory(error) or images.requires_grad:
+                if not out_of_memory(error) or not halve:
                     raise  # with gradients, the caller must send fewer images
                 if self._chunk == 1:
                     raise EncoderError(
@@ -167,20 +233,12 @@ class LocalEncoder:
     def close(self) -> None:
         """Does nothing: the memory is freed with the object."""
 
-    def _paths(self, backbone: Backbone) -> dict[str, Forward]:
-        """The forward passes that this device has, the one that is probably fastest first."""
-        eager: dict[str, Forward] = {EAGER: self._eager}
+    def _rebuilt(self, backbone: Backbone) -> FusedNetwork | None:
+        """The rebuilt network; ``None`` on a GPU, or where it does not agree."""
         if self._device.type != "cpu":
-            return eager
-        fused = agreeing(
-            self._module,
-            backbone.mean,
-            backbone.std,
-            self._eager,
-            self._shape,
-            TOLERANCE[self._dtype],
-        )
-        return eager if fused is None else {FUSED: lambda images: fused(images).float(), **eager}
+            return None
+        tolerance, mean, std = TOLERANCE[self._dtype], backbone.mean, backbone.std
+        return agreeing(self._module, mean, std, self._eager, self._shape, tolerance)
 
     def _choose(
         self,
@@ -237,19 +295,20 @@ class LocalEncoder:
             )
         return int(answer.shape[1])
 
-    def _filled_up(self, images: Tensor) -> Tensor:
-        """Embeddings of a chunk, which is padded to a multiple of :data:`GROUP` images."""
-        missing = -len(images) % GROUP if self._chunk >= GROUP else 0
-        forward = self._eager if images.requires_grad else self._forward
-        if not missing:
-            return forward(images)
-        fill = images[-1:].detach().expand(missing, -1, -1, -1)
-        return forward(torch.cat([images, fill]))[: len(images)]
-
     def _eager(self, images: Tensor) -> Tensor:
         moved = images.to(self._device, non_blocking=True).expand(-1, self._shape[0], -1, -1)
         standardised = ((moved - self._mean) / self._std).to(self._dtype)
         return cast(Tensor, self._module(standardised)).float()
+
+
+def _of_each(edits: Tensor, owner: Rows) -> Tensor:
+    """The edit of each image, ``(1 or n, ...)``; copied only if they do not lie side by side."""
+    first, steps = int(owner[0]), np.diff(owner)
+    if not steps.any():
+        return edits[first : first + 1]
+    if (steps == 1).all():
+        return edits[first : first + len(owner)]
+    return edits[torch.from_numpy(owner).to(edits.device)]
 
 
 def standard_normalisation(values: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from zobench.errors import EncoderError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .dataset import Pixels, Rows
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,27 @@ class Encoder(Protocol):
 
     def close(self) -> None:
         """Releases devices and connections."""
+        ...
+
+
+@runtime_checkable
+class EditingEncoder(Encoder, Protocol):
+    """An encoder that adds edits to 8-bit images itself, such as in the memory of its device.
+
+    The method is optional: for an encoder without it, the images are edited before they are sent.
+    """
+
+    def embed_edited(self, pixels: Pixels, rows: Rows, edits: Tensor, owner: Rows) -> Tensor:
+        """Embeddings ``(n, D)`` float32 of ``pixels[rows] / 255 + edits[owner]``.
+
+        They agree with :meth:`embed` of these images within the encoder's precision.
+
+        Args:
+            pixels: All images of a part of the split, ``(N, C, H, W)`` 8-bit; never changed.
+            rows: The images to embed, ``(n,)``.
+            edits: Edits ``(K, 1, H, W)``.
+            owner: The edit of each image, ``(n,)``.
+        """
         ...
 
 

@@ -94,12 +94,16 @@ def checked_ask(found: object, rules: AskRules) -> Ask:
 
 
 def taken_ask(ask: Ask, optimizer: str) -> Ask:
-    """A copy of an ask that :func:`checked_ask` has checked.
+    """An ask that :func:`checked_ask` has checked, with contiguous points without a graph.
+
+    Points are not copied, since no code of the optimizer runs before the answer is complete: a copy
+    of points with one image each costs up to 4 % of a run.
 
     Raises:
         PluginError: The points are too large, or not finite.
     """
-    return replace(ask, points=_copied_tensor(ask.points, optimizer, ASK, "points"))
+    _require_finite(ask.points, optimizer, ASK, "points")
+    return replace(ask, points=ask.points.detach().contiguous())
 
 
 def _taken_minibatch(ask: Ask, rules: AskRules) -> NDArray[np.int64]:
@@ -252,6 +256,14 @@ def _copied_tensor(found: Tensor, optimizer: str, method: str, what: str) -> Ten
     """A copy of a finite tensor of limited size."""
     import torch
 
+    _require_finite(found, optimizer, method, what)
+    return found.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _require_finite(found: Tensor, optimizer: str, method: str, what: str) -> None:
+    """Checks that a tensor is finite and of limited size."""
+    import torch
+
     size = found.numel() * found.element_size()
     if size > MAX_POINT_BYTES:
         fault = f"{what} of {size:,} bytes"
@@ -259,7 +271,6 @@ def _copied_tensor(found: Tensor, optimizer: str, method: str, what: str) -> Ten
     # a finite sum has finite terms only, and is quicker; a sum of large numbers may overflow
     if not bool(torch.isfinite(found.sum())) and not bool(torch.isfinite(found).all()):
         raise _broken(optimizer, method, f"{what} with NaN or infinity", "finite numbers")
-    return found.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _broken(

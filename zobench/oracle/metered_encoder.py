@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.contracts.encoder import Encoder, EncoderSpec, checked_embeddings
+from zobench.contracts.dataset import Rows
+from zobench.contracts.encoder import EditingEncoder, Encoder, EncoderSpec, checked_embeddings
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.purpose import Purpose
-from zobench.problem.images import Images
+from zobench.problem.images import Images, slices
 
 from .ledger import Ledger
 
@@ -89,6 +90,41 @@ class MeteredEncoder:
         self.seconds += time.perf_counter() - started
         return checked
 
+    def embed_edited(
+        self, images: Images, rows: Rows, edits: Tensor, owner: Rows, purpose: Purpose
+    ) -> Tensor:
+        """Embeddings ``(n, D)`` of edited images, without gradients.
+
+        An encoder that adds edits itself gets all images at once, and another one its own blocks.
+
+        Args:
+            images: The images of a part of the split.
+            rows: The images to embed, ``(n,)``.
+            edits: Edits ``(K, 1, H, W)``.
+            owner: The edit of each image, ``(n,)``.
+            purpose: The purpose that the images are booked under.
+
+        Raises:
+            EncoderError: The answer has the wrong shape or is not finite.
+            CostReached: The images would cost more than allowed.
+        """
+        import torch
+
+        encoder = self._encoder
+        if not isinstance(encoder, EditingEncoder):
+            answers = [
+                self.embed(images.edited(rows[part], edits, owner[part]), purpose).cpu()
+                for part in slices(len(rows), self.spec.block)
+            ]
+            return torch.cat(answers)
+        self._book(purpose, len(rows), gradient=False)
+        started = time.perf_counter()
+        with torch.inference_mode():
+            answer = encoder.embed_edited(images.pixels, rows, edits, owner)
+        checked = checked_embeddings(self.spec, len(rows), answer)  # waits for the device
+        self.seconds += time.perf_counter() - started
+        return checked
+
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings ``(N, D)`` through which a gradient flows back to ``images``.
 
@@ -136,14 +172,17 @@ def embed_images(
         encoder: The encoder.
         data: The images; they are sent in blocks of the encoder's own size.
         purpose: The purpose that the images are booked under.
-        edit: An edit that is added to every image.
+        edit: An edit that is added to every image; ``None`` for none.
         progress: Called with the number of images done and the total.
     """
+    import torch
+
+    shape = (1, 1, *data.pixels.shape[2:])
+    edits = torch.zeros(shape, dtype=torch.float32) if edit is None else edit[None]
     parts = []
     for block in data.blocks(encoder.spec.block):
-        images = data.batch(block)
-        if edit is not None:
-            images += edit
-        parts.append(encoder.embed(images, purpose).cpu().numpy())
+        rows = np.arange(block.start, block.stop)
+        owner = np.zeros(len(rows), dtype=np.int64)
+        parts.append(encoder.embed_edited(data, rows, edits, owner, purpose).cpu().numpy())
         progress(block.stop, len(data))
     return np.concatenate(parts)

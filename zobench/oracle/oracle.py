@@ -113,7 +113,9 @@ class Oracle:
         if ask.rows is not None:
             return ask.rows
         assert ask.minibatch is not None
-        return np.stack([self.evaluator.rows(int(each), ask.images) for each in ask.minibatch])
+        numbers, place = np.unique(ask.minibatch, return_inverse=True)
+        drawn = [self.evaluator.rows(int(each), ask.images) for each in numbers]
+        return np.stack(drawn)[place]
 
     def _without(self, ask: Ask, rows: Rows) -> tuple[Tensor, Tensor | None]:
         import torch

@@ -44,6 +44,21 @@ class Images:
 
         return torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).float().div_(255.0)
 
+    def edited(self, rows: Rows, edits: Tensor, owner: Rows) -> Tensor:
+        """Images as float32, each with its edit added.
+
+        Args:
+            rows: The images, ``(n,)``.
+            edits: Edits ``(K, 1, H, W)``.
+            owner: The edit of each image, ``(n,)``.
+        """
+        first, steps = int(owner[0]), np.diff(owner)
+        if not steps.any():
+            return self.batch(rows).add_(edits[first])
+        if (steps == 1).all():  # one each: no copy is needed
+            return self.batch(rows).add_(edits[first : first + len(owner)])
+        return self.batch(rows).add_(edits[owner])
+
     def blocks(self, size: int) -> Iterator[slice]:
         """Consecutive slices of at most ``size`` images."""
         return slices(len(self), size)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .convolutions import with_packed_convolutions
 from .packed import PackedLinear
-from .transformers import FusedBlock, PatchProducts
+from .transformers import LEVELS, EditedPixels, FusedBlock, PatchProducts
 
 PACKED: tuple[type[nn.Module], ...] = (PackedLinear, FusedBlock, PatchProducts)
 
@@ -42,6 +42,8 @@ class FusedNetwork(nn.Module):
         )
         convolutional = with_packed_convolutions(self._network, PACKED)
         self._network = convolutional or self._network
+        products = [each for each in self._network.modules() if isinstance(each, PatchProducts)]
+        self._patches = None if self._standardise else products[0]
         self.equal = not replaced and convolutional is None
         """Whether nothing was rebuilt."""
         self._format = torch.channels_last if convolutional else torch.contiguous_format
@@ -49,10 +51,32 @@ class FusedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pixels ``(N, 1 or C, H, W)`` to embeddings ``(N, D)``; one channel is repeated."""
-        images = images.to(self._kind).expand(-1, self._mean.shape[1], -1, -1)
+        images = self._coloured(images.to(self._kind))
         if self._standardise:
             images = ((images - self._mean) / self._std).contiguous(memory_format=self._format)
         return cast(Tensor, self._network(images))
+
+    def tokens_of_edits(self, edits: Tensor) -> Tensor | None:
+        """What edits ``(K, 1, H, W)`` add to the patch tokens, ``(K, T, D)``.
+
+        ``None`` if the network does not begin with products of patches.
+        """
+        if self._patches is None:
+            return None
+        return self._patches.of_edits(self._coloured(edits.to(self._kind)))
+
+    def edited(self, pixels: Tensor, tokens: Tensor) -> Tensor:
+        """Embeddings ``(N, D)`` of edited images.
+
+        Args:
+            pixels: ``(N, 1 or C, H, W)``, 8-bit.
+            tokens: :meth:`tokens_of_edits` of each image's edit, ``(1 or N, T, D)``.
+        """
+        return cast(Tensor, self._network(EditedPixels(self._coloured(pixels), tokens)))
+
+    def _coloured(self, images: Tensor) -> Tensor:
+        """One channel is repeated."""
+        return images.expand(-1, self._mean.shape[1], -1, -1)
 
 
 def _replace(module: nn.Module, mean: Sequence[float], std: Sequence[float], *, fold: bool) -> int:
@@ -103,10 +127,14 @@ def agreeing(
             found = FusedNetwork(network, mean, std)
             if found.equal:
                 return None
-            for images in (noise, noise[:, :1]):
-                wanted = eager(images)
-                difference = (found(images).float() - wanted).abs().max()
-                if not float(difference) <= tolerance * float(wanted.abs().max()):
+            pairs = [(found(each), eager(each)) for each in (noise, noise[:, :1])]
+            levels, edit = (noise * LEVELS).to(torch.uint8), noise[:1, :1] - 0.5
+            tokens = found.tokens_of_edits(edit)
+            if tokens is not None:
+                pairs.append((found.edited(levels, tokens), eager(levels / LEVELS + edit)))
+            for ours, wanted in pairs:
+                difference = float((ours.float() - wanted).abs().max())
+                if not difference <= tolerance * float(wanted.abs().max()):
                     return None
         except (RuntimeError, AttributeError, TypeError, ValueError):
             return None

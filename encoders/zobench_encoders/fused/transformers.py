@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .packed import PackedLinear, known_activation
+
+LEVELS = 255.0
+"""The largest 8-bit pixel."""
 
 
 class FusedBlock(nn.Module):
@@ -64,10 +68,24 @@ class FusedBlock(nn.Module):
         return tokens
 
 
+@dataclass(frozen=True)
+class EditedPixels:
+    """Images in place of the tensor that a network passes to its patch embedding.
+
+    Attributes:
+        pixels: ``(N, C, H, W)``, 8-bit.
+        shift: What the edits add to the patch tokens, ``(1 or N, T, D)``.
+    """
+
+    pixels: Tensor
+    shift: Tensor
+
+
 class PatchProducts(nn.Module):
     """Patch embeddings as one product, of pixels that need not be standardised.
 
-    ``W (x - mean) / std + b`` is ``W' x + b'`` with ``W' = W / std`` and ``b' = b - W' mean``.
+    ``W (x - mean) / std + b`` is ``W' x + b'`` with ``W' = W / std`` and ``b' = b - W' mean``. An
+    edit adds ``W' edit`` to the tokens of every image, so it is multiplied once for all of them.
 
     Args:
         patches: The patch embedding.
@@ -84,7 +102,10 @@ class PatchProducts(nn.Module):
         bias = -shift if patches.proj.bias is None else patches.proj.bias.double() - shift
         kind = patches.proj.weight.dtype
         self._side = int(patches.proj.kernel_size[0])
-        self._product = PackedLinear(scaled.flatten(1).to(kind), bias.to(kind))
+        weight, bias = scaled.flatten(1), bias.to(kind)
+        self._of_pixels = PackedLinear(weight.to(kind), bias)
+        self._of_levels = PackedLinear((weight / LEVELS).to(kind), bias)
+        self._of_edits = PackedLinear(weight.to(kind), None)
 
     @staticmethod
     def fusible(module: nn.Module) -> bool:
@@ -101,13 +122,23 @@ class PatchProducts(nn.Module):
             and product.padding == (0, 0)
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Pixels ``(N, C, H, W)`` in [0, 1] to patch tokens ``(N, T, D)``."""
+    def forward(self, images: Tensor | EditedPixels) -> Tensor:
+        """Patch tokens ``(N, T, D)`` of pixels ``(N, C, H, W)`` in [0, 1], or of edited pixels."""
+        if isinstance(images, Tensor):
+            return cast(Tensor, self._of_pixels(self._rows(images)))
+        rows = self._rows(images.pixels).to(images.shift.dtype)
+        return cast(Tensor, self._of_levels(rows)).add_(images.shift)
+
+    def of_edits(self, edits: Tensor) -> Tensor:
+        """What edits ``(K, C, H, W)`` add to the tokens, ``(K, T, D)``."""
+        return cast(Tensor, self._of_edits(self._rows(edits)))
+
+    def _rows(self, images: Tensor) -> Tensor:
+        """The pixels of each patch, ``(N, T, C * side * side)``."""
         count, channels, height, width = images.shape
         side, grid = self._side, (height // self._side, width // self._side)
         patches = images.reshape(count, channels, grid[0], side, grid[1], side)
-        rows = patches.permute(0, 2, 4, 1, 3, 5).reshape(count, grid[0] * grid[1], -1)
-        return cast(Tensor, self._product(rows))
+        return patches.permute(0, 2, 4, 1, 3, 5).reshape(count, grid[0] * grid[1], -1)
 
 
 def _scaled(layer: nn.Linear, scale: nn.Module) -> PackedLinear:
