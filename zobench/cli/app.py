@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,12 +49,13 @@ class Commands(TyperGroup):
         """Names in the order of the help: those of plugins after the commands on many runs."""
         names = super().list_commands(ctx)
         place = names.index(COMMANDS[MANY_RUNS][-1].__name__) + 1
-        return [*names[:place], *self._of_plugins(), *names[place:]]
+        return [*names[:place], *self._of_plugins, *names[place:]]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A command by its name; ``None`` if there is none."""
-        return super().get_command(ctx, cmd_name) or self._of_plugins().get(cmd_name)
+        return super().get_command(ctx, cmd_name) or self._of_plugins.get(cmd_name)
 
+    @cached_property
     def _of_plugins(self) -> dict[str, Any]:
         """Commands of plugins; none if a plugin is broken, which other commands will say."""
         from zobench.registry.discovery import load_registry

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from .listener import ReportProgress, silent
 
-Rows = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Rows: TypeAlias = "NDArray[np.int64]"
 """Row numbers of a dataset, or labels."""
 
-Pixels = NDArray[np.uint8]
+Pixels: TypeAlias = "NDArray[np.uint8]"
 """8-bit images ``(n, C, H, W)``."""
+
+
+def _no_names() -> NDArray[np.str_]:
+    import numpy as np
+
+    return np.array([], dtype=np.str_)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Records:
     sensitive: NDArray[np.int64]
     age: NDArray[np.int64]
     view: NDArray[np.str_]
-    image: NDArray[np.str_] = field(default_factory=lambda: np.array([], dtype=np.str_))
+    image: NDArray[np.str_] = field(default_factory=_no_names)
 
     def __len__(self) -> int:
         return len(self.patient)

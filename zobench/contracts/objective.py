@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-import numpy as np
-
 from .head import LinearHead
 from .optimizer import State
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 

@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Stream = Literal["split", "minibatch", "optimizer", "objective", "heads", "bootstrap", "placebo"]
 
 
 def seed_sequence(seed: int, stream: Stream) -> np.random.SeedSequence:
     """The seed sequence of one named stream of one run."""
+    import numpy as np
+
     name = int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), "big")
     return np.random.SeedSequence(entropy=seed, spawn_key=(name,))
 
 
 def generator(seed: int, stream: Stream) -> np.random.Generator:
     """The generator of one named stream of one run."""
+    import numpy as np
+
     return np.random.default_rng(seed_sequence(seed, stream))
 
 

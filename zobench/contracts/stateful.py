@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from .optimizer import State
 from .random_streams import dump_state, load_state
 
@@ -28,6 +26,7 @@ class Stateful:
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
+        import numpy as np
         import torch
 
         for name in self.remembered:
@@ -41,6 +40,8 @@ class Stateful:
 
 
 def _packed(value: Any) -> Tensor | int | float | str:
+    import numpy as np
+
     if isinstance(value, np.random.Generator):
         return dump_state(value)
     if isinstance(value, float):
