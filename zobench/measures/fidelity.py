@@ -76,10 +76,18 @@ def _window(size: int, like: Tensor) -> Tensor:
 
 
 def _blur(images: Tensor, weights: Tensor) -> Tensor:
-    import torch
+    """Weighted means over all windows, as products with two banded matrices.
 
-    count, channels, height, width = images.shape
-    flat = images.reshape(count * channels, 1, height, width)
-    down = torch.nn.functional.conv2d(flat, weights[None, None, :, None])
-    across = torch.nn.functional.conv2d(down, weights[None, None, None, :])
-    return across.reshape(count, channels, *across.shape[-2:])
+    PyTorch has no fast convolution in float64, and squares of pixels need float64.
+    """
+    height, width = images.shape[-2:]
+    return _bands(weights, height) @ images @ _bands(weights, width).T
+
+
+def _bands(weights: Tensor, size: int) -> Tensor:
+    """The matrix ``(size - len(weights) + 1, size)`` with the weights along its diagonals."""
+    places = size - len(weights) + 1
+    bands = weights.new_zeros(places, size)
+    for start in range(places):
+        bands[start, start : start + len(weights)] = weights
+    return bands

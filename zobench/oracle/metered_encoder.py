@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+BLOCKS = 4
+"""Blocks that an encoder gets at once if it adds edits itself, which takes some time for each call."""
+
+
 class Meter(Protocol):
     """The part of a rented encoder's account that a run uses."""
 
@@ -63,6 +67,11 @@ class MeteredEncoder:
     def spec(self) -> EncoderSpec:
         """The self-description of the encoder."""
         return self._encoder.spec
+
+    @property
+    def portion(self) -> int:
+        """Images for one call of :meth:`embed_edited` where progress is shown between calls."""
+        return self.spec.block * (BLOCKS if isinstance(self._encoder, EditingEncoder) else 1)
 
     def settle(self) -> None:
         """Deletes the service's stored answers; call it once all results are safe on disk."""
@@ -170,7 +179,7 @@ def embed_images(
 
     Args:
         encoder: The encoder.
-        data: The images; they are sent in blocks of the encoder's own size.
+        data: The images.
         purpose: The purpose that the images are booked under.
         edit: An edit that is added to every image; ``None`` for none.
         progress: Called with the number of images done and the total.
@@ -180,7 +189,7 @@ def embed_images(
     shape = (1, 1, *data.pixels.shape[2:])
     edits = torch.zeros(shape, dtype=torch.float32) if edit is None else edit[None]
     parts = []
-    for block in data.blocks(encoder.spec.block):
+    for block in data.blocks(encoder.portion):
         rows = np.arange(block.start, block.stop)
         owner = np.zeros(len(rows), dtype=np.int64)
         parts.append(encoder.embed_edited(data, rows, edits, owner, purpose).cpu().numpy())

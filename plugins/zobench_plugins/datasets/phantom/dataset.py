@@ -91,7 +91,7 @@ class PhantomDataset:
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Pixels of films; films that the cache lacks are rendered on all cores."""
         with closing(FilmCache(self._folder, (SIZE, SIZE))) as cache:
-            todo = cache.missing(rows)
+            todo = np.sort(cache.missing(rows))  # films of one patient share their anatomy
             done = len(rows) - len(todo)
             progress(done, len(rows))
             for batch, rendered in self._rendered(todo):

@@ -45,8 +45,14 @@ def fold(film: Field) -> Field:
 
 def edge(distance: Field, width: float) -> Field:
     """A smooth step: 0 where ``distance`` < -width, 1 where it is > width."""
-    t = np.clip(distance * np.float32(0.5 / width) + np.float32(0.5), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
+    t = np.asarray(distance * np.float32(0.5 / width))
+    t += np.float32(0.5)
+    np.minimum(np.maximum(t, 0.0, out=t), 1.0, out=t)
+    falling = 2.0 * t
+    np.subtract(3.0, falling, out=falling)
+    t *= t
+    t *= falling
+    return np.asarray(t, dtype=np.float32)
 
 
 def blob(x: Field, y: Field, centre: tuple[float, float], radii: tuple[float, float]) -> Field:
@@ -92,9 +98,10 @@ class Pen:
     def segments(self, tails: Points, heads: Points, width: float, level: int) -> None:
         """Straight strokes from each of ``tails`` to the same row of ``heads``, both ``(n, 2)``."""
         ends = ((np.concatenate([tails, heads], axis=1) + 1.0) * self._size).tolist()
-        stroke = max(1, round(2 * width))
+        stroke, core = max(1, round(2 * width)), self.draw.draw
+        ink = core.draw_ink(level)  # ImageDraw.line would look it up for each stroke
         for end in ends:
-            self.draw.line(end, fill=level, width=stroke)
+            core.draw_lines(end, ink, stroke)
 
     def paste(self, picture: Image.Image, x: float, y: float) -> None:
         """Lays a grey picture with its middle at (x, y)."""

@@ -7,6 +7,7 @@ the distance from the midline; :func:`~.fields.unfold` joins them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -84,6 +85,7 @@ def absorption(
     return film
 
 
+@lru_cache(maxsize=1)  # films of one patient are rendered one after the other
 def _body(patient: Patient, size: int) -> Field:
     """Neck, shoulders and trunk; the arms hang beside the trunk."""
     depth, y = half_axes(size)
@@ -150,6 +152,7 @@ def _bones(patient: Patient, where: Outline, size: int) -> Field:
     return bones
 
 
+@lru_cache(maxsize=1)
 def _vessels(patient: Patient, size: int) -> Field:
     """Branching vessels that leave the hila and thin out towards the pleura."""
     rng = np.random.default_rng(patient.vessel_seed)
