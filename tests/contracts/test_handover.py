@@ -140,13 +140,20 @@ def test_what_is_taken_is_a_copy() -> None:
     point = taken_point(points[0], "mine", SHAPE)
     points.fill_(7)
     numbers.fill(7)
-    assert float(ask.points.sum()) == float(point.sum()) == 0
+    assert float(point.sum()) == 0
     assert ask.minibatch is not None
     assert ask.minibatch.tolist() == [0, 1, 2]
     assert torch.equal(kept["edit"], POINTS)  # type: ignore[arg-type]
     assert {name: kept[name] for name in ("step", "asks", "rng", "best")} == {
         name: state[name] for name in ("step", "asks", "rng", "best")
     }
+
+
+def test_points_are_taken_without_their_graph_and_contiguous() -> None:
+    points = POINTS.clone().transpose(2, 3).requires_grad_()
+    taken = checked(Ask(points, NUMBERS.copy())).points
+    assert not taken.requires_grad
+    assert taken.is_contiguous()
 
 
 def test_the_largest_state_can_be_read_again() -> None:

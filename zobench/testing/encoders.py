@@ -7,10 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.contracts.encoder import Encoder, EncoderRequest, checked_embeddings
+from zobench.contracts.encoder import (
+    EditingEncoder,
+    Encoder,
+    EncoderRequest,
+    checked_embeddings,
+)
 from zobench.errors import EncoderError
 from zobench.registry.discovery import Registry
 
@@ -18,6 +24,10 @@ from .installed import installed
 
 SLOPE = 0.05
 """Largest relative error of a small step's change that the gradient predicts."""
+
+
+EDITED = 2e-2
+"""Largest relative difference of ``embed_edited`` from ``embed``: the precision of bf16."""
 
 
 class EncoderConformance:
@@ -101,6 +111,30 @@ class EncoderConformance:
             spread = encoder.embed(grey.expand(-1, encoder.spec.image_shape[0], -1, -1))
             alone = encoder.embed(grey)
         assert torch.equal(alone, spread), "a grey image and its copy in all channels differ"
+        encoder.close()
+
+    def test_edits_that_the_encoder_adds_are_those_of_the_images(self) -> None:
+        """``embed_edited`` agrees with ``embed``; nothing to check for an encoder without it."""
+        encoder = self.make()
+        if isinstance(encoder, EditingEncoder):
+            height, width = encoder.spec.image_shape[1:]
+            rng = np.random.default_rng(0)
+            pixels = rng.integers(0, 256, (9, 1, height, width), dtype=np.uint8)
+            edits = torch.from_numpy(rng.normal(0, 0.1, (3, 1, height, width)).astype(np.float32))
+            unchanged = pixels.copy()
+            rows = rng.permutation(9)
+            for owner in (np.full(9, 1), np.arange(9) // 3, rng.integers(0, 3, 9)):
+                sent = torch.from_numpy(pixels[rows]) / 255 + edits[torch.from_numpy(owner)]
+                with torch.inference_mode():
+                    wanted = encoder.embed(sent)
+                    answer = encoder.embed_edited(pixels, rows, edits, owner)
+                checked_embeddings(encoder.spec, 9, answer)
+                difference = float((answer - wanted).abs().max() / wanted.abs().max())
+                assert difference <= EDITED, (
+                    f"embed_edited() differs from embed() of the edited images by {difference:.1e}, "
+                    "relative to the largest number"
+                )
+            assert np.array_equal(pixels, unchanged), "embed_edited() changed the pixels"
         encoder.close()
 
     def test_gradients_flow_as_declared_and_predict_a_small_step(self) -> None:

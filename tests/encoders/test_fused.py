@@ -1,0 +1,218 @@
+"""The fused path gives the embeddings of the network's own code, and is refused where it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from zobench_encoders.fused.network import FusedNetwork, agreeing
+from zobench_encoders.fused.packed import PackedConvolution
+from zobench_encoders.fused.transformers import FusedBlock, PatchProducts
+from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
+from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
+
+from zobench.contracts.encoder import EncoderRequest
+from zobench.errors import ConfigError, EncoderError
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+
+
+def request(cache: Path, **options: Any) -> EncoderRequest:
+    return replace(EncoderRequest("test", "", "cpu", "fp32", cache), **options)
+
+
+def noise(count: int, side: int = 32, channels: int = 3) -> Tensor:
+    return torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(count))
+
+
+def timm_network(name: str, **options: Any) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = timm.create_model(name, num_classes=0, **options)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # fresh ones would change nothing
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2.0)
+    return network.eval().requires_grad_(False)
+
+
+class Plain(nn.Module):
+    """Convolutions as torchvision and others write them: functions, padding layers, shared results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pad, self.uneven = nn.ZeroPad2d(1), nn.ZeroPad2d((0, 1, 0, 1))
+        self.first, self.norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+        self.second = nn.Conv2d(8, 8, 3, stride=2, groups=8)
+        self.weight = nn.Parameter(torch.randn(4, 8, 1, 1))
+        self.norm.running_mean = torch.randn(8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = F.relu(self.norm(self.first(self.pad(images))))
+        shared = self.second(self.uneven(features))
+        last = F.conv2d(shared, self.weight, stride=1)
+        return torch.cat([shared.mean((2, 3)), F.relu6(last).mean((2, 3))], dim=1)
+
+
+NETWORKS = {
+    "ViT with class token": lambda: timm_network("vit_tiny_patch16_224", img_size=32),
+    "ViT with layer scales": lambda: timm_network(
+        "vit_small_patch14_dinov2", img_size=28, depth=2, init_values=0.3
+    ),
+    "ViT with normalised queries": lambda: timm_network(
+        "vit_tiny_patch16_224", img_size=32, depth=2, qk_norm=True, qkv_bias=False
+    ),
+    "ResNet": lambda: timm_network("resnet10t"),
+    "EfficientNet": lambda: timm_network("efficientnet_lite0"),
+    "RegNet": lambda: timm_network("regnetx_002"),
+    "functions and padding": Plain,
+}
+PARTS: dict[str, tuple[type[nn.Module], ...]] = {
+    "ViT": (FusedBlock, PatchProducts),
+    "others": (PackedConvolution,),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_rebuilt_network_gives_the_same_embeddings(name: str) -> None:
+    network = NETWORKS[name]().eval().requires_grad_(False)
+    images = noise(5, 28 if "scales" in name else 32)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
+    wanted = network((images - mean) / std)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    rebuilt = FusedNetwork(network, MEAN, STD)
+    for _ in range(2):  # the sums are written over earlier results, which must not be weights
+        found = rebuilt(images)
+        assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+    for kind in PARTS["ViT" if name.startswith("ViT") else "others"]:
+        assert any(isinstance(each, kind) for each in rebuilt.modules()), kind
+    assert all(torch.equal(before[key], each) for key, each in network.state_dict().items())
+
+
+def test_pixels_and_edits_are_standardised_by_the_patch_weights() -> None:
+    network = NETWORKS["ViT with class token"]()
+    rebuilt = FusedNetwork(network, MEAN, STD)
+    levels = (noise(6, channels=1) * 255).to(torch.uint8)
+    edits = noise(2, channels=1) - 0.5
+    owner = torch.tensor([0, 0, 0, 1, 1, 1])
+    tokens = rebuilt.tokens_of_edits(edits)
+    assert tokens is not None
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
+    wanted = network((levels / 255 + edits[owner] - mean) / std)
+    found = rebuilt.edited(levels, tokens[owner])
+    assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
+class Looks(nn.Module):
+    """A network that uses the weights of a layer instead of calling the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.layer.weight.T
+
+
+class Wrong(nn.Module):
+    """A network with other results when it is called within one that holds a packed layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.flatten(1)) * (1 if type(self.layer) is nn.Linear else 1.001)
+
+
+@pytest.mark.parametrize("module", [Looks(), Wrong(), nn.Flatten()], ids=["looks", "wrong", "none"])
+def test_a_network_that_cannot_be_rebuilt_is_computed_by_its_own_code(
+    tmp_path: Path, module: nn.Module
+) -> None:
+    module.requires_grad_(False)
+    assert agreeing(module, MEAN, STD, module, (3, 4, 4), TOLERANCE[torch.float32]) is None
+    backbone = Backbone(module, (3, 4, 4), MEAN, STD, "test")
+    encoder = LocalEncoder(backbone, request(tmp_path), LocalParameters(chunk=4))
+    assert encoder.spec.settings["path"] == "eager"
+    with pytest.raises(
+        EncoderError, match=r"has no fused path on this machine.*encoder.path=eager"
+    ):
+        LocalEncoder(backbone, request(tmp_path), LocalParameters(chunk=4, path="fused"))
+
+
+def test_gradients_come_from_the_networks_own_code(tmp_path: Path) -> None:
+    eager, fused = (
+        vit_mae(request(tmp_path), VitMaeParameters(chunk=4, path=path))
+        for path in ("eager", "fused")
+    )
+    images = noise(3, 224, 1)
+    slopes = []
+    for encoder in (eager, fused):
+        variable = images.clone().requires_grad_()
+        slopes.append(torch.autograd.grad(encoder.embed(variable).sum(), variable)[0])
+    assert torch.equal(*slopes)
+    with torch.inference_mode():
+        one, other = eager.embed(images), fused.embed(images)
+    assert not torch.equal(one, other)  # else this compares one path with itself
+    assert float((one - other).abs().max()) <= TOLERANCE[torch.float32] * float(one.abs().max())
+
+
+def test_a_resumed_run_keeps_its_path(tmp_path: Path) -> None:
+    def path(settings: dict[str, str | int]) -> str | int:
+        ask = request(tmp_path, settings=settings)
+        return vit_mae(ask, VitMaeParameters(path="auto")).spec.settings["path"]
+
+    assert path({"chunk": 4, "path": "fused"}) == "fused"
+    assert path({"chunk": 4, "path": "eager"}) == "eager"
+    assert path({"chunk": 4}) == "eager"  # as version 0.1 wrote it
+
+
+def test_an_unknown_path_names_those_there_are(tmp_path: Path) -> None:
+    from zobench.registry.discovery import load_registry
+
+    offer, _ = load_registry().find("encoders", "vit-mae")
+    with pytest.raises(ConfigError, match=r"encoder.path is 'slow'.*auto, eager, fused"):
+        offer.plugin.make(request(tmp_path), {"path": "slow"}, "encoder")
+
+
+@pytest.mark.skipif(torch.cpu._is_avx512_bf16_supported() is False, reason="this CPU has no bf16")
+def test_bf16_embeddings_agree_within_their_tolerance(tmp_path: Path) -> None:
+    exact = vit_mae(request(tmp_path), VitMaeParameters(chunk=4))
+    coarse = vit_mae(request(tmp_path, precision="bf16"), VitMaeParameters(chunk=4))
+    assert coarse.spec.settings["precision"] == "bf16"
+    with torch.inference_mode():
+        one, other = (each.embed(noise(3, 224, 1)) for each in (exact, coarse))
+    difference = float((one - other).abs().max()) / float(one.abs().max())
+    assert 1e-5 < difference <= TOLERANCE[torch.bfloat16]
+
+
+def test_resident_pixels_are_sent_once_and_in_parts_where_they_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from zobench_encoders import resident
+
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 4), dtype=np.uint8)
+    rows = np.array([5, 0, 5])
+    store = resident.ResidentPixels(torch.device("meta"))
+    assert store.rows(pixels, rows).shape == (3, 1, 4, 4)
+    first = store._resident(pixels)
+    assert first is not None
+    assert store._resident(pixels) is first
+    assert store._resident(pixels.copy()) is not first
+
+    def full(*_: object, **__: object) -> Tensor:
+        raise torch.OutOfMemoryError("test")
+
+    monkeypatch.setattr(torch, "tensor", full)
+    other = resident.ResidentPixels(torch.device("meta"))
+    assert other._resident(pixels) is None
+    assert other.rows(pixels, rows).shape == (3, 1, 4, 4)
