@@ -17,10 +17,9 @@ from zobench.errors import ConfigError, EncoderError
 
 from .freed_memory import keep_freed_memory
 from .fused.network import FusedNetwork, agreeing
-from .fused.transformers import LEVELS
 from .measuring import Choice, Forward, fastest, out_of_memory
 from .precision import pick_device, pick_precision, require_representable
-from .resident import ResidentPixels
+from .resident import LEVELS, ResidentPixels
 
 GROUP = 8
 """Chunks are padded to a multiple of so many images: most matrix products round such batches alike."""

@@ -9,6 +9,9 @@ from zobench.contracts.dataset import Pixels, Rows
 
 from .measuring import out_of_memory
 
+LEVELS = 255.0
+"""The largest 8-bit pixel."""
+
 
 class ResidentPixels:
     """Copies of pixel arrays on one device; an array that does not fit is sent in parts.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,3 +218,9 @@ def test_resident_pixels_are_sent_once_and_in_parts_where_they_do_not_fit(
     other = resident.ResidentPixels(torch.device("meta"))
     assert other._resident(pixels) is None
     assert other.rows(pixels, rows).shape == (3, 1, 4, 4)
+
+
+def test_encoders_of_other_libraries_do_not_load_timm() -> None:
+    code = "import sys, zobench_encoders.local; print('timm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -7,6 +7,7 @@ input has no such graph.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -177,6 +178,8 @@ def _activation_inside(norm: nn.BatchNorm2d) -> Activation | None:
     """The activation that a normalisation computes, too; ``None`` if it is not known."""
     if type(norm) is nn.BatchNorm2d:
         return IDENTITY
+    if "timm" not in sys.modules:
+        return None
     from timm.layers.norm_act import BatchNormAct2d
 
     if type(norm) is not BatchNormAct2d or not isinstance(norm.drop, nn.Identity):

@@ -13,9 +13,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..resident import LEVELS
 from .convolutions import with_packed_convolutions
 from .packed import PackedLinear
-from .transformers import LEVELS, EditedPixels, FusedBlock, PatchProducts
+from .transformers import EditedPixels, FusedBlock, PatchProducts
 
 PACKED: tuple[type[nn.Module], ...] = (PackedLinear, FusedBlock, PatchProducts)
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from timm.layers.attention import Attention
-from timm.layers.layer_scale import LayerScale
-from timm.layers.mlp import Mlp
-from timm.layers.patch_embed import PatchEmbed
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..resident import LEVELS
 from .packed import PackedLinear, known_activation
 
-LEVELS = 255.0
-"""The largest 8-bit pixel."""
+if TYPE_CHECKING:
+    from timm.layers.attention import Attention
+    from timm.layers.mlp import Mlp
+    from timm.layers.patch_embed import PatchEmbed
+    from timm.models.vision_transformer import Block
+
+TIMM = "timm"
+"""The library whose networks have these parts; where it is not imported, no network has them."""
 
 
 class FusedBlock(nn.Module):
@@ -45,6 +48,12 @@ class FusedBlock(nn.Module):
     @staticmethod
     def fusible(module: nn.Module) -> bool:
         """Whether a module is a block of the usual form."""
+        if TIMM not in sys.modules:
+            return False
+        from timm.layers.attention import Attention
+        from timm.layers.mlp import Mlp
+        from timm.models.vision_transformer import Block
+
         if type(module) is not Block:
             return False
         attention, mlp = module.attn, module.mlp
@@ -110,6 +119,10 @@ class PatchProducts(nn.Module):
     @staticmethod
     def fusible(module: nn.Module) -> bool:
         """Whether a module cuts an image into square patches that do not overlap."""
+        if TIMM not in sys.modules:
+            return False
+        from timm.layers.patch_embed import PatchEmbed
+
         if type(module) is not PatchEmbed:
             return False
         product = module.proj
@@ -143,6 +156,8 @@ class PatchProducts(nn.Module):
 
 def _scaled(layer: nn.Linear, scale: nn.Module) -> PackedLinear:
     """A linear layer, multiplied by the layer scale behind it."""
+    from timm.layers.layer_scale import LayerScale
+
     if not isinstance(scale, LayerScale):
         return PackedLinear(layer.weight, layer.bias)
     bias = None if layer.bias is None else layer.bias * scale.gamma
