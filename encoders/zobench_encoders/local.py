@@ -27,6 +27,9 @@ GROUP = 8
 SHARED = 4
 """Edits are added to patch tokens if so many images, on average, share one; else to the pixels."""
 
+SHARED_BYTES = 64 << 20
+"""Largest size of the edits, in all channels, whose patch tokens are held together."""
+
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference of an embedding from the one in another batch, relative to the largest number."""
 
@@ -45,7 +48,7 @@ class LocalParameters:
     path: str = parameter(
         "auto",
         "how embeddings without gradients are computed on a CPU: 'eager' by the network's own code, "
-        "'fused' by its rebuilt form, 'auto' by the faster",
+        "'fused' by its rebuilt form, 'auto' by the faster (with a given chunk: 'fused' if it exists)",
         choices=("auto", EAGER, FUSED),
         incidental=True,
     )
@@ -174,7 +177,9 @@ class LocalEncoder:
         self._require_shape(pixels.shape[1:])
 
         tokens = None
-        if self._fused is not None and len(rows) >= SHARED * len(edits):
+        shared = len(edits) == 1 or len(rows) >= SHARED * len(edits)
+        size = edits.numel() * edits.element_size() * self._shape[0]
+        if self._fused is not None and shared and size <= SHARED_BYTES:
             tokens = self._fused.tokens_of_edits(edits)
         added = edits.to(self._device) if tokens is None else tokens
 
@@ -217,6 +222,8 @@ class LocalEncoder:
             except RuntimeError as error:
                 if not out_of_memory(error) or not halve:
                     raise  # with gradients, the caller must send fewer images
+                if self._resident.give_way():
+                    continue
                 if self._chunk == 1:
                     raise EncoderError(
                         f"encoder {self._spec.name} has not enough memory on {self._device} for one "
@@ -256,6 +263,11 @@ class LocalEncoder:
             wanted = str(request.settings.get("path", EAGER))
         chunk = parameters.chunk or int(request.settings.get("chunk", 0))
         if wanted != "auto":
+            if wanted not in paths and self._device.type != "cpu":
+                raise EncoderError(
+                    f"encoder {request.name} has a {wanted} path on a CPU only, and runs on "
+                    f"{self._device}; give --device cpu, or --set encoder.path=eager for a new run"
+                )
             if wanted not in paths:
                 raise EncoderError(
                     f"encoder {request.name} has no {wanted} path on this machine: its network does "

@@ -13,8 +13,15 @@ LEVELS = 255.0
 """The largest 8-bit pixel."""
 
 
+ARRAYS = 2
+"""Arrays that stay on a device: the training and the test images."""
+
+SHARE = 0.25
+"""Largest share of a GPU's free memory for an array; the rest is for the network."""
+
+
 class ResidentPixels:
-    """Copies of pixel arrays on one device; an array that does not fit is sent in parts.
+    """Copies of the last pixel arrays on one device; an array that does not fit is sent in parts.
 
     Args:
         device: The device.
@@ -24,24 +31,39 @@ class ResidentPixels:
         self._device = device
         self._known: dict[int, tuple[Pixels, Tensor | None]] = {}
         """Arrays by their identity; holding the array keeps the number from being used again."""
+        self._full = False
 
     def rows(self, pixels: Pixels, rows: Rows) -> Tensor:
         """Rows ``(n,)`` of an array ``(N, C, H, W)``, 8-bit, on the device."""
-        if self._device.type == "cpu":
-            return torch.from_numpy(pixels[rows])
-        found = self._resident(pixels)
+        found = None if self._device.type == "cpu" else self._resident(pixels)
         if found is None:
             return torch.from_numpy(pixels[rows]).to(self._device)
         return found[torch.from_numpy(rows).to(self._device)]
 
+    def give_way(self) -> bool:
+        """Frees the device's memory and keeps no more arrays there; whether that freed anything."""
+        freed = any(copy is not None for _, copy in self._known.values())
+        self._known, self._full = {}, True
+        return freed
+
     def _resident(self, pixels: Pixels) -> Tensor | None:
+        if self._full:
+            return None
         if id(pixels) not in self._known:
-            copy: Tensor | None
-            try:
-                copy = torch.tensor(pixels, device=self._device)
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                copy = None
-            self._known[id(pixels)] = (pixels, copy)
+            while len(self._known) >= ARRAYS:
+                del self._known[next(iter(self._known))]
+            self._known[id(pixels)] = (pixels, self._copied(pixels))
         return self._known[id(pixels)][1]
+
+    def _copied(self, pixels: Pixels) -> Tensor | None:
+        """A copy on the device; ``None`` if it would take too much of its memory."""
+        if self._device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self._device)
+            if pixels.nbytes > SHARE * free:
+                return None
+        try:
+            return torch.tensor(pixels, device=self._device)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return None

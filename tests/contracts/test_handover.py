@@ -127,7 +127,7 @@ def test_a_broken_state_is_refused(name: str) -> None:
         taken_state(BROKEN_STATES[name], "mine")
 
 
-def test_what_is_taken_is_a_copy() -> None:
+def test_numbers_points_and_states_are_taken_as_copies() -> None:
     points, numbers = POINTS.clone(), NUMBERS.copy()
     state: dict[str, Any] = {
         "edit": points,

@@ -18,6 +18,7 @@ from zobench_encoders.fused.network import FusedNetwork, agreeing
 from zobench_encoders.fused.packed import PackedConvolution
 from zobench_encoders.fused.transformers import FusedBlock, PatchProducts
 from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
+from zobench_encoders.resident import ResidentPixels
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
 from zobench.contracts.encoder import EncoderRequest
@@ -136,11 +137,34 @@ class Wrong(nn.Module):
         return self.layer(images.flatten(1)) * (1 if type(self.layer) is nn.Linear else 1.001)
 
 
-@pytest.mark.parametrize("module", [Looks(), Wrong(), nn.Flatten()], ids=["looks", "wrong", "none"])
+class Keyword(nn.Module):
+    """A network that calls its convolution with a keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(input=images).mean((2, 3))  # type: ignore[no-any-return]
+
+
+class Strict(nn.Module):
+    """A network that knows its layers by their class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(48, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scale = {nn.Linear: 2.0}[type(self.layer)]
+        return scale * self.layer(images.flatten(1))
+
+
+@pytest.mark.parametrize("kind", [Looks, Wrong, Keyword, Strict, nn.Flatten])
 def test_a_network_that_cannot_be_rebuilt_is_computed_by_its_own_code(
-    tmp_path: Path, module: nn.Module
+    tmp_path: Path, kind: type[nn.Module]
 ) -> None:
-    module.requires_grad_(False)
+    module = kind().requires_grad_(False)
     assert agreeing(module, MEAN, STD, module, (3, 4, 4), TOLERANCE[torch.float32]) is None
     backbone = Backbone(module, (3, 4, 4), MEAN, STD, "test")
     encoder = LocalEncoder(backbone, request(tmp_path), LocalParameters(chunk=4))
@@ -200,11 +224,9 @@ def test_bf16_embeddings_agree_within_their_tolerance(tmp_path: Path) -> None:
 def test_resident_pixels_are_sent_once_and_in_parts_where_they_do_not_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from zobench_encoders import resident
-
     pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 4), dtype=np.uint8)
     rows = np.array([5, 0, 5])
-    store = resident.ResidentPixels(torch.device("meta"))
+    store = ResidentPixels(torch.device("meta"))
     assert store.rows(pixels, rows).shape == (3, 1, 4, 4)
     first = store._resident(pixels)
     assert first is not None
@@ -215,7 +237,7 @@ def test_resident_pixels_are_sent_once_and_in_parts_where_they_do_not_fit(
         raise torch.OutOfMemoryError("test")
 
     monkeypatch.setattr(torch, "tensor", full)
-    other = resident.ResidentPixels(torch.device("meta"))
+    other = ResidentPixels(torch.device("meta"))
     assert other._resident(pixels) is None
     assert other.rows(pixels, rows).shape == (3, 1, 4, 4)
 
@@ -224,3 +246,76 @@ def test_encoders_of_other_libraries_do_not_load_timm() -> None:
     code = "import sys, zobench_encoders.local; print('timm' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+class Guarded(nn.Module):
+    """A vision transformer behind code that takes nothing but tensors."""
+
+    def __init__(self, *, unused: bool) -> None:
+        super().__init__()
+        self.network = timm_network("vit_tiny_patch16_224", img_size=32, depth=2)
+        if unused:
+            self.spare = timm.layers.PatchEmbed(32, 16, 3, 8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert isinstance(images, Tensor)
+        return self.network(images)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("unused", [False, True])
+def test_a_network_that_takes_tensors_only_is_rebuilt_without_its_first_product(
+    unused: bool,
+) -> None:
+    network = Guarded(unused=unused).eval().requires_grad_(False)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
+
+    def eager(images: Tensor) -> Tensor:
+        return network((images.expand(-1, 3, -1, -1) - mean) / std)  # type: ignore[no-any-return]
+
+    found = agreeing(network, MEAN, STD, eager, (3, 32, 32), TOLERANCE[torch.float32])
+    assert found is not None
+    assert found.tokens_of_edits(noise(1, channels=1)) is None
+
+
+OWNERS = {
+    "one for all": np.zeros(11, dtype=np.int64),
+    "shared": np.arange(11) // 4,
+    "one each": np.arange(11),
+    "mixed": np.array([3, 0, 2, 2, 1, 0, 3, 3, 1, 2, 0]),
+}
+
+
+@pytest.mark.parametrize("path", ["eager", "fused"])
+@pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)
+@pytest.mark.parametrize("chunk", [3, 8])
+def test_edited_pixels_are_embedded_like_edited_images(
+    tmp_path: Path, path: str, owner: np.ndarray[Any, np.dtype[np.int64]], chunk: int
+) -> None:
+    """The last chunk is padded with 8 images a chunk."""
+    encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=chunk, path=path))
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (20, 1, 224, 224), dtype=np.uint8)
+    rows = rng.permutation(20)[:11]
+    edits = torch.from_numpy(rng.normal(0, 0.2, (int(owner.max()) + 1, 1, 224, 224))).float()
+    with torch.inference_mode():
+        wanted = encoder.embed(torch.from_numpy(pixels[rows]) / 255 + edits[owner])
+        found = encoder.embed_edited(pixels, rows, edits, owner)
+    assert found.shape == wanted.shape
+    assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
+def test_resident_pixels_give_way_to_a_network_that_needs_the_memory(tmp_path: Path) -> None:
+    store = ResidentPixels(torch.device("meta"))
+    arrays = [np.zeros((2, 1, 4, 4), dtype=np.uint8) for _ in range(3)]
+    for each in arrays:
+        store.rows(each, np.array([0]))
+    assert [
+        held is arrays[number] for number, (held, _) in enumerate(store._known.values(), 1)
+    ] == [
+        True,
+        True,
+    ]
+    assert store.give_way()
+    assert not store.give_way()
+    assert store.rows(arrays[0], np.array([0])).shape == (1, 1, 4, 4)
+    assert store._known == {}

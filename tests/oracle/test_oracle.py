@@ -11,7 +11,7 @@ from torch import Tensor
 from zobench.contracts.objective import Objective
 from zobench.contracts.optimizer import Ask, Feedback
 from zobench.errors import BudgetExhausted, EncoderError, PluginError
-from zobench.oracle.evaluator import Evaluator
+from zobench.oracle.evaluator import Evaluator, edit_norms
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.oracle.oracle import Oracle
@@ -317,3 +317,10 @@ def test_gradients_of_an_objective_of_the_whole_minibatch_do_not_depend_on_the_b
     torch.testing.assert_close(answer.gradients, whole.gradients, rtol=1e-4, atol=1e-6)
     counts = oracle.ledger.optimize
     assert (counts.forward, counts.backward, counts.queries) == (10, 10, 30)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-24, 1e-3, 1.0, 1e20])
+def test_norms_of_edits_of_any_size(size: float) -> None:
+    edits = size * torch.randn(3, 1, 40, 30, generator=torch.Generator().manual_seed(0))
+    wanted = edits.double().flatten(1).norm(dim=1)
+    torch.testing.assert_close(edit_norms(edits), wanted, rtol=1e-6, atol=0)

@@ -75,10 +75,11 @@ class EditingEncoder(Encoder, Protocol):
     def embed_edited(self, pixels: Pixels, rows: Rows, edits: Tensor, owner: Rows) -> Tensor:
         """Embeddings ``(n, D)`` float32 of ``pixels[rows] / 255 + edits[owner]``.
 
-        They agree with :meth:`embed` of these images within the encoder's precision.
+        They agree with :meth:`embed` of these images within the encoder's precision. The arguments are
+        never changed: edits may be the optimizer's own points.
 
         Args:
-            pixels: All images of a part of the split, ``(N, C, H, W)`` 8-bit; never changed.
+            pixels: All images of a part of the split, ``(N, C, H, W)`` 8-bit.
             rows: The images to embed, ``(n,)``.
             edits: Edits ``(K, 1, H, W)``.
             owner: The edit of each image, ``(n,)``.

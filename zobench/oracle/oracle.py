@@ -58,7 +58,7 @@ class Oracle:
         """Evaluates an ask.
 
         Args:
-            ask: What the optimizer's ``ask`` returned; it is checked and copied first.
+            ask: What the optimizer's ``ask`` returned; it is checked first.
 
         Raises:
             BudgetExhausted: The ask would pass the budget; nothing was evaluated or charged.

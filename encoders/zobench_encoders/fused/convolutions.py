@@ -139,7 +139,7 @@ def _convolution(node: fx.Node, network: fx.GraphModule) -> Chain | None:
     """A convolution of two axes with zero padding, as a layer or as a call of ``F.conv2d``."""
     layer = _module(node, network)
     if type(layer) is nn.Conv2d and layer.padding_mode == "zeros":
-        if isinstance(layer.padding, str):
+        if isinstance(layer.padding, str) or not node.args:
             return None
         geometry = Geometry(layer.stride, layer.padding, layer.dilation, layer.groups)
         return Chain(cast(fx.Node, node.args[0]), node, layer.weight, layer.bias, geometry)
@@ -165,7 +165,7 @@ def _with_padding_before(chain: Chain, network: fx.GraphModule) -> Chain:
     """The chain with the zero padding before it, where that is equal on both sides."""
     before = chain.source
     layer = _module(before, network)
-    if type(layer) is not nn.ZeroPad2d or any(chain.geometry.padding):
+    if type(layer) is not nn.ZeroPad2d or any(chain.geometry.padding) or not before.args:
         return chain
     left, right, top, bottom = layer.padding
     if left != right or top != bottom:
@@ -197,7 +197,7 @@ def _activation(node: fx.Node, network: fx.GraphModule) -> Activation | None:
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:
-    """The one node that uses a node's result, as its only argument."""
+    """The one node that uses a node's result, as its first argument."""
     users = list(node.users)
     return users[0] if len(users) == 1 and users[0].args[:1] == (node,) else None
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..resident import LEVELS
-from .packed import PackedLinear, known_activation
+from .packed import Activation, PackedLinear, known_activation
 
 if TYPE_CHECKING:
     from timm.layers.attention import Attention
@@ -40,8 +40,7 @@ class FusedBlock(nn.Module):
         self._attention_norm, self._mlp_norm = attention.norm, mlp.norm
         self._qkv = PackedLinear(attention.qkv.weight, attention.qkv.bias)
         self._project = _scaled(attention.proj, block.ls1)
-        activation = known_activation(mlp.act)
-        assert activation is not None  # fusible() checked it
+        activation = cast("Activation", known_activation(mlp.act))  # fusible() checked it
         self._widen = PackedLinear(mlp.fc1.weight, mlp.fc1.bias, activation)
         self._narrow = _scaled(cast("nn.Linear", mlp.fc2), block.ls2)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from zobench_plugins.datasets.phantom import PhantomDataset
 from zobench_plugins.datasets.phantom.anatomy import draw_patient
 from zobench_plugins.datasets.phantom.dataset import PhantomParameters
+from zobench_plugins.datasets.phantom.fields import Pen, edge
 from zobench_plugins.datasets.phantom.findings import FINDINGS
 from zobench_plugins.datasets.phantom.generator import render
 
@@ -155,3 +157,24 @@ def test_another_cohort_or_disease_has_another_digest(tmp_path: Path) -> None:
 def test_an_unknown_disease_gets_the_nearest_known_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'pneumonia'"):
         open_dataset(tmp_path, disease="pnuemonia")
+
+
+def test_strokes_are_those_of_imagedraw() -> None:
+    rng = np.random.default_rng(0)
+    tails, heads = rng.uniform(-1, 1, (2, 40, 2))
+    pen, plain = Pen(64), Image.new("L", (128, 128))
+    for width, level in ((2.6, 161), (0.3, 40)):
+        pen.segments(tails, heads, width, level)
+        for tail, head in zip(tails, heads, strict=True):
+            ends = [*((tail + 1) * 64), *((head + 1) * 64)]
+            ImageDraw.Draw(plain).line(ends, fill=level, width=max(1, round(2 * width)))
+    wanted = np.asarray(plain.reduce(2), dtype=np.float32) / np.float32(255)
+    assert np.array_equal(pen.coverage(), wanted)
+
+
+def test_a_soft_edge_is_the_cubic_step() -> None:
+    distance = np.linspace(-2, 2, 101, dtype=np.float32)[None]
+    kept = distance.copy()
+    t = np.clip(distance * np.float32(0.5 / 0.7) + np.float32(0.5), 0.0, 1.0)
+    assert np.array_equal(edge(distance, 0.7), t * t * (3.0 - 2.0 * t))
+    assert np.array_equal(distance, kept)

@@ -99,7 +99,9 @@ class Pen:
         """Straight strokes from each of ``tails`` to the same row of ``heads``, both ``(n, 2)``."""
         ends = ((np.concatenate([tails, heads], axis=1) + 1.0) * self._size).tolist()
         stroke, core = max(1, round(2 * width)), self.draw.draw
-        ink = core.draw_ink(level)  # ImageDraw.line would look it up for each stroke
+        ink = core.draw_ink(
+            level
+        )  # ImageDraw.line looks it up for each stroke; a test compares both
         for end in ends:
             core.draw_lines(end, ink, stroke)
 

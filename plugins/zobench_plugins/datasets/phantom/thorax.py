@@ -97,7 +97,9 @@ def _body(patient: Patient, size: int) -> Field:
     thick = np.clip(depth / np.maximum(half, 0.1), 0, 1)
     cover = edge(half - depth, 0.025) * (1.0 - 0.40 * thick**3)
     arm = edge(depth - trunk - 0.07, 0.03) * edge(y + 0.35, 0.3) * 0.6
-    return np.asarray(np.maximum(cover, arm), dtype=np.float32)
+    body = np.asarray(np.maximum(cover, arm), dtype=np.float32)
+    body.flags.writeable = False
+    return body
 
 
 def _mediastinum(patient: Patient, study: Study, where: Outline, size: int) -> Field:
@@ -173,7 +175,9 @@ def _vessels(patient: Patient, size: int) -> Field:
             turn = rng.uniform(0.15, 0.55, len(angles))
             angles = np.concatenate([angles + turn, angles - turn])
             width, length = width * 0.68, length * 0.82
-    return 0.15 * pen.coverage()
+    vessels = 0.15 * pen.coverage()
+    vessels.flags.writeable = False
+    return vessels
 
 
 def _breasts(patient: Patient, study: Study, size: int) -> Field:
