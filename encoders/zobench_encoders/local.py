@@ -33,7 +33,6 @@ SHARED_BYTES = 64 << 20
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference of an embedding from the one in another batch, relative to the largest number."""
 
-
 EAGER, FUSED = "eager", "fused"
 """The paths: the network as its library computes it, and its rebuilt form on a CPU."""
 

@@ -26,7 +26,6 @@ from .installed import installed
 SLOPE = 0.05
 """Largest relative error of a small step's change that the gradient predicts."""
 
-
 EDITED = {"fp32": 1e-4, "bf16": 5e-2}
 """Largest difference of ``embed_edited`` from ``embed`` by precision, relative to the largest number."""
 
@@ -123,7 +122,8 @@ class EncoderConformance:
             pixels = rng.integers(0, 256, (9, 1, height, width), dtype=np.uint8)
             edits = torch.from_numpy(rng.normal(0, 0.1, (3, 1, height, width)).astype(np.float32))
             rows = rng.permutation(9)
-            tolerance = EDITED[str(encoder.spec.settings.get("precision", "fp32"))]
+            precision = str(encoder.spec.settings.get("precision", "fp32"))
+            tolerance = EDITED.get(precision, EDITED["bf16"])
             for owner in (np.full(9, 1), np.arange(9) // 3, rng.integers(0, 3, 9)):
                 sent = torch.from_numpy(pixels[rows]) / 255 + edits[torch.from_numpy(owner)]
                 given: list[NDArray[Any]] = [pixels, rows, edits.numpy(), owner]

@@ -25,7 +25,7 @@ FUNCTIONS: dict[Callable[..., Any], Activation] = {
     F.relu6: Activation("hardtanh", (0.0, 6.0)),
     F.silu: Activation("swish"),
 }
-
+"""Activations by the function that computes them."""
 
 CALL: dict[str, Any] = {
     "input": None,
