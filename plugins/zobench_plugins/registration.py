@@ -72,6 +72,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "a linear surrogate of the encoder from one image per direction (zobench)",
             label="embeddings",
         ),
+        "probes": Plugin(
+            "zobench_plugins.optimizers.probes:Probes",
+            "the direction an encoder reacts to most, then a refitted head's error (zobench)",
+            label="embeddings",
+        ),
         "patch-search": Plugin(
             "zobench_plugins.optimizers.patch_search:PatchSearch",
             "random squares of one brightness, kept where they help (after Square Attack)",

@@ -47,11 +47,11 @@ BATCH = 4
 SPACE = PixelSpace(8, 8)
 
 
-PROGRESS = {"gezo": -0.5, "gezo-released": -2.5}
+PROGRESS = {"gezo": -0.5, "gezo-released": -2.5, "probes": -0.5}
 """Lowest allowed progress of optimizers that may end worse than they began.
 
 GeZO compares losses of different minibatches. Its released code never shortens its steps of 0.03,
-which are large here.
+which are large here. Probes does not look at the objective.
 """
 
 
