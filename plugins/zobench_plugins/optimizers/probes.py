@@ -19,6 +19,7 @@ Kin: query reuse (ReLIZO, NeurIPS 2024), derivative-free Gauss-Newton (Cartis an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -52,7 +53,7 @@ class ProbesParameters:
     side: int = parameter(28, "frequencies of the edit, down and across", low=1, high=64)
     coarse: int = parameter(12, "frequencies of probes around no edit", low=1, high=64)
     batch: int = parameter(32, "images of an ask around no edit", low=1, high=10_000)
-    first: int = parameter(1408, "queries around no edit, the check not counted", low=1)
+    first: int = parameter(1024, "queries around no edit, the check not counted", low=1)
     radius: float = parameter(0.02, "root mean square of a probe around no edit", low=1e-6)
     reach: float = parameter(
         0.85, "shift of the mean embedding by the edit, relative to their spread", low=1e-6
@@ -62,7 +63,11 @@ class ProbesParameters:
     check: int = parameter(96, "images of the check, each sent twice", low=8, high=100_000)
     pairs: int = parameter(128, "pairs of probes of an ask around the edit", low=1, high=10_000)
     narrow: float = parameter(0.005, "root mean square of a probe around the edit", low=1e-6)
-    stride: float = parameter(0.0006, "root mean square of a step around the edit", low=0)
+    stride: float = parameter(
+        0.0012,
+        "root mean square of the first step around the edit; step t has 1 / sqrt(t) of it",
+        low=0,
+    )
     window: int = parameter(1024, "pairs that a step looks back on", low=2, high=10_000)
     corner: float = parameter(6.0, "frequency from which the prior falls, around no edit", low=1)
     later: float = parameter(12.0, "frequency from which the prior falls, around the edit", low=1)
@@ -75,7 +80,10 @@ class Probes(Stateful):
     """Single probes, a check, then pairs. Recommends the edit that it is at."""
 
     feedback: ClassVar[Feedback] = "embeddings"
-    remembered = ("edit", "stage", "spent", "checked", "probes", "changes", "bought", "rows", "rng")
+    remembered = (
+        *("edit", "stage", "spent", "checked", "steps"),
+        *("probes", "changes", "bought", "rows", "rng"),
+    )
 
     def __init__(self, context: OptimizerContext, parameters: ProbesParameters) -> None:
         if context.client is None:
@@ -96,7 +104,8 @@ class Probes(Stateful):
             JacobianField.of(self._clean, prior, parameters.noise) for prior in priors
         )
         self._batch = min(parameters.batch, len(client), context.budget)
-        self.stage, self.spent, self.checked = "single", 0, 0
+        self.stage = "single"
+        self.spent = self.checked = self.steps = 0
         self.edit = torch.zeros(size**2, dtype=torch.float64)
         self.probes = torch.empty(0, size**2)
         self.changes = self.bought = torch.empty(0, client.clean.shape[1])
@@ -143,7 +152,7 @@ class Probes(Stateful):
         return self._decode(self.edit[None])[0]
 
     def _go_far(self) -> None:
-        """Sets the edit along the first right singular vector of the mean Jacobian."""
+        """Sets the edit where the mean embedding moves fastest: the first singular vector of J."""
         left, right = self._first.mean(
             self.probes.double(), self.rows.numpy(), self.changes.double()
         )
@@ -182,8 +191,10 @@ class Probes(Stateful):
         head, left = residuals(self.bought.double(), target, weights)
         slope = -self._later.slope(probes, rows, self.changes.double() @ head, left)
         size = slope.norm()
+        self.steps += 1
         if size > 0:
-            self.edit = self.edit + self._length(self._p.stride) * slope / size
+            stride = self._length(self._p.stride) / math.sqrt(self.steps)
+            self.edit = self.edit + stride * slope / size
 
     def _keep(self, changes: Tensor, bought: Tensor, rows: NDArray[np.int64]) -> None:
         newest = slice(-self._p.window, None)
