@@ -103,14 +103,13 @@ def main() -> None:
     print(f"{wanted.encoder}, slope of the SA head's mean score around no edit")
     for count in wanted.queries:
         pair = [
-            _cosine(torch.linalg.multi_dot([left, right, scores[:, None]])[:, 0], true)
+            _cosine(field.mean(probes[:count], rows[:count], changes[:count]) @ scores, true)
             for field in (_alike(first), first)
-            for left, right in [field.mean(probes[:count], rows[:count], changes[:count])]
         ]
         print(f"{count} queries: one Jacobian {pair[0]:.2f}, one for each image {pair[1]:.2f}")
 
-    left, right = first.mean(probes, rows, changes)
-    direction = torch.linalg.svd(left @ right, full_matrices=False)[0][:, 0]
+    jacobian = first.mean(probes, rows, changes)
+    direction = torch.linalg.svd(jacobian, full_matrices=False)[0][:, 0]
     edit = 0.015 * waves.side * direction
     print(f"{wanted.encoder}, slope of a refitted SA head's squared error around an edit")
     moved = embed(everything, edit.expand(len(films), -1))

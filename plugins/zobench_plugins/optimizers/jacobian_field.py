@@ -55,8 +55,8 @@ class JacobianField:
         distances = torch.cdist(self.features[left], self.features[right]) ** 2
         return 1.0 + torch.exp(-distances / self.scale)
 
-    def mean(self, probes: Tensor, rows: Rows, changes: Tensor) -> tuple[Tensor, Tensor]:
-        """The posterior mean over all images of the Jacobian, as factors ``(P, n)`` and ``(n, D)``.
+    def mean(self, probes: Tensor, rows: Rows, changes: Tensor) -> Tensor:
+        """The posterior mean ``(P, D)`` over all images of the Jacobian.
 
         Args:
             probes: Changes of the coefficients, ``(n, P)``.
@@ -66,7 +66,8 @@ class JacobianField:
         count = len(self.features)
         some = np.arange(count)[:: max(1, count // SAMPLE)]
         share = self.alike(some, rows).mean(0)
-        return self.prior[:, None] * probes.T, share[:, None] * self._weights(probes, rows, changes)
+        weighted = share[:, None] * self._weights(probes, rows, changes)
+        return self.prior[:, None] * (probes.T @ weighted)
 
     def slope(self, probes: Tensor, rows: Rows, changes: Tensor, weights: Tensor) -> Tensor:
         """The posterior mean ``(P,)`` of the weighted mean over the probed images of J_i @ head.

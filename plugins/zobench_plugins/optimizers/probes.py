@@ -58,13 +58,13 @@ class ProbesParameters:
     reach: float = parameter(
         0.85, "shift of the mean embedding by the edit, relative to their spread", low=1e-6
     )
-    longest: float = parameter(0.05, "root mean square of the first edit, at most", low=1e-6)
+    longest: float = parameter(0.02, "root mean square of the first edit, at most", low=1e-6)
     check_after: int = parameter(320, "queries before the check of the sign", low=1)
     check: int = parameter(96, "images of the check, each sent twice", low=8, high=100_000)
-    pairs: int = parameter(128, "pairs of probes of an ask around the edit", low=1, high=10_000)
+    pairs: int = parameter(256, "pairs of probes of an ask around the edit", low=1, high=10_000)
     narrow: float = parameter(0.005, "root mean square of a probe around the edit", low=1e-6)
     stride: float = parameter(
-        0.0012,
+        0.0017,
         "root mean square of the first step around the edit; step t has 1 / sqrt(t) of it",
         low=0,
     )
@@ -115,6 +115,7 @@ class Probes(Stateful):
         """Single probes, the check of the sign, or pairs."""
         if self.stage == "single":
             if not self.checked and self.spent >= self._p.check_after:
+                self.edit = self._farthest()
                 rows = self._balanced(self._p.check)
                 both = self._decode(torch.stack([self.edit, -self.edit]))
                 return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
@@ -137,8 +138,8 @@ class Probes(Stateful):
         elif self.stage == "single":
             self.spent += len(rows)
             self._keep(embeddings[:, 0] - self._clean[rows[:, 0]], embeddings[:, 0], rows[:, 0])
-            self._go_far()
             if self.checked and self.spent >= self._p.first:
+                self.edit = self._farthest()
                 self.stage = "pairs"
                 self.probes, self.changes = self.probes[:0], self.changes[:0]
                 self.bought, self.rows = self.bought[:0], self.rows[:0]
@@ -148,30 +149,31 @@ class Probes(Stateful):
             self._step()
 
     def recommend(self) -> Tensor:
-        """The edit."""
-        return self._decode(self.edit[None])[0]
+        """The edit; around no edit it is computed here, since an ask does not depend on it."""
+        edit = self._farthest() if self.stage == "single" else self.edit
+        return self._decode(edit[None])[0]
 
-    def _go_far(self) -> None:
-        """Sets the edit where the mean embedding moves fastest: the first singular vector of J."""
-        left, right = self._first.mean(
-            self.probes.double(), self.rows.numpy(), self.changes.double()
-        )
-        products = right @ right.T
-        inner = right[:, 0].new_ones(len(right))
+    def _farthest(self) -> Tensor:
+        """The edit along which the mean embedding moves fastest: the first singular vector of J.
+
+        Its sign is that of the last edit that was kept; before the check, the largest coefficient is
+        positive.
+        """
+        if not len(self.rows):
+            return self.edit
+        probes, changes = self.probes.double(), self.changes.double()
+        jacobian = self._first.mean(probes, self.rows.numpy(), changes)
+        direction = jacobian[:, jacobian.norm(dim=0).argmax()]
         for _ in range(POWER_STEPS):
-            inner = products @ (left.T @ (left @ inner))
-            inner = inner / inner.norm().clamp_min(1e-300)
-        direction = left @ inner
-        size = float(direction.norm())
-        if size == 0:
-            return
-        direction = direction / size
-        speed = float((right.T @ (left.T @ direction)).norm())
-        length = min(
-            self._p.reach * self._spread / max(speed, 1e-300), self._length(self._p.longest)
-        )
-        sign = -1.0 if float(direction @ self.edit) < 0 else 1.0
-        self.edit = sign * length * direction
+            direction = jacobian @ (jacobian.T @ direction)
+            direction = direction / direction.norm().clamp_min(1e-300)
+        speed = float((jacobian.T @ direction).norm())
+        if speed == 0:
+            return self.edit
+        reach = self._p.reach * self._spread / speed
+        length = min(reach, self._length(self._p.longest))
+        known = direction @ self.edit if self.checked else direction[direction.abs().argmax()]
+        return direction * (-length if float(known) < 0 else length)
 
     def _choose_sign(self, embeddings: Tensor, rows: NDArray[np.int64]) -> None:
         label, sensitive = self._label[rows], self._sensitive[rows]
