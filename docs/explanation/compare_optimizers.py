@@ -63,6 +63,7 @@ ENTRIES = [
     Entry("gezo", "pixel"),
     Entry("kalman", "pixel"),
     Entry("scattered-probes", "pixel"),
+    Entry("probes", "pixel"),
     Entry("adam", "pixel"),
     Entry("adam", "pixel", {"lr": 0.0003}),
     Entry("adam-released", "pixel"),

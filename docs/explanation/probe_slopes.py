@@ -2,16 +2,16 @@
 
     python docs/explanation/probe_slopes.py --encoder vit-mae
 
-Two slopes, in cosine coefficients: that of the SA head's mean score around no edit, from single
-probes, and that of the squared error of a refitted SA head around an edit, from pairs of probes. Each
-is estimated twice: with one Jacobian for all images, and with Jacobians that differ between images.
+Two slopes, in cosine coefficients: that of the SA head's mean score around no edit, within the 12 x 12
+lowest frequencies, from single probes; and that of the penalised squared error of a refitted SA head
+around an edit, at fixed spreads of the embeddings, from pairs of probes. Each is estimated twice: by the
+plain mean of the probes, each times its measured slope, and by the Gaussian process of Jacobians.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -86,61 +86,60 @@ def main() -> None:
     scores = torch.from_numpy(head.weight[1] - head.weight[0])
     coarse = spectrum(waves.side, SMOOTHNESS, DEFAULTS.corner).reshape(waves.side, -1)
     coarse[DEFAULTS.coarse :] = coarse[:, DEFAULTS.coarse :] = 0.0
-    first = JacobianField.of(clean, coarse.flatten(), DEFAULTS.noise)
-    later = JacobianField.of(
-        clean, spectrum(waves.side, SMOOTHNESS, DEFAULTS.later), DEFAULTS.noise
+    single_field = JacobianField.of(clean, coarse.flatten(), DEFAULTS.noise)
+    pair_field = JacobianField.of(
+        clean, spectrum(waves.side, SMOOTHNESS, DEFAULTS.pair_corner), DEFAULTS.noise
     )
 
-    def drawn(prior: Tensor, count: int, rms: float) -> tuple[Tensor, Rows]:
+    def drawn(prior: Tensor, count: int, rms: float) -> Tensor:
         white = torch.from_numpy(rng.standard_normal((count, len(prior)))) * prior.sqrt()
-        rows = np.concatenate([rng.permutation(len(films)) for _ in range(-(-count // len(films)))])
-        return rms * waves.side * torch.nn.functional.normalize(white), rows[:count]
+        return rms * waves.side * torch.nn.functional.normalize(white)
+
+    cells = [np.flatnonzero(2 * films.label + films.sensitive == cell) for cell in range(4)]
 
     true = gradient(zero, lambda answer, _: (answer @ scores).sum())
     true[coarse.flatten() == 0] = 0.0
-    probes, rows = drawn(first.prior, max(wanted.queries), DEFAULTS.radius)
+    probes = drawn(single_field.prior, max(wanted.queries), DEFAULTS.radius)
+    rows = rng.integers(0, len(films), len(probes))
     changes = embed(rows, probes) - clean[rows]
     print(f"{wanted.encoder}, slope of the SA head's mean score around no edit")
     for count in wanted.queries:
-        pair = [
-            _cosine(field.mean(probes[:count], rows[:count], changes[:count]) @ scores, true)
-            for field in (_alike(first), first)
-        ]
-        print(f"{count} queries: one Jacobian {pair[0]:.2f}, one for each image {pair[1]:.2f}")
+        told = probes[:count], rows[:count], changes[:count]
+        plain = single_field.prior * (told[0].T @ (told[2] @ scores))
+        _show(count, plain, single_field.mean(*told) @ scores, true)
 
-    jacobian = first.mean(probes, rows, changes)
+    jacobian = single_field.mean(probes, rows, changes)
     direction = torch.linalg.svd(jacobian, full_matrices=False)[0][:, 0]
     edit = 0.015 * waves.side * direction
     print(f"{wanted.encoder}, slope of a refitted SA head's squared error around an edit")
     moved = embed(everything, edit.expand(len(films), -1))
-    target, weights = _labels(films, everything)
-    refitted, left_over = residuals(moved, target, weights)
-    # at the optimum of the head, the error's slope is that of its predictions at fixed weights
-    true = gradient(edit, lambda answer, part: (left_over[part] * (answer @ refitted)).sum())
+    refitted, weighted = residuals(moved, *_labels(films, everything))
+    # at its optimum the head's own change adds nothing to the slope
+    true = gradient(edit, lambda answer, part: (weighted[part] * (answer @ refitted)).sum())
     most = 4 * max(wanted.queries)
-    probes, rows = drawn(later.prior, most // 2, DEFAULTS.narrow)
+    probes = drawn(pair_field.prior, most // 2, DEFAULTS.pair_radius)
+    rows = rng.permutation(np.concatenate([rng.choice(each, most // 8) for each in cells]))
     plus, minus = embed(rows, edit + probes), embed(rows, edit - probes)
     for count in (*wanted.queries, most):
-        some = slice(0, count // 2)
-        target, weights = _labels(films, rows[some])
-        own, over = residuals((plus[some] + minus[some]) / 2.0, target, weights)
-        told = probes[some], rows[some], ((plus - minus)[some] / 2.0) @ own, over
-        pair = [_cosine(field.slope(*told), true) for field in (_alike(later), later)]
-        print(f"{count} queries: one Jacobian {pair[0]:.2f}, one for each image {pair[1]:.2f}")
+        pairs = slice(0, count // 2)
+        head_now, residual = residuals(
+            (plus[pairs] + minus[pairs]) / 2.0, *_labels(films, rows[pairs])
+        )
+        changes = ((plus - minus)[pairs] / 2.0) @ head_now
+        plain = pair_field.prior * (probes[pairs].T @ (residual * changes))
+        _show(count, plain, pair_field.slope(probes[pairs], rows[pairs], changes, residual), true)
 
 
-def _alike(field: JacobianField) -> JacobianField:
-    """The same field with one Jacobian for all images."""
-    return replace(field, features=torch.zeros_like(field.features))
+def _show(queries: int, plain: Tensor, process: Tensor, true: Tensor) -> None:
+    cosines = (
+        torch.nn.functional.cosine_similarity(each, true, dim=0) for each in (plain, process)
+    )
+    print("{} queries: plain mean {:.2f}, Gaussian process {:.2f}".format(queries, *cosines))
 
 
 def _labels(films: Images, rows: Rows) -> tuple[Tensor, Tensor]:
     sensitive, label = films.sensitive[rows], films.label[rows]
     return torch.from_numpy(2.0 * sensitive - 1.0), torch.from_numpy(cell_weights(label, sensitive))
-
-
-def _cosine(one: Tensor, other: Tensor) -> float:
-    return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
 
 
 if __name__ == "__main__":

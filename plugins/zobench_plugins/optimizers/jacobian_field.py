@@ -1,14 +1,15 @@
 """A Gaussian process over an encoder's Jacobians, one per image, learned from one-image probes.
 
 The Jacobian J_i ``(P, D)`` of image i's embedding with respect to the P coefficients of an edit
-differs between images. Before any probe, the entries of one embedding number at images i and j have
+differs between images. Before any probe, the slopes of one embedding number at images i and j have
 the covariance ``k(i, j) * diag(prior)``, where k is 1 (the part that all images share) plus a
 Gaussian kernel of the clean embeddings. A probe of image i along u measures ``u @ J_i``, and all
 posterior means follow from one linear system (Rasmussen and Williams, "Gaussian Processes for Machine
-Learning", 2006, Eqs. 2.23 and 9.1 on gradients).
+Learning", 2006, Eq. 2.23).
 
-A regression that knows only the mean Jacobian sees the differences between images as noise. The
-slope of a refitted head's error has weights that sum to about 0, so these differences are all of it.
+A regression with one Jacobian for all images takes the differences between images for noise. The
+slope of a refitted head's error weighs the Jacobians with numbers whose sum is 0, so only these
+differences contribute to it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class JacobianField:
-    """The prior of the Jacobians, and what probes tell of weighted sums of them.
+    """The prior of the Jacobians, and the posterior means of weighted sums of them.
 
     Attributes:
-        features: The clean embeddings ``(N, D)`` float64, which the kernel compares images by.
+        clean: The clean embeddings ``(N, D)``, which the kernel compares images by.
         prior: Variance of the slope along each coefficient, ``(P,)`` float64, up to a factor.
-        noise: Variance of a probe's residual, relative to the variance of its effect.
+        noise: Variance of a probe's residual, relative to the mean prior variance of a probe.
         scale: Squared distance at which the kernel has fallen to 1/e.
     """
 
-    features: Tensor
+    clean: Tensor
     prior: Tensor
     noise: float
     scale: float
@@ -45,14 +46,12 @@ class JacobianField:
     @classmethod
     def of(cls, clean: Tensor, prior: Tensor, noise: float) -> JacobianField:
         """The field of images with clean embeddings ``(N, D)``; the scale is the median distance."""
-        features = clean.double()
-        some = features[:: max(1, len(features) // SAMPLE)]
-        scale = float((torch.cdist(some, some) ** 2).median()) or 1.0
-        return cls(features, prior, noise, scale)
+        sample = clean[_sample(len(clean))]
+        return cls(clean, prior, noise, float(_squared_distances(sample, sample).median()) or 1.0)
 
-    def alike(self, left: Rows, right: Rows) -> Tensor:
-        """Covariances ``(n, m)`` between the Jacobians of images."""
-        distances = torch.cdist(self.features[left], self.features[right]) ** 2
+    def covariance(self, left: Rows, right: Rows) -> Tensor:
+        """Covariances ``(n, m)`` between the Jacobians of images, from 1 to 2."""
+        distances = _squared_distances(self.clean[left], self.clean[right])
         return 1.0 + torch.exp(-distances / self.scale)
 
     def mean(self, probes: Tensor, rows: Rows, changes: Tensor) -> Tensor:
@@ -63,10 +62,8 @@ class JacobianField:
             rows: The image that each was measured on, ``(n,)``.
             changes: The change of its embedding, ``(n, D)``.
         """
-        count = len(self.features)
-        some = np.arange(count)[:: max(1, count // SAMPLE)]
-        share = self.alike(some, rows).mean(0)
-        weighted = share[:, None] * self._weights(probes, rows, changes)
+        share = self.covariance(_sample(len(self.clean)), rows).mean(0)
+        weighted = share[:, None] * self._solved(probes, rows, changes)
         return self.prior[:, None] * (probes.T @ weighted)
 
     def slope(self, probes: Tensor, rows: Rows, changes: Tensor, weights: Tensor) -> Tensor:
@@ -78,12 +75,24 @@ class JacobianField:
             changes: The change of the head's score of that image, ``(n,)``.
             weights: The weight of each probed image, ``(n,)``.
         """
-        share = self.alike(rows, rows) @ weights / len(rows)
-        return self.prior * (probes.T @ (share * self._weights(probes, rows, changes)))
+        share = self.covariance(rows, rows) @ weights / len(rows)
+        solved = self._solved(probes, rows, changes[:, None])[:, 0]
+        return self.prior * (probes.T @ (share * solved))
 
-    def _weights(self, probes: Tensor, rows: Rows, changes: Tensor) -> Tensor:
-        covariance = self.alike(rows, rows) * ((probes * self.prior) @ probes.T)
+    def _solved(self, probes: Tensor, rows: Rows, changes: Tensor) -> Tensor:
+        """The inverse covariance of the measured changes ``(n, m)``, times these changes."""
+        covariance = self.covariance(rows, rows) * ((probes * self.prior) @ probes.T)
         covariance.diagonal().add_(self.noise * covariance.diagonal().mean())
-        factor = torch.linalg.cholesky(covariance)
-        columns = changes if changes.ndim == 2 else changes[:, None]
-        return torch.cholesky_solve(columns, factor).reshape(changes.shape)
+        return torch.cholesky_solve(changes, torch.linalg.cholesky(covariance))
+
+
+def _sample(count: int) -> Rows:
+    return np.arange(0, count, -(-count // SAMPLE))
+
+
+def _squared_distances(left: Tensor, right: Tensor) -> Tensor:
+    """Squared distances ``(n, m)``; equal embeddings have exactly 0."""
+    centre = right[:1].double()
+    left, right = left.double() - centre, right.double() - centre
+    squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2.0 * left @ right.T
+    return squares.clamp_min(0.0)

@@ -1,20 +1,20 @@
 """Probes: the direction that an encoder reacts to most, then the slope of a refitted head's error.
 
 The client of an embedding API knows the clean embedding of every training image. One image sent
-with its own small smooth edit therefore measures a slope of its embedding, and a Gaussian process
-over the Jacobians of all images (:mod:`.jacobian_field`) makes the most of such probes.
+with its own small smooth edit therefore measures a slope of its embedding. A Gaussian process over
+the Jacobians of all images (:mod:`.jacobian_field`) joins such probes. The search has three stages:
 
-1. Probes of single images around no edit. The edit is the direction along which the mean embedding
-   moves fastest, the first singular vector of the mean Jacobian, as far as moves the embeddings by a
-   given share of their spread. All outputs tell of this direction, so it is found in fewer queries
-   than the slope of one head.
-2. One check, at a number of images sent with the edit and with its negative: that sign is kept with
-   which a disease head trained anew puts the groups less far apart.
-3. Pairs of opposite probes around the edit. An SA head is refitted on the embeddings bought last, and
-   the edit takes short steps along the slope of its squared error. The objective of the run is not
-   used: it is lowered by shifts that a refitted head undoes.
+1. ``single``: probes of single images around no edit. The edit is the direction along which the mean
+   embedding moves fastest, the first singular vector of the mean Jacobian. Every embedding number
+   contributes to this estimate, so it takes fewer queries than the slope of one head.
+2. ``check``: a few images are sent with the edit and with its negative. The check keeps the sign with
+   the smaller equalised-odds gap of a refitted disease head, and then goes on with single probes.
+3. ``pairs``: opposite probes around the edit. An SA head is refitted on the embeddings of the last
+   pairs, and the edit takes short steps along the slope of that head's squared error.
 
-Kin: query reuse (ReLIZO, NeurIPS 2024), derivative-free Gauss-Newton (Cartis and Roberts 2019).
+The objective of the run is not used: it is lowered by shifts that a refitted head undoes. The search is
+in the low frequencies of the points' grid, so it is for the spaces ``pixel`` and ``lowres:<k>``, whose
+grids are pictures.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from torch import Tensor
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
-from zobench.errors import PluginError
+from zobench.errors import ConfigError, PluginError
 from zobench.problem.heads import cell_weights
 from zobench.problem.spaces import DctSpace
 
 from .frequencies import spectrum
 from .jacobian_field import JacobianField
-from .refitted_heads import left_out_gap, residuals
+from .refitted_heads import LeftOut, left_out_rates, residuals
 
 POWER_STEPS = 30
 """Steps of the power iteration for the first singular vector."""
@@ -45,67 +45,88 @@ POWER_STEPS = 30
 SMOOTHNESS = 1.5
 """How fast the prior variance falls with the squared frequency."""
 
+FEWEST_PAIRS = 8
+"""Pairs of the last ask, at least; with fewer left the budget's rest stays unspent."""
+
+Rows = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class ProbesParameters:
-    """Hyperparameters of probes."""
+    """Hyperparameters of probes; a root mean square is that of the points, in pixel range."""
 
     side: int = parameter(28, "frequencies of the edit, down and across", low=1, high=64)
-    coarse: int = parameter(12, "frequencies of probes around no edit", low=1, high=64)
-    batch: int = parameter(32, "images of an ask around no edit", low=1, high=10_000)
-    first: int = parameter(1024, "queries around no edit, the check not counted", low=1)
-    radius: float = parameter(0.02, "root mean square of a probe around no edit", low=1e-6)
+    coarse: int = parameter(12, "frequencies of single probes, down and across", low=1, high=64)
+    batch: int = parameter(32, "single probes of an ask", low=1, high=10_000)
+    singles: int = parameter(1024, "single probes in all", low=1, high=4096)
+    radius: float = parameter(0.02, "root mean square of a single probe", low=1e-6)
     reach: float = parameter(
-        0.85, "shift of the mean embedding by the edit, relative to their spread", low=1e-6
+        0.85, "estimated shift of the mean embedding, relative to the clean spread", low=1e-6
     )
-    longest: float = parameter(0.02, "root mean square of the first edit, at most", low=1e-6)
-    check_after: int = parameter(320, "queries before the check of the sign", low=1)
-    check: int = parameter(96, "images of the check, each sent twice", low=8, high=100_000)
-    pairs: int = parameter(256, "pairs of probes of an ask around the edit", low=1, high=10_000)
-    narrow: float = parameter(0.005, "root mean square of a probe around the edit", low=1e-6)
+    first_length: float = parameter(
+        0.02, "root mean square of the edit before the pairs, at most", low=1e-6
+    )
+    check_after: int = parameter(320, "single probes before the check", low=1)
+    check_images: int = parameter(96, "images of the check, each sent twice", low=8, high=10_000)
+    pairs: int = parameter(256, "pairs of an ask", low=FEWEST_PAIRS, high=4096)
+    pair_radius: float = parameter(0.005, "root mean square of half a pair's difference", low=1e-6)
+    window: int = parameter(
+        1000, "pairs that a step looks back on, or those of one ask", low=1, high=4096
+    )
     stride: float = parameter(
-        0.0017,
-        "root mean square of the first step around the edit; step t has 1 / sqrt(t) of it",
-        low=0,
+        0.0017, "root mean square of the first step; step t has 1 / sqrt(t) of it", low=0
     )
-    window: int = parameter(1024, "pairs that a step looks back on", low=2, high=10_000)
-    corner: float = parameter(6.0, "frequency from which the prior falls, around no edit", low=1)
-    later: float = parameter(12.0, "frequency from which the prior falls, around the edit", low=1)
+    length: float = parameter(0.03, "root mean square of the edit, at most", low=1e-6)
+    corner: float = parameter(6.0, "frequency from which the prior of single probes falls", low=1)
+    pair_corner: float = parameter(12.0, "frequency from which the prior of pairs falls", low=1)
     noise: float = parameter(
         1.0, "variance of a probe's residual, relative to that of its effect", low=1e-6
     )
 
 
 class Probes(Stateful):
-    """Single probes, a check, then pairs. Recommends the edit that it is at."""
+    """Single probes, a check, then pairs. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "embeddings"
     remembered = (
-        *("edit", "stage", "spent", "checked", "steps"),
+        *("edit", "stage", "spent", "singles", "checked", "steps"),
         *("probes", "changes", "bought", "rows", "rng"),
     )
 
     def __init__(self, context: OptimizerContext, parameters: ProbesParameters) -> None:
         if context.client is None:
             raise PluginError("probes needs the client data of the level embeddings")
-        self._p, client = parameters, context.client
-        self.rng = context.rng
+        p, client = parameters, context.client
+        if p.first_length > p.length:
+            raise ConfigError(
+                f"optimizer.first_length is {p.first_length:g}, but must be at most "
+                f"optimizer.length, {p.length:g}"
+            )
+        self._p, self._budget, self.rng = p, context.budget, context.rng
         _, height, width = context.space.shape
-        self._waves = DctSpace(height, width, min(parameters.side, height, width))
-        self._clean = client.clean.double()
-        self._spread = float(self._clean.var(0).sum().sqrt())
+        self._waves = DctSpace(height, width, min(p.side, height, width))
+        self._clean = client.clean
+        self._spread = float(client.clean.var(0).double().sum().sqrt())
         self._label, self._sensitive = client.label.numpy(), client.sensitive.numpy()
+        self._cells = [
+            np.flatnonzero((self._label == y) & (self._sensitive == a))
+            for y, a in ((0, 0), (0, 1), (1, 0), (1, 1))
+        ]
         self._cell_weights = torch.from_numpy(cell_weights(self._label, self._sensitive))
         size = self._waves.side
-        coarse = spectrum(size, SMOOTHNESS, parameters.corner).reshape(size, size)
-        coarse[parameters.coarse :] = coarse[:, parameters.coarse :] = 0.0
-        priors = coarse.flatten(), spectrum(size, SMOOTHNESS, parameters.later)
-        self._first, self._later = (
-            JacobianField.of(self._clean, prior, parameters.noise) for prior in priors
+        coarse = spectrum(size, SMOOTHNESS, p.corner).reshape(size, size)
+        coarse[p.coarse :] = coarse[:, p.coarse :] = 0.0
+        priors = coarse.flatten(), spectrum(size, SMOOTHNESS, p.pair_corner)
+        self._single_field, self._pair_field = (
+            JacobianField.of(self._clean, prior, p.noise) for prior in priors
         )
-        self._batch = min(parameters.batch, len(client), context.budget)
+        # a smaller budget gets an earlier check, and one too small for any gets single probes only
+        affordable = context.budget - 2 * p.check_images
+        whole = affordable // p.batch * p.batch
+        self._check_after = min(p.check_after, p.singles, whole)
+        self._checks = affordable >= p.batch
         self.stage = "single"
-        self.spent = self.checked = self.steps = 0
+        self.spent = self.singles = self.checked = self.steps = 0
         self.edit = torch.zeros(size**2, dtype=torch.float64)
         self.probes = torch.empty(0, size**2)
         self.changes = self.bought = torch.empty(0, client.clean.shape[1])
@@ -113,17 +134,18 @@ class Probes(Stateful):
 
     def ask(self) -> Ask:
         """Single probes, the check of the sign, or pairs."""
+        if self.stage == "check":
+            rows = self._balanced(self._p.check_images)
+            both = self._decode(torch.stack([self.edit, -self.edit]))
+            return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
         if self.stage == "single":
-            if not self.checked and self.spent >= self._p.check_after:
-                self.edit = self._farthest()
-                rows = self._balanced(self._p.check)
-                both = self._decode(torch.stack([self.edit, -self.edit]))
-                return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
-            rows = self.rng.choice(len(self._clean), (self._batch, 1), replace=False)
-            self._drawn = self._directions(self._first.prior, len(rows), self._p.radius)
+            count = min(self._p.batch, len(self._clean), max(1, self._left))
+            rows = self.rng.choice(len(self._clean), (count, 1), replace=False)
+            self._drawn = self._directions(self._single_field.prior, count, self._p.radius)
             return Ask(self._decode(self._drawn), rows=rows, want="embeddings")
-        half = self._balanced(self._p.pairs)
-        self._drawn = self._directions(self._later.prior, len(half), self._p.narrow)
+        count = max(FEWEST_PAIRS, min(self._p.pairs, self._left // 2))
+        half = self._balanced(count)
+        self._drawn = self._directions(self._pair_field.prior, len(half), self._p.pair_radius)
         points = torch.cat([self.edit + self._drawn, self.edit - self._drawn])
         rows = np.concatenate([half, half])[:, None]
         return Ask(self._decode(points), rows=rows, want="embeddings")
@@ -132,37 +154,51 @@ class Probes(Stateful):
         """Keeps the probes, and moves the edit."""
         assert answer.embeddings is not None
         assert answer.rows is not None
-        embeddings, rows = answer.embeddings.double(), answer.rows
-        if rows.shape[1] > 1:
-            self._choose_sign(embeddings, rows[0])
+        embeddings, rows = answer.embeddings, answer.rows
+        self.spent += rows.size
+        if self.stage == "check":
+            self._choose_sign(embeddings.double(), rows[0])
+            self.stage, self.checked = "single", 1
         elif self.stage == "single":
-            self.spent += len(rows)
-            self._keep(embeddings[:, 0] - self._clean[rows[:, 0]], embeddings[:, 0], rows[:, 0])
-            if self.checked and self.spent >= self._p.first:
-                self.edit = self._farthest()
-                self.stage = "pairs"
-                self.probes, self.changes = self.probes[:0], self.changes[:0]
-                self.bought, self.rows = self.bought[:0], self.rows[:0]
+            changes = embeddings[:, 0] - self._clean[rows[:, 0]]
+            self._keep(changes, changes[:0], rows[:, 0])
+            self.singles += len(rows)
         else:
             plus, minus = embeddings[:, 0].chunk(2)
             self._keep((plus - minus) / 2.0, (plus + minus) / 2.0, rows[: len(plus), 0])
             self._step()
+        due = self._checks and not self.checked and self.singles >= self._check_after
+        if self.stage == "single" and due:
+            self.edit, self.stage = self._first_edit(), "check"
+        elif self.stage == "single" and self.checked and self.singles >= self._p.singles:
+            self.edit, self.stage = self._first_edit(), "pairs"
+            self.probes, self.changes = self.probes[:0], self.changes[:0]
+            self.rows = self.rows[:0]
 
     def recommend(self) -> Tensor:
-        """The edit; around no edit it is computed here, since an ask does not depend on it."""
-        edit = self._farthest() if self.stage == "single" else self.edit
+        """The edit; while single probes go on it is computed here, since no ask depends on it.
+
+        Before the check its sign is not known, and is taken at random.
+        """
+        edit = self._first_edit() if self.stage == "single" else self.edit
         return self._decode(edit[None])[0]
 
-    def _farthest(self) -> Tensor:
+    @property
+    def _left(self) -> int:
+        """Queries of the budget that are not spent."""
+        return self._budget - self.spent
+
+    def _first_edit(self) -> Tensor:
         """The edit along which the mean embedding moves fastest: the first singular vector of J.
 
-        Its sign is that of the last edit that was kept; before the check, the largest coefficient is
-        positive.
+        Its length is chosen so that the mean embedding shifts by ``reach`` times the spread of the
+        clean embeddings, as far as the posterior mean of J tells, which is less than the truth
+        while probes are few. Its sign is that of the edit that was checked.
         """
         if not len(self.rows):
             return self.edit
         probes, changes = self.probes.double(), self.changes.double()
-        jacobian = self._first.mean(probes, self.rows.numpy(), changes)
+        jacobian = self._single_field.mean(probes, self.rows.numpy(), changes)
         direction = jacobian[:, jacobian.norm(dim=0).argmax()]
         for _ in range(POWER_STEPS):
             direction = jacobian @ (jacobian.T @ direction)
@@ -170,50 +206,56 @@ class Probes(Stateful):
         speed = float((jacobian.T @ direction).norm())
         if speed == 0:
             return self.edit
-        reach = self._p.reach * self._spread / speed
-        length = min(reach, self._length(self._p.longest))
+        length = min(self._p.reach * self._spread / speed, self._length(self._p.first_length))
         known = direction @ self.edit if self.checked else direction[direction.abs().argmax()]
         return direction * (-length if float(known) < 0 else length)
 
-    def _choose_sign(self, embeddings: Tensor, rows: NDArray[np.int64]) -> None:
+    def _choose_sign(self, embeddings: Tensor, rows: Rows) -> None:
+        """Turns the edit round if its negative has the smaller gap, and no more errors for it."""
         label, sensitive = self._label[rows], self._sensitive[rows]
-        balanced = torch.from_numpy(cell_weights(label, sensitive))
-        weights = balanced / self._cell_weights[rows]
-        weights = weights / weights.mean()
-        gaps = [left_out_gap(each, label, sensitive, weights) for each in embeddings]
-        if gaps[1] < gaps[0]:
+        weights = torch.from_numpy(cell_weights(label, sensitive)) / self._cell_weights[rows]
+        clean = left_out_rates(self._clean[rows].double(), label, sensitive, weights)
+        plus, minus = (left_out_rates(each, label, sensitive, weights) for each in embeddings)
+        if clean is None or plus is None or minus is None:
+            return  # a cell of disease and attribute has no training image
+        if _harm(minus, clean) < _harm(plus, clean):
             self.edit = -self.edit
-        self.checked = 1
 
     def _step(self) -> None:
-        """One step along the slope of the squared error of an SA head refitted on what was bought."""
-        rows, probes = self.rows.numpy(), self.probes.double()
+        """One step along the slope of the squared error of an SA head refitted on the last pairs."""
+        rows = self.rows.numpy()
         target = torch.from_numpy(2.0 * self._sensitive[rows] - 1.0)
         weights = torch.from_numpy(cell_weights(self._label[rows], self._sensitive[rows]))
-        head, left = residuals(self.bought.double(), target, weights)
-        slope = -self._later.slope(probes, rows, self.changes.double() @ head, left)
+        head, residual = residuals(self.bought.double(), target, weights)
+        scores = self.changes.double() @ head
+        slope = -self._pair_field.slope(self.probes.double(), rows, scores, residual)
         size = slope.norm()
         self.steps += 1
         if size > 0:
             stride = self._length(self._p.stride) / math.sqrt(self.steps)
-            self.edit = self.edit + stride * slope / size
+            moved = self.edit + stride * slope / size
+            limit = self._length(self._p.length)
+            self.edit = moved * min(1.0, limit / max(float(moved.norm()), 1e-300))
 
-    def _keep(self, changes: Tensor, bought: Tensor, rows: NDArray[np.int64]) -> None:
-        newest = slice(-self._p.window, None)
-        self.probes = torch.cat([self.probes, self._drawn.float()])[newest]
-        self.changes = torch.cat([self.changes, changes.float()])[newest]
-        self.bought = torch.cat([self.bought, bought.float()])[newest]
-        self.rows = torch.cat([self.rows, torch.from_numpy(rows)])[newest]
+    def _keep(self, changes: Tensor, bought: Tensor, rows: Rows) -> None:
+        """Adds probes; of pairs only the last ``window`` are kept, or those of one ask."""
+        first = 0
+        if self.stage == "pairs":
+            first = max(0, len(self.rows) + len(rows) - max(self._p.window, len(rows)))
+        self.probes = torch.cat([self.probes, self._drawn.float()])[first:]
+        self.changes = torch.cat([self.changes, changes])[first:]
+        self.bought = torch.cat([self.bought, bought])[first:]
+        self.rows = torch.cat([self.rows, torch.from_numpy(rows)])[first:]
 
-    def _balanced(self, count: int) -> NDArray[np.int64]:
-        """About ``count`` different rows, as many of each cell of disease and attribute as it has."""
-        cells = 2 * self._label + self._sensitive
-        chosen = []
-        for cell in np.unique(cells):
-            members = np.flatnonzero(cells == cell)
-            each = min(len(members), max(1, count // len(np.unique(cells))))
-            chosen.append(self.rng.choice(members, each, replace=False))
-        return np.concatenate(chosen).astype(np.int64)
+    def _balanced(self, count: int) -> Rows:
+        """At most about ``count`` rows in random order, as many of each cell as of any other.
+
+        A cell with fewer images gives all of them.
+        """
+        members = [each for each in self._cells if len(each)]
+        share = max(1, count // len(members))
+        drawn = [self.rng.choice(each, min(len(each), share), replace=False) for each in members]
+        return self.rng.permutation(np.concatenate(drawn)).astype(np.int64)
 
     def _directions(self, prior: Tensor, count: int, rms: float) -> Tensor:
         """Changes of the coefficients ``(count, P)`` of equal length, drawn from the prior."""
@@ -228,3 +270,8 @@ class Probes(Stateful):
         """Points ``(K, *space.shape)``."""
         side = self._waves.side
         return self._waves.decode(coefficients.float().reshape(-1, 1, side, side))
+
+
+def _harm(edited: LeftOut, clean: LeftOut) -> float:
+    """The gap, plus the errors beyond those on clean embeddings: no gap is left where all is lost."""
+    return edited.gap + max(0.0, edited.error - clean.error)

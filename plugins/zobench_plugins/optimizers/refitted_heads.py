@@ -1,11 +1,13 @@
-"""What heads that are trained anew read from embeddings that are bought already, at no query.
+"""Refitted heads in closed form, on embeddings that are bought already, at no query.
 
 Both functions use linear regression with a penalty on standardised embeddings (Hoerl and Kennard, "Ridge
-Regression", 1970), whose solution and left-out predictions are closed formulas, where the heads that
+Regression", 1970). Its solution and its left-out predictions are closed formulas; the heads that
 score a run are logistic.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,18 +16,16 @@ from scipy.special import ndtr
 from torch import Tensor
 
 HEAD_PENALTY = 0.3
-"""Weight of the squared head beside the mean squared error, for a head that is looked through."""
+"""Weight of the squared head beside the mean squared error, for the SA head whose slope is taken."""
 
 LEFT_OUT_PENALTY = 1.0
-"""The same for heads that predict the image that they are fitted without."""
-
-CELLS = 4
+"""The same for disease heads that predict the image that they are fitted without."""
 
 Labels = NDArray[np.int64]
 
 
 def residuals(embeddings: Tensor, target: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """A head refitted on embeddings, and what it leaves unexplained.
+    """A refitted head, and its weighted residuals.
 
     Args:
         embeddings: ``(n, D)`` float64.
@@ -33,7 +33,7 @@ def residuals(embeddings: Tensor, target: Tensor, weights: Tensor) -> tuple[Tens
         weights: Weights of the images of mean 1, ``(n,)``.
 
     Returns:
-        The head ``(D,)`` and the weighted residuals ``weights * (target - prediction)``, ``(n,)``.
+        The head ``(D,)``, and ``weights * (target - prediction)``, ``(n,)``, whose sum is 0.
     """
     features, spread = _standardised(embeddings)
     count, dimension = features.shape
@@ -51,13 +51,29 @@ def residuals(embeddings: Tensor, target: Tensor, weights: Tensor) -> tuple[Tens
     return head / spread, weights * (wanted - centred @ head)
 
 
-def left_out_gap(embeddings: Tensor, label: Labels, sensitive: Labels, weights: Tensor) -> float:
-    """The gap of equalised odds that a disease head trained anew would have, as a share.
+@dataclass(frozen=True)
+class LeftOut:
+    """Rates of a refitted disease head on images that it was fitted without, as shares.
+
+    Attributes:
+        gap: Mean over the disease labels of the difference of P(prediction = 1) between the groups.
+        error: Share of wrong predictions, with equal weight for each cell of disease and attribute.
+    """
+
+    gap: float
+    error: float
+
+
+def left_out_rates(
+    embeddings: Tensor, label: Labels, sensitive: Labels, weights: Tensor
+) -> LeftOut | None:
+    """The rates that a disease head trained on such embeddings would have.
 
     Every image is predicted by a head that is fitted without it (Rasmussen and Williams, "Gaussian
-    Processes for Machine Learning", 2006, Eq. 5.12). The predictions of each cell of disease and
-    attribute are taken as normal with a common variance (the binormal model; Green and Swets 1966),
-    since rates counted in a few dozen images are much noisier than those of fitted normals.
+    Processes for Machine Learning", 2006, Eq. 5.12); the offset is penalised like a weight. The
+    predictions of each cell of disease and attribute are taken as normal with a common variance
+    (the binormal model; Green and Swets 1966), since rates counted in a few dozen images are much
+    noisier than those of fitted normals.
 
     Args:
         embeddings: ``(n, D)`` float64.
@@ -66,7 +82,7 @@ def left_out_gap(embeddings: Tensor, label: Labels, sensitive: Labels, weights: 
         weights: Weights that give the cells the shares that they have where the head is trained.
 
     Returns:
-        The gap, or infinity where a cell has no image.
+        The rates; ``None`` where a cell has no image.
     """
     features, _ = _standardised(embeddings)
     count = len(features)
@@ -75,13 +91,13 @@ def left_out_gap(embeddings: Tensor, label: Labels, sensitive: Labels, weights: 
     products.diagonal().add_(count * LEFT_OUT_PENALTY / weights)
     inverse = torch.linalg.inv(products)
     scores = (target - (inverse @ target) / inverse.diagonal()).numpy()
-    cells = [scores[2 * label + sensitive == cell] for cell in range(CELLS)]
+    cells = [scores[(label == y) & (sensitive == a)] for y in (0, 1) for a in (0, 1)]
     if any(len(each) == 0 for each in cells):
-        return float("inf")
-    means = [each.mean() for each in cells]
+        return None
     within = np.sqrt(np.mean([each.var() for each in cells]))
-    rates = ndtr(np.array(means) / max(within, 1e-300))
-    return float((abs(rates[1] - rates[0]) + abs(rates[3] - rates[2])) / 2.0)
+    healthy0, healthy1, sick0, sick1 = ndtr(np.array([each.mean() for each in cells]) / within)
+    gap = (abs(healthy1 - healthy0) + abs(sick1 - sick0)) / 2.0
+    return LeftOut(float(gap), float((healthy0 + healthy1 + 2.0 - sick0 - sick1) / 4.0))
 
 
 def _standardised(embeddings: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.distance import cdist
 from zobench_plugins.optimizers.jacobian_field import JacobianField
@@ -42,8 +43,18 @@ def test_the_means_are_those_of_a_gaussian_given_the_probes() -> None:
     np.testing.assert_allclose(slope.numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
-def test_equal_clean_embeddings_leave_the_mean_jacobian_only() -> None:
-    """Their distances are 0, so no length scale can be taken from them."""
-    field = JacobianField.of(torch.ones(5, 2), torch.ones(3), noise=1.0)
-    rows = np.arange(5)
-    np.testing.assert_array_equal(field.alike(rows, rows).numpy(), np.full((5, 5), 2.0))
+def test_equal_clean_embeddings_have_equal_jacobians() -> None:
+    """All distances are exactly 0, so no length scale can be taken from them."""
+    field = JacobianField.of(torch.full((64, 30), 0.1), torch.ones(3), noise=1.0)
+    rows = np.arange(64)
+    np.testing.assert_array_equal(field.covariance(rows, rows).numpy(), np.full((64, 64), 2.0))
+
+
+def test_no_more_than_a_sample_of_many_images_is_compared() -> None:
+    rng = np.random.default_rng(0)
+    clean = torch.from_numpy(rng.standard_normal((1023, 2)))
+    field = JacobianField.of(clean, torch.ones(1), noise=1.0)
+    some = clean.numpy()[::2]
+    assert len(some) == 512
+    median = np.sort(cdist(some, some, "sqeuclidean"), axis=None)[len(some) ** 2 // 2 - 1]
+    assert field.scale == pytest.approx(median, rel=1e-6)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
+from scipy.fft import dctn
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from torch import Tensor
 from zobench_plugins.optimizers.probes import Probes, ProbesParameters
 
 from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
+from zobench.errors import ConfigError
 from zobench.problem.heads import Head, fit_sensitive_head
-from zobench.problem.spaces import DctSpace, PixelSpace
+from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 200, 12
 SMALL = ProbesParameters(
-    side=4, coarse=4, batch=16, first=64, check_after=48, check=40, pairs=32, window=128
+    side=6, coarse=4, batch=16, singles=64, check_after=48, check_images=40, pairs=32, window=128
 )
-WAVES = DctSpace(SIDE, SIDE, SMALL.side)
 
 Embed = Callable[[Tensor, np.ndarray], Tensor]
 """Embeddings of coefficients ``(n, P)`` on the images of rows ``(n,)``."""
@@ -60,9 +65,9 @@ class Problem:
 
 def coefficients(points: Tensor) -> Tensor:
     """Coefficients ``(K, P)`` of points in the span of the waves."""
-    down, across = WAVES._waves
-    found: Tensor = down @ points @ across.T * WAVES.side / SIDE
-    return found.reshape(len(points), -1)
+    transformed = dctn(points[:, 0].numpy(), axes=(1, 2), norm="ortho")
+    lowest = transformed[:, : SMALL.side, : SMALL.side] * SMALL.side / SIDE
+    return torch.from_numpy(lowest.reshape(len(points), -1).copy())
 
 
 def answered(ask: Ask, embed: Embed) -> Answer:
@@ -84,10 +89,13 @@ def drive(optimizer: Probes, embed: Embed, asks: int) -> list[Ask]:
 def test_the_first_edit_is_where_the_mean_embedding_moves_fastest() -> None:
     """The first singular vector of the Jacobian, as long as moves the mean by the given share."""
     problem, rng = Problem(), np.random.default_rng(1)
-    jacobian = 0.3 * rng.standard_normal((SMALL.side**2, DIMENSION))
-    jacobian += 4.0 * np.outer(rng.standard_normal(SMALL.side**2), rng.standard_normal(DIMENSION))
+    coarse = np.zeros((SMALL.side, SMALL.side, 1))
+    coarse[: SMALL.coarse, : SMALL.coarse] = 1.0
+    jacobian = 0.3 * rng.standard_normal((SMALL.side**2, DIMENSION)) * coarse.reshape(-1, 1)
+    strong = rng.standard_normal(SMALL.side**2) * coarse.ravel()
+    jacobian += 4.0 * np.outer(strong, rng.standard_normal(DIMENSION))
     slopes = torch.from_numpy(jacobian).float()
-    exact = replace(SMALL, noise=1e-6, longest=10.0)
+    exact = replace(SMALL, noise=1e-6, first_length=10.0, length=10.0)
     optimizer = problem.optimizer(exact)
     drive(optimizer, lambda places, rows: problem.clean[rows] + places @ slopes, 3)
     edit = coefficients(optimizer.recommend()[None])[0].double().numpy()
@@ -103,52 +111,122 @@ def test_the_first_edit_is_no_longer_than_allowed() -> None:
     optimizer = problem.optimizer()
     drive(optimizer, lambda places, rows: problem.clean[rows] + 1e-3 * places[:, :DIMENSION], 2)
     rms = float(optimizer.recommend().double().square().mean().sqrt())
-    np.testing.assert_allclose(rms, SMALL.longest, rtol=1e-4)
+    np.testing.assert_allclose(rms, SMALL.first_length, rtol=1e-4)
 
 
-def test_the_check_keeps_the_sign_under_which_the_attribute_is_hidden() -> None:
-    """One sign of the first coefficient hides the attribute, the other one hides the disease."""
-    problem = Problem()
-    kinds: list[float] = []
-    for direction in (1.0, -1.0):
-
-        def embed(places: Tensor, rows: np.ndarray, direction: float = direction) -> Tensor:
-            found = problem.clean[rows].clone()
-            along = direction * places[:, 0] / SMALL.side / SMALL.longest  # 1 at the longest edit
-            found[:, 5] += 3.0 * along
-            found[:, 1] = torch.where(along > 0.5, 0.0, found[:, 1])
-            found[:, 0] = torch.where(along < -0.5, 0.0, found[:, 0])
-            return found
-
-        optimizer = problem.optimizer(replace(SMALL, corner=1.0))
-        asks = drive(optimizer, embed, 4)
-        assert asks[3].rows is not None
-        assert asks[3].rows.shape == (2, SMALL.check)
-        assert (asks[3].rows[0] == asks[3].rows[1]).all()
-        kinds.append(direction * float(coefficients(optimizer.recommend()[None])[0, 0]))
-    assert min(kinds) > 0
+def by_cell(problem: Problem, rows: np.ndarray) -> list[int]:
+    return np.bincount(2 * problem.label[rows] + problem.sensitive[rows], minlength=4).tolist()
 
 
-def test_pairs_lower_what_a_refitted_head_reads() -> None:
-    """An edit that weakens one number for each image apart: no shift of all images hides it."""
+@pytest.mark.parametrize("other", ["the disease", "the attribute and the disease"])
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_the_check_keeps_the_sign_that_hides_the_attribute_only(
+    direction: float, other: str
+) -> None:
+    """The other sign destroys what the disease head reads; a head that reads nothing has no gap."""
     problem = Problem()
 
     def embed(places: Tensor, rows: np.ndarray) -> Tensor:
-        found = problem.clean[rows].clone()
-        found[:, 1] = found[:, 1] * torch.exp(-20.0 * places[:, 3])
-        found[:, 6] += 10.0 * places[:, 0]
-        return found
+        embeddings = problem.clean[rows].clone()
+        length = direction * places[:, 0] / SMALL.side / SMALL.first_length  # 1: the longest edit
+        embeddings[:, 5] += 3.0 * length
+        hides_attribute = length > 0.5
+        if other != "the disease":
+            hides_attribute |= length < -0.5
+        embeddings[:, 1] = torch.where(hides_attribute, 0.0, embeddings[:, 1])
+        embeddings[:, 0] = torch.where(length < -0.5, 0.0, embeddings[:, 0])
+        return embeddings
 
-    optimizer = problem.optimizer(replace(SMALL, stride=0.002))
+    for seed in range(4):  # before the check the sign is random
+        optimizer = problem.optimizer(replace(SMALL, corner=1.0), seed)
+        checks = drive(optimizer, embed, 4)[3].rows
+        assert checks is not None
+        assert (checks[0] == checks[1]).all()
+        assert by_cell(problem, checks[0]) == [SMALL.check_images // 4] * 4
+        assert direction * float(coefficients(optimizer.recommend()[None])[0, 0]) > 0
+
+
+def weakening(problem: Problem) -> Embed:
+    """Coefficient 3 weakens the number that holds the attribute, in every image by itself."""
+
+    def embed(places: Tensor, rows: np.ndarray) -> Tensor:
+        embeddings = problem.clean[rows].clone()
+        embeddings[:, 1] = embeddings[:, 1] * torch.exp(-20.0 * places[:, 3])
+        embeddings[:, 6] += 10.0 * places[:, 0]
+        return embeddings
+
+    return embed
+
+
+def test_pairs_lower_what_a_refitted_head_reads() -> None:
+    """No shift of all images lowers it. Scikit-learn's head, on other images than the pairs'."""
+    problem = Problem()
+    embed = weakening(problem)
+    optimizer = problem.optimizer(replace(SMALL, stride=0.01))
+
+    def accuracy() -> float:
+        place = coefficients(optimizer.recommend()[None]).float().expand(IMAGES, -1)
+        embeddings = embed(place, np.arange(IMAGES)).numpy()
+        head = LogisticRegression(class_weight="balanced")
+        return float(cross_val_score(head, embeddings, problem.sensitive, cv=5).mean())
+
     drive(optimizer, embed, 5)
     assert optimizer.stage == "pairs"
-    before = optimizer.edit.clone()
-    asks = drive(optimizer, embed, 12)
-    moved = (optimizer.edit - before) / (optimizer.edit - before).norm()
-    assert float(moved[3]) > 0.8
-    points, rows = asks[-1].points, asks[-1].rows
-    assert rows is not None
-    half = len(points) // 2
-    assert (rows[:half] == rows[half:]).all()
-    middle = (points[:half] + points[half:]) / 2.0
-    assert torch.allclose(middle, middle[:1].expand_as(middle), atol=1e-6)
+    before, first = accuracy(), optimizer.edit.clone()
+    edits = [first]
+    for _ in range(12):
+        ask = drive(optimizer, embed, 1)[0]
+        edits.append(optimizer.edit.clone())
+        assert ask.rows is not None
+        half = SMALL.pairs
+        assert (ask.rows[:half] == ask.rows[half:]).all()
+        assert by_cell(problem, ask.rows[:half, 0]) == [half // 4] * 4
+        middle = (ask.points[:half] + ask.points[half:]) / 2.0
+        assert torch.allclose(middle, middle[:1].expand_as(middle), atol=1e-6)
+        rms = (ask.points[0] - ask.points[half]).square().mean().sqrt() / 2.0
+        assert float(rms) == pytest.approx(SMALL.pair_radius, rel=1e-4)
+    assert float((edits[-1] - first)[3] / (edits[-1] - first).norm()) > 0.8
+    assert accuracy() < before - 0.05
+    assert len(optimizer.rows) == SMALL.window
+    steps = [float((after - now).norm()) for now, after in pairwise(edits)]
+    lengths = 0.01 * SMALL.side / np.sqrt(np.arange(1, 13))
+    free = [float(each.norm()) < 0.999 * SMALL.length * SMALL.side for each in edits[1:]]
+    np.testing.assert_allclose(np.array(steps)[free], lengths[free], rtol=1e-6)
+    assert max(float(each.norm()) for each in edits) <= SMALL.length * SMALL.side * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("before", [0, 2, 3, 4, 5, 7])
+def test_it_goes_on_from_any_stage(before: int) -> None:
+    """Within the single probes, right before and after the check, and among the pairs."""
+    problem = Problem()
+    embed, straight = weakening(problem), problem.optimizer()
+    drive(straight, embed, before)
+    restored = problem.optimizer(seed=99)
+    restored.load_state_dict(straight.state_dict())
+    for one, two in zip(drive(straight, embed, 6), drive(restored, embed, 6), strict=True):
+        assert torch.equal(one.points, two.points)
+        assert one.rows is not None
+        assert two.rows is not None
+        assert (one.rows == two.rows).all()
+    assert torch.equal(straight.recommend(), restored.recommend())
+
+
+@pytest.mark.parametrize(
+    ("budget", "checked"), [(90, False), (100, True), (150, True), (300, True), (1000, True)]
+)
+def test_a_small_budget_is_spent_with_a_check_if_it_can_pay_one(budget: int, checked: bool) -> None:
+    problem = Problem()
+    context = OptimizerContext(
+        PixelSpace(SIDE, SIDE), np.random.default_rng(0), budget, 8, client=problem.client()
+    )
+    optimizer, spent = Probes(context, SMALL), 0
+    while spent + (price := (ask := optimizer.ask()).price(8, 2)) <= budget:
+        spent += price
+        optimizer.tell(ask, answered(ask, weakening(problem)))
+    assert budget - spent < 16
+    assert bool(optimizer.checked) == checked
+
+
+def test_a_first_edit_longer_than_any_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"first_length is 0\.05, but must be at most .*0\.03"):
+        Problem().optimizer(replace(SMALL, first_length=0.05))

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from zobench_plugins.optimizers.refitted_heads import (
     HEAD_PENALTY,
     LEFT_OUT_PENALTY,
-    left_out_gap,
+    left_out_rates,
     residuals,
 )
 
@@ -55,11 +55,15 @@ def test_the_gap_is_that_of_heads_fitted_without_each_image() -> None:
     within = np.sqrt(np.mean([np.var(each) for each in cells]))
     rates = [norm.cdf(each.mean(), scale=within) for each in cells]
     expected = (abs(rates[1] - rates[0]) + abs(rates[3] - rates[2])) / 2.0
-    gap = left_out_gap(torch.from_numpy(embeddings), label, sensitive, torch.from_numpy(weights))
-    assert gap == pytest.approx(expected, rel=1e-8)
+    told = torch.from_numpy(embeddings), label, sensitive, torch.from_numpy(weights)
+    rates_found = left_out_rates(*told)
+    assert rates_found is not None
+    assert rates_found.error == pytest.approx(
+        (rates[0] + rates[1] + 2.0 - rates[2] - rates[3]) / 4.0
+    )
+    assert rates_found.gap == pytest.approx(expected, rel=1e-8)
 
 
-def test_a_group_without_images_has_no_gap() -> None:
-    """Infinity never wins a comparison of gaps."""
+def test_without_images_in_a_cell_there_are_no_rates() -> None:
     embeddings, ones = torch.randn(6, 2, generator=torch.manual_seed(0)).double(), np.ones(6, int)
-    assert left_out_gap(embeddings, np.array([0, 1] * 3), ones, torch.ones(6)) == float("inf")
+    assert left_out_rates(embeddings, np.array([0, 1] * 3), ones, torch.ones(6)) is None

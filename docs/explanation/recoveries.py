@@ -1,0 +1,81 @@
+"""Recovery after given numbers of queries, by optimizer and finding, over the seeds of a suite.
+
+zobench suite docs/explanation/probes.toml --out runs/probes --jobs 2
+python docs/explanation/recoveries.py runs/probes
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import zobench
+from zobench.measures.interval import interval
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ
+from zobench.records.stored_run import StoredRun
+
+AT = (64, 160, 640, 3200, 12_800)
+"""Query counts of the columns."""
+
+Floats = np.ndarray
+
+
+def recovery_at(run: StoredRun, queries: int) -> Floats:
+    """Recovery ``(R + 1,)`` of the edit recommended at or before a number of queries."""
+    found = run.results
+    assert found is not None
+    before = np.searchsorted([0, *found.queries], queries, side="right") - 1
+    return np.asarray(found.curve.recovery[before])
+
+
+def columns(run: StoredRun, at: Sequence[int]) -> Floats:
+    """The columns of one run, ``(C, R + 1)``: recoveries, FPQ, beyond placebo."""
+    rows = [recovery_at(run, queries) for queries in at]
+    return np.stack([*rows, run.values(FPQ), run.values(BEYOND_PLACEBO)])
+
+
+def shown(seeds: Sequence[Floats]) -> str:
+    """One cell: the mean over seeds with its interval."""
+    found = interval(seeds)
+    texts = (f"{each:.2f}" for each in (found.value, found.low, found.high))
+    return "{} [{}, {}]".format(*texts).replace("-", "\N{MINUS SIGN}")
+
+
+def main() -> None:
+    """Prints a table, one row for each optimizer and finding, and their means over findings."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--at", type=int, nargs="+", default=AT)
+    wanted = parser.parse_args()
+    runs = [zobench.show(each.parent) for each in sorted(wanted.runs.glob("*/manifest.json"))]
+    by_row: dict[tuple[str, str], dict[int, Floats]] = defaultdict(dict)
+    for run in (each for each in runs if each.done):
+        label = f"`{run.label}` ({run.feedback})"
+        by_row[label, run.config.disease][run.config.seed] = columns(run, wanted.at)
+    print(
+        "| optimizer | finding | seeds |",
+        *(f"{at:,} |" for at in wanted.at),
+        "FPQ | beyond placebo |",
+    )
+    print("| --- " * (5 + len(wanted.at)) + "|")
+    for label in dict.fromkeys(label for label, _ in by_row):
+        tables = {disease: found for (name, disease), found in by_row.items() if name == label}
+        seeds = sorted(set.intersection(*(set(each) for each in tables.values())))
+        for disease, found in tables.items():
+            _print_row(label, disease, list(found.values()))
+        if len(tables) > 1 and seeds:
+            means = [np.mean([each[seed] for each in tables.values()], 0) for seed in seeds]
+            _print_row(label, "**mean**", means)
+
+
+def _print_row(label: str, finding: str, seeds: list[Floats]) -> None:
+    cells = [shown([seed[column] for seed in seeds]) for column in range(len(seeds[0]))]
+    print(f"| {label} | {finding} | {len(seeds)} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
