@@ -31,6 +31,8 @@ from zobench.registry.discovery import load_registry
 from zobench.runs.parts import make_parts
 
 CHUNK = 32
+"""Images of one call of the encoder."""
+
 DEFAULTS = ProbesParameters()
 
 

@@ -1,7 +1,9 @@
 """Recovery after given numbers of queries, by optimizer and finding, over the seeds of a suite.
 
-zobench suite docs/explanation/probes.toml --out runs/probes --jobs 2
-python docs/explanation/recoveries.py runs/probes
+    zobench suite docs/explanation/probes.toml --out runs/probes --jobs 2
+    python docs/explanation/recoveries.py runs/probes
+
+Runs that are not done are left out.
 """
 
 from __future__ import annotations

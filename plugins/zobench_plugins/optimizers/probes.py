@@ -178,7 +178,7 @@ class Probes(Stateful):
     def recommend(self) -> Tensor:
         """The edit; while single probes go on it is computed here, since no ask depends on it.
 
-        Before the check its sign is not known, and is taken at random.
+        Before the check its sign is arbitrary: the largest coefficient is positive.
         """
         edit = self._first_edit() if self.stage == "single" else self.edit
         return self._decode(edit[None])[0]
@@ -211,7 +211,7 @@ class Probes(Stateful):
         return direction * (-length if float(known) < 0 else length)
 
     def _choose_sign(self, embeddings: Tensor, rows: Rows) -> None:
-        """Turns the edit round if its negative has the smaller gap, and no more errors for it."""
+        """Turns the edit round if its negative has the smaller sum of gap and added errors."""
         label, sensitive = self._label[rows], self._sensitive[rows]
         weights = torch.from_numpy(cell_weights(label, sensitive)) / self._cell_weights[rows]
         clean = left_out_rates(self._clean[rows].double(), label, sensitive, weights)
@@ -273,5 +273,8 @@ class Probes(Stateful):
 
 
 def _harm(edited: LeftOut, clean: LeftOut) -> float:
-    """The gap, plus the errors beyond those on clean embeddings: no gap is left where all is lost."""
+    """The gap plus the errors added to those on clean embeddings.
+
+    An edit that destroys the embeddings leaves no gap, but many errors.
+    """
     return edited.gap + max(0.0, edited.error - clean.error)

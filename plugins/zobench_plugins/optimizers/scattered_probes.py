@@ -30,7 +30,7 @@ from zobench.problem.spaces import DctSpace
 from .frequencies import spectrum
 
 SAMPLE = 256
-"""Training images that the surrogate is lowered on, at most."""
+"""The surrogate is lowered on every k-th of N training images, where k is N // SAMPLE or 1."""
 
 
 @dataclass(frozen=True)
