@@ -55,7 +55,10 @@ def main() -> None:
     wanted = parser.parse_args()
     runs = [zobench.show(each.parent) for each in sorted(wanted.runs.glob("*/manifest.json"))]
     by_row: dict[tuple[str, str], dict[int, Floats]] = defaultdict(dict)
-    for run in (each for each in runs if each.done):
+    done = [each for each in runs if each.done]
+    if not done:
+        raise SystemExit(f"{wanted.runs} has no runs that are done; run the suite first")
+    for run in done:
         label = f"`{run.label}` ({run.feedback})"
         by_row[label, run.config.disease][run.config.seed] = columns(run, wanted.at)
     print(

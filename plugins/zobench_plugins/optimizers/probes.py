@@ -83,6 +83,14 @@ class ProbesParameters:
         1.0, "variance of a probe's residual, relative to that of its effect", low=1e-6
     )
 
+    def __post_init__(self) -> None:
+        """Refuses a first edit that is longer than any edit may be, before an image is sent."""
+        if self.first_length > self.length:
+            raise ConfigError(
+                f"optimizer.first_length is {self.first_length:g}, but must be at most "
+                f"optimizer.length, {self.length:g}"
+            )
+
 
 class Probes(Stateful):
     """Single probes, a check, then pairs. Recommends the current edit."""
@@ -97,11 +105,6 @@ class Probes(Stateful):
         if context.client is None:
             raise PluginError("probes needs the client data of the level embeddings")
         p, client = parameters, context.client
-        if p.first_length > p.length:
-            raise ConfigError(
-                f"optimizer.first_length is {p.first_length:g}, but must be at most "
-                f"optimizer.length, {p.length:g}"
-            )
         self._p, self._budget, self.rng = p, context.budget, context.rng
         _, height, width = context.space.shape
         self._waves = DctSpace(height, width, min(p.side, height, width))

@@ -17,6 +17,7 @@ from zobench_plugins.optimizers.probes import Probes, ProbesParameters
 
 from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
+from zobench.contracts.parameters import resolve
 from zobench.errors import ConfigError
 from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.spaces import PixelSpace
@@ -227,6 +228,6 @@ def test_a_small_budget_is_spent_with_a_check_if_it_can_pay_one(budget: int, che
     assert bool(optimizer.checked) == checked
 
 
-def test_a_first_edit_longer_than_any_is_refused() -> None:
+def test_a_first_edit_longer_than_any_is_refused_before_an_image_is_sent() -> None:
     with pytest.raises(ConfigError, match=r"first_length is 0\.05, but must be at most .*0\.03"):
-        Problem().optimizer(replace(SMALL, first_length=0.05))
+        resolve(ProbesParameters, {"first_length": "0.05"}, "optimizer")
