@@ -17,6 +17,8 @@ import torch
 
 from zobench.errors import ConfigError
 from zobench.registry.discovery import load_registry
+from zobench.runs.resolved import resolve_plugin
+from zobench.runs.search_parts import build_optimizer
 from zobench.testing import ToyOracle
 
 EVALUATIONS = 200
@@ -28,10 +30,10 @@ def carry_out(strategy: str, answer: Connection) -> None:
     torch.set_num_threads(1)
     oracle = ToyOracle()
     oracle.budget = EVALUATIONS * oracle.batch_size
-    offer, _ = load_registry().find("optimizers", f"nevergrad:{strategy}")
+    plugin = resolve_plugin("optimizer", f"nevergrad:{strategy}", {}, load_registry())
     began, inside, done, width = time.process_time(), 0.0, 0, 0
     try:
-        optimizer = offer.plugin.make(oracle.context(0, strategy), {}, "optimizer")
+        optimizer = build_optimizer(plugin, oracle.context(0))
         while done < EVALUATIONS:
             ask = optimizer.ask()
             width, done = len(ask.points), done + len(ask.points)

@@ -77,6 +77,13 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "the direction an encoder reacts to most, then a refitted head's error (zobench)",
             label="embeddings",
         ),
+        "best-of": Plugin(
+            "zobench_plugins.optimizers.best_of:BestOf",
+            "any optimizer, with its best edit by paid checks instead of its last (zobench)",
+            label="embeddings",
+            argument="optimizer",
+            wraps=True,
+        ),
         "patch-search": Plugin(
             "zobench_plugins.optimizers.patch_search:PatchSearch",
             "random squares of one brightness, kept where they help (after Square Attack)",

@@ -146,6 +146,18 @@ def test_list_shows_the_parameters_of_one(here: InProcess) -> None:
     assert rows["parameters"]["momentum"]["default"] == 0.9
 
 
+def test_list_shows_the_parameters_of_a_wrapper_and_of_what_it_wraps(here: InProcess) -> None:
+    done = here("list", "optimizers", "best-of:pgd")
+    for word in ("optimizer.check_images", "optimizer.inner.step", "optimizer.inner.limit"):
+        assert word in done.stdout
+    assert "inner" not in here("list", "optimizers", "best-of").stdout
+    rows = json.loads(here("list", "optimizers", "best-of:pgd", "--json").stdout)
+    assert rows["inner"]["parameters"]["step"]["default"] == 0.005
+    unknown = here("list", "optimizers", "best-of:pdg")
+    assert unknown.returncode == 2
+    assert "did you mean 'pgd'" in unknown.stderr
+
+
 def test_what_list_says_of_a_method_can_be_set(here: InProcess) -> None:
     listed = here("list", "methods", "biasadv").stdout
     settings = dict.fromkeys(re.findall(r"method\.(biasadv\.\w+)", listed), "1")
@@ -172,7 +184,8 @@ def test_list_all_names_the_members_of_families(here: InProcess) -> None:
     assert {"CMA", "DE", "PSO", "NGOpt"} < set(members)
     printed = " ".join(here("list", "optimizers", "--all").stdout.split())
     assert f"nevergrad: {len(members)} optimizers" in printed
-    assert f"{len(members) + len(found['optimizers']) - 1} optimizers in all" in printed
+    singles = [each for each in found["optimizers"].values() if not each["argument"]]
+    assert f"{len(members) + len(singles)} optimizers in all" in printed
 
 
 def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -90,6 +90,9 @@ class OptimizerContext:
             ask names another number of images.
         argument: The text after the colon of the name as typed, or ``""``.
         client: The client data; ``None`` for optimizers that declare ``value``.
+        backward_cost: Queries that one image's backward pass counts for.
+        inner: Makes the optimizer that the argument names, from the context that it is to have; only
+            for a wrapper, whose plugin is registered with ``wraps``, else ``None``.
     """
 
     space: Space
@@ -98,6 +101,8 @@ class OptimizerContext:
     batch_size: int
     argument: str = ""
     client: Client | None = None
+    backward_cost: int = 2
+    inner: Callable[[OptimizerContext], Optimizer] | None = None
 
 
 class Optimizer(Protocol):
@@ -108,7 +113,8 @@ class Optimizer(Protocol):
 
     Attributes:
         feedback: The most that the optimizer ever asks for; an attribute of the class, because it
-            decides what the context contains.
+            decides what the context contains. A wrapper declares what it asks for itself; its level
+            is the higher one of that and of the optimizer inside.
     """
 
     feedback: ClassVar[Feedback]

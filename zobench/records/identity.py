@@ -62,7 +62,7 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
             [
                 distribution
                 for owner, distribution in manifest.plugins.items()
-                if owner not in SEARCH_OWNERS and not owner.startswith(BASELINE)
+                if owner.partition(".")[0] not in SEARCH_OWNERS and not owner.startswith(BASELINE)
             ],
         ),
     }

@@ -105,7 +105,7 @@ class Registry:
         offer = known[base]
         if offer.plugin.argument and offer.plugin.argument_needed and not argument:
             raise ConfigError(
-                f"{what} {base!r} needs a {offer.plugin.argument}: {base}:<{offer.plugin.argument}>"
+                f"{what} {base!r} needs a name after a colon: {base}:<{offer.plugin.argument}>"
             )
         if colon and not offer.plugin.argument:
             raise ConfigError(f"{what} {base!r} takes nothing after a colon, but got {argument!r}")

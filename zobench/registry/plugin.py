@@ -15,6 +15,9 @@ from zobench.errors import PluginError
 
 from .failure import plugin_code
 
+INNER = "inner"
+"""First word of the names of a wrapped plugin's parameters, as in ``optimizer.inner.step``."""
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -31,6 +34,8 @@ class Plugin:
             ``timm:<model>``; empty if nothing may follow.
         argument_needed: Whether the argument must be given; ``False`` for a family whose bare name is a
             member, such as ``vit-mae`` beside ``vit-mae:plain``.
+        wraps: Whether the argument is the name of another optimizer, which the plugin gets as
+            ``context.inner``; its parameters are set as ``optimizer.inner.NAME``.
         members: Address ``"package.module:function"`` of a function that returns every text that
             may follow the colon, for ``zobench list KIND --all``; empty if there is no such
             function.
@@ -46,6 +51,7 @@ class Plugin:
     label: str = ""
     argument: str = ""
     argument_needed: bool = True
+    wraps: bool = False
     members: str = ""
     details: str = ""
     source: str = ""

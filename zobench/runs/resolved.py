@@ -12,6 +12,7 @@ from zobench.errors import ConfigError, PluginError
 from zobench.problem.split import SplitParameters
 from zobench.records.identity import BASELINE
 from zobench.registry.discovery import Kind, Offer, Registry
+from zobench.registry.plugin import INNER
 
 from .baselines import Baseline, find_baselines
 
@@ -32,15 +33,28 @@ class ResolvedPlugin:
         offer: The plugin and its distribution.
         argument: The text after the colon of the name; empty without a colon.
         parameters: An instance of the plugin's parameter dataclass.
+        inner: The plugin that the argument names, for a plugin that wraps another; else ``None``.
     """
 
     offer: Offer
     argument: str
     parameters: Any
+    inner: ResolvedPlugin | None = None
 
     def build(self, context: object) -> Any:
         """Makes the plugin's object."""
         return self.offer.plugin.build(context, self.parameters)
+
+    @property
+    def essential(self) -> dict[str, Any]:
+        """Parameters that can change the result; those of the plugin inside as ``inner.NAME``."""
+        inner = {} if self.inner is None else self.inner.essential
+        return {**essential(self.parameters), **{f"{INNER}.{name}": inner[name] for name in inner}}
+
+    def distributions(self, owner: str) -> dict[str, str]:
+        """Distribution of the plugin by its owner, and of the plugin inside by ``OWNER.inner``."""
+        inner = {} if self.inner is None else self.inner.distributions(f"{owner}.{INNER}")
+        return {owner: self.offer.distribution, **inner}
 
 
 @dataclass(frozen=True)
@@ -68,17 +82,15 @@ class ResolvedConfig:
     @property
     def parameters(self) -> dict[str, dict[str, Any]]:
         """Parameters that can change the result, by owner and name, including defaults."""
-        found = {owner: essential(getattr(self, owner).parameters) for owner in OWNER_KINDS}
+        found = {owner: getattr(self, owner).essential for owner in OWNER_KINDS}
         return {**found, "split": essential(self.split)}
 
     @property
     def plugins(self) -> dict[str, str]:
         """Distribution of each plugin, by owner; that of a baseline by ``baseline NAME``."""
         baselines = {f"{BASELINE} {each.name}": each.offer.distribution for each in self.baselines}
-        return {
-            **{owner: getattr(self, owner).offer.distribution for owner in OWNER_KINDS},
-            **baselines,
-        }
+        owners = [getattr(self, owner).distributions(owner) for owner in OWNER_KINDS]
+        return {**{name: each[name] for each in owners for name in each}, **baselines}
 
 
 def resolve_plugin(
@@ -86,12 +98,24 @@ def resolve_plugin(
 ) -> ResolvedPlugin:
     """Looks up one optimizer, encoder, dataset or objective and checks its parameters.
 
+    Of a plugin that wraps another, the parameters named ``inner.NAME`` are those of the plugin inside.
+
     Raises:
         ConfigError: No plugin has that name, a parameter is unknown, or a value is not allowed.
     """
-    offer, argument = registry.find(OWNER_KINDS[owner], name)
+    kind = OWNER_KINDS[owner.partition(".")[0]]
+    offer, argument = registry.find(kind, name)
+    outside, inner = dict(overrides), None
+    if offer.plugin.wraps:
+        prefix = f"{INNER}."
+        inside = {
+            each.removeprefix(prefix): outside.pop(each)
+            for each in overrides
+            if each.startswith(prefix)
+        }
+        inner = resolve_plugin(f"{owner}.{INNER}", argument, inside, registry)
     try:
-        return ResolvedPlugin(offer, argument, offer.plugin.resolve(overrides, owner))
+        return ResolvedPlugin(offer, argument, offer.plugin.resolve(outside, owner), inner)
     except PluginError:
         raise
     except ConfigError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,6 @@ from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.problem.heads import Head
 from zobench.problem.images import Images
 from zobench.registry.failure import plugin_code
-from zobench.registry.plugin import Plugin
 
 from .resolved import ResolvedConfig, ResolvedPlugin
 
@@ -45,20 +45,25 @@ class TrainingData:
     head: Head
 
 
-def feedback_of(plugin: Plugin, optimizer: str) -> Feedback:
+def feedback_of(plugin: ResolvedPlugin) -> Feedback:
     """The feedback level that an optimizer's class declares; ``value`` if it declares none.
 
-    Args:
-        plugin: The optimizer's plugin.
-        optimizer: The optimizer's name, for messages.
+    The level of a wrapper is the higher one of its class and of the optimizer inside.
 
     Raises:
         PluginError: There is no such level.
     """
-    level: Feedback = getattr(plugin.load(), "feedback", "value")
+    level = _declared(plugin)
+    if plugin.inner is None:
+        return level
+    return max(level, feedback_of(plugin.inner), key=FEEDBACK.index)
+
+
+def _declared(plugin: ResolvedPlugin) -> Feedback:
+    level: Feedback = getattr(plugin.offer.plugin.load(), "feedback", "value")
     if level not in FEEDBACK:
         raise PluginError(
-            f"optimizer {optimizer!r} declares feedback = {level!r:.80}; it must be one of "
+            f"optimizer {plugin.offer.name!r} declares feedback = {level!r:.80}; it must be one of "
             f"{', '.join(FEEDBACK)}"
         )
     return level
@@ -76,21 +81,42 @@ def make_optimizer(
         client: The client data; ``None`` for an optimizer that declares ``value``.
 
     Raises:
-        PluginError: The optimizer declares more feedback than its class.
+        PluginError: The optimizer declares another level of feedback than its class.
     """
     context = OptimizerContext(
         space=space,
         rng=generator(config.seed, "optimizer"),
         budget=config.budget,
         batch_size=config.batch_size,
-        argument=plugin.argument,
         client=client,
+        backward_cost=config.backward_cost,
+    )
+    return build_optimizer(plugin, context)
+
+
+def build_optimizer(plugin: ResolvedPlugin, context: OptimizerContext) -> Optimizer:
+    """An optimizer before its first ask.
+
+    Args:
+        plugin: The optimizer's plugin.
+        context: What it may know. Its argument, its client data (only where its level includes them)
+            and the optimizer inside of a wrapper are set here.
+
+    Raises:
+        PluginError: The optimizer declares another level of feedback than its class.
+    """
+    inner = plugin.inner
+    context = replace(
+        context,
+        argument=plugin.argument,
+        client=None if feedback_of(plugin) == "value" else context.client,
+        inner=None if inner is None else partial(build_optimizer, inner),
     )
     optimizer: Optimizer = plugin.build(context)
-    declared = feedback_of(plugin.offer.plugin, config.optimizer)
+    declared = _declared(plugin)
     if optimizer.feedback != declared:
         raise PluginError(
-            f"optimizer {config.optimizer!r} declares feedback = {optimizer.feedback!r:.80} once it is "
+            f"optimizer {plugin.offer.name!r} declares feedback = {optimizer.feedback!r:.80} once it is "
             f"made, but its class declares {declared!r}; declare it in the class"
         )
     return optimizer
@@ -110,7 +136,7 @@ def check_optimizer(resolved: ResolvedConfig, space: Space, encoder: Encoder) ->
         ConfigError: The first batch costs more than the budget, or the encoder gives no gradients.
     """
     config = resolved.config
-    feedback = feedback_of(resolved.optimizer.offer.plugin, config.optimizer)
+    feedback = feedback_of(resolved.optimizer)
     if feedback == "gradient" and not encoder.spec.differentiable:
         raise ConfigError(
             f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "

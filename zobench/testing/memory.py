@@ -21,7 +21,8 @@ import numpy as np
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import ConfigError
 from zobench.registry.discovery import load_registry
-from zobench.runs.search_parts import feedback_of
+from zobench.runs.resolved import resolve_plugin
+from zobench.runs.search_parts import build_optimizer, feedback_of
 
 from .toy import ToyOracle
 
@@ -92,16 +93,14 @@ def report(names: str, side: str, overrides: str, rounds: str) -> None:
 
 
 def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) -> int:
-    offer, argument = load_registry().find("optimizers", name)
-    make = offer.plugin.make
-    level = feedback_of(offer.plugin, name)
-    small = ToyOracle(feedback=level).context(0, argument)
-    make(small, overrides, "optimizer").ask()  # imports what it needs
-    context = ToyOracle(side, feedback=level).context(0, argument)
+    plugin = resolve_plugin("optimizer", name, overrides, load_registry())
+    level = feedback_of(plugin)
+    build_optimizer(plugin, ToyOracle(feedback=level).context(0)).ask()  # imports what it needs
+    context = ToyOracle(side, feedback=level).context(0)
     _forget_peak()
     before = resident_peak()
     try:
-        optimizer = make(context, overrides, "optimizer")
+        optimizer = build_optimizer(plugin, context)
     except ConfigError:
         return 0
     for number in range(rounds):

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,7 +16,8 @@ from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
 from zobench.contracts.parameters import declarations
 from zobench.errors import ConfigError
 from zobench.registry.discovery import Registry
-from zobench.runs.search_parts import feedback_of
+from zobench.runs.resolved import ResolvedPlugin, resolve_plugin
+from zobench.runs.search_parts import build_optimizer, feedback_of
 
 from .installed import installed
 from .memory import peaks
@@ -49,24 +49,23 @@ class OptimizerConformance:
 
     def oracle(self) -> ToyOracle:
         """An oracle that answers at the level that the optimizer's class declares."""
-        offer, _ = self.registry().find("optimizers", self.name)
-        return ToyOracle(feedback=feedback_of(offer.plugin, self.name))
+        return ToyOracle(feedback=feedback_of(self.plugin()))
 
     def make(self, oracle: ToyOracle, seed: int = 0) -> Optimizer:
         """The optimizer under test."""
-        offer, argument = self.registry().find("optimizers", self.name)
-        made: Optimizer = offer.plugin.make(
-            oracle.context(seed, argument), self.overrides, "optimizer"
-        )
-        return made
+        return build_optimizer(self.plugin(), oracle.context(seed))
+
+    def plugin(self) -> ResolvedPlugin:
+        """The plugin under test with its parameters."""
+        return resolve_plugin("optimizer", self.name, self.overrides, self.registry())
 
     def test_declares_the_feedback_that_the_list_shows(self) -> None:
         """``feedback`` of the class and ``label`` of the plugin are the same level."""
-        offer, _ = self.registry().find("optimizers", self.name)
-        declared = self.make(self.oracle()).feedback
+        plugin = self.plugin().offer.plugin
+        declared = getattr(plugin.load(), "feedback", "value")
         assert declared in FEEDBACK, f"feedback is {declared!r}; choose one of {FEEDBACK}"
-        assert offer.plugin.label == declared, (
-            f"Plugin(label={offer.plugin.label!r}) but feedback = {declared!r}; make them equal"
+        assert plugin.label == declared, (
+            f"Plugin(label={plugin.label!r}) but feedback = {declared!r}; make them equal"
         )
 
     def test_asks_are_well_formed(self) -> None:
@@ -85,8 +84,8 @@ class OptimizerConformance:
             assert named.dtype == np.int64, f"minibatch or rows are {named.dtype}, not int64"
             assert len(named) == count, "one minibatch number, or one row of rows, a point"
             assert (named >= 0).all(), "minibatch numbers or rows are negative"
-            assert FEEDBACK.index(ask.want) <= FEEDBACK.index(optimizer.feedback), (
-                f"wants {ask.want!r} but declares {optimizer.feedback!r}"
+            assert FEEDBACK.index(ask.want) <= FEEDBACK.index(oracle.feedback), (
+                f"wants {ask.want!r} but declares {oracle.feedback!r}"
             )
 
     def test_always_recommends_a_finite_point_of_the_space(self) -> None:
@@ -121,9 +120,7 @@ class OptimizerConformance:
         assert one == two, "two runs with one seed differ: draw from context.rng only"
         context = oracle.context(1)
         fresh = json.dumps(context.rng.bit_generator.state)
-        offer, argument = self.registry().find("optimizers", self.name)
-        context = replace(context, argument=argument)
-        rounds(offer.plugin.make(context, self.overrides, "optimizer"), oracle, 8)
+        rounds(build_optimizer(self.plugin(), context), oracle, 8)
         drew = json.dumps(context.rng.bit_generator.state) != fresh
         assert one != other or not drew, "another seed changes nothing"
 
@@ -226,10 +223,9 @@ class OptimizerConformance:
 
     def test_parameters_outside_their_rule_are_refused(self) -> None:
         """Values out of bounds and unknown names raise ``ConfigError``."""
-        offer, argument = self.registry().find("optimizers", self.name)
-        context = self.oracle().context(0, argument)
+        context = self.oracle().context(0)
         bad: list[dict[str, Any]] = [{"no_such_parameter": 1}]
-        for each in declarations(offer.plugin.parameters()).values():
+        for each in declarations(self.plugin().offer.plugin.parameters()).values():
             assert each.help, f"parameter {each.name!r} has no help text"
             if each.type in (int, float):
                 bad += [{each.name: each.type(each.low) - 1}, {each.name: each.high * 2 + 1}]
@@ -237,7 +233,8 @@ class OptimizerConformance:
                 bad.append({each.name: "no such choice"})
         for overrides in bad:
             try:
-                offer.plugin.make(context, overrides, "optimizer")
+                plugin = resolve_plugin("optimizer", self.name, overrides, self.registry())
+                build_optimizer(plugin, context)
             except ConfigError:
                 continue
             raise AssertionError(f"{overrides} was accepted")

@@ -63,11 +63,11 @@ class ToyOracle:
         self._sensitive = torch.from_numpy((apart[:, 0] > 0).astype(np.int64))
         self._label = torch.from_numpy(rng.integers(0, 2, IMAGES))
 
-    def context(self, seed: int, argument: str = "") -> OptimizerContext:
-        """The context that an optimizer is made with."""
+    def context(self, seed: int) -> OptimizerContext:
+        """The context that an optimizer is made with; ``build_optimizer`` adds its argument."""
         rng = np.random.default_rng(seed)
         client = None if self.feedback == "value" else self.client()
-        return OptimizerContext(self.space, rng, self.budget, self.batch_size, argument, client)
+        return OptimizerContext(self.space, rng, self.budget, self.batch_size, client=client)
 
     def client(self) -> Client:
         """The client data of the toy's images."""

@@ -37,7 +37,8 @@ from zobench.problem.spaces import DctSpace
 
 from .frequencies import spectrum
 from .jacobian_field import JacobianField
-from .refitted_heads import LeftOut, left_out_rates, residuals
+from .paid_checks import Cells, harm
+from .refitted_heads import residuals
 
 POWER_STEPS = 30
 """Steps of the power iteration for the first singular vector."""
@@ -110,12 +111,7 @@ class Probes(Stateful):
         self._waves = DctSpace(height, width, min(p.side, height, width))
         self._clean = client.clean
         self._spread = float(client.clean.var(0).double().sum().sqrt())
-        self._label, self._sensitive = client.label.numpy(), client.sensitive.numpy()
-        self._cells = [
-            np.flatnonzero((self._label == y) & (self._sensitive == a))
-            for y, a in ((0, 0), (0, 1), (1, 0), (1, 1))
-        ]
-        self._cell_weights = torch.from_numpy(cell_weights(self._label, self._sensitive))
+        self._cells = Cells.of(client)
         size = self._waves.side
         coarse = spectrum(size, SMOOTHNESS, p.corner).reshape(size, size)
         coarse[p.coarse :] = coarse[:, p.coarse :] = 0.0
@@ -138,7 +134,7 @@ class Probes(Stateful):
     def ask(self) -> Ask:
         """Single probes, the check of the sign, or pairs."""
         if self.stage == "check":
-            rows = self._balanced(self._p.check_images)
+            rows = self._cells.balanced(self._p.check_images, self.rng)
             both = self._decode(torch.stack([self.edit, -self.edit]))
             return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
         if self.stage == "single":
@@ -147,7 +143,7 @@ class Probes(Stateful):
             self._drawn = self._directions(self._single_field.prior, count, self._p.radius)
             return Ask(self._decode(self._drawn), rows=rows, want="embeddings")
         count = max(FEWEST_PAIRS, min(self._p.pairs, self._left // 2))
-        half = self._balanced(count)
+        half = self._cells.balanced(count, self.rng)
         self._drawn = self._directions(self._pair_field.prior, len(half), self._p.pair_radius)
         points = torch.cat([self.edit + self._drawn, self.edit - self._drawn])
         rows = np.concatenate([half, half])[:, None]
@@ -160,7 +156,7 @@ class Probes(Stateful):
         embeddings, rows = answer.embeddings, answer.rows
         self.spent += rows.size
         if self.stage == "check":
-            self._choose_sign(embeddings.double(), rows[0])
+            self._choose_sign(embeddings, rows[0])
             self.stage, self.checked = "single", 1
         elif self.stage == "single":
             changes = embeddings[:, 0] - self._clean[rows[:, 0]]
@@ -215,20 +211,20 @@ class Probes(Stateful):
 
     def _choose_sign(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative has the smaller sum of gap and added errors."""
-        label, sensitive = self._label[rows], self._sensitive[rows]
-        weights = torch.from_numpy(cell_weights(label, sensitive)) / self._cell_weights[rows]
-        clean = left_out_rates(self._clean[rows].double(), label, sensitive, weights)
-        plus, minus = (left_out_rates(each, label, sensitive, weights) for each in embeddings)
+        clean, plus, minus = (
+            self._cells.rates(each, rows) for each in (self._clean[rows], *embeddings)
+        )
         if clean is None or plus is None or minus is None:
             return  # a cell of disease and attribute has no training image
-        if _harm(minus, clean) < _harm(plus, clean):
+        if harm(minus, clean) < harm(plus, clean):
             self.edit = -self.edit
 
     def _step(self) -> None:
         """One step along the slope of the squared error of an SA head refitted on the last pairs."""
         rows = self.rows.numpy()
-        target = torch.from_numpy(2.0 * self._sensitive[rows] - 1.0)
-        weights = torch.from_numpy(cell_weights(self._label[rows], self._sensitive[rows]))
+        label, sensitive = self._cells.label[rows], self._cells.sensitive[rows]
+        target = torch.from_numpy(2.0 * sensitive - 1.0)
+        weights = torch.from_numpy(cell_weights(label, sensitive))
         head, residual = residuals(self.bought.double(), target, weights)
         scores = self.changes.double() @ head
         slope = -self._pair_field.slope(self.probes.double(), rows, scores, residual)
@@ -250,16 +246,6 @@ class Probes(Stateful):
         self.bought = torch.cat([self.bought, bought])[first:]
         self.rows = torch.cat([self.rows, torch.from_numpy(rows)])[first:]
 
-    def _balanced(self, count: int) -> Rows:
-        """At most about ``count`` rows in random order, as many of each cell as of any other.
-
-        A cell with fewer images gives all of them.
-        """
-        members = [each for each in self._cells if len(each)]
-        share = max(1, count // len(members))
-        drawn = [self.rng.choice(each, min(len(each), share), replace=False) for each in members]
-        return self.rng.permutation(np.concatenate(drawn)).astype(np.int64)
-
     def _directions(self, prior: Tensor, count: int, rms: float) -> Tensor:
         """Changes of the coefficients ``(count, P)`` of equal length, drawn from the prior."""
         white = torch.from_numpy(self.rng.standard_normal((count, len(prior))))
@@ -273,11 +259,3 @@ class Probes(Stateful):
         """Points ``(K, *space.shape)``."""
         side = self._waves.side
         return self._waves.decode(coefficients.float().reshape(-1, 1, side, side))
-
-
-def _harm(edited: LeftOut, clean: LeftOut) -> float:
-    """The gap plus the errors added to those on clean embeddings.
-
-    An edit that destroys the embeddings leaves no gap, but many errors.
-    """
-    return edited.gap + max(0.0, edited.error - clean.error)

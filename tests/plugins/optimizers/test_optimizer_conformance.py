@@ -23,12 +23,14 @@ from zobench.problem.images import load_images
 from zobench.problem.spaces import PixelSpace
 from zobench.records.run_folder import Checkpoint, RunFolder
 from zobench.registry.discovery import load_registry
-from zobench.runs.search_parts import TrainingData, feedback_of, make_client
+from zobench.runs.resolved import resolve_plugin
+from zobench.runs.search_parts import TrainingData, build_optimizer, feedback_of, make_client
 from zobench.testing import OptimizerConformance
 from zobench.testing.memory import peaks
 from zobench.testing.optimizers import WIDE, rounds
 
 FAMILIES = {
+    "best-of": ("adam", "mezo", "scattered-probes"),
     "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
 }
 """Tested members of each family; a family without members fails a test."""
@@ -108,16 +110,15 @@ class Setting:
         )
         self.data = TrainingData(films, clean, head)
         evaluator = Evaluator(films, metered, dne(head), 0.01, BATCH, np.random.SeedSequence(5))
-        self._offer, self._argument = load_registry().find("optimizers", name)
-        level = feedback_of(self._offer.plugin, name)
+        self._plugin = resolve_plugin("optimizer", name, {}, load_registry())
+        level = feedback_of(self._plugin)
         self.oracle = Oracle(evaluator, SPACE, 4000, level)
         self.client = None if level == "value" else make_client(evaluator, self.data)
 
     def make(self, seed: int = 0) -> Optimizer:
         rng = np.random.default_rng(seed)
-        context = OptimizerContext(SPACE, rng, 4000, BATCH, self._argument, self.client)
-        optimizer: Optimizer = self._offer.plugin.make(context, {}, "optimizer")
-        return optimizer
+        context = OptimizerContext(SPACE, rng, 4000, BATCH, client=self.client)
+        return build_optimizer(self._plugin, context)
 
 
 def test_each_family_has_members_here() -> None:

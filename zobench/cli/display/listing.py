@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 
@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zobench.contracts.parameters import UNSET, declarations, nearest
+from zobench.contracts.parameters import UNSET, Declaration, declarations, nearest
 from zobench.errors import ConfigError
 from zobench.problem.spaces import SUMMARIES as SPACES
 from zobench.problem.split import SplitParameters
 from zobench.registry.discovery import KINDS, Kind, Offer, Registry, load_registry
+from zobench.registry.plugin import INNER
 from zobench.suite.named_suites import named_suites, summary
 
 from .console import output_console
@@ -78,7 +79,8 @@ def _print_split(name: str | None, as_json: bool) -> None:
     if name is not None:
         raise ConfigError(f"there is one kind of split, but {name!r} was given after 'split'")
     summary = "train and test images: sizes and bias"
-    _print_parameters(Facts("split", "split", summary), SplitParameters, as_json)
+    found = Facts("split", "split", summary, SplitParameters)
+    _print_facts(found, as_json)
 
 
 def _print_suites(name: str | None, as_json: bool) -> None:
@@ -177,56 +179,82 @@ def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None
         )
         return
     owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
-    plugin = offer.plugin
+    _print_facts(_facts(registry, kind, name, owner), as_json)
+
+
+def _facts(registry: Registry, kind: Kind, name: str, owner: str) -> Facts:
+    """The facts of a plugin, and of the plugin that it wraps if the name says which."""
+    base, _, member = name.partition(":")
+    plugin = registry.offers[kind][base].plugin
+    inner = None
+    if plugin.wraps and member:
+        registry.find(kind, member)  # says what is wrong with the name
+        inner = _facts(registry, kind, member, f"{owner}.{INNER}")
     details = plugin.all_details(member) if member else []
-    facts = Facts(base, owner, plugin.summary, plugin.source, plugin.argument, details)
-    _print_parameters(facts, plugin.parameters(), as_json)
+    found = base, owner, plugin.summary, plugin.parameters(), plugin.source, plugin.argument
+    return Facts(*found, details, inner)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the list says of one plugin, beside its parameters.
+    """What the list says of one plugin.
 
     Attributes:
         name: The registered name.
         owner: The prefix of its parameters in ``--set``.
         summary: One line.
+        parameters: The dataclass of its parameters.
         source: Where foreign code and weights come from.
         argument: Kind of text after the colon.
         details: Facts about the argument that was given, as (name, text) pairs.
+        inner: Those of the plugin that the argument names, for a plugin that wraps another.
     """
 
     name: str
     owner: str
     summary: str
+    parameters: type
     source: str = ""
     argument: str = ""
     details: Sequence[tuple[str, str]] = ()
+    inner: Facts | None = None
 
-
-def _print_parameters(facts: Facts, parameters: type, as_json: bool) -> None:
-    declared = declarations(parameters)
-    if as_json:
+    def as_dict(self) -> dict[str, object]:
+        """The facts as a JSON object."""
+        declared = declarations(self.parameters)
         rows = {k: {**asdict(v), "type": v.type.__name__} for k, v in declared.items()}
-        shown = {"name": facts.name, "summary": facts.summary, "source": facts.source}
-        print(json.dumps({**shown, "details": dict(facts.details), "parameters": rows}))
+        shown = {"name": self.name, "summary": self.summary, "source": self.source}
+        inner = {} if self.inner is None else {"inner": self.inner.as_dict()}
+        return {**shown, "details": dict(self.details), "parameters": rows, **inner}
+
+
+def _print_facts(facts: Facts, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts.as_dict()))
         return
+    declared = declarations(facts.parameters)
     console = output_console()
     console.print(f"[bold]{facts.name}[/]: {facts.summary}")
     if facts.source:
         console.print(escape(facts.source))
     for name, text in facts.details:
         console.print(f"  {name}  [dim]{escape(text)}[/]", soft_wrap=True, highlight=False)
-    if not declared:
+    if declared:
+        console.print(_parameters(facts.owner, declared.values()))
+    else:
         console.print("no parameters")
-        return
+    if facts.inner is not None:
+        _print_facts(facts.inner, as_json)
+
+
+def _parameters(owner: str, declared: Iterable[Declaration]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("--set", "default", "must be", "what it does"):
         table.add_column(heading, overflow="fold")
-    for each in declared.values():
+    for each in declared:
         default = UNSET if each.default is None else str(each.default)
-        table.add_row(f"{facts.owner}.{each.name}", default, each.rule, each.help)
-    console.print(table)
+        table.add_row(f"{owner}.{each.name}", default, each.rule, each.help)
+    return table
 
 
 def _print_metric(registry: Registry, name: str, as_json: bool) -> None:

@@ -1,0 +1,83 @@
+"""Checks of edits that are paid for: all edits on the same few images, judged by a refitted head.
+
+The gap of a disease head depends much on the images, so edits are compared on the same ones, as many
+of each cell of disease and attribute as of any other. Minibatches that an optimizer has bought anyway
+do not replace them: they differ from edit to edit, and follow the bias of the training images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zobench.contracts.client import Client
+from zobench.problem.heads import cell_weights
+
+from .refitted_heads import LeftOut, left_out_rates
+
+Rows = NDArray[np.int64]
+
+CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Disease y and attribute a of each cell."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The training images by disease and attribute.
+
+    Attributes:
+        label: The disease y, ``(N,)``.
+        sensitive: The attribute a, ``(N,)``.
+        weights: Weights ``(N,)`` that give the four cells equal shares.
+    """
+
+    label: NDArray[np.int64]
+    sensitive: NDArray[np.int64]
+    weights: Tensor
+
+    @classmethod
+    def of(cls, client: Client) -> Cells:
+        """The cells of a client's training images."""
+        label, sensitive = client.label.numpy(), client.sensitive.numpy()
+        return cls(label, sensitive, torch.from_numpy(cell_weights(label, sensitive)))
+
+    @property
+    def members(self) -> list[Rows]:
+        """Rows of the images of each cell, in the order of :data:`CELLS`."""
+        return [np.flatnonzero((self.label == y) & (self.sensitive == a)) for y, a in CELLS]
+
+    def balanced(self, count: int, rng: np.random.Generator) -> Rows:
+        """At most about ``count`` rows in random order, as many of each cell as of any other.
+
+        A cell with fewer images gives all of them.
+        """
+        there = [each for each in self.members if len(each)]
+        share = max(1, count // len(there))
+        drawn = [rng.choice(each, min(len(each), share), replace=False) for each in there]
+        return rng.permutation(np.concatenate(drawn)).astype(np.int64)
+
+    def rates(self, embeddings: Tensor, rows: Rows) -> LeftOut | None:
+        """What a disease head trained on such embeddings of all training images would do.
+
+        Args:
+            embeddings: Embeddings ``(n, D)`` of images with an edit, or clean ones.
+            rows: The images, ``(n,)``.
+
+        Returns:
+            The rates; ``None`` where a cell has no image among the rows.
+        """
+        label, sensitive = self.label[rows], self.sensitive[rows]
+        weights = torch.from_numpy(cell_weights(label, sensitive)) / self.weights[rows]
+        return left_out_rates(embeddings.double(), label, sensitive, weights)
+
+
+def harm(edited: LeftOut, clean: LeftOut) -> float:
+    """The gap plus the errors added to those on clean embeddings, as a share.
+
+    An edit that destroys the embeddings leaves no gap, but many errors.
+    """
+    return edited.gap + max(0.0, edited.error - clean.error)

@@ -1,0 +1,281 @@
+"""Best-of around an optimizer whose path is scripted, on embeddings whose best edit is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from zobench.contracts.client import Client
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.parameters import parameter
+from zobench.contracts.stateful import Stateful
+from zobench.errors import ConfigError
+from zobench.problem.heads import Head
+from zobench.problem.spaces import PixelSpace
+from zobench.registry.discovery import Registry, load_registry
+from zobench.registry.plugin import Plugin
+from zobench.runs.resolved import ResolvedPlugin, resolve_plugin
+from zobench.runs.search_parts import build_optimizer, feedback_of
+
+IMAGES, DIMENSION, BATCH, CHECK = 400, 6, 16, 96
+SPACE = PixelSpace(4, 4)
+
+
+@dataclass(frozen=True)
+class WalkParameters:
+    stride: float = parameter(0.1, "what every pixel grows by in a step", low=0)
+
+
+class Walk(Stateful):
+    """Brighter by ``stride`` after every answer, whatever it says."""
+
+    feedback: ClassVar[Feedback] = "value"
+    remembered = ("steps", "rng")
+
+    def __init__(self, context: OptimizerContext, parameters: WalkParameters) -> None:
+        assert context.client is None, "the level value has no client data"
+        self._p, self.rng, self.steps = parameters, context.rng, 0
+        self.budget, self.told = context.budget, list[Answer]()
+
+    def ask(self) -> Ask:
+        return Ask(self.recommend()[None], self.rng.integers(0, 1000, 1))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        self.told.append(answer)
+        self.steps += 1
+
+    def recommend(self) -> Tensor:
+        return torch.full(SPACE.shape, self.steps * self._p.stride)
+
+
+class WhiteWalk(Walk):
+    """The same with a gradient in every ask, and twice the batch size."""
+
+    feedback: ClassVar[Feedback] = "gradient"
+
+    def __init__(self, context: OptimizerContext, parameters: WalkParameters) -> None:
+        assert context.client is not None
+        super().__init__(replace(context, client=None), parameters)
+
+    def ask(self) -> Ask:
+        ask = super().ask()
+        return replace(ask, want="gradient", images=2 * BATCH)
+
+
+def registry() -> Registry:
+    """The installed plugins and the two walks."""
+    there = load_registry()
+    one = there.offers["optimizers"]["best-of"]
+    walks = {
+        name: replace(one, name=name, plugin=Plugin(walk, label=walk.feedback))
+        for name, walk in (("walk", Walk), ("white-walk", WhiteWalk))
+    }
+    return Registry({**there.offers, "optimizers": {**there.offers["optimizers"], **walks}})
+
+
+def plugin(name: str = "best-of:walk", **overrides: object) -> ResolvedPlugin:
+    return resolve_plugin(
+        "optimizer", name, {k.replace("__", "."): v for k, v in overrides.items()}, registry()
+    )
+
+
+class Service:
+    """Embeds images whose second number is the attribute until an edit of ``best`` hides it.
+
+    The first number is the disease. Away from ``best`` the attribute is back, and it is mirrored
+    beyond.
+    """
+
+    def __init__(self, best: float) -> None:
+        rng = np.random.default_rng(0)
+        self.label = rng.integers(0, 2, IMAGES)
+        self.sensitive = np.where(rng.random(IMAGES) < 0.85, self.label, 1 - self.label)
+        self.noise = rng.standard_normal((IMAGES, DIMENSION))
+        self.best, self.queries, self.asks = best, 0, list[Ask]()
+
+    def embed(self, brightness: float, rows: np.ndarray) -> Tensor:
+        found = self.noise[rows].copy()
+        found[:, 0] += 2.0 * self.label[rows]
+        found[:, 1] += 4.0 * (self.best - brightness) * self.sensitive[rows]
+        return torch.from_numpy(found).float()
+
+    def client(self) -> Client:
+        return Client(
+            head=Head(np.zeros((2, DIMENSION)), np.zeros(2)),
+            clean=self.embed(0.0, np.arange(IMAGES)),
+            sensitive=torch.from_numpy(self.sensitive),
+            label=torch.from_numpy(self.label),
+            pixels=lambda rows: torch.zeros(len(rows), *SPACE.shape),
+            values=lambda embeddings, rows: embeddings.double().mean((1, 2)),
+            penalty=0.0,
+        )
+
+    def context(self, budget: int = 4000, seed: int = 0) -> OptimizerContext:
+        rng = np.random.default_rng(seed)
+        return OptimizerContext(SPACE, rng, budget, BATCH, client=self.client())
+
+    def drive(self, optimizer: object, budget: int) -> None:
+        """Answers until the budget is spent; every answer holds embeddings and rows."""
+        while True:
+            ask = optimizer.ask()  # type: ignore[attr-defined]
+            if self.queries + ask.price(BATCH, 2) > budget:
+                return
+            self.queries += ask.price(BATCH, 2)
+            self.asks.append(ask)
+            rows = ask.rows
+            if rows is None:
+                rows = np.random.default_rng(ask.minibatch[0]).integers(
+                    0, IMAGES, (1, ask.images_each(BATCH))
+                )
+            embeddings = self.embed(float(ask.points[0].mean()), rows[0])[None]
+            gradients = torch.zeros(1, *SPACE.shape) if ask.want == "gradient" else None
+            optimizer.tell(  # type: ignore[attr-defined]
+                ask, Answer(torch.zeros(1).double(), embeddings, gradients, rows)
+            )
+
+
+def is_check(ask: Ask) -> bool:
+    return ask.rows is not None
+
+
+@pytest.mark.parametrize("best", [1.5, 4.0])
+def test_recommends_the_edit_that_hides_the_attribute_although_the_walk_goes_on(
+    best: float,
+) -> None:
+    service, budget = Service(best), 4000
+    optimizer = build_optimizer(plugin(), service.context(budget))
+    service.drive(optimizer, budget)
+    checked = [float(each.points.mean()) for each in service.asks if is_check(each)]
+    nearest = min(checked, key=lambda each: abs(each - best))
+    assert checked[-1] > 2.0 * best
+    assert float(optimizer.recommend().mean()) == nearest
+
+
+def test_recommends_no_edit_where_every_edit_makes_it_worse() -> None:
+    service, budget = Service(-1.0), 2000
+    optimizer = build_optimizer(plugin(), service.context(budget))
+    service.drive(optimizer, budget)
+    assert any(map(is_check, service.asks))
+    assert not optimizer.recommend().any()
+
+
+def test_an_edit_that_destroys_the_embeddings_is_not_the_best() -> None:
+    """With no disease to be read there is no gap either."""
+    service, budget = Service(2.0), 4000
+    sound = service.embed
+
+    def embed(brightness: float, rows: np.ndarray) -> Tensor:
+        if brightness <= 3.0:
+            return sound(brightness, rows)
+        return torch.from_numpy(service.noise[rows]).float()
+
+    service.embed = embed  # type: ignore[method-assign]
+    optimizer = build_optimizer(plugin(inner__stride=0.05), service.context(budget))
+    service.drive(optimizer, budget)
+    assert float(service.asks[-1].points.mean()) > 3.0
+    assert 1.0 < float(optimizer.recommend().mean()) < 3.0
+
+
+def test_the_optimizer_inside_asks_and_learns_what_it_would_alone() -> None:
+    service, alone_service = Service(1.5), Service(1.5)
+    optimizer = build_optimizer(plugin(), service.context())
+    alone = build_optimizer(plugin("walk"), alone_service.context())
+    service.drive(optimizer, 4000)
+    alone_service.drive(alone, 4000)
+    own = [each for each in service.asks if not is_check(each)]
+    assert len(own) > 100
+    for mine, theirs in zip(own, alone_service.asks, strict=False):
+        assert torch.equal(mine.points, theirs.points)
+        assert np.array_equal(mine.minibatch, theirs.minibatch)
+    inner = optimizer._inner  # type: ignore[attr-defined]
+    assert all(each.embeddings is None and each.rows is None for each in inner.told)
+
+
+@pytest.mark.parametrize("name", ["best-of:walk", "best-of:white-walk"])
+@pytest.mark.parametrize("budget", [400, 1000, 6000])
+def test_the_checks_keep_their_share_and_the_last_one_is_paid(name: str, budget: int) -> None:
+    service = Service(1.5)
+    service.drive(build_optimizer(plugin(name), service.context(budget)), budget)
+    places = [place for place, each in enumerate(service.asks) if is_check(each)]
+    spent = np.cumsum([each.price(BATCH, 2) for each in service.asks])
+    for count, place in enumerate(places[:-1], 1):
+        assert count * CHECK <= 0.25 * spent[place] + 1e-9
+    last = service.asks[: places[-1]]
+    after = [each.price(BATCH, 2) for each in service.asks[places[-1] + 1 :]]
+    assert sum(after) < CHECK + last[-1].price(BATCH, 2), "queries at the end that no check follows"
+
+
+def test_every_check_is_on_the_same_images_as_many_of_each_cell() -> None:
+    service = Service(1.5)
+    service.drive(build_optimizer(plugin(), service.context()), 4000)
+    checks = [each.rows for each in service.asks if each.rows is not None]
+    assert len(checks) > 3
+    assert all(np.array_equal(each, checks[0]) for each in checks)
+    cells = 2 * service.label[checks[0][0]] + service.sensitive[checks[0][0]]
+    assert np.bincount(cells).tolist() == [CHECK // 4] * 4
+
+
+def test_the_level_is_the_higher_one_and_the_parameters_are_those_of_both() -> None:
+    assert feedback_of(plugin("best-of:walk")) == "embeddings"
+    assert feedback_of(plugin("best-of:white-walk")) == "gradient"
+    assert feedback_of(plugin("best-of:best-of:white-walk")) == "gradient"
+    found = plugin("best-of:best-of:walk", share=0.5, inner__inner__stride=0.3)
+    assert found.essential["share"] == 0.5
+    assert found.essential["inner.inner.stride"] == 0.3
+    assert found.essential["inner.share"] == 0.25
+    assert found.distributions("optimizer").keys() == {
+        "optimizer",
+        "optimizer.inner",
+        "optimizer.inner.inner",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("best-of", {}, "needs a name after a colon: best-of:<optimizer>"),
+        ("best-of:wlak", {}, "'wlak' is not known .did you mean 'walk'"),
+        ("best-of:walk", {"inner__strid": 1}, r"optimizer\.inner has no parameter 'strid'"),
+        ("best-of:walk", {"stride": 1}, "optimizer has no parameter 'stride'"),
+        ("best-of:walk", {"inner__stride": -1}, r"optimizer\.inner\.stride is -1, but must be"),
+        ("walk", {"inner__stride": 1}, r"no parameter 'inner\.stride'"),
+    ],
+)
+def test_names_and_parameters_that_do_not_fit_are_refused(
+    name: str, overrides: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plugin(name, **overrides)
+
+
+def test_a_budget_that_pays_no_check_is_refused() -> None:
+    with pytest.raises(ConfigError, match="budget is 383, but must be at least 384 for best-of"):
+        build_optimizer(plugin(), Service(1.5).context(383))
+
+
+def without_sick_of_group_1(service: Service) -> None:
+    service.label[service.sensitive == 1] = 0
+
+
+def without_group_0(service: Service) -> None:
+    service.sensitive[:] = 1
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (without_sick_of_group_1, "label 1 and attribute 1"),
+        (without_group_0, "label 0 and attribute 0"),
+    ],
+)
+def test_a_cell_without_images_is_refused(change: Callable[[Service], None], missing: str) -> None:
+    service = Service(1.5)
+    change(service)
+    with pytest.raises(ConfigError, match=f"no training image has {missing}"):
+        build_optimizer(plugin(), service.context())
