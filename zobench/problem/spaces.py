@@ -92,14 +92,15 @@ class DctSpace(SquareSpace):
 
     @cached_property
     def _waves(self) -> tuple[Tensor, Tensor]:
-        """Orthonormal cosines, ``(side, H)`` and ``(side, W)``."""
-        return _cosines(self.side, self.height), _cosines(self.side, self.width)
+        """Cosines down ``(H, side)``, orthonormal, and across ``(side, W)``, with the scale."""
+        scale = math.sqrt(self.height * self.width) / self.side
+        down, across = _cosines(self.side, self.height), _cosines(self.side, self.width)
+        return down.T.contiguous(), scale * across
 
     def decode(self, points: Tensor) -> Tensor:
         """The inverse transform, times sqrt(H W) / side."""
         down, across = self._waves
-        scale = math.sqrt(self.height * self.width) / self.side
-        return scale * (down.T @ points @ across)
+        return down @ points @ across
 
 
 @dataclass(frozen=True)

@@ -58,30 +58,39 @@ class JacobianField:
         """The posterior mean ``(P, D)`` over all images of the Jacobian.
 
         Args:
-            probes: Changes of the coefficients, ``(n, P)``.
+            probes: Changes of the coefficients, ``(n, P)``; their type is that of the large products.
             rows: The image that each was measured on, ``(n,)``.
             changes: The change of its embedding, ``(n, D)``.
         """
         share = self.covariance(_sample(len(self.clean)), rows).mean(0)
-        weighted = share[:, None] * self._solved(probes, rows, changes)
-        return self.prior[:, None] * (probes.T @ weighted)
+        solved = self._solved(self.covariance(rows, rows), probes, changes.double())
+        weighted = share[:, None] * solved
+        return self.prior[:, None] * (probes.T @ weighted.to(probes.dtype)).double()
 
     def slope(self, probes: Tensor, rows: Rows, changes: Tensor, weights: Tensor) -> Tensor:
         """The posterior mean ``(P,)`` of the weighted mean over the probed images of J_i @ head.
 
         Args:
-            probes: Changes of the coefficients, ``(n, P)``.
+            probes: Changes of the coefficients, ``(n, P)``; their type is that of the large products.
             rows: The image that each was measured on, ``(n,)``.
             changes: The change of the head's score of that image, ``(n,)``.
             weights: The weight of each probed image, ``(n,)``.
         """
-        share = self.covariance(rows, rows) @ weights / len(rows)
-        solved = self._solved(probes, rows, changes[:, None])[:, 0]
-        return self.prior * (probes.T @ (share * solved))
+        between = self.covariance(rows, rows)
+        share = between @ weights / len(rows)
+        solved = self._solved(between, probes, changes[:, None])[:, 0]
+        return self.prior * (probes.T @ (share * solved).to(probes.dtype)).double()
 
-    def _solved(self, probes: Tensor, rows: Rows, changes: Tensor) -> Tensor:
-        """The inverse covariance of the measured changes ``(n, m)``, times these changes."""
-        covariance = self.covariance(rows, rows) * ((probes * self.prior) @ probes.T)
+    def _solved(self, between: Tensor, probes: Tensor, changes: Tensor) -> Tensor:
+        """The inverse covariance of the measured changes ``(n, m)``, times these changes.
+
+        Args:
+            between: Covariances ``(n, n)`` between the Jacobians of the probed images.
+            probes: Changes of the coefficients, ``(n, P)``.
+            changes: What was measured, ``(n, m)``.
+        """
+        scaled = probes * self.prior.sqrt().to(probes.dtype)
+        covariance = between * (scaled @ scaled.T)
         covariance.diagonal().add_(self.noise * covariance.diagonal().mean())
         return torch.cholesky_solve(changes, torch.linalg.cholesky(covariance))
 

@@ -109,15 +109,13 @@ class Probes(Stateful):
         self._p, self._budget, self.rng = p, context.budget, context.rng
         _, height, width = context.space.shape
         self._waves = DctSpace(height, width, min(p.side, height, width))
+        self._coarse = DctSpace(height, width, min(p.coarse, self._waves.side))
         self._clean = client.clean
         self._spread = float(client.clean.var(0).double().sum().sqrt())
         self._cells = Cells.of(client)
-        size = self._waves.side
-        coarse = spectrum(size, SMOOTHNESS, p.corner).reshape(size, size)
-        coarse[p.coarse :] = coarse[:, p.coarse :] = 0.0
-        priors = coarse.flatten(), spectrum(size, SMOOTHNESS, p.pair_corner)
         self._single_field, self._pair_field = (
-            JacobianField.of(self._clean, prior, p.noise) for prior in priors
+            JacobianField.of(self._clean, spectrum(waves.side, SMOOTHNESS, corner), p.noise)
+            for waves, corner in ((self._coarse, p.corner), (self._waves, p.pair_corner))
         )
         # a smaller budget gets an earlier check, and one too small for any gets single probes only
         affordable = context.budget - 2 * p.check_images
@@ -126,8 +124,8 @@ class Probes(Stateful):
         self._checks = affordable >= p.batch
         self.stage = "single"
         self.spent = self.singles = self.checked = self.steps = 0
-        self.edit = torch.zeros(size**2, dtype=torch.float64)
-        self.probes = torch.empty(0, size**2)
+        self.edit = torch.zeros(self._waves.side**2, dtype=torch.float64)
+        self.probes = torch.empty(0, self._coarse.side**2)
         self.changes = self.bought = torch.empty(0, client.clean.shape[1])
         self.rows = torch.empty(0, dtype=torch.int64)
 
@@ -135,19 +133,19 @@ class Probes(Stateful):
         """Single probes, the check of the sign, or pairs."""
         if self.stage == "check":
             rows = self._cells.balanced(self._p.check_images, self.rng)
-            both = self._decode(torch.stack([self.edit, -self.edit]))
+            both = _decoded(self._waves, torch.stack([self.edit, -self.edit]))
             return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
         if self.stage == "single":
             count = min(self._p.batch, len(self._clean), max(1, self._left))
             rows = self.rng.choice(len(self._clean), (count, 1), replace=False)
-            self._drawn = self._directions(self._single_field.prior, count, self._p.radius)
-            return Ask(self._decode(self._drawn), rows=rows, want="embeddings")
+            self._drawn = self._directions(self._single_field, count, self._p.radius)
+            return Ask(_decoded(self._coarse, self._drawn), rows=rows, want="embeddings")
         count = max(FEWEST_PAIRS, min(self._p.pairs, self._left // 2))
         half = self._cells.balanced(count, self.rng)
-        self._drawn = self._directions(self._pair_field.prior, len(half), self._p.pair_radius)
+        self._drawn = self._directions(self._pair_field, len(half), self._p.pair_radius)
         points = torch.cat([self.edit + self._drawn, self.edit - self._drawn])
         rows = np.concatenate([half, half])[:, None]
-        return Ask(self._decode(points), rows=rows, want="embeddings")
+        return Ask(_decoded(self._waves, points), rows=rows, want="embeddings")
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Keeps the probes, and moves the edit."""
@@ -171,8 +169,8 @@ class Probes(Stateful):
             self.edit, self.stage = self._first_edit(), "check"
         elif self.stage == "single" and self.checked and self.singles >= self._p.singles:
             self.edit, self.stage = self._first_edit(), "pairs"
-            self.probes, self.changes = self.probes[:0], self.changes[:0]
-            self.rows = self.rows[:0]
+            self.probes = torch.empty(0, self._waves.side**2)
+            self.changes, self.rows = self.changes[:0], self.rows[:0]
 
     def recommend(self) -> Tensor:
         """The edit; while single probes go on it is computed here, since no ask depends on it.
@@ -180,7 +178,7 @@ class Probes(Stateful):
         Before the check its sign is arbitrary: the largest coefficient is positive.
         """
         edit = self._first_edit() if self.stage == "single" else self.edit
-        return self._decode(edit[None])[0]
+        return _decoded(self._waves, edit[None])[0]
 
     @property
     def _left(self) -> int:
@@ -196,8 +194,7 @@ class Probes(Stateful):
         """
         if not len(self.rows):
             return self.edit
-        probes, changes = self.probes.double(), self.changes.double()
-        jacobian = self._single_field.mean(probes, self.rows.numpy(), changes)
+        jacobian = self._single_field.mean(self.probes, self.rows.numpy(), self.changes)
         direction = jacobian[:, jacobian.norm(dim=0).argmax()]
         for _ in range(POWER_STEPS):
             direction = jacobian @ (jacobian.T @ direction)
@@ -205,9 +202,10 @@ class Probes(Stateful):
         speed = float((jacobian.T @ direction).norm())
         if speed == 0:
             return self.edit
-        length = min(self._p.reach * self._spread / speed, self._length(self._p.first_length))
-        known = direction @ self.edit if self.checked else direction[direction.abs().argmax()]
-        return direction * (-length if float(known) < 0 else length)
+        longest = _length(self._coarse, self._p.first_length)
+        edit = self._refined(direction * min(self._p.reach * self._spread / speed, longest))
+        known = edit @ self.edit if self.checked else edit[edit.abs().argmax()]
+        return -edit if float(known) < 0 else edit
 
     def _choose_sign(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative has the smaller sum of gap and added errors."""
@@ -227,13 +225,13 @@ class Probes(Stateful):
         weights = torch.from_numpy(cell_weights(label, sensitive))
         head, residual = residuals(self.bought.double(), target, weights)
         scores = self.changes.double() @ head
-        slope = -self._pair_field.slope(self.probes.double(), rows, scores, residual)
+        slope = -self._pair_field.slope(self.probes, rows, scores, residual)
         size = slope.norm()
         self.steps += 1
         if size > 0:
-            stride = self._length(self._p.stride) / math.sqrt(self.steps)
+            stride = _length(self._waves, self._p.stride) / math.sqrt(self.steps)
             moved = self.edit + stride * slope / size
-            limit = self._length(self._p.length)
+            limit = _length(self._waves, self._p.length)
             self.edit = moved * min(1.0, limit / max(float(moved.norm()), 1e-300))
 
     def _keep(self, changes: Tensor, bought: Tensor, rows: Rows) -> None:
@@ -246,16 +244,26 @@ class Probes(Stateful):
         self.bought = torch.cat([self.bought, bought])[first:]
         self.rows = torch.cat([self.rows, torch.from_numpy(rows)])[first:]
 
-    def _directions(self, prior: Tensor, count: int, rms: float) -> Tensor:
-        """Changes of the coefficients ``(count, P)`` of equal length, drawn from the prior."""
+    def _directions(self, field: JacobianField, count: int, rms: float) -> Tensor:
+        """Changes of the coefficients ``(count, P)`` of equal length, drawn from a field's prior."""
+        prior = field.prior
         white = torch.from_numpy(self.rng.standard_normal((count, len(prior))))
-        return self._length(rms) * torch.nn.functional.normalize(white * prior.sqrt())
+        length = rms * math.sqrt(len(prior))
+        return length * torch.nn.functional.normalize(white * prior.sqrt())
 
-    def _length(self, rms: float) -> float:
-        """Norm of the coefficients of an edit with the given root mean square."""
-        return rms * self._waves.side
+    def _refined(self, coefficients: Tensor) -> Tensor:
+        """The edit with these coarse coefficients, as coefficients of all frequencies."""
+        fine, coarse = self._waves.side, self._coarse.side
+        edit = torch.zeros(fine, fine, dtype=torch.float64)
+        edit[:coarse, :coarse] = fine / coarse * coefficients.reshape(coarse, coarse)
+        return edit.flatten()
 
-    def _decode(self, coefficients: Tensor) -> Tensor:
-        """Points ``(K, *space.shape)``."""
-        side = self._waves.side
-        return self._waves.decode(coefficients.float().reshape(-1, 1, side, side))
+
+def _length(waves: DctSpace, rms: float) -> float:
+    """Norm of the coefficients of an edit with the given root mean square."""
+    return rms * waves.side
+
+
+def _decoded(waves: DctSpace, coefficients: Tensor) -> Tensor:
+    """Points ``(K, *space.shape)`` of coefficients ``(K, P)``."""
+    return waves.decode(coefficients.float().reshape(-1, 1, waves.side, waves.side))
