@@ -67,6 +67,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "Kalman-filtered slopes in low frequencies, along a path of given length (zobench)",
             label="value",
         ),
+        "scattered-pairs": Plugin(
+            "zobench_plugins.optimizers.scattered_pairs:ScatteredPairs",
+            "one image a pair of points, each pair along its own smooth direction (zobench)",
+            label="value",
+        ),
         "scattered-probes": Plugin(
             "zobench_plugins.optimizers.scattered_probes:ScatteredProbes",
             "a linear surrogate of the encoder from one image per direction (zobench)",
