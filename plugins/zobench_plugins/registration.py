@@ -84,7 +84,7 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
         ),
         "best-of": Plugin(
             "zobench_plugins.optimizers.best_of:BestOf",
-            "any optimizer, with its best edit by paid checks instead of its last (zobench)",
+            "any optimizer, with the best of its edits that paid checks found (zobench)",
             label="embeddings",
             argument="optimizer",
             wraps=True,

@@ -153,9 +153,10 @@ def test_list_shows_the_parameters_of_a_wrapper_and_of_what_it_wraps(here: InPro
     assert "inner" not in here("list", "optimizers", "best-of").stdout
     rows = json.loads(here("list", "optimizers", "best-of:pgd", "--json").stdout)
     assert rows["inner"]["parameters"]["step"]["default"] == 0.005
-    unknown = here("list", "optimizers", "best-of:pdg")
-    assert unknown.returncode == 2
-    assert "did you mean 'pgd'" in unknown.stderr
+    for typo, meant in (("best-of:pdg", "pgd"), ("best-of:nevergrad:CAM", "CMA")):
+        unknown = here("list", "optimizers", typo)
+        assert unknown.returncode == 2
+        assert f"did you mean '{meant}'" in unknown.stderr
 
 
 def test_what_list_says_of_a_method_can_be_set(here: InProcess) -> None:

@@ -100,6 +100,20 @@ def test_a_hook_that_answers_nonsense_names_the_distribution(shelf: Shelf, answe
         load_registry([shelf.put("plug_g", code)])
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"), [("encoders", "argument='encoder', "), ("optimizers", "")]
+)
+def test_only_an_optimizer_with_an_argument_wraps_another(
+    shelf: Shelf, kind: str, settings: str
+) -> None:
+    code = (
+        "import zobench\n@zobench.hookimpl\n"
+        f"def zobench_register_{kind}(): return {{'a': zobench.Plugin(print, {settings}wraps=True)}}"
+    )
+    with pytest.raises(PluginError, match=rf"dist-plug_{kind}.*'a' has wraps=True"):
+        load_registry([shelf.put(f"plug_{kind}", code)])
+
+
 def test_a_hook_that_fails_names_the_distribution(shelf: Shelf) -> None:
     code = "import zobench\n@zobench.hookimpl\ndef zobench_register_encoders(): return 1 / 0"
     with pytest.raises(PluginError, match=r"dist-plug_h.*ZeroDivisionError"):

@@ -16,7 +16,7 @@ from .listener import Listener, ReportProgress, silent
 from .method import Method, MethodContext, MethodResult
 from .metric import GroupCounts, Metric, Predictions
 from .objective import LearningObjective, Objective, ObjectiveContext
-from .optimizer import Answer, Ask, Feedback, Optimizer, OptimizerContext, State
+from .optimizer import Answer, Ask, AskTell, Feedback, Optimizer, OptimizerContext, State
 from .parameters import nearest, parameter
 from .pretraining import PretrainingRequest
 from .run_status import RunStatus
@@ -27,6 +27,7 @@ from .tracker import Tracker, TrackerRequest
 __all__ = [
     "Answer",
     "Ask",
+    "AskTell",
     "Client",
     "Dataset",
     "DatasetRequest",

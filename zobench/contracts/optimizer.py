@@ -102,22 +102,11 @@ class OptimizerContext:
     argument: str = ""
     client: Client | None = None
     backward_cost: int = 2
-    inner: Callable[[OptimizerContext], Optimizer] | None = None
+    inner: Callable[[OptimizerContext], AskTell] | None = None
 
 
-class Optimizer(Protocol):
-    """A black-box (or white-box) optimizer of L over a space.
-
-    It is made as ``TheClass(context, parameters)`` where ``parameters`` is an instance of the frozen
-    dataclass that the argument is annotated with (see :mod:`zobench.contracts.parameters`).
-
-    Attributes:
-        feedback: The most that the optimizer ever asks for; an attribute of the class, because it
-            decides what the context contains. A wrapper declares what it asks for itself; its level
-            is the higher one of that and of the optimizer inside.
-    """
-
-    feedback: ClassVar[Feedback]
+class AskTell(Protocol):
+    """The ask-and-tell interface of an optimizer."""
 
     def ask(self) -> Ask:
         """The next batch; if it would pass the budget, the oracle refuses it and the run ends."""
@@ -141,3 +130,18 @@ class Optimizer(Protocol):
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
         ...
+
+
+class Optimizer(AskTell, Protocol):
+    """A black-box (or white-box) optimizer of L over a space.
+
+    It is made as ``TheClass(context, parameters)`` where ``parameters`` is an instance of the frozen
+    dataclass that the argument is annotated with (see :mod:`zobench.contracts.parameters`).
+
+    Attributes:
+        feedback: The most that the optimizer ever asks for; an attribute of the class, because it
+            decides what the context contains. A wrapper declares what it asks for itself; its level
+            is the higher one of that and of the optimizer inside.
+    """
+
+    feedback: ClassVar[Feedback]

@@ -105,7 +105,7 @@ class Registry:
         offer = known[base]
         if offer.plugin.argument and offer.plugin.argument_needed and not argument:
             raise ConfigError(
-                f"{what} {base!r} needs a name after a colon: {base}:<{offer.plugin.argument}>"
+                f"{what} {base!r} needs something after a colon: {base}:<{offer.plugin.argument}>"
             )
         if colon and not offer.plugin.argument:
             raise ConfigError(f"{what} {base!r} takes nothing after a colon, but got {argument!r}")
@@ -239,4 +239,10 @@ def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping
             f"{PREFIX}{kind} of distribution {source!r} must return a mapping from names to "
             f"zobench.Plugin, but returned {offers!r}"
         )
+    for name, plugin in offers.items():
+        if plugin.wraps and not (kind == "optimizers" and plugin.argument):
+            raise PluginError(
+                f"{PREFIX}{kind} of distribution {source!r}: {name!r} has wraps=True, but only an "
+                "optimizer with an argument can wrap another plugin"
+            )
     return offers

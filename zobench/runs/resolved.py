@@ -119,7 +119,8 @@ def resolve_plugin(
     except PluginError:
         raise
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
+        hint = f" (those of {argument}: {owner}.{INNER}.NAME)" if offer.plugin.wraps else ""
+        raise ConfigError(f"{name}: {error}{hint}") from error
 
 
 def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:

@@ -14,7 +14,7 @@ from zobench.contracts.client import Client
 from zobench.contracts.encoder import Encoder
 from zobench.contracts.handover import AskRules, checked_ask
 from zobench.contracts.objective import Objective, ObjectiveContext
-from zobench.contracts.optimizer import FEEDBACK, Feedback, Optimizer, OptimizerContext
+from zobench.contracts.optimizer import FEEDBACK, AskTell, Feedback, Optimizer, OptimizerContext
 from zobench.contracts.random_streams import generator, seed_sequence
 from zobench.contracts.space import Space
 from zobench.errors import ConfigError, PluginError
@@ -25,6 +25,7 @@ from zobench.problem.images import Images
 from zobench.registry.failure import plugin_code
 
 from .resolved import ResolvedConfig, ResolvedPlugin
+from .wrapped import Wrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,7 +111,7 @@ def build_optimizer(plugin: ResolvedPlugin, context: OptimizerContext) -> Optimi
         context,
         argument=plugin.argument,
         client=None if feedback_of(plugin) == "value" else context.client,
-        inner=None if inner is None else partial(build_optimizer, inner),
+        inner=None if inner is None else partial(_build_wrapped, inner),
     )
     optimizer: Optimizer = plugin.build(context)
     declared = _declared(plugin)
@@ -120,6 +121,11 @@ def build_optimizer(plugin: ResolvedPlugin, context: OptimizerContext) -> Optimi
             f"made, but its class declares {declared!r}; declare it in the class"
         )
     return optimizer
+
+
+def _build_wrapped(plugin: ResolvedPlugin, context: OptimizerContext) -> AskTell:
+    made = build_optimizer(plugin, context)
+    return Wrapped(made, context, plugin.offer.name, feedback_of(plugin))
 
 
 def check_optimizer(resolved: ResolvedConfig, space: Space, encoder: Encoder) -> Feedback:

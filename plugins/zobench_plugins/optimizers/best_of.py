@@ -1,21 +1,22 @@
-"""Best-of: runs another optimizer and recommends the best of the edits that it passed.
+"""Best-of: runs another optimizer and recommends the best of the edits that were checked on the way.
 
-Descent of L, white-box or not, passes its most useful edit: once a head reads no attribute, L falls
-only by damage to the embeddings. From time to time, at first evenly and then at growing distances, the
-edit that the optimizer inside recommends is sent with a few balanced images, always the same. A disease
-head refitted on their embeddings tells the gap that is left (:mod:`.paid_checks`), and the edit with the
-smallest one is recommended. It is early stopping on held-out loss (Prechelt, "Early Stopping - But
-When?", 1998), with the loss replaced by what the edit is for. No edit at all is among the choices, at
-no query.
+The lowest value of L is not the fairest edit: once a head reads no attribute, L falls only by damage to
+the embeddings, so descent of L, white-box or not, passes its most useful edit. From time to time, at
+first evenly and then at growing distances, the edit that the optimizer inside recommends is sent with a
+few balanced images, always the same. A disease head refitted on their embeddings tells the harm that is
+left (:mod:`.paid_checks`), and the edit with the least is recommended. It is early stopping on held-out
+loss (Prechelt, "Early Stopping - But When?", 1998), with the loss replaced by what the edit is for. No
+edit at all is among the choices, at no query.
 
-The checks are paid from the run's budget. Without them the optimizer inside would do the same, because
-its random numbers are its own.
+The checks are paid from the run's budget. The optimizer inside is told the budget that the checks
+leave it at least; apart from that it does what it would do alone, unless the objective learns from the
+embeddings that are bought, which those of the checks are part of.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -25,11 +26,9 @@ from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext,
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, PluginError
+from zobench.registry.plugin import INNER
 
 from .paid_checks import CELLS, Cells, harm
-
-INNER = "inner."
-"""Beginning of the names that the state of the optimizer inside is kept under."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class BestOfParameters:
     """When edits are checked, and on how many images."""
 
     check_images: int = parameter(96, "images of a check", low=8, high=10_000)
-    share: float = parameter(0.25, "largest share of the queries for checks", low=0.001, high=0.9)
+    share: float = parameter(
+        0.25, "largest share of the queries for checks, but for the last one", low=0.001, high=0.9
+    )
     growth: float = parameter(
         0.25, "least queries between two checks, relative to those of the optimizer so far", low=0
     )
@@ -50,54 +51,60 @@ class BestOf(Stateful):
     """
 
     feedback: ClassVar[Feedback] = "embeddings"
-    remembered = ("best", "least", "checks", "spent", "since", "last_price", "rows")
+    remembered = ("best", "least", "checks", "spent", "since", "rows")
 
     def __init__(self, context: OptimizerContext, parameters: BestOfParameters) -> None:
         if context.client is None or context.inner is None:
             raise PluginError("best-of needs client data and the optimizer that its name ends with")
-        self._p, self._context = parameters, context
-        cells = Cells.of(context.client)
-        for (y, a), members in zip(CELLS, cells.members, strict=True):
+        self._p, self._context, self._clean = parameters, context, context.client.clean
+        self._cells = Cells.of(context.client)
+        for (y, a), members in zip(CELLS, self._cells.members, strict=True):
             if not len(members):
                 raise ConfigError(
                     f"best-of compares error rates of the groups, but no training image has label {y} "
                     f"and attribute {a}; use a larger split.train"
                 )
-        self._cells = cells
-        # a stream of its own, so the optimizer inside draws what it would draw alone
+        # a stream of its own, so the checks do not change what the optimizer inside draws
         (rng,) = context.rng.spawn(1)
-        self.rows = torch.from_numpy(cells.balanced(parameters.check_images, rng))
+        self.rows = torch.from_numpy(self._cells.balanced(parameters.check_images, rng))
         least_budget = math.ceil(len(self.rows) / parameters.share)
         if context.budget < least_budget:
             raise ConfigError(
                 f"budget is {context.budget}, but must be at least {least_budget} for best-of: a check "
-                f"costs {len(self.rows)} queries, and optimizer.share is {parameters.share:g}"
+                f"costs {len(self.rows)} queries, and checks get a share of {parameters.share:g}"
             )
-        clean = cells.rates(context.client.clean[self.rows], self.rows.numpy())
-        assert clean is not None
-        self._clean = clean
-        self._inner = context.inner(context)
-        self.best, self.least = torch.zeros(context.space.shape), clean.gap
-        self.checks = self.spent = self.since = self.last_price = 0
+        left = context.budget - self._most_checks() * len(self.rows)
+        self._inner = context.inner(replace(context, budget=left))
+        self._pending: Ask | None = None
+        self._before = self._inner.state_dict()
+        self.best, self.least = torch.zeros(context.space.shape), self._harm(self._clean[self.rows])
+        self.checks = self.spent = self.since = 0
 
     def ask(self) -> Ask:
         """A check of the edit that the optimizer inside recommends, or what this optimizer asks."""
-        if self._check_is_due():
-            point = self._inner.recommend().detach().float()[None]
+        if self._pending is None:
+            self._before = self._inner.state_dict()
+            self._pending = self._inner.ask()
+            self._require_a_check(self._price(self._pending))
+        if self._check_is_due(self._price(self._pending)):
+            point = self._inner.recommend()[None]
             return Ask(point, rows=self.rows.numpy()[None].copy(), want="embeddings")
-        return self._inner.ask()
+        return self._pending
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Compares the edit that was checked with the best one, or passes the answer on."""
-        price = ask.price(self._context.batch_size, self._context.backward_cost)
-        if self._check_is_due():
-            self._compare(ask.points[0], answer)
+        assert self._pending is not None
+        price = self._price(ask)
+        if self._check_is_due(self._price(self._pending)):
+            assert answer.embeddings is not None
+            self.checks += 1
             self.since = 0
+            if (left := self._harm(answer.embeddings[0])) < self.least:
+                self.best, self.least = ask.points[0].clone(), left
         else:
-            alone = Answer(answer.values) if self._inner.feedback == "value" else answer
-            self._inner.tell(ask, alone)
+            self._inner.tell(ask, answer)
+            self._pending = None
             self.since += price
-            self.last_price = price
         self.spent += price
 
     def recommend(self) -> Tensor:
@@ -105,29 +112,62 @@ class BestOf(Stateful):
         return self.best.clone() if self.checks else self._inner.recommend()
 
     def state_dict(self) -> State:
-        """Its own state, and that of the optimizer inside."""
-        inner = self._inner.state_dict()
-        return {**super().state_dict(), **{INNER + name: inner[name] for name in inner}}
+        """Its own state, and that of the optimizer inside before its ask that waits for an answer."""
+        inner = self._inner.state_dict() if self._pending is None else self._before
+        return {**super().state_dict(), **{f"{INNER}.{name}": inner[name] for name in inner}}
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
         super().load_state_dict(state)
-        inner = {name: state[name] for name in state if name.startswith(INNER)}
-        self._inner.load_state_dict({name.removeprefix(INNER): inner[name] for name in inner})
+        own = f"{INNER}."
+        inner = {name.removeprefix(own): state[name] for name in state if name.startswith(own)}
+        self._inner.load_state_dict(inner)
+        self._pending = None
 
-    def _check_is_due(self) -> bool:
-        """Whether enough queries were spent since the last check, or the budget ends."""
-        price, left = len(self.rows), self._context.budget - self.spent
-        if not self.since or left < price:
+    def _price(self, ask: Ask) -> int:
+        return ask.price(self._context.batch_size, self._context.backward_cost)
+
+    def _check_is_due(self, price: int) -> bool:
+        """Whether enough queries were spent since the last check, or only a check is left to pay.
+
+        Args:
+            price: Queries of the next ask of the optimizer inside.
+        """
+        check, left = len(self.rows), self._context.budget - self.spent
+        if not self.since or left < check:
             return False
-        inside = self.spent - self.checks * price
-        wait = max(price * (1.0 / self._p.share - 1.0), self._p.growth * (inside - self.since))
-        return self.since >= wait or left < price + self.last_price
+        before = self.spent - self.checks * check - self.since
+        return self.since >= self._wait(before) or left < price + check
 
-    def _compare(self, point: Tensor, answer: Answer) -> None:
-        assert answer.embeddings is not None
-        found = self._cells.rates(answer.embeddings[0], self.rows.numpy())
+    def _wait(self, before: int) -> float:
+        """Queries of the optimizer inside from one check to the next.
+
+        Args:
+            before: Its queries before the last check.
+        """
+        return max(len(self.rows) * (1.0 / self._p.share - 1.0), self._p.growth * before)
+
+    def _most_checks(self) -> int:
+        """Checks within the budget, at most."""
+        check, budget = len(self.rows), self._context.budget
+        count, inside = 0, 0.0
+        while inside + self._wait(math.floor(inside)) + (count + 1) * check <= budget:
+            inside += self._wait(math.floor(inside))
+            count += 1
+        return count + (inside + (count + 1) * check < budget)
+
+    def _require_a_check(self, price: int) -> None:
+        """Refuses a first ask that leaves too little for a single check."""
+        needed = price + len(self.rows)
+        if not self.spent and needed > self._context.budget:
+            raise ConfigError(
+                f"budget is {self._context.budget}, but must be at least {needed} for best-of: the "
+                f"first batch of the optimizer inside costs {price} queries, a check {len(self.rows)}"
+            )
+
+    def _harm(self, embeddings: Tensor) -> float:
+        rows = self.rows.numpy()
+        clean, found = (self._cells.rates(each, rows) for each in (self._clean[rows], embeddings))
+        assert clean is not None
         assert found is not None
-        self.checks += 1
-        if (left := harm(found, self._clean)) < self.least:
-            self.best, self.least = point.clone(), left
+        return harm(found, clean)

@@ -88,8 +88,7 @@ class ProbesParameters:
         """Refuses a first edit that is longer than any edit may be, before an image is sent."""
         if self.first_length > self.length:
             raise ConfigError(
-                f"optimizer.first_length is {self.first_length:g}, but must be at most "
-                f"optimizer.length, {self.length:g}"
+                f"first_length is {self.first_length:g}, but must be at most length, {self.length:g}"
             )
 
 

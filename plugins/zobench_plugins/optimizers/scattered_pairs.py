@@ -5,10 +5,10 @@ each evaluation is on one image (``Ask.images``), and each pair of opposite poin
 its own smooth direction: with equal queries, the images' differences average out over many directions
 instead of over one. The slope is the posterior mean of a Bayesian linear regression (Rasmussen and
 Williams, "Gaussian Processes for Machine Learning", 2006, Section 2.1) on the last pairs, and the edit
-takes steps of shrinking length along it. The budget is not looked at.
+takes steps of shrinking length along it. The budget does not matter, unless it is below one ask.
 
 Without an edit L is nearly flat, because the SA head is sure of most images. The points of a pair are
-therefore far apart, about as far as a useful edit is long.
+therefore far apart, by more than the length of the edit.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -15,7 +16,7 @@ from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, PluginError
 from zobench.problem.heads import Head
 from zobench.problem.spaces import PixelSpace
 from zobench.registry.discovery import Registry, load_registry
@@ -25,6 +26,10 @@ from zobench.runs.search_parts import build_optimizer, feedback_of
 
 IMAGES, DIMENSION, BATCH, CHECK = 400, 6, 16, 96
 SPACE = PixelSpace(4, 4)
+
+
+made: list[tuple[OptimizerContext, Walk]] = []
+"""Contexts and walks, in the order in which they were made."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Walk(Stateful):
     def __init__(self, context: OptimizerContext, parameters: WalkParameters) -> None:
         assert context.client is None, "the level value has no client data"
         self._p, self.rng, self.steps = parameters, context.rng, 0
-        self.budget, self.told = context.budget, list[Answer]()
+        self.told = list[Answer]()
+        made.append((context, self))
 
     def ask(self) -> Ask:
         return Ask(self.recommend()[None], self.rng.integers(0, 1000, 1))
@@ -68,13 +74,43 @@ class WhiteWalk(Walk):
         return replace(ask, want="gradient", images=2 * BATCH)
 
 
+class GrowingWalk(Walk):
+    """Every ask is on more images than the last one."""
+
+    def ask(self) -> Ask:
+        return replace(super().ask(), images=BATCH * (1 + self.steps))
+
+
+class DearWalk(Walk):
+    """Asks are on 20 times the batch size."""
+
+    def ask(self) -> Ask:
+        return replace(super().ask(), images=20 * BATCH)
+
+
+class NosyWalk(Walk):
+    """Names its images, which its level does not include."""
+
+    def ask(self) -> Ask:
+        return Ask(self.recommend()[None], rows=np.zeros((1, BATCH), dtype=np.int64))
+
+
+WALKS = {
+    "walk": Walk,
+    "white-walk": WhiteWalk,
+    "growing-walk": GrowingWalk,
+    "dear-walk": DearWalk,
+    "nosy-walk": NosyWalk,
+}
+
+
 def registry() -> Registry:
-    """The installed plugins and the two walks."""
+    """The installed plugins and the walks."""
     there = load_registry()
     one = there.offers["optimizers"]["best-of"]
     walks = {
         name: replace(one, name=name, plugin=Plugin(walk, label=walk.feedback))
-        for name, walk in (("walk", Walk), ("white-walk", WhiteWalk))
+        for name, walk in WALKS.items()
     }
     return Registry({**there.offers, "optimizers": {**there.offers["optimizers"], **walks}})
 
@@ -183,6 +219,7 @@ def test_an_edit_that_destroys_the_embeddings_is_not_the_best() -> None:
 
 
 def test_the_optimizer_inside_asks_and_learns_what_it_would_alone() -> None:
+    """Random numbers included; and it learns no more than its level includes."""
     service, alone_service = Service(1.5), Service(1.5)
     optimizer = build_optimizer(plugin(), service.context())
     alone = build_optimizer(plugin("walk"), alone_service.context())
@@ -193,22 +230,84 @@ def test_the_optimizer_inside_asks_and_learns_what_it_would_alone() -> None:
     for mine, theirs in zip(own, alone_service.asks, strict=False):
         assert torch.equal(mine.points, theirs.points)
         assert np.array_equal(mine.minibatch, theirs.minibatch)
-    inner = optimizer._inner  # type: ignore[attr-defined]
+    inner = made[-2][1]
+    assert len(inner.told) == len(own)
     assert all(each.embeddings is None and each.rows is None for each in inner.told)
 
 
-@pytest.mark.parametrize("name", ["best-of:walk", "best-of:white-walk"])
-@pytest.mark.parametrize("budget", [400, 1000, 6000])
-def test_the_checks_keep_their_share_and_the_last_one_is_paid(name: str, budget: int) -> None:
+def test_an_ask_beyond_the_level_of_the_optimizer_inside_is_refused() -> None:
     service = Service(1.5)
-    service.drive(build_optimizer(plugin(name), service.context(budget)), budget)
+    with pytest.raises(PluginError, match=r"'nosy-walk'.*rows"):
+        build_optimizer(plugin("best-of:nosy-walk"), service.context()).ask()
+
+
+def spent_at_checks(service: Service) -> list[int]:
+    """Queries of the optimizer inside before each check."""
+    found, inside = [], 0
+    for ask in service.asks:
+        if is_check(ask):
+            found.append(inside)
+        else:
+            inside += ask.price(BATCH, 2)
+    return found
+
+
+def test_checks_come_evenly_and_then_at_growing_distances() -> None:
+    """A check waits for three times its price, and for a quarter of what was spent before the last.
+
+    Asks cost 16 queries, so a wait ends at the next multiple of 16.
+    """
+    service, budget = Service(1.5), 6000
+    service.drive(build_optimizer(plugin(), service.context(budget)), budget)
+    expected, before = [288], 0
+    while True:
+        last, before = expected[-1], expected[-1]
+        wait = max(288, 16 * math.ceil(0.25 * before / 16))
+        if last + wait + (len(expected) + 1) * CHECK > budget:
+            break
+        expected.append(last + wait)
+    found = spent_at_checks(service)
+    assert found[: len(expected)] == expected
+    assert len(found) <= len(expected) + 1  # one more where the budget ends
+
+
+@pytest.mark.parametrize("name", ["best-of:walk", "best-of:white-walk", "best-of:growing-walk"])
+@pytest.mark.parametrize("budget", [400, 1000, 6000])
+def test_the_checks_keep_their_share_and_the_last_ask_is_checked(name: str, budget: int) -> None:
+    service = Service(1.5)
+    optimizer = build_optimizer(plugin(name), service.context(budget))
+    told = made[-1][0].budget
+    service.drive(optimizer, budget)
     places = [place for place, each in enumerate(service.asks) if is_check(each)]
     spent = np.cumsum([each.price(BATCH, 2) for each in service.asks])
     for count, place in enumerate(places[:-1], 1):
         assert count * CHECK <= 0.25 * spent[place] + 1e-9
-    last = service.asks[: places[-1]]
-    after = [each.price(BATCH, 2) for each in service.asks[places[-1] + 1 :]]
-    assert sum(after) < CHECK + last[-1].price(BATCH, 2), "queries at the end that no check follows"
+    unchecked = sum(each.price(BATCH, 2) for each in service.asks[places[-1] + 1 :])
+    assert unchecked < CHECK
+    following = optimizer.ask().price(BATCH, 2)
+    assert budget - spent[-1] < following
+    assert told <= spent_at_checks(service)[-1] + unchecked + following
+
+
+def test_a_state_goes_on_alike_where_a_check_has_put_off_an_ask() -> None:
+    """After a check the ask that was put off waits; its random numbers must not be drawn twice."""
+    service = Service(1.5)
+    optimizer = build_optimizer(plugin(), service.context())
+    for budget in range(16, 900, 16):
+        service.drive(optimizer, budget)
+        restored = build_optimizer(plugin(), service.context(seed=7))
+        restored.load_state_dict(optimizer.state_dict())
+        one, other = optimizer.ask(), restored.ask()
+        assert torch.equal(one.points, other.points)
+        assert np.array_equal(one.minibatch, other.minibatch)
+        assert np.array_equal(one.rows, other.rows)
+    restored = build_optimizer(plugin(), service.context(seed=7))
+    restored.load_state_dict(optimizer.state_dict())
+    twin = Service(1.5)
+    twin.queries = service.queries
+    service.drive(optimizer, 4000)
+    twin.drive(restored, 4000)
+    assert torch.equal(optimizer.recommend(), restored.recommend())
 
 
 def test_every_check_is_on_the_same_images_as_many_of_each_cell() -> None:
@@ -239,10 +338,14 @@ def test_the_level_is_the_higher_one_and_the_parameters_are_those_of_both() -> N
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("best-of", {}, "needs a name after a colon: best-of:<optimizer>"),
+        ("best-of", {}, "needs something after a colon: best-of:<optimizer>"),
         ("best-of:wlak", {}, "'wlak' is not known .did you mean 'walk'"),
         ("best-of:walk", {"inner__strid": 1}, r"optimizer\.inner has no parameter 'strid'"),
-        ("best-of:walk", {"stride": 1}, "optimizer has no parameter 'stride'"),
+        (
+            "best-of:walk",
+            {"stride": 1},
+            r"no parameter 'stride'.*those of walk: optimizer\.inner\.NAME",
+        ),
         ("best-of:walk", {"inner__stride": -1}, r"optimizer\.inner\.stride is -1, but must be"),
         ("walk", {"inner__stride": 1}, r"no parameter 'inner\.stride'"),
     ],
@@ -257,6 +360,15 @@ def test_names_and_parameters_that_do_not_fit_are_refused(
 def test_a_budget_that_pays_no_check_is_refused() -> None:
     with pytest.raises(ConfigError, match="budget is 383, but must be at least 384 for best-of"):
         build_optimizer(plugin(), Service(1.5).context(383))
+
+
+def test_a_first_ask_that_leaves_no_check_is_refused() -> None:
+    optimizer = build_optimizer(plugin("best-of:dear-walk"), Service(1.5).context(400))
+    with pytest.raises(
+        ConfigError, match=r"at least 416 for best-of: the first batch .* costs 320"
+    ):
+        optimizer.ask()
+    assert build_optimizer(plugin("best-of:dear-walk"), Service(1.5).context(416)).ask()
 
 
 def without_sick_of_group_1(service: Service) -> None:

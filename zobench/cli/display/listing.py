@@ -160,22 +160,15 @@ def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
 
 
 def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None:
-    base, colon, member = name.partition(":")
+    base, colon, _ = name.partition(":")
     if colon or base not in registry.offers[kind]:
         registry.find(kind, name)  # says what is wrong with the name
-    offer = registry.offers[kind][base]
-    members = offer.plugin.all_members() if member else []
-    if members and member not in members:
-        raise ConfigError(
-            f"{base} has no {offer.plugin.argument} {member!r}{nearest(member, members)}; "
-            f"all of them: zobench list {kind} --all"
-        )
     if kind == "metrics":
         _print_metric(registry, base, as_json)
         return
     if kind == "commands":
         output_console().print(
-            f"[bold]{base}[/]: {offer.plugin.summary}; see zobench {base} --help"
+            f"[bold]{base}[/]: {registry.offers[kind][base].plugin.summary}; see zobench {base} --help"
         )
         return
     owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
@@ -186,13 +179,18 @@ def _facts(registry: Registry, kind: Kind, name: str, owner: str) -> Facts:
     """The facts of a plugin, and of the plugin that it wraps if the name says which."""
     base, _, member = name.partition(":")
     plugin = registry.offers[kind][base].plugin
+    members = plugin.all_members() if member else []
+    if members and member not in members:
+        raise ConfigError(
+            f"{base} has no {plugin.argument} {member!r}{nearest(member, members)}; "
+            f"all of them: zobench list {kind} --all"
+        )
     inner = None
     if plugin.wraps and member:
         registry.find(kind, member)  # says what is wrong with the name
         inner = _facts(registry, kind, member, f"{owner}.{INNER}")
     details = plugin.all_details(member) if member else []
-    found = base, owner, plugin.summary, plugin.parameters(), plugin.source, plugin.argument
-    return Facts(*found, details, inner)
+    return Facts(base, owner, plugin.summary, plugin.parameters(), plugin.source, details, inner)
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,6 @@ class Facts:
         summary: One line.
         parameters: The dataclass of its parameters.
         source: Where foreign code and weights come from.
-        argument: Kind of text after the colon.
         details: Facts about the argument that was given, as (name, text) pairs.
         inner: Those of the plugin that the argument names, for a plugin that wraps another.
     """
@@ -215,7 +212,6 @@ class Facts:
     summary: str
     parameters: type
     source: str = ""
-    argument: str = ""
     details: Sequence[tuple[str, str]] = ()
     inner: Facts | None = None
 
