@@ -153,7 +153,7 @@ def test_list_shows_the_parameters_of_a_wrapper_and_of_what_it_wraps(here: InPro
     assert "inner" not in here("list", "optimizers", "best-of").stdout
     rows = json.loads(here("list", "optimizers", "best-of:pgd", "--json").stdout)
     assert rows["inner"]["parameters"]["step"]["default"] == 0.005
-    for typo, meant in (("best-of:pdg", "pgd"), ("best-of:nevergrad:CAM", "CMA")):
+    for typo, meant in (("best-of:pdg", "pgd"), ("best-of:nevergrad:CAM", "CM")):
         unknown = here("list", "optimizers", typo)
         assert unknown.returncode == 2
         assert f"did you mean '{meant}'" in unknown.stderr
