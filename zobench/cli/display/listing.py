@@ -15,7 +15,6 @@ from rich.table import Table
 from zobench.contracts.parameters import UNSET, Declaration, declarations, nearest
 from zobench.errors import ConfigError
 from zobench.problem.spaces import SUMMARIES as SPACES
-from zobench.problem.split import SplitParameters
 from zobench.registry.discovery import KINDS, Kind, Offer, Registry, load_registry
 from zobench.registry.plugin import INNER
 from zobench.suite.named_suites import named_suites, summary
@@ -78,6 +77,8 @@ def _print_split(name: str | None, as_json: bool) -> None:
     """Prints the parameters of the split; a split is not a plugin."""
     if name is not None:
         raise ConfigError(f"there is one kind of split, but {name!r} was given after 'split'")
+    from zobench.problem.split import SplitParameters  # loads numpy
+
     summary = "train and test images: sizes and bias"
     found = Facts("split", "split", summary, SplitParameters)
     _print_facts(found, as_json)
