@@ -62,12 +62,14 @@ class Entry:
 ENTRIES = [
     Entry("gezo", "pixel"),
     Entry("kalman", "pixel"),
+    Entry("scattered-pairs", "pixel"),
     Entry("scattered-probes", "pixel"),
     Entry("probes", "pixel"),
     Entry("adam", "pixel"),
     Entry("adam", "pixel", {"lr": 0.0003}),
     Entry("adam-released", "pixel"),
     Entry("pgd", "pixel"),
+    Entry("best-of:pgd", "pixel"),
     *(
         Entry(optimizer, "lowres:14")
         for optimizer in (

@@ -148,7 +148,8 @@ def test_list_shows_the_parameters_of_one(here: InProcess) -> None:
 
 def test_list_shows_the_parameters_of_a_wrapper_and_of_what_it_wraps(here: InProcess) -> None:
     done = here("list", "optimizers", "best-of:pgd")
-    for word in ("optimizer.check_images", "optimizer.inner.step", "optimizer.inner.limit"):
+    words = "optimizer.check_images", "optimizer.inner.step", "optimizer.inner.limit"
+    for word in (*words, "feedback level of best-of:pgd:  gradient"):
         assert word in done.stdout
     assert "inner" not in here("list", "optimizers", "best-of").stdout
     rows = json.loads(here("list", "optimizers", "best-of:pgd", "--json").stdout)

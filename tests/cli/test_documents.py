@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from tiny import SIZES, run, tiny_registry
 
 import zobench
@@ -18,8 +19,11 @@ from zobench.contracts.parameters import resolve
 from zobench.problem.spaces import make_space
 from zobench.registry.discovery import Offer, Registry, load_registry
 from zobench.runs.lifecycle import start_run
-from zobench.runs.resolved import resolve_config
+from zobench.runs.resolved import resolve_config, resolve_plugin
+from zobench.runs.search_parts import build_optimizer
 from zobench.suite.file import read_suite
+from zobench.testing import ToyOracle
+from zobench.testing.optimizers import rounds
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -36,7 +40,7 @@ def imported(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_optimizer_of_the_how_to_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (DOCS / "how-to" / "write-an-optimizer.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    _, code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     (tmp_path / "random_walk.py").write_text(code)
     module = imported(tmp_path / "random_walk.py", monkeypatch)
     (plugin,) = module.zobench_register_optimizers().values()
@@ -45,6 +49,37 @@ def test_the_optimizer_of_the_how_to_runs(tmp_path: Path, monkeypatch: pytest.Mo
     result = run(tmp_path, registry, optimizer="mine", overrides=overrides)
     assert result.scores[-1].queries == 400
     assert result.scores[-1].objective < result.scores[0].objective
+
+
+def test_the_wrapper_of_the_how_to_halves_what_is_recommended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / "how-to" / "write-an-optimizer.md").read_text()
+    code, _ = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    (tmp_path / "halved.py").write_text(code)
+    module = imported(tmp_path / "halved.py", monkeypatch)
+    ((name, plugin),) = module.zobench_register_optimizers().items()
+    there = load_registry()
+    optimizers = {**there.offers["optimizers"], name: Offer(name, plugin, "mine")}
+    registry = Registry({**there.offers, "optimizers": optimizers})
+    oracle = ToyOracle()
+    settings = {"factor": 0.25, "inner.lr": 0.02}
+    halved = build_optimizer(
+        resolve_plugin("optimizer", "halved:adam", settings, registry), oracle.context(0)
+    )
+    alone = build_optimizer(
+        resolve_plugin("optimizer", "adam", {"lr": 0.02}, registry), oracle.context(0)
+    )
+    for each in (halved, alone):
+        rounds(each, oracle, 5)
+    assert alone.recommend().abs().max() > 0.01
+    assert torch.allclose(halved.recommend(), 0.25 * alone.recommend())
+    state = halved.state_dict()
+    again = build_optimizer(
+        resolve_plugin("optimizer", "halved:adam", settings, registry), oracle.context(1)
+    )
+    again.load_state_dict(state)
+    assert torch.equal(again.recommend(), halved.recommend())
 
 
 def test_the_comparison_runs_reads_again_prints_and_draws(

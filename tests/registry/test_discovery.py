@@ -100,6 +100,15 @@ def test_a_hook_that_answers_nonsense_names_the_distribution(shelf: Shelf, answe
         load_registry([shelf.put("plug_g", code)])
 
 
+def test_an_optimizer_around_another_says_that_it_wraps(shelf: Shelf) -> None:
+    code = (
+        "import zobench\n@zobench.hookimpl\n"
+        "def zobench_register_optimizers(): return {'a': zobench.Plugin(print, argument='optimizer')}"
+    )
+    with pytest.raises(PluginError, match=r"dist-plug_w.*'a' is an optimizer; .*wraps=True"):
+        load_registry([shelf.put("plug_w", code)])
+
+
 @pytest.mark.parametrize(
     ("kind", "settings"), [("encoders", "argument='encoder', "), ("optimizers", "")]
 )

@@ -52,6 +52,13 @@ def test_the_grid_is_the_product_and_entries_have_spaces_settings_and_diseases_o
     assert roots == {str(tmp_path / "xrays")}
 
 
+@pytest.mark.parametrize("inner", ['"inner.lr" = 0.1', "inner.lr = 0.1", "inner = {lr = 0.1}"])
+def test_parameters_of_an_optimizer_inside_another_one(tmp_path: Path, inner: str) -> None:
+    text = f'optimizers = [{{name = "best-of:adam", set = {{share = 0.5, {inner}}}}}]'
+    (config,) = read(tmp_path, f"{text}\nseeds = 1").configs
+    assert config.overrides["optimizer"] == {"share": 0.5, "inner.lr": 0.1}
+
+
 def test_a_number_of_seeds_counts_from_nought_and_neighbours_differ_in_it(tmp_path: Path) -> None:
     suite = read(tmp_path, 'optimizers = ["gezo", "adam"]\nseeds = 3\n')
     assert [each.seed for each in suite.configs] == [0, 1, 2, 0, 1, 2]

@@ -153,12 +153,15 @@ def _check_project(console: Console, path: Path, asked: Asked) -> int:
                 f"{path} offers no plugin that has checks ({kinds}); see zobench plugin new"
             )
         for _, each in mine:
-            if each.plugin.argument and each.plugin.argument_needed:
+            if each.plugin.argument and each.plugin.argument_needed and not each.plugin.wraps:
                 raise ConfigError(
                     f"{each.name} is a family, so there is no telling what to check; install it and "
                     f"check members by name: zobench plugin check {each.name}:<{each.plugin.argument}>"
                 )
-        return sum(_check_one(console, kind, each.name, asked, registry) for kind, each in mine)
+        # a wrapper is checked around the simplest optimizer
+        names = [f"{each.name}:random" if each.plugin.wraps else each.name for _, each in mine]
+        pairs = zip(mine, names, strict=True)
+        return sum(_check_one(console, kind, name, asked, registry) for (kind, _), name in pairs)
 
 
 def _check_named(console: Console, name: str, asked: Asked) -> int:

@@ -240,6 +240,11 @@ def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping
             f"zobench.Plugin, but returned {offers!r}"
         )
     for name, plugin in offers.items():
+        if kind == "optimizers" and plugin.argument == "optimizer" and not plugin.wraps:
+            raise PluginError(
+                f"{PREFIX}{kind} of distribution {source!r}: the argument of {name!r} is an optimizer; "
+                "register it with wraps=True, so that it is made and given as context.inner"
+            )
         if plugin.wraps and not (kind == "optimizers" and plugin.argument):
             raise PluginError(
                 f"{PREFIX}{kind} of distribution {source!r}: {name!r} has wraps=True, but only an "

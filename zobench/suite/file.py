@@ -218,6 +218,7 @@ def _entries(
         if not isinstance(settings, dict):
             out.append(f"{where}set is {cut(settings)}, but must be a table of parameters")
             settings = {}
+        settings = _dotted(settings)
         root = value.get("data_root")
         if root is not None and not isinstance(root, str):
             out.append(f"{where}data_root is {cut(root)}, but must be the path of a folder")
@@ -261,6 +262,15 @@ def _table(content: Mapping[str, Any], key: str, out: Problems) -> dict[str, Any
         out.append(f"{key} is {cut(values)}, but must be a table: [{key}]")
         return {}
     return values
+
+
+def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a wrapped optimizer by dotted name: ``{"inner": {"lr": 1}}`` as ``inner.lr``."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        inside = _dotted(value) if isinstance(value, dict) else None
+        found |= {name: value} if inside is None else {f"{name}.{k}": inside[k] for k in inside}
+    return found
 
 
 def _is_number(value: object) -> bool:

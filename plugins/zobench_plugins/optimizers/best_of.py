@@ -35,7 +35,12 @@ from .paid_checks import CELLS, Cells, harm
 class BestOfParameters:
     """When edits are checked, and on how many images."""
 
-    check_images: int = parameter(96, "images of a check", low=8, high=10_000)
+    check_images: int = parameter(
+        96,
+        "images of a check: a quarter from each cell, or all of a smaller one",
+        low=8,
+        high=10_000,
+    )
     share: float = parameter(
         0.25, "largest share of the queries for checks, but for the last one", low=0.001, high=0.9
     )
@@ -71,7 +76,8 @@ class BestOf(Stateful):
         if context.budget < least_budget:
             raise ConfigError(
                 f"budget is {context.budget}, but must be at least {least_budget} for best-of: a check "
-                f"costs {len(self.rows)} queries, and checks get a share of {parameters.share:g}"
+                f"costs {len(self.rows)} queries (check_images), and checks get a share of "
+                f"{parameters.share:g} (share)"
             )
         left = context.budget - self._most_checks() * len(self.rows)
         self._inner = context.inner(replace(context, budget=left))

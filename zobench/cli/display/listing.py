@@ -186,11 +186,15 @@ def _facts(registry: Registry, kind: Kind, name: str, owner: str) -> Facts:
             f"{base} has no {plugin.argument} {member!r}{nearest(member, members)}; "
             f"all of them: zobench list {kind} --all"
         )
-    inner = None
+    details, inner = plugin.all_details(member) if member else [], None
     if plugin.wraps and member:
+        from zobench.runs.resolved import resolve_plugin  # load numpy
+        from zobench.runs.search_parts import feedback_of
+
         registry.find(kind, member)  # says what is wrong with the name
         inner = _facts(registry, kind, member, f"{owner}.{INNER}")
-    details = plugin.all_details(member) if member else []
+        level = feedback_of(resolve_plugin("optimizer", name, {}, registry))
+        details = [*details, (f"feedback level of {name}:", level)]
     return Facts(base, owner, plugin.summary, plugin.parameters(), plugin.source, details, inner)
 
 
