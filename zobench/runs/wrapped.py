@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zobench.contracts.handover import AskRules, checked_ask, taken_point
+from zobench.contracts.handover import AskRules, checked_ask, taken_point, taken_state
 from zobench.contracts.optimizer import Answer, Ask, AskTell, Feedback, OptimizerContext, State
 
 if TYPE_CHECKING:
@@ -52,8 +52,12 @@ class Wrapped:
         return taken_point(self._optimizer.recommend(), self._name, self._shape)
 
     def state_dict(self) -> State:
-        """Its state."""
-        return self._optimizer.state_dict()
+        """A copy of its state, which a wrapper may keep while the optimizer goes on.
+
+        Raises:
+            PluginError: The state holds something that cannot be stored.
+        """
+        return taken_state(self._optimizer.state_dict(), self._name)
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""

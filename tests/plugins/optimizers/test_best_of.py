@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zobench.contracts.client import Client
-from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, PluginError
@@ -88,6 +88,30 @@ class DearWalk(Walk):
         return replace(super().ask(), images=20 * BATCH)
 
 
+class LiveWalk(Walk):
+    """Every ask grows the edit in place, and the state holds the edit itself."""
+
+    def __init__(self, context: OptimizerContext, parameters: WalkParameters) -> None:
+        super().__init__(context, parameters)
+        self.edit = torch.zeros(SPACE.shape)
+
+    def ask(self) -> Ask:
+        self.edit += 0.01
+        return super().ask()
+
+    def recommend(self) -> Tensor:
+        return self.edit.clone()
+
+    def state_dict(self) -> State:
+        return {**super().state_dict(), "edit": self.edit}
+
+    def load_state_dict(self, state: State) -> None:
+        super().load_state_dict(state)
+        edit = state["edit"]
+        assert isinstance(edit, Tensor)
+        self.edit = edit.clone()
+
+
 class NosyWalk(Walk):
     """Names its images, which its level does not include."""
 
@@ -100,6 +124,7 @@ WALKS = {
     "white-walk": WhiteWalk,
     "growing-walk": GrowingWalk,
     "dear-walk": DearWalk,
+    "live-walk": LiveWalk,
     "nosy-walk": NosyWalk,
 }
 
@@ -289,19 +314,20 @@ def test_the_checks_keep_their_share_and_the_last_ask_is_checked(name: str, budg
     assert told <= spent_at_checks(service)[-1] + unchecked + following
 
 
-def test_a_state_goes_on_alike_where_a_check_has_put_off_an_ask() -> None:
+@pytest.mark.parametrize("name", ["best-of:walk", "best-of:live-walk"])
+def test_a_state_goes_on_alike_where_a_check_has_put_off_an_ask(name: str) -> None:
     """After a check the ask that was put off waits; its random numbers must not be drawn twice."""
     service = Service(1.5)
-    optimizer = build_optimizer(plugin(), service.context())
+    optimizer = build_optimizer(plugin(name), service.context())
     for budget in range(16, 900, 16):
         service.drive(optimizer, budget)
-        restored = build_optimizer(plugin(), service.context(seed=7))
+        restored = build_optimizer(plugin(name), service.context(seed=7))
         restored.load_state_dict(optimizer.state_dict())
         one, other = optimizer.ask(), restored.ask()
         assert torch.equal(one.points, other.points)
         assert np.array_equal(one.minibatch, other.minibatch)
         assert np.array_equal(one.rows, other.rows)
-    restored = build_optimizer(plugin(), service.context(seed=7))
+    restored = build_optimizer(plugin(name), service.context(seed=7))
     restored.load_state_dict(optimizer.state_dict())
     twin = Service(1.5)
     twin.queries = service.queries
