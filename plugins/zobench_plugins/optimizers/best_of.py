@@ -82,7 +82,7 @@ class BestOf(Stateful):
         left = context.budget - self._most_checks() * len(self.rows)
         self._inner = context.inner(replace(context, budget=left))
         self._pending: Ask | None = None
-        self._before = self._inner.state_dict()
+        self._before: State = {}  # of the optimizer inside, before its ask that waits
         self.best, self.least = torch.zeros(context.space.shape), self._harm(self._clean[self.rows])
         self.checks = self.spent = self.since = 0
 
