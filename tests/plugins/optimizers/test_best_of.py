@@ -149,8 +149,8 @@ def plugin(name: str = "best-of:walk", **overrides: object) -> ResolvedPlugin:
 class Service:
     """Embeds images whose second number is the attribute until an edit of ``best`` hides it.
 
-    The first number is the disease; an edit beyond ``intact`` leaves noise alone. Away from ``best`` the attribute is back, and it is mirrored
-    beyond.
+    The first number is the disease. Away from ``best`` the attribute is back, mirrored beyond it. An
+    edit brighter than ``intact`` leaves nothing but noise.
     """
 
     def __init__(self, best: float, intact: float = math.inf) -> None:
