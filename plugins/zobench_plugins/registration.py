@@ -7,6 +7,18 @@ from collections.abc import Mapping
 from zobench.registry.hooks import hookimpl
 from zobench.registry.plugin import Plugin
 
+ADVICE = (
+    "On vit-mae, --optimizer scattered-pairs finds more in some thousand queries and knows no more; "
+    "--optimizer probes finds something in some hundred, from whole embeddings."
+)
+"""For users of the optimizers that see values."""
+GEZO_ADVICE = (
+    "In so few queries GeZO has not found anything on vit-mae in other runs either. " + ADVICE
+)
+STOPPING_ADVICE = (
+    "White-box optimizers move beyond their best edit; --optimizer best-of:pgd recommends the best."
+)
+
 
 @hookimpl
 def zobench_register_optimizers() -> Mapping[str, Plugin]:
@@ -16,56 +28,67 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "zobench_plugins.optimizers.gezo:Gezo",
             "greedy zeroth-order optimization (Jin et al. 2024, Algorithm 1)",
             label="value",
+            advice=GEZO_ADVICE,
         ),
         "gezo-released": Plugin(
             "zobench_plugins.optimizers.gezo_released:GezoReleased",
             "GeZO as the authors' public code runs it, which differs from the paper",
             label="value",
+            advice=ADVICE,
         ),
         "spsa": Plugin(
             "zobench_plugins.optimizers.spsa:Spsa",
             "simultaneous perturbation with automatic gains (Spall 1992, 1998)",
             label="value",
+            advice=ADVICE,
         ),
         "spsa-gc": Plugin(
             "zobench_plugins.optimizers.spsa_gc:SpsaGc",
             "SPSA with Nesterov-like gradient correction (BlackVIP, Oh et al. 2023)",
             label="value",
+            advice=ADVICE,
         ),
         "zo-sgd": Plugin(
             "zobench_plugins.optimizers.zo_sgd:ZoSgd",
             "two-point Gaussian estimates with momentum (Ghadimi and Lan 2013)",
             label="value",
+            advice=ADVICE,
         ),
         "zo-signsgd": Plugin(
             "zobench_plugins.optimizers.zo_signsgd:ZoSignSgd",
             "signs of two-point estimates (Liu et al. 2019)",
             label="value",
+            advice=ADVICE,
         ),
         "zo-adamm": Plugin(
             "zobench_plugins.optimizers.zo_adamm:ZoAdamm",
             "AMSGrad on two-point estimates (Chen et al. 2019)",
             label="value",
+            advice=ADVICE,
         ),
         "mezo": Plugin(
             "zobench_plugins.optimizers.mezo:Mezo",
             "one direction a step, regenerated from its seed (Malladi et al. 2023)",
             label="value",
+            advice=ADVICE,
         ),
         "openai-es": Plugin(
             "zobench_plugins.optimizers.openai_es:OpenaiEs",
             "antithetic evolution strategy with ranks and Adam (Salimans et al. 2017)",
             label="value",
+            advice=ADVICE,
         ),
         "sep-cma": Plugin(
             "zobench_plugins.optimizers.sep_cma:SepCma",
             "CMA-ES with a diagonal covariance (Ros and Hansen 2008)",
             label="value",
+            advice=ADVICE,
         ),
         "kalman": Plugin(
             "zobench_plugins.optimizers.kalman:Kalman",
             "Kalman-filtered slopes in low frequencies, along a path of given length (zobench)",
             label="value",
+            advice=ADVICE,
         ),
         "scattered-pairs": Plugin(
             "zobench_plugins.optimizers.scattered_pairs:ScatteredPairs",
@@ -93,11 +116,13 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "zobench_plugins.optimizers.patch_search:PatchSearch",
             "random squares of one brightness, kept where they help (after Square Attack)",
             label="value",
+            advice=ADVICE,
         ),
         "random": Plugin(
             "zobench_plugins.optimizers.random_search:RandomSearch",
             "keeps the best of a few random steps: the baseline",
             label="value",
+            advice=ADVICE,
         ),
         "nevergrad": Plugin(
             "zobench_plugins.optimizers.nevergrad_strategies:NevergradStrategy",
@@ -105,11 +130,13 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             label="value",
             argument="strategy",
             members="zobench_plugins.optimizers.nevergrad_strategies:names",
+            advice=ADVICE,
         ),
         "pgd": Plugin(
             "zobench_plugins.optimizers.pgd:Pgd",
             "white-box signed steps in a box (Madry et al. 2018)",
             label="gradient",
+            advice=STOPPING_ADVICE,
         ),
         "adam-released": Plugin(
             "zobench_plugins.optimizers.adam_released:AdamReleased",
@@ -120,6 +147,7 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "zobench_plugins.optimizers.adam:Adam",
             "white-box Adam on the edit, the paper's DNE",
             label="gradient",
+            advice=STOPPING_ADVICE,
         ),
     }
 

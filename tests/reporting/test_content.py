@@ -166,7 +166,7 @@ def test_an_optimizer_that_knows_more_is_never_ranked_among_those_that_see_value
     for name, found in levels.items():
         bodies = [part.split("</tbody>")[0] for part in page.split("<tbody>")]
         ranked = [body for body in bodies if 'class="level"' in body]
-        (body,) = (body for body in ranked if f'scope="row">{name}</th>' in body)
+        (body,) = (body for body in ranked if f'data-swatch="{name}"' in body)
         assert f"{found} feedback" in body
     lines = next(iter(content.curves.values()))["lines"]
     assert {name: line["feedback"] for name, line in lines.items()} == levels

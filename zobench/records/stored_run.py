@@ -38,6 +38,7 @@ from .manifest import Manifest, read_manifest
 from .results import Results
 from .run_folder import StoredScores, StoredSetup, read_edit, read_scores, read_setup
 from .score_rows import Score
+from .verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -239,15 +240,24 @@ class StoredRun:
         return read_scores(self.location)
 
     @property
-    def metrics(self) -> Sequence[Metric]:
-        """The metrics of all installed plugins.
+    def registry(self) -> Registry:
+        """The plugins whose metrics are shown.
 
         Raises:
             PluginError: A plugin is broken.
         """
         if self._registry is None:
             self._registry = load_registry()
-        return self._registry.metrics
+        return self._registry
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """The metrics of all installed plugins.
+
+        Raises:
+            PluginError: A plugin is broken.
+        """
+        return self.registry.metrics
 
     @property
     def quantities(self) -> Sequence[Metric]:
@@ -283,6 +293,16 @@ class StoredRun:
         if not self.done or self.results is None:
             return None
         return interval([self.results.fpq], FPQ)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the run came to, in words, with the advice of the optimizer's plugin if it is there."""
+        try:
+            offer, _ = self.registry.find("optimizers", self.config.optimizer)
+            advice = offer.plugin.advice
+        except ConfigError:
+            advice = ""
+        return verdict(self.results, self.status, advice)
 
     @property
     def recovery(self) -> float | None:
@@ -351,6 +371,7 @@ class StoredRun:
             "ledger": self.ledger,
             "feedback": self.manifest.feedback,
             "objective_name": self.config.objective,
+            "verdict": self.verdict.as_dict(),
             "scores": [score.as_dict() for score in self.scores],
             **self._more(),
             "recovery": self.recovery,

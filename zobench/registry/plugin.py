@@ -44,6 +44,8 @@ class Plugin:
             none.
         source: Where foreign code and weights come from, and their licence, for ``zobench list KIND
             NAME``; empty if there are none.
+        advice: What an optimizer's users may try whose run found nothing, in one sentence; shown after
+            the verdict.
     """
 
     target: Any
@@ -55,6 +57,7 @@ class Plugin:
     members: str = ""
     details: str = ""
     source: str = ""
+    advice: str = ""
 
     def takes(self, colon: str) -> bool:
         """Whether the bare name (``""``), or the name with a colon and an argument, is a member."""

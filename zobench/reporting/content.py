@@ -15,6 +15,7 @@ from zobench.records.stored_run import StoredRun
 
 from . import charts, tables
 from .numbers import Json
+from .opening import opening
 from .tasks import agreements
 
 
@@ -23,6 +24,7 @@ class Content:
     """The numbers and facts that the report page shows.
 
     Attributes:
+        opening: What the page says first, by problem.
         facts: Counts, problems, seeds, settings and versions of the runs, as rows of (name, value).
         problems: Names of the problems, in order.
         targets: Target recoveries of ERT, success rates and runtimes.
@@ -38,9 +40,11 @@ class Content:
             left out.
         agreements: By feedback level, whether the problems rank the optimizers alike.
         baselines: The no-query baselines, by problem and name.
+        bills: What services cost, one row per optimizer and problem that used one.
         runs: One record per run.
     """
 
+    opening: Mapping[str, tuple[str, ...]]
     facts: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
     targets: tuple[float, ...]
@@ -54,6 +58,7 @@ class Content:
     ranks: Mapping[str, Json]
     agreements: Mapping[str, Json]
     baselines: Mapping[str, Mapping[str, Json]]
+    bills: tuple[Json, ...]
     runs: tuple[Json, ...]
 
 
@@ -97,7 +102,12 @@ def collect(
         problem: {label: members for (where, label), members in groups.items() if where == problem}
         for problem in problems
     }
+    free = {name: tables.baselines(members, columns) for name, members in by_problem.items()}
     return Content(
+        opening={
+            name: opening(members, [row for row in rows if row["problem"] == name], free[name])
+            for name, members in by_problem.items()
+        },
         facts=tables.facts(runs, groups),
         problems=problems,
         targets=tuple(targets),
@@ -112,9 +122,12 @@ def collect(
         ledger=tuple(tables.spending(group, members) for group, members in groups.items()),
         ranks=tables.ranks(problems, rows),
         agreements=agreements(groups, rng),
-        baselines={
-            name: tables.baselines(members, columns) for name, members in by_problem.items()
-        },
+        baselines=free,
+        bills=tuple(
+            bill
+            for group, members in groups.items()
+            if (bill := tables.bill(group, members)) is not None
+        ),
         runs=tuple(tables.run(run) for members in groups.values() for run in members),
     )
 

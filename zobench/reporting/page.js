@@ -32,7 +32,12 @@
     };
   }
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-  const budgetLine = (budget) => ({ shapes: [{ type: "line", x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888888" } }] });
+  const budgetLine = (budget) => ({
+    shapes: [{ type: "line", x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888888" } }],
+    annotations: [{ x: Math.log10(budget), yref: "paper", y: 1, yanchor: "bottom", xanchor: "right", text: `budget ${budget.toLocaleString("en")}`, showarrow: false, font: { size: 11, color: "#888888" } }],
+  });
+  // the corners of a staircase: each value holds until the next point
+  const steps = (values, isX) => values.flatMap((value, i) => (i ? [isX ? value : values[i - 1], value] : [value]));
 
   const charts = {
     curves() {
@@ -47,7 +52,7 @@
         const x = queries.filter((_, i) => known[i]);
         const pick = (values) => values.filter((_, i) => known[i]);
         if (bands) traces.push({
-          x: [...x, ...x.slice().reverse()], y: [...pick(line.high), ...pick(line.low).reverse()], fill: "toself",
+          x: [...steps(x, true), ...steps(x, true).reverse()], y: [...steps(pick(line.high), false), ...steps(pick(line.low), false).reverse()], fill: "toself",
           fillcolor: colour(name), opacity: 0.13, line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: name,
         });
         traces.push({
@@ -55,7 +60,7 @@
           line: { color: colour(name), dash: dash(name, line.feedback), width: 2.2, shape: "hv" },
         });
       }
-      const x = { type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" } };
+      const x = { type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" }, range: [Math.log10(queries[0]), Math.log10(budget) + 0.01] };
       const least = Math.min(-0.1, ...Object.values(lines).flatMap((line) => line.mean.filter((value) => value !== null)));
       const y = { title: { text: "recovery" }, zeroline: true, zerolinewidth: 2, range: [1.2 * least, 1.05] };
       return [traces, layout(x, y, budgetLine(budget))];
@@ -80,7 +85,11 @@
       Object.entries(baselines).forEach(([name, rows], i) =>
         traces.push(trace(`${name} (0 queries)`, rows, { color: GREYS[i % GREYS.length], symbol: GREY_MARKS[i % GREY_MARKS.length], size: 11, line: { width: 2 } })));
       if (placebos.length) traces.push(trace("placebos", placebos, { color: "#888888", symbol: "circle-open", size: 8 }));
-      return [traces, layout({ title: { text: "accuracy, %" } }, { title: { text: "mean of EO_n and EO_p, %" }, rangemode: "tozero" })];
+      const arrows = Object.entries(points).flatMap(([name, rows]) => rows.flatMap((row) => {
+        const from = erm.find((each) => each.seed === row.seed);
+        return from ? [{ x: row.accuracy, y: row.gap, ax: from.accuracy, ay: from.gap, xref: "x", yref: "y", axref: "x", ayref: "y", showarrow: true, text: "", arrowhead: 2, arrowsize: 0.9, arrowwidth: 1.2, arrowcolor: colour(name), opacity: 0.55, standoff: 6 }] : [];
+      }));
+      return [traces, layout({ title: { text: "accuracy, %" } }, { title: { text: "mean of EO_n and EO_p, %" }, rangemode: "tozero" }, { annotations: arrows })];
     },
   };
   const feedback = (name) => data.rows.find((row) => row.optimizer === name).feedback;
@@ -166,6 +175,7 @@
 
   const plain = (cell) => {
     const number = Number(cell.dataset.value);
+    if (cell.dataset.text !== undefined) return cell.dataset.text;
     if (cell.dataset.value === undefined) return cell.textContent.trim().replace(/\s+/g, " ");
     return Math.abs(number) >= 1e300 ? "" : String(number); // an infinite or unknown number becomes an empty cell
   };
@@ -189,6 +199,11 @@
   for (const header of document.querySelectorAll(".sortable thead th")) header.firstElementChild.addEventListener("click", () => sort(header));
   for (const each of document.querySelectorAll("[data-csv]")) each.addEventListener("click", () => download(each.dataset.csv));
   for (const each of document.querySelectorAll("details.numbers")) each.addEventListener("toggle", () => { if (each.open) fill(each.dataset.of); });
+  for (const each of document.querySelectorAll("[data-swatch]")) {
+    const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
+    swatch.style.background = colour(each.dataset.swatch);
+    each.prepend(swatch);
+  }
   dark.addEventListener("change", draw);
   price();
   show();

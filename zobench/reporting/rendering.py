@@ -59,7 +59,7 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
     }
     here = resources.files("zobench.reporting")
     return environment.get_template("page.html.jinja").render(
-        title=title,
+        title=title + (" (measured at a service)" if content.bills else ""),
         content=content,
         levels=_levels(content),
         leading=content.columns[:2],

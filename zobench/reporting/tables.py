@@ -163,6 +163,26 @@ def spending(group: Group, members: Sequence[StoredRun]) -> Json:
     return {"problem": group[0], "optimizer": group[1], "backward_cost": cost, **sums}
 
 
+def bill(group: Group, members: Sequence[StoredRun]) -> Json | None:
+    """What a service sent and billed for one optimizer, summed over runs; ``None`` without one."""
+    bills = [run.bill for run in members if run.bill is not None]
+    if not bills:
+        return None
+    totals = [each.total() for each in bills]
+    costs = [each.as_dict() for each in bills if each.price]
+    return {
+        "problem": group[0],
+        "optimizer": group[1],
+        "runs": len(bills),
+        **{
+            name: sum(getattr(each, name) for each in totals)
+            for name in ("requests", "retries", "images_billed", "images_maybe_billed")
+        },
+        "cost": sum(each["cost"] for each in costs) if costs else None,
+        "cost_at_most": sum(each["cost_at_most"] for each in costs) if costs else None,
+    }
+
+
 def baselines(
     groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]
 ) -> dict[str, Json]:
@@ -232,6 +252,9 @@ def run(run: StoredRun) -> Json:
         "optimizer": run.label,
         "seed": run.config.seed,
         "status": run.status,
+        "verdict": run.verdict.text,
+        "fpq": run.fpq.as_dict() if run.fpq is not None else None,
+        "recovery": run.scores[-1].recovery.as_dict() if len(run.scores) > 1 else None,
         "error": _without_places(manifest.error or "", run.config),
         "spent": run.spent,
         "config": told,

@@ -1,4 +1,4 @@
-"""Pictures of an edit: its strength, and images before and after."""
+"""Pictures of an edit, on scales that are the same in all runs, and images before and after."""
 
 from __future__ import annotations
 
@@ -22,16 +22,35 @@ SMOOTHING = 8.0
 STRONGEST = 0.2
 """Share of the pixels, the strongest ones, to highlight, as in Jin et al. 2024, Fig. 4."""
 
+UNEVEN = 0.1
+"""Least variation of the strength, relative to its mean, at which the strongest area says anything.
+
+The smoothed magnitude of white noise varies by 1 / 40 of its mean.
+"""
+
+FAINT, FULL = 0.01, 1.0
+"""Ends of the scale of edits, in pixel range: linear up to the first, logarithmic to the second."""
+
+DECADES = 1e-3, 1.0
+"""Ends of the scale of strengths, in pixel range."""
+
+GAINS = (1, 2, 4, 8, 16, 32, 64)
+"""Factors by which a difference is shown; the largest that cuts none off."""
+
 Grey = NDArray[np.float32]
 
 
 def strength_map(edit: Grey) -> Grey:
-    """Smoothed magnitude of an edit ``(H, W)``, scaled to [0, 1]."""
+    """Smoothed magnitude of an edit ``(H, W)``, in pixel range."""
     from scipy.ndimage import gaussian_filter
 
-    smooth = gaussian_filter(np.abs(edit), SMOOTHING)
-    spread = float(smooth.max() - smooth.min())
-    return np.asarray((smooth - smooth.min()) / (spread or 1.0), dtype=np.float32)
+    return np.asarray(gaussian_filter(np.abs(edit), SMOOTHING), dtype=np.float32)
+
+
+def scaled(strength: Grey) -> Grey:
+    """A strength map stretched to [0, 1], as in Jin et al. 2024, Fig. 4."""
+    spread = float(strength.max() - strength.min())
+    return np.asarray((strength - strength.min()) / (spread or 1.0), dtype=np.float32)
 
 
 def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) -> None:
@@ -77,34 +96,50 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
+    from matplotlib.colors import LogNorm, SymLogNorm
+
     figure = new_figure(11.5, 4.2)
     raw, smooth, strongest = figure.subplots(1, 3)
-    limit = float(np.abs(edit).max()) or 1.0
-    shown = raw.imshow(edit, cmap="RdBu_r", vmin=-limit, vmax=limit)
-    figure.colorbar(shown, ax=raw, shrink=0.8)
-    raw.set_title(f"edit after {queries:,} queries, norm {np.linalg.norm(edit):.2f}")
+    shown = raw.imshow(edit, cmap="RdBu_r", norm=SymLogNorm(FAINT, vmin=-FULL, vmax=FULL, base=10))
+    ticks = [-1, -0.1, -0.01, 0, 0.01, 0.1, 1]
+    bar = figure.colorbar(shown, ax=raw, shrink=0.8, ticks=ticks)
+    bar.ax.set_yticklabels([f"{each:g}" for each in ticks])
+    what = f"edit after {queries:,} queries, norm {np.linalg.norm(edit):.2f}"
+    raw.set_title(what if edit.any() else f"no edit after {queries:,} queries")
     strength = strength_map(edit)
-    shown = smooth.imshow(strength, cmap="magma", vmin=0, vmax=1)
+    low, high = DECADES
+    shown = smooth.imshow(strength.clip(low, high), cmap="magma", norm=LogNorm(low, high))
     figure.colorbar(shown, ax=smooth, shrink=0.8)
     smooth.set_title("smoothed strength")
     strongest.imshow(image, cmap="gray", vmin=0, vmax=1)
-    above = np.where(strength >= np.quantile(strength, 1 - STRONGEST), strength, np.nan)
-    strongest.imshow(above, cmap="autumn", alpha=0.6, vmin=float(np.nanmin(above)), vmax=1)
-    strongest.set_title(f"strongest {STRONGEST:.0%} of the area")
+    uneven = float(strength.std() / (strength.mean() or 1.0))
+    if not edit.any():
+        strongest.set_title("an image as it is")
+    elif uneven < UNEVEN:
+        strongest.set_title(f"no strongest area: varies by {uneven:.0%}")
+    else:
+        above = np.where(strength >= np.quantile(strength, 1 - STRONGEST), scaled(strength), np.nan)
+        strongest.imshow(above, cmap="autumn", alpha=0.6, vmin=float(np.nanmin(above)), vmax=1)
+        strongest.set_title(f"strongest {STRONGEST:.0%} of the area")
     for axes in (raw, smooth, strongest):
         axes.set_axis_off()
     return figure
 
 
 def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
-    figure = new_figure(6.4, 6.8)
-    axes = figure.subplots(2, 2)
+    """Rows: a group's image before, after, and the difference (mid-grey: none), times the gain."""
+    most = float(np.abs(edit).max())
+    gain = next((each for each in reversed(GAINS) if each * most <= 0.5), 1)
+    figure = new_figure(9.4, 6.8)
+    axes = figure.subplots(2, 3)
     for row, (image, group) in enumerate(zip(pictures, groups, strict=True)):
         added = edit if image.ndim == 2 else edit[..., None]  # the same in each colour
         after = (image + added).clip(0, 1)
-        for column, (shown, word) in enumerate(((image, "before"), (after, "after"))):
+        difference = (0.5 + gain * (after - image)).clip(0, 1)
+        words = ("before", "after", f"{gain} times the difference")
+        for column, (shown, word) in enumerate(zip((image, after, difference), words, strict=True)):
             axes[row, column].imshow(shown, cmap="gray", vmin=0, vmax=1)
-            axes[row, column].set_title(f"{group}, {word}")
+            axes[row, column].set_title(f"{group}, {word}" if column < 2 else word)
             axes[row, column].set_axis_off()
     return figure
 

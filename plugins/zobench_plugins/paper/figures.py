@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.errors import StoreError
-from zobench.runs.pictures import STRONGEST, new_figure, strength_map
+from zobench.runs.pictures import STRONGEST, new_figure, scaled, strength_map
 
 from .study import Entry
 
@@ -83,7 +83,7 @@ def draw_noise(films: Grey, groups: Sequence[str], noises: Mapping[str, Grey]) -
     figure = new_figure(2.6 * (1 + len(films)), 2.7 * len(noises))
     axes = figure.subplots(len(noises), 1 + len(films), squeeze=False)
     for row, (title, noise) in enumerate(noises.items()):
-        strength = strength_map(noise)
+        strength = scaled(strength_map(noise))
         axes[row, 0].imshow(strength, cmap="gray", vmin=0, vmax=1)
         axes[row, 0].set_title(f"{title}: strength (bright)", fontsize=9)
         axes[row, 0].set_axis_off()

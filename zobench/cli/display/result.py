@@ -28,6 +28,8 @@ from .layouts import widest_fitting
 
 LITTLE = 0.5
 """Smallest share of 8-bit pixels that an edit must change to avoid a warning."""
+LARGE = 0.5
+"""Largest root mean square of an edit, in pixel range, without a warning."""
 NO_QUERY, CONTROL, BARS = "no query", "control", "▁▂▃▄▅▆▇█"
 SECONDARY = ("objective", "SA refit", "norm")
 """Headings of the columns beside the metrics that a narrow terminal leaves out."""
@@ -42,9 +44,12 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
     _print_heading(result, console)
     if result.scores:
         _print_scores(result, console)
+        console.print(f"[bold]{escape(result.verdict.text)}[/]\n", soft_wrap=False)
+        _print_size(result, console)
         _print_sent(result.scores[-1], console)
-        _print_verdict(result, console)
+        _print_curve(result, console)
     console.print(_ledger_table(result))
+    _print_left(result, console)
     if result.manifest.error:
         console.print(f"[red]error:[/] {escape(result.manifest.error)}", soft_wrap=True)
     if result.bill is not None:
@@ -129,7 +134,7 @@ def _rows(result: StoredRun) -> list[_Row]:
 
 def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = "percent, with 95 % intervals over patients"
+    table.title = "percent, with 95 % intervals over patients; objective: the lower the better"
     metrics = [each for each in result.metrics if each.in_tables]
     rows = [_cells(row, metrics, stacked, short) for row in _rows(result)]
     shown = [each.heading for each in metrics]
@@ -191,7 +196,30 @@ def _ledger_table(result: StoredRun) -> Table:
     return table
 
 
-def _print_verdict(result: StoredRun, console: Console) -> None:
+def _print_left(result: StoredRun, console: Console) -> None:
+    """Prints what is left of the budget, and what the optimizer last asked for at once."""
+    left = result.config.budget - result.spent
+    if not result.done or not left or result.manifest.ended_by != "budget" or not result.trace:
+        return
+    spent = [0, *(row["queries"] for row in result.trace)]
+    console.print(
+        f"{left:,} of {result.config.budget:,} queries are left, too few for one more batch; the last "
+        f"one took {spent[-1] - spent[-2]:,}\n"
+    )
+
+
+def _print_size(result: StoredRun, console: Console) -> None:
+    """Warns of an edit beside which an image is nothing."""
+    last, (_, height, width) = result.scores[-1], result.manifest.encoder.image_shape
+    size = last.norm / math.sqrt(height * width)
+    if size > LARGE:
+        console.print(
+            f"[bold yellow]note:[/] the last edit's root mean square is {size:,.1f} times the whole "
+            "range of a pixel, so hardly anything of an image is left; try shorter steps"
+        )
+
+
+def _print_curve(result: StoredRun, console: Console) -> None:
     """Prints FPQ and the curve, what the last edit costs, and whether it is more than a placebo."""
     found = result.results
     if found is None or len(found.scores) < 2:

@@ -1,0 +1,82 @@
+"""The verdict of a run, on scores whose gaps are known by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scored_by_hand import COSTLY, ERM, FAIR, HALF, PLACEBO, results, scored
+from tiny import SIZES, run
+
+from zobench.contracts.run_status import RunStatus
+from zobench.records.results import Results
+from zobench.records.verdict import Case, verdict
+
+DONE = RunStatus.DONE
+WIDER = scored(1000, 2.0, 0.05, 0.55, 0.45, 0.95)  # gap 50, accuracy 70
+SLIGHT = scored(1000, 2.0, 0.1, 0.48, 0.5, 0.9)  # gap 39, accuracy 70.5
+ZERO = scored(1000, 0.0, 0.1, 0.5, 0.5, 0.9)
+
+
+def case(found: Results) -> Case:
+    return verdict(found, DONE).case
+
+
+def test_each_case_is_told_from_the_others() -> None:
+    assert verdict(None, RunStatus.RUNNING).case is Case.UNSCORED
+    assert case(results()) is Case.UNSCORED
+    assert case(results(FAIR)) is Case.REMOVED
+    assert case(results(COSTLY)) is Case.ACCURACY_LOST
+    assert case(results(COSTLY, tolerance=20.0)) is Case.REMOVED
+    assert case(results(WIDER)) is Case.WIDENED
+    assert case(results(SLIGHT)) is Case.NOTHING
+    assert case(results(ZERO)) is Case.NO_EDIT
+    fair = scored(0, 0.0, 0.3, 0.3, 0.7, 0.7)
+    assert case(results(FAIR, edits=[fair, FAIR])) is Case.NO_GAP
+
+
+def test_it_says_what_the_edit_its_placebo_and_the_best_free_method_remove() -> None:
+    free = {"one": HALF.score, "best": FAIR.score}
+    found = results(FAIR, controls={"placebo": PLACEBO}, baselines=free, tolerance=20.0)
+    text = verdict(found, DONE).text
+    assert text.startswith("The edit removed 100 % [")
+    assert "accuracy is the same within chance" in text
+    assert "its placebo removed 20 %" in text
+    assert "best, at no query, removes 100 %" in text
+    assert "beat" not in text  # the edit has 0.8 more than its placebo
+
+
+def test_an_edit_no_better_than_its_placebo_is_not_praised() -> None:
+    text = verdict(results(HALF, controls={"placebo": HALF}), DONE).text
+    assert "which the edit does not beat by more than chance (0 % [0, 0])" in text
+
+
+def test_a_loss_of_accuracy_is_named_with_the_edit_that_was_passed_on_the_way() -> None:
+    found = verdict(results(HALF, COSTLY), DONE, "Try another.").text
+    assert "accuracy fell by 10.0 points, more than the tolerance of 1" in found
+    assert "the edit removed 100 % [" in found
+    assert "An edit on the way had removed 50 % [" in found
+    assert "after 100 queries" in found
+    assert found.endswith("Try another.")
+    assert "Try another." not in verdict(results(FAIR), DONE, "Try another.").text
+
+
+def test_an_unfinished_run_says_so() -> None:
+    text = verdict(results(HALF), RunStatus.INTERRUPTED).text
+    assert text.endswith("The run is interrupted: these are the edits scored so far.")
+
+
+def test_it_is_in_the_json_of_a_run_and_says_what_its_optimizer_advises(tmp_path: Path) -> None:
+    found = run(tmp_path, optimizer="random", overrides=SIZES)
+    told = found.as_dict()["verdict"]
+    assert told == {"case": found.verdict.case, "text": found.verdict.text}
+    advised = "scattered-pairs" in found.verdict.text
+    assert advised == (found.verdict.case in (Case.NOTHING, Case.WIDENED, Case.ACCURACY_LOST))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_method_that_costs_too_much_does_not_count_as_removing(share: float) -> None:
+    costly = scored(0, 0.0, 0.5 + share / 2, 0.5 + share / 2, 0.5, 0.5)
+    text = verdict(results(HALF, baselines={"one": costly.score}), DONE).text
+    assert "one, at no query, loses too much accuracy to count" in text
+    assert ERM.queries == 0

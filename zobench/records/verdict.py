@@ -1,0 +1,161 @@
+"""The verdict of a run: one plain statement from a small set of cases, with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from zobench.contracts.run_status import RunStatus
+from zobench.measures.interval import Interval
+
+from .results import Results
+from .score_rows import ClassifierScore, Score
+
+
+class Case(StrEnum):
+    """What a run came to."""
+
+    UNSCORED = "unscored"
+    """No edit is scored yet."""
+    NO_GAP = "no gap"
+    """The classifier without an edit has no gap to remove."""
+    NO_EDIT = "no edit"
+    """The optimizer recommends to send images as they are."""
+    ACCURACY_LOST = "accuracy lost"
+    """The edit costs more accuracy than the tolerance, so its recovery counts as 0."""
+    REMOVED = "removed"
+    """The edit removed a part of the gap, by more than chance."""
+    WIDENED = "widened"
+    """The edit made the gap larger, by more than chance."""
+    NOTHING = "nothing"
+    """The gap with the edit differs from ERM's by no more than chance."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run came to, in words.
+
+    Attributes:
+        case: Which case it is.
+        text: One to three plain sentences with numbers; shares are in percent of ERM's gap.
+    """
+
+    case: Case
+    text: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The verdict as a JSON object."""
+        return {"case": str(self.case), "text": self.text}
+
+
+def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Verdict:
+    """The verdict of a run.
+
+    *More than chance* means that the 95 % interval over patients excludes 0.
+
+    Args:
+        results: The scores; ``None`` if there are none yet.
+        status: The run status.
+        advice: What the optimizer's plugin says to users whose run found nothing.
+    """
+    if results is None or len(results.scores) < 2:
+        return Verdict(Case.UNSCORED, "No edit is scored yet, so nothing is known.")
+    last = results.scores[-1]
+    case = _case(results, last)
+    sentences = [_opening(case, results, last)]
+    if case in (Case.ACCURACY_LOST, Case.NOTHING, Case.WIDENED):
+        sentences.append(_on_the_way(results))
+        sentences.append(advice)
+    if status is not RunStatus.DONE:
+        sentences.append(f"The run is {status}: these are the edits scored so far.")
+    return Verdict(case, " ".join(filter(None, sentences)))
+
+
+def _case(results: Results, last: Score) -> Case:
+    found = results.resamples.recoveries
+    if found.gap[0, 0] == 0:
+        return Case.NO_GAP
+    if last.norm == 0:
+        return Case.NO_EDIT
+    if last.gap_recovery.low > 0:
+        return Case.ACCURACY_LOST if _costs(results, last) else Case.REMOVED
+    return Case.WIDENED if last.gap_recovery.high < 0 else Case.NOTHING
+
+
+def _costs(results: Results, score: ClassifierScore) -> bool:
+    """Whether an edit or method costs more accuracy than the tolerance."""
+    return score.recovery.value == 0 and score.accuracy_change.value < -results.config.tolerance
+
+
+def _opening(case: Case, results: Results, last: Score) -> str:
+    if case is Case.NO_GAP:
+        return "There is no gap between the groups without an edit, so there is nothing to remove."
+    tail = _compared(results)
+    if case is Case.NO_EDIT:
+        return f"No edit is recommended: images are best sent as they are{tail}."
+    share = _percent(last.gap_recovery)
+    accuracy = _accuracy(last.accuracy_change)
+    if case is Case.ACCURACY_LOST:
+        change, tolerance = -last.accuracy_change.value, results.config.tolerance
+        return (
+            f"Recovery counts as 0, because accuracy fell by {change:.1f} points, more than the "
+            f"tolerance of {tolerance:g}; the edit removed {share} of the gap{tail}."
+        )
+    if case is Case.REMOVED:
+        return f"The edit removed {share} of the gap, {accuracy}{tail}."
+    if case is Case.WIDENED:
+        return (
+            f"The edit made the gap larger, by {_percent(last.gap_recovery, -1)}, {accuracy}{tail}."
+        )
+    return (
+        f"Nothing was found: the edit removed {share} of the gap, no more than chance, "
+        f"{accuracy}{tail}."
+    )
+
+
+def _compared(results: Results) -> str:
+    """Clauses on the placebo, and on the best method that needs no query."""
+    clauses = ""
+    placebo = results.controls.get("placebo")
+    if placebo is not None:
+        clauses += f"; its placebo {_removes(results, placebo, 'removed')}"
+        beyond = results.beyond_placebo
+        if beyond is not None and beyond.low <= 0 < results.scores[-1].gap_recovery.low:
+            clauses += f", which the edit does not beat by more than chance ({_percent(beyond)})"
+    if results.baselines:
+        name, best = max(results.baselines.items(), key=lambda item: float(item[1].recovery.value))
+        clauses += f"; {name}, at no query, {_removes(results, best, 'removes')}"
+    return clauses
+
+
+def _removes(results: Results, score: ClassifierScore, verb: str) -> str:
+    if _costs(results, score):
+        return "loses too much accuracy to count"
+    return f"{verb} {100 * score.recovery.value:.0f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def _on_the_way(results: Results) -> str:
+    """The best edit before the last, where that one recovers more than chance."""
+    earlier = results.scores[1:-1]
+    best = max(earlier, key=lambda each: float(each.recovery.value), default=None)
+    if best is None or best.recovery.value <= 0 or best.gap_recovery.low <= 0:
+        return ""
+    return (
+        f"An edit on the way had removed {_percent(best.gap_recovery)} of the gap, after "
+        f"{best.queries:,} queries."
+    )
+
+
+def _accuracy(change: Interval) -> str:
+    if change.low > 0:
+        return f"accuracy rose by {change.value:.1f} points"
+    if change.high < 0:
+        return f"accuracy fell by {-change.value:.1f} points"
+    return "accuracy is the same within chance"
+
+
+def _percent(share: Interval, sign: int = 1) -> str:
+    """A share in percent with its interval; with sign -1 what is lost counts as positive."""
+    low, high = sorted((sign * share.low, sign * share.high))
+    value, low, high = (round(100 * each) + 0 for each in (sign * share.value, low, high))
+    return f"{value} % [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
