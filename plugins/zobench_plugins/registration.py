@@ -12,6 +12,8 @@ ADVICE = (
     "--optimizer probes finds something in some hundred, from whole embeddings."
 )
 """For users of the optimizers that see values."""
+USE = "Use what was found"
+"""Panel of the help."""
 GEZO_ADVICE = (
     "In so few queries GeZO has not found anything on vit-mae in other runs either. " + ADVICE
 )
@@ -329,5 +331,20 @@ def zobench_register_commands() -> Mapping[str, Plugin]:
         "paper": Plugin(
             "zobench_plugins.paper.command:paper",
             "the paper's table and figures, with the published numbers beside ours",
+        ),
+        "apply": Plugin(
+            "zobench_plugins.practice.commands:apply",
+            "adds the edit of a run to images",
+            label=USE,
+        ),
+        "export": Plugin(
+            "zobench_plugins.practice.commands:export",
+            "an edit and its heads, without zobench",
+            label=USE,
+        ),
+        "embed": Plugin(
+            "zobench_plugins.practice.commands:embed",
+            "embeddings of images by any encoder",
+            label=USE,
         ),
     }

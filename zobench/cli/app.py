@@ -75,22 +75,22 @@ class Commands(TyperGroup):
 
 
 def _command(offer: Offer) -> Any:
-    """The command of a plugin, in the panel on many runs; one that cannot be loaded says why."""
-    name = offer.name
+    """The command of a plugin, in its panel of the help; one that cannot be loaded says why."""
+    name, panel = offer.name, offer.plugin.label or MANY_RUNS
     try:
         function = offer.plugin.load()
     except PluginError as error:
         function = _broken(PluginError(f"distribution {offer.distribution!r}: {error}"))
     try:
-        return _as_command(name, function)
+        return _as_command(name, function, panel)
     except Exception as error:  # no function, or annotations that typer cannot read
         said = f"distribution {offer.distribution!r}: {type(error).__name__}: {error}"
-        return _as_command(name, _broken(PluginError(said)))
+        return _as_command(name, _broken(PluginError(said)), panel)
 
 
-def _as_command(name: str, function: Callable[..., None]) -> Any:
+def _as_command(name: str, function: Callable[..., None], panel: str) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    alone.command(name, cls=StrictCommand, rich_help_panel=MANY_RUNS)(function)
+    alone.command(name, cls=StrictCommand, rich_help_panel=panel)(function)
     return typer.main.get_command(alone)
 
 

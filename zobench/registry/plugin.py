@@ -29,7 +29,8 @@ class Plugin:
             address.
         summary: One line for ``zobench list``; empty for a metric, because ``Metric`` has its own
             summary.
-        label: Text that ``zobench list`` shows beside the name, e.g. an optimizer's feedback level.
+        label: Text that ``zobench list`` shows beside the name, e.g. an optimizer's feedback level; of a
+            command, the panel of the help that shows it.
         argument: Kind of text that follows the name after a colon, e.g. ``"model"`` in
             ``timm:<model>``; empty if nothing may follow.
         argument_needed: Whether the argument must be given; ``False`` for a family whose bare name is a

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +50,18 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
         UnfittingPicture: The file has more than 8 bits and no window.
         DatasetError: The file cannot be read or decoded, or holds no single image.
     """
+    header, values = open_dicom(path, where)
+    with _readable(where):
+        return _levels(header, values, where, window)
+
+
+def open_dicom(path: Path, where: str) -> tuple[Dataset, NDArray[np.number]]:
+    """The header and the stored values of the one image in a file.
+
+    Raises:
+        ConfigError: The package pydicom is not installed.
+        DatasetError: The file cannot be read or decoded, or holds no single image.
+    """
     try:
         from pydicom import dcmread
     except ModuleNotFoundError as error:
@@ -55,19 +69,60 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
             f"{where} is a DICOM file, which needs the package {error.name}: python -m pip install "
             "'zobench[dicom]'"
         ) from error
-    try:
+    with _readable(where):
         header = dcmread(path)
         if "PixelData" not in header:
             raise DatasetError(f"{where} is a DICOM file without an image")
         frames = int(header.get("NumberOfFrames") or 1)
         if frames > 1:
             raise DatasetError(f"{where} has {frames} frames; an image file must have one")
-        return _levels(header, header.pixel_array, where, window)
+        return header, header.pixel_array
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
     except DatasetError:
         raise
     except Exception as error:  # pydicom and its decoders raise whatever a damaged file provokes
         words = str(error).strip().partition("\n")[0]
         raise DatasetError(f"{where} is not a readable DICOM image: {words}") from error
+
+
+def linear_window(header: Dataset, where: str, window: Window | None) -> Window:
+    """The values, after the modality transformation, that are black and white in a grey image.
+
+    Args:
+        header: The file.
+        where: The name of the picture in messages.
+        window: The values; ``None`` for the file's own.
+
+    Raises:
+        DatasetError: The file's values go through a table, or a window that is no straight line, or
+            more than 8 bits have no window.
+    """
+    if header.get("ModalityLUTSequence") or (not window and header.get("VOILUTSequence")):
+        raise DatasetError(
+            f"{where} shows its values through a table, so an edit cannot be added to them"
+        )
+    if window is not None:
+        return window
+    if header.get("WindowWidth") is None or header.get("WindowCenter") is None:
+        if int(header.BitsStored) > 8:
+            raise UnfittingPicture(
+                f"{where} has {header.BitsStored} bits and no window; give one with --window LOW,HIGH"
+            )
+        return _stored_range(header)
+    centre, width = (
+        float(np.ravel(header[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
+    )
+    function = str(header.get("VOILUTFunction") or "LINEAR")
+    if function == "LINEAR_EXACT":
+        return Window(centre - width / 2, centre + width / 2)
+    if function == "LINEAR" and width > 1:
+        return Window(centre - width / 2, centre - 1 + width / 2)
+    raise DatasetError(f"{where} has a window of function {function}, which is no straight line")
 
 
 def _levels(

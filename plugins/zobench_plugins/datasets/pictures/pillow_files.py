@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +53,25 @@ def read_pillow(path: Path, where: str, window: Window | None) -> Levels:
         DatasetError: The file is missing or damaged, has several pages or transparency, or has more
             than 8 bits and names no window.
     """
+    with opened(path, where) as image:
+        return _levels(image, path, where, window)
+
+
+@contextmanager
+def opened(path: Path, where: str) -> Iterator[Image.Image]:
+    """The decoded picture of a file.
+
+    Raises:
+        DatasetError: The file is missing or damaged, or has several pages; also for what Pillow raises
+            inside the block.
+    """
     try:
         with Image.open(path) as image:
             pages = int(getattr(image, "n_frames", 1))
             if pages > 1:
                 raise DatasetError(f"{where} has {pages} pages; an image file must have one")
             image.load()
-            return _levels(image, path, where, window)
+            yield image
     except FAULTS as error:
         raise DatasetError(f"{where} is not a readable image: {error}") from error
     except Image.DecompressionBombError as error:
@@ -69,7 +83,7 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
     if image.mode == "I" and unsigned:
         raise DatasetError(f"{where} has 32 bits without a sign; at most 16 can be read")
     if image.mode in SIXTEEN_BITS:
-        chosen = window or _declared(image, path)
+        chosen = window or declared_window(image, path)
         if chosen is None:
             raise UnfittingPicture(
                 f"{where} has more than 8 bits and does not say which values are black and white (PNG: "
@@ -78,7 +92,7 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
                 "encoder sees"
             )
         levels = chosen.levels(np.asarray(image))
-        return 255 - levels if _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO else levels
+        return 255 - levels if white_is_zero(image) else levels
     if (bits := _stored_bits(image, path)) > 8:
         raise DatasetError(
             f"{where} has {bits} bits in {image.mode}, which would be cut to 8; an image of more than 8 "
@@ -97,6 +111,11 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
     return values[..., 0] if grey else values
 
 
+def white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF file stores white as its lowest value; Pillow inverts 8-bit files itself."""
+    return _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO
+
+
 def _tag(image: Image.Image, number: int) -> float | None:
     """The first value of a TIFF tag; ``None`` in other files."""
     found = image.tag_v2.get(number) if image.format == "TIFF" else None  # type: ignore[attr-defined]
@@ -111,7 +130,7 @@ def _stored_bits(image: Image.Image, path: Path) -> int:
     return int(_tag(image, SAMPLE_BITS) or 8)
 
 
-def _declared(image: Image.Image, path: Path) -> Window | None:
+def declared_window(image: Image.Image, path: Path) -> Window | None:
     """The window that the file itself names."""
     if image.format == "TIFF":
         low, high = _tag(image, LOWEST_SAMPLE) or 0.0, _tag(image, HIGHEST_SAMPLE)

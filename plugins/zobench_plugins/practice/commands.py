@@ -1,0 +1,162 @@
+"""``zobench apply``, ``zobench export`` and ``zobench embed``: use what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zobench.cli.options import DEFAULTS, RunFolderArgument, Settings
+from zobench.config import RunConfig, parse_overrides
+from zobench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zobench.records.stored_run import StoredRun
+
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")
+]
+AtQueries = Annotated[
+    int | None,
+    typer.Option("--at", metavar="QUERIES", help="The edit of this snapshot; default: the last."),
+]
+
+
+def apply(
+    run: RunFolderArgument,
+    images: Pictures,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the edited images.")],
+    as_sent: Annotated[
+        bool,
+        typer.Option(
+            "--as-sent", help="Write what the encoder is sent: its size, .npy or 8-bit .png."
+        ),
+    ] = False,
+    at: AtQueries = None,
+    window: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Black and white, for more than 8 bits.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace images in the folder.")] = False,
+) -> None:
+    """Add the edit of a run to images: PNG, TIFF and DICOM at their own size and depth."""
+    from zobench.cli.display.console import output_console
+
+    from ..datasets.pictures.levels import parsed_window
+    from .editing import write_edited
+    from .picture_files import picture_files
+    from .sending import form_of, window_of, write_sent
+
+    found, edit = _edit(run, at)
+    chosen = parsed_window(window) or window_of(found)
+    pairs = picture_files(images)
+    form = form_of(found, chosen) if as_sent else None
+    exact = found.manifest.encoder.exact_floats
+    for _, name in pairs:
+        taken = [each for each in (out / name).parent.glob(f"{name.stem}.*") if each.is_file()]
+        if taken and not force:
+            raise ConfigError(f"{taken[0]} exists already; choose another folder, or --force")
+    for path, name in pairs:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        if form is not None:
+            write_sent(path, out / name, edit, form, exact)
+        else:
+            write_edited(path, out / name, edit[0].numpy(), chosen, str(path))
+    output_console().print(
+        f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {found.label} to "
+        f"{out}",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:
+    """A run and one of its edits."""
+    from zobench.records.stored_run import StoredRun
+    from zobench.records.urls.copies import fetch
+
+    found = StoredRun(fetch(place))
+    snapshots = found.snapshots
+    if not snapshots:
+        raise ConfigError(f"{place} has no snapshot yet, so there is no edit to apply")
+    if at is not None and at not in snapshots:
+        raise ConfigError(
+            f"--at is {at:,}, but the snapshots of {place} are at "
+            f"{', '.join(f'{each:,}' for each in snapshots)} queries"
+        )
+    return found, found.edit(snapshots[-1] if at is None else at)
+
+
+def export(
+    run: RunFolderArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder for the bundle.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send images to a service, which may bill them.")
+    ] = False,
+) -> None:
+    """Write a bundle to use an edit without zobench: the edit, both heads, facts and a loader."""
+    from zobench.cli.display.console import ConsoleListener, output_console
+    from zobench.records.stored_run import StoredRun
+    from zobench.records.urls.copies import fetch
+    from zobench.runs.refit import refit_heads
+
+    from .bundle import require_new, write_bundle
+    from .sending import form_of
+
+    found = StoredRun(fetch(run))
+    form_of(found)
+    require_new(out)
+    with ConsoleListener() as listener:
+        heads = refit_heads(found, listener, allowed=lambda images: yes)
+    write_bundle(found, heads, out)
+    output_console().print(
+        f"wrote {out}: {found.verdict.text}\nload.py needs numpy and Pillow only; see {out}/README.md",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def embed(
+    encoder: Annotated[str, typer.Argument(metavar="ENCODER", help="See: zobench list encoders.")],
+    images: Pictures,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="A .parquet or .csv file.")
+    ],
+    edit: Annotated[
+        str | None, typer.Option("--edit", metavar="RUN", help="Add the last edit of this run.")
+    ] = None,
+    window: Annotated[
+        str, typer.Option(metavar="LOW,HIGH", help="Black and white, for more than 8 bits.")
+    ] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Embed images with any encoder: one row an image, one column a number."""
+    from zobench.cli.display.console import ConsoleListener, output_console
+    from zobench.comparison.export import check_target, write_table
+
+    from ..datasets.pictures.levels import parsed_window
+    from .embedding import embedded_rows
+    from .picture_files import picture_files
+
+    check_target(out, force)
+    config = RunConfig(
+        encoder=encoder,
+        device=device,
+        precision=precision,
+        overrides=parse_overrides(settings or []),
+    )
+    pairs, chosen = picture_files(images), parsed_window(window)
+    added = None if edit is None else _edit(edit, None)[1]
+    with ConsoleListener() as listener:
+        rows = embedded_rows(config, pairs, chosen, added, listener)
+    write_table(out, rows)
+    output_console().print(
+        f"wrote {out}: {len(rows):,} images, {len(rows[0]) - 1:,} numbers each",
+        soft_wrap=True,
+        markup=False,
+    )

@@ -1,0 +1,143 @@
+"""Adds an edit to picture files at their own size and depth: PNG, TIFF, JPEG and DICOM.
+
+The encoder sees an image that was stretched to a square with Lanczos' filter, plus the edit. Here the
+edit is stretched to the picture instead, with a bicubic filter. What the encoder would make of the
+result is nearly, not exactly, what it saw in the run; :mod:`.sending` makes exactly that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zobench.errors import DatasetError
+from zobench.files.atomic import disk_errors
+
+from ..datasets.pictures.dicom_files import is_dicom, linear_window, open_dicom
+from ..datasets.pictures.levels import UnfittingPicture, Window
+from ..datasets.pictures.pillow_files import declared_window, opened, white_is_zero
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Edit = NDArray[np.float32]
+"""An edit ``(H, W)``, in the range of a pixel."""
+EIGHT, SIXTEEN = ("L", "RGB"), ("I;16", "I;16L", "I;16B")
+"""Pillow's modes that can be written."""
+
+
+def stretched(edit: Edit, height: int, width: int) -> Edit:
+    """The edit at another size ``(height, width)``, by a bicubic filter."""
+    image = Image.fromarray(np.ascontiguousarray(edit, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def write_edited(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> Path:
+    """Writes a picture with the edit, in the picture's own size, depth and format.
+
+    A JPEG picture becomes a PNG file, because compression would change the edit. Pixels outside the
+    range of the file are clipped.
+
+    Args:
+        path: The picture.
+        out: Where it is written; the suffix changes where the format does.
+        edit: The edit ``(H, W)``.
+        window: The stored values that are black and white, for more than 8 bits; ``None`` for the
+            file's own.
+        where: The name of the picture in messages.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ConfigError: A DICOM file needs a package that is not installed.
+        DatasetError: The picture cannot be read, or has a form that cannot be written again.
+    """
+    if is_dicom(path):
+        return _write_dicom(path, out, edit, window, where)
+    with opened(path, where) as image:
+        made, settings = _edited(image, path, edit, window, where)
+        out = out if image.format in ("PNG", "TIFF") else out.with_suffix(".png")
+    with disk_errors(out):
+        made.save(out, **settings)
+    return out
+
+
+def _edited(
+    image: Image.Image, path: Path, edit: Edit, window: Window | None, where: str
+) -> tuple[Image.Image, dict[str, Any]]:
+    """A picture with the edit, and what Pillow must be told to save it like the first one."""
+    kept: dict[str, Any] = {
+        name: image.info[name] for name in ("dpi", "icc_profile") if name in image.info
+    }
+    if image.mode in SIXTEEN:
+        chosen = window or declared_window(image, path)
+        if chosen is None:
+            raise UnfittingPicture(
+                f"{where} has more than 8 bits and does not say which values are black and white; give "
+                "them with --window LOW,HIGH"
+            )
+        values = np.asarray(image).astype(np.float64)
+        if white_is_zero(image):  # written with black as zero
+            values = chosen.low + chosen.high - values
+        added = values + stretched(edit, *values.shape) * (chosen.high - chosen.low)
+        made = Image.fromarray(np.rint(added.clip(0, 65_535)).astype(np.uint16))
+        if image.format == "PNG":
+            kept |= _scaled_png(chosen)
+        else:
+            kept["tiffinfo"] = {280: round(chosen.low), 281: round(chosen.high)}
+    elif image.mode in EIGHT:
+        values = np.asarray(image).astype(np.float64)
+        more = 255 * stretched(edit, *values.shape[:2])
+        added = values + (more if values.ndim == 2 else more[..., None])
+        made = Image.fromarray(np.rint(added.clip(0, 255)).astype(np.uint8))
+    else:
+        raise DatasetError(f"{where} has pixel mode {image.mode}; grey and RGB can be written")
+    return made, kept
+
+
+def _scaled_png(window: Window) -> dict[str, Any]:
+    """The chunk sBIT for a file whose samples use all 16 bits, so that it is read alike again."""
+    from PIL.PngImagePlugin import PngInfo
+
+    if (window.low, window.high) != (0.0, 65_535.0):
+        return {}
+    chunks = PngInfo()
+    chunks.add(b"sBIT", bytes([16]))
+    return {"pnginfo": chunks}
+
+
+def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> Path:
+    """A derived image with a UID of its own (DICOM PS3.3, C.7.6.1.1.2), without compression."""
+    header, values = open_dicom(path, where)
+    kind = str(header.PhotometricInterpretation)
+    bits, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
+    if values.ndim == 3:
+        if kind != "RGB" or bits != 8:
+            raise DatasetError(
+                f"{where} has colour as {kind} with {bits} bits; 8-bit RGB can be written"
+            )
+        step: Any = 255 * stretched(edit, *values.shape[:2])[..., None]
+    else:
+        chosen = linear_window(header, where, window)
+        slope = float(header.get("RescaleSlope") or 1.0)
+        sign = -1.0 if kind == "MONOCHROME1" else 1.0
+        size = sign * (chosen.high - chosen.low) / slope
+        step = stretched(edit, *values.shape) * size
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    added = np.rint((values + step).clip(low, high)).astype(values.dtype)
+    header.set_pixel_data(added, kind, bits)
+    _derive(header)
+    with disk_errors(out):
+        header.save_as(out, enforce_file_format=True)
+    return out
+
+
+def _derive(header: Dataset) -> None:
+    kind = list(header.get("ImageType") or ["ORIGINAL", "PRIMARY"])
+    header.ImageType = ["DERIVED", *kind[1:]]
+    header.DerivationDescription = "a shared additive edit found by zobench was added"

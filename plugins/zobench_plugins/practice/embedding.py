@@ -1,0 +1,88 @@
+"""Embeddings of picture files by any encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zobench.billing.account import close_and_tell
+from zobench.config import RunConfig
+from zobench.contracts.encoder import checked_embeddings
+from zobench.contracts.listener import Listener
+from zobench.errors import ConfigError
+from zobench.registry.discovery import Registry, load_registry
+from zobench.runs.parts import make_encoder
+from zobench.runs.resolved import resolve_plugin
+
+from ..datasets.pictures.decoding import COLOUR, PictureForm, has_colour
+from ..datasets.pictures.levels import Window
+from .sending import sent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def embedded_rows(
+    config: RunConfig,
+    pairs: Sequence[tuple[Path, Path]],
+    window: Window | None,
+    edit: Tensor | None,
+    listener: Listener,
+    registry: Registry | None = None,
+) -> list[dict[str, Any]]:
+    """One row an image: its name, and the numbers of its embedding as ``e0``, ``e1`` and so on.
+
+    A picture in colour becomes grey, by its luma, where the encoder takes one channel.
+
+    Args:
+        config: Names the encoder, its parameters, device and precision.
+        pairs: Files and their names.
+        window: The stored values that are black and white, for more than 8 bits.
+        edit: An edit ``(1, H, W)`` that is added; ``None`` for none.
+        listener: Receives the progress.
+        registry: Plugins; those of the installed packages if ``None``.
+
+    Raises:
+        ConfigError: The edit does not fit the encoder's images.
+        DatasetError: A picture cannot be read.
+        EncoderError: The encoder cannot be loaded or reached.
+    """
+    import torch
+
+    registry = registry or load_registry()
+    overrides = config.overrides.get("encoder", {})
+    plugin = resolve_plugin("encoder", config.encoder, overrides, registry)
+    listener.phase("load the encoder", 0)
+    encoder = make_encoder(config, plugin)
+    try:
+        channels, height, width = encoder.spec.image_shape
+        if edit is not None and edit.shape[1:] != (height, width):
+            raise ConfigError(
+                f"the edit has {edit.shape[1]} x {edit.shape[2]} pixels, but encoder {config.encoder!r} "
+                f"takes {height} x {width}"
+            )
+        added = torch.zeros(1, height, width) if edit is None else edit
+        listener.phase("embed", len(pairs))
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(pairs), encoder.spec.block):
+            part = pairs[start : start + encoder.spec.block]
+            images = [_image(path, channels, height, window, added) for path, _ in part]
+            with torch.inference_mode():
+                answer = encoder.embed(torch.stack(images))
+            found = checked_embeddings(encoder.spec, len(part), answer).cpu().tolist()
+            rows += [
+                {"image": str(name), **{f"e{place}": value for place, value in enumerate(numbers)}}
+                for (_, name), numbers in zip(part, found, strict=True)
+            ]
+            listener.update(len(rows))
+        return rows
+    finally:
+        close_and_tell(encoder, listener)
+
+
+def _image(path: Path, channels: int, size: int, window: Window | None, edit: Tensor) -> Tensor:
+    """One picture ``(C, size, size)`` with the edit; a grey one fills all channels."""
+    colour = channels == COLOUR and has_colour(path, str(path), window)
+    form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
+    return sent(path, str(path), form, edit).expand(channels, -1, -1)

@@ -1,0 +1,47 @@
+"""Uses what zobench found; needs numpy and Pillow.
+
+image = prepare("film.png")  # send this to the encoder: float32 (C, H, W)
+risk = disease(embedding)  # from the embedding that comes back: P(finding)
+guess = sensitive(embedding)  # P(second group), from an embedding without the edit
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+HERE = Path(__file__).parent
+FORM = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))["preprocessing"]
+EDIT, HEADS = np.load(HERE / "edit.npy"), np.load(HERE / "heads.npz")
+
+
+def prepare(path: str | Path, edited: bool = True) -> NDArray[np.float32]:
+    """The picture of a PNG, JPEG or TIFF file in the encoder's size, with the edit."""
+    image: Image.Image = Image.open(path)
+    if FORM["window"] and image.mode.startswith(("I", "F")):  # more than 8 bits
+        low, high = FORM["window"]
+        share = (np.asarray(image, dtype=np.float64) - low) / (high - low)
+        image = Image.fromarray(np.rint(255 * share.clip(0, 1)).astype(np.uint8))
+    image = image.convert("L" if FORM["channels"] == 1 else "RGB")
+    levels = np.asarray(image.resize((FORM["size"], FORM["size"]), Image.Resampling.LANCZOS))
+    planes = levels[None] if levels.ndim == 2 else np.moveaxis(levels, 2, 0)
+    sent = planes.astype(np.float32) / 255 + (EDIT if edited else 0)
+    return np.rint(255 * sent.clip(0, 1)).astype(np.float32) / 255 if FORM["bits"] else sent
+
+
+def disease(embeddings: ArrayLike) -> NDArray[np.float64]:
+    """Probability of the finding for embeddings ``(..., D)`` of images with the edit."""
+    return _positive(embeddings, "disease")
+
+
+def sensitive(embeddings: ArrayLike) -> NDArray[np.float64]:
+    """Probability of the second group for embeddings ``(..., D)`` of images without the edit."""
+    return _positive(embeddings, "sensitive")
+
+
+def _positive(embeddings: ArrayLike, head: str) -> NDArray[np.float64]:
+    weight, bias = HEADS[f"{head}_weight"], HEADS[f"{head}_bias"]
+    logits = np.asarray(embeddings, dtype=np.float64) @ weight.T + bias
+    return np.asarray(1 / (1 + np.exp(logits[..., 0] - logits[..., 1])))

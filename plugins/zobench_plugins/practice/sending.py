@@ -1,0 +1,74 @@
+"""Pictures exactly as an encoder is sent them: one size, the edit added, perhaps 8 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zobench.errors import DatasetError
+from zobench.files.atomic import disk_errors
+from zobench.records.stored_run import StoredRun
+
+from ..datasets.pictures.decoding import PictureForm, load_picture
+from ..datasets.pictures.levels import Window, parsed_window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def window_of(run: StoredRun) -> Window | None:
+    """The values that were black and white in the run's dataset; ``None`` if none were named."""
+    return parsed_window(str(run.manifest.parameters["dataset"].get("window", "")))
+
+
+def form_of(run: StoredRun, window: Window | None = None) -> PictureForm:
+    """The form in which the run's dataset gave its pictures.
+
+    Raises:
+        DatasetError: The run's images were not square.
+    """
+    channels, height, width = run.manifest.dataset.shape
+    if height != width:
+        raise DatasetError(
+            f"{run.location} has images of {height} x {width} pixels, not square ones"
+        )
+    return PictureForm(height, channels, window or window_of(run), converts=True)
+
+
+def sent(path: Path, where: str, form: PictureForm, edit: Tensor) -> Tensor:
+    """A picture with an edit ``(1, H, W)``, as float32 ``(C, H, W)``; not clipped."""
+    import torch
+
+    return torch.from_numpy(load_picture(path, where, form).copy()).float() / 255.0 + edit
+
+
+def write_sent(path: Path, out: Path, edit: Tensor, form: PictureForm, exact: bool) -> Path:
+    """Writes what the encoder is sent for one picture.
+
+    Args:
+        path: The picture.
+        out: Where it is written; the suffix becomes ``.npy`` or ``.png``.
+        edit: The edit ``(1, H, W)``.
+        form: The form of the run's pictures.
+        exact: Whether the encoder gets exact floats: an array ``(C, H, W)`` in float32 is written then,
+            and an 8-bit PNG file otherwise.
+
+    Returns:
+        The file that was written.
+    """
+    from PIL import Image
+
+    from zobench.problem.quantization import pixels
+
+    image = sent(path, str(path), form, edit)
+    out = out.with_suffix(".npy" if exact else ".png")
+    with disk_errors(out):
+        if exact:
+            np.save(out, image.numpy(), allow_pickle=False)
+        else:
+            planes: NDArray[np.uint8] = pixels(image[None])[0]
+            Image.fromarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, 2)).save(out)
+    return out

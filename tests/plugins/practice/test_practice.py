@@ -1,0 +1,227 @@
+"""Edits used outside the benchmark, read back by libraries that zobench does not read with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.data import get_testdata_file
+from skimage.io import imread
+from tiny import SETTINGS, TinyEncoder, run, tiny_registry
+from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
+from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
+from zobench_plugins.practice.bundle import write_bundle
+from zobench_plugins.practice.editing import write_edited
+from zobench_plugins.practice.sending import write_sent
+
+from zobench.contracts.listener import Silence
+from zobench.errors import ConfigError, DatasetError, EncoderError
+from zobench.files.json_files import read_json, write_json
+from zobench.records.stored_run import StoredRun
+from zobench.runs.refit import refit_heads
+
+SIDE = 32
+EDIT = np.random.default_rng(0).normal(0, 0.05, (SIDE, SIDE)).astype(np.float32)
+GREY = np.random.default_rng(1).integers(60, 200, (SIDE, SIDE))
+
+WITHOUT_ZOBENCH = """
+import sys
+sys.modules["zobench"] = sys.modules["torch"] = None
+sys.path.insert(0, {bundle!r})
+import numpy as np
+from load import disease, prepare
+names, images, out = {names!r}, {root!r}, {out!r}
+np.save(out + "/images.npy", np.stack([prepare(images + "/" + name) for name in names]))
+np.save(out + "/clean.npy", np.stack([prepare(images + "/" + name, False) for name in names]))
+np.save(out + "/risk.npy", disease(np.load(out + "/embeddings.npy")))
+"""
+
+
+def pictures(root: Path, count: int = 240) -> Path:
+    """Grey pictures of 8 x 8 pixels and their table; half of each show the finding and the sex."""
+    rng = np.random.default_rng(2)
+    (root / "films").mkdir(parents=True)
+    lines = ["image,patient,sex,melanoma"]
+    for number in range(count):
+        sex, finding = number % 2, number // 2 % 2
+        film = rng.integers(60, 190, (8, 8))
+        film[:4] += 25 * sex
+        film[4:] += 20 * finding
+        Image.fromarray(film.astype(np.uint8)).save(root / "films" / f"{number}.png")
+        lines.append(f"{number}.png,P{number},{'FM'[sex]},{finding}")
+    (root / "table.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    """A run on pictures of one's own."""
+    root = pictures(tmp_path_factory.mktemp("own"))
+    sizes = {"split": {"train": 80, "test_per_cell": 20}}
+    more = {**SETTINGS, "dataset": "table", "disease": "melanoma", "data_root": root}
+    return run(root / "runs", optimizer="random", overrides=sizes, **more)
+
+
+def test_a_bundle_gives_the_runs_scores_without_zobench(found: StoredRun, tmp_path: Path) -> None:
+    heads = refit_heads(found, Silence(), tiny_registry())
+    bundle = tmp_path / "bundle"
+    write_bundle(found, heads, bundle)
+    names = {each.name for each in bundle.iterdir()}
+    assert names == {"edit.npy", "heads.npz", "bundle.json", "load.py", "README.md"}
+    root = Path(str(found.config.data_root))
+    test = json.loads((bundle / "bundle.json").read_text())["dataset"]["images"]["test"]
+    sent = [load_picture(root / name, name, PictureForm(8, 1)) for name in test]
+    edited = torch.from_numpy(np.stack(sent)).float() / 255 + found.edit(found.snapshots[-1])
+    np.save(tmp_path / "embeddings.npy", TinyEncoder().embed(edited).numpy())
+    code = WITHOUT_ZOBENCH.format(bundle=str(bundle), names=test, root=str(root), out=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / "images.npy"), edited.numpy())
+    assert np.abs(np.load(tmp_path / "clean.npy") * 255 - np.stack(sent)).max() < 1e-4
+    assert found.results is not None
+    stored = np.array(found.results.edits[-1].score)
+    np.testing.assert_allclose(np.load(tmp_path / "risk.npy"), 1 / (1 + np.exp(-stored)), rtol=1e-5)
+    with pytest.raises(ConfigError, match="exists already"):
+        write_bundle(found, heads, bundle)
+
+
+def test_heads_of_another_encoder_are_refused(found: StoredRun, tmp_path: Path) -> None:
+    class Other(TinyEncoder):
+        def embed(self, images: torch.Tensor) -> torch.Tensor:
+            return super().embed(images).mul(40).sin()
+
+    with pytest.raises(EncoderError, match="the encoder is not what it was"):
+        refit_heads(found, Silence(), tiny_registry(lambda request: Other()))
+    unfinished = tmp_path / "run"
+    unfinished.mkdir()
+    manifest = read_json(found.run_dir / "manifest.json")
+    write_json(unfinished / "manifest.json", {**manifest, "status": "running", "files": {}})
+    with pytest.raises(ConfigError, match="only a finished run"):
+        refit_heads(StoredRun(unfinished), Silence(), tiny_registry())
+
+
+@pytest.mark.parametrize(
+    ("name", "top"), [("x.png", 255), ("x.tif", 255), ("deep.png", 65_535), ("deep.tif", 65_535)]
+)
+def test_a_picture_keeps_its_size_and_depth_and_gets_the_edit(
+    tmp_path: Path, name: str, top: int
+) -> None:
+    path, out = tmp_path / name, tmp_path / f"out-{name}"
+    values = (GREY * (top // 255)).astype(np.uint8 if top == 255 else np.uint16)
+    Image.fromarray(values).save(path)
+    assert write_edited(path, out, EDIT, Window(0, top), "film") == out
+    read = imread(out)
+    assert read.dtype == values.dtype
+    assert np.abs(read.astype(float) - values - top * EDIT).max() <= 0.51
+
+
+def test_a_file_that_names_its_window_keeps_it(tmp_path: Path) -> None:
+    path, out = tmp_path / "said.tif", tmp_path / "out.tif"
+    Image.fromarray((GREY * 10).astype(np.uint16)).save(path, tiffinfo={280: 500, 281: 2500})
+    write_edited(path, out, EDIT, None, "film")
+    assert np.abs(imread(out).astype(float) - 10 * GREY - 2000 * EDIT).max() <= 0.51
+    form = PictureForm(SIDE, 1)
+    before, after = (load_picture(each, "film", form).astype(float) for each in (path, out))
+    assert np.abs(after - before - 255 * EDIT)[(after > 0) & (after < 255)].max() <= 1.1
+    silent = tmp_path / "silent.png"
+    Image.fromarray((GREY * 10).astype(np.uint16)).save(silent)
+    with pytest.raises(UnfittingPicture, match="--window LOW,HIGH"):
+        write_edited(silent, tmp_path / "no.png", EDIT, None, "film")
+    assert not (tmp_path / "no.png").exists()
+
+
+def test_colour_and_other_sizes_get_the_edit_stretched_and_jpeg_becomes_png(tmp_path: Path) -> None:
+    tall = np.full((60, 40, 3), 128, dtype=np.uint8)
+    Image.fromarray(tall).save(tmp_path / "x.jpg", quality=100)
+    ramp = np.tile(np.linspace(-0.1, 0.1, SIDE, dtype=np.float32), (SIDE, 1))
+    out = write_edited(tmp_path / "x.jpg", tmp_path / "out.jpg", ramp, None, "film")
+    assert out.name == "out.png"
+    read: NDArray[np.float64] = imread(out).astype(float)
+    assert read.shape == tall.shape
+    want = 128 + 255 * np.linspace(-0.1, 0.1, 40)
+    assert np.abs(read - want[None, :, None]).max() < 2.0
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_dicom_image_is_darker_where_the_edit_is_and_has_a_uid_of_its_own(
+    tmp_path: Path, kind: str
+) -> None:
+    path = Path(str(get_testdata_file("CT_small.dcm", download=False)))
+    header = pydicom.dcmread(path)
+    header.PhotometricInterpretation, header.RescaleSlope = kind, 2.0
+    header.WindowCenter, header.WindowWidth = 1000, 2000
+    header.save_as(tmp_path / "x.dcm")
+    darker = np.full((SIDE, SIDE), -0.02, dtype=np.float32)
+    out = write_edited(tmp_path / "x.dcm", tmp_path / "out.dcm", darker, None, "film")
+    read = pydicom.dcmread(out)
+    shift = read.pixel_array.astype(int) - header.pixel_array.astype(int)
+    wanted = -0.02 * 1999 / 2.0  # the window of DICOM's LINEAR is one value less wide
+    assert np.unique(shift).tolist() == [round(wanted if kind == "MONOCHROME2" else -wanted)]
+    assert read.SOPInstanceUID != header.SOPInstanceUID
+    assert read.ImageType[0] == "DERIVED"
+    assert (read.PatientID, read.pixel_array.dtype) == (header.PatientID, header.pixel_array.dtype)
+    form = PictureForm(128, 1)
+    before, after = (
+        load_picture(each, "film", form).astype(int) for each in (tmp_path / "x.dcm", out)
+    )
+    assert (after <= before).all()
+    assert (after < before).any()
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match="film 7 is not a readable image"):
+        write_edited(tmp_path / "x.png", tmp_path / "y.png", EDIT, None, "film 7")
+
+
+def test_what_is_sent_is_written_exactly(tmp_path: Path) -> None:
+    Image.fromarray(GREY.astype(np.uint8)).save(tmp_path / "x.png")
+    edit, form = torch.from_numpy(EDIT)[None], PictureForm(SIDE, 1)
+    exact = np.load(write_sent(tmp_path / "x.png", tmp_path / "a", edit, form, True))
+    assert np.abs(exact[0] - (GREY / 255 + EDIT)).max() < 1e-6
+    coarse = imread(write_sent(tmp_path / "x.png", tmp_path / "b", edit, form, False))
+    assert np.array_equal(coarse, np.rint(255 * (GREY / 255 + EDIT).clip(0, 1)))
+
+
+def test_the_commands_name_what_is_wrong_and_replace_nothing(
+    tiny_installed: None,
+    found: StoredRun,
+    tmp_path: Path,
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    root, place = str(found.config.data_root), str(found.run_dir)
+    done = here("apply", place, f"{root}/films", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "wrote 240 images" in done.stdout
+    first = (tmp_path / "out" / "0.png").read_bytes()
+    done = here("apply", place, f"{root}/films", "-o", "out", "--at", "7")
+    assert (done.returncode, "snapshots of" in done.stderr) == (2, True)
+    done = here("apply", place, f"{root}/films/0.png", "-o", "out", "--as-sent")
+    assert (done.returncode, "exists already" in done.stderr) == (2, True)
+    assert (tmp_path / "out" / "0.png").read_bytes() == first
+    done = here("apply", place, "nowhere", "-o", "other")
+    assert (done.returncode, "nowhere does not exist" in done.stderr) == (2, True)
+    done = here("embed", "tiny", f"{root}/films", "-o", "e.csv", "--edit", place)
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "e.csv").read_text().splitlines()
+    assert lines[0] == "image,e0,e1,e2,e3,e4,e5"
+    name, *numbers = lines[1].split(",")
+    image = torch.from_numpy(
+        load_picture(Path(root, "films", name), name, PictureForm(8, 1)).copy()
+    )
+    edited = image[None].float() / 255 + found.edit(found.snapshots[-1])
+    want = TinyEncoder().embed(edited)[0]
+    np.testing.assert_allclose([float(each) for each in numbers], want, rtol=1e-6)
+    done = here("embed", "tiny", f"{root}/films", "-o", "e.csv")
+    assert (done.returncode, "exists already" in done.stderr) == (2, True)
