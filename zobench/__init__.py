@@ -35,6 +35,7 @@ from .registry.plugin import Plugin
 if TYPE_CHECKING:
     from .comparison.pairs import Comparison
     from .contracts.listener import Listener
+    from .records.selection import Choice
     from .records.stored_run import StoredRun
     from .registry.discovery import Registry
     from .reporting.report import Report
@@ -217,6 +218,7 @@ def compare(
     optimizer_a: str | None = None,
     optimizer_b: str | None = None,
     margins: Mapping[str, float] | None = None,
+    where: Mapping[str, object] | None = None,
     registry: Registry | None = None,
 ) -> Comparison:
     """Tells whether the runs of B are better than those of A, paired by problem and seed.
@@ -227,6 +229,7 @@ def compare(
         optimizer_a: Label of an optimizer; only its runs in A are compared.
         optimizer_b: Label of an optimizer; only its runs in B are compared.
         margins: By metric, the largest loss at which B still counts as no worse than A.
+        where: Only runs with these values, e.g. ``{"budget": 6400}``.
         registry: Plugins; those of the installed packages if ``None``.
 
     Raises:
@@ -242,8 +245,15 @@ def compare(
         optimizer_a=optimizer_a,
         optimizer_b=optimizer_b,
         margins=margins,
+        choice=_choice(where),
         registry=registry,
     )
+
+
+def _choice(where: Mapping[str, object] | None) -> Choice:
+    from .records.selection import Choice, Where
+
+    return Choice([Where.parsed(f"{key}={value}") for key, value in (where or {}).items()])
 
 
 def report(
@@ -253,6 +263,7 @@ def report(
     title: str = "zobench report",
     targets: Sequence[float] | None = None,
     most: int | None = None,
+    where: Mapping[str, object] | None = None,
     force: bool = False,
     registry: Registry | None = None,
     listener: Listener | None = None,
@@ -267,6 +278,7 @@ def report(
             ``None`` for 0.1, 0.25, 0.5 and 0.75.
         most: Largest number of runs on the page; a sample is spread evenly over optimizers and
             problems. ``None`` for all runs.
+        where: Only runs with these values, e.g. ``{"budget": 6400}``.
         force: Whether to replace an existing file.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
@@ -285,6 +297,7 @@ def report(
         title=title,
         targets=TARGETS if targets is None else targets,
         most=most,
+        choice=_choice(where),
         force=force,
         registry=registry,
         listener=listener,

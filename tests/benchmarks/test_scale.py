@@ -22,7 +22,7 @@ from zobench.contracts.listener import Silence
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.run_folder import RunFolder
-from zobench.records.stored_run import find_runs
+from zobench.records.run_search import find_runs
 from zobench.records.summary_line import summary_lines
 from zobench.registry.discovery import load_registry
 from zobench.reporting.report import write_report

@@ -14,7 +14,8 @@ from zobench.cli.display.result import print_result
 from zobench.cli.display.run_lists import print_runs
 from zobench.comparison.pairs import compare_runs
 from zobench.files.location import Location
-from zobench.records.stored_run import StoredRun, read_runs
+from zobench.records.run_search import read_runs
+from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import summary_lines
 from zobench.registry.discovery import load_registry
 

@@ -26,7 +26,8 @@ from zobench.comparison.gate import (
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
-from zobench.records.stored_run import StoredRun, read_runs
+from zobench.records.run_search import read_runs
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
 
 MARGINS = {"fpq": 0.02}

@@ -15,7 +15,8 @@ from zobench.errors import ConfigError, NotARunError, StoreError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
-from zobench.records.stored_run import StoredRun, read_runs
+from zobench.records.run_search import read_runs
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
 
 BETTER = {"optimizer": "adam", "overrides": {**SIZES, "optimizer": {"lr": 0.02}}}

@@ -12,7 +12,7 @@ from zobench.errors import ConfigError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
-from zobench.records.stored_run import find_runs
+from zobench.records.run_search import find_runs
 from zobench.reporting.sampling import sample
 
 

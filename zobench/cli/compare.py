@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .choosing import OfSuite, Wheres, chosen
 from .options import JsonFlag
 
 
@@ -23,6 +24,8 @@ def compare(
     optimizer_b: Annotated[
         str | None, typer.Option("--b", metavar="LABEL", help="Only this optimizer of B.")
     ] = None,
+    wheres: Wheres = None,
+    suite: OfSuite = None,
     margins: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,16 +38,30 @@ def compare(
     force: Annotated[bool, typer.Option("--force", help="Replace the exported file.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say whether B is better than A, and how sure that is; paired by problem and seed."""
-    from zobench.comparison.compare import compare_locations
+    """Say whether B is better than A, and how sure that is; without B, rank all pairs."""
+    from zobench.comparison.compare import compare_locations, rank_location
     from zobench.comparison.export import check_target, write_table
+    from zobench.errors import ConfigError
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
 
     from .display.comparison import print_comparison
+    from .display.console import error_console
+    from .display.ranking import print_ranking
     from .margins import parse_margins
 
-    registry = load_registry()
+    def note(text: str) -> None:
+        error_console().print(f"note: {text}", markup=False)
+
+    registry, choice = load_registry(), chosen(wheres, suite)
+    if b is None and optimizer_b is None:
+        if margins or export is not None:
+            raise ConfigError("--margin and --export need two sides: name B, or --a and --b")
+        found_all = rank_location(
+            fetch(a), optimizer=optimizer_a, choice=choice, note=note, registry=registry
+        )
+        print_ranking(found_all, as_json)
+        return
     allowed = parse_margins(margins or [])
     if export is not None:
         check_target(export, force)
@@ -54,6 +71,8 @@ def compare(
         optimizer_a=optimizer_a,
         optimizer_b=optimizer_b,
         margins=allowed,
+        choice=choice,
+        note=note,
         registry=registry,
     )
     if export is not None:

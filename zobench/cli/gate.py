@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .choosing import OfSuite, Wheres, chosen
 from .options import JsonFlag, RunsArgument
 
 
@@ -16,6 +17,8 @@ def gate(
         "baseline.json"
     ),
     update: Annotated[bool, typer.Option("--update", help="Write the baseline.")] = False,
+    wheres: Wheres = None,
+    suite: OfSuite = None,
     margins: Annotated[
         list[str] | None,
         typer.Option(
@@ -30,17 +33,23 @@ def gate(
     """Fail (exit 1) if fairness per query fell below a baseline."""
     from zobench.comparison.gate import check_runs
     from zobench.errors import ConfigError
-    from zobench.records.stored_run import read_runs
+    from zobench.records.run_search import read_runs
+    from zobench.records.selection import largest_comparable
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
 
+    from .display.console import error_console
     from .display.gate import passed, print_checks, update_baseline
     from .margins import parse_margins
 
     if as_json + markdown + update > 1:
         raise ConfigError("give only one of --json, --markdown and --update")
     registry = load_registry()
-    found = read_runs([fetch(each) for each in runs], registry)
+    found, notes = largest_comparable(
+        chosen(wheres, suite).of(read_runs([fetch(each) for each in runs], registry))
+    )
+    for each in notes:
+        error_console().print(f"note: {each}", markup=False)
     wanted = parse_margins(margins or [])
     if update:
         update_baseline(found, baseline, wanted)

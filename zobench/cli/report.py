@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .choosing import Wheres, chosen
 from .options import RunsArgument
 
 
@@ -17,8 +18,9 @@ def report(
     ),
     suite: Annotated[
         str | None,
-        typer.Option(help="Suite, or suite file, that names the targets and the title."),
+        typer.Option(help="Suite, or suite file: only its runs, with its targets and title."),
     ] = None,
+    wheres: Wheres = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     most: Annotated[
         int | None,
@@ -44,6 +46,7 @@ def report(
             title=title or (declared.name if declared is not None else "zobench report"),
             targets=declared.targets if declared is not None else TARGETS,
             most=most,
+            choice=chosen(wheres, suite),
             force=force,
             listener=listener,
         )

@@ -7,7 +7,8 @@ from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.measures.interval import Floats
 from zobench.measures.recovery import BEYOND_PLACEBO
-from zobench.records.stored_run import StoredRun, read_runs
+from zobench.records.run_search import read_runs
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
 
 PREFIX = "method:"

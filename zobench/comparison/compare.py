@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from zobench.files.location import Location
+from zobench.records.run_search import meant_label, read_runs
+from zobench.records.selection import ANY, Choice, largest_comparable, without_repetitions
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
+from .all_pairs import LevelRanking, rank_all
 from .baseline_runs import read_side
 from .pairs import Comparison, compare_runs
 
@@ -18,6 +22,8 @@ def compare_locations(
     optimizer_a: str | None = None,
     optimizer_b: str | None = None,
     margins: Mapping[str, float] | None = None,
+    choice: Choice = ANY,
+    note: Callable[[str], None] = lambda text: None,
     registry: Registry | None = None,
 ) -> Comparison:
     """Compares the runs at two locations, paired by problem and seed.
@@ -29,6 +35,9 @@ def compare_locations(
             baseline of its runs; all optimizers if ``None``.
         optimizer_b: The same for B.
         margins: Largest loss of B that still counts as no worse, by name of the quantity.
+        choice: Which runs of both sides are meant.
+        note: Receives a sentence on runs that were left out, because only the largest group that can
+            be compared is taken.
         registry: The registered plugins; all installed plugins if ``None``.
 
     Raises:
@@ -40,4 +49,49 @@ def compare_locations(
     one, other = (
         read_side(place, label, registry) for place, label in ((a, optimizer_a), (b, optimizer_b))
     )
-    return compare_runs(one, other, margins)
+    one, other = choice.of(one), choice.of(other)
+    return compare_runs(*_comparable(one, other, note), margins)
+
+
+def rank_location(
+    place: Location,
+    *,
+    optimizer: str | None = None,
+    choice: Choice = ANY,
+    note: Callable[[str], None] = lambda text: None,
+    registry: Registry | None = None,
+) -> list[LevelRanking]:
+    """Compares every two optimizers with runs at a location.
+
+    Args:
+        place: A folder of runs.
+        optimizer: Only pairs with this optimizer; every two if ``None``.
+        choice: Which runs are meant.
+        note: Receives a sentence on runs that were left out.
+        registry: The registered plugins; all installed plugins if ``None``.
+
+    Raises:
+        ConfigError: No feedback level has two optimizers, or no run fulfils the conditions.
+        StoreError: The location holds no run, or a run is damaged.
+    """
+    runs = choice.of(read_runs([place], registry or load_registry()))
+    kept, notes = largest_comparable(runs)
+    once, more = without_repetitions(kept)
+    for each in (*notes, *more):
+        note(each)
+    label = None if optimizer is None else meant_label(optimizer, [run.label for run in once])
+    return rank_all(once, label)
+
+
+def _comparable(
+    one: Sequence[StoredRun], other: Sequence[StoredRun], note: Callable[[str], None]
+) -> tuple[list[StoredRun], list[StoredRun]]:
+    """The largest group of both sides together; as they are if a side would be left empty."""
+    kept, notes = largest_comparable([*one, *other])
+    sides = [[run for run in side if any(run is each for each in kept)] for side in (one, other)]
+    if not all(sides):
+        sides, notes = [list(one), list(other)], []
+    once = [without_repetitions(side) for side in sides]
+    for each in [*notes, *(each for _, more in once for each in more)]:
+        note(each)
+    return once[0][0], once[1][0]

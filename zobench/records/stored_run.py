@@ -18,7 +18,7 @@ from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError, NotARunError
+from zobench.errors import ConfigError
 from zobench.files.atomic import damage, damaged, missing
 from zobench.files.json_files import Json
 from zobench.files.location import Location
@@ -401,51 +401,3 @@ class StoredRun:
             "with_reweighing": None if found.combined is None else found.combined.as_dict(),
             "curve": curve_rows(found),
         }
-
-
-def find_runs(locations: Sequence[Location]) -> list[Location]:
-    """The run folders at or directly below the locations, in order and without duplicates.
-
-    Raises:
-        NotARunError: A place is neither a run folder nor holds one.
-    """
-    found: dict[Path, Location] = {}
-    for place in locations:
-        inside = layout.run_folders(place.path)
-        if not inside:
-            lack = "" if place.path.is_dir() else ": there is no such folder"
-            raise NotARunError(
-                f"{place} is no run folder and holds none{lack}; name a run folder or a folder of runs"
-            )
-        for folder in inside:
-            run = place if folder == place.path else place / folder.name
-            found.setdefault(folder.resolve(), run)
-    return list(found.values())
-
-
-def read_runs(
-    locations: Sequence[Location], registry: Registry, optimizer: str | None = None
-) -> list[StoredRun]:
-    """All runs at or right below locations; a run that vanishes meanwhile is left out.
-
-    Args:
-        locations: Run folders, and folders of run folders.
-        registry: The plugins whose metrics are shown.
-        optimizer: Only runs of the optimizer with this label.
-
-    Raises:
-        StoreError: A place holds no run, or a run is damaged.
-        ConfigError: No run has this optimizer label.
-    """
-    found, labels = [], set()
-    for place in find_runs(locations):
-        with suppress(NotARunError):
-            run = StoredRun(place, registry)
-            labels.add(run.label)
-            if optimizer in (None, run.label):
-                found.append(run)
-    if not labels:
-        raise NotARunError(f"no run is left in {', '.join(map(str, locations))}")
-    if not found:
-        raise ConfigError(f"no run of {optimizer!r} there; there are: {', '.join(sorted(labels))}")
-    return found

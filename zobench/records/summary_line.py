@@ -15,7 +15,8 @@ from zobench.errors import NotARunError
 from zobench.files.location import Location
 from zobench.registry.discovery import Registry
 
-from .stored_run import StoredRun, find_runs
+from .run_search import find_runs
+from .stored_run import StoredRun
 
 
 @dataclass(frozen=True)

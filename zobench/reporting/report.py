@@ -10,7 +10,9 @@ from pathlib import Path
 from zobench.contracts.listener import Listener, Silence
 from zobench.errors import ConfigError, NotARunError, StoreError
 from zobench.files.location import Location
-from zobench.records.stored_run import StoredRun, find_runs
+from zobench.records.run_search import find_runs
+from zobench.records.selection import ANY, Choice, largest_comparable, without_repetitions
+from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .content import collect
@@ -43,6 +45,7 @@ def write_report(
     title: str,
     targets: Sequence[float],
     most: int | None = None,
+    choice: Choice = ANY,
     force: bool = False,
     registry: Registry | None = None,
     listener: Listener | None = None,
@@ -56,13 +59,14 @@ def write_report(
         targets: Target recoveries of ERT, success rates and runtimes.
         most: Largest number of runs on the page, sampled evenly over optimizers and problems; all
             runs if ``None``.
+        choice: Which runs are meant.
         force: Whether to replace an existing file.
         registry: The registered plugins; all installed plugins if ``None``.
         listener: Receives progress and notes; nobody is notified if ``None``.
 
     Raises:
         ConfigError: The file exists and ``force`` is not set, its folder does not exist, ``most``
-            is too small, or runs have different conditions or are duplicates.
+            is too small, or no run fulfils the conditions.
         StoreError: A location holds no run, a run is damaged, or the page cannot be written.
     """
     listener, registry = listener or Silence(), registry or load_registry()
@@ -75,7 +79,7 @@ def write_report(
     folders = there = find_runs(locations)
     if most is not None:
         folders = sample(there, most)
-    runs = _read(folders, registry, listener)
+    runs = _chosen(_read(folders, registry, listener), choice, listener)
     listener.phase("compute", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
     if len(folders) < len(there):
@@ -89,6 +93,15 @@ def write_report(
             f"a page about {len(runs):,} runs is slow to open; --sample {MANY} makes a smaller page"
         )
     return Report(out, len(runs), out.stat().st_size / 1e6)
+
+
+def _chosen(runs: Sequence[StoredRun], choice: Choice, listener: Listener) -> list[StoredRun]:
+    """The runs that are meant and can be shown together, with a note on those left out."""
+    kept, notes = largest_comparable(choice.of(runs))
+    once, more = without_repetitions(kept)
+    for each in (*notes, *more):
+        listener.note(each)
+    return once
 
 
 def _read(folders: Sequence[Location], registry: Registry, listener: Listener) -> list[StoredRun]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from zobench.measures.interval import Interval, interval
 
 from .agreement import Agreement, agreement
+from .corrections import holm
 from .curves import aocc, band, staircase
 from .differences import Difference, difference
 from .ranks import Ranking, ranking
@@ -37,6 +38,7 @@ __all__ = [
     "expected_queries",
     "expected_queries_interval",
     "first_success",
+    "holm",
     "interval",
     "ranking",
     "simulated_runtimes",

@@ -1,0 +1,67 @@
+"""Every two optimizers of a folder: the order, the differences and Holm's correction."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+from tiny import SIZES, run
+
+from zobench.comparison.all_pairs import rank_all
+from zobench.comparison.pairs import compare_runs
+from zobench.errors import ConfigError
+from zobench.measures.recovery import FPQ
+from zobench.records.stored_run import StoredRun
+from zobench.statistics import holm
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[StoredRun]:
+    out = tmp_path_factory.mktemp("runs")
+    return [
+        run(out, optimizer=name, seed=seed, overrides=SIZES)
+        for name in ("random", "spsa", "zo-sgd", "adam")
+        for seed in range(2)
+    ]
+
+
+def test_each_pair_has_the_difference_of_a_comparison_of_the_two(runs: list[StoredRun]) -> None:
+    (level,) = rank_all(runs)  # adam alone sees gradients
+    assert level.feedback == "value"
+    means = [level.fpq[label].value for label in level.labels]
+    assert means == sorted(means, reverse=True)
+    assert len(level.pairs) == 3
+    for pair in level.pairs:
+        one, other = ([each for each in runs if each.label == name] for name in (pair.a, pair.b))
+        wanted = compare_runs(one, other).metrics[FPQ.name]
+        assert pair.fpq == wanted
+        assert pair.adjusted >= pair.p
+        assert level.gain_over(pair.a, pair.b)[0] == wanted.gain
+        turned = level.gain_over(pair.b, pair.a)[0]
+        assert turned is not None
+        assert (turned.value, turned.low) == (-wanted.gain.value, -wanted.gain.high)
+    for label in level.labels:
+        counted = len(level.behind(label)) + len(level.ahead(label))
+        assert counted == sum(each.differs for each in level.pairs if label in (each.a, each.b))
+    (one,) = rank_all(runs, "spsa")
+    assert {(each.a == "spsa") + (each.b == "spsa") for each in one.pairs} == {1}
+
+
+def test_nothing_to_rank_says_what_is_there(runs: list[StoredRun]) -> None:
+    with pytest.raises(ConfigError, match=r"nothing to rank.*runs of: adam"):
+        rank_all([each for each in runs if each.label == "adam"])
+
+
+def test_holm_by_hand_and_between_its_bounds() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # Holm 1979
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    found = holm([0.2, math.nan, 0.01])
+    assert found[0] == pytest.approx(0.2)
+    assert math.isnan(found[1])
+    assert found[2] == pytest.approx(0.02)
+    drawn = np.random.default_rng(0).random(20) ** 3
+    adjusted = np.array(holm(drawn.tolist()))
+    assert (adjusted <= np.minimum(1, 20 * drawn) + 1e-12).all()  # never above Bonferroni's
+    assert (adjusted >= false_discovery_control(drawn) - 1e-12).all()  # never below Benjamini's

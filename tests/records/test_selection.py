@@ -1,0 +1,103 @@
+"""Choosing runs among mixed ones, on real runs of a second each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from tiny import SIZES, config, run
+
+from zobench.errors import ConfigError
+from zobench.files.location import Location
+from zobench.records.run_search import meant_label, read_runs
+from zobench.records.selection import Choice, Where, largest_comparable, without_repetitions
+from zobench.records.stored_run import StoredRun
+from zobench.registry.discovery import load_registry
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[StoredRun]:
+    """Three runs with one budget, one with another, and one of the first three again."""
+    out = tmp_path_factory.mktemp("mixed")
+    for name, seed, budget in [
+        *(("random", 0, 400), ("spsa", 0, 400), ("random", 1, 400)),
+        *(("random", 0, 200), ("random", 0, 400)),
+    ]:
+        run(out, optimizer=name, seed=seed, budget=budget, overrides=SIZES)
+    return read_runs([Location(out)], load_registry())
+
+
+def test_conditions_choose_and_say_what_there_is(mixed: list[StoredRun]) -> None:
+    def chosen(*texts: str) -> list[StoredRun]:
+        return Choice([Where.parsed(text) for text in texts]).of(mixed)
+
+    assert len(chosen("budget=400")) == 4
+    assert len(chosen("budget=4e2", "seed=0")) == 3
+    assert len(chosen("label=spsa", "feedback=value", "status=done")) == 1
+    with pytest.raises(ConfigError, match=r"no run has budget=7; there are: 200, 400"):
+        chosen("budget=7")
+    with pytest.raises(ConfigError, match="did you mean 'budget'"):
+        chosen("budgt=7")
+    with pytest.raises(ConfigError, match="must be KEY=VALUE"):
+        chosen("budget")
+
+
+def test_a_suites_configs_choose_its_runs(mixed: list[StoredRun]) -> None:
+    declared = config("spsa")
+    (found,) = Choice(configs=[declared]).of(mixed)
+    assert found.label == "spsa"
+    with pytest.raises(ConfigError, match="no run there is one of the suite's"):
+        Choice(configs=[config("gezo")]).of(mixed)
+
+
+def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun]) -> None:
+    kept, notes = largest_comparable(mixed)
+    assert [each.config.budget for each in kept] == [400] * 4
+    assert len(notes) == 1
+    assert (
+        "left out 1 run whose budget is 200, not 400; --where budget=200 chooses them" in notes[0]
+    )
+    once, more = without_repetitions(kept)
+    assert sorted((each.label, each.config.seed) for each in once) == [
+        ("random", 0),
+        ("random", 1),
+        ("spsa", 0),
+    ]
+    newest = max(each.manifest.created for each in kept if each.config.seed == 0)
+    assert newest in {each.manifest.created for each in once}
+    assert more == ["left out 1 older run of the same optimizer and seed"]
+
+
+def test_a_label_may_be_cut_short() -> None:
+    labels = ["adam lr=0.1", "adam lr=0.01", "adamw", "pgd"]
+    assert meant_label("pg", labels) == "pgd"
+    assert meant_label("adam lr=0.1", labels) == "adam lr=0.1"
+    with pytest.raises(ConfigError, match="3 labels begin with 'adam'"):
+        meant_label("adam", labels)
+    with pytest.raises(ConfigError, match=r"no run of 'gezo' there.*there are: adam lr=0.01"):
+        meant_label("gezo", labels)
+
+
+def test_report_compare_and_gate_take_a_folder_of_mixed_runs(
+    mixed: list[StoredRun], here: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder = str(mixed[0].run_dir.parent)
+    done = here("report", folder, "-o", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert "wrote page.html: 3 runs" in done.stdout
+    assert "left out 1 run whose budget is 200" in done.stderr
+    done = here("report", folder, "-o", "small.html", "--where", "budget=200")
+    assert "wrote small.html: 1 runs" in done.stdout
+    done = here("compare", folder)
+    assert done.returncode == 0, done.stderr
+    assert {"random", "spsa"} <= {
+        line.split()[0] for line in done.stdout.splitlines() if line.strip()
+    }
+    done = here("compare", folder, "--a", "ran", "--b", "sp")
+    assert done.returncode == 0, done.stderr
+    assert "B: spsa" in done.stdout
+    done = here("gate", folder, "--baseline", "b.json", "--update", "--where", "seed=1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b.json").exists()

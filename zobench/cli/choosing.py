@@ -1,0 +1,36 @@
+"""The options that choose runs among mixed ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from zobench.records.selection import Choice
+
+Wheres = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="KEY=VALUE",
+        help="Only such runs, e.g. budget=6400 or dataset=nih. May be repeated.",
+    ),
+]
+OfSuite = Annotated[
+    str | None, typer.Option("--suite", help="Only the runs of this suite, or suite file.")
+]
+
+
+def chosen(wheres: list[str] | None, suite: str | None) -> Choice:
+    """Which runs the options mean.
+
+    Raises:
+        ConfigError: A condition has another form, or the suite is unknown or broken.
+    """
+    from zobench.records.selection import Choice, Where
+    from zobench.suite.file import read_suite
+    from zobench.suite.named_suites import suite_file
+
+    configs = None if suite is None else read_suite(suite_file(suite)).configs
+    return Choice([Where.parsed(each) for each in wheres or []], configs)

@@ -1,0 +1,83 @@
+"""The tables of a comparison of all optimizers with each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from zobench.comparison.all_pairs import LevelRanking
+from zobench.measures.interval import Interval
+
+from .console import output_console
+
+LEAST_P = 0.001
+"""Smallest p-value that is shown; resamples cannot tell smaller ones apart."""
+
+
+def print_ranking(
+    found: Sequence[LevelRanking], as_json: bool, console: Console | None = None
+) -> None:
+    """Prints one table a feedback level, or one JSON object with every pair."""
+    if as_json:
+        print(json.dumps({"levels": [each.as_dict() for each in found]}, allow_nan=False))
+        return
+    console = console or output_console()
+    for level in found:
+        console.print(_counts(level) if level.reference is None else _gains(level, level.reference))
+    console.print(
+        "[dim]differences in FPQ over shared problems and seeds, at 5 % for all pairs of a level\n"
+        "together (Holm); one pair in full: --a LABEL --b LABEL[/]"
+    )
+
+
+def _table(level: LevelRanking, *headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = f"{level.feedback} feedback: FPQ with 95 % intervals over seeds and patients"
+    table.add_column("", no_wrap=True)
+    for heading in ("FPQ", "seeds", *headings):
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _counts(level: LevelRanking) -> Table:
+    """How many optimizers each one is ahead of, behind, and not told from."""
+    table, others = _table(level, "ahead of", "behind", "not told from"), len(level.labels) - 1
+    for label in level.labels:
+        ahead, behind = len(level.behind(label)), len(level.ahead(label))
+        counts = [str(each) for each in (ahead, behind, others - ahead - behind)]
+        table.add_row(escape(label), _shown(level.fpq[label]), str(level.fpq[label].seeds), *counts)
+    return table
+
+
+def _gains(level: LevelRanking, reference: str) -> Table:
+    """What each optimizer gains over the reference."""
+    table = _table(level, f"gain over {reference}", "p (Holm)")
+    for label in level.labels:
+        gain, adjusted = level.gain_over(reference, label)
+        table.add_row(
+            escape(label),
+            _shown(level.fpq[label]),
+            str(level.fpq[label].seeds),
+            "" if gain is None else _shown(gain, "+"),
+            _p(adjusted),
+        )
+    return table
+
+
+def _p(value: float) -> str:
+    if not isfinite(value):
+        return ""
+    return "< 0.001" if value < LEAST_P else f"{value:.3f}"
+
+
+def _shown(found: Interval, sign: str = "") -> str:
+    value, low, high = (
+        f"{round(each, 2) + 0.0:{sign}.2f}" for each in (found.value, found.low, found.high)
+    )
+    return f"{value} \\[{low}, {high}]"

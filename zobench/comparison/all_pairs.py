@@ -1,0 +1,174 @@
+"""Compares every two optimizers of a folder, at each feedback level by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from math import isfinite, nan
+from typing import Any
+
+from zobench.contracts.optimizer import FEEDBACK
+from zobench.errors import ConfigError
+from zobench.measures.interval import Interval, interval
+from zobench.measures.recovery import FPQ
+from zobench.records.stored_run import StoredRun
+from zobench.statistics.corrections import holm
+from zobench.statistics.differences import Difference
+
+from .pairs import compare_runs
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two optimizers of a level.
+
+    Attributes:
+        a: Label of the first.
+        b: Label of the second.
+        fpq: The difference in FPQ over shared problems and seeds; ``None`` if they share none.
+        p: Two-sided p-value that the true difference is 0; NaN if they share none.
+        adjusted: The p-value after Holm's correction for all pairs of the level.
+    """
+
+    a: str
+    b: str
+    fpq: Difference | None
+    p: float
+    adjusted: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two differ, at 5 % for all pairs of the level together."""
+        return self.adjusted < SIGNIFICANCE
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pair as a JSON object; what is not known is ``None``."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "gain": None if self.fpq is None else asdict(self.fpq.gain),
+            "p": self.p if isfinite(self.p) else None,
+            "p_holm": self.adjusted if isfinite(self.adjusted) else None,
+        }
+
+
+@dataclass(frozen=True)
+class LevelRanking:
+    """The optimizers of one feedback level.
+
+    Attributes:
+        feedback: The level.
+        labels: The optimizers, the highest mean FPQ first.
+        fpq: Mean FPQ by label, with its interval.
+        pairs: The tested pairs.
+        reference: The optimizer in all pairs; ``None`` if every two are tested.
+    """
+
+    feedback: str
+    labels: tuple[str, ...]
+    fpq: Mapping[str, Interval]
+    pairs: tuple[Pair, ...]
+    reference: str | None = None
+
+    def behind(self, label: str) -> list[str]:
+        """The optimizers that this one is ahead of, beyond chance."""
+        return [other for other in self.labels if self._gain(label, other) > 0]
+
+    def ahead(self, label: str) -> list[str]:
+        """The optimizers that are ahead of this one, beyond chance."""
+        return [other for other in self.labels if self._gain(label, other) < 0]
+
+    def gain_over(self, reference: str, label: str) -> tuple[Interval | None, float]:
+        """The gain of an optimizer over another, with the adjusted p-value; ``None`` if not known."""
+        for pair in self.pairs:
+            if {pair.a, pair.b} == {label, reference} and pair.fpq is not None:
+                found = pair.fpq.gain
+                if pair.b == label:
+                    return found, pair.adjusted
+                turned = Interval(-found.value, -found.high, -found.low, found.seeds)
+                return turned, pair.adjusted
+        return None, nan
+
+    def _gain(self, label: str, other: str) -> float:
+        """The difference in FPQ where it is beyond chance, else 0."""
+        for pair in self.pairs:
+            if {pair.a, pair.b} == {label, other} and pair.fpq is not None and pair.differs:
+                return pair.fpq.gain.value * (1 if pair.b == label else -1)
+        return 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ranking as a JSON object."""
+        return {
+            "feedback": self.feedback,
+            "optimizers": [{"label": each, "fpq": asdict(self.fpq[each])} for each in self.labels],
+            "pairs": [each.as_dict() for each in self.pairs],
+        }
+
+
+def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelRanking]:
+    """Ranks the optimizers of each level by FPQ, and tests every two of them.
+
+    Args:
+        runs: Runs under the same conditions; those that are not done are left out.
+        label: Only the pairs with this optimizer; all pairs if ``None``.
+
+    Raises:
+        ConfigError: No level has two optimizers with finished runs, or the conditions differ.
+    """
+    done = [run for run in runs if run.done]
+    found = []
+    for level in FEEDBACK:
+        groups: dict[str, list[StoredRun]] = {}
+        for run in done:
+            if run.feedback == level:
+                groups.setdefault(run.label, []).append(run)
+        if len(groups) > 1 and (label is None or label in groups):
+            found.append(_ranked(level, groups, label))
+    if not found:
+        labels = ", ".join(sorted({run.label for run in runs})) or "none"
+        raise ConfigError(
+            "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
+            f"{labels}"
+        )
+    return found
+
+
+def _ranked(
+    level: str, groups: Mapping[str, Sequence[StoredRun]], label: str | None
+) -> LevelRanking:
+    fpq = {each: _own(members) for each, members in groups.items()}
+    labels = sorted(groups, key=lambda each: -fpq[each].value)
+    tested = []
+    for b, a in combinations(labels, 2):  # a gain is positive where the first of the list is ahead
+        if label not in (None, a, b):
+            continue
+        shared = {(r.problem, r.config.seed) for r in groups[a]} & {
+            (r.problem, r.config.seed) for r in groups[b]
+        }
+        difference = None
+        if shared:
+            difference = compare_runs(groups[a], groups[b]).metrics[FPQ.name]
+        tested.append((a, b, difference, _p(difference)))
+    adjusted = holm([p for *_, p in tested])
+    pairs = [Pair(*each, after) for each, after in zip(tested, adjusted, strict=True)]
+    return LevelRanking(level, tuple(labels), fpq, tuple(pairs), label)
+
+
+def _own(runs: Sequence[StoredRun]) -> Interval:
+    """The mean FPQ over seeds, of each seed over its problems."""
+    by_seed: dict[int, list[Any]] = {}
+    for run in runs:
+        by_seed.setdefault(run.config.seed, []).append(run.values(FPQ))
+    return interval([sum(values) / len(values) for values in by_seed.values()], FPQ)
+
+
+def _p(difference: Difference | None) -> float:
+    if difference is None:
+        return float("nan")
+    if difference.verdict == "same":
+        return 1.0
+    sure = difference.superiority
+    return 2.0 * min(sure, 1.0 - sure)

@@ -1,0 +1,78 @@
+"""Finds runs in folders, and chooses those that are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from zobench.contracts.parameters import nearest
+from zobench.errors import ConfigError, NotARunError
+from zobench.files.location import Location
+from zobench.registry.discovery import Registry
+
+from . import layout
+from .stored_run import StoredRun
+
+
+def find_runs(locations: Sequence[Location]) -> list[Location]:
+    """The run folders at or directly below the locations, in order and without duplicates.
+
+    Raises:
+        NotARunError: A place is neither a run folder nor holds one.
+    """
+    found: dict[Path, Location] = {}
+    for place in locations:
+        inside = layout.run_folders(place.path)
+        if not inside:
+            lack = "" if place.path.is_dir() else ": there is no such folder"
+            raise NotARunError(
+                f"{place} is no run folder and holds none{lack}; name a run folder or a folder of runs"
+            )
+        for folder in inside:
+            run = place if folder == place.path else place / folder.name
+            found.setdefault(folder.resolve(), run)
+    return list(found.values())
+
+
+def read_runs(
+    locations: Sequence[Location], registry: Registry, optimizer: str | None = None
+) -> list[StoredRun]:
+    """All runs at or right below locations; a run that vanishes meanwhile is left out.
+
+    Args:
+        locations: Run folders, and folders of run folders.
+        registry: The plugins whose metrics are shown.
+        optimizer: Only runs of the optimizer with this label, or with the only label that begins so.
+
+    Raises:
+        StoreError: A place holds no run, or a run is damaged.
+        ConfigError: No label, or several, begin so.
+    """
+    found: dict[str, list[StoredRun]] = {}
+    for place in find_runs(locations):
+        with suppress(NotARunError):
+            run = StoredRun(place, registry)
+            found.setdefault(run.label, []).append(run)
+    if not found:
+        raise NotARunError(f"no run is left in {', '.join(map(str, locations))}")
+    if optimizer is None:
+        return [run for runs in found.values() for run in runs]
+    return found[meant_label(optimizer, list(found))]
+
+
+def meant_label(text: str, labels: Sequence[str]) -> str:
+    """The label that is equal to a text, or the only one that begins with it.
+
+    Raises:
+        ConfigError: No label, or several, begin so; the message lists them.
+    """
+    if text in labels:
+        return text
+    begun = sorted(label for label in labels if label.startswith(text))
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise ConfigError(f"{len(begun)} labels begin with {text!r}: {', '.join(begun)}; name one")
+    there = ", ".join(sorted(labels))
+    raise ConfigError(f"no run of {text!r} there{nearest(text, labels)}; there are: {there}")

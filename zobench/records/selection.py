@@ -1,0 +1,191 @@
+"""Chooses runs among mixed ones: by conditions, or the largest group that can be compared."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+
+import orjson
+
+from zobench.config import RunConfig
+from zobench.contracts.parameters import nearest
+from zobench.errors import ConfigError
+
+from .comparability import OF_A_PROBLEM
+from .stored_run import StoredRun
+
+LABEL, STATUS, FEEDBACK = "label", "status", "feedback"
+KEYS = (
+    *(each.name for each in fields(RunConfig) if each.name != "overrides"),
+    LABEL,
+    STATUS,
+    FEEDBACK,
+)
+"""What a condition may name: a field of the config, the label, the run status, the feedback level."""
+
+
+OF_A_MACHINE = ("data_root", "device", "precision", "max_cost")
+
+
+@dataclass(frozen=True)
+class Where:
+    """A condition on runs: the value of a key, as text.
+
+    Attributes:
+        key: One of ``KEYS``.
+        value: The value.
+    """
+
+    key: str
+    value: str
+
+    @classmethod
+    def parsed(cls, text: str) -> Where:
+        """A condition from ``KEY=VALUE``.
+
+        Raises:
+            ConfigError: The text has another form, or the key is unknown.
+        """
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not value:
+            raise ConfigError(f"--where is {text!r}, but must be KEY=VALUE, e.g. budget=6400")
+        if key not in KEYS:
+            raise ConfigError(
+                f"--where names {key!r}, which runs do not have{nearest(key, KEYS)}; known: "
+                f"{', '.join(KEYS)}"
+            )
+        return cls(key, value)
+
+    def holds(self, run: StoredRun) -> bool:
+        """Whether a run has the value; numbers may be written as 6400, 6,400 or 6400.0."""
+        there = value_of(run, self.key)
+        return there == self.value or _number(there) == _number(self.value) is not None
+
+
+def value_of(run: StoredRun, key: str) -> str:
+    """A run's value of a key, as text."""
+    if key in (LABEL, STATUS, FEEDBACK):
+        return str(getattr(run, key))
+    return str(getattr(run.config, key))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", ""))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which runs are meant.
+
+    Attributes:
+        where: Conditions that must all hold.
+        configs: The configs of the runs, as a suite declares them; ``None`` for any.
+    """
+
+    where: Sequence[Where] = ()
+    configs: Sequence[RunConfig] | None = None
+
+    def of(self, runs: Sequence[StoredRun]) -> list[StoredRun]:
+        """The runs that are meant.
+
+        Raises:
+            ConfigError: None is; the message lists the values that are there.
+        """
+        kept = list(runs)
+        if self.configs is not None:
+            declared = {_declared(config) for config in self.configs}
+            kept = [run for run in kept if _declared(run.config) in declared]
+            if not kept:
+                raise ConfigError(
+                    "no run there is one of the suite's; run it, or name another folder or suite"
+                )
+        for condition in self.where:
+            there = sorted({value_of(run, condition.key) for run in kept})
+            kept = [run for run in kept if condition.holds(run)]
+            if not kept:
+                raise ConfigError(
+                    f"no run has {condition.key}={condition.value}; there are: {', '.join(there)}"
+                )
+        return kept
+
+
+ANY = Choice()
+
+
+def _declared(config: RunConfig) -> bytes:
+    """A config without what may differ between machines."""
+    fields = {key: value for key, value in config.as_dict().items() if key not in OF_A_MACHINE}
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS, default=str)
+
+
+def largest_comparable(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
+    """The largest group of runs on each problem that share all conditions.
+
+    Of equally large groups, the one with the newest run is taken.
+
+    Returns:
+        The runs in their order, and a sentence on each group that was left out.
+    """
+    by_problem: dict[str, list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        by_problem[run.problem].append(run)
+    kept: set[int] = set()
+    notes: list[str] = []
+    for problem, members in by_problem.items():
+        groups: dict[Hashable, list[StoredRun]] = defaultdict(list)
+        for run in members:
+            groups[_conditions(run)].append(run)
+        best = max(groups.values(), key=lambda group: (len(group), max(map(_newest, group))))
+        others = [group for group in groups.values() if group is not best]
+        notes += [_left_out(problem, group, best[0]) for group in others]
+        kept |= {id(run) for run in best}
+    return [run for run in runs if id(run) in kept], notes
+
+
+def _conditions(run: StoredRun) -> Hashable:
+    found = [each.of(run) for each in OF_A_PROBLEM]
+    return orjson.dumps(found, option=orjson.OPT_SORT_KEYS, default=str)
+
+
+def _newest(run: StoredRun) -> str:
+    return run.manifest.created
+
+
+def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
+    """One run of each problem, optimizer and seed: the newest that is done, or that got furthest.
+
+    Returns:
+        The runs in their order, and a sentence on what was left out.
+    """
+    best: dict[tuple[str, str, int], StoredRun] = {}
+    for run in runs:
+        key = (run.problem, run.label, run.config.seed)
+        other = best.get(key)
+        if other is None or _standing(run) > _standing(other):
+            best[key] = run
+    chosen = {id(run) for run in best.values()}
+    count = len(runs) - len(chosen)
+    plural = "run" if count == 1 else "runs"
+    notes = [f"left out {count} older {plural} of the same optimizer and seed"] if count else []
+    return [run for run in runs if id(run) in chosen], notes
+
+
+def _standing(run: StoredRun) -> tuple[bool, int, str]:
+    return run.done, 0 if run.done else run.spent, _newest(run)
+
+
+def _left_out(problem: str, group: Sequence[StoredRun], kept: StoredRun) -> str:
+    first = group[0]
+    for condition in OF_A_PROBLEM:
+        here, there = condition.of(first), condition.of(kept)
+        if here != there:
+            count = "1 run" if len(group) == 1 else f"{len(group)} runs"
+            how = f"; --where {condition.key}={here} chooses them" if condition.key in KEYS else ""
+            return (
+                f"{problem}: left out {count} whose {condition.words} is {here}, not {there}{how}"
+            )
+    raise AssertionError("groups differ in a condition")
