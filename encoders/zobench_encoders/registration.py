@@ -74,6 +74,7 @@ def zobench_register_encoders() -> Mapping[str, Plugin]:
             label="remote",
             argument="service",
             members="zobench_encoders.remote.dialects:list_services",
+            outlook="zobench_encoders.remote.connecting:outlook",
         ),
     }
 

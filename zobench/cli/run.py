@@ -81,6 +81,9 @@ def run(
     record: Annotated[
         bool, typer.Option("--record", help="Keep all answers, for zobench replay.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it will send, cost and take; send nothing.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run one optimizer against one encoder and score what it found."""
@@ -88,6 +91,7 @@ def run(
     from zobench.runs.lifecycle import start_run
 
     from .display.console import ConsoleListener
+    from .display.forecast import print_forecast
     from .display.result import print_result
 
     config = RunConfig(
@@ -119,6 +123,9 @@ def run(
     )
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
+    if dry_run:
+        print_forecast(config, as_json)
+        return
     with ConsoleListener() as listener, published(out) as folder:
         result = start_run(
             config, folder, listener=listener, trackers=trackers or [], record=record

@@ -57,6 +57,10 @@ def suite(
         ),
     ] = None,
     trackers: Trackers = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what the runs will send, cost and take; start none."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run the missing runs of a suite: optimizers x encoders x datasets x spaces x seeds."""
@@ -64,16 +68,21 @@ def suite(
     from zobench.contracts.executor import Resources
     from zobench.errors import Interrupted
     from zobench.suite.engine import Engine
+    from zobench.suite.file import read_suite
     from zobench.suite.named_suites import copy_of, suite_file
     from zobench.suite.suite_run import run_suite_file
 
     from .display.board import board_for
     from .display.console import ConsoleListener, error_console
+    from .display.forecast import print_suite_forecast
     from .display.run_lists import print_suite
 
     path = suite_file(name)
     if show:
         typer.echo(copy_of(path), nl=False)
+        return
+    if dry_run:
+        print_suite_forecast(read_suite(path, data_root=data_root), as_json)
         return
     named = {
         "address": address,

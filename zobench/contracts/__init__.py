@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .client import Client
 from .dataset import Dataset, DatasetRequest, DatasetSpec, Pixels, Records, Rows
-from .encoder import Encoder, EncoderRequest, EncoderSpec
+from .encoder import Encoder, EncoderOutlook, EncoderRequest, EncoderSpec
 from .executor import Executor, ExecutorRequest, Outcome, Progress, Resources
 from .head import HeadProtocol, LinearHead
 from .listener import Listener, ReportProgress, silent
@@ -33,6 +33,7 @@ __all__ = [
     "DatasetRequest",
     "DatasetSpec",
     "Encoder",
+    "EncoderOutlook",
     "EncoderRequest",
     "EncoderSpec",
     "Executor",

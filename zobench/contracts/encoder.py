@@ -44,6 +44,21 @@ class EncoderSpec:
     price: float = 0.0
 
 
+@dataclass(frozen=True)
+class EncoderOutlook:
+    """What is known of a service before anything is sent to it.
+
+    Attributes:
+        image_shape: The image shape ``(C, H, W)``, as far as the parameters tell.
+        chunk: Images of a request; 0 if the service tells it.
+        price: The price of an image; 0 if it is not known.
+    """
+
+    image_shape: tuple[int, int, int]
+    chunk: int = 0
+    price: float = 0.0
+
+
 class Encoder(Protocol):
     """A frozen encoder."""
 

@@ -45,6 +45,9 @@ class Plugin:
             none.
         source: Where foreign code and weights come from, and their licence, for ``zobench list KIND
             NAME``; empty if there are none.
+        outlook: Address ``"package.module:function"`` of a function that tells, from the argument and
+            the parameters of an encoder that is a service, what is known before it is reached, as
+            an ``EncoderOutlook``; empty for a local encoder.
         advice: What an optimizer's users may try whose run found nothing, in one sentence; shown after
             the verdict.
     """
@@ -58,6 +61,7 @@ class Plugin:
     members: str = ""
     details: str = ""
     source: str = ""
+    outlook: str = ""
     advice: str = ""
 
     def takes(self, colon: str) -> bool:
@@ -91,6 +95,14 @@ class Plugin:
         details = _imported(self.details)
         with plugin_code():
             return list(details(argument))
+
+    def known_before(self, argument: str, parameters: Any) -> Any:
+        """What is known of a service before it is reached; ``None`` for a local encoder."""
+        if not self.outlook:
+            return None
+        outlook = _imported(self.outlook)
+        with plugin_code():
+            return outlook(argument, parameters)
 
     def parameters(self) -> type:
         """The dataclass of the target's parameters: the annotation of its argument ``parameters``.

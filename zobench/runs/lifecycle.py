@@ -21,6 +21,7 @@ from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
+from .forecast import announce
 from .parts import Parts, make_parts
 from .process import RunProcess
 from .process_state import restored_state
@@ -59,6 +60,7 @@ def start_run(
         registry.find("trackers", name)
     with ExitStack() as opened:
         opened.enter_context(restored_state(listener.note))
+        announce(config, registry, listener)
         parts = make_parts(config, registry, listener)
         opened.callback(close, parts.encoder, listener)
         folder = RunFolder(_new_folder(place, config))
@@ -96,6 +98,7 @@ def carry_out(
     if not is_run(place):
         with ExitStack() as opened:
             opened.enter_context(restored_state(listener.note))
+            announce(config, registry, listener)
             parts = make_parts(config, registry, listener)
             opened.callback(close, parts.encoder, listener)
             folder = RunFolder(place, alone)

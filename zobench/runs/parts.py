@@ -45,6 +45,8 @@ class Parts:
         split: Rows to train on and rows to test on.
         space: The space of the optimizer's points.
         feedback: The feedback level that the optimizer declares.
+        first_batch: Images of the optimizer's first ask; those of one evaluation where an optimizer must
+            see the clean embeddings before it can ask.
     """
 
     resolved: ResolvedConfig
@@ -53,6 +55,7 @@ class Parts:
     split: Split
     space: Space
     feedback: Feedback
+    first_batch: int
 
     @property
     def config(self) -> RunConfig:
@@ -178,7 +181,7 @@ def fit_parts(
     """
     config, shape = resolved.config, encoder.spec.image_shape
     space = make_space(config.space, shape, config.box)
-    feedback = check_optimizer(resolved, space, encoder)
+    feedback, first_batch = check_optimizer(resolved, space, encoder)
     dataset = dataset_of(shape)
     if dataset.spec.shape[1:] != shape[1:] or dataset.spec.shape[0] not in (1, shape[0]):
         raise PluginError(
@@ -197,4 +200,4 @@ def fit_parts(
             f"replicates is {config.replicates:,}, which with {len(split.test):,} test images takes "
             f"{8 * weights / 1e9:,.0f} GB; give at most {MAX_BOOTSTRAP_WEIGHTS // len(split.test) - 1:,}"
         )
-    return Parts(resolved, encoder, dataset, split, space, feedback)
+    return Parts(resolved, encoder, dataset, split, space, feedback, first_batch)

@@ -11,7 +11,7 @@ from typing import Any
 
 from zobench.billing.account import Account, PaidEncoder
 from zobench.contracts.listener import Listener
-from zobench.contracts.purpose import Purpose
+from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import (
     CostReached,
@@ -33,6 +33,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
 from zobench.registry.failure import run_failure
 
+from .forecast import forecast_of
 from .parts import Parts
 from .phases import optimize, prepare
 from .pictures import draw_pictures
@@ -68,7 +69,7 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
         return most_images(config, len(folder.snapshots()) + 1, train, test)
 
     begun = folder.setup() is not None
-    account.set_aside(to_score, besides=0 if begun else train + config.batch_size)
+    account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)
     return account
 
 
@@ -107,7 +108,7 @@ class RunProcess:
             raise self._interrupted(error, folder) from error
         except (EncoderError, CostReached) as error:
             self._end_after_error(RunStatus.FAILED, error)
-            more = " --max-cost MORE" if isinstance(error, CostReached) else ""
+            more = f" --max-cost {self._enough():.6g}" if isinstance(error, CostReached) else ""
             error.args = (
                 f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
             )
@@ -127,6 +128,14 @@ class RunProcess:
         if self.trackers:
             self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
         return result
+
+    def _enough(self) -> float:
+        """The cost of the whole run at most, what is billed already and to no use included."""
+        encoder, forecast = self.parts.encoder, forecast_of(self.parts, None)
+        assert isinstance(encoder, PaidEncoder)
+        used = sum(self.encoder.ledger.of(purpose).forward for purpose in LEDGER_PURPOSES)
+        left = max(0, forecast.images - used)
+        return (encoder.account.bill.total().images_payable + left) * encoder.spec.price
 
     def _interrupted(self, error: BaseException, folder: str) -> Interrupted:
         self._end_after_error(RunStatus.INTERRUPTED, error)

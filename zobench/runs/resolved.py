@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zobench.config import RunConfig
+from zobench.contracts.encoder import EncoderOutlook
 from zobench.contracts.parameters import essential, resolve
 from zobench.errors import ConfigError, PluginError
 from zobench.problem.split import SplitParameters
@@ -44,6 +45,14 @@ class ResolvedPlugin:
     def build(self, context: object) -> Any:
         """Makes the plugin's object."""
         return self.offer.plugin.build(context, self.parameters)
+
+    @property
+    def outlook(self) -> EncoderOutlook | None:
+        """What is known of an encoder that is a service before it is reached; else ``None``."""
+        found: EncoderOutlook | None = self.offer.plugin.known_before(
+            self.argument, self.parameters
+        )
+        return found
 
     @property
     def essential(self) -> dict[str, Any]:

@@ -128,7 +128,9 @@ def _build_wrapped(plugin: ResolvedPlugin, context: OptimizerContext) -> AskTell
     return Wrapped(made, context, plugin.offer.name, feedback_of(plugin))
 
 
-def check_optimizer(resolved: ResolvedConfig, space: Space, encoder: Encoder) -> Feedback:
+def check_optimizer(
+    resolved: ResolvedConfig, space: Space, encoder: Encoder
+) -> tuple[Feedback, int]:
     """Checks that the optimizer fits encoder and budget, before anything is embedded.
 
     The first ask of an optimizer that declares ``value`` is made by a separate instance, because
@@ -136,7 +138,8 @@ def check_optimizer(resolved: ResolvedConfig, space: Space, encoder: Encoder) ->
     known; the loop then checks their first ask.
 
     Returns:
-        The feedback level that the optimizer declares.
+        The feedback level that the optimizer declares, and the images of its first ask; those of one
+        evaluation where it is not known yet.
 
     Raises:
         ConfigError: The first batch costs more than the budget, or the encoder gives no gradients.
@@ -149,19 +152,20 @@ def check_optimizer(resolved: ResolvedConfig, space: Space, encoder: Encoder) ->
             "does not give; choose a black-box optimizer"
         )
     if feedback != "value":
-        return feedback
+        return feedback, config.batch_size
     other = make_optimizer(config, resolved.optimizer, space, None)
     with plugin_code():
         found = other.ask()
     # the number of training images is not known yet; the oracle checks it
     rules = AskRules(config.optimizer, space.shape, feedback, config.batch_size, 2**63)
-    price = checked_ask(found, rules).price(config.batch_size, config.backward_cost)
+    ask = checked_ask(found, rules)
+    price = ask.price(config.batch_size, config.backward_cost)
     if price > config.budget:
         raise ConfigError(
             f"budget is {config.budget}, but the first batch of optimizer {config.optimizer!r} "
             f"costs {price} queries; give at least that"
         )
-    return feedback
+    return feedback, len(ask.points) * ask.images_each(config.batch_size)
 
 
 def make_objective(config: RunConfig, plugin: ResolvedPlugin, data: TrainingData) -> Objective:

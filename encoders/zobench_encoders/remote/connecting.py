@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from zobench.contracts.encoder import EncoderRequest
+from zobench.contracts.encoder import EncoderOutlook, EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, ServiceError
 
@@ -107,18 +107,10 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         ServiceError: The service does not answer.
     """
     kind = request.argument
-    if kind not in list_services():
-        raise ConfigError(
-            f"encoder {request.name!r}: there is no service {kind!r}{nearest(kind, list_services())}; "
-            f"it must be one of {', '.join(list_services())}"
-        )
     for name, value in (("device", request.device), ("precision", request.precision)):
         if value != "auto":
             raise ConfigError(f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere")
-    dialect = _dialect(request.name, kind, parameters)
-    url, loopback = checked_url(parameters.url or (dialect.url if dialect else ""))
-    key_env = parameters.key_env or (dialect.key_env if dialect else "ZOBENCH_API_KEY")
-    secret = _secret(request.name, key_env, dialect, parameters)
+    dialect, url, loopback, key_env, secret = _checked(request.name, kind, parameters)
     line = Connections(
         secret=secret,
         key_env=key_env,
@@ -160,6 +152,37 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     except BaseException:
         line.close()
         raise
+
+
+def outlook(argument: str, parameters: RemoteParameters) -> EncoderOutlook:
+    """What the parameters and the dialect tell of a service that nothing is sent to.
+
+    Raises:
+        ConfigError: A parameter is wrong or missing.
+    """
+    dialect, *_ = _checked(f"http:{argument}", argument, parameters)
+    chunk = parameters.chunk or (dialect.chunk if dialect is not None else 0)
+    shape = (parameters.channels, parameters.size, parameters.size)
+    return EncoderOutlook(shape, chunk, parameters.price)
+
+
+def _checked(
+    name: str, kind: str, parameters: RemoteParameters
+) -> tuple[Dialect | None, str, bool, str, str | None]:
+    """Dialect, address, whether that is this machine, and the key with its variable.
+
+    Raises:
+        ConfigError: A parameter is wrong or missing.
+    """
+    if kind not in list_services():
+        raise ConfigError(
+            f"encoder {name!r}: there is no service {kind!r}{nearest(kind, list_services())}; it must "
+            f"be one of {', '.join(list_services())}"
+        )
+    dialect = _dialect(name, kind, parameters)
+    url, loopback = checked_url(parameters.url or (dialect.url if dialect else ""))
+    key_env = parameters.key_env or (dialect.key_env if dialect else "ZOBENCH_API_KEY")
+    return dialect, url, loopback, key_env, _secret(name, key_env, dialect, parameters)
 
 
 def _inference(

@@ -61,6 +61,10 @@ def paper(
     out: Annotated[
         str, typer.Option(metavar="FOLDER", help="Folder for runs, results and figures.")
     ] = "runs/paper",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what the runs will send, cost and take; start none."),
+    ] = False,
 ) -> None:
     """Reproduce the paper's table and figures, with the published numbers beside ours."""
     from .production import chosen, make_paper
@@ -81,5 +85,5 @@ def paper(
     )
     rows = (methods or [], without or [])
     wanted = chosen(preset, seeds, epochs, diseases or [], *rows, of_methods)
-    if not make_paper(product, wanted, base, Path(out), jobs, form, transfer or []):
+    if not make_paper(product, wanted, base, Path(out), jobs, form, transfer or [], dry_run):
         raise typer.Exit(1)

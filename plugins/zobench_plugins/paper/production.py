@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from zobench.cli.display.board import board_for
 from zobench.cli.display.console import ConsoleListener, error_console, output_console
+from zobench.cli.display.forecast import print_suite_forecast
 from zobench.cli.display.layouts import print_fitting
 from zobench.config import RunConfig
 from zobench.contracts.parameters import nearest, resolve
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from zobench.contracts.listener import Listener
     from zobench.registry.discovery import Registry
+    from zobench.suite.file import Suite
 
     from .table import Block
 
@@ -93,8 +95,11 @@ def make_paper(
     jobs: int,
     form: str,
     transfer: Sequence[str],
+    dry: bool = False,
 ) -> bool:
     """Carries out missing runs, then writes the products; false if a run failed.
+
+    With ``dry`` it only says what the runs will send, cost and take.
 
     Raises:
         ConfigError: An option is wrong.
@@ -118,6 +123,9 @@ def make_paper(
         raise ConfigError("--transfer-to goes with universality, or all")
     with ConsoleListener() as listener, SharedParts(registry, listener) as shared:
         study = Study(preset, base, out, shared)
+        if dry:
+            print_suite_forecast(_suite(study, product), False)
+            return True
         _check_transfer(base, transfer, registry)
         if not _run_ahead(study, product, jobs, registry, listener):
             return False
@@ -159,8 +167,24 @@ def _run_ahead(
     study: Study, product: str, jobs: int, registry: Registry, listener: Listener
 ) -> bool:
     """Carries out all needed runs, ``jobs`` at a time; whether all are done."""
-    from zobench.suite.file import Suite
     from zobench.suite.planning import plan
+
+    suite = _suite(study, product)
+    planned = plan(suite, Path(f"preset {study.preset.name}"), study.out, registry, listener)
+    running = run_planned(
+        planned, Engine(jobs=jobs), registry, study.out, board_for=board_for, note=_note
+    )
+    if running.unfinished:
+        raise Interrupted("stopped; everything so far is saved. The same command goes on")
+    for job, error in running.errors.items():
+        words = f"[red]failed[/] {escape(str(job.folder))}: {escape(error)}"
+        error_console().print(words, soft_wrap=True, highlight=False)
+    return not running.errors
+
+
+def _suite(study: Study, product: str) -> Suite:
+    """The runs that a product is made from."""
+    from zobench.suite.file import Suite
 
     needed: list[RunConfig] = []
     if product in ("table", "all"):
@@ -174,17 +198,7 @@ def _run_ahead(
     if product in ("fig2b", "all"):
         needed += [run for runs in study.iteration_runs().values() for run in runs]
     unique = {repr(config): config for config in needed}
-    suite = Suite(f"paper {product}", tuple(unique.values()), ())
-    planned = plan(suite, Path(f"preset {study.preset.name}"), study.out, registry, listener)
-    running = run_planned(
-        planned, Engine(jobs=jobs), registry, study.out, board_for=board_for, note=_note
-    )
-    if running.unfinished:
-        raise Interrupted("stopped; everything so far is saved. The same command goes on")
-    for job, error in running.errors.items():
-        words = f"[red]failed[/] {escape(str(job.folder))}: {escape(error)}"
-        error_console().print(words, soft_wrap=True, highlight=False)
-    return not running.errors
+    return Suite(f"paper {product}", tuple(unique.values()), ())
 
 
 def _note(text: str) -> None:

@@ -1,0 +1,102 @@
+"""What is said before a run starts, against what the run then does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from served import Served
+from tiny import SIZES, config, run, tiny_registry
+
+from zobench.contracts.listener import Silence
+from zobench.errors import ConfigError
+from zobench.runs.forecast import foresee
+from zobench.suite.forecast import foresee_all, total
+
+SMALL = [
+    *("--dataset", "tiny", "--disease", "spots", "--batch-size", "8", "--snapshots", "3"),
+    *("--replicates", "50", "--set", "split.train=120", "--set", "split.test_per_cell=40"),
+    *(
+        "--optimizer",
+        "random",
+        "--budget",
+        "400",
+        "--set",
+        "encoder.channels=1",
+        "--set",
+        "encoder.size=8",
+    ),
+]
+Here = Callable[..., CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("optimizer", ["random", "adam", "probes"])
+def test_a_run_sends_no_more_than_was_foreseen(tmp_path: Path, optimizer: str) -> None:
+    found = foresee(config(optimizer), tiny_registry())
+    ledger = run(tmp_path, optimizer=optimizer, overrides=SIZES).ledger
+    assert found.setup == ledger["setup"]["forward"] == 120
+    assert found.optimize >= ledger["optimize"]["queries"] > found.optimize - 100
+    assert found.score >= ledger["score"]["forward"]
+    assert found.least <= found.images
+    assert found.seconds is not None
+    assert found.cost is None
+
+
+def test_a_suite_is_the_sum_of_its_runs() -> None:
+    configs = [config("random"), config("zo-sgd")]
+    forecasts = foresee_all(configs, tiny_registry(), Silence())
+    assert total(forecasts).images == sum(foresee(each, tiny_registry()).images for each in configs)
+
+
+def test_a_dry_run_sends_a_service_nothing_and_says_what_it_would_cost(
+    server: Served, here: Here, tmp_path: Path
+) -> None:
+    before = server.images()
+    service = ["--encoder", "http:oip", "--encoder-url", server.url, "--set", "encoder.price=0.01"]
+    done = here("run", *service, *SMALL, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["setup"] == 120
+    assert told["cost"] == pytest.approx(0.01 * told["images"])
+    assert told["seconds"] is None
+    done = here("run", *service, *SMALL, "--dry-run")
+    assert f"at most {told['cost']:,.2f}, at 0.01 an image" in " ".join(done.stdout.split())
+    assert server.images() == before
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_limit_that_cannot_pay_the_first_edit_is_refused_before_the_first_image(
+    server: Served, here: Here
+) -> None:
+    before = server.images()
+    service = ["--encoder", "http:oip", "--encoder-url", server.url, "--set", "encoder.price=0.01"]
+    done = here("run", *service, *SMALL, "--max-cost", "1")
+    assert done.returncode == 2
+    words = " ".join(done.stderr.split())
+    assert "max_cost is 1, but the least that this run sends" in words
+    assert "the whole run is setup 120 + optimize ≤ 400 + score ≤" in words
+    assert server.images() == before
+
+
+def test_a_service_is_announced_before_it_is_used(server: Served, here: Here) -> None:
+    service = ["--encoder", "http:oip", "--encoder-url", server.url, "--set", "encoder.price=0.01"]
+    done = here("run", *service, *SMALL)
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stderr.split())
+    assert "http:oip will be sent: setup 120 + optimize ≤ 400 + score ≤" in words
+    assert words.index("will be sent") < words.index("embed clean images")
+
+
+def test_gradients_of_a_service_are_refused_before_it_is_reached(here: Here) -> None:
+    service = ["--encoder", "http:oip", "--encoder-url", "http://127.0.0.1:9/v2/models/x"]
+    done = here("run", *service, *SMALL[:-4], "--optimizer", "adam")
+    assert done.returncode == 2
+    assert "needs gradients" in done.stderr
+
+
+def test_what_a_config_lacks_is_said_by_the_forecast_too() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'random'"):
+        foresee(config("randon"), tiny_registry())
