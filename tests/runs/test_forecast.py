@@ -19,16 +19,7 @@ from zobench.suite.forecast import foresee_all, total
 SMALL = [
     *("--dataset", "tiny", "--disease", "spots", "--batch-size", "8", "--snapshots", "3"),
     *("--replicates", "50", "--set", "split.train=120", "--set", "split.test_per_cell=40"),
-    *(
-        "--optimizer",
-        "random",
-        "--budget",
-        "400",
-        "--set",
-        "encoder.channels=1",
-        "--set",
-        "encoder.size=8",
-    ),
+    *("--optimizer", "random", "--budget", "400"),
 ]
 Here = Callable[..., CompletedProcess[str]]
 

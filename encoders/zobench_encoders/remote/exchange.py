@@ -82,6 +82,17 @@ class RequestFailure(Exception):
         return self.kind == "doubtful" or accepted
 
 
+class UnexpectedShape(RequestFailure):
+    """An answer in which the embeddings are not where the dialect says.
+
+    Before a service has given any embeddings, another attempt at the same request would only be
+    billed again; later it may be a fault that passes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("doubtful", message, 200)
+
+
 class Connections:
     """Connections to one service, kept open; each carries one request at a time."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zobench.problem.quantization import pixels
 from zobench.serving.bounded_json import parse
 
-from .exchange import Call, RequestFailure, ServiceReply
+from .exchange import Call, RequestFailure, ServiceReply, UnexpectedShape
 from .service import Floats, ServiceProperties, as_embeddings
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _entries(answer: Any, path: str) -> list[Any]:
     before, _, after = path.partition("[]")
     entries = _at(answer, before)
     if not isinstance(entries, list):
-        raise RequestFailure("doubtful", f"the answer has no list at {before!r}: {answer!r:.20000}")
+        raise UnexpectedShape(f"the answer has no list at {before!r}: {answer!r:.20000}")
     if not after:
         return entries
     for number, each in enumerate(entries):
@@ -175,8 +175,10 @@ def _entries(answer: Any, path: str) -> list[Any]:
 def _at(value: Any, path: str) -> Any:
     for key in filter(None, path.split(".")):
         if not isinstance(value, Mapping) or key not in value:
-            raise RequestFailure(
-                "doubtful", f"the answer has no {key!r} (of {path!r}): {value!r:.20000}"
+            there = f"the keys {', '.join(map(repr, value))}" if isinstance(value, Mapping) else ""
+            raise UnexpectedShape(
+                f"the answer has no {key!r} (of {path!r}); there {'are' if there else 'is'} "
+                f"{there or f'{value!r:.20000}'}"
             )
         value = value[key]
     return value

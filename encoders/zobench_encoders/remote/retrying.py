@@ -15,7 +15,7 @@ import stamina
 from zobench.billing.account import Account
 from zobench.errors import ConfigError, ServiceError
 
-from .exchange import Call, Connections, RequestFailure, ServiceReply
+from .exchange import Call, Connections, RequestFailure, ServiceReply, UnexpectedShape
 
 Answer = TypeVar("Answer")
 
@@ -200,7 +200,9 @@ class RetryingClient:
         try:
             return read(reply)
         except RequestFailure as fault:
-            raise RequestFailure(fault.kind, self._line.excerpt(str(fault)), 200) from None
+            certain = isinstance(fault, UnexpectedShape) and not self._known
+            kind = "refused" if certain else fault.kind
+            raise RequestFailure(kind, self._line.excerpt(str(fault)), 200) from None
         except ConfigError as error:
             raise ConfigError(self._line.excerpt(str(error))) from None
         except Exception as error:

@@ -208,3 +208,38 @@ def test_delays_are_read_from_the_headers_in_use() -> None:
     assert retry_delay({"retry-after": "soon"}) is None
     assert retry_delay({"retry-after": "-3"}) == 0
     assert retry_delay({}) is None
+
+
+TEMPLATE = """
+request = { model = "$model", input = "$images" }
+item = "$base64"
+answer = "result.vectors"
+"""
+
+
+def test_a_wrong_answer_path_is_billed_once_and_shows_the_keys_that_are_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.toml").write_text(TEMPLATE)
+    other = says(http(b'{"embeddings": [[1.0, 2.0]], "usage": 1}'))
+    with scripted(*[other] * 9) as server:
+        words = r"no 'result' \(of 'result.vectors'\); there are the keys 'embeddings', 'usage'"
+        with pytest.raises(ServiceError, match=words) as caught:
+            connected(server.url, "custom", template=str(tmp_path / "own.toml"), size=4)
+        assert len(server.asked) == 1
+        assert caught.value.attempts == 1
+
+
+def test_an_answer_without_embeddings_among_good_ones_is_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(TEMPLATE)
+    good = says(http(b'{"result": {"vectors": [[1.0, 2.0]]}}'))
+    busy = says(http(b'{"error": "overloaded"}'))
+    with scripted(*[good] * 9) as server:
+        encoder = connected(
+            server.url, "custom", template=str(tmp_path / "own.toml"), size=4, chunk=1
+        )
+        asked = len(server.asked)
+        server.script[:] = [busy, good]
+        assert encoder.embed(films(1)).tolist() == [[1.0, 2.0]]
+        assert len(server.asked) == asked + 2
+        encoder.close()
