@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .config import RunConfig
+from .config import RunConfig, parse_overrides
+from .contracts.head import HeadProtocol
 from .contracts.metric import Metric
 from .contracts.parameters import nearest, parameter
 from .errors import (
@@ -65,6 +68,8 @@ __all__ = [
     "show",
 ]
 
+_DEFAULTS, _FIELDS = RunConfig(), dataclasses.fields(RunConfig)
+
 PathOrUrl = str | os.PathLike[str]
 """A path, or a URL such as ``s3://bucket/runs``."""
 
@@ -74,44 +79,96 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-def run(
+def run(  # noqa: D417  # RunConfig describes its fields
     config: RunConfig | None = None,
     *,
+    optimizer: str = _DEFAULTS.optimizer,
+    encoder: str = _DEFAULTS.encoder,
+    dataset: str = _DEFAULTS.dataset,
+    disease: str = _DEFAULTS.disease,
+    objective: str = _DEFAULTS.objective,
+    data_root: str | os.PathLike[str] | None = _DEFAULTS.data_root,
+    space: str = _DEFAULTS.space,
+    box: float = _DEFAULTS.box,
+    seed: int = _DEFAULTS.seed,
+    budget: int = _DEFAULTS.budget,
+    batch_size: int = _DEFAULTS.batch_size,
+    penalty: float = _DEFAULTS.penalty,
+    backward_cost: int = _DEFAULTS.backward_cost,
+    heads: HeadProtocol = _DEFAULTS.heads,
+    snapshots: int = _DEFAULTS.snapshots,
+    scored: int = _DEFAULTS.scored,
+    controls: str = _DEFAULTS.controls,
+    baselines: str = _DEFAULTS.baselines,
+    replicates: int = _DEFAULTS.replicates,
+    tolerance: float = _DEFAULTS.tolerance,
+    device: str = _DEFAULTS.device,
+    precision: str = _DEFAULTS.precision,
+    quantize: int = _DEFAULTS.quantize,
+    max_cost: float = _DEFAULTS.max_cost,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    set: Mapping[str, object] | None = None,  # noqa: A002  # as --set on the command line
     out: PathOrUrl = "runs",
+    progress: bool | None = None,
     registry: Registry | None = None,
     listener: Listener | None = None,
-    **fields: Any,
+    **unknown: Any,
 ) -> StoredRun:
     """Carries out one run.
 
+    The keywords are the fields of :class:`RunConfig`, which says what each means.
+
     Args:
-        config: The config of the run; ``None`` to give its fields as keywords instead.
+        config: The config of the run, instead of keywords for its fields.
+        overrides: Parameters by owner and name, e.g. ``{"optimizer": {"step": 0.02}}``.
+        set: The same as on the command line, e.g. ``{"optimizer.step": 0.02}``.
         out: Folder for run folders, or its URL.
+        progress: Whether the progress is shown on standard error; in notebooks and terminals if
+            ``None``, unless there is a listener.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
-        **fields: Fields of :class:`RunConfig`, such as ``optimizer="gezo"``; parameters go into
-            ``overrides``, e.g. ``overrides={"optimizer": {"step": 0.02}}``.
+        **unknown: Keywords of no field, which are refused with a hint.
 
     Returns:
         The finished run.
 
     Raises:
+        ConfigError: A keyword is unknown, a value is not allowed, or a config and keywords are given.
         ZobenchError: See :mod:`zobench.errors`.
     """
+    arguments = locals()
+    given = {each.name: arguments[each.name] for each in _FIELDS}
+    given["overrides"] = overrides or {}
     from .records.urls.copies import published
     from .runs.lifecycle import start_run
 
-    if config is not None and fields:
+    names = [each.name for each in _FIELDS]
+    for name in unknown:
+        known = [*names, "set", "out", "progress", "registry", "listener"]
+        raise ConfigError(
+            f"zobench.run has no keyword {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+        )
+    made = RunConfig(**given)
+    if set:
+        settings = [f"{name}={value}" for name, value in set.items()]
+        for owner, values in parse_overrides(settings).items():
+            made = made.with_settings(owner, **values)
+    if config is not None and made != _DEFAULTS:
         raise ConfigError("give zobench.run a config or keywords, not both")
-    known = [each.name for each in dataclasses.fields(RunConfig)]
-    for name in fields:
-        if name not in known:
-            raise ConfigError(
-                f"zobench.run has no field {name!r}{nearest(name, known)}; known: {', '.join(known)}"
-            )
-    config = config or RunConfig(**fields)
-    with published(os.fspath(out)) as folder:
-        return start_run(config, folder, registry=registry, listener=listener)
+    with ExitStack() as entered:
+        folder = entered.enter_context(published(os.fspath(out)))
+        if listener is None and (_is_watched() if progress is None else progress):
+            from .cli.display.console import ConsoleListener
+
+            listener = entered.enter_context(ConsoleListener())
+        return start_run(config or made, folder, registry=registry, listener=listener)
+
+
+def _is_watched() -> bool:
+    """Whether somebody looks on: a terminal, or a notebook."""
+    shell = sys.modules.get("IPython")
+    notebook = shell is not None and shell.get_ipython() is not None
+    return notebook or sys.stderr.isatty()
 
 
 def resume(

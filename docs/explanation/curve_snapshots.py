@@ -116,13 +116,13 @@ def embedded(place: Path, optimizer: str, seed: int) -> Embedded:
     )
     encoder = MeteredEncoder(parts.encoder, Ledger())
     zero = torch.zeros(1, *parts.encoder.spec.image_shape[1:])
-    contents = {each: run.edit(each).numpy().tobytes() for each in run.snapshots}
+    contents = {each: run.edit_after(each).numpy().tobytes() for each in run.snapshots}
     plan = score_plan(contents, zero.numpy().tobytes(), config)
     kept = place / "embeddings.npz"
     if not kept.exists():
         arrays = {}
         for queries in (0, *plan.distinct):
-            edit = run.edit(queries) if queries else zero
+            edit = run.edit_after(queries) if queries else zero
             arrays[f"train {queries}"] = embed_images(encoder, train, Purpose.SCORE, edit)
             arrays[f"test {queries}"] = embed_images(encoder, test, Purpose.SCORE, edit)
         np.savez(kept, **arrays)

@@ -61,7 +61,7 @@ def everything(result: StoredRun) -> Mapping[str, Any]:
     return {
         **found,
         "trace": result.trace,
-        "edits": {each: result.edit(each).numpy().tobytes() for each in result.snapshots},
+        "edits": {each: result.edit_after(each).numpy().tobytes() for each in result.snapshots},
         "clean": setup.clean.tobytes() if setup is not None else None,
         "pictures": [
             path.read_bytes() if (path := result.picture(name)) is not None else None

@@ -92,7 +92,7 @@ def results(folder: Path) -> Mapping[str, Any]:
     (path,) = layout.run_folders(folder / "runs")
     found = StoredRun(path)
     kept = ("status", "ledger", "scores", "recovery", "fpq", "ended_by")
-    edits = {each: found.edit(each).numpy().tobytes() for each in found.snapshots}
+    edits = {each: found.edit_after(each).numpy().tobytes() for each in found.snapshots}
     values = {name: found.as_dict()[name] for name in kept}
     return {**values, "trace": found.trace, "edits": edits}
 

@@ -31,7 +31,7 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     assert result.fpq is not None
     assert result.ledger["optimize"]["queries"] == 400
     assert result.ledger["setup"]["queries"] == 120
-    edits = [StoredRun(result.run_dir).edit(score.queries) for score in result.scores[1:]]
+    edits = [StoredRun(result.run_dir).edit_after(score.queries) for score in result.scores[1:]]
     distinct = {edit.numpy().tobytes() for edit in edits if edit.any()}
     images = 160 + (len(distinct) + 2) * (160 + 120)  # placebo and negative of the last edit
     assert result.ledger["score"]["forward"] == images

@@ -61,7 +61,7 @@ def test_a_changed_snapshot_is_found(tmp_path: Path) -> None:
     folder = run(tmp_path / "runs", optimizer="random", overrides=SIZES).run_dir
     queries = layout.snapshot_queries(folder)[1]
     path = folder / layout.SNAPSHOTS / f"{queries:012d}.safetensors"
-    write_tensors(path, {"edit": StoredRun(folder).edit(queries) + 0.1})
+    write_tensors(path, {"edit": StoredRun(folder).edit_after(queries) + 0.1})
     with_checksums(folder)
     assert not verified(folder).holds
 

@@ -18,7 +18,7 @@ from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, StoreError, ZobenchError
 from zobench.files.atomic import damage, damaged, missing
 from zobench.files.json_files import Json
 from zobench.files.location import Location
@@ -29,7 +29,7 @@ from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.oracle.ledger import Counts, Ledger
 from zobench.registry.discovery import Registry, load_registry
 
-from . import layout
+from . import layout, views
 from .checkpoint import read_checkpoint
 from .curve_json import curve_controls, curve_rows
 from .identity import label, problem
@@ -41,6 +41,8 @@ from .score_rows import Score
 from .verdict import Verdict, verdict
 
 if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
     from torch import Tensor
 
 Floats = NDArray[np.float64]
@@ -65,6 +67,28 @@ class StoredRun:
         """
         self.location = Location.of(place)
         self._registry = registry
+
+    def __repr__(self) -> str:
+        """The run in one line."""
+        try:
+            return views.short(self)
+        except ZobenchError as error:
+            return f"<run at {self.location}: {error}>"
+
+    def _repr_html_(self) -> str:
+        return views.html(self)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row a classifier of the table, with every metric and its 95 % interval."""
+        return views.frame(self)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draws recovery over queries into axes of matplotlib, new ones if ``None``.
+
+        Raises:
+            ValueError: No edit is scored yet.
+        """
+        return views.plot(self, axes)
 
     @property
     def run_id(self) -> str:
@@ -209,7 +233,20 @@ class StoredRun:
                 raise missing(self.location / name)
         return found
 
-    def edit(self, queries: int) -> Tensor:
+    @property
+    def edit(self) -> NDArray[np.float32]:
+        """The edit ``(H, W)`` to deploy: that of the last snapshot, in the range of a pixel.
+
+        Raises:
+            StoreError: There is no snapshot yet.
+            DamagedError: The snapshot is damaged, or missing although it was stored.
+        """
+        if not self.snapshots:
+            raise StoreError(f"{self.location} has no snapshot yet, so it has no edit")
+        found: NDArray[np.float32] = self.edit_after(self.snapshots[-1])[0].numpy()
+        return found
+
+    def edit_after(self, queries: int) -> Tensor:
         """The edit ``(1, H, W)`` recommended after ``queries``.
 
         Raises:

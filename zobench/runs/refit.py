@@ -80,7 +80,7 @@ def refit_heads(
                 f"{run.config.encoder} is a service: fitting the heads again sends it {count:,} images; "
                 "say --yes to send them"
             )
-        edit = run.edit(run.snapshots[-1])
+        edit = run.edit_after(run.snapshots[-1])
         rows = np.concatenate([split.train, split.test[:CHECKED]])
         images = load_images(parts.dataset, rows)
         train = images.part(slice(0, len(split.train)))

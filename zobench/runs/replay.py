@@ -81,7 +81,7 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
         optimizer.tell(ask, answer)
     point = taken_point(optimizer.recommend(), config.optimizer, oracle.space.shape)
     edit = oracle.space.decode(point[None])[0]
-    same = bool(run.snapshots) and bool(torch.equal(edit, run.edit(run.snapshots[-1])))
+    same = bool(run.snapshots) and bool(torch.equal(edit, run.edit_after(run.snapshots[-1])))
     return Replay(len(run.trace), oracle.queries, same)
 
 

@@ -148,7 +148,7 @@ def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
     if run.done and common != due:
         largest = np.inf  # the stored run lacks a snapshot
     for queries in common:
-        edits = [each.edit(queries).numpy() for each in (run, replayed)]
+        edits = [each.edit_after(queries).numpy() for each in (run, replayed)]
         largest = max(largest, _difference(*edits))
     return Verification(len(rows), rows[-1]["queries"], len(common), float(largest), first)
 

@@ -192,7 +192,7 @@ class Study:
         name = str(solved.result.notes["run"])
         require_plain_path(name, str(self.out))
         run = StoredRun(self.out / name)
-        return np.asarray(run.edit(run.snapshots[-1])[0].numpy())
+        return np.asarray(run.edit_after(run.snapshots[-1])[0].numpy())
 
     @property
     def columns(self) -> tuple[Metric, ...]:

@@ -39,7 +39,7 @@ def write_bundle(run: StoredRun, heads: Heads, out: Path) -> None:
     loader = (resources.files(__package__) / LOADER).read_text(encoding="utf-8")
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        edit = run.edit(run.snapshots[-1]).numpy()
+        edit = run.edit_after(run.snapshots[-1]).numpy()
         np.save(out / EDIT, np.asarray(edit, dtype=np.float32), allow_pickle=False)
         np.savez(out / HEADS, allow_pickle=False, **arrays)
         text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)

@@ -86,7 +86,7 @@ def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:
             f"--at is {at:,}, but the snapshots of {place} are at "
             f"{', '.join(f'{each:,}' for each in snapshots)} queries"
         )
-    return found, found.edit(snapshots[-1] if at is None else at)
+    return found, found.edit_after(snapshots[-1] if at is None else at)
 
 
 def export(

@@ -146,7 +146,7 @@ def test_a_noise_carried_home_is_its_own_row(tmp_path: Path) -> None:
         own = problem.solve("dne:adam")
         folder = tmp_path / own.result.notes["run"]
         run = StoredRun(folder)
-        noise = run.edit(run.snapshots[-1])[0].numpy()
+        noise = run.edit_after(run.snapshots[-1])[0].numpy()
         assert problem.carry(noise, "noise of spots").result.scores == own.result.scores
         with pytest.raises(ConfigError, match="4 x 4 pixels"):
             problem.carry(torch.zeros(4, 4).numpy(), "noise of nobody")

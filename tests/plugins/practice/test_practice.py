@@ -80,7 +80,7 @@ def test_a_bundle_gives_the_runs_scores_without_zobench(found: StoredRun, tmp_pa
     root = Path(str(found.config.data_root))
     test = json.loads((bundle / "bundle.json").read_text())["dataset"]["images"]["test"]
     sent = [load_picture(root / name, name, PictureForm(8, 1)) for name in test]
-    edited = torch.from_numpy(np.stack(sent)).float() / 255 + found.edit(found.snapshots[-1])
+    edited = torch.from_numpy(np.stack(sent)).float() / 255 + found.edit_after(found.snapshots[-1])
     np.save(tmp_path / "embeddings.npy", TinyEncoder().embed(edited).numpy())
     code = WITHOUT_ZOBENCH.format(bundle=str(bundle), names=test, root=str(root), out=str(tmp_path))
     done = subprocess.run(
@@ -220,7 +220,7 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     image = torch.from_numpy(
         load_picture(Path(root, "films", name), name, PictureForm(8, 1)).copy()
     )
-    edited = image[None].float() / 255 + found.edit(found.snapshots[-1])
+    edited = image[None].float() / 255 + found.edit_after(found.snapshots[-1])
     want = TinyEncoder().embed(edited)[0]
     np.testing.assert_allclose([float(each) for each in numbers], want, rtol=1e-6)
     done = here("embed", "tiny", f"{root}/films", "-o", "e.csv")
