@@ -105,7 +105,6 @@ def _broken(error: PluginError) -> Callable[[], None]:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

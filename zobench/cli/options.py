@@ -8,6 +8,8 @@ import typer
 
 from zobench.config import RunConfig
 
+from . import completion
+
 DEFAULTS = RunConfig()
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
@@ -28,8 +30,15 @@ MovedTo = Annotated[
     str | None,
     typer.Option("--encoder-url", help="New address of the service, if it has changed."),
 ]
-RunFolderArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its URL.")]
+RunFolderArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run folder, or its URL.", autocompletion=completion.runs),
+]
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="RUNS", help="Run folders, folders of runs, or URLs."),
+    typer.Argument(
+        metavar="RUNS",
+        help="Run folders, folders of runs, or URLs.",
+        autocompletion=completion.runs,
+    ),
 ]

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from zobench.config import RunConfig, parse_overrides
 
+from . import completion
+from .config_file import merged, read_config
 from .options import DEFAULTS, JsonFlag, Out, Settings, Trackers
 
 
 def run(
+    context: typer.Context,
     optimizer: Annotated[
-        str, typer.Option(help="See: zobench list optimizers.")
+        str,
+        typer.Option(
+            help="See: zobench list optimizers.", autocompletion=completion.plugins("optimizers")
+        ),
     ] = DEFAULTS.optimizer,
-    encoder: Annotated[str, typer.Option(help="See: zobench list encoders.")] = DEFAULTS.encoder,
-    dataset: Annotated[str, typer.Option(help="See: zobench list datasets.")] = DEFAULTS.dataset,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="See: zobench list encoders.", autocompletion=completion.plugins("encoders")
+        ),
+    ] = DEFAULTS.encoder,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="See: zobench list datasets.", autocompletion=completion.plugins("datasets")
+        ),
+    ] = DEFAULTS.dataset,
     disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
     objective: Annotated[
         str, typer.Option(help="Function that the optimizer lowers. See: zobench list objectives.")
@@ -76,6 +92,12 @@ def run(
         float, typer.Option(help="Limit on the cost of a service, by encoder.price; 0: no limit.")
     ] = DEFAULTS.max_cost,
     settings: Settings = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="Defaults from a TOML file; see zobench show --config."
+        ),
+    ] = None,
     out: Out = "runs",
     trackers: Trackers = None,
     record: Annotated[
@@ -94,33 +116,36 @@ def run(
     from .display.forecast import print_forecast
     from .display.result import print_result
 
-    config = RunConfig(
-        optimizer=optimizer,
-        encoder=encoder,
-        dataset=dataset,
-        disease=disease,
-        objective=objective,
-        data_root=data_root,
-        space=space,
-        box=box,
-        seed=seed,
-        budget=budget,
-        batch_size=batch_size,
-        penalty=penalty,
-        backward_cost=backward_cost,
-        heads=heads,  # type: ignore[arg-type]
-        snapshots=snapshots,
-        scored=scored,
-        controls=controls,
-        baselines=baselines,
-        replicates=replicates,
-        tolerance=tolerance,
-        device=device,
-        precision=precision,
-        quantize=quantize,
-        max_cost=max_cost,
-        overrides=parse_overrides(settings or []),
-    )
+    fields: dict[str, Any] = {
+        "optimizer": optimizer,
+        "encoder": encoder,
+        "dataset": dataset,
+        "disease": disease,
+        "objective": objective,
+        "data_root": data_root,
+        "space": space,
+        "box": box,
+        "seed": seed,
+        "budget": budget,
+        "batch_size": batch_size,
+        "penalty": penalty,
+        "backward_cost": backward_cost,
+        "heads": heads,
+        "snapshots": snapshots,
+        "scored": scored,
+        "controls": controls,
+        "baselines": baselines,
+        "replicates": replicates,
+        "tolerance": tolerance,
+        "device": device,
+        "precision": precision,
+        "quantize": quantize,
+        "max_cost": max_cost,
+        "overrides": parse_overrides(settings or []),
+    }
+    if config_file is not None:
+        fields = merged(read_config(config_file), fields, context)
+    config = RunConfig(**fields)
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
     if dry_run:

@@ -6,13 +6,23 @@ from typing import Annotated
 
 import typer
 
+from . import completion
+from .config_file import written
 from .options import JsonFlag
 
 
 def show(
     path: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run folder, or a folder of runs; or its URL.")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A run folder, or a folder of runs; or its URL.",
+            autocompletion=completion.runs,
+        ),
     ],
+    as_config: Annotated[
+        bool, typer.Option("--config", help="Print the run's config, for zobench run --config.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show a stored run again, finished or not; or list all runs of a folder."""
@@ -26,6 +36,9 @@ def show(
     from .display.run_lists import print_runs
 
     place, registry = fetch(path), load_registry()
+    if as_config:
+        typer.echo(written(StoredRun(place, registry).config), nl=False)
+        return
     if is_run(place) or not run_folders(place.path):
         found = StoredRun(place, registry)
         found.require_whole()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from . import completion
 from .options import JsonFlag, Out, Trackers
 
 
@@ -15,7 +16,9 @@ def suite(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|NAME", help="A suite file, in TOML; or a suite: zobench list suites."
+            metavar="FILE|NAME",
+            help="A suite file, in TOML; or a suite: zobench list suites.",
+            autocompletion=completion.suites,
         ),
     ],
     jobs: Annotated[

@@ -1,0 +1,57 @@
+"""What a shell offers to complete: names of plugins, tasks and run folders; never an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zobench.registry.discovery import Kind
+
+Complete = Callable[[str], list[tuple[str, str]]]
+MOST = 200
+"""Most folders that are looked at."""
+
+
+def plugins(kind: Kind) -> Complete:
+    """Completes names of plugins, with their summaries; a family ends with a colon."""
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        from zobench.errors import ZobenchError
+        from zobench.registry.discovery import load_registry
+
+        try:
+            offers = load_registry().offers[kind].values()
+        except ZobenchError:
+            return []
+        names = [
+            (f"{each.name}:" if not each.plugin.takes("") else each.name, each.plugin.summary)
+            for each in offers
+        ]
+        return [pair for pair in names if pair[0].startswith(incomplete)]
+
+    return complete
+
+
+def suites(incomplete: str) -> list[tuple[str, str]]:
+    """Completes names of the suites that come with zobench."""
+    from zobench.suite.named_suites import named_suites
+
+    return [(name, "") for name in named_suites() if name.startswith(incomplete)]
+
+
+def runs(incomplete: str) -> list[tuple[str, str]]:
+    """Completes run folders and folders of runs, in the folder that is typed or in ``runs``."""
+    from zobench.records.layout import is_run
+
+    typed = Path(incomplete)
+    parent = typed if incomplete.endswith("/") else typed.parent
+    if not incomplete:
+        parent = Path()
+    try:
+        inside = sorted(each for each in parent.iterdir() if each.is_dir())[:MOST]
+    except OSError:
+        return []
+    found = [(f"{each}/" if not is_run(each) else str(each), "") for each in inside]
+    return [pair for pair in found if pair[0].startswith(incomplete) or not incomplete]
