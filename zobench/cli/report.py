@@ -10,6 +10,8 @@ import typer
 from .choosing import Wheres, chosen
 from .options import RunsArgument
 
+READERS = ("researchers", "people")
+
 
 def report(
     runs: RunsArgument,
@@ -21,6 +23,9 @@ def report(
         typer.Option(help="Suite, or suite file: only its runs, with its targets and title."),
     ] = None,
     wheres: Wheres = None,
+    reader: Annotated[
+        str, typer.Option("--for", metavar="READER", help="people: one run, for those who decide.")
+    ] = "researchers",
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     most: Annotated[
         int | None,
@@ -30,14 +35,23 @@ def report(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the page.")] = False,
 ) -> None:
-    """Make one self-contained HTML page about many runs."""
+    """Make one self-contained HTML page about many runs, or --for people about one."""
+    from zobench.errors import ConfigError
     from zobench.records.urls.copies import fetch
+    from zobench.reporting.people import the_one, write_people_page
     from zobench.reporting.report import write_report
     from zobench.suite.file import TARGETS, read_suite
     from zobench.suite.named_suites import suite_file
 
     from .display.console import ConsoleListener, output_console
 
+    if reader not in READERS:
+        raise ConfigError(f"--for is {reader!r}, but must be one of {', '.join(READERS)}")
+    if reader == "people":
+        places = [fetch(each) for each in runs]
+        write_people_page(the_one(places, chosen(wheres, suite)), out, force=force)
+        output_console().print(f"wrote {out}", soft_wrap=True, markup=False)
+        return
     declared = read_suite(suite_file(suite)) if suite is not None else None
     with ConsoleListener() as listener:
         found = write_report(

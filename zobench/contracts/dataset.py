@@ -69,6 +69,7 @@ class DatasetSpec:
         bias: Bias of the training images where the user asks for none: ``as-is`` keeps the shares
             of the four cells of (y, a), ``amplified`` draws the gap and the rate above.
         notes: Sentences that every result of the dataset shows.
+        generated: Whether the images are generated, so that nobody's health is behind them.
     """
 
     name: str
@@ -80,6 +81,7 @@ class DatasetSpec:
     positive_rate: float = 0.5
     bias: Bias = "amplified"
     notes: tuple[str, ...] = ()
+    generated: bool = False
 
 
 class Dataset(Protocol):

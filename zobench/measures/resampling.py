@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.contracts.metric import Metric, Predictions
+from zobench.contracts.metric import GroupCounts, Metric, Predictions
 
 from .group_rates import count_groups
 from .patient_bootstrap import ScoredImages
@@ -61,6 +61,10 @@ class Resamples:
                 rows = [metric.from_scores(each, weights) for each in self._answers]
             self._metrics[metric.name] = np.stack(rows)
         return self._metrics[metric.name]
+
+    def counts(self, row: int) -> GroupCounts:
+        """The counts in the cells of (y, a) of one row."""
+        return self._counts[row]
 
     def quantity(self, quantity: Metric, row: int = -1) -> Floats:
         """Values ``(R + 1,)`` of recovery or of a metric for one row."""

@@ -26,7 +26,7 @@ from zobench.measures.recovery import (
 from zobench.measures.resampling import Resamples
 
 from .run_folder import StoredScores
-from .score_rows import ClassifierScore, Score
+from .score_rows import ClassifierScore, GroupError, Score
 
 Floats = NDArray[np.float64]
 
@@ -241,6 +241,20 @@ class Results:
         if self.stored.combined is None:
             return None
         return self._outcome(self.edits[-1].queries, self._rows["combined"])
+
+    def group_errors(self, row: str) -> list[GroupError]:
+        """How often a classifier is wrong in each cell of (disease, group).
+
+        Args:
+            row: ``erm``, ``edit`` for the last edit, or the name of a no-query baseline.
+        """
+        places = {"erm": 0, "edit": len(self.edits) - 1}
+        place = places[row] if row in places else self._rows[f"baseline {row}"]
+        rate = self.resamples.counts(place).rate
+        wrong = {1: 1.0 - rate[:, 1], 0: rate[:, 0]}  # missed, and false alarms
+        return [
+            GroupError(y, a, interval([100.0 * wrong[y][:, a]])) for y in (1, 0) for a in (0, 1)
+        ]
 
     def _score(self, edit: EditScore, row: int) -> Score:
         outcome = self._outcome(edit.queries, row)

@@ -12,6 +12,21 @@ from zobench.problem.quantization import ArrivedEdit
 
 
 @dataclass(frozen=True)
+class GroupError:
+    """How often a classifier is wrong for patients of one group, with or without the finding.
+
+    Attributes:
+        label: 1 with the finding, where an error is a missed one; 0 without, a false alarm.
+        group: The group, 0 or 1.
+        rate: Percent of these images, with its 95 % interval.
+    """
+
+    label: int
+    group: int
+    rate: Interval
+
+
+@dataclass(frozen=True)
 class ClassifierScore:
     """What a classifier achieves on the test images, with 95 % intervals.
 

@@ -133,13 +133,13 @@ def _pictures(runs: Sequence[StoredRun]) -> list[Json]:
         pictures = [(run.picture(name), width) for name, width in WIDTHS.items()]
         if not run.done or key in found or any(path is None for path, _ in pictures):
             continue
-        edit, images = (_embedded(path, width) for path, width in pictures if path is not None)
+        edit, images = (embedded(path, width) for path, width in pictures if path is not None)
         names = {"problem": run.problem, "optimizer": run.label, "seed": run.config.seed}
         found[key] = {**names, "edit": edit, "images": images}
     return [found[key] for key in sorted(found)]
 
 
-def _embedded(path: Path, width: int) -> str:
+def embedded(path: Path, width: int) -> str:
     """A picture as a WEBP data URL, reduced to at most ``width`` pixels in width and height."""
     from PIL import Image
 

@@ -85,6 +85,7 @@ class PhantomDataset:
             digest=f"{VERSION}:{digest}",
             positive_rate_gap=BIAS[self._disease][0],
             positive_rate=BIAS[self._disease][1],
+            generated=True,
         )
         self._folder = request.cache / f"phantom-{digest}"
 
