@@ -39,6 +39,40 @@ def test_a_fault_in_a_project_that_is_not_installed_is_found_and_the_mending_nam
     assert "other-walk misses" in done.stdout
 
 
+@pytest.mark.lengthy
+@pytest.mark.parametrize(
+    ("good", "bad", "told"),
+    [
+        (
+            "torch.stack([self.edit, neighbour])",
+            "np.stack([self.edit, neighbour])",
+            "points as ndarray",
+        ),
+        ("np.array([self.asks, self.asks])", "[self.asks, self.asks]", "minibatch numbers as list"),
+        ("def tell(self, ask: Ask, ", "def tell(self, ", "the signature is another one"),
+        (
+            "self.step * torch",
+            "self.stp * torch",
+            "zobench_other_walk.py, line 44: neighbour = self.edit + self.stp",
+        ),
+    ],
+)
+def test_a_beginners_mistake_is_told_once_with_the_line_or_what_to_return(
+    tmp_path: Path, good: str, bad: str, told: str
+) -> None:
+    folder = write_project("other-walk", tmp_path)
+    module = folder / "zobench_other_walk.py"
+    assert good in module.read_text()
+    module.write_text(module.read_text().replace(good, bad))
+    done = check(folder.name, tmp_path)  # without a slash
+    assert done.returncode == 1, done.stdout + done.stderr
+    said = " ".join(done.stdout.split())
+    assert told in said
+    assert sum(line.startswith("  no") for line in done.stdout.splitlines()) == 1
+    assert "the check stops here" in said
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_file_with_hooks_is_checked_as_it_lies_there(tmp_path: Path) -> None:
     folder = write_project("other-walk", tmp_path)
     done = check(str(folder / "zobench_other_walk.py"), tmp_path)

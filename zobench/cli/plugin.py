@@ -85,7 +85,7 @@ def check(
     base = what.partition(":")[0]  # the file of onnx:FILE is no project
     is_path = base.endswith((".py", *separators)) or any(each in base for each in separators)
     asked = Asked(disease, data_root, tuple(settings or ()))
-    if what in (".", "..") or is_path:
+    if what in (".", "..") or is_path or Path(what, "pyproject.toml").is_file():
         missed = _check_project(console, Path(what), asked)
     else:
         missed = _check_named(console, what, asked)
@@ -199,7 +199,11 @@ def _check_one(
         mark = "[red]no [/]" if finding.fault else "[green]yes[/]"
         console.print(f"  {mark} {finding.what}")
         if finding.fault:
-            console.print(f"      [red]{escape(finding.fault)}[/]", soft_wrap=True)
+            fault = escape(finding.fault).replace("\n", "\n      ")
+            console.print(f"      [red]{fault}[/]", soft_wrap=True)
+        if finding.crashed:
+            console.print("  the check stops here: nothing else can be told before this is mended")
+            break
     if missed:
         console.print(f"{name} misses {missed} requirement{'s' * (missed > 1)}")
     else:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import sysconfig
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from zobench.errors import ConfigError
+import zobench
+from zobench.errors import ConfigError, ZobenchError
 from zobench.registry.discovery import Kind, Registry
 
 from .datasets import DatasetConformance
@@ -28,6 +32,10 @@ SUITES: Mapping[Kind, type] = {
 """The suite of each kind of plugin that has one."""
 
 
+LIBRARIES = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")})
+"""Folders of Python's library and of installed packages."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """The result of one check.
@@ -35,10 +43,13 @@ class Finding:
     Attributes:
         what: The requirement, in words.
         fault: The error and how to fix it; empty if the requirement holds.
+        crashed: Whether the plugin raised an exception or broke the contract so that nothing else can be
+            checked.
     """
 
     what: str
     fault: str = ""
+    crashed: bool = False
 
 
 def requirements(suite: type) -> list[str]:
@@ -53,7 +64,7 @@ def check(
     kind: Kind = "optimizers",
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Finding]:
-    """Checks a plugin, one requirement at a time.
+    """Checks a plugin, one requirement at a time, until it holds all of them or crashes.
 
     Args:
         name: The name of the plugin, as given to ``--optimizer`` or ``--encoder``.
@@ -74,8 +85,12 @@ def check(
     suite.registry().find(kind, name)
     if hasattr(suite, "prepare"):
         suite.prepare()
-    for requirement in requirements(SUITES[kind]):
-        yield _run(suite, requirement)
+    first = getattr(suite, "first", "")
+    for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
+        found = _run(suite, requirement)
+        yield found
+        if found.crashed:
+            return
 
 
 def _run(suite: object, requirement: str) -> Finding:
@@ -84,6 +99,34 @@ def _run(suite: object, requirement: str) -> Finding:
         getattr(suite, requirement)()
     except AssertionError as error:
         return Finding(what, str(error) or "does not hold")
-    except Exception as error:  # a plugin may fail in any way; all other checks still run
-        return Finding(what, f"{type(error).__name__}: {error}")
+    except Exception as error:  # a plugin may fail in any way
+        return Finding(what, _told(error), crashed=True)
     return Finding(what)
+
+
+def _told(error: Exception) -> str:
+    """The error, the user's line that it came from, and the methods where a signature is wrong."""
+    if isinstance(error, ZobenchError):
+        return str(error)
+    text = "".join(
+        traceback.TracebackException.from_exception(error).format_exception_only()
+    ).strip()
+    frames = [
+        each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)
+    ]
+    if frames:
+        last = frames[-1]
+        text += f"\n{Path(last.filename).name}, line {last.lineno}: {last.line}"
+    if isinstance(error, TypeError) and "argument" in text and not frames:
+        text += (
+            "\nthe signature is another one than the contract's: compare with zobench plugin new, or "
+            "docs/reference/contracts.md"
+        )
+    return text
+
+
+def _is_ours(filename: str) -> bool:
+    """Whether a file is zobench's own, or of a library, so that the user's error is not in it."""
+    path = Path(filename)
+    own = Path(zobench.__file__).parent
+    return own in path.parents or any(each in path.parents for each in LIBRARIES)

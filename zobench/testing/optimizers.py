@@ -32,6 +32,7 @@ class OptimizerConformance:
 
     Attributes:
         name: The name of the optimizer, as given to ``--optimizer``.
+        first: The test that ``zobench plugin check`` begins with.
         overrides: Parameters other than the defaults.
         progress: The smallest share of the possible decrease of the value that the optimizer must
             reach within the budget; with 0 the value must not increase.
@@ -39,6 +40,7 @@ class OptimizerConformance:
     """
 
     name: ClassVar[str]
+    first: ClassVar[str] = "test_asks_are_well_formed"
     overrides: ClassVar[Mapping[str, object]] = {}
     progress: ClassVar[float] = 0.0
     memory: ClassVar[int] = 256 * 2**20
