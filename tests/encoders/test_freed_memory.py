@@ -46,7 +46,7 @@ def test_page_faults_of_large_tensors_end() -> None:
     said, raised = faults("raised")
     assert said == ["True"]
     assert usual > 100
-    assert raised < 50
+    assert raised < usual / 4  # 0 on a quiet machine
 
 
 def test_the_users_own_options_stay() -> None:

@@ -54,17 +54,17 @@ def compare(
         error_console().print(f"note: {text}", markup=False)
 
     registry, choice = load_registry(), chosen(wheres, suite)
+    allowed = parse_margins(margins or [])
+    if export is not None:
+        check_target(export, force)
     if b is None and optimizer_b is None:
-        if margins or export is not None:
+        if allowed or export is not None:
             raise ConfigError("--margin and --export need two sides: name B, or --a and --b")
         found_all = rank_location(
             fetch(a), optimizer=optimizer_a, choice=choice, note=note, registry=registry
         )
         print_ranking(found_all, as_json)
         return
-    allowed = parse_margins(margins or [])
-    if export is not None:
-        check_target(export, force)
     found = compare_locations(
         fetch(a),
         fetch(b or a),

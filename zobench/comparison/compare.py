@@ -79,7 +79,9 @@ def rank_location(
     once, more = without_repetitions(kept)
     for each in (*notes, *more):
         note(each)
-    label = None if optimizer is None else meant_label(optimizer, [run.label for run in once])
+    label = (
+        None if optimizer is None else meant_label(optimizer, sorted({run.label for run in once}))
+    )
     return rank_all(once, label)
 
 
