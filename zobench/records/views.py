@@ -88,6 +88,7 @@ def plot(run: StoredRun, axes: Axes | None = None) -> Axes:
         ValueError: No edit is scored yet.
     """
     import numpy as np
+    from matplotlib.ticker import LogLocator, NullLocator
 
     found = run.results
     if found is None or not found.queries:
@@ -107,5 +108,8 @@ def plot(run: StoredRun, axes: Axes | None = None) -> Axes:
         axes.axhline(free.recovery.value, color="grey", linestyle=style, label=f"{name}, no query")
     axes.axhline(0, color="grey", linewidth=0.6)
     axes.set(xscale="log", xlabel="queries", ylabel="recovery", title=run.problem)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.legend(frameon=False)
     return axes
