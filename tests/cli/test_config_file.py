@@ -17,7 +17,7 @@ from zobench.config import RunConfig
 from zobench.errors import ConfigError
 
 Here = Callable[..., subprocess.CompletedProcess[str]]
-HARD = 'a "b" \\ c\tü'
+HARD = 'a "b" \\ c\tü \U0001f980'
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun])
     ]
     newest = max(each.manifest.created for each in kept if each.config.seed == 0)
     assert newest in {each.manifest.created for each in once}
-    assert more == ["left out 1 older run of the same optimizer and seed"]
+    assert more == ["left out 1 other run of the same optimizer and seed"]
 
 
 def test_a_label_may_be_cut_short() -> None:

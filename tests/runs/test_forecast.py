@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -14,7 +15,7 @@ from tiny import SIZES, config, run, tiny_registry
 from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError
 from zobench.runs.forecast import foresee
-from zobench.suite.forecast import foresee_all, total
+from zobench.suite.forecast import Total, foresee_all
 
 SMALL = [
     *("--dataset", "tiny", "--disease", "spots", "--batch-size", "8", "--snapshots", "3"),
@@ -39,7 +40,21 @@ def test_a_run_sends_no_more_than_was_foreseen(tmp_path: Path, optimizer: str) -
 def test_a_suite_is_the_sum_of_its_runs() -> None:
     configs = [config("random"), config("zo-sgd")]
     forecasts = foresee_all(configs, tiny_registry(), Silence())
-    assert total(forecasts).images == sum(foresee(each, tiny_registry()).images for each in configs)
+    each = [foresee(config, tiny_registry()).images for config in configs]
+    assert Total(tuple(forecasts)).images == sum(each)
+
+
+def test_what_is_local_is_not_billed_and_what_is_unknown_stays_so(server: Served) -> None:
+    service = {"url": server.url, "price": 0.5, "chunk": 8}
+    rented = config("random", {**SIZES, "encoder": service}).changed(encoder="http:oip")
+    one, other = foresee_all([config("random"), rented], tiny_registry(), Silence())
+    both = Total((one, other))
+    assert both.cost == other.cost == 0.5 * other.images
+    assert (both.calls, both.requests) == (one.requests, other.requests)
+    assert both.seconds == one.seconds
+    unknown = Total((other, replace(other, price=0.0, chunk=0)))
+    assert unknown.cost is None
+    assert unknown.requests is None
 
 
 def test_a_dry_run_sends_a_service_nothing_and_says_what_it_would_cost(
@@ -54,7 +69,7 @@ def test_a_dry_run_sends_a_service_nothing_and_says_what_it_would_cost(
     assert told["cost"] == pytest.approx(0.01 * told["images"])
     assert told["seconds"] is None
     done = here("run", *service, *SMALL, "--dry-run")
-    assert f"at most {told['cost']:,.2f}, at 0.01 an image" in " ".join(done.stdout.split())
+    assert f"at most {told['cost']:,.2f}, without retries" in " ".join(done.stdout.split())
     assert server.images() == before
     assert not (tmp_path / "runs").exists()
 

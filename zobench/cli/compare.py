@@ -58,8 +58,10 @@ def compare(
     if export is not None:
         check_target(export, force)
     if b is None and optimizer_b is None:
-        if allowed or export is not None:
-            raise ConfigError("--margin and --export need two sides: name B, or --a and --b")
+        if allowed or export is not None or force:
+            raise ConfigError(
+                "--margin, --export and --force need two sides: name B, or --a and --b"
+            )
         found_all = rank_location(
             fetch(a), optimizer=optimizer_a, choice=choice, note=note, registry=registry
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Complete = Callable[[str], list[tuple[str, str]]]
 MOST = 200
-"""Most folders that are looked at."""
+"""Most folders that are offered."""
 
 
 def plugins(kind: Kind) -> Complete:
@@ -42,16 +42,13 @@ def suites(incomplete: str) -> list[tuple[str, str]]:
 
 
 def runs(incomplete: str) -> list[tuple[str, str]]:
-    """Completes run folders and folders of runs, in the folder that is typed or in ``runs``."""
+    """Completes folders in the folder that is typed; those that are no run end with a slash."""
     from zobench.records.layout import is_run
 
-    typed = Path(incomplete)
-    parent = typed if incomplete.endswith("/") else typed.parent
-    if not incomplete:
-        parent = Path()
+    head, slash, begun = incomplete.rpartition("/")
     try:
-        inside = sorted(each for each in parent.iterdir() if each.is_dir())[:MOST]
+        inside = sorted(each for each in Path(head + slash or ".").iterdir() if each.is_dir())
     except OSError:
         return []
-    found = [(f"{each}/" if not is_run(each) else str(each), "") for each in inside]
-    return [pair for pair in found if pair[0].startswith(incomplete) or not incomplete]
+    fitting = [each for each in inside if each.name.startswith(begun)][:MOST]
+    return [(f"{head}{slash}{each.name}{'' if is_run(each) else '/'}", "") for each in fitting]

@@ -94,11 +94,18 @@ def written(config: RunConfig) -> str:
             lines.append(f"{name} = {_value(value)}")
     for owner, values in config.overrides.items():
         lines += ["", f"[{SET}.{owner}]"]
-        lines += [f"{json.dumps(name)} = {_value(value)}" for name, value in values.items()]
+        lines += [
+            f"{json.dumps(name, ensure_ascii=False)} = {_value(value)}"
+            for name, value in values.items()
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if isinstance(value, int | float) else json.dumps(str(value))
+    return (
+        repr(value)
+        if isinstance(value, int | float)
+        else json.dumps(str(value), ensure_ascii=False)
+    )

@@ -31,10 +31,10 @@ def gate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fail (exit 1) if fairness per query fell below a baseline."""
-    from zobench.comparison.gate import check_runs
+    from zobench.comparison.gate import check_runs, fitting
     from zobench.errors import ConfigError
     from zobench.records.run_search import read_runs
-    from zobench.records.selection import largest_comparable
+    from zobench.records.selection import largest_comparable, without_repetitions
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
 
@@ -45,10 +45,12 @@ def gate(
     if as_json + markdown + update > 1:
         raise ConfigError("give only one of --json, --markdown and --update")
     registry = load_registry()
-    found, notes = largest_comparable(
-        chosen(wheres, suite).of(read_runs([fetch(each) for each in runs], registry))
-    )
-    for each in notes:
+    found = chosen(wheres, suite).of(read_runs([fetch(each) for each in runs], registry))
+    if not update:
+        found = fitting(found, baseline)
+    found, notes = largest_comparable(found)
+    found, more = without_repetitions(found)
+    for each in (*notes, *more):
         error_console().print(f"note: {each}", markup=False)
     wanted = parse_margins(margins or [])
     if update:

@@ -48,6 +48,8 @@ def report(
     if reader not in READERS:
         raise ConfigError(f"--for is {reader!r}, but must be one of {', '.join(READERS)}")
     if reader == "people":
+        if title is not None or most is not None:
+            raise ConfigError("--title and --sample are for pages about many runs")
         places = [fetch(each) for each in runs]
         write_people_page(the_one(places, chosen(wheres, suite)), out, force=force)
         output_console().print(f"wrote {out}", soft_wrap=True, markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from math import isfinite, nan
@@ -62,7 +62,7 @@ class LevelRanking:
     Attributes:
         feedback: The level.
         labels: The optimizers, the highest mean FPQ first.
-        fpq: Mean FPQ by label, with its interval.
+        fpq: Mean FPQ by label, with its interval, on the problems that all of them share, if any.
         pairs: The tested pairs.
         reference: The optimizer in all pairs; ``None`` if every two are tested.
     """
@@ -119,6 +119,12 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
         ConfigError: No level has two optimizers with finished runs, or the conditions differ.
     """
     done = [run for run in runs if run.done]
+    replicates = sorted({run.config.replicates for run in done})
+    if len(replicates) > 1:
+        raise ConfigError(
+            f"the runs have {', '.join(map(str, replicates))} replicates, whose resamples cannot be "
+            f"paired; choose those with one number: --where replicates={replicates[-1]}"
+        )
     found = []
     for level in FEEDBACK:
         groups: dict[str, list[StoredRun]] = {}
@@ -139,10 +145,12 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
 def _ranked(
     level: str, groups: Mapping[str, Sequence[StoredRun]], label: str | None
 ) -> LevelRanking:
-    fpq = {each: _own(members) for each, members in groups.items()}
+    problems = set.intersection(*({r.problem for r in members} for members in groups.values()))
+    fpq = {each: _own(members, problems) for each, members in groups.items()}
+    resamples = next(iter(groups.values()))[0].config.replicates
     labels = sorted(groups, key=lambda each: -fpq[each].value)
     tested = []
-    for b, a in combinations(labels, 2):  # a gain is positive where the first of the list is ahead
+    for b, a in combinations(labels, 2):
         if label not in (None, a, b):
             continue
         shared = {(r.problem, r.config.seed) for r in groups[a]} & {
@@ -151,24 +159,27 @@ def _ranked(
         difference = None
         if shared:
             difference = compare_runs(groups[a], groups[b]).metrics[FPQ.name]
-        tested.append((a, b, difference, _p(difference)))
+        tested.append((a, b, difference, _p(difference, resamples)))
     adjusted = holm([p for *_, p in tested])
     pairs = [Pair(*each, after) for each, after in zip(tested, adjusted, strict=True)]
     return LevelRanking(level, tuple(labels), fpq, tuple(pairs), label)
 
 
-def _own(runs: Sequence[StoredRun]) -> Interval:
-    """The mean FPQ over seeds, of each seed over its problems."""
+def _own(runs: Sequence[StoredRun], shared: Collection[str]) -> Interval:
+    """The mean FPQ over seeds, of each seed over the problems that all optimizers share, if any."""
     by_seed: dict[int, list[Any]] = {}
-    for run in runs:
+    for run in [run for run in runs if run.problem in shared] or runs:
         by_seed.setdefault(run.config.seed, []).append(run.values(FPQ))
     return interval([sum(values) / len(values) for values in by_seed.values()], FPQ)
 
 
-def _p(difference: Difference | None) -> float:
+def _p(difference: Difference | None, resamples: int) -> float:
+    """Two-sided p-value; with one seed it comes from a number of resamples, so it is never 0."""
     if difference is None:
         return float("nan")
     if difference.verdict == "same":
         return 1.0
-    sure = difference.superiority
-    return 2.0 * min(sure, 1.0 - sure)
+    tail = min(difference.superiority, 1.0 - difference.superiority)
+    if difference.gain.seeds == 1:
+        tail = (tail * resamples + 1.0) / (resamples + 1.0)
+    return min(1.0, 2.0 * tail)

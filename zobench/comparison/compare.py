@@ -89,7 +89,12 @@ def _comparable(
     one: Sequence[StoredRun], other: Sequence[StoredRun], note: Callable[[str], None]
 ) -> tuple[list[StoredRun], list[StoredRun]]:
     """The largest group of both sides together; as they are if a side would be left empty."""
-    kept, notes = largest_comparable([*one, *other])
+    first, second = ({id(run) for run in side} for side in (one, other))
+
+    def partners(group: Sequence[StoredRun]) -> int:
+        return min(sum(id(run) in side for run in group) for side in (first, second))
+
+    kept, notes = largest_comparable([*one, *other], partners)
     sides = [[run for run in side if any(run is each for each in kept)] for side in (one, other)]
     if not all(sides):
         sides, notes = [list(one), list(other)], []

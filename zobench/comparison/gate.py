@@ -169,6 +169,22 @@ def _conditions(run: StoredRun) -> dict[str, Any]:
     return plain
 
 
+def fitting(runs: Sequence[StoredRun], path: Path) -> list[StoredRun]:
+    """The runs that a baseline speaks of: those of its conditions, where it has a row for them.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not a baseline.
+    """
+    baseline = read_baseline(path, runs[0].quantities)
+    rows = {(row.optimizer, row.problem): row.conditions for row in baseline.rows}
+    kept = [
+        run
+        for run in runs
+        if rows.get((run.label, run.problem), _conditions(run)) == _conditions(run)
+    ]
+    return kept or list(runs)
+
+
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Writes a baseline file; the order of keys and rows is that of ``baseline``."""
     write_json(path, {"zobench_baseline": SCHEMA, **asdict(baseline)})

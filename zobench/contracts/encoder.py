@@ -52,11 +52,15 @@ class EncoderOutlook:
         image_shape: The image shape ``(C, H, W)``, as far as the parameters tell.
         chunk: Images of a request; 0 if the service tells it.
         price: The price of an image; 0 if it is not known.
+        shape_known: Whether the service takes that shape; ``False`` if it tells its own.
+        check_every: Images between two that check whether the service is what it was; 0 for none.
     """
 
     image_shape: tuple[int, int, int]
     chunk: int = 0
     price: float = 0.0
+    shape_known: bool = True
+    check_every: int = 0
 
 
 class Encoder(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 
 import orjson
@@ -26,6 +26,7 @@ KEYS = (
 
 
 OF_A_MACHINE = ("data_root", "device", "precision", "max_cost")
+"""Fields of a config in which a suite's run may differ from the suite."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,16 @@ def _declared(config: RunConfig) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS, default=str)
 
 
-def largest_comparable(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
+def largest_comparable(
+    runs: Sequence[StoredRun], size: Callable[[Sequence[StoredRun]], int] = len
+) -> tuple[list[StoredRun], list[str]]:
     """The largest group of runs on each problem that share all conditions.
 
-    Of equally large groups, the one with the newest run is taken.
+    Of equally large groups, the one with more runs, then the one with the newest run is taken.
+
+    Args:
+        runs: Runs of any conditions.
+        size: How much a group is worth.
 
     Returns:
         The runs in their order, and a sentence on each group that was left out.
@@ -139,7 +146,9 @@ def largest_comparable(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list
         groups: dict[Hashable, list[StoredRun]] = defaultdict(list)
         for run in members:
             groups[_conditions(run)].append(run)
-        best = max(groups.values(), key=lambda group: (len(group), max(map(_newest, group))))
+        best = max(
+            groups.values(), key=lambda group: (size(group), len(group), max(map(_newest, group)))
+        )
         others = [group for group in groups.values() if group is not best]
         notes += [_left_out(problem, group, best[0]) for group in others]
         kept |= {id(run) for run in best}
@@ -153,6 +162,10 @@ def _conditions(run: StoredRun) -> Hashable:
 
 def _newest(run: StoredRun) -> str:
     return run.manifest.created
+
+
+def _newest_of(group: Sequence[StoredRun]) -> str:
+    return max(map(_newest, group))
 
 
 def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
@@ -170,7 +183,7 @@ def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], lis
     chosen = {id(run) for run in best.values()}
     count = len(runs) - len(chosen)
     plural = "run" if count == 1 else "runs"
-    notes = [f"left out {count} older {plural} of the same optimizer and seed"] if count else []
+    notes = [f"left out {count} other {plural} of the same optimizer and seed"] if count else []
     return [run for run in runs if id(run) in chosen], notes
 
 

@@ -75,8 +75,11 @@ class StoredRun:
         except ZobenchError as error:
             return f"<run at {self.location}: {error}>"
 
-    def _repr_html_(self) -> str:
-        return views.html(self)
+    def _repr_html_(self) -> str | None:
+        try:
+            return views.html(self)
+        except ZobenchError:
+            return None  # the text says what is wrong
 
     def to_frame(self) -> pandas.DataFrame:
         """One row a classifier of the table, with every metric and its 95 % interval."""

@@ -56,7 +56,7 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
     Args:
         results: The scores; ``None`` if there are none yet.
         status: The run status.
-        advice: What the optimizer's plugin says to users whose run found nothing.
+        advice: What the optimizer's plugin says to users whose run found nothing, or harm.
     """
     if results is None or len(results.scores) < 2:
         return Verdict(Case.UNSCORED, "No edit is scored yet, so nothing is known.")
@@ -65,6 +65,7 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
     sentences = [_opening(case, results, last)]
     if case in (Case.ACCURACY_LOST, Case.NOTHING, Case.WIDENED):
         sentences.append(_on_the_way(results))
+    if case in (Case.NOTHING, Case.WIDENED):
         sentences.append(advice)
     if status is not RunStatus.DONE:
         sentences.append(f"The run is {status}: these are the edits scored so far.")

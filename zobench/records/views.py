@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from zobench.measures.interval import interval
 from zobench.measures.recovery import RECOVERY
 
 from .score_rows import ClassifierScore, Score
@@ -42,12 +44,8 @@ def frame(run: StoredRun) -> pandas.DataFrame:
     table: list[dict[str, Any]] = []
     for name, score in rows(run):
         row: dict[str, Any] = {"row": name, "queries": score.queries}
-        for key, interval in {RECOVERY.name: score.recovery, **score.metrics}.items():
-            row |= {
-                key: interval.value,
-                f"{key}_low": interval.low,
-                f"{key}_high": interval.high,
-            }
+        for key, each in {RECOVERY.name: score.recovery, **score.metrics}.items():
+            row |= {key: each.value, f"{key}_low": each.low, f"{key}_high": each.high}
         if isinstance(score, Score):
             row |= {
                 "objective": score.objective,
@@ -100,11 +98,12 @@ def plot(run: StoredRun, axes: Axes | None = None) -> Axes:
     assert axes is not None
     queries, recovery = np.array(found.queries), found.curve.recovery[1:]
     (line,) = axes.step(queries, recovery[:, 0], where="post", label=run.label)
-    low, high = np.quantile(recovery[:, 1:], [0.025, 0.975], axis=1)
+    ends = [interval([row], RECOVERY) for row in recovery]
+    low, high = [each.low for each in ends], [each.high for each in ends]
     axes.fill_between(queries, low, high, step="post", alpha=0.15, color=line.get_color())
     for edit in found.scores[1:]:
         axes.plot(edit.queries, edit.recovery.value, "o", color=line.get_color(), markersize=4)
-    for style, (name, free) in zip((":", "--", "-."), found.baselines.items(), strict=False):
+    for style, (name, free) in zip(cycle((":", "--", "-.")), found.baselines.items(), strict=False):
         axes.axhline(free.recovery.value, color="grey", linestyle=style, label=f"{name}, no query")
     axes.axhline(0, color="grey", linewidth=0.6)
     axes.set(xscale="log", xlabel="queries", ylabel="recovery", title=run.problem)

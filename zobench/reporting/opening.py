@@ -52,7 +52,7 @@ def _ranking(level: str, rows: Sequence[Json], groups: Mapping[str, Sequence[Sto
     first, *others = rows
     sentence = f"Of those that see {SEES[level]}, {first['optimizer']} "
     if not others:
-        return f"{sentence}alone was run: FPQ {_share(first['fpq'])}."
+        return f"{sentence}alone is done: FPQ {_share(first['fpq'])}."
     names = ", ".join(f"{row['optimizer']} ({row['fpq']['value']:.2f})" for row in others[:SHOWN])
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
     sentence += f"has the highest FPQ, {_share(first['fpq'])}, before {names}{more}".replace(
@@ -61,7 +61,7 @@ def _ranking(level: str, rows: Sequence[Json], groups: Mapping[str, Sequence[Sto
     ahead = _ahead(groups[first["optimizer"]], groups[others[0]["optimizer"]])
     if ahead is None:
         return f"{sentence}; the first two have no seed in common."
-    surely = "more than chance" if ahead else "no more than chance"
+    surely = "more than chance, taken by itself" if ahead else "no more than chance"
     return f"{sentence}; its lead over the second is {surely}."
 
 

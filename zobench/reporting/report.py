@@ -76,10 +76,9 @@ def write_report(
         raise ConfigError(f"{out} is no file; name a file, such as report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"{out.parent} is not a folder")
-    folders = there = find_runs(locations)
-    if most is not None:
-        folders = sample(there, most)
-    runs = _chosen(_read(folders, registry, listener), choice, listener)
+    there = _chosen(find_runs(locations), choice, registry, listener)
+    folders = there if most is None else sample(there, most)
+    runs = _read(folders, registry, listener)
     listener.phase("compute", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
     if len(folders) < len(there):
@@ -95,13 +94,24 @@ def write_report(
     return Report(out, len(runs), out.stat().st_size / 1e6)
 
 
-def _chosen(runs: Sequence[StoredRun], choice: Choice, listener: Listener) -> list[StoredRun]:
-    """The runs that are meant and can be shown together, with a note on those left out."""
+def _chosen(
+    folders: Sequence[Location], choice: Choice, registry: Registry, listener: Listener
+) -> list[Location]:
+    """The runs that are meant and can be shown together, with a note on those left out.
+
+    Only manifests are read.
+    """
+    runs = []
+    for folder in folders:
+        with suppress(NotARunError):  # the run folder was deleted meanwhile
+            run = StoredRun(folder, registry)
+            _ = run.manifest
+            runs.append(run)
     kept, notes = largest_comparable(choice.of(runs))
     once, more = without_repetitions(kept)
     for each in (*notes, *more):
         listener.note(each)
-    return once
+    return [run.location for run in once]
 
 
 def _read(folders: Sequence[Location], registry: Registry, listener: Listener) -> list[StoredRun]:

@@ -17,6 +17,7 @@ from zobench.registry.discovery import Registry
 from .parts import Parts, fit_parts, make_dataset, make_parts
 from .resolved import ResolvedConfig, resolve_config
 from .score_plan import most_images
+from .search_parts import feedback_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,7 @@ class Forecast:
         rented: Whether the encoder is a service.
         seconds: Time in the encoder, from a few measured images; ``None`` if it was not measured.
         disk: Bytes of the run folder, about.
+        check: Images by which the encoder checks that its service is what it was, about.
     """
 
     setup: int
@@ -52,11 +54,12 @@ class Forecast:
     rented: bool
     seconds: float | None
     disk: int
+    check: int = 0
 
     @property
     def images(self) -> int:
-        """All images, at most."""
-        return self.setup + self.optimize + self.score
+        """All images, at most, without retries."""
+        return self.setup + self.optimize + self.score + self.check
 
     @property
     def requests(self) -> int | None:
@@ -76,6 +79,7 @@ class Forecast:
         """All images by purpose, and their cost, in one line."""
         cost = f" ≤ {self.cost:,.2f}" if self.cost is not None else ""
         spent = f"setup {self.setup:,} + optimize ≤ {self.optimize:,} + score ≤ {self.score:,}"
+        spent += f" + check {self.check:,}" if self.check else ""
         return f"{spent} images{cost}"
 
     def require_payable(self, limit: float) -> None:
@@ -148,8 +152,15 @@ def announce(config: RunConfig, registry: Registry, listener: Listener) -> None:
     Raises:
         ConfigError: ``max_cost`` cannot pay the least that the run sends, or parts are incompatible.
     """
-    if registry.find("encoders", config.encoder)[0].plugin.outlook:
-        forecast = foresee(config, registry)
+    resolved = resolve_config(config, registry)
+    outlook = resolved.encoder.outlook
+    if outlook is not None:
+        try:
+            forecast = foresee(config, registry)
+        except ConfigError:
+            if outlook.shape_known or feedback_of(resolved.optimizer) == "gradient":
+                raise
+            return  # the real image shape may fit; the service tells it
         forecast.require_payable(config.max_cost)
         listener.note(f"{config.encoder} will be sent: {forecast.line}")
 
@@ -179,6 +190,10 @@ def forecast_of(
     score = most_images(config, config.snapshots, train, test)
     least = train + parts.first_batch + most_images(config, 1, train, test)
     images = train + config.budget + score
+    check = 0
+    if outlook is not None and outlook.check_every:
+        check = 1 + images // outlook.check_every
+        least += 1 + least // outlook.check_every
     _, height, width = spec.image_shape
     edits = min(config.snapshots, 1 + config.budget // config.batch_size) + 1
     disk = FLOAT * (edits * height * width + train * spec.embedding_dim) + A_SCORE * test * (
@@ -194,6 +209,7 @@ def forecast_of(
         rented=outlook is not None,
         seconds=None if seconds is None else seconds * images,
         disk=disk,
+        check=check,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from contextlib import suppress
@@ -45,6 +46,9 @@ from .score_run import RunScoring
 from .shared_results import SharedResults
 from .signals import Stop, stop_on_signal
 from .trackers import Trackers
+
+ROUND = 100
+"""Images to which a cost that is enough is rounded up."""
 
 
 def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account | None:
@@ -108,7 +112,7 @@ class RunProcess:
             raise self._interrupted(error, folder) from error
         except (EncoderError, CostReached) as error:
             self._end_after_error(RunStatus.FAILED, error)
-            more = f" --max-cost {self._enough():.6g}" if isinstance(error, CostReached) else ""
+            more = f" --max-cost {self._enough():.12g}" if isinstance(error, CostReached) else ""
             error.args = (
                 f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
             )
@@ -133,9 +137,12 @@ class RunProcess:
         """The cost of the whole run at most, what is billed already and to no use included."""
         encoder, forecast = self.parts.encoder, forecast_of(self.parts, None)
         assert isinstance(encoder, PaidEncoder)
-        used = sum(self.encoder.ledger.of(purpose).forward for purpose in LEDGER_PURPOSES)
-        left = max(0, forecast.images - used)
-        return (encoder.account.bill.total().images_payable + left) * encoder.spec.price
+        bill, price = encoder.account.bill, encoder.spec.price
+        used = sum(bill.usage[each].images_billed for each in LEDGER_PURPOSES if each in bill.usage)
+        outlook = self.parts.resolved.encoder.outlook
+        checks = forecast_of(self.parts, None, outlook).check
+        images = bill.total().images_payable + max(0, forecast.images - used) + checks
+        return math.ceil(images / ROUND) * ROUND * price
 
     def _interrupted(self, error: BaseException, folder: str) -> Interrupted:
         self._end_after_error(RunStatus.INTERRUPTED, error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zobench.billing.account import PaidEncoder, close_and_tell
+from zobench.billing.account import close_and_tell
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
@@ -20,6 +20,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .parts import make_parts
+from .resolved import resolve_config
 from .resuming import check_same
 
 CHECKED = 32
@@ -69,17 +70,18 @@ def refit_heads(
     found = run.stored_scores
     if not run.done or found is None or run.setup is None:
         raise ConfigError(f"{run.location} is {run.status}; only a finished run has heads to fit")
+    registry, split_record = registry or load_registry(), run.manifest.split
+    count = split_record.train + min(CHECKED, split_record.test)
+    if resolve_config(run.config, registry).encoder.outlook is not None and not allowed(count):
+        raise ConfigError(
+            f"{run.config.encoder} is a service: fitting the heads again sends it {count:,} images; say "
+            "--yes to send them"
+        )
     settings = run.manifest.encoder.settings
-    parts = make_parts(run.config, registry or load_registry(), listener, settings)
+    parts = make_parts(run.config, registry, listener, settings)
     try:
         check_same(run.manifest, parts, run.location, listener)
         split, protocol, seed = parts.split, run.config.heads, run.config.seed
-        count = len(split.train) + min(CHECKED, len(split.test))
-        if isinstance(parts.encoder, PaidEncoder) and not allowed(count):
-            raise ConfigError(
-                f"{run.config.encoder} is a service: fitting the heads again sends it {count:,} images; "
-                "say --yes to send them"
-            )
         edit = run.edit_after(run.snapshots[-1])
         rows = np.concatenate([split.train, split.test[:CHECKED]])
         images = load_images(parts.dataset, rows)
@@ -104,7 +106,7 @@ def refit_heads(
         difference = np.abs(disease.score(there) - stored[:CHECKED]).max() / np.abs(stored).max()
     finally:
         close_and_tell(parts.encoder, listener)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:
         raise EncoderError(
             f"the heads of {run.location} cannot be had again: test images now have scores that differ "
             f"by {difference:.2g} of the largest from the stored ones, so the encoder is not what it was"

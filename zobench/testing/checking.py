@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import sysconfig
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zobench
 from zobench.errors import ConfigError, ZobenchError
 from zobench.registry.discovery import Kind, Registry
 
@@ -30,10 +29,6 @@ SUITES: Mapping[Kind, type] = {
     "metrics": MetricConformance,
 }
 """The suite of each kind of plugin that has one."""
-
-
-LIBRARIES = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")})
-"""Folders of Python's library and of installed packages."""
 
 
 @dataclass(frozen=True)
@@ -82,51 +77,53 @@ def check(
         )
     looked_up = {} if registry is None else {"registry": lambda _: registry}
     suite = type("Checked", (SUITES[kind],), {"name": name, **(settings or {}), **looked_up})()
-    suite.registry().find(kind, name)
+    offer, _ = suite.registry().find(kind, name)
+    code = Path(getattr(sys.modules.get(offer.plugin.load().__module__), "__file__", "") or "")
     if hasattr(suite, "prepare"):
         suite.prepare()
     first = getattr(suite, "first", "")
     for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
-        found = _run(suite, requirement)
+        found = _run(suite, requirement, code)
         yield found
         if found.crashed:
             return
 
 
-def _run(suite: object, requirement: str) -> Finding:
+def _run(suite: object, requirement: str, code: Path) -> Finding:
     what = requirement.removeprefix("test_").replace("_", " ")
     try:
         getattr(suite, requirement)()
     except AssertionError as error:
         return Finding(what, str(error) or "does not hold")
     except Exception as error:  # a plugin may fail in any way
-        return Finding(what, _told(error), crashed=True)
+        return Finding(what, _told(error, code), crashed=True)
     return Finding(what)
 
 
-def _told(error: Exception) -> str:
-    """The error, the user's line that it came from, and the methods where a signature is wrong."""
+def _told(error: Exception, code: Path) -> str:
+    """The error, the plugin's line that it came from, and a hint where a signature is wrong.
+
+    Args:
+        error: What was raised.
+        code: The file of the plugin.
+    """
     if isinstance(error, ZobenchError):
         return str(error)
     text = "".join(
         traceback.TracebackException.from_exception(error).format_exception_only()
     ).strip()
+    own = code.parent if code.name == "__init__.py" else code
     frames = [
-        each for each in traceback.extract_tb(error.__traceback__) if not _is_ours(each.filename)
+        each
+        for each in traceback.extract_tb(error.__traceback__)
+        if own in (Path(each.filename), *Path(each.filename).parents)
     ]
     if frames:
         last = frames[-1]
         text += f"\n{Path(last.filename).name}, line {last.lineno}: {last.line}"
-    if isinstance(error, TypeError) and "argument" in text and not frames:
+    elif isinstance(error, TypeError) and "argument" in text:
         text += (
             "\nthe signature is another one than the contract's: compare with zobench plugin new, or "
             "docs/reference/contracts.md"
         )
     return text
-
-
-def _is_ours(filename: str) -> bool:
-    """Whether a file is zobench's own, or of a library, so that the user's error is not in it."""
-    path = Path(filename)
-    own = Path(zobench.__file__).parent
-    return own in path.parents or any(each in path.parents for each in LIBRARIES)

@@ -163,7 +163,8 @@ def outlook(argument: str, parameters: RemoteParameters) -> EncoderOutlook:
     dialect, *_ = _checked(f"http:{argument}", argument, parameters)
     chunk = parameters.chunk or (dialect.chunk if dialect is not None else 0)
     shape = (parameters.channels, parameters.size, parameters.size)
-    return EncoderOutlook(shape, chunk, parameters.price)
+    known, every = dialect is not None, parameters.canary
+    return EncoderOutlook(shape, chunk, parameters.price, known, every)
 
 
 def _checked(

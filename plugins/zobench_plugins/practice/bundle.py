@@ -73,6 +73,7 @@ def _facts(run: StoredRun, heads: Heads) -> dict[str, Any]:
         "preprocessing": {
             "size": form.size,
             "channels": form.channels,
+            "sent_channels": manifest.encoder.image_shape[0],
             "filter": "Lanczos, stretched to a square",
             "range": [0.0, 1.0],
             "window": None if form.window is None else [form.window.low, form.window.high],

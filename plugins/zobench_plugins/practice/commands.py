@@ -44,26 +44,26 @@ def apply(
     """Add the edit of a run to images: PNG, TIFF and DICOM at their own size and depth."""
     from zobench.cli.display.console import output_console
 
+    from ..datasets.pictures.dicom_files import is_dicom
     from ..datasets.pictures.levels import parsed_window
     from .editing import write_edited
-    from .picture_files import picture_files
+    from .picture_files import edited_name, picture_files, targets, with_suffix
     from .sending import form_of, window_of, write_sent
 
     found, edit = _edit(run, at)
-    chosen = parsed_window(window) or window_of(found)
-    pairs = picture_files(images)
-    form = form_of(found, chosen) if as_sent else None
-    exact = found.manifest.encoder.exact_floats
-    for _, name in pairs:
-        taken = [each for each in (out / name).parent.glob(f"{name.stem}.*") if each.is_file()]
-        if taken and not force:
-            raise ConfigError(f"{taken[0]} exists already; choose another folder, or --force")
-    for path, name in pairs:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
+    chosen = parsed_window(window, "--window") or window_of(found)
+    form, encoder = form_of(found, chosen) if as_sent else None, found.manifest.encoder
+    suffix = ".npy" if encoder.exact_floats else ".png"
+
+    def rename(path: Path, name: Path) -> Path:
+        return with_suffix(name, suffix) if as_sent else edited_name(name, is_dicom(path))
+
+    pairs = targets(picture_files(images), out, rename, force)
+    for path, target in pairs:
         if form is not None:
-            write_sent(path, out / name, edit, form, exact)
+            write_sent(path, target, edit, form, encoder.image_shape[0], encoder.exact_floats)
         else:
-            write_edited(path, out / name, edit[0].numpy(), chosen, str(path))
+            write_edited(path, target, edit[0].numpy(), chosen, str(path))
     output_console().print(
         f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {found.label} to "
         f"{out}",
@@ -142,6 +142,7 @@ def embed(
     from ..datasets.pictures.levels import parsed_window
     from .embedding import embedded_rows
     from .picture_files import picture_files
+    from .sending import window_of
 
     check_target(out, force)
     config = RunConfig(
@@ -150,8 +151,10 @@ def embed(
         precision=precision,
         overrides=parse_overrides(settings or []),
     )
-    pairs, chosen = picture_files(images), parsed_window(window)
-    added = None if edit is None else _edit(edit, None)[1]
+    pairs, chosen, added = picture_files(images), parsed_window(window, "--window"), None
+    if edit is not None:
+        found, added = _edit(edit, None)
+        chosen = chosen or window_of(found)
     with ConsoleListener() as listener:
         rows = embedded_rows(config, pairs, chosen, added, listener)
     write_table(out, rows)

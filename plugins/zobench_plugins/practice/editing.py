@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zobench.errors import DatasetError
-from zobench.files.atomic import disk_errors
+from zobench.files.atomic import replaced
+from zobench.files.location import Location
 
 from ..datasets.pictures.dicom_files import is_dicom, linear_window, open_dicom
 from ..datasets.pictures.levels import UnfittingPicture, Window
-from ..datasets.pictures.pillow_files import declared_window, opened, white_is_zero
+from ..datasets.pictures.pillow_files import declared_window, opened, stored_bits, white_is_zero
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -28,6 +29,7 @@ Edit = NDArray[np.float32]
 """An edit ``(H, W)``, in the range of a pixel."""
 EIGHT, SIXTEEN = ("L", "RGB"), ("I;16", "I;16L", "I;16B")
 """Pillow's modes that can be written."""
+HIGHEST = 65_535
 
 
 def stretched(edit: Edit, height: int, width: int) -> Edit:
@@ -36,39 +38,36 @@ def stretched(edit: Edit, height: int, width: int) -> Edit:
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def write_edited(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> Path:
-    """Writes a picture with the edit, in the picture's own size, depth and format.
+def write_edited(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> None:
+    """Writes a picture with the edit, in the picture's own size and depth.
 
-    A JPEG picture becomes a PNG file, because compression would change the edit. Pixels outside the
-    range of the file are clipped.
+    Pixels outside the range of the file are clipped.
 
     Args:
         path: The picture.
-        out: Where it is written; the suffix changes where the format does.
+        out: Where it is written: a TIFF file if it is called so, DICOM if the picture is, else PNG.
         edit: The edit ``(H, W)``.
         window: The stored values that are black and white, for more than 8 bits; ``None`` for the
             file's own.
         where: The name of the picture in messages.
 
-    Returns:
-        The file that was written.
-
     Raises:
         ConfigError: A DICOM file needs a package that is not installed.
         DatasetError: The picture cannot be read, or has a form that cannot be written again.
+        StoreError: The file cannot be written.
     """
     if is_dicom(path):
-        return _write_dicom(path, out, edit, window, where)
+        _write_dicom(path, out, edit, window, where)
+        return
+    form = "TIFF" if out.suffix.lower() in (".tif", ".tiff") else "PNG"
     with opened(path, where) as image:
-        made, settings = _edited(image, path, edit, window, where)
-        out = out if image.format in ("PNG", "TIFF") else out.with_suffix(".png")
-    with disk_errors(out):
-        made.save(out, **settings)
-    return out
+        made, settings = _edited(image, path, form, edit, window, where)
+    with replaced(Location.of(out)) as draft:
+        made.save(draft, form, **settings)
 
 
 def _edited(
-    image: Image.Image, path: Path, edit: Edit, window: Window | None, where: str
+    image: Image.Image, path: Path, form: str, edit: Edit, window: Window | None, where: str
 ) -> tuple[Image.Image, dict[str, Any]]:
     """A picture with the edit, and what Pillow must be told to save it like the first one."""
     kept: dict[str, Any] = {
@@ -85,12 +84,17 @@ def _edited(
         if white_is_zero(image):  # written with black as zero
             values = chosen.low + chosen.high - values
         added = values + stretched(edit, *values.shape) * (chosen.high - chosen.low)
-        made = Image.fromarray(np.rint(added.clip(0, 65_535)).astype(np.uint16))
-        if image.format == "PNG":
+        made = Image.fromarray(np.rint(added.clip(0, HIGHEST)).astype(np.uint16))
+        if form == "PNG":
             kept |= _scaled_png(chosen)
-        else:
+        elif 0 <= chosen.low < chosen.high <= HIGHEST:  # what the tags can hold
             kept["tiffinfo"] = {280: round(chosen.low), 281: round(chosen.high)}
     elif image.mode in EIGHT:
+        if (bits := stored_bits(image, path)) > 8 or "transparency" in image.info:
+            what = f"{bits} bits in colour" if bits > 8 else "transparent pixels"
+            raise DatasetError(
+                f"{where} has {what}, which would be lost; it cannot be written again"
+            )
         values = np.asarray(image).astype(np.float64)
         more = 255 * stretched(edit, *values.shape[:2])
         added = values + (more if values.ndim == 2 else more[..., None])
@@ -111,16 +115,16 @@ def _scaled_png(window: Window) -> dict[str, Any]:
     return {"pnginfo": chunks}
 
 
-def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> Path:
+def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> None:
     """A derived image with a UID of its own (DICOM PS3.3, C.7.6.1.1.2), without compression."""
     header, values = open_dicom(path, where)
     kind = str(header.PhotometricInterpretation)
     bits, signed = int(header.BitsStored), int(header.PixelRepresentation) == 1
+    if kind not in ("MONOCHROME1", "MONOCHROME2") and (kind, bits) != ("RGB", 8):
+        raise DatasetError(
+            f"{where} has {kind} with {bits} bits; grey and 8-bit RGB can be written"
+        )
     if values.ndim == 3:
-        if kind != "RGB" or bits != 8:
-            raise DatasetError(
-                f"{where} has colour as {kind} with {bits} bits; 8-bit RGB can be written"
-            )
         step: Any = 255 * stretched(edit, *values.shape[:2])[..., None]
     else:
         chosen = linear_window(header, where, window)
@@ -132,9 +136,8 @@ def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where
     added = np.rint((values + step).clip(low, high)).astype(values.dtype)
     header.set_pixel_data(added, kind, bits)
     _derive(header)
-    with disk_errors(out):
-        header.save_as(out, enforce_file_format=True)
-    return out
+    with replaced(Location.of(out)) as draft:
+        header.save_as(draft, enforce_file_format=True)
 
 
 def _derive(header: Dataset) -> None:

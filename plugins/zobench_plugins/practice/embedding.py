@@ -57,6 +57,10 @@ def embedded_rows(
     encoder = make_encoder(config, plugin)
     try:
         channels, height, width = encoder.spec.image_shape
+        if height != width:
+            raise ConfigError(
+                f"{config.encoder} takes {height} x {width} pixels, not square images"
+            )
         if edit is not None and edit.shape[1:] != (height, width):
             raise ConfigError(
                 f"the edit has {edit.shape[1]} x {edit.shape[2]} pixels, but encoder {config.encoder!r} "
@@ -85,4 +89,4 @@ def _image(path: Path, channels: int, size: int, window: Window | None, edit: Te
     """One picture ``(C, size, size)`` with the edit; a grey one fills all channels."""
     colour = channels == COLOUR and has_colour(path, str(path), window)
     form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
-    return sent(path, str(path), form, edit).expand(channels, -1, -1)
+    return sent(path, str(path), form, edit, channels)

@@ -20,15 +20,26 @@ EDIT, HEADS = np.load(HERE / "edit.npy"), np.load(HERE / "heads.npz")
 def prepare(path: str | Path, edited: bool = True) -> NDArray[np.float32]:
     """The picture of a PNG, JPEG or TIFF file in the encoder's size, with the edit."""
     image: Image.Image = Image.open(path)
-    if FORM["window"] and image.mode.startswith(("I", "F")):  # more than 8 bits
-        low, high = FORM["window"]
-        share = (np.asarray(image, dtype=np.float64) - low) / (high - low)
-        image = Image.fromarray(np.rint(255 * share.clip(0, 1)).astype(np.uint8))
+    if "A" in image.mode or "transparency" in image.info:
+        raise ValueError(f"{path} has transparent pixels")
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_eight_bits(image))
     image = image.convert("L" if FORM["channels"] == 1 else "RGB")
     levels = np.asarray(image.resize((FORM["size"], FORM["size"]), Image.Resampling.LANCZOS))
     planes = levels[None] if levels.ndim == 2 else np.moveaxis(levels, 2, 0)
     sent = planes.astype(np.float32) / 255 + (EDIT if edited else 0)
+    sent = np.repeat(sent, FORM["sent_channels"] // len(sent), axis=0)
     return np.rint(255 * sent.clip(0, 1)).astype(np.float32) / 255 if FORM["bits"] else sent
+
+
+def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    if not FORM["window"]:
+        raise ValueError("more than 8 bits, and the run names no window: zobench apply --as-sent")
+    low, high = FORM["window"]
+    share = (np.asarray(image, dtype=np.float64) - low) / (high - low)
+    levels = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+    white_is_zero = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+    return np.asarray(255 - levels if white_is_zero else levels)
 
 
 def disease(embeddings: ArrayLike) -> NDArray[np.float64]:

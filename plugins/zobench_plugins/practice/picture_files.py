@@ -1,13 +1,14 @@
-"""The picture files that a command is given: files, and all pictures in folders."""
+"""The picture files that a command is given, and the names of the files that are made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zobench.errors import ConfigError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
+DICOM, LOSSLESS = (".dcm", ".dicom"), (".png", ".tif", ".tiff")
+SUFFIXES = (*LOSSLESS, ".jpg", ".jpeg", *DICOM)
 
 
 def picture_files(given: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -17,13 +18,13 @@ def picture_files(given: Sequence[Path]) -> list[tuple[Path, Path]]:
         Pairs of a file and its name relative to the folder that it was found in.
 
     Raises:
-        ConfigError: A place does not exist, a folder holds no picture, or two pictures would have the
-            same name.
+        ConfigError: A place does not exist, a folder holds no picture, or two pictures have the same
+            name.
     """
     found: dict[Path, Path] = {}
     for place in given:
         if place.is_dir():
-            inside = [p for p in sorted(place.rglob("*")) if p.suffix.lower() in SUFFIXES]
+            inside = [p for p in sorted(place.rglob("*")) if _is_picture(p)]
             if not inside:
                 raise ConfigError(
                     f"{place} holds no picture; pictures end in {', '.join(SUFFIXES)}"
@@ -38,3 +39,48 @@ def picture_files(given: Sequence[Path]) -> list[tuple[Path, Path]]:
             if other != path:
                 raise ConfigError(f"{other} and {path} have the same name; give them one at a time")
     return [(path, name) for name, path in found.items()]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def edited_name(name: Path, is_dicom: bool) -> Path:
+    """The name of a picture with the edit: PNG instead of JPEG, since compression would change it."""
+    if is_dicom or name.suffix.lower() in LOSSLESS:
+        return name
+    return with_suffix(name, ".png")
+
+
+def with_suffix(name: Path, suffix: str) -> Path:
+    """A name with another suffix; a suffix that is none of a picture's is part of the name."""
+    known = name.suffix.lower() in SUFFIXES
+    return name.with_name(f"{name.stem if known else name.name}{suffix}")
+
+
+def targets(
+    pairs: Sequence[tuple[Path, Path]], out: Path, rename: Callable[[Path, Path], Path], force: bool
+) -> list[tuple[Path, Path]]:
+    """Pairs of a picture and the file that will be made of it.
+
+    Args:
+        pairs: Files and their names.
+        out: The folder of the new files.
+        rename: The new name, from a file and its name.
+        force: Whether files may be replaced.
+
+    Raises:
+        ConfigError: Two pictures would become one file, or a file exists and ``force`` is not set.
+    """
+    found: dict[Path, Path] = {}
+    for path, name in pairs:
+        target = out / rename(path, name)
+        other = found.setdefault(target, path)
+        if other != path:
+            raise ConfigError(
+                f"{other} and {path} would both become {target}; give them one at a time, each with a "
+                "folder of its own"
+            )
+        if not force and (target.exists() or target.is_symlink()):
+            raise ConfigError(f"{target} exists already; choose another folder, or --force")
+    return [(path, target) for target, path in found.items()]

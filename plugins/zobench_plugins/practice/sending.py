@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.errors import DatasetError
-from zobench.files.atomic import disk_errors
+from zobench.files.atomic import replaced
+from zobench.files.location import Location
 from zobench.records.stored_run import StoredRun
 
 from ..datasets.pictures.decoding import PictureForm, load_picture
@@ -38,37 +39,42 @@ def form_of(run: StoredRun, window: Window | None = None) -> PictureForm:
     return PictureForm(height, channels, window or window_of(run), converts=True)
 
 
-def sent(path: Path, where: str, form: PictureForm, edit: Tensor) -> Tensor:
-    """A picture with an edit ``(1, H, W)``, as float32 ``(C, H, W)``; not clipped."""
+def sent(path: Path, where: str, form: PictureForm, edit: Tensor, channels: int) -> Tensor:
+    """A picture with an edit ``(1, H, W)``, as float32 ``(channels, H, W)``; not clipped."""
     import torch
 
-    return torch.from_numpy(load_picture(path, where, form).copy()).float() / 255.0 + edit
+    levels = torch.from_numpy(load_picture(path, where, form).copy())
+    return (levels.float() / 255.0 + edit).expand(channels, -1, -1)
 
 
-def write_sent(path: Path, out: Path, edit: Tensor, form: PictureForm, exact: bool) -> Path:
+def write_sent(
+    path: Path, out: Path, edit: Tensor, form: PictureForm, channels: int, exact: bool
+) -> None:
     """Writes what the encoder is sent for one picture.
 
     Args:
         path: The picture.
-        out: Where it is written; the suffix becomes ``.npy`` or ``.png``.
+        out: Where it is written.
         edit: The edit ``(1, H, W)``.
         form: The form of the run's pictures.
+        channels: Channels that the encoder takes; grey pictures fill all of them.
         exact: Whether the encoder gets exact floats: an array ``(C, H, W)`` in float32 is written then,
             and an 8-bit PNG file otherwise.
 
-    Returns:
-        The file that was written.
+    Raises:
+        DatasetError: The picture cannot be read.
+        StoreError: The file cannot be written.
     """
     from PIL import Image
 
     from zobench.problem.quantization import pixels
 
-    image = sent(path, str(path), form, edit)
-    out = out.with_suffix(".npy" if exact else ".png")
-    with disk_errors(out):
+    image = sent(path, str(path), form, edit, channels)
+    with replaced(Location.of(out)) as draft:
         if exact:
-            np.save(out, image.numpy(), allow_pickle=False)
+            with draft.open("wb") as file:
+                np.save(file, image.contiguous().numpy(), allow_pickle=False)
         else:
             planes: NDArray[np.uint8] = pixels(image[None])[0]
-            Image.fromarray(planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, 2)).save(out)
-    return out
+            made = planes[0] if len(planes) == 1 else np.moveaxis(planes, 0, 2)
+            Image.fromarray(np.ascontiguousarray(made)).save(draft, "PNG")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
+from zobench_plugins.practice.picture_files import edited_name, targets, with_suffix
 from zobench_plugins.practice.sending import write_sent
 
 from zobench.contracts.listener import Silence
@@ -120,7 +123,7 @@ def test_a_picture_keeps_its_size_and_depth_and_gets_the_edit(
     path, out = tmp_path / name, tmp_path / f"out-{name}"
     values = (GREY * (top // 255)).astype(np.uint8 if top == 255 else np.uint16)
     Image.fromarray(values).save(path)
-    assert write_edited(path, out, EDIT, Window(0, top), "film") == out
+    write_edited(path, out, EDIT, Window(0, top), "film")
     read = imread(out)
     assert read.dtype == values.dtype
     assert np.abs(read.astype(float) - values - top * EDIT).max() <= 0.51
@@ -145,8 +148,9 @@ def test_colour_and_other_sizes_get_the_edit_stretched_and_jpeg_becomes_png(tmp_
     tall = np.full((60, 40, 3), 128, dtype=np.uint8)
     Image.fromarray(tall).save(tmp_path / "x.jpg", quality=100)
     ramp = np.tile(np.linspace(-0.1, 0.1, SIDE, dtype=np.float32), (SIDE, 1))
-    out = write_edited(tmp_path / "x.jpg", tmp_path / "out.jpg", ramp, None, "film")
+    out = tmp_path / edited_name(Path("out.jpg"), False)
     assert out.name == "out.png"
+    write_edited(tmp_path / "x.jpg", out, ramp, None, "film")
     read: NDArray[np.float64] = imread(out).astype(float)
     assert read.shape == tall.shape
     want = 128 + 255 * np.linspace(-0.1, 0.1, 40)
@@ -163,7 +167,8 @@ def test_a_dicom_image_is_darker_where_the_edit_is_and_has_a_uid_of_its_own(
     header.WindowCenter, header.WindowWidth = 1000, 2000
     header.save_as(tmp_path / "x.dcm")
     darker = np.full((SIDE, SIDE), -0.02, dtype=np.float32)
-    out = write_edited(tmp_path / "x.dcm", tmp_path / "out.dcm", darker, None, "film")
+    out = tmp_path / "out.dcm"
+    write_edited(tmp_path / "x.dcm", out, darker, None, "film")
     read = pydicom.dcmread(out)
     shift = read.pixel_array.astype(int) - header.pixel_array.astype(int)
     wanted = -0.02 * 1999 / 2.0  # the window of DICOM's LINEAR is one value less wide
@@ -188,10 +193,83 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_what_is_sent_is_written_exactly(tmp_path: Path) -> None:
     Image.fromarray(GREY.astype(np.uint8)).save(tmp_path / "x.png")
     edit, form = torch.from_numpy(EDIT)[None], PictureForm(SIDE, 1)
-    exact = np.load(write_sent(tmp_path / "x.png", tmp_path / "a", edit, form, True))
-    assert np.abs(exact[0] - (GREY / 255 + EDIT)).max() < 1e-6
-    coarse = imread(write_sent(tmp_path / "x.png", tmp_path / "b", edit, form, False))
+    write_sent(tmp_path / "x.png", tmp_path / "a.npy", edit, form, 3, True)
+    exact = np.load(tmp_path / "a.npy")
+    assert exact.shape == (3, SIDE, SIDE)
+    assert np.abs(exact - (GREY / 255 + EDIT)).max() < 1e-6
+    write_sent(tmp_path / "x.png", tmp_path / "b.png", edit, form, 1, False)
+    coarse = imread(tmp_path / "b.png")
     assert np.array_equal(coarse, np.rint(255 * (GREY / 255 + EDIT).clip(0, 1)))
+
+
+def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
+    deep = (np.full((4, 4, 3), 30_000)).astype(">u2")
+    (tmp_path / "deep.png").write_bytes(png_of_16_bits(deep))
+    with pytest.raises(DatasetError, match="16 bits in colour, which would be lost"):
+        write_edited(tmp_path / "deep.png", tmp_path / "out.png", EDIT, None, "film")
+    grey = Image.fromarray(np.full((4, 4), 9, dtype=np.uint8))
+    grey.save(tmp_path / "holes.png", transparency=9)
+    with pytest.raises(DatasetError, match="transparent pixels"):
+        write_edited(tmp_path / "holes.png", tmp_path / "out.png", EDIT, None, "film")
+    path = Path(str(get_testdata_file("CT_small.dcm", download=False)))
+    header = pydicom.dcmread(path)
+    header.PhotometricInterpretation = "PALETTE COLOR"
+    header.save_as(tmp_path / "palette.dcm")
+    with pytest.raises(DatasetError, match="PALETTE COLOR with 16 bits"):
+        write_edited(tmp_path / "palette.dcm", tmp_path / "out.dcm", EDIT, Window(0, 99), "film")
+    assert not list(tmp_path.glob("out.*"))
+    Image.fromarray((GREY * 10).astype(np.uint16)).save(tmp_path / "x.tif")
+    write_edited(tmp_path / "x.tif", tmp_path / "out.tif", EDIT, Window(-1000, 100_000), "film")
+    assert imread(tmp_path / "out.tif").dtype == np.uint16
+
+
+def png_of_16_bits(values: NDArray[np.unsignedinteger]) -> bytes:
+    """A PNG file in colour with 16 bits, which Pillow cannot write."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_no_two_pictures_become_one_and_none_is_replaced(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    out.mkdir()
+    for name in ("a.png", "a.jpg", "1.2.3", "1.2.4", "x[1].png"):
+        Image.fromarray(GREY.astype(np.uint8)).save(source / name, "PNG")
+
+    def sent(path: Path, name: Path) -> Path:
+        return with_suffix(name, ".npy")
+
+    pairs = [(source / name, Path(name)) for name in ("1.2.3", "1.2.4", "x[1].png")]
+    found = targets(pairs, out, sent, False)
+    assert [each.name for _, each in found] == ["1.2.3.npy", "1.2.4.npy", "x[1].npy"]
+    with pytest.raises(ConfigError, match=r"a.png and .*a.jpg would both become .*a.png"):
+        targets(
+            [(source / n, Path(n)) for n in ("a.png", "a.jpg")],
+            out,
+            lambda path, name: edited_name(name, False),
+            False,
+        )
+    (out / "x[1].npy").touch()
+    with pytest.raises(ConfigError, match="exists already"):
+        targets(pairs, out, sent, False)
+    (out / "1.2.3.npy").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=r"1.2.3.npy exists already"):
+        targets(pairs[:1], out, sent, False)
+    (target,) = (each for _, each in targets(pairs[:1], out, sent, True))
+    write_sent(
+        source / "1.2.3", target, torch.from_numpy(EDIT)[None], PictureForm(SIDE, 1), 1, True
+    )
+    assert not target.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_commands_name_what_is_wrong_and_replace_nothing(
@@ -207,7 +285,7 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     first = (tmp_path / "out" / "0.png").read_bytes()
     done = here("apply", place, f"{root}/films", "-o", "out", "--at", "7")
     assert (done.returncode, "snapshots of" in done.stderr) == (2, True)
-    done = here("apply", place, f"{root}/films/0.png", "-o", "out", "--as-sent")
+    done = here("apply", place, f"{root}/films/0.png", "-o", "out")
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
     assert (tmp_path / "out" / "0.png").read_bytes() == first
     done = here("apply", place, "nowhere", "-o", "other")

@@ -41,7 +41,7 @@ class Window:
         return np.asarray(np.rint(255 * share.clip(0, 1)), dtype=np.uint8)
 
 
-def parsed_window(text: str) -> Window | None:
+def parsed_window(text: str, name: str = "dataset.window") -> Window | None:
     """The window in a text ``low,high``; ``None`` for an empty text.
 
     Raises:
@@ -52,9 +52,9 @@ def parsed_window(text: str) -> Window | None:
     words = [word.strip() for word in text.split(",")]
     if len(words) != 2 or not all(NUMBER.fullmatch(word) for word in words):
         raise ConfigError(
-            f"dataset.window is {cut(text)}, but must be two pixel values low,high, e.g. 0,4095"
+            f"{name} is {cut(text)}, but must be two pixel values low,high, e.g. 0,4095"
         )
     window = Window(float(words[0]), float(words[1]))
     if not window.low < window.high:
-        raise ConfigError(f"dataset.window is {cut(text)}, but low must be below high")
+        raise ConfigError(f"{name} is {cut(text)}, but low must be below high")
     return window

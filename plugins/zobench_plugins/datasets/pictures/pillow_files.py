@@ -93,7 +93,7 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
             )
         levels = chosen.levels(np.asarray(image))
         return 255 - levels if white_is_zero(image) else levels
-    if (bits := _stored_bits(image, path)) > 8:
+    if (bits := stored_bits(image, path)) > 8:
         raise DatasetError(
             f"{where} has {bits} bits in {image.mode}, which would be cut to 8; an image of more than 8 "
             "bits must be grey"
@@ -122,7 +122,7 @@ def _tag(image: Image.Image, number: int) -> float | None:
     return None if found is None else float(np.ravel(found)[0])
 
 
-def _stored_bits(image: Image.Image, path: Path) -> int:
+def stored_bits(image: Image.Image, path: Path) -> int:
     """Bits of a sample in a PNG or TIFF file; Pillow cuts samples of several channels to 8."""
     if image.format == "PNG":
         with path.open("rb") as file:
