@@ -133,7 +133,8 @@ def run(  # noqa: D417  # RunConfig describes its fields
         The finished run.
 
     Raises:
-        ConfigError: A keyword is unknown, a value is not allowed, or a config and keywords are given.
+        ConfigError: A keyword is unknown, a value is not allowed, or a config is given and a keyword
+            differs from its default.
         ZobenchError: See :mod:`zobench.errors`.
     """
     arguments = locals()
@@ -142,6 +143,13 @@ def run(  # noqa: D417  # RunConfig describes its fields
     from .records.urls.copies import published
     from .runs.lifecycle import start_run
 
+    if config is not None and not isinstance(config, RunConfig):
+        raise ConfigError(
+            f"zobench.run takes keywords, or a RunConfig first, not {config!r:.80}; e.g. "
+            'zobench.run(optimizer="probes")'
+        )
+    if set is not None and not isinstance(set, Mapping):
+        raise ConfigError(f"set is {set!r:.80}, but must be a mapping: {{'optimizer.step': 0.02}}")
     names = [each.name for each in _FIELDS]
     for name in unknown:
         known = [*names, "set", "out", "progress", "registry", "listener"]
@@ -314,7 +322,7 @@ def _choice(where: Mapping[str, object] | None) -> Choice:
 
 
 def report(
-    runs: Sequence[PathOrUrl],
+    runs: PathOrUrl | Sequence[PathOrUrl],
     out: str | os.PathLike[str] = "report.html",
     *,
     title: str = "zobench report",
@@ -328,7 +336,7 @@ def report(
     """Writes one self-contained HTML page about many runs.
 
     Args:
-        runs: Run folders, and folders of runs; or their URLs.
+        runs: Run folders, and folders of runs, or their URLs; or one of them.
         out: Path of the HTML file.
         title: Title of the page.
         targets: Target values of recovery for the runtime analysis, increasing, each in (0, 1];
@@ -348,8 +356,9 @@ def report(
     from .reporting.report import write_report
     from .suite.file import TARGETS
 
+    places = [runs] if isinstance(runs, str | os.PathLike) else runs
     return write_report(
-        [fetch(os.fspath(each)) for each in runs],
+        [fetch(os.fspath(each)) for each in places],
         Path(out),
         title=title,
         targets=TARGETS if targets is None else targets,

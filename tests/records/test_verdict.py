@@ -62,6 +62,13 @@ def test_a_loss_of_accuracy_is_named_with_the_edit_that_was_passed_on_the_way() 
     assert verdict(results(SLIGHT), DONE, "Try another.").text.endswith("Try another.")
 
 
+def test_the_other_sign_is_named_where_it_does_no_worse() -> None:
+    worse, better = {"negative": PLACEBO}, {"negative": FAIR}
+    assert "other sign" not in verdict(results(HALF, controls=worse, tolerance=20.0), DONE).text
+    text = verdict(results(HALF, controls=better, tolerance=20.0), DONE).text
+    assert "with the other sign it removed 100 %, no less" in text
+
+
 def test_an_unfinished_run_says_so() -> None:
     text = verdict(results(HALF), RunStatus.INTERRUPTED).text
     assert text.endswith("The run is interrupted: these are the edits scored so far.")

@@ -57,13 +57,17 @@ def compare(
     allowed = parse_margins(margins or [])
     if export is not None:
         check_target(export, force)
-    if b is None and optimizer_b is None:
+    if b is None and None in (optimizer_a, optimizer_b):
         if allowed or export is not None or force:
             raise ConfigError(
                 "--margin, --export and --force need two sides: name B, or --a and --b"
             )
         found_all = rank_location(
-            fetch(a), optimizer=optimizer_a, choice=choice, note=note, registry=registry
+            fetch(a),
+            optimizer=optimizer_a or optimizer_b,
+            choice=choice,
+            note=note,
+            registry=registry,
         )
         print_ranking(found_all, as_json)
         return

@@ -45,6 +45,9 @@ def gate(
     if as_json + markdown + update > 1:
         raise ConfigError("give only one of --json, --markdown and --update")
     registry = load_registry()
+    wanted = parse_margins(margins or [])
+    if wanted and not update:
+        raise ConfigError("margins are kept in the baseline: give --margin together with --update")
     found = chosen(wheres, suite).of(read_runs([fetch(each) for each in runs], registry))
     if not update:
         found = fitting(found, baseline)
@@ -52,12 +55,9 @@ def gate(
     found, more = without_repetitions(found)
     for each in (*notes, *more):
         error_console().print(f"note: {each}", markup=False)
-    wanted = parse_margins(margins or [])
     if update:
         update_baseline(found, baseline, wanted)
         return
-    if wanted:
-        raise ConfigError("margins are kept in the baseline: give --margin together with --update")
     checks = check_runs(found, baseline)
     print_checks(checks, found[0].quantities, as_json=as_json, markdown=markdown)
     if not passed(checks):

@@ -137,7 +137,7 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
         labels = ", ".join(sorted({run.label for run in runs})) or "none"
         raise ConfigError(
             "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
-            f"{labels}"
+            f"{labels}. Two of different levels: --a LABEL --b LABEL"
         )
     return found
 

@@ -123,6 +123,9 @@ def _compared(results: Results) -> str:
         beyond = results.beyond_placebo
         if beyond is not None and beyond.low <= 0 < results.scores[-1].gap_recovery.low:
             clauses += f", which the edit does not beat by more than chance ({_percent(beyond)})"
+    negative, last = results.controls.get("negative"), results.scores[-1]
+    if negative is not None and negative.recovery.value >= max(last.recovery.value, 1e-9):
+        clauses += f"; with the other sign it {_removes(results, negative, 'removed')}, no less"
     if results.baselines:
         name, best = max(results.baselines.items(), key=lambda item: float(item[1].recovery.value))
         clauses += f"; {name}, at no query, {_removes(results, best, 'removes')}"

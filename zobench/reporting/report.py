@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zobench.contracts.listener import Listener, Silence
@@ -76,11 +76,13 @@ def write_report(
         raise ConfigError(f"{out} is no file; name a file, such as report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"{out.parent} is not a folder")
-    there = _chosen(find_runs(locations), choice, registry, listener)
+    there, notes = _chosen(find_runs(locations), choice, registry, listener)
     folders = there if most is None else sample(there, most)
     runs = _read(folders, registry, listener)
     listener.phase("compute", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
+    if notes:
+        content = replace(content, facts=(*content.facts, ("left out", "; ".join(notes))))
     if len(folders) < len(there):
         title += f" (a sample of {len(folders):,} of {len(there):,} runs)"
     try:
@@ -96,8 +98,8 @@ def write_report(
 
 def _chosen(
     folders: Sequence[Location], choice: Choice, registry: Registry, listener: Listener
-) -> list[Location]:
-    """The runs that are meant and can be shown together, with a note on those left out.
+) -> tuple[list[Location], list[str]]:
+    """The runs that are meant and can be shown together, and a sentence on each group left out.
 
     Only manifests are read.
     """
@@ -111,7 +113,7 @@ def _chosen(
     once, more = without_repetitions(kept)
     for each in (*notes, *more):
         listener.note(each)
-    return [run.location for run in once]
+    return [run.location for run in once], [*notes, *more]
 
 
 def _read(folders: Sequence[Location], registry: Registry, listener: Listener) -> list[StoredRun]:

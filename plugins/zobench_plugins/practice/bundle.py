@@ -120,15 +120,19 @@ Measured on {data["test_images"]:,} test images; every number with its 95 % inte
 - `edit.npy`: the edit, float32 `(1, {size}, {size})`, added to images {scale}
 - `heads.npz`: weights and biases of two linear heads, `disease` on embeddings of images with the
   edit, `sensitive` on those without
-- `bundle.json`: preprocessing, encoder, data, scores, names of the images
+- `bundle.json`: preprocessing, encoder, data, scores, names of the images, if they are files
 - `load.py`: prepares a picture and applies the heads; needs numpy and Pillow
 
 ```python
 from load import disease, prepare
 
-image = prepare("film.png")  # send this to {encoder["name"]}
-print(disease(embedding))  # of the embedding that comes back; scored with the threshold 0.5
+image = prepare("film.png")  # send this to {encoder["name"]}: float32, {encoder["image_shape"]}
+embedding = ...  # what comes back: {encoder["dimension"]} numbers
+print(disease(embedding))  # P({data["finding"]}); scored with the threshold 0.5
 ```
+
+Where zobench is installed, `zobench embed {encoder["name"]} films/ -o films.csv --edit RUN` embeds
+pictures with the edit.
 
 The heads are worth nothing with another encoder, another version of it, or images without the
 edit. All this was measured on these data alone: measure again on your own patients before anybody

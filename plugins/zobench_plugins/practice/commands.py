@@ -9,7 +9,7 @@ import typer
 
 from zobench.cli.options import DEFAULTS, RunFolderArgument, Settings
 from zobench.config import RunConfig, parse_overrides
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, ZobenchError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,17 +59,34 @@ def apply(
         return with_suffix(name, suffix) if as_sent else edited_name(name, is_dicom(path))
 
     pairs = targets(picture_files(images), out, rename, force)
-    for path, target in pairs:
-        if form is not None:
-            write_sent(path, target, edit, form, encoder.image_shape[0], encoder.exact_floats)
-        else:
-            write_edited(path, target, edit[0].numpy(), chosen, str(path))
+    made: list[Path] = []
+    try:
+        for path, target in pairs:
+            made += [] if target.exists() else [target]
+            if form is not None:
+                write_sent(path, target, edit, form, encoder.image_shape[0], encoder.exact_floats)
+            else:
+                write_edited(path, target, edit[0].numpy(), chosen, str(path))
+    except ZobenchError:
+        for target in made:  # all images, or none
+            target.unlink(missing_ok=True)
+        raise
+    if not bool(edit.any()):
+        _note("this run recommends no edit: the images were written as they are")
+    elif not found.done:
+        _note(f"the run is {found.status}, so nothing says what this edit is worth")
     output_console().print(
         f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {found.label} to "
         f"{out}",
         soft_wrap=True,
         markup=False,
     )
+
+
+def _note(text: str) -> None:
+    from zobench.cli.display.console import error_console
+
+    error_console().print(f"[bold yellow]note:[/] {text}")
 
 
 def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:
@@ -98,6 +115,7 @@ def export(
 ) -> None:
     """Write a bundle to use an edit without zobench: the edit, both heads, facts and a loader."""
     from zobench.cli.display.console import ConsoleListener, output_console
+    from zobench.files.atomic import require_writable
     from zobench.records.stored_run import StoredRun
     from zobench.records.urls.copies import fetch
     from zobench.runs.refit import refit_heads
@@ -105,6 +123,7 @@ def export(
     from .bundle import require_new, write_bundle
     from .sending import form_of
 
+    require_writable(out)
     found = StoredRun(fetch(run))
     form_of(found)
     require_new(out)
@@ -138,6 +157,7 @@ def embed(
     """Embed images with any encoder: one row an image, one column a number."""
     from zobench.cli.display.console import ConsoleListener, output_console
     from zobench.comparison.export import check_target, write_table
+    from zobench.files.atomic import require_writable
 
     from ..datasets.pictures.levels import parsed_window
     from .embedding import embedded_rows
@@ -145,11 +165,12 @@ def embed(
     from .sending import window_of
 
     check_target(out, force)
+    require_writable(out.parent)
     config = RunConfig(
         encoder=encoder,
         device=device,
         precision=precision,
-        overrides=parse_overrides(settings or []),
+        overrides=parse_overrides(settings or [], ("encoder",)),
     )
     pairs, chosen, added = picture_files(images), parsed_window(window, "--window"), None
     if edit is not None:

@@ -10,13 +10,13 @@ from zobench.billing.account import close_and_tell
 from zobench.config import RunConfig
 from zobench.contracts.encoder import checked_embeddings
 from zobench.contracts.listener import Listener
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, DatasetError
 from zobench.registry.discovery import Registry, load_registry
 from zobench.runs.parts import make_encoder
 from zobench.runs.resolved import resolve_plugin
 
 from ..datasets.pictures.decoding import COLOUR, PictureForm, has_colour
-from ..datasets.pictures.levels import Window
+from ..datasets.pictures.levels import UnfittingPicture, Window
 from .sending import sent
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def embedded_rows(
 
 def _image(path: Path, channels: int, size: int, window: Window | None, edit: Tensor) -> Tensor:
     """One picture ``(C, size, size)`` with the edit; a grey one fills all channels."""
-    colour = channels == COLOUR and has_colour(path, str(path), window)
-    form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
-    return sent(path, str(path), form, edit, channels)
+    try:
+        colour = channels == COLOUR and has_colour(path, str(path), window)
+        form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
+        return sent(path, str(path), form, edit, channels)
+    except UnfittingPicture as error:
+        words = str(error).replace("--set dataset.window=", "--window ")
+        raise DatasetError(words.replace("--set dataset.window", "--window")) from error

@@ -72,6 +72,8 @@ def targets(
     Raises:
         ConfigError: Two pictures would become one file, or a file exists and ``force`` is not set.
     """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is no folder; name another one with --out")
     found: dict[Path, Path] = {}
     for path, name in pairs:
         target = out / rename(path, name)

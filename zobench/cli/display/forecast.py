@@ -64,9 +64,7 @@ def _table(found: Total) -> Table:
     measured = "not measured: nothing is sent to a service"
     if found.seconds is not None:
         where = "local encoders" if found.rented else "the encoder"
-        measured = (
-            f"at most {_duration(found.seconds)} in {where}, from a few images on this machine"
-        )
+        measured = f"about {_duration(found.seconds)} in {where}, from a few images on this machine"
     table.add_row("time", measured)
     table.add_row("disk", f"about {found.disk / 1e6:,.1f} MB")
     return table
