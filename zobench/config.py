@@ -27,7 +27,7 @@ WHOLE = {
 }
 """Fields that are whole numbers, with the lowest and the highest value of each."""
 
-NUMBERS = {"penalty": 1e6, "tolerance": 100.0, "box": 1e6, "max_cost": 1e12}
+NUMBERS = {"penalty": 1e6, "tolerance": 100.0, "box": 1e6, "max_cost": 1e12, "max_time": 1e9}
 """Fields that are numbers of at least 0, with the highest value of each."""
 
 CONTROLS = ("last", "all", "none")
@@ -70,6 +70,8 @@ class RunConfig:
             picture files: 8, or 0 for exact floats.
         max_cost: The sum that a rented encoder's images may cost, in the unit of its price; 0
             for no limit.
+        max_time: Wall time of the run in seconds after which the optimizer is asked no more; 0 for no
+            limit. Scoring follows.
         overrides: Parameters by owner (optimizer, encoder, dataset, objective, split) and name.
     """
 
@@ -97,6 +99,7 @@ class RunConfig:
     precision: str = "auto"
     quantize: int = 0
     max_cost: float = 0.0
+    max_time: float = 0.0
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

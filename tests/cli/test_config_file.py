@@ -13,6 +13,7 @@ import pytest
 from tiny import SIZES, run
 
 from zobench.cli.config_file import read_config, written
+from zobench.cli.options import seconds
 from zobench.config import RunConfig
 from zobench.errors import ConfigError
 
@@ -86,6 +87,18 @@ def test_a_run_can_be_had_again_from_its_config_and_options_go_first(
     assert config["overrides"]["optimizer"] == {"step": "0.05", "candidates": "2"}
     done = here("run", "--config", "nowhere.toml")
     assert (done.returncode, "nowhere.toml cannot be read" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("90s", 90.0), ("30m", 1800.0), ("1.5h", 5400.0), ("30", None), ("-1m", None)],
+)
+def test_a_time_has_a_unit(text: str, wanted: float | None) -> None:
+    if wanted is None:
+        with pytest.raises(ConfigError, match="such as 90s, 30m or 2h"):
+            seconds(text)
+    else:
+        assert seconds(text) == wanted
 
 
 def completed(line: str, folder: Path) -> list[str]:

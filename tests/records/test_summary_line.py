@@ -16,7 +16,7 @@ from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
-from zobench.records.summary_line import SummaryLine, summary_line, summary_lines
+from zobench.records.summary_line import SummaryLine, reference_lines, summary_line, summary_lines
 from zobench.registry.discovery import load_registry
 
 
@@ -86,3 +86,22 @@ def test_show_lists_the_runs_of_a_folder(stored: StoredRun) -> None:
     (row,) = json.loads(as_json.stdout)
     assert row["recovery"] == stored.recovery
     assert row["folder"] == str(stored.run_dir)
+
+
+def test_references_are_those_of_the_runs_once_a_seed(tmp_path: Path) -> None:
+    runs = [
+        run(tmp_path, optimizer=name, seed=seed, overrides=SIZES)
+        for name, seed in (("random", 0), ("spsa", 0), ("random", 1))
+    ]
+    lines = reference_lines(runs)
+    assert [line.seed for line in lines if line.optimizer == "ERM"] == [0, 1]
+    shown = runs[0].as_dict()
+    first = {line.optimizer: line.values for line in lines if line.seed == 0}
+    assert first.keys() == {"ERM", *shown["baselines"]}
+    for metric in ("eo_n", "eo_p", "accuracy"):
+        assert first["ERM"][metric] == pytest.approx(shown["scores"][0][metric]["value"])
+        for name, row in shown["baselines"].items():
+            assert first[name][metric] == pytest.approx(row[metric]["value"])
+    for name, row in shown["baselines"].items():
+        assert first[name]["fpq"] == pytest.approx(row["recovery"]["value"])
+    assert "fpq" not in first["ERM"]

@@ -20,6 +20,7 @@ from zobench.errors import ConfigError, PluginError
 from zobench.measures.group_rates import compute
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
+from zobench.runs.lifecycle import resume_run
 from zobench.runs.loop import snapshot_schedule
 
 
@@ -219,3 +220,21 @@ def test_a_dataset_of_another_shape_than_the_encoders_is_refused(tmp_path: Path)
 
     with pytest.raises(PluginError, match="gives images of shape"):
         run(tmp_path, tiny_registry(encoder=wide))
+
+
+def test_a_time_limit_ends_the_optimizer_after_a_whole_ask_and_what_there_is_is_scored(
+    tmp_path: Path,
+) -> None:
+    short = run(tmp_path / "short", optimizer="random", overrides=SIZES, max_time=1e-6)
+    whole = run(tmp_path / "whole", optimizer="random", overrides=SIZES)
+    assert short.manifest.ended_by == "max_time"
+    assert short.done
+    assert len(short.trace) == 1
+    assert short.trace == whole.trace[:1]
+    assert short.ledger["optimize"]["queries"] == short.trace[-1]["queries"] == short.spent
+    assert short.scores[-1].queries == short.spent
+    assert whole.manifest.ended_by == "budget"
+    long = run(tmp_path / "long", optimizer="random", overrides=SIZES, max_time=3600.0)
+    assert long.trace == whole.trace
+    with pytest.raises(ConfigError, match="larger --max-time"):
+        resume_run(short.run_dir, registry=tiny_registry(), max_time=60.0)

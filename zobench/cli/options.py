@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from zobench.config import RunConfig
+from zobench.contracts.parameters import cut
+from zobench.errors import ConfigError
 
 from . import completion
 
@@ -30,6 +33,30 @@ MovedTo = Annotated[
     str | None,
     typer.Option("--encoder-url", help="New address of the service, if it has changed."),
 ]
+MaxTime = Annotated[
+    str | None,
+    typer.Option(
+        "--max-time",
+        metavar="TIME",
+        help="Wall time after which the optimizer is asked no more, e.g. 90s, 30m or 2h.",
+    ),
+]
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time such as ``30m``.
+
+    Raises:
+        ConfigError: The text has another form.
+    """
+    found = TIME.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h")
+    return float(found["number"]) * UNITS[found["unit"]]
+
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+TIME = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>[smh])")
 RunFolderArgument = Annotated[
     str,
     typer.Argument(metavar="RUN", help="A run folder, or its URL.", autocompletion=completion.runs),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonFlag, MovedTo, RunFolderArgument, Trackers
+from .options import JsonFlag, MaxTime, MovedTo, RunFolderArgument, Trackers, seconds
 
 
 def resume(
@@ -16,6 +16,7 @@ def resume(
     max_cost: Annotated[
         float | None, typer.Option(help="New limit on the total cost of the service.")
     ] = None,
+    max_time: MaxTime = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with a run that was interrupted or killed."""
@@ -25,6 +26,7 @@ def resume(
     from .display.console import ConsoleListener
     from .display.result import print_result
 
+    limit = None if max_time is None else seconds(max_time)
     with ConsoleListener() as listener, published_run(path) as folder:
         result = resume_run(
             folder,
@@ -32,5 +34,6 @@ def resume(
             trackers=trackers or [],
             encoder_url=encoder_url,
             max_cost=max_cost,
+            max_time=limit,
         )
     print_result(result, as_json)

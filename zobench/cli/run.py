@@ -11,7 +11,7 @@ from zobench.config import RunConfig, parse_overrides
 
 from . import completion
 from .config_file import merged, read_config
-from .options import DEFAULTS, JsonFlag, Out, Settings, Trackers
+from .options import DEFAULTS, JsonFlag, MaxTime, Out, Settings, Trackers, seconds
 
 
 def run(
@@ -91,6 +91,7 @@ def run(
     max_cost: Annotated[
         float, typer.Option(help="Limit on the cost of a service, by encoder.price; 0: no limit.")
     ] = DEFAULTS.max_cost,
+    max_time: MaxTime = None,
     settings: Settings = None,
     config_file: Annotated[
         Path | None,
@@ -141,6 +142,7 @@ def run(
         "precision": precision,
         "quantize": quantize,
         "max_cost": max_cost,
+        "max_time": DEFAULTS.max_time if max_time is None else seconds(max_time),
         "overrides": parse_overrides(settings or []),
     }
     if config_file is not None:

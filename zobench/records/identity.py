@@ -12,7 +12,7 @@ from zobench.config import RunConfig
 
 from .manifest import Manifest
 
-LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost")
+LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost", "max_time")
 """Config fields that cannot change a result, or whose resolved value is in the manifest."""
 
 SEARCH_OWNERS = ("optimizer", "objective")

@@ -25,7 +25,7 @@ KEYS = (
 """What a condition may name: a field of the config, the label, the run status, the feedback level."""
 
 
-OF_A_MACHINE = ("data_root", "device", "precision", "max_cost")
+OF_A_MACHINE = ("data_root", "device", "precision", "max_cost", "max_time")
 """Fields of a config in which a suite's run may differ from the suite."""
 
 

@@ -5,14 +5,15 @@ The manifest of a finished run holds these numbers, so thousands of runs are rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import NotARunError
 from zobench.files.location import Location
+from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.registry.discovery import Registry
 
 from .run_search import find_runs
@@ -68,6 +69,34 @@ def summary_line(run: StoredRun) -> SummaryLine:
         spent=run.spent,
         values=_values(run) if run.done else {},
     )
+
+
+def reference_lines(runs: Sequence[StoredRun]) -> list[SummaryLine]:
+    """ERM and the no-query baselines, which optimizers are compared with: one line a problem and seed.
+
+    The numbers are those on the test data; ERM has no FPQ and no recovery.
+
+    Args:
+        runs: Runs, of which those that are done count.
+    """
+    first: dict[tuple[str, int], StoredRun] = {}
+    for run in runs:
+        if run.done and run.on_the_data is not None:
+            first.setdefault((run.problem, run.config.seed), run)
+    lines = []
+    for run in first.values():
+        found, line = run.on_the_data, summary_line(run)
+        assert found is not None
+        metrics = {each.name: float(each.shown(found.values(each, 0))[0]) for each in run.metrics}
+        lines.append(replace(line, optimizer="ERM", spent=0, values=metrics))
+        quantities = (FPQ, RECOVERY, *run.metrics)
+        for name in found.stored.baselines:
+            values = {
+                each.name: float(each.shown(found.baseline_values(name, each))[0])
+                for each in quantities
+            }
+            lines.append(replace(line, optimizer=name, spent=0, values=values))
+    return lines
 
 
 def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:

@@ -137,6 +137,7 @@ def resume_run(
     trackers: Sequence[str] = (),
     encoder_url: str | None = None,
     max_cost: float | None = None,
+    max_time: float | None = None,
     stop: Stop | None = None,
     alone: bool = False,
 ) -> StoredRun:
@@ -150,6 +151,8 @@ def resume_run(
         encoder_url: New URL of a rented encoder; ``None`` if the URL has not changed.
         max_cost: Largest sum that the rented encoder may bill over the whole run, earlier processes
             included; ``None`` for the limit in the run's config.
+        max_time: Wall time of the whole run in seconds after which the optimizer is asked no more;
+            ``None`` for the limit in the run's config.
         stop: Becomes true when the run must save its state and stop.
         alone: Whether no other process can write to the folder; it is then not locked.
 
@@ -169,11 +172,13 @@ def resume_run(
         opened.enter_context(restored_state(listener.note))
         manifest = folder.manifest()  # read under the lock; may have changed since
         if manifest.status is RunStatus.DONE:
-            if max_cost is not None and manifest.ended_by == "max_cost":
+            more = {"max_cost": max_cost, "max_time": max_time}.get(manifest.ended_by)
+            if more is not None:
+                limit, option = manifest.ended_by, manifest.ended_by.replace("_", "-")
                 raise ConfigError(
-                    f"{folder.location} is done: max_cost {manifest.config.max_cost:g} ended its "
+                    f"{folder.location} is done: {limit} {getattr(manifest.config, limit):g} ended its "
                     "optimizer before its budget was spent, and the last edit is scored; start a new "
-                    "run with a larger --max-cost"
+                    f"run with a larger --{option}"
                 )
             return StoredRun(folder.location, registry)
         config = manifest.config
@@ -181,6 +186,8 @@ def resume_run(
             config = config.with_settings("encoder", url=encoder_url)
         if max_cost is not None:
             config = config.changed(max_cost=max_cost)
+        if max_time is not None:
+            config = config.changed(max_time=max_time)
         parts = make_parts(config, registry, listener, manifest.encoder.settings)
         opened.callback(close, parts.encoder, listener)
         check_same(manifest, parts, folder.location, listener)

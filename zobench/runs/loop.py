@@ -63,6 +63,7 @@ class Loop:
         listener: Receives the progress.
         clock: Returns the run's wall time so far in seconds, for the checkpoint.
         stopped: Whether the user asked to stop; called between two asks.
+        max_time: Wall time of the run in seconds after which nothing more is asked.
     """
 
     optimizer: Optimizer
@@ -72,15 +73,17 @@ class Loop:
     listener: Listener
     clock: Callable[[], float]
     stopped: Callable[[], bool] = lambda: False
+    max_time: float = math.inf
 
     def run(self, start: Checkpoint | None = None) -> str:
-        """Runs until the next batch would pass a limit.
+        """Runs until the next batch would pass a limit; at least one batch.
 
         Args:
             start: The checkpoint to resume from; ``None`` to start at the beginning.
 
         Returns:
-            The limit that the next batch would have passed: ``budget`` or ``max_cost``.
+            The limit: ``budget`` or ``max_cost``, which the next batch would have passed, or
+            ``max_time``, which was reached.
 
         Raises:
             Interrupted: ``stopped`` returned ``True``; the state is saved.
@@ -114,6 +117,9 @@ class Loop:
             )
 
         while True:
+            if asks and self.clock() >= self.max_time:
+                ended_by = "max_time"
+                break
             asked_at, encoder_at = time.perf_counter(), encoder.seconds
             before = state()
             try:

@@ -5,6 +5,7 @@ The third one is :mod:`zobench.runs.score_run`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -136,7 +137,7 @@ def optimize(
         recorder: Stores all answers of the oracle; ``None`` to store none.
 
     Returns:
-        The limit that ended the optimizer: ``budget`` or ``max_cost``.
+        The limit that ended the optimizer: ``budget``, ``max_cost`` or ``max_time``.
 
     Raises:
         Interrupted: The user asked to stop; the state is saved.
@@ -147,7 +148,8 @@ def optimize(
     optimizer = make_optimizer(config, parts.resolved.optimizer, parts.space, client)
     oracle = Oracle(evaluator, parts.space, config.budget, level, recorder, config.optimizer)
     due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
-    loop = Loop(optimizer, oracle, folder, due, listener, clock, stopped)
+    limit = config.max_time or math.inf
+    loop = Loop(optimizer, oracle, folder, due, listener, clock, stopped, limit)
     return loop.run(checkpoint)
 
 

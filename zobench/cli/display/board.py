@@ -98,7 +98,8 @@ class LineBoard:
                     f"{standing:<11} {name}", markup=False, highlight=False, soft_wrap=True
                 )
         if self._before != standings:
-            self._console.print(counts(standings), highlight=False, soft_wrap=True)
+            left = self._clock.left(standings)
+            self._console.print(counts(standings) + left, highlight=False, soft_wrap=True)
         self._before = dict(standings)
 
     def phase(self, name: str, total: int) -> None:

@@ -80,10 +80,11 @@ def _print_heading(result: StoredRun, console: Console) -> None:
         f"{escape(split.described(groups))}, {split.test:,} balanced test images of "
         f"{split.test_patients:,} patients; {config.heads} heads"
     )
-    if manifest.ended_by == "max_cost":
+    if manifest.ended_by in ("max_cost", "max_time"):
+        limit = f"{manifest.ended_by} {getattr(config, manifest.ended_by):g}"
         console.print(
-            f"[bold yellow]note:[/] max_cost {config.max_cost:g} ended the optimizer after "
-            f"{result.spent:,} of {config.budget:,} queries"
+            f"[bold yellow]note:[/] {limit} ended the optimizer after {result.spent:,} of "
+            f"{config.budget:,} queries"
         )
     if manifest.error is not None:
         console.print(f"[bold red]error:[/] {escape(manifest.error)}", soft_wrap=True)

@@ -15,7 +15,7 @@ from rich.table import Table
 from zobench.contracts.metric import Metric
 from zobench.contracts.run_status import RunStatus
 from zobench.measures.recovery import FPQ, RECOVERY
-from zobench.records.summary_line import SummaryLine, summary_line
+from zobench.records.summary_line import SummaryLine, reference_lines, summary_line
 from zobench.registry.discovery import Registry
 from zobench.suite.suite_run import SuiteResult
 
@@ -112,12 +112,17 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         console.print(f"[bold]{name}[/]: mean over seeds (least … largest)")
     columns = _columns(result.registry)
     kept = [*columns[:2], columns[-1]]
+    references = reference_lines(result.runs)
     for problem, runs in _by(done, _problem):
         groups = _by(runs, lambda run: run.optimizer)
         groups.sort(key=lambda group: -_mean(group[1], FPQ))
+        free: dict[str, list[SummaryLine]] = {}
+        for line in references:
+            if line.problem == runs[0].problem:
+                free.setdefault(line.optimizer, []).append(line)
         layouts = [
-            _suite_table(problem, groups, kept, spread=True),
-            _suite_table(problem, groups, kept, spread=False),
+            _suite_table(problem, list(free.items()), groups, kept, spread=True),
+            _suite_table(problem, list(free.items()), groups, kept, spread=False),
         ]
         print_fitting(layouts, console)
     for job, error in result.running.errors.items():
@@ -129,19 +134,23 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
 
 def _suite_table(
     problem: str,
+    references: Sequence[tuple[str, list[SummaryLine]]],
     groups: Sequence[tuple[str, list[SummaryLine]]],
     columns: Sequence[Metric],
     *,
     spread: bool,
 ) -> Table:
+    """ERM and the no-query baselines first, then the optimizers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
     table.add_column("optimizer", no_wrap=True)
     for heading in ("seeds", *(each.heading for each in columns)):
         table.add_column(heading, justify="right", no_wrap=True)
-    for optimizer, runs in groups:
-        cells = [_spread(runs, each, ends=spread) for each in columns]
-        table.add_row(escape(optimizer), str(len(runs)), *cells)
+    for several, style in ((references, "dim"), (groups, "")):
+        for name, runs in several:
+            cells = [_spread(runs, each, ends=spread) for each in columns]
+            table.add_row(escape(name), str(len(runs)), *cells, style=style)
+        table.add_section()
     return table
 
 
