@@ -106,3 +106,18 @@ def test_gradients_of_a_service_are_refused_before_it_is_reached(here: Here) -> 
 def test_what_a_config_lacks_is_said_by_the_forecast_too() -> None:
     with pytest.raises(ConfigError, match="did you mean 'random'"):
         foresee(config("randon"), tiny_registry())
+
+
+def test_a_probe_and_a_verification_say_what_they_send(
+    server: Served, here: Here, tmp_path: Path
+) -> None:
+    service = ["--encoder", "http:oip", "--set", f"encoder.url={server.url}"]
+    done = here("probe", *service, "--dataset", "tiny", "--disease", "spots", "--images", "60")
+    assert done.returncode == 0, done.stderr
+    assert "http:oip will be sent: at most 60 images" in done.stderr
+    done = here("run", *service, *SMALL, "--json")
+    assert done.returncode == 0, done.stderr
+    folder = json.loads(done.stdout)["run_dir"]
+    done = here("verify", folder, "--queries", "40")
+    assert done.returncode == 0, done.stderr
+    assert "will be sent: setup 120 + optimize 40 images" in " ".join(done.stderr.split())

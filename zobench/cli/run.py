@@ -13,99 +13,214 @@ from . import completion
 from .config_file import merged, read_config
 from .options import DEFAULTS, JsonFlag, MaxTime, Out, Settings, Trackers, seconds
 
+WHAT, LIMITS, ORACLE = "What is run", "Budget and limits", "What a query is"
+SCORES, WHERE, OUTPUT = "How it is scored", "Where the encoder is", "Output"
+"""Panels of the help."""
+
 
 def run(
     context: typer.Context,
     optimizer: Annotated[
         str,
         typer.Option(
-            help="See: zobench list optimizers.", autocompletion=completion.plugins("optimizers")
+            rich_help_panel=WHAT,
+            help="See: zobench list optimizers.",
+            autocompletion=completion.plugins("optimizers"),
         ),
     ] = DEFAULTS.optimizer,
     encoder: Annotated[
         str,
         typer.Option(
-            help="See: zobench list encoders.", autocompletion=completion.plugins("encoders")
+            rich_help_panel=WHAT,
+            help="See: zobench list encoders.",
+            autocompletion=completion.plugins("encoders"),
         ),
     ] = DEFAULTS.encoder,
     dataset: Annotated[
         str,
         typer.Option(
-            help="See: zobench list datasets.", autocompletion=completion.plugins("datasets")
+            rich_help_panel=WHAT,
+            help="See: zobench list datasets.",
+            autocompletion=completion.plugins("datasets"),
         ),
     ] = DEFAULTS.dataset,
-    disease: Annotated[str, typer.Option(help="Finding to predict.")] = DEFAULTS.disease,
+    disease: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Finding to predict.",
+        ),
+    ] = DEFAULTS.disease,
     objective: Annotated[
-        str, typer.Option(help="Function that the optimizer lowers. See: zobench list objectives.")
+        str,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Function that the optimizer lowers. See: zobench list objectives.",
+        ),
     ] = DEFAULTS.objective,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Folder of the dataset.",
+        ),
+    ] = None,
     space: Annotated[
-        str, typer.Option(help="Search space: pixel, lowres:<k>, dct:<k> or patch:<p>.")
+        str,
+        typer.Option(
+            rich_help_panel=WHAT, help="Search space: pixel, lowres:<k>, dct:<k> or patch:<p>."
+        ),
     ] = DEFAULTS.space,
     box: Annotated[
-        float, typer.Option(help="Largest absolute value of the edit; 0 for none.")
+        float,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Largest absolute value of the edit; 0 for none.",
+        ),
     ] = DEFAULTS.box,
-    seed: Annotated[int, typer.Option(help="Root of all random streams.")] = DEFAULTS.seed,
-    budget: Annotated[int, typer.Option(help="Queries to spend, in images.")] = DEFAULTS.budget,
+    seed: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=WHAT,
+            help="Root of all random streams.",
+        ),
+    ] = DEFAULTS.seed,
+    budget: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=LIMITS,
+            help="Queries to spend, in images.",
+        ),
+    ] = DEFAULTS.budget,
     batch_size: Annotated[
-        int, typer.Option(help="Images per minibatch of the objective.")
+        int,
+        typer.Option(
+            rich_help_panel=ORACLE,
+            help="Images per minibatch of the objective.",
+        ),
     ] = DEFAULTS.batch_size,
-    penalty: Annotated[float, typer.Option(help="Lambda of the objective.")] = DEFAULTS.penalty,
+    penalty: Annotated[
+        float,
+        typer.Option(
+            rich_help_panel=ORACLE,
+            help="Lambda of the objective.",
+        ),
+    ] = DEFAULTS.penalty,
     backward_cost: Annotated[
-        int, typer.Option(help="Queries charged for the backward pass of one image.")
+        int,
+        typer.Option(
+            rich_help_panel=ORACLE, help="Queries charged for the backward pass of one image."
+        ),
     ] = DEFAULTS.backward_cost,
     heads: Annotated[
-        str, typer.Option(help="Training of the linear heads: converged or paper.")
+        str,
+        typer.Option(
+            rich_help_panel=SCORES, help="Training of the linear heads: converged or paper."
+        ),
     ] = DEFAULTS.heads,
     snapshots: Annotated[
-        int, typer.Option(help="Number of log-spaced snapshots of the edit; FPQ sees only these.")
+        int,
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Number of log-spaced snapshots of the edit; FPQ sees only these.",
+        ),
     ] = DEFAULTS.snapshots,
     scored: Annotated[
-        int, typer.Option(help="Edits to score, at most; other snapshots are interpolated.")
+        int,
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Edits to score, at most; other snapshots are interpolated.",
+        ),
     ] = DEFAULTS.scored,
     controls: Annotated[
         str,
-        typer.Option(help="Edits to score beside their placebo and negative: last, all or none."),
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Edits to score beside their placebo and negative: last, all or none.",
+        ),
     ] = DEFAULTS.controls,
     baselines: Annotated[
         str,
         typer.Option(
+            rich_help_panel=SCORES,
             metavar="NAMES",
             help="No-query methods to show, with commas, or none; see: zobench list methods.",
         ),
     ] = DEFAULTS.baselines,
     replicates: Annotated[
-        int, typer.Option(help="Bootstrap resamples behind every interval.")
+        int,
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Bootstrap resamples behind every interval.",
+        ),
     ] = DEFAULTS.replicates,
     tolerance: Annotated[
-        float, typer.Option(help="Points of accuracy that an edit may cost.")
+        float,
+        typer.Option(
+            rich_help_panel=SCORES,
+            help="Points of accuracy that an edit may cost.",
+        ),
     ] = DEFAULTS.tolerance,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
+    device: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=WHERE,
+            help="auto, cpu or cuda:N.",
+        ),
+    ] = DEFAULTS.device,
+    precision: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=WHERE,
+            help="auto, fp32 or bf16.",
+        ),
+    ] = DEFAULTS.precision,
     encoder_url: Annotated[
-        str | None, typer.Option(help="Address of a service; the same as --set encoder.url=…")
+        str | None,
+        typer.Option(
+            rich_help_panel=WHERE, help="Address of a service; the same as --set encoder.url=…"
+        ),
     ] = None,
     quantize: Annotated[
-        int, typer.Option(help="8: round pixels for a local encoder to 8 bits; 0: exact floats.")
+        int,
+        typer.Option(
+            rich_help_panel=ORACLE,
+            help="8: round pixels for a local encoder to 8 bits; 0: exact floats.",
+        ),
     ] = DEFAULTS.quantize,
     max_cost: Annotated[
-        float, typer.Option(help="Limit on the cost of a service, by encoder.price; 0: no limit.")
+        float,
+        typer.Option(
+            rich_help_panel=LIMITS,
+            help="Limit on the cost of a service, by encoder.price; 0: no limit.",
+        ),
     ] = DEFAULTS.max_cost,
     max_time: MaxTime = None,
     settings: Settings = None,
     config_file: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="Defaults from a TOML file; see zobench show --config."
+            "--config",
+            rich_help_panel=WHAT,
+            metavar="FILE",
+            help="Defaults from a TOML file; see zobench show --config.",
         ),
     ] = None,
     out: Out = "runs",
     trackers: Trackers = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Keep all answers, for zobench replay.")
+        bool,
+        typer.Option(
+            "--record", rich_help_panel=OUTPUT, help="Keep all answers, for zobench replay."
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it will send, cost and take; send nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=LIMITS,
+            help="Say what it will send, cost and take; send nothing.",
+        ),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -25,6 +25,7 @@ from zobench.registry.discovery import Registry, load_registry
 from .parts import Parts, make_parts
 from .phases import optimize, prepare
 from .process import open_account
+from .resolved import resolve_config
 from .result_cache import ResultCache
 from .resuming import check_same
 from .shared_results import SharedResults
@@ -91,8 +92,14 @@ def verify_run(
         raise ConfigError(f"{run.location} has no trace yet, so there is nothing to verify")
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
-    settings = run.manifest.encoder.settings
-    parts = make_parts(config, registry or load_registry(), listener, settings)
+    settings, registry = run.manifest.encoder.settings, registry or load_registry()
+    if resolve_config(config, registry).encoder.outlook is not None:
+        setup, least = run.manifest.split.train, min(queries, run.spent)
+        listener.note(
+            f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,} images, or one batch "
+            "more"
+        )
+    parts = make_parts(config, registry, listener, settings)
     try:
         check_same(run.manifest, parts, run.location, listener)
         with TemporaryDirectory() as name:
