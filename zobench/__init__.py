@@ -107,6 +107,7 @@ def run(  # noqa: D417  # RunConfig describes its fields
     quantize: int = _DEFAULTS.quantize,
     max_cost: float = _DEFAULTS.max_cost,
     max_time: float = _DEFAULTS.max_time,
+    until: float = _DEFAULTS.until,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     set: Mapping[str, object] | None = None,  # noqa: A002  # as --set on the command line
     out: PathOrUrl = "runs",

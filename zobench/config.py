@@ -27,7 +27,14 @@ WHOLE = {
 }
 """Fields that are whole numbers, with the lowest and the highest value of each."""
 
-NUMBERS = {"penalty": 1e6, "tolerance": 100.0, "box": 1e6, "max_cost": 1e12, "max_time": 1e9}
+NUMBERS = {
+    "penalty": 1e6,
+    "tolerance": 100.0,
+    "box": 1e6,
+    "max_cost": 1e12,
+    "max_time": 1e9,
+    "until": 1.0,
+}
 """Fields that are numbers of at least 0, with the highest value of each."""
 
 CONTROLS = ("last", "all", "none")
@@ -72,6 +79,8 @@ class RunConfig:
             for no limit.
         max_time: Wall time of the run in seconds after which the optimizer is asked no more; 0 for no
             limit. Scoring follows.
+        until: Recovery of a snapshot, on the test data, at which the optimizer is asked no more; 0 for
+            none. Every snapshot is scored then, as soon as it is there.
         overrides: Parameters by owner (optimizer, encoder, dataset, objective, split) and name.
     """
 
@@ -100,6 +109,7 @@ class RunConfig:
     quantize: int = 0
     max_cost: float = 0.0
     max_time: float = 0.0
+    until: float = 0.0
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -115,6 +125,8 @@ class RunConfig:
         """
         if isinstance(self.data_root, str | os.PathLike):
             object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
+        if _is_number(self.until) and self.until > 0 and _is_whole(self.snapshots):
+            object.__setattr__(self, "scored", self.snapshots)
         broken = [
             f"{name} is {cut(getattr(self, name))}, but must be {rule}"
             for name, holds, rule in self._rules()
@@ -141,8 +153,11 @@ class RunConfig:
             yield name, holds, f"a whole number from {low} to {high:,}"
         for name, highest in NUMBERS.items():
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            yield name, number and 0 <= value <= highest, f"a number from 0 to {highest:,.0f}"
+            yield (
+                name,
+                _is_number(value) and 0 <= value <= highest,
+                f"a number from 0 to {highest:,.0f}",
+            )
         for name in TEXTS:
             rule = f"a name of 1 to {MAX_NAME_CHARACTERS:,} printable characters"
             yield name, _is_name(getattr(self, name)), rule
@@ -197,6 +212,10 @@ class RunConfig:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _are_overrides(value: object) -> bool:

@@ -93,7 +93,7 @@ def test_a_service_is_announced_before_it_is_used(server: Served, here: Here) ->
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stderr.split())
     assert "http:oip will be sent: setup 120 + optimize ≤ 400 + score ≤" in words
-    assert words.index("will be sent") < words.index("embed clean images")
+    assert words.index("will be sent") < words.index("prepare images")
 
 
 def test_gradients_of_a_service_are_refused_before_it_is_reached(here: Here) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zobench.config import RunConfig
-from zobench.contracts.parameters import cut
+from zobench.contracts.parameters import NUMBER, cut
 from zobench.errors import ConfigError
 
 from . import completion
@@ -53,6 +53,18 @@ def seconds(text: str) -> float:
     if found is None:
         raise ConfigError(f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h")
     return float(found["number"]) * UNITS[found["unit"]]
+
+
+def recovery(text: str) -> float:
+    """The number in ``recovery=0.5``.
+
+    Raises:
+        ConfigError: The text has another form, or the number is not above 0 and at most 1.
+    """
+    name, _, number = text.strip().partition("=")
+    if name == "recovery" and NUMBER.fullmatch(number) and 0 < float(number) <= 1:
+        return float(number)
+    raise ConfigError(f"--until is {cut(text)}, but must be recovery=X with 0 < X <= 1")
 
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

@@ -11,7 +11,7 @@ from zobench.config import RunConfig, parse_overrides
 
 from . import completion
 from .config_file import merged, read_config
-from .options import DEFAULTS, JsonFlag, MaxTime, Out, Settings, Trackers, seconds
+from .options import DEFAULTS, JsonFlag, MaxTime, Out, Settings, Trackers, recovery, seconds
 
 WHAT, LIMITS, ORACLE = "What is run", "Budget and limits", "What a query is"
 SCORES, WHERE, OUTPUT = "How it is scored", "Where the encoder is", "Output"
@@ -196,6 +196,14 @@ def run(
         ),
     ] = DEFAULTS.max_cost,
     max_time: MaxTime = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=LIMITS,
+            metavar="recovery=X",
+            help="Stop once a snapshot has it; every snapshot is scored then.",
+        ),
+    ] = None,
     settings: Settings = None,
     config_file: Annotated[
         Path | None,
@@ -257,6 +265,7 @@ def run(
         "precision": precision,
         "quantize": quantize,
         "max_cost": max_cost,
+        "until": DEFAULTS.until if until is None else recovery(until),
         "max_time": DEFAULTS.max_time if max_time is None else seconds(max_time),
         "overrides": parse_overrides(settings or []),
     }

@@ -12,6 +12,9 @@ from zobench.config import RunConfig
 
 from .manifest import Manifest
 
+STOPS = ("until",)
+"""Config fields that change a result only where they are not 0."""
+
 LEFT_OUT = ("data_root", "device", "precision", "overrides", "max_cost", "max_time")
 """Config fields that cannot change a result, or whose resolved value is in the manifest."""
 
@@ -38,8 +41,9 @@ def identity(manifest: Manifest) -> str:
         32 hexadecimal digits.
     """
     config = manifest.config.as_dict()
+    left_out = (*LEFT_OUT, *(name for name in STOPS if not config[name]))
     parts = {
-        "config": {key: value for key, value in config.items() if key not in LEFT_OUT},
+        "config": {key: value for key, value in config.items() if key not in left_out},
         "parameters": manifest.parameters,
         **_foundation(manifest, manifest.plugins.values()),
     }
@@ -55,7 +59,7 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
     """
     config = manifest.config.as_dict()
     parts = {
-        "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *left_out)},
+        "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *STOPS, *left_out)},
         "parameters": {k: v for k, v in manifest.parameters.items() if k not in SEARCH_OWNERS},
         **_foundation(
             manifest,

@@ -85,7 +85,8 @@ class Manifest:
         encoder_seconds: Time spent inside the encoder.
         ledger: Counts by purpose when the run ended.
         reused: Results that were taken over from other runs.
-        ended_by: The limit that ended the optimizer: ``budget``, ``max_cost`` or ``max_time``.
+        ended_by: The limit that ended the optimizer: ``budget``, ``max_cost``, ``max_time`` or
+            ``until``.
         error: The error that ended the run; ``None`` if none did.
         summary: Fairness per query, recovery and metrics of a finished run, for the last snapshot.
         files: Checksums of the run's files by name, from the end of its last process; empty while a

@@ -64,6 +64,8 @@ class Loop:
         clock: Returns the run's wall time so far in seconds, for the checkpoint.
         stopped: Whether the user asked to stop; called between two asks.
         max_time: Wall time of the run in seconds after which nothing more is asked.
+        reached: Scores the snapshots so far, and says whether one is good enough to end the run;
+            called after each snapshot, once everything is safe on disk. ``None`` to go on anyway.
     """
 
     optimizer: Optimizer
@@ -74,6 +76,7 @@ class Loop:
     clock: Callable[[], float]
     stopped: Callable[[], bool] = lambda: False
     max_time: float = math.inf
+    reached: Callable[[], bool] | None = None
 
     def run(self, start: Checkpoint | None = None) -> str:
         """Runs until the next batch would pass a limit; at least one batch.
@@ -83,7 +86,7 @@ class Loop:
 
         Returns:
             The limit: ``budget`` or ``max_cost``, which the next batch would have passed, or
-            ``max_time``, which was reached.
+            ``max_time`` or ``until``, which was reached.
 
         Raises:
             Interrupted: ``stopped`` returned ``True``; the state is saved.
@@ -116,7 +119,11 @@ class Loop:
                 else taken_state(objective.state_dict(), evaluator.name, "objective"),
             )
 
+        enough = start is not None and last_snapshot > 0 and self._enough()
         while True:
+            if enough:
+                ended_by = "until"
+                break
             if asks and self.clock() >= self.max_time:
                 ended_by = "max_time"
                 break
@@ -152,6 +159,10 @@ class Loop:
             if any(before.counts["queries"] < due <= queries for due in self.due):
                 self._snapshot(queries)
                 last_snapshot = queries
+                if self.reached is not None:
+                    self.record.checkpoint(state())
+                    encoder.settle()
+                    enough = self._enough()
             self.listener.update(queries, objective=row["value_mean"])
             stopping = self.stopped()
             if time.perf_counter() - saved >= CHECKPOINT_SECONDS or stopping:
@@ -165,6 +176,9 @@ class Loop:
         self.record.checkpoint(state())
         encoder.settle()
         return ended_by
+
+    def _enough(self) -> bool:
+        return self.reached is not None and self.reached()
 
     def _ask(self) -> Ask:
         """The next ask; only the oracle may end the run for lack of budget."""

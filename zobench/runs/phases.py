@@ -122,6 +122,7 @@ def optimize(
     stopped: Stopped,
     checkpoint: Checkpoint | None = None,
     recorder: Recorder | None = None,
+    reached: Callable[[], bool] | None = None,
 ) -> str:
     """Runs the optimizer until it reaches a limit, from a checkpoint or from the beginning.
 
@@ -135,9 +136,10 @@ def optimize(
         stopped: Whether the user asked to stop; called between two asks.
         checkpoint: The checkpoint to resume from; ``None`` to start at the beginning.
         recorder: Stores all answers of the oracle; ``None`` to store none.
+        reached: See :class:`zobench.runs.loop.Loop`.
 
     Returns:
-        The limit that ended the optimizer: ``budget``, ``max_cost`` or ``max_time``.
+        The limit that ended the optimizer: ``budget``, ``max_cost``, ``max_time`` or ``until``.
 
     Raises:
         Interrupted: The user asked to stop; the state is saved.
@@ -149,7 +151,7 @@ def optimize(
     oracle = Oracle(evaluator, parts.space, config.budget, level, recorder, config.optimizer)
     due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
     limit = config.max_time or math.inf
-    loop = Loop(optimizer, oracle, folder, due, listener, clock, stopped, limit)
+    loop = Loop(optimizer, oracle, folder, due, listener, clock, stopped, limit, reached)
     return loop.run(checkpoint)
 
 

@@ -93,6 +93,7 @@ class RunProcess:
     def __post_init__(self) -> None:
         ledger = Ledger(self.parts.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, ledger)
+        self.scorer = MeteredEncoder(self.parts.encoder, ledger)  # has a clock of its own
         cache = ResultCache(cache_folder() / "shared", self.listener.note)
         self.shared = SharedResults(cache)
 
@@ -179,9 +180,19 @@ class RunProcess:
         if checkpoint is not None:
             self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
             encoder.ledger.put(Purpose.OPTIMIZE, checkpoint.counts)
-        encoder.meter = open_account(parts, folder, self.listener)
+        encoder.meter = self.scorer.meter = open_account(parts, folder, self.listener)
         prepared = prepare(parts, encoder, folder, self.shared, self.listener, self.stop)
         recorder = AnswerRecorder(folder.location) if folder.manifest().recorded else None
+        scoring = RunScoring(
+            parts,
+            prepared.training,
+            prepared.test,
+            self.scorer,
+            folder,
+            self.shared,
+            self.listener,
+            self.stop,
+        )
         ended_by = optimize(
             parts,
             prepared,
@@ -192,17 +203,9 @@ class RunProcess:
             stopped=self.stop,
             checkpoint=checkpoint,
             recorder=recorder,
+            reached=scoring.reached if parts.config.until else None,
         )
-        RunScoring(
-            parts,
-            prepared.training,
-            prepared.test,
-            encoder,
-            folder,
-            self.shared,
-            self.listener,
-            self.stop,
-        ).score()
+        scoring.score()
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
         summary = StoredRun(folder.location, self.registry).point_values()
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
@@ -225,7 +228,7 @@ class RunProcess:
             return
         manifest = before.changed(
             ledger=self.encoder.ledger.as_dict(),
-            encoder_seconds=self.encoder.seconds,
+            encoder_seconds=self.encoder.seconds + self.scorer.seconds,
             wall_seconds=self._clock(),
             reused=self.shared.reused,
             files=self._inventory(status),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,15 +64,12 @@ class RunScoring:
     listener: Listener
     stopped: Stopped
     _images: int = field(default=0, init=False)
+    _shows: bool = field(default=False, init=False)
 
-    def score(self) -> None:
-        """Computes and stores every score that is not stored yet.
-
-        Raises:
-            Interrupted: The user asked to stop.
-        """
+    @cached_property
+    def _scorer(self) -> Scorer:
         config, training = self.parts.config, self.training
-        self._scorer = Scorer(
+        return Scorer(
             training.images,
             self.test,
             self.encoder,
@@ -81,20 +79,56 @@ class RunScoring:
             config.heads,
             config.seed,
         )
-        plan = self._plan()
-        self._seconds_before, stored = self.encoder.seconds, self.folder.scores()
+
+    @cached_property
+    def _begun(self) -> bool:
+        """Whether scores were stored before; what they cost is then booked once."""
+        stored = self.folder.scores()
         if stored is not None:
             self.encoder.ledger.put(Purpose.SCORE, stored.counts)
             self.encoder.seconds += stored.encoder_seconds
+        return stored is not None
+
+    def reached(self) -> bool:
+        """Scores the snapshots so far; whether the recovery of one is that of the config's ``until``.
+
+        Raises:
+            Interrupted: The user asked to stop.
+        """
+        _ = self._begun
+        plan, tolerance = self._plan(), self.parts.config.tolerance
+        stored = self.folder.scores() or self._clean(plan)
+        stored = replace(stored, equal=plan.edits)
+        for queries in plan.distinct:
+            if queries not in {each.queries for each in stored.edits}:
+                stored = self._edited(stored, queries, last=False)
+        found = _recoveries(stored, tolerance)
+        return any(found[queries][0] >= self.parts.config.until for queries in plan.distinct)
+
+    def score(self) -> None:
+        """Computes and stores every score that is not stored yet.
+
+        Raises:
+            Interrupted: The user asked to stop.
+        """
+        config, plan, _ = self.parts.config, self._plan(), self._begun
+        stored = self.folder.scores()
+        if stored is not None:
+            there = {0, *plan.distinct}
+            kept = [each for each in stored.edits if each.queries in there]
+            stored = replace(stored, edits=kept, equal=plan.edits)
         controlled = controlled_edits(config.controls, plan.count) if plan.last else 0
         edits = plan.count + len(CONTROLS) * controlled
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
+        self._shows = True
         if stored is None:
             stored = self._clean(plan)
         else:
             self._images = len(self.test) + (len(stored.edits) - 1) * self._scorer.images
         while (queries := plan.following(_recoveries(stored, config.tolerance))) is not None:
             stored = self._edited(stored, queries, last=queries == plan.last)
+        if config.until and plan.last and stored.combined is None:
+            stored = self._with_reweighing(stored, plan.last)
         for queries in plan.controlled(config.controls, [each.queries for each in stored.edits]):
             for name in CONTROLS:
                 stored = self._control(stored, name, queries, last=queries == plan.last)
@@ -137,6 +171,15 @@ class RunScoring:
         edits.sort(key=lambda each: each.queries)
         return self._store(replace(stored, edits=edits, combined=combined), self._scorer.images)
 
+    def _with_reweighing(self, stored: StoredScores, queries: int) -> StoredScores:
+        """The last edit together with :data:`COMBINED`, where the edit was scored before it was last."""
+        chosen = [each for each in self.parts.resolved.baselines if each.name == COMBINED]
+        if not chosen:
+            return stored
+        embedded = self._scorer.embed(self._edit(queries), self._report())
+        combined = self._solve(chosen, embedded).get(COMBINED)
+        return self._store(replace(stored, combined=combined), 0)
+
     def _control(
         self, stored: StoredScores, name: str, queries: int, *, last: bool
     ) -> StoredScores:
@@ -172,12 +215,13 @@ class RunScoring:
         stored = replace(
             scores,
             counts=asdict(encoder.ledger.score),
-            encoder_seconds=encoder.seconds - self._seconds_before,
+            encoder_seconds=encoder.seconds,
         )
         self.folder.write_scores(stored)
         encoder.settle()
         self._images += images
-        self.listener.update(self._images, **_figures(stored, self.parts.config.tolerance))
+        if self._shows:
+            self.listener.update(self._images, **_figures(stored, self.parts.config.tolerance))
         return stored
 
     def _report(self) -> ReportProgress:
@@ -185,7 +229,8 @@ class RunScoring:
         already = self._images
 
         def report(done: int, total: int) -> None:
-            self.listener.update(already + done)
+            if self._shows:
+                self.listener.update(already + done)
             if self.stopped():
                 raise Interrupted("stopped on request")
 

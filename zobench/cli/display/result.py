@@ -80,7 +80,7 @@ def _print_heading(result: StoredRun, console: Console) -> None:
         f"{escape(split.described(groups))}, {split.test:,} balanced test images of "
         f"{split.test_patients:,} patients; {config.heads} heads"
     )
-    if manifest.ended_by in ("max_cost", "max_time"):
+    if manifest.ended_by in ("max_cost", "max_time", "until"):
         limit = f"{manifest.ended_by} {getattr(config, manifest.ended_by):g}"
         console.print(
             f"[bold yellow]note:[/] {limit} ended the optimizer after {result.spent:,} of "
