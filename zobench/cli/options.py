@@ -43,6 +43,24 @@ MaxTime = Annotated[
 ]
 
 
+RunFolderArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run folder, or its URL.", autocompletion=completion.runs),
+]
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUNS",
+        help="Run folders, folders of runs, or URLs.",
+        autocompletion=completion.runs,
+    ),
+]
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+TIME = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>[smh])")
+"""A time as users write it, and the seconds of its units."""
+
+
 def seconds(text: str) -> float:
     """Seconds of a time such as ``30m``.
 
@@ -65,19 +83,3 @@ def recovery(text: str) -> float:
     if name == "recovery" and NUMBER.fullmatch(number) and 0 < float(number) <= 1:
         return float(number)
     raise ConfigError(f"--until is {cut(text)}, but must be recovery=X with 0 < X <= 1")
-
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-TIME = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>[smh])")
-RunFolderArgument = Annotated[
-    str,
-    typer.Argument(metavar="RUN", help="A run folder, or its URL.", autocompletion=completion.runs),
-]
-RunsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUNS",
-        help="Run folders, folders of runs, or URLs.",
-        autocompletion=completion.runs,
-    ),
-]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from math import isfinite, nan
 from typing import Any
@@ -49,7 +49,7 @@ class Pair:
         return {
             "a": self.a,
             "b": self.b,
-            "gain": None if self.fpq is None else asdict(self.fpq.gain),
+            "gain": None if self.fpq is None else self.fpq.gain.as_dict(),
             "p": self.p if isfinite(self.p) else None,
             "p_holm": self.adjusted if isfinite(self.adjusted) else None,
         }
@@ -103,7 +103,9 @@ class LevelRanking:
         """The ranking as a JSON object."""
         return {
             "feedback": self.feedback,
-            "optimizers": [{"label": each, "fpq": asdict(self.fpq[each])} for each in self.labels],
+            "optimizers": [
+                {"label": each, "fpq": self.fpq[each].as_dict()} for each in self.labels
+            ],
             "pairs": [each.as_dict() for each in self.pairs],
         }
 

@@ -164,10 +164,6 @@ def _newest(run: StoredRun) -> str:
     return run.manifest.created
 
 
-def _newest_of(group: Sequence[StoredRun]) -> str:
-    return max(map(_newest, group))
-
-
 def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
     """One run of each problem, optimizer and seed: the newest that is done, or that got furthest.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from .stored_run import StoredRun
 
+ERM, NO_QUERY, CONTROL = "ERM", "no query", "control"
+
 
 def short(run: StoredRun) -> str:
     """The run in one line."""
@@ -24,17 +27,33 @@ def short(run: StoredRun) -> str:
     return f"<run of {run.label} on {run.problem}, seed {run.config.seed}: {run.status}{found}>"
 
 
-def rows(run: StoredRun) -> list[tuple[str, ClassifierScore]]:
-    """The rows of a run's table: ERM, the no-query baselines, the edits, and the controls."""
-    found = run.results
+@dataclass(frozen=True)
+class Row:
+    """A row of a run's table.
+
+    Attributes:
+        name: What the classifier is called.
+        knows: What it may know: ``no query``, ``control``, or the feedback level of the optimizer.
+        score: What it achieves.
+    """
+
+    name: str
+    knows: str
+    score: ClassifierScore
+
+
+def rows(run: StoredRun) -> list[Row]:
+    """ERM, the no-query baselines, the edits, and the controls of the last edit."""
+    found, level = run.results, run.feedback
     if found is None:
         return []
     erm, *edits = found.scores
-    named: list[tuple[str, ClassifierScore]] = [("ERM", erm), *found.baselines.items()]
-    named += [("edit", each) for each in edits]
+    table = [Row(ERM, NO_QUERY, erm)]
+    table += [Row(name, NO_QUERY, each) for name, each in found.baselines.items()]
+    table += [Row("edit", level, each) for each in edits]
     if found.combined is not None:
-        named.append(("edit + reweighing", found.combined))
-    return [*named, *found.controls.items()]
+        table.append(Row("edit + reweighing", level, found.combined))
+    return [*table, *(Row(name, CONTROL, each) for name, each in found.controls.items())]
 
 
 def frame(run: StoredRun) -> pandas.DataFrame:
@@ -42,8 +61,9 @@ def frame(run: StoredRun) -> pandas.DataFrame:
     import pandas
 
     table: list[dict[str, Any]] = []
-    for name, score in rows(run):
-        row: dict[str, Any] = {"row": name, "queries": score.queries}
+    for each_row in rows(run):
+        score = each_row.score
+        row: dict[str, Any] = {"row": each_row.name, "queries": score.queries}
         for key, each in {RECOVERY.name: score.recovery, **score.metrics}.items():
             row |= {key: each.value, f"{key}_low": each.low, f"{key}_high": each.high}
         if isinstance(score, Score):
@@ -62,9 +82,10 @@ def html(run: StoredRun) -> str:
     metrics = [each for each in run.metrics if each.in_tables]
     headings = ["", "queries", *(each.heading for each in metrics), RECOVERY.heading]
     lines = ["".join(f"<th>{escape(each)}</th>" for each in headings)]
-    for name, score in rows(run):
+    for row in rows(run):
+        score = row.score
         values = [f"{score.metrics[each.name].value:.{each.digits()}f}" for each in metrics]
-        cells = [name, f"{score.queries:,}", *values, f"{score.recovery.value:.2f}"]
+        cells = [row.name, f"{score.queries:,}", *values, f"{score.recovery.value:.2f}"]
         lines.append("".join(f"<td>{escape(each)}</td>" for each in cells))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     fpq = "" if run.fpq is None else f", FPQ {run.fpq.value:.2f}"

@@ -15,7 +15,7 @@ from zobench.records.selection import Choice
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, distribution_version, load_registry
 
-from .rendering import embedded
+from .rendering import embedded, templates
 
 WIDTH = 900
 """Largest size of the picture in pixels."""
@@ -68,33 +68,32 @@ def write_people_page(run: StoredRun, out: Path, *, force: bool = False) -> None
 
 def page(run: StoredRun) -> str:
     """The page of a finished run as HTML; all text from the run is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     assert run.results is not None
-    environment = Environment(
-        loader=PackageLoader("zobench.reporting", ""), autoescape=True, undefined=StrictUndefined
-    )
     manifest, config = run.manifest, run.config
     picture = run.picture(IMAGES_PICTURE)
     erm, last = run.scores[0], run.scores[-1]
-    return environment.get_template("people.html.jinja").render(
-        run=run,
-        config=config,
-        finding=config.disease.replace("_", " "),
-        groups=manifest.dataset.groups,
-        verdict=run.verdict.text,
-        lines=error_lines(run),
-        free=best_free(run),
-        accuracy=(erm.metrics["accuracy"], last.metrics["accuracy"]),
-        ledger=run.ledger,
-        bill=run.bill,
-        split=manifest.split,
-        training=manifest.split.described(manifest.dataset.groups),
-        placebo=run.results.controls.get("placebo"),
-        last=last,
-        picture=None if picture is None else embedded(picture, WIDTH),
-        generated=manifest.dataset.generated,
-        version=distribution_version("zobench"),
+    return (
+        templates()
+        .get_template("people.html.jinja")
+        .render(
+            run=run,
+            config=config,
+            finding=config.disease.replace("_", " "),
+            groups=manifest.dataset.groups,
+            verdict=run.verdict.text,
+            lines=error_lines(run),
+            free=best_free(run),
+            accuracy=(erm.metrics["accuracy"], last.metrics["accuracy"]),
+            ledger=run.ledger,
+            bill=run.bill,
+            split=manifest.split,
+            training=manifest.split.described(manifest.dataset.groups),
+            placebo=run.results.controls.get("placebo"),
+            last=last,
+            picture=None if picture is None else embedded(picture, WIDTH),
+            generated=manifest.dataset.generated,
+            version=distribution_version("zobench"),
+        )
     )
 
 

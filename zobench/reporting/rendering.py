@@ -19,6 +19,7 @@ from .content import Content
 from .numbers import Json
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 WIDTHS = {EDIT_PICTURE: 900, IMAGES_PICTURE: 480}
@@ -38,12 +39,9 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
         runs: All runs of the report; the page shows the pictures of one run per optimizer and
             problem.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        loader=PackageLoader("zobench.reporting", ""), autoescape=True, undefined=StrictUndefined
-    )
+    environment = templates()
     environment.filters["tojson_plain"] = _plain
     part = environment.get_template("figure.html.jinja")
     from markupsafe import Markup
@@ -71,6 +69,15 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
         plotly=get_plotlyjs(),
         data=_data(content),
         **shared,
+    )
+
+
+def templates() -> Environment:
+    """The templates of this package, which escape all text that they are given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("zobench.reporting", ""), autoescape=True, undefined=StrictUndefined
     )
 
 

@@ -65,6 +65,7 @@ class RunScoring:
     stopped: Stopped
     _images: int = field(default=0, init=False)
     _shows: bool = field(default=False, init=False)
+    _booked: bool = field(default=False, init=False)
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -80,14 +81,13 @@ class RunScoring:
             config.seed,
         )
 
-    @cached_property
-    def _begun(self) -> bool:
-        """Whether scores were stored before; what they cost is then booked once."""
-        stored = self.folder.scores()
+    def _book_stored(self) -> None:
+        """Books what the scores of an earlier process cost, at the first call only."""
+        stored = None if self._booked else self.folder.scores()
+        self._booked = True
         if stored is not None:
             self.encoder.ledger.put(Purpose.SCORE, stored.counts)
             self.encoder.seconds += stored.encoder_seconds
-        return stored is not None
 
     def reached(self) -> bool:
         """Scores the snapshots so far; whether the recovery of one is that of the config's ``until``.
@@ -95,7 +95,7 @@ class RunScoring:
         Raises:
             Interrupted: The user asked to stop.
         """
-        _ = self._begun
+        self._book_stored()
         plan, tolerance = self._plan(), self.parts.config.tolerance
         stored = self.folder.scores() or self._clean(plan)
         stored = replace(stored, equal=plan.edits)
@@ -111,7 +111,8 @@ class RunScoring:
         Raises:
             Interrupted: The user asked to stop.
         """
-        config, plan, _ = self.parts.config, self._plan(), self._begun
+        self._book_stored()
+        config, plan = self.parts.config, self._plan()
         stored = self.folder.scores()
         if stored is not None:
             there = {0, *plan.distinct}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,20 @@ def write_bundle(run: StoredRun, heads: Heads, out: Path) -> None:
         for part in ("weight", "bias")
     }
     loader = (resources.files(__package__) / LOADER).read_text(encoding="utf-8")
+    edit = run.edit_after(run.snapshots[-1]).numpy()
+    text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
     with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        edit = run.edit_after(run.snapshots[-1]).numpy()
-        np.save(out / EDIT, np.asarray(edit, dtype=np.float32), allow_pickle=False)
-        np.savez(out / HEADS, allow_pickle=False, **arrays)
-        text = json.dumps(facts, indent=2, allow_nan=False, ensure_ascii=False)
-        (out / FACTS).write_text(text + "\n", encoding="utf-8")
-        (out / LOADER).write_text(loader, encoding="utf-8")
-        (out / README).write_text(_readme(run, facts), encoding="utf-8")
+        place = out.absolute()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as name:
+            draft = Path(name) / place.name  # the whole bundle, or none of it
+            draft.mkdir()
+            np.save(draft / EDIT, np.asarray(edit, dtype=np.float32), allow_pickle=False)
+            np.savez(draft / HEADS, allow_pickle=False, **arrays)
+            (draft / FACTS).write_text(text + "\n", encoding="utf-8")
+            (draft / LOADER).write_text(loader, encoding="utf-8")
+            (draft / README).write_text(_readme(run, facts), encoding="utf-8")
+            draft.replace(place)
 
 
 def require_new(out: Path) -> None:

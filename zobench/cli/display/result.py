@@ -6,7 +6,6 @@ import json
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -20,8 +19,10 @@ from zobench.measures.interval import Interval
 from zobench.measures.recovery import RECOVERY
 from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
 from zobench.records.results import Results
-from zobench.records.score_rows import ClassifierScore, Score
+from zobench.records.score_rows import Score
 from zobench.records.stored_run import StoredRun
+from zobench.records.views import ERM, Row
+from zobench.records.views import rows as rows_of
 
 from .console import output_console
 from .layouts import widest_fitting
@@ -30,7 +31,7 @@ LITTLE = 0.5
 """Smallest share of 8-bit pixels that an edit must change to avoid a warning."""
 LARGE = 0.5
 """Largest root mean square of an edit, in pixel range, without a warning."""
-NO_QUERY, CONTROL, BARS = "no query", "control", "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇█"
 SECONDARY = ("objective", "SA refit", "norm")
 """Headings of the columns beside the metrics that a narrow terminal leaves out."""
 
@@ -109,35 +110,11 @@ LAYOUTS = ((False, False), (True, False), (True, True))
 """Pairs (stacked, short): intervals below their values, and only the important columns."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row of the table: a classifier, what it may know, and what it achieves."""
-
-    name: str
-    feedback: str
-    outcome: ClassifierScore
-
-
-def _rows(result: StoredRun) -> list[_Row]:
-    """ERM, the no-query baselines, the edits, and the controls of the last edit."""
-    found, level = result.results, result.manifest.feedback
-    if found is None:
-        return []
-    erm, *edits = found.scores
-    rows = [_Row("ERM", NO_QUERY, erm)]
-    rows += [_Row(name, NO_QUERY, each) for name, each in found.baselines.items()]
-    rows += [_Row("edit", level, each) for each in edits]
-    if found.combined is not None:
-        rows.append(_Row("edit + reweighing", level, found.combined))
-    rows += [_Row(name, CONTROL, each) for name, each in found.controls.items()]
-    return rows
-
-
 def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "percent, with 95 % intervals over patients; objective: the lower the better"
     metrics = [each for each in result.metrics if each.in_tables]
-    rows = [_cells(row, metrics, stacked, short) for row in _rows(result)]
+    rows = [_cells(row, metrics, stacked, short) for row in rows_of(result)]
     shown = [each.heading for each in metrics]
     headings = ["", "queries", "objective", *shown, "SA refit", "norm", RECOVERY.heading]
     left_out = (
@@ -158,15 +135,15 @@ def _left_out(metrics: Sequence[Metric]) -> list[str]:
     return [objective, *wide, *others]
 
 
-def _cells(row: _Row, metrics: Sequence[Metric], stacked: bool, short: bool) -> list[str]:
-    gap, found = "\n" if stacked else " ", row.outcome
+def _cells(row: Row, metrics: Sequence[Metric], stacked: bool, short: bool) -> list[str]:
+    gap, found = "\n" if stacked else " ", row.score
     spent = f", {found.queries:,}" if short and found.queries else ""
-    label = f"{escape(row.name)}{gap}[dim]{row.feedback}{spent}[/]"
+    label = f"{escape(row.name)}{gap}[dim]{row.knows}{spent}[/]"
     edit = found if isinstance(found, Score) else None
     cells = [label, f"{found.queries:,}", "" if edit is None else f"{edit.objective:.3f}"]
     cells += [_interval(found.metrics[each.name], gap, each.digits()) for each in metrics]
     cells += ["", ""] if edit is None else [f"{edit.sa_refitted:.1f}", f"{edit.norm:.2f}"]
-    return [*cells, "" if row.name == "ERM" else _share(found.recovery, gap)]
+    return [*cells, "" if row.name == ERM else _share(found.recovery, gap)]
 
 
 def _interval(found: Interval, gap: str, digits: int) -> str:
