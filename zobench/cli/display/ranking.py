@@ -17,7 +17,7 @@ from zobench.measures.interval import Interval
 from .console import output_console
 
 LEAST_P = 0.001
-"""Smallest p-value that is shown; resamples cannot tell smaller ones apart."""
+"""Smallest p-value that is shown as a number."""
 
 
 def print_ranking(

@@ -187,7 +187,7 @@ def _print_left(result: StoredRun, console: Console) -> None:
 
 
 def _print_size(result: StoredRun, console: Console) -> None:
-    """Warns of an edit beside which an image is nothing."""
+    """Warns where an edit is so large that little of an image is left."""
     last, (_, height, width) = result.scores[-1], result.manifest.encoder.image_shape
     size = last.norm / math.sqrt(height * width)
     if size > LARGE:
