@@ -184,27 +184,29 @@ def _is_watched() -> bool:
 def resume(
     folder: PathOrUrl,
     *,
+    budget: int | None = None,
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> StoredRun:
-    """Resumes an interrupted, failed or killed run; a finished run is only read.
+    """Resumes an interrupted, failed or killed run; a finished run is only read, or extended.
 
     Args:
         folder: A run folder, or its URL.
+        budget: Larger budget of the whole run, in queries; a finished run goes on to it.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
 
     Raises:
         NotARunError: The folder is no run folder.
         ConfigError: The encoder, dataset, split, parameters, device or precision differ from those
-            that the run began with.
+            that the run began with, or the run cannot be extended.
         ZobenchError: See :mod:`zobench.errors`.
     """
     from .records.urls.copies import published_run
     from .runs.lifecycle import resume_run
 
     with published_run(os.fspath(folder)) as place:
-        return resume_run(place, registry=registry, listener=listener)
+        return resume_run(place, registry=registry, listener=listener, budget=budget)
 
 
 def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:

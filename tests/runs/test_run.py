@@ -36,7 +36,6 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     distinct = {edit.numpy().tobytes() for edit in edits if edit.any()}
     images = 160 + (len(distinct) + 2) * (160 + 120)  # placebo and negative of the last edit
     assert result.ledger["score"]["forward"] == images
-    assert not (result.run_dir / "checkpoint").exists()
     for name in ("edit.npy", "edit.png", "before-after.png"):
         assert (result.run_dir / name).stat().st_size > 0
 
@@ -236,5 +235,9 @@ def test_a_time_limit_ends_the_optimizer_after_a_whole_ask_and_what_there_is_is_
     assert whole.manifest.ended_by == "budget"
     long = run(tmp_path / "long", optimizer="random", overrides=SIZES, max_time=3600.0)
     assert long.trace == whole.trace
-    with pytest.raises(ConfigError, match="larger --max-time"):
-        resume_run(short.run_dir, registry=tiny_registry(), max_time=60.0)
+    with pytest.raises(ConfigError, match="give a larger --max-time, too"):
+        resume_run(short.run_dir, registry=tiny_registry(), budget=500)
+    longer = resume_run(short.run_dir, registry=tiny_registry(), max_time=3600.0)
+    assert longer.manifest.ended_by == "budget"
+    assert longer.trace == whole.trace
+    assert longer.scores[-1] == whole.scores[-1]

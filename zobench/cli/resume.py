@@ -1,4 +1,4 @@
-"""``zobench resume``: goes on with a run that was interrupted or killed."""
+"""``zobench resume``: goes on with a run that was interrupted or killed, or extends a finished one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ def resume(
     path: RunFolderArgument,
     trackers: Trackers = None,
     encoder_url: MovedTo = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Larger budget of the whole run, in queries; a finished run goes on, too."
+        ),
+    ] = None,
     max_cost: Annotated[
         float | None, typer.Option(help="New limit on the total cost of the service.")
     ] = None,
     max_time: MaxTime = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Go on with a run that was interrupted or killed."""
+    """Go on with a run that was interrupted or killed, or extend a finished one."""
     from zobench.records.urls.copies import published_run
     from zobench.runs.lifecycle import resume_run
 
@@ -35,5 +41,6 @@ def resume(
             encoder_url=encoder_url,
             max_cost=max_cost,
             max_time=limit,
+            budget=budget,
         )
     print_result(result, as_json)

@@ -142,6 +142,11 @@ class Optimizer(AskTell, Protocol):
         feedback: The most that the optimizer ever asks for; an attribute of the class, because it
             decides what the context contains. A wrapper declares what it asks for itself; its level
             is the higher one of that and of the optimizer inside.
+
+    A class may also have ``paced``, a bool: whether the budget decides how far its steps go or how
+    many it takes. ``paced = False`` declares that asks are the same with any larger budget, except
+    that the last one before the budget's end may be smaller; a finished run can then be extended with
+    ``zobench resume RUN --budget MORE``. An optimizer that does not say is taken to be paced.
     """
 
     feedback: ClassVar[Feedback]

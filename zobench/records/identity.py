@@ -47,6 +47,10 @@ def identity(manifest: Manifest) -> str:
         "parameters": manifest.parameters,
         **_foundation(manifest, manifest.plugins.values()),
     }
+    if (
+        manifest.extended
+    ):  # its snapshots are not those of a run that had this budget from the start
+        parts["extended"] = list(manifest.extended)
     return _digest(parts)
 
 

@@ -70,6 +70,7 @@ class StoredScores:
         combined: The scores by the last edit together with reweighing; ``None`` if not computed.
         controls: The scores of the last edit's placebo and negative.
         all_controls: With ``--controls all``, the scores of the controls of every scored edit.
+        last: Query count of the edit that ``combined`` and ``controls`` belong to.
     """
 
     edits: Sequence[EditScore]
@@ -81,6 +82,7 @@ class StoredScores:
     combined: tuple[float, ...] | None = None
     controls: Mapping[str, EditScore] = field(default_factory=dict)
     all_controls: Mapping[str, tuple[EditScore, ...]] = field(default_factory=dict)
+    last: int = 0
 
 
 class RunFolder:
@@ -372,4 +374,5 @@ def read_scores(folder: Location) -> StoredScores | None:
                 name: tuple(map(EditScore.from_json, rows))
                 for name, rows in found["all_controls"].items()
             },
+            last=found.get("last", 0),
         )

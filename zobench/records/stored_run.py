@@ -407,6 +407,7 @@ class StoredRun:
             "status": self.status,
             "error": self.manifest.error,
             "ended_by": self.manifest.ended_by,
+            "extended": list(self.manifest.extended),
             "config": self.config.as_dict(),
             "ledger": self.ledger,
             "feedback": self.manifest.feedback,

@@ -11,7 +11,6 @@ from zobench.billing.account import close
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener, Silence
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError
 from zobench.files.atomic import disk_errors, require_writable
 from zobench.files.location import Location, Place
 from zobench.records.identity import slug
@@ -21,6 +20,7 @@ from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
+from .extending import extended
 from .forecast import announce
 from .parts import Parts, make_parts
 from .process import RunProcess
@@ -138,10 +138,13 @@ def resume_run(
     encoder_url: str | None = None,
     max_cost: float | None = None,
     max_time: float | None = None,
+    budget: int | None = None,
     stop: Stop | None = None,
     alone: bool = False,
 ) -> StoredRun:
-    """Goes on with a run that was interrupted, failed or killed; a finished one is only read.
+    """Goes on with a run that was interrupted, failed or killed, or whose limit is raised.
+
+    A finished run is only read otherwise.
 
     Args:
         place: The run folder.
@@ -153,13 +156,15 @@ def resume_run(
             included; ``None`` for the limit in the run's config.
         max_time: Wall time of the whole run in seconds after which the optimizer is asked no more;
             ``None`` for the limit in the run's config.
+        budget: Queries that the optimizer may spend over the whole run; ``None`` for the budget in
+            the run's config.
         stop: Becomes true when the run must save its state and stop.
         alone: Whether no other process can write to the folder; it is then not locked.
 
     Raises:
         ZobenchError: See :mod:`zobench.errors`.
         ConfigError: Encoder, data, parameters, device or precision differ from those that the run
-            began with, or ``max_cost`` is given for a finished run that its limit ended.
+            began with, or the run cannot be extended, see :func:`zobench.runs.extending.extended`.
     """
     listener, place = listener or Silence(), Location.of(place).absolute()
     read_manifest(place)
@@ -171,23 +176,13 @@ def resume_run(
         opened.callback(folder.close)
         opened.enter_context(restored_state(listener.note))
         manifest = folder.manifest()  # read under the lock; may have changed since
-        if manifest.status is RunStatus.DONE:
-            more = {"max_cost": max_cost, "max_time": max_time}.get(manifest.ended_by)
-            if more is not None:
-                limit, option = manifest.ended_by, manifest.ended_by.replace("_", "-")
-                raise ConfigError(
-                    f"{folder.location} is done: {limit} {getattr(manifest.config, limit):g} ended its "
-                    "optimizer before its budget was spent, and the last edit is scored; start a new "
-                    f"run with a larger --{option}"
-                )
+        limits = {"budget": budget, "max_cost": max_cost, "max_time": max_time}
+        begun = extended(manifest, limits, folder.location, registry)
+        if begun is None:
             return StoredRun(folder.location, registry)
-        config = manifest.config
+        manifest, config = begun, begun.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)
-        if max_cost is not None:
-            config = config.changed(max_cost=max_cost)
-        if max_time is not None:
-            config = config.changed(max_time=max_time)
         parts = make_parts(config, registry, listener, manifest.encoder.settings)
         opened.callback(close, parts.encoder, listener)
         check_same(manifest, parts, folder.location, listener)

@@ -119,6 +119,7 @@ class Loop:
                 else taken_state(objective.state_dict(), evaluator.name, "objective"),
             )
 
+        refused: Checkpoint | None = None
         enough = start is not None and last_snapshot > 0 and self._enough()
         while True:
             if enough:
@@ -138,7 +139,7 @@ class Loop:
                         f"{refusal.limit} is too small for the first batch of this optimizer: "
                         f"{refusal}"
                     ) from refusal
-                ended_by = refusal.limit
+                ended_by, refused = refusal.limit, before
                 break
             except BaseException:
                 self.record.checkpoint(before)
@@ -173,7 +174,8 @@ class Loop:
                 raise Interrupted("stopped between two batches; everything so far is saved")
         if last_snapshot < ledger.optimize.queries:
             self._snapshot(ledger.optimize.queries)
-        self.record.checkpoint(state())
+        # the refused ask is made again if the run is extended, so it must not have drawn numbers
+        self.record.checkpoint(state() if refused is None else refused)
         encoder.settle()
         return ended_by
 

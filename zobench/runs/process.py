@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,8 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
 
     def to_score() -> int:
         """Images to embed to score ERM, the stored snapshots, and one snapshot more."""
-        return most_images(config, len(folder.snapshots()) + 1, train, test)
+        times = 1 + len(folder.manifest().extended)
+        return most_images(config, len(folder.snapshots()) + 1, train, test, times)
 
     begun = folder.setup() is not None
     account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)
@@ -127,8 +127,6 @@ class RunProcess:
             raise
         except BaseException as error:  # a plugin may raise anything, SystemExit as well
             raise self._failed(error) from error
-        with suppress(StoreError):  # the run is done, with or without its old checkpoint
-            self.folder.drop_checkpoint()
         result = StoredRun(self.folder.location, self.registry)
         if self.trackers:
             self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
@@ -231,19 +229,13 @@ class RunProcess:
             encoder_seconds=self.encoder.seconds + self.scorer.seconds,
             wall_seconds=self._clock(),
             reused=self.shared.reused,
-            files=self._inventory(status),
+            files=take_inventory(self.folder.location),
             **notes,
         )
         self.folder.write_manifest(manifest)
         self.folder.write_manifest(manifest.changed(status=status))
         if status is not RunStatus.DONE:
             self.trackers.tell("ended", status, None)
-
-    def _inventory(self, status: RunStatus) -> dict[str, str]:
-        files = take_inventory(self.folder.location)
-        if status is RunStatus.DONE:
-            files.pop(str(layout.CHECKPOINT), None)  # removed next
-        return files
 
     def _clock(self) -> float:
         """Wall time of the run so far in seconds, summed over all its processes."""

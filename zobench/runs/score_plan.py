@@ -72,20 +72,23 @@ class ScorePlan:
         return [self.last, *others][: controlled_edits(controls, len(others) + 1)]
 
 
-def score_plan(contents: Mapping[int, bytes], nothing: bytes, config: RunConfig) -> ScorePlan:
+def score_plan(
+    contents: Mapping[int, bytes], nothing: bytes, config: RunConfig, times: int = 1
+) -> ScorePlan:
     """The plan for the snapshots of a run.
 
     Args:
         contents: The edit of each snapshot, as bytes, by query count.
         nothing: The zero edit, as bytes.
         config: The config of the run.
+        times: How often as many edits may be scored as the config says; once more with each extension.
     """
     first = {nothing: 0}
     edits = {queries: first.setdefault(contents[queries], queries) for queries in sorted(contents)}
-    return ScorePlan(edits, config.scored, config.batch_size)
+    return ScorePlan(edits, times * config.scored, config.batch_size)
 
 
-def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int:
+def most_images(config: RunConfig, snapshots: int, train: int, test: int, times: int = 1) -> int:
     """The most images that scoring embeds: ERM, the scored snapshots, and their controls.
 
     Args:
@@ -93,9 +96,10 @@ def most_images(config: RunConfig, snapshots: int, train: int, test: int) -> int
         snapshots: The number of snapshots that are stored.
         train: The number of training images.
         test: The number of test images.
+        times: As for :func:`score_plan`; the controls of each former last edit are scored, too.
     """
-    edits = min(snapshots, config.scored)
-    controls = len(CONTROLS) * controlled_edits(config.controls, edits)
+    edits = min(snapshots, times * config.scored)
+    controls = len(CONTROLS) * min(edits, times * controlled_edits(config.controls, edits))
     return test + (edits + controls) * (train + test)
 
 

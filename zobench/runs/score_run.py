@@ -118,6 +118,8 @@ class RunScoring:
             there = {0, *plan.distinct}
             kept = [each for each in stored.edits if each.queries in there]
             stored = replace(stored, edits=kept, equal=plan.edits)
+            if stored.last != plan.last:  # the run was extended
+                stored = replace(stored, combined=None, controls={}, last=plan.last)
         controlled = controlled_edits(config.controls, plan.count) if plan.last else 0
         edits = plan.count + len(CONTROLS) * controlled
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
@@ -128,7 +130,7 @@ class RunScoring:
             self._images = len(self.test) + (len(stored.edits) - 1) * self._scorer.images
         while (queries := plan.following(_recoveries(stored, config.tolerance))) is not None:
             stored = self._edited(stored, queries, last=queries == plan.last)
-        if config.until and plan.last and stored.combined is None:
+        if plan.last and stored.combined is None:
             stored = self._with_reweighing(stored, plan.last)
         for queries in plan.controlled(config.controls, [each.queries for each in stored.edits]):
             for name in CONTROLS:
@@ -136,7 +138,8 @@ class RunScoring:
 
     def _plan(self) -> ScorePlan:
         contents = {each: self._edit(each).numpy().tobytes() for each in self.folder.snapshots()}
-        return score_plan(contents, self._edit(0).numpy().tobytes(), self.parts.config)
+        times = 1 + len(self.folder.manifest().extended)
+        return score_plan(contents, self._edit(0).numpy().tobytes(), self.parts.config, times)
 
     def _edit(self, queries: int) -> Tensor:
         import torch
@@ -157,6 +160,7 @@ class RunScoring:
             counts={},
             encoder_seconds=0.0,
             baselines=self._solve(self.parts.resolved.baselines, embedded),
+            last=plan.last,
         )
         return self._store(stored, len(self.test))
 
@@ -186,9 +190,13 @@ class RunScoring:
     ) -> StoredScores:
         """Scores the placebo or the negative of an edit."""
         known = stored.all_controls.get(name, ())
-        if any(each.queries == queries for each in known):
-            self._images += self._scorer.images
-            return stored
+        for each in known:
+            if each.queries == queries:
+                self._images += self._scorer.images
+                if last and name not in stored.controls:
+                    stored = replace(stored, controls={**stored.controls, name: each})
+                    return self._store(stored, 0)
+                return stored
         edit = self._edit(queries)
         if name == "negative":
             control = -edit

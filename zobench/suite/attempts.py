@@ -148,8 +148,10 @@ def _copy(other: Path, own: Path) -> None:
         f"*{DRAFT}",
     )
     shutil.copytree(other, own, symlinks=True, ignore=left, dirs_exist_ok=True)
-    if is_done(own):
-        shutil.rmtree(own / layout.CHECKPOINT.parent, ignore_errors=True)
+    if (
+        is_done(own) and (other / layout.CHECKPOINT).exists()
+    ):  # it may have ended since the first copy
+        shutil.copyfile(other / layout.CHECKPOINT, own / layout.CHECKPOINT, follow_symlinks=False)
 
 
 def _put_in_place(own: Path, place: Path) -> None:

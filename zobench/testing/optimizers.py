@@ -16,6 +16,7 @@ from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
 from zobench.contracts.parameters import declarations
 from zobench.errors import ConfigError
 from zobench.registry.discovery import Registry
+from zobench.runs.extending import is_paced
 from zobench.runs.resolved import ResolvedPlugin, resolve_plugin
 from zobench.runs.search_parts import build_optimizer, feedback_of
 
@@ -143,6 +144,17 @@ class OptimizerConformance:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"a fresh process failed: {done.stderr[-500:]}"
         return done.stdout.split()[-1]
+
+    def test_with_a_larger_budget_it_asks_the_same_if_it_says_so(self) -> None:
+        """``paced = False`` of the class promises that the budget does not decide the asks."""
+        if is_paced(self.plugin()):
+            return  # it promises nothing
+        oracle, larger = self.oracle(), self.oracle()
+        larger.budget *= 16
+        assert trace(self.make(oracle, 1), oracle) == trace(self.make(larger, 1), larger), (
+            "declares paced = False, but asks otherwise where the budget is larger: do not look at "
+            "context.budget, or leave paced out"
+        )
 
     def test_answers_change_what_is_asked_or_recommended(self) -> None:
         """Opposite answers lead to other asks or another recommendation within 40 rounds."""

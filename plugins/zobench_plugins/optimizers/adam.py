@@ -32,6 +32,7 @@ class Adam:
     """Adam with one gradient per step, starting from a zero edit."""
 
     feedback: ClassVar[Feedback] = "gradient"
+    paced: ClassVar[bool] = False
 
     def __init__(self, context: OptimizerContext, parameters: AdamParameters) -> None:
         self._edit = torch.zeros(context.space.shape, requires_grad=True, dtype=torch.float32)

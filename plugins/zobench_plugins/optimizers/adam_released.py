@@ -36,6 +36,7 @@ class AdamReleased(Stateful):
     """One gradient per ask. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "gradient"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "mean", "square", "steps")
 
     def __init__(self, context: OptimizerContext, parameters: AdamReleasedParameters) -> None:

@@ -47,6 +47,7 @@ class Gezo:
     """Algorithm 1 as ask and tell: one ask is one iteration, 2C points on C minibatches."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
 
     def __init__(self, context: OptimizerContext, parameters: GezoParameters) -> None:
         self._rng = context.rng

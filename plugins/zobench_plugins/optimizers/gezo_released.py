@@ -39,6 +39,7 @@ class GezoReleased(Stateful):
     """One ask is one epoch. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "epoch", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: GezoReleasedParameters) -> None:

@@ -34,6 +34,7 @@ class Mezo(Stateful):
     """One pair per step; the step follows the pair's direction. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "steps", "seed", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: MezoParameters) -> None:

@@ -38,6 +38,7 @@ class OpenaiEs(Stateful):
     """One generation per ask. Recommends the mean of the search."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "mean", "square", "steps", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: OpenaiEsParameters) -> None:

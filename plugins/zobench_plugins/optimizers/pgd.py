@@ -30,6 +30,7 @@ class Pgd(Stateful):
     """One gradient per ask. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "gradient"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "steps")
 
     def __init__(self, context: OptimizerContext, parameters: PgdParameters) -> None:

@@ -96,6 +96,7 @@ class Probes(Stateful):
     """Single probes, a check, then pairs. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "embeddings"
+    paced: ClassVar[bool] = False
     remembered = (
         *("edit", "stage", "spent", "singles", "checked", "steps"),
         *("probes", "changes", "bought", "rows", "rng"),

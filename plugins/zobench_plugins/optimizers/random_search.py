@@ -32,6 +32,7 @@ class RandomSearch(Stateful):
     """Keeps the best of a few random steps, or none. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "steps", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: RandomSearchParameters) -> None:

@@ -54,6 +54,7 @@ class ScatteredPairs(Stateful):
     """Pairs of points on one image each, then one step. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "directions", "slopes", "steps", "images", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: ScatteredPairsParameters) -> None:

@@ -56,6 +56,7 @@ class ScatteredProbes(Stateful):
     """Probes around no edit; recommends the minimum of the surrogate within the ball."""
 
     feedback: ClassVar[Feedback] = "embeddings"
+    paced: ClassVar[bool] = False
     remembered = ("edit", "moments", "responses", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: ScatteredProbesParameters) -> None:

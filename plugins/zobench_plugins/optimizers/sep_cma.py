@@ -34,6 +34,7 @@ class SepCma(Stateful):
     """One generation per ask, on one minibatch. Recommends the mean of the search."""
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered = ("mean", "sigma", "variance", "path_sigma", "path", "generation", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: SepCmaParameters) -> None:

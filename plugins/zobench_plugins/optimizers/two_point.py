@@ -54,6 +54,7 @@ class TwoPoint(Stateful):
     """
 
     feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
     remembered: ClassVar[tuple[str, ...]] = ("edit", "steps", "rng")
 
     def __init__(self, context: OptimizerContext, pairs: int, radius: float) -> None:

@@ -1,0 +1,100 @@
+"""Finished runs that go on with a larger budget."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import SIZES, run, tiny_registry
+
+import zobench
+from zobench.errors import ConfigError
+from zobench.records import layout
+from zobench.records.identity import identity
+from zobench.records.stored_run import StoredRun
+from zobench.runs.lifecycle import resume_run
+
+
+def extend(found: StoredRun, budget: int) -> StoredRun:
+    return resume_run(found.run_dir, registry=tiny_registry(), budget=budget)
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["gezo", "random", "zo-adamm", "sep-cma", "adam", "scattered-pairs"]
+)
+def test_an_extended_run_is_the_run_that_had_the_budget_from_the_start(
+    tmp_path: Path, optimizer: str
+) -> None:
+    long = run(tmp_path / "long", optimizer=optimizer, overrides=SIZES, budget=1630)
+    short = run(tmp_path / "short", optimizer=optimizer, overrides=SIZES, budget=410)
+    before = short.scores
+    found = extend(short, 1630)
+    assert found.done
+    assert found.config.budget == 1630
+    assert found.manifest.extended == [before[-1].queries]
+    trace = layout.TRACE
+    assert (found.run_dir / trace).read_bytes() == (long.run_dir / trace).read_bytes()
+    assert np.array_equal(found.edit, long.edit)
+    assert found.scores[-1] == long.scores[-1]
+    stored, fresh = found.stored_scores, long.stored_scores
+    assert stored is not None
+    assert fresh is not None
+    assert stored.combined == fresh.combined
+    assert stored.controls == fresh.controls
+    assert {each.queries for each in before} <= {each.queries for each in found.scores}
+    assert found.ledger["optimize"] == long.ledger["optimize"]
+    found.require_whole()
+    again = extend(found, 2000)
+    assert again.manifest.extended == [before[-1].queries, found.spent]
+
+
+def test_no_suite_takes_an_extended_run_for_one_that_had_the_budget(tmp_path: Path) -> None:
+    long = run(tmp_path / "long", overrides=SIZES, budget=800)
+    found = extend(run(tmp_path / "short", overrides=SIZES), 800)
+    assert found.config == long.config
+    assert identity(found.manifest) != identity(long.manifest)
+
+
+def test_a_run_in_a_suite_is_not_extended_in_place(tmp_path: Path) -> None:
+    found = run(tmp_path, overrides=SIZES)
+    named = tmp_path / f"gezo-{identity(found.manifest)[:10]}"
+    shutil.move(found.run_dir, named)
+    with pytest.raises(ConfigError, match="belongs to a suite"):
+        resume_run(named, registry=tiny_registry(), budget=800)
+    copy = shutil.copytree(named, tmp_path / "copy")
+    assert resume_run(copy, registry=tiny_registry(), budget=800).spent == 800
+
+
+@pytest.mark.parametrize("optimizer", ["kalman", "spsa", "patch-search", "best-of:pgd"])
+def test_an_optimizer_that_spread_its_steps_over_the_budget_cannot_go_on(
+    tmp_path: Path, optimizer: str
+) -> None:
+    found = run(tmp_path, optimizer=optimizer, overrides=SIZES)
+    with pytest.raises(
+        ConfigError, match=f"optimizer '{optimizer}' does not declare paced = False"
+    ):
+        extend(found, 20_000)
+    assert StoredRun(found.run_dir).done
+
+
+def test_a_budget_that_is_no_larger_is_refused(tmp_path: Path) -> None:
+    found = run(tmp_path, overrides=SIZES)
+    with pytest.raises(ConfigError, match="has 400 already; give a larger one"):
+        extend(found, 400)
+
+
+def test_a_run_without_its_last_state_cannot_go_on(tmp_path: Path) -> None:
+    found = run(tmp_path, overrides=SIZES)
+    (found.run_dir / layout.CHECKPOINT).unlink()
+    with pytest.raises(ConfigError, match="last state of its optimizer is not stored"):
+        extend(found, 800)
+    assert zobench.resume(found.run_dir, registry=tiny_registry()).done
+
+
+def test_a_run_that_until_ended_says_so(tmp_path: Path) -> None:
+    found = run(tmp_path, optimizer="adam", overrides=SIZES, until=1e-9)
+    assert found.manifest.ended_by == "until"
+    with pytest.raises(ConfigError, match="start a new run without --until"):
+        extend(found, 800)

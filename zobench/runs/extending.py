@@ -1,0 +1,100 @@
+"""Goes on with a finished run: which limit ended it, and whether its optimizer can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zobench.contracts.run_status import RunStatus
+from zobench.errors import ConfigError
+from zobench.files.location import Location
+from zobench.records import layout
+from zobench.records.identity import identity
+from zobench.records.manifest import Manifest
+from zobench.registry.discovery import Registry
+
+from .resolved import ResolvedPlugin, resolve_plugin
+
+Limits = Mapping[str, float | None]
+"""New values of ``budget``, ``max_cost`` and ``max_time``; ``None`` where the limit stays."""
+
+
+def extended(
+    manifest: Manifest, limits: Limits, place: Location, registry: Registry
+) -> Manifest | None:
+    """The manifest with which a run goes on under new limits.
+
+    Args:
+        manifest: The manifest of a run, finished or not.
+        limits: The new limits.
+        place: The run folder.
+        registry: Plugins.
+
+    Returns:
+        The manifest; ``None`` if the run is done and no new limit concerns it, so that it is only read.
+
+    Raises:
+        ConfigError: A limit is not larger than before, another limit ended the run, the optimizer
+            spreads its steps over the budget, or the run's last state is not stored.
+    """
+    given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    if "budget" in given:
+        _require_larger(manifest, "budget", given["budget"], place)
+        _require_unpaced(manifest, place, registry)
+    config = manifest.config.changed(**given)
+    if manifest.status is not RunStatus.DONE:
+        return manifest.changed(config=config)
+    ended_by = manifest.ended_by
+    if ended_by not in given:
+        if "budget" in given:
+            cure = (
+                "start a new run without --until"
+                if ended_by == "until"
+                else f"give a larger {_option(ended_by)}, too"
+            )
+            raise ConfigError(f"{place} was ended by {ended_by}, not by its budget; {cure}")
+        return None
+    if ended_by != "budget":
+        _require_larger(manifest, ended_by, given[ended_by], place)
+    if not (place / layout.CHECKPOINT).path.exists():
+        raise ConfigError(
+            f"{place} cannot go on: the last state of its optimizer is not stored (it was deleted, or an "
+            "older zobench made the run); start a new run"
+        )
+    if place.path.name.endswith(f"-{identity(manifest)[:10]}"):
+        raise ConfigError(
+            f"{place} belongs to a suite, which would take the longer run for the one in its file; copy "
+            "the folder to another name and extend the copy"
+        )
+    spent = manifest.ledger["optimize"]["queries"]
+    return manifest.changed(config=config, ended_by="", extended=(*manifest.extended, spent))
+
+
+def _option(limit: str) -> str:
+    return "--" + limit.replace("_", "-")
+
+
+def _require_larger(manifest: Manifest, limit: str, value: float, place: Location) -> None:
+    before = getattr(manifest.config, limit)
+    if value <= before:
+        raise ConfigError(
+            f"{_option(limit)} {value:g}: {place} has {before:,g} already; give a larger one"
+        )
+
+
+def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) -> None:
+    config = manifest.config
+    plugin = resolve_plugin(
+        "optimizer", config.optimizer, config.overrides.get("optimizer", {}), registry
+    )
+    if is_paced(plugin):
+        raise ConfigError(
+            f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} does not "
+            "declare paced = False, so it may have spread its steps over the budget that it had, and another "
+            "budget would have given another run; start a new run with a larger --budget"
+        )
+
+
+def is_paced(plugin: ResolvedPlugin) -> bool:
+    """Whether an optimizer may spread its steps over the budget; so may one that does not say."""
+    return bool(getattr(plugin.offer.plugin.load(), "paced", True))
