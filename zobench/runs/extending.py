@@ -58,8 +58,8 @@ def extended(
         _require_larger(manifest, ended_by, given[ended_by], place)
     if not (place / layout.CHECKPOINT).path.exists():
         raise ConfigError(
-            f"{place} cannot go on: the last state of its optimizer is not stored (it was deleted, or an "
-            "older zobench made the run); start a new run"
+            f"{place} cannot go on: the last state of its optimizer is not stored (it was deleted, or "
+            "an older zobench made the run); start a new run"
         )
     if place.path.name.endswith(f"-{identity(manifest)[:10]}"):
         raise ConfigError(
@@ -90,8 +90,8 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     if is_paced(plugin):
         raise ConfigError(
             f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} does not "
-            "declare paced = False, so it may have spread its steps over the budget that it had, and another "
-            "budget would have given another run; start a new run with a larger --budget"
+            "declare paced = False, so it may have spread its steps over the budget that it had, "
+            "and another budget would have given another run; start a new run with a larger --budget"
         )
 
 

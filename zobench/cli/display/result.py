@@ -90,8 +90,8 @@ def _print_heading(result: StoredRun, console: Console) -> None:
     if manifest.extended:
         ends = ", ".join(f"{queries:,}" for queries in manifest.extended)
         console.print(
-            f"[bold yellow]note:[/] extended after {ends} queries, when its scores were known: where they "
-            "decided how far to go, compare it with no other run"
+            f"[bold yellow]note:[/] extended after {ends} queries, when its scores were known: "
+            "where they decided how far to go, compare it with no other run"
         )
     if manifest.error is not None:
         console.print(f"[bold red]error:[/] {escape(manifest.error)}", soft_wrap=True)
