@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zobench.files.json_files import read_json
+from zobench.files.tensor_files import read_tensors
 from zobench.records import layout
+from zobench.records.stored_run import StoredRun
 
 
 def same_runs(one: Path, other: Path) -> list[str]:
@@ -23,7 +25,10 @@ def same_runs(one: Path, other: Path) -> list[str]:
         ):
             found, expected = read_json(there / path), read_json(here / path)
             assert [found[key] for key in keys] == [expected[key] for key in keys], (name, path)
-        assert not (there / "checkpoint").exists()
+        states = [read_tensors(each / layout.CHECKPOINT)[1] for each in (here, there)]
+        keys = ("asks", "counts", "optimizer")
+        assert [states[0][key] for key in keys] == [states[1][key] for key in keys], name
+        StoredRun(there).require_whole()
     return names
 
 

@@ -43,7 +43,7 @@ def columns(run: StoredRun, at: Sequence[int]) -> Floats:
 def shown(seeds: Sequence[Floats]) -> str:
     """One cell: the mean over seeds with its interval."""
     found = interval(seeds)
-    texts = (f"{each:.2f}" for each in (found.value, found.low, found.high))
+    texts = (f"{round(each, 2) + 0.0:.2f}" for each in (found.value, found.low, found.high))
     return "{} [{}, {}]".format(*texts).replace("-", "\N{MINUS SIGN}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -17,13 +18,12 @@ import torch
 from tiny import SIZES, run, tiny_registry
 
 import zobench
-from zobench.contracts.parameters import resolve
-from zobench.problem.spaces import make_space
+from zobench.comparison.all_pairs import LevelRanking, Pair
 from zobench.registry.discovery import Offer, Registry, load_registry
 from zobench.runs.lifecycle import start_run
 from zobench.runs.resolved import resolve_config, resolve_plugin
 from zobench.runs.search_parts import build_optimizer
-from zobench.suite.file import read_suite
+from zobench.suite.file import Problems, read_suite
 from zobench.testing import ToyOracle
 from zobench.testing.optimizers import rounds
 
@@ -84,41 +84,52 @@ def test_the_wrapper_of_the_how_to_halves_what_is_recommended(
     assert torch.equal(again.recommend(), halved.recommend())
 
 
-def test_the_comparison_runs_reads_again_prints_and_draws(
+def test_the_comparison_has_every_bundled_optimizer_and_its_tables_are_made_from_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare = imported(DOCS / "explanation" / "compare_optimizers.py", monkeypatch)
-    registry = load_registry()
-    for each in compare.ENTRIES:
-        offer, _ = registry.find("optimizers", each.optimizer)
-        resolve(offer.plugin.parameters(), each.overrides, "optimizer")
-        make_space(each.space, (1, 224, 224))
-    compared = {each.optimizer.partition(":")[0] for each in compare.ENTRIES}
+    registry, problems = load_registry(), Problems()
+    suite = read_suite(DOCS / "explanation" / "optimizers.toml", problems)
+    assert not problems
+    compared = {each.optimizer.partition(":")[0] for each in suite.configs}
     offers = registry.offers["optimizers"].values()
     assert compared == {each.name for each in offers if each.distribution == "zobench"}
-    entry = compare.Entry("random", "lowres:4", {"step": 0.02})
-    folder = entry.folder(tmp_path, 0)
-    fields = entry.fields(0)
-    fields |= {"budget": 128, "batch_size": 16, "snapshots": 2, "replicates": 20}
-    fields["overrides"]["split"] = {"train": 40, "test_per_cell": 10}
-    compare.carry_out(folder, fields)
-    compare.carry_out(folder, fields)
-    assert capsys.readouterr().err.count("done") == 2
-    assert len(list(folder.iterdir())) == 1
-    row = compare.found(tmp_path, entry, range(1))
-    assert row is not None
-    assert "| random step=0.02 | value | lowres:4 | 1 |" in compare.table([row])
-    compare.draw([row], tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
-    compare.carry_out(tmp_path / "odd", {**fields, "budget": 1})
-    assert "budget is 1" in capsys.readouterr().err
+    monkeypatch.syspath_prepend(DOCS / "explanation")
+    tables = imported(DOCS / "explanation" / "optimizer_tables.py", monkeypatch)
+    sizes = {"split": {"train": 40, "test_per_cell": 10}}
+    small = {"budget": 640, "batch_size": 16, "snapshots": 2, "replicates": 20, "overrides": sizes}
+    for optimizer, seed in itertools.product(("random", "sep-cma"), (0, 1)):
+        zobench.run(optimizer=optimizer, seed=seed, out=tmp_path / "runs", **small)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    words = ["optimizer_tables.py", str(tmp_path / "runs"), "--pictures", str(pictures)]
+    monkeypatch.setattr(sys, "argv", words)
+    tables.main()
+    printed = capsys.readouterr().out
+    assert "### Feedback: values only" in printed
+    assert re.search(r"\| `random` \| 2 \| .* \[.*\] \|", printed)
+    assert "of 1 pairs differ beyond chance" in printed
+    assert "Recovery at no query: reweighing" in printed
+    for name in ("optimizers.svg", "optimizers-ranks.svg"):
+        assert (pictures / name).stat().st_size > 10_000
 
-    def stop(**_: object) -> None:
-        raise zobench.Interrupted("stopped")
 
-    monkeypatch.setattr(zobench, "run", stop)
-    with pytest.raises(zobench.Interrupted):  # the example starts no other run
-        compare.carry_out(tmp_path / "stopped", fields)
+def test_a_bar_of_the_ranks_joins_neighbours_that_do_not_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(DOCS / "explanation")
+    tables = imported(DOCS / "explanation" / "optimizer_tables.py", monkeypatch)
+
+    def ranking(*apart: str) -> LevelRanking:
+        pairs = [
+            Pair(a, b, None, 0.0, 0.01 if b + a in apart else 0.5)
+            for b, a in itertools.combinations("abcd", 2)
+        ]
+        return LevelRanking("value", tuple("abcd"), {}, tuple(pairs))
+
+    assert tables.cliques(ranking()) == [(0, 3)]
+    assert tables.cliques(ranking("ad")) == [(0, 2), (1, 3)]
+    assert tables.cliques(ranking("ac", "ad", "bc", "bd")) == [(0, 1), (2, 3)]
+    assert tables.cliques(ranking("ab", "ac", "ad", "bc", "bd", "cd")) == []
 
 
 def test_the_sweep_of_nevergrad_tells_what_ran_and_what_did_not(tmp_path: Path) -> None:

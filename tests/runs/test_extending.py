@@ -94,7 +94,10 @@ def test_a_run_without_its_last_state_cannot_go_on(tmp_path: Path) -> None:
 
 
 def test_a_run_that_until_ended_says_so(tmp_path: Path) -> None:
-    found = run(tmp_path, optimizer="adam", overrides=SIZES, until=1e-9)
+    sizes = {**SIZES, "optimizer": {"lr": 0.05}}  # its recovery rises to 0.3
+    found = run(
+        tmp_path, optimizer="adam", overrides=sizes, budget=1200, seed=2, tolerance=20.0, until=0.05
+    )
     assert found.manifest.ended_by == "until"
     with pytest.raises(ConfigError, match="start a new run without --until"):
-        extend(found, 800)
+        extend(found, 2400)
