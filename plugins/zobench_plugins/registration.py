@@ -276,6 +276,20 @@ def zobench_register_trackers() -> Mapping[str, Plugin]:
             "curves, scores and edits in <run>/tensorboard",
             label="tensorboardX",
         ),
+        "wandb": Plugin(
+            "zobench_plugins.trackers.weights_and_biases:WeightsAndBiases",
+            "curves and scores in a project of Weights & Biases, online or offline",
+            label="wandb",
+            argument="project",
+            argument_needed=False,
+        ),
+        "mlflow": Plugin(
+            "zobench_plugins.trackers.mlflow_server:MlflowServer",
+            "curves and scores in an experiment of the MLflow server of MLFLOW_TRACKING_URI",
+            label="mlflow-skinny",
+            argument="experiment",
+            argument_needed=False,
+        ),
     }
 
 

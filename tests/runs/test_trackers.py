@@ -139,9 +139,82 @@ def test_a_tracker_that_lacks_its_package_says_which(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"zobench\[tensorboard\]"):
-        start_run(CONFIG, tmp_path, registry=registry([]), trackers=["tensorboard"])
+    for name in ("tensorboard", "wandb", "mlflow"):
+        with pytest.raises(ConfigError, match=rf"zobench\[{name}\]"):
+            start_run(CONFIG, tmp_path, registry=registry([]), trackers=[name])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_wandb_offline_has_the_curves_and_scores_in_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    notes: list[str] = []
+
+    class Listening(Silence):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    result = start_run(
+        CONFIG, tmp_path, registry=registry([]), trackers=["wandb:mine"], listener=Listening()
+    )
+    assert notes == []
+    (offline,) = (result.run_dir / "wandb").glob("offline-run-*")
+    (stored,) = offline.glob("*.wandb")
+    assert result.run_id in stored.name
+    content = stored.read_bytes()
+    row = result.trace[-1]
+    for word in (
+        "mine",
+        "optimize/value_mean",
+        repr(row["value_mean"]),
+        "score/eo_p",
+        "optimizer.step",
+    ):
+        assert word.encode() in content, word
+    assert repr(result.scores[-1].objective).encode() in content
+
+
+def test_a_resumed_run_goes_on_in_wandb_without_sending_a_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    short = start_run(CONFIG, tmp_path, registry=registry([]), trackers=["wandb"])
+    cut = len(short.trace)
+    resume_run(short.run_dir, registry=registry([]), trackers=["wandb"], budget=800)
+    first, second = sorted((short.run_dir / "wandb").glob("offline-run-*/*.wandb"))
+    before, after = first.read_bytes(), second.read_bytes()
+    found = zobench.show(short.run_dir, registry=registry([]))
+    sent = [repr(row["value_mean"]).encode() for row in found.trace]
+    assert all(value in before and value not in after for value in sent[:cut])
+    assert all(value in after and value not in before for value in sent[cut:])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow and SQLAlchemy 2.1
+def test_mlflow_has_one_run_with_the_whole_curve_however_often_it_went_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    short = start_run(CONFIG, tmp_path / "runs", registry=registry([]), trackers=["mlflow:mine"])
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("mine")
+    (before,) = client.search_runs([experiment.experiment_id])
+    assert before.info.status == "FINISHED"
+    assert before.data.params["optimizer.step"] == "0.01"
+    found = resume_run(short.run_dir, registry=registry([]), trackers=["mlflow:mine"], budget=800)
+    (run_there,) = client.search_runs([experiment.experiment_id])
+    assert run_there.data.tags["zobench.verdict"] == found.verdict.text
+    curve = client.get_metric_history(run_there.info.run_id, "optimize/value_mean")
+    assert [(each.step, each.value) for each in curve] == [
+        (row["queries"], row["value_mean"]) for row in found.trace
+    ]
+    last = found.scores[-1]
+    assert run_there.data.metrics["score/objective"] == pytest.approx(last.objective)
+    assert run_there.data.metrics["score/recovery"] == pytest.approx(last.recovery.value)
 
 
 def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:

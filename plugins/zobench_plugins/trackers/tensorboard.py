@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zobench.contracts.run_status import RunStatus
 from zobench.contracts.tracker import TrackerRequest
-from zobench.errors import ConfigError
-from zobench.files.atomic import write_atomically
 
-CURVES = ("value_min", "value_mean")
+from .figures import CURVES, Followed, Scores, require
 
 
 class TensorBoard:
@@ -24,15 +21,9 @@ class TensorBoard:
         Raises:
             ConfigError: tensorboardX is not installed.
         """
-        if importlib.util.find_spec("tensorboardX") is None:
-            raise ConfigError(
-                "tracker tensorboard needs tensorboardX: "
-                "python -m pip install 'zobench[tensorboard]'"
-            )
+        require("tensorboard", "tensorboardX")
         self._folder = request.folder / "tensorboard"
-        self._followed = self._folder / "queries"
-        shown = [each.name for each in request.quantities if each.in_tables]
-        self._scores = ["objective", *shown]
+        self._followed, self._scores = Followed(self._folder), Scores(request)
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the config as text, and the rows that were not written by an earlier process."""
@@ -41,8 +32,7 @@ class TensorBoard:
         self._writer = SummaryWriter(str(self._folder))
         config = "\n".join(f"    {key}: {value}" for key, value in manifest["config"].items())
         self._writer.add_text("config", config)
-        followed = int(self._followed.read_text()) if self._followed.exists() else -1
-        self.rows([row for row in rows if row["queries"] > followed])
+        self.rows(self._followed.missed(rows))
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Values of the objective."""
@@ -50,8 +40,7 @@ class TensorBoard:
             for name in CURVES:
                 self._writer.add_scalar(f"optimize/{name}", row[name], row["queries"])
         self._writer.flush()
-        if rows:
-            write_atomically(self._followed, str(rows[-1]["queries"]).encode())
+        self._followed.sent(rows)
 
     def snapshot(self, queries: int, path: Path) -> None:
         """The edit as a picture, grey where it is 0."""
@@ -63,9 +52,7 @@ class TensorBoard:
 
     def ended(self, status: RunStatus, result: Mapping[str, Any] | None) -> None:
         """Scores, if the run is done."""
-        for row in result["scores"] if result is not None else ():
-            for name in (each for each in self._scores if each in row):
-                value = row[name]["value"] if isinstance(row[name], Mapping) else row[name]
-                if value is not None:
-                    self._writer.add_scalar(f"score/{name}", value, row["queries"])
+        for queries, values in self._scores.of(result):
+            for name, value in values.items():
+                self._writer.add_scalar(f"score/{name}", value, queries)
         self._writer.close()

@@ -1,0 +1,68 @@
+"""What every tracker sends: the objective's values by row, the scores, and no row twice."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zobench.contracts.tracker import TrackerRequest
+from zobench.errors import ConfigError
+from zobench.files.atomic import write_atomically
+
+CURVES = ("value_min", "value_mean")
+"""Columns of the trace that are sent."""
+
+
+def require(tracker: str, package: str, module: str = "") -> None:
+    """Raises a :class:`ConfigError` if the package of a tracker is not installed."""
+    if importlib.util.find_spec(module or package) is None:
+        raise ConfigError(
+            f"tracker {tracker} needs {package}: python -m pip install 'zobench[{tracker}]'"
+        )
+
+
+class Followed:
+    """The trace rows that a tracker has sent, over all processes of a run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the tracker's folder in the run folder; opens nothing yet."""
+        self._file = folder / "queries"
+
+    def missed(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The rows that were not sent by an earlier process."""
+        sent = int(self._file.read_text()) if self._file.exists() else -1
+        return [row for row in rows if row["queries"] > sent]
+
+    def sent(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Remembers that these rows were sent."""
+        if rows:
+            self._file.parent.mkdir(exist_ok=True)
+            write_atomically(self._file, str(rows[-1]["queries"]).encode())
+
+
+class Scores:
+    """The scores to send: the objective, and the quantities that tables show."""
+
+    def __init__(self, request: TrackerRequest) -> None:
+        """Takes the declared quantities of a run."""
+        self._names = ["objective", *(each.name for each in request.quantities if each.in_tables)]
+
+    def of(self, result: Mapping[str, Any] | None) -> Iterator[tuple[int, dict[str, float]]]:
+        """Queries and scores of each row of a done run; nothing for ``None``."""
+        for row in result["scores"] if result is not None else ():
+            found = {name: row[name] for name in self._names if name in row}
+            values = {
+                name: each["value"] if isinstance(each, Mapping) else each
+                for name, each in found.items()
+            }
+            yield row["queries"], {name: each for name, each in values.items() if each is not None}
+
+
+def settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run, and every parameter as ``OWNER.NAME``, defaults included."""
+    owners = manifest["parameters"].items()
+    parameters = {f"{owner}.{name}": each[name] for owner, each in owners for name in each}
+    fields = {name: each for name, each in manifest["config"].items() if name != "overrides"}
+    return {**fields, **parameters}
