@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import SIZES, run, tiny_registry
+from tiny import SETTINGS, SIZES, run, tiny_registry
 
 import zobench
+from zobench.config import RunConfig
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.records import layout
 from zobench.records.identity import identity
+from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
-from zobench.runs.lifecycle import resume_run
+from zobench.runs.lifecycle import resume_run, start_run
+from zobench.runs.replay import replay_run
+from zobench.runs.verify import verify_run
 
 
 def extend(found: StoredRun, budget: int) -> StoredRun:
@@ -33,7 +38,7 @@ def test_an_extended_run_is_the_run_that_had_the_budget_from_the_start(
     found = extend(short, 1630)
     assert found.done
     assert found.config.budget == 1630
-    assert found.manifest.extended == [before[-1].queries]
+    assert found.manifest.extended == [{"queries": before[-1].queries, "budget": 410}]
     trace = layout.TRACE
     assert (found.run_dir / trace).read_bytes() == (long.run_dir / trace).read_bytes()
     assert np.array_equal(found.edit, long.edit)
@@ -47,7 +52,8 @@ def test_an_extended_run_is_the_run_that_had_the_budget_from_the_start(
     assert found.ledger["optimize"] == long.ledger["optimize"]
     found.require_whole()
     again = extend(found, 2000)
-    assert again.manifest.extended == [before[-1].queries, found.spent]
+    ends = [each["queries"] for each in again.manifest.extended]
+    assert ends == [before[-1].queries, found.spent]
 
 
 def test_no_suite_takes_an_extended_run_for_one_that_had_the_budget(tmp_path: Path) -> None:
@@ -55,6 +61,37 @@ def test_no_suite_takes_an_extended_run_for_one_that_had_the_budget(tmp_path: Pa
     found = extend(run(tmp_path / "short", overrides=SIZES), 800)
     assert found.config == long.config
     assert identity(found.manifest) != identity(long.manifest)
+
+
+@pytest.mark.parametrize("optimizer", ["gezo", "adam", "probes"])
+def test_an_extended_run_is_verified_and_replayed_with_each_of_its_budgets(
+    tmp_path: Path, optimizer: str
+) -> None:
+    config = RunConfig(optimizer=optimizer, **{**SETTINGS, "overrides": SIZES, "budget": 410})
+    short = start_run(config, tmp_path, registry=tiny_registry(), record=True)
+    asks = len(short.trace)
+    found = extend(extend(short, 815), 1630)
+    assert len(found.trace) > asks
+    checked = verify_run(found.run_dir, found.spent, registry=tiny_registry())
+    assert checked.holds
+    assert checked.queries == found.spent
+    part = verify_run(found.run_dir, 500, registry=tiny_registry())
+    assert part.holds
+    assert 500 <= part.queries < found.spent
+    replayed = replay_run(found.run_dir, registry=tiny_registry())
+    assert replayed.same_edit
+    assert replayed.queries == found.spent
+
+
+def test_a_run_that_is_not_done_is_finished_before_it_is_extended(tmp_path: Path) -> None:
+    found = run(tmp_path, overrides=SIZES)
+    cut = found.manifest.changed(status=RunStatus.INTERRUPTED)
+    RunFolder(found.run_dir).write_manifest(cut)
+    with pytest.raises(
+        ConfigError, match="is interrupted, and only a finished run can be extended"
+    ):
+        extend(found, 800)
+    assert extend(found, 400).done  # its own budget is no other one
 
 
 def test_a_run_in_a_suite_is_not_extended_in_place(tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ class Manifest:
         reused: Results that were taken over from other runs.
         ended_by: The limit that ended the optimizer: ``budget``, ``max_cost``, ``max_time`` or
             ``until``.
-        extended: Queries after which the run had ended before it was extended, once each time.
+        extended: For each time that the finished run was extended, the ``queries`` after which it had
+            ended, and its ``budget`` until then.
         error: The error that ended the run; ``None`` if none did.
         summary: Fairness per query, recovery and metrics of a finished run, for the last snapshot.
         files: Checksums of the run's files by name, from the end of its last process; empty while a
@@ -115,7 +116,7 @@ class Manifest:
     ledger: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     reused: Sequence[str] = ()
     ended_by: str = ""
-    extended: Sequence[int] = ()
+    extended: Sequence[Mapping[str, int]] = ()
     error: str | None = None
     summary: Mapping[str, float | None] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

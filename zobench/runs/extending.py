@@ -38,12 +38,17 @@ def extended(
             spreads its steps over the budget, or the run's last state is not stored.
     """
     given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
+    config = manifest.config.changed(**given)
+    if manifest.status is not RunStatus.DONE:
+        if config.budget != manifest.config.budget:
+            raise ConfigError(
+                f"{place} is {manifest.status}, and only a finished run can be extended; go on with it "
+                "first: zobench resume without --budget"
+            )
+        return manifest.changed(config=config)
     if "budget" in given:
         _require_larger(manifest, "budget", given["budget"], place)
         _require_unpaced(manifest, place, registry)
-    config = manifest.config.changed(**given)
-    if manifest.status is not RunStatus.DONE:
-        return manifest.changed(config=config)
     ended_by = manifest.ended_by
     if ended_by not in given:
         if "budget" in given:
@@ -66,8 +71,11 @@ def extended(
             f"{place} belongs to a suite, which would take the longer run for the one in its file; copy "
             "the folder to another name and extend the copy"
         )
-    spent = manifest.ledger["optimize"]["queries"]
-    return manifest.changed(config=config, ended_by="", extended=(*manifest.extended, spent))
+    end = {
+        "queries": manifest.ledger["optimize"]["queries"],
+        "budget": manifest.config.budget,
+    }
+    return manifest.changed(config=config, ended_by="", extended=(*manifest.extended, end))
 
 
 def _option(limit: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zobench.contracts.encoder import EncoderSpec
-from zobench.contracts.handover import taken_point
+from zobench.contracts.handover import taken_point, taken_state
 from zobench.contracts.parameters import resolve
 from zobench.contracts.random_streams import generator
 from zobench.errors import ConfigError, EncoderError
@@ -72,8 +72,18 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
         absent = MeteredEncoder(_AbsentEncoder(run.manifest.encoder), Ledger())
         evaluator = make_evaluator(config, plugin("objective"), data, absent)
         client = make_client(evaluator, data)
-    optimizer = make_optimizer(config, plugin("optimizer"), oracle.space, client)
-    for _ in run.trace:
+    found, ends = plugin("optimizer"), list(run.manifest.extended)
+    budgets = [*(each["budget"] for each in ends), config.budget]
+    optimizer = make_optimizer(config.changed(budget=budgets[0]), found, oracle.space, client)
+    spent = 0
+    for row in run.trace:
+        while ends and spent == ends[0]["queries"]:  # the run was extended here
+            state = taken_state(optimizer.state_dict(), config.optimizer)
+            ends, budgets = ends[1:], budgets[1:]
+            longer = config.changed(budget=budgets[0])
+            optimizer = make_optimizer(longer, found, oracle.space, client)
+            optimizer.load_state_dict(state)
+        spent = row["queries"]
         ask = optimizer.ask()
         answer = oracle.query(ask)
         if evaluator is not None and answer.embeddings is not None and answer.rows is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -115,8 +117,9 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
     # the full replay of a finished run is not stopped, so that it writes its last snapshot
     part = enough < run.spent or not run.done
 
-    def stopped() -> bool:
-        return part and ledger.optimize.queries >= enough
+    def stopped(end: float = math.inf) -> bool:
+        spent = ledger.optimize.queries
+        return spent >= end or (part and spent >= enough)
 
     folder = RunFolder(path)
     folder.write_manifest(run.manifest.changed(status=RunStatus.RUNNING, files={}))
@@ -124,18 +127,29 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
         encoder = MeteredEncoder(parts.encoder, ledger, open_account(parts, folder, listener))
         shared = SharedResults(ResultCache(path / "shared"))
         prepared = prepare(parts, encoder, folder, shared, listener, stopped)
-        with suppress(Interrupted):
-            optimize(
-                parts,
-                prepared,
-                encoder,
-                folder,
-                listener,
-                clock=lambda: time.perf_counter() - began,
-                stopped=stopped,
-            )
+        # an extended run is replayed as it was carried out: with each of its budgets in turn
+        ends = [(each["queries"], each["budget"]) for each in run.manifest.extended]
+        for end, budget in [*ends, (math.inf, parts.config.budget)]:
+            with suppress(Interrupted):
+                optimize(
+                    _with_budget(parts, budget),
+                    prepared,
+                    encoder,
+                    folder,
+                    listener,
+                    clock=lambda: time.perf_counter() - began,
+                    stopped=partial(stopped, end),
+                    checkpoint=folder.restore(),
+                )
+            if stopped():
+                break
     finally:
         folder.close()
+
+
+def _with_budget(parts: Parts, budget: int) -> Parts:
+    config = parts.config.changed(budget=budget)
+    return replace(parts, resolved=replace(parts.resolved, config=config))
 
 
 def _compared(run: StoredRun, replayed: StoredRun) -> Verification:

@@ -88,7 +88,7 @@ def _print_heading(result: StoredRun, console: Console) -> None:
             f"{config.budget:,} queries"
         )
     if manifest.extended:
-        ends = ", ".join(f"{queries:,}" for queries in manifest.extended)
+        ends = ", ".join(f"{each['queries']:,}" for each in manifest.extended)
         console.print(
             f"[bold yellow]note:[/] extended after {ends} queries, when its scores were known: "
             "where they decided how far to go, compare it with no other run"
