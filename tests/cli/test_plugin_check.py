@@ -53,7 +53,7 @@ def test_a_fault_in_a_project_that_is_not_installed_is_found_and_the_mending_nam
         (
             "self.step * torch",
             "self.stp * torch",
-            "zobench_other_walk.py, line 44: neighbour = self.edit + self.stp",
+            "zobench_other_walk.py, line 45: neighbour = self.edit + self.stp",
         ),
     ],
 )

@@ -13,6 +13,7 @@ import zobench
 from zobench.config import RunConfig
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
+from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.identity import identity
 from zobench.records.run_folder import RunFolder
@@ -102,6 +103,13 @@ def test_a_run_in_a_suite_is_not_extended_in_place(tmp_path: Path) -> None:
         resume_run(named, registry=tiny_registry(), budget=800)
     copy = shutil.copytree(named, tmp_path / "copy")
     assert resume_run(copy, registry=tiny_registry(), budget=800).spent == 800
+
+
+def test_a_published_run_is_not_extended_in_place(tmp_path: Path) -> None:
+    found = run(tmp_path, overrides=SIZES)
+    place = Location(found.run_dir, known_as="s3://bucket/runs/one")
+    with pytest.raises(ConfigError, match="s3://bucket/runs/one is published"):
+        resume_run(place, registry=tiny_registry(), budget=800)
 
 
 @pytest.mark.parametrize("optimizer", ["kalman", "spsa", "patch-search", "best-of:pgd"])

@@ -11,6 +11,7 @@ from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.identity import identity
 from zobench.records.manifest import Manifest
+from zobench.records.urls.copies import is_url
 from zobench.registry.discovery import Registry
 
 from .resolved import ResolvedPlugin, resolve_plugin
@@ -65,6 +66,11 @@ def extended(
         raise ConfigError(
             f"{place} cannot go on: the last state of its optimizer is not stored (it was deleted, or "
             "an older zobench made the run); start a new run"
+        )
+    if is_url(str(place)):
+        raise ConfigError(
+            f"{place} is published, and a published run that is done stays as it is; copy it to a local "
+            "folder and extend the copy"
         )
     if place.path.name.endswith(f"-{identity(manifest)[:10]}"):
         raise ConfigError(

@@ -219,9 +219,15 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     assert "max_cost 6.68 ended the optimizer after 40 of 400 queries" in " ".join(
         shown.stdout.split()
     )
-    more = zobench("resume", folder, "--max-cost", "99")
-    assert more.returncode == 2
-    assert "start a new run" in " ".join(more.stderr.split())
+    less = zobench("resume", folder, "--max-cost", str(allowed))
+    assert less.returncode == 2
+    assert "give a larger one" in " ".join(less.stderr.split())
+    more = zobench("resume", folder, "--max-cost", "99", "--json")
+    assert more.returncode == 0, more.stderr
+    extended = json.loads(more.stdout)
+    assert extended["ended_by"] == "budget"
+    assert extended["ledger"]["optimize"]["queries"] == 400
+    assert found["bill"]["cost_at_most"] < extended["bill"]["cost_at_most"] <= 99
 
 
 @pytest.mark.parametrize(
