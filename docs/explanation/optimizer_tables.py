@@ -80,7 +80,7 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
 
 
 def no_query_lines(runs: Sequence[StoredRun]) -> dict[str, float]:
-    """Mean recovery over seeds of each no-query baseline and of the placebos of ``runs``."""
+    """Mean recovery over seeds of each no-query baseline."""
     found: dict[str, list[float]] = {}
     for run in {each.config.seed: each for each in runs}.values():
         results = run.results

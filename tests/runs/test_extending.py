@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tiny import SETTINGS, SIZES, run, tiny_registry
 import zobench
 from zobench.config import RunConfig
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, DamagedError
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.identity import identity
@@ -103,6 +104,24 @@ def test_a_run_in_a_suite_is_not_extended_in_place(tmp_path: Path) -> None:
         resume_run(named, registry=tiny_registry(), budget=800)
     copy = shutil.copytree(named, tmp_path / "copy")
     assert resume_run(copy, registry=tiny_registry(), budget=800).spent == 800
+
+
+def test_a_damaged_run_is_not_extended_and_keeps_what_it_has(tmp_path: Path) -> None:
+    found = run(tmp_path, overrides=SIZES)
+    snapshot = found.run_dir / layout.snapshot_name(found.snapshots[0])
+    snapshot.write_bytes(snapshot.read_bytes()[:-8] + b"12345678")
+    before = {path: path.read_bytes() for path in found.run_dir.rglob("*") if path.is_file()}
+    with pytest.raises(DamagedError, match=re.escape(snapshot.name)):
+        extend(found, 800)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_time_that_is_gone_already_extends_nothing(tmp_path: Path) -> None:
+    found = run(tmp_path, optimizer="random", overrides=SIZES, max_time=1e-6)
+    with pytest.raises(ConfigError, match="scoring included"):
+        resume_run(found.run_dir, registry=tiny_registry(), max_time=2e-6)
+    longer = resume_run(found.run_dir, registry=tiny_registry(), max_time=0)
+    assert longer.manifest.ended_by == "budget"
 
 
 def test_a_published_run_is_not_extended_in_place(tmp_path: Path) -> None:

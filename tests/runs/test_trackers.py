@@ -148,7 +148,6 @@ def test_a_tracker_that_lacks_its_package_says_which(
 def test_wandb_offline_has_the_curves_and_scores_in_the_run_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     notes: list[str] = []
 
@@ -156,10 +155,12 @@ def test_wandb_offline_has_the_curves_and_scores_in_the_run_folder(
         def note(self, text: str) -> None:
             notes.append(text)
 
+    wandb = pytest.importorskip("wandb")
     result = start_run(
         CONFIG, tmp_path, registry=registry([]), trackers=["wandb:mine"], listener=Listening()
     )
     assert notes == []
+    assert wandb.run is None
     (offline,) = (result.run_dir / "wandb").glob("offline-run-*")
     (stored,) = offline.glob("*.wandb")
     assert result.run_id in stored.name
@@ -174,6 +175,22 @@ def test_wandb_offline_has_the_curves_and_scores_in_the_run_folder(
     ):
         assert word.encode() in content, word
     assert repr(result.scores[-1].objective).encode() in content
+    assert b"data_root" not in content
+
+
+def test_a_wandb_run_of_the_users_own_script_stays_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with wandb.init(project="own", dir=str(tmp_path)) as own:
+        result = start_run(CONFIG, tmp_path / "runs", registry=registry([]), trackers=["wandb"])
+        assert wandb.run is own
+        own.log({"mine": 1.0})
+    (stored,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    assert b"optimize/value_mean" not in stored.read_bytes()
+    assert list((result.run_dir / "wandb").glob("offline-run-*/*.wandb"))
+    wandb.teardown()
 
 
 def test_a_resumed_run_goes_on_in_wandb_without_sending_a_row_twice(

@@ -16,6 +16,9 @@ from zobench.registry.discovery import Registry
 
 from .resolved import ResolvedPlugin, resolve_plugin
 
+NO_LIMIT = ("max_cost", "max_time")
+"""Limits that 0 takes away."""
+
 Limits = Mapping[str, float | None]
 """New values of ``budget``, ``max_cost`` and ``max_time``; ``None`` where the limit stays."""
 
@@ -62,6 +65,11 @@ def extended(
         return None
     if ended_by != "budget":
         _require_larger(manifest, ended_by, given[ended_by], place)
+    if 0 < config.max_time <= manifest.wall_seconds:
+        raise ConfigError(
+            f"--max-time {config.max_time:,}: {place} has taken {manifest.wall_seconds:,.0f} seconds, "
+            "scoring included, so nothing more could be asked; give a larger one"
+        )
     if not (place / layout.CHECKPOINT).path.exists():
         raise ConfigError(
             f"{place} cannot go on: the last state of its optimizer is not stored (it was deleted, or "
@@ -90,9 +98,9 @@ def _option(limit: str) -> str:
 
 def _require_larger(manifest: Manifest, limit: str, value: float, place: Location) -> None:
     before = getattr(manifest.config, limit)
-    if value <= before:
+    if value <= before and not (value == 0 and limit in NO_LIMIT):
         raise ConfigError(
-            f"{_option(limit)} {value:g}: {place} has {before:,g} already; give a larger one"
+            f"{_option(limit)} {value:,}: {place} has {before:,} already; give a larger one"
         )
 
 

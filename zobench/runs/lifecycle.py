@@ -165,6 +165,7 @@ def resume_run(
         ZobenchError: See :mod:`zobench.errors`.
         ConfigError: Encoder, data, parameters, device or precision differ from those that the run
             began with, or the run cannot be extended, see :func:`zobench.runs.extending.extended`.
+        DamagedError: A finished run that is to be extended is damaged.
     """
     listener, place = listener or Silence(), Location.of(place).absolute()
     read_manifest(place)
@@ -180,6 +181,8 @@ def resume_run(
         begun = extended(manifest, limits, folder.location, registry)
         if begun is None:
             return StoredRun(folder.location, registry)
+        if manifest.status is RunStatus.DONE:  # damage must not cost what is there
+            StoredRun(folder.location, registry).require_whole()
         manifest, config = begun, begun.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)

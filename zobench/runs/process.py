@@ -66,11 +66,13 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
         listener.note(f"{account.lost} stored answers are damaged; their images are sent again")
     encoder.open_account(account)
     train, test = len(parts.split.train), len(parts.split.test)
+    times, stored = 1 + len(folder.manifest().extended), folder.scores()
+    scored = 0 if stored is None else stored.counts["forward"]
 
     def to_score() -> int:
         """Images to embed to score ERM, the stored snapshots, and one snapshot more."""
-        times = 1 + len(folder.manifest().extended)
-        return most_images(config, len(folder.snapshots()) + 1, train, test, times)
+        most = most_images(config, len(folder.snapshots()) + 1, train, test, times)
+        return max(0, most - scored)
 
     begun = folder.setup() is not None
     account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)
@@ -140,7 +142,13 @@ class RunProcess:
         used = sum(bill.usage[each].images_billed for each in LEDGER_PURPOSES if each in bill.usage)
         outlook = self.parts.resolved.encoder.outlook
         checks = forecast_of(self.parts, None, outlook).check
-        images = bill.total().images_payable + max(0, forecast.images - used) + checks
+        config, times = self.parts.config, 1 + len(self.folder.manifest().extended)
+        sizes = len(self.parts.split.train), len(self.parts.split.test)
+        first, whole = (
+            most_images(config, each * config.snapshots, *sizes, each) for each in (1, times)
+        )  # an extended run scores more edits than the forecast knows of
+        left = max(0, forecast.images + whole - first - used)
+        images = bill.total().images_payable + left + checks
         return math.ceil(images / ROUND) * ROUND * price
 
     def _interrupted(self, error: BaseException, folder: str) -> Interrupted:

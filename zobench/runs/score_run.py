@@ -97,8 +97,7 @@ class RunScoring:
         """
         self._book_stored()
         plan, tolerance = self._plan(), self.parts.config.tolerance
-        stored = self.folder.scores() or self._clean(plan)
-        stored = replace(stored, equal=plan.edits)
+        stored = _of_last(self.folder.scores() or self._clean(plan), plan)
         for queries in plan.distinct:
             if queries not in {each.queries for each in stored.edits}:
                 stored = self._edited(stored, queries, last=False)
@@ -117,9 +116,7 @@ class RunScoring:
         if stored is not None:
             there = {0, *plan.distinct}
             kept = [each for each in stored.edits if each.queries in there]
-            stored = replace(stored, edits=kept, equal=plan.edits)
-            if stored.last != plan.last:  # the run was extended
-                stored = replace(stored, combined=None, controls={}, last=plan.last)
+            stored = _of_last(replace(stored, edits=kept), plan)
         controlled = controlled_edits(config.controls, plan.count) if plan.last else 0
         edits = plan.count + len(CONTROLS) * controlled
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
@@ -244,6 +241,14 @@ class RunScoring:
                 raise Interrupted("stopped on request")
 
         return report
+
+
+def _of_last(stored: StoredScores, plan: ScorePlan) -> StoredScores:
+    """The scores with the plan's edits; what belongs to a former last edit is left out."""
+    stored = replace(stored, equal=plan.edits)
+    if stored.last == plan.last:
+        return stored
+    return replace(stored, combined=None, controls={}, last=plan.last)
 
 
 def _figures(scores: StoredScores, tolerance: float) -> dict[str, float]:

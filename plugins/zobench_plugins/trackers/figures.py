@@ -1,4 +1,4 @@
-"""What every tracker sends: the objective's values by row, the scores, and no row twice."""
+"""What trackers send: the objective's values, each row of the trace once, and the scores at each end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from zobench.files.atomic import write_atomically
 
 CURVES = ("value_min", "value_mean")
 """Columns of the trace that are sent."""
+
+
+PRIVATE = ("data_root", "root", "url", "weights", "folder", "path")
+"""Names of settings that hold folders or addresses."""
 
 
 def require(tracker: str, package: str, module: str = "") -> None:
@@ -60,9 +64,22 @@ class Scores:
             yield row["queries"], {name: each for name, each in values.items() if each is not None}
 
 
+def name_of(manifest: Mapping[str, Any]) -> str:
+    """The run's id with the time when it began, because folders of two suites have the same names."""
+    began = "".join(each for each in manifest["created"] if each.isdigit())[:14]
+    return f"{manifest['run_id']}-{began}" if began else str(manifest["run_id"])
+
+
 def settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a run, and every parameter as ``OWNER.NAME``, defaults included."""
+    """The config of a run, and every parameter as ``OWNER.NAME``, defaults included.
+
+    What tells of this machine or network is left out: folders and addresses.
+    """
     owners = manifest["parameters"].items()
     parameters = {f"{owner}.{name}": each[name] for owner, each in owners for name in each}
     fields = {name: each for name, each in manifest["config"].items() if name != "overrides"}
-    return {**fields, **parameters}
+    return {
+        name: value
+        for name, value in {**fields, **parameters}.items()
+        if name.rpartition(".")[2] not in PRIVATE
+    }

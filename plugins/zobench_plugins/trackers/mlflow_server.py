@@ -10,7 +10,7 @@ from typing import Any
 from zobench.contracts.run_status import RunStatus
 from zobench.contracts.tracker import TrackerRequest
 
-from .figures import CURVES, Followed, Scores, require, settings
+from .figures import CURVES, Followed, Scores, name_of, require, settings
 
 EXPERIMENT = "zobench"
 TAG = "zobench.run"
@@ -46,7 +46,7 @@ class MlflowServer:
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
-        self._client, name = MlflowClient(), manifest["run_id"]
+        self._client, name = MlflowClient(), name_of(manifest)
         known = self._client.get_experiment_by_name(self._experiment)
         experiment = (
             self._client.create_experiment(self._experiment)
@@ -59,7 +59,7 @@ class MlflowServer:
             self._client.update_run(self._id, "RUNNING")
         else:
             self._id = self._client.create_run(
-                experiment, tags={TAG: name}, run_name=name
+                experiment, tags={TAG: name}, run_name=manifest["run_id"]
             ).info.run_id
             parameters = [Param(key, str(value)) for key, value in settings(manifest).items()]
             self._client.log_batch(self._id, params=parameters)

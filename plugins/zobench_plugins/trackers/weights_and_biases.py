@@ -12,7 +12,7 @@ from typing import Any
 from zobench.contracts.run_status import RunStatus
 from zobench.contracts.tracker import TrackerRequest
 
-from .figures import CURVES, Followed, Scores, require, settings
+from .figures import CURVES, Followed, Scores, name_of, require, settings
 
 PROJECT = "zobench"
 
@@ -40,9 +40,10 @@ class WeightsAndBiases:
 
         self._run = wandb.init(
             project=self._project,
-            id=manifest["run_id"],
+            id=name_of(manifest),
             name=manifest["run_id"],
             resume="allow",
+            reinit="create_new",  # a run of the user's own script stays its own
             dir=str(self._folder),
             config=settings(manifest),
             settings=wandb.Settings(
@@ -81,4 +82,5 @@ class WeightsAndBiases:
         if result is not None:
             self._run.summary["verdict"] = result["verdict"]["text"]
         self._run.finish(exit_code=0 if status is RunStatus.DONE else 1)
-        wandb.teardown()  # ends its process, and takes its variable out of the environment
+        if wandb.run is None:  # the user's script has no run of its own
+            wandb.teardown()  # ends wandb's process, and takes its variable out of the environment
