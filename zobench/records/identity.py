@@ -47,9 +47,8 @@ def identity(manifest: Manifest) -> str:
         "parameters": manifest.parameters,
         **_foundation(manifest, manifest.plugins.values()),
     }
-    if (
-        manifest.extended
-    ):  # its snapshots are not those of a run that had this budget from the start
+    # the snapshots of an extended run are not those of a run that had its budget from the start
+    if manifest.extended:
         parts["extended"] = list(manifest.extended)
     return _digest(parts)
 

@@ -148,9 +148,8 @@ def _copy(other: Path, own: Path) -> None:
         f"*{DRAFT}",
     )
     shutil.copytree(other, own, symlinks=True, ignore=left, dirs_exist_ok=True)
-    if (
-        is_done(own) and (other / layout.CHECKPOINT).exists()
-    ):  # it may have ended since the first copy
+    # the other run may have ended since its checkpoint was copied
+    if is_done(own) and (other / layout.CHECKPOINT).exists():
         shutil.copyfile(other / layout.CHECKPOINT, own / layout.CHECKPOINT, follow_symlinks=False)
 
 

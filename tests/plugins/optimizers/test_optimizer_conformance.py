@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import TinyDataset, TinyEncoder, dne
+from zobench_plugins.optimizers.kalman import Kalman
 
 from zobench.contracts.optimizer import Optimizer, OptimizerContext
 from zobench.contracts.purpose import Purpose
@@ -179,6 +180,17 @@ def _reachable(root: object) -> list[object]:
         else:
             waiting += list(getattr(each, "__dict__", {}).values())
     return list(found.values())
+
+
+def test_an_optimizer_that_plans_by_the_budget_cannot_declare_that_it_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Checked(OptimizerConformance):
+        name = "kalman"
+
+    monkeypatch.setattr(Kalman, "paced", False, raising=False)
+    with pytest.raises(AssertionError, match="declares paced = False, but asks otherwise"):
+        Checked().test_with_a_larger_budget_it_asks_the_same_if_it_says_so()
 
 
 def test_mezo_holds_four_points_however_long_it_runs() -> None:
