@@ -115,6 +115,19 @@ def test_unknown_flags_are_wrong_usage_in_a_real_process_too(tmp_path: Path) -> 
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_said_to_be_full() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "zobench", "list", "optimizers"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (3, "error: the disk is full: not all was written\n")
+
+
 def test_show_and_resume_want_a_run_folder(here: InProcess) -> None:
     for command in ("show", "resume"):
         done = here(command, "somewhere")

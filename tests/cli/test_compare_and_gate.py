@@ -64,6 +64,10 @@ def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> N
             "nowhere is no run folder and holds none: there is no such folder",
         ),
         (("compare", "runs", "--a", "gezo"), "there are: adam lr=0.02, random"),
+        (
+            ("compare", "runs", "--a", "random", "--b", "method:rewieghing"),
+            "did you mean 'reweighing'",
+        ),
         (("compare", "runs", "runs", "--margin", "fqp=1"), "did you mean 'fpq'"),
         (("compare", "runs", "runs", "--margin", "fpq=-1"), "of at least 0"),
         (("compare", "runs", "--export", "x.xls"), "must end in .csv or .parquet"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import typing
 from collections import Counter
@@ -9,12 +10,15 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from zobench.errors import ConfigError, Interrupted, ZobenchError
+from zobench.errors import ConfigError, Interrupted, StoreError, ZobenchError
 
 MAX_NUMBER_CHARACTERS = 40
 MAX_TEXT_CHARACTERS = 4096
 MAX_PART_CHARACTERS = 255
 """Most characters of a name between slashes; file systems allow 255 bytes."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that takes no more."""
 
 
 class StrictCommand(TyperCommand):
@@ -43,6 +47,7 @@ class StrictCommand(TyperCommand):
 
         Raises:
             RunFailure: The code of a plugin, or of zobench, raised an exception.
+            StoreError: The output goes to a disk that is full.
             Interrupted: The user pressed Ctrl-C where nothing had to be saved.
         """
         from typer import Abort, BadParameter, Exit
@@ -55,6 +60,11 @@ class StrictCommand(TyperCommand):
             raise  # a pipe that the reader has closed is typer's to handle
         except KeyboardInterrupt as error:
             raise Interrupted("stopped") from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise run_failure(error) from error
+            place = f" of {error.filename}" if error.filename else ""
+            raise StoreError(f"the disk{place} is full: not all was written") from error
         except BaseException as error:  # SystemExit of a plugin as well
             raise run_failure(error) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zobench.contracts.metric import Metric
+from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.measures.interval import Floats
@@ -68,7 +69,7 @@ def read_side(place: Location, label: str | None, registry: Registry) -> list[St
     if not found:
         there = ", ".join(sorted(names)) or "none"
         raise ConfigError(
-            f"no run at {place} has the no-query baseline {method!r}; there are: {there}. Run with "
-            f"--baselines {method}"
+            f"no run at {place} has the no-query baseline {method!r}{nearest(method, names)}; there are "
+            f"{there}. To have another one, run with --baselines"
         )
     return list(found.values())

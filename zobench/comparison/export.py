@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zobench.errors import ConfigError, StoreError
+from zobench.files.atomic import require_free
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -15,7 +16,7 @@ def check_target(path: Path, force: bool = False) -> None:
 
     Raises:
         ConfigError: The name does not end in one of ``SUFFIXES``, the file exists and ``force`` is
-            not set, or a parquet file is asked for without pyarrow.
+            not set, its folder does not exist, or a parquet file is asked for without pyarrow.
     """
     import importlib.util
 
@@ -23,8 +24,7 @@ def check_target(path: Path, force: bool = False) -> None:
         raise ConfigError(
             f"{path} ends in {path.suffix!r}, but must end in {' or '.join(SUFFIXES)}"
         )
-    if path.exists() and not force:
-        raise ConfigError(f"{path} exists already; choose another name, or --force to replace it")
+    require_free(path, force=force)
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ConfigError(
             "parquet needs pyarrow: python -m pip install 'zobench[parquet]', or name a .csv file "

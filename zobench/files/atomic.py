@@ -102,6 +102,22 @@ def write_atomically(place: Place, content: bytes | bytearray, *, durable: bool 
         draft.write_bytes(content)
 
 
+def require_free(path: Path, *, force: bool) -> None:
+    """Checks that a new file may have a name: it is no folder's, and another file's only with ``force``.
+
+    Raises:
+        ConfigError: The name is taken, or the file's folder does not exist.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a file in it, such as {path / 'NAME'}")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no file that could be replaced; choose another name")
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists already; choose another name, or --force to replace it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent} is not a folder; make it first, or choose another name")
+
+
 def require_writable(folder: Place) -> None:
     """Checks that files can be written to a folder, or that the folder can be made.
 

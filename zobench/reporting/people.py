@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zobench.errors import ConfigError, StoreError
+from zobench.files.atomic import require_free
 from zobench.files.location import Location
 from zobench.measures.interval import Interval
 from zobench.records.layout import IMAGES_PICTURE
@@ -53,13 +54,13 @@ def write_people_page(run: StoredRun, out: Path, *, force: bool = False) -> None
     """Writes the page of a finished run.
 
     Raises:
-        ConfigError: The run is not done, or the file exists and ``force`` is not set.
+        ConfigError: The run is not done, the file exists and ``force`` is not set, or its folder does
+            not exist.
         StoreError: The page cannot be written.
     """
     if run.results is None or not run.done or len(run.scores) < 2:
         raise ConfigError(f"{run.location} is {run.status}; this page needs a run that is done")
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists already; choose another name, or --force to replace it")
+    require_free(out, force=force)
     try:
         out.write_text(page(run), encoding="utf-8")
     except OSError as error:

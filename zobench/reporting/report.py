@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zobench.contracts.listener import Listener, Silence
-from zobench.errors import ConfigError, NotARunError, StoreError
+from zobench.errors import NotARunError, StoreError
+from zobench.files.atomic import require_free
 from zobench.files.location import Location
 from zobench.records.run_search import find_runs
 from zobench.records.selection import ANY, Choice, largest_comparable, without_repetitions
@@ -70,12 +71,7 @@ def write_report(
         StoreError: A location holds no run, a run is damaged, or the page cannot be written.
     """
     listener, registry = listener or Silence(), registry or load_registry()
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists already; choose another name, or --force to replace it")
-    if out.exists() and not out.is_file():
-        raise ConfigError(f"{out} is no file; name a file, such as report.html")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out.parent} is not a folder")
+    require_free(out, force=force)
     there, notes = _chosen(find_runs(locations), choice, registry, listener)
     folders = there if most is None else sample(there, most)
     runs = _read(folders, registry, listener)

@@ -161,7 +161,7 @@ def embed(
 
     from ..datasets.pictures.levels import parsed_window
     from .embedding import embedded_rows
-    from .picture_files import picture_files
+    from .picture_files import ARRAY, SUFFIXES, picture_files
     from .sending import window_of
 
     check_target(out, force)
@@ -172,7 +172,8 @@ def embed(
         precision=precision,
         overrides=parse_overrides(settings or [], ("encoder",)),
     )
-    pairs, chosen, added = picture_files(images), parsed_window(window, "--window"), None
+    pairs = picture_files(images, (*SUFFIXES, ARRAY))
+    chosen, added = parsed_window(window, "--window"), None
     if edit is not None:
         found, added = _edit(edit, None)
         chosen = chosen or window_of(found)
@@ -180,7 +181,8 @@ def embed(
         rows = embedded_rows(config, pairs, chosen, added, listener)
     write_table(out, rows)
     output_console().print(
-        f"wrote {out}: {len(rows):,} images, {len(rows[0]) - 1:,} numbers each",
+        f"wrote {out}: {len(rows):,} image{'' if len(rows) == 1 else 's'}, {len(rows[0]) - 1:,} "
+        "numbers each",
         soft_wrap=True,
         markup=False,
     )

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zobench.billing.account import close_and_tell
 from zobench.config import RunConfig
 from zobench.contracts.encoder import checked_embeddings
@@ -17,6 +19,7 @@ from zobench.runs.resolved import resolve_plugin
 
 from ..datasets.pictures.decoding import COLOUR, PictureForm, has_colour
 from ..datasets.pictures.levels import UnfittingPicture, Window
+from .picture_files import ARRAY
 from .sending import sent
 
 if TYPE_CHECKING:
@@ -87,6 +90,8 @@ def embedded_rows(
 
 def _image(path: Path, channels: int, size: int, window: Window | None, edit: Tensor) -> Tensor:
     """One picture ``(C, size, size)`` with the edit; a grey one fills all channels."""
+    if path.suffix.lower() == ARRAY:
+        return _array(path, (channels, size, size)) + edit
     try:
         colour = channels == COLOUR and has_colour(path, str(path), window)
         form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
@@ -94,3 +99,22 @@ def _image(path: Path, channels: int, size: int, window: Window | None, edit: Te
     except UnfittingPicture as error:
         words = str(error).replace("--set dataset.window=", "--window ")
         raise DatasetError(words.replace("--set dataset.window", "--window")) from error
+
+
+def _array(path: Path, shape: tuple[int, int, int]) -> Tensor:
+    """What an encoder was sent, as ``zobench apply --as-sent`` writes it."""
+    import torch
+
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path} is no array that NumPy can read: {error}") from error
+    if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype.kind != "f":
+        held = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
+        raise DatasetError(
+            f"{path} holds {held}, but the encoder is sent floats {shape}, as "
+            "zobench apply --as-sent writes them"
+        )
+    if not np.isfinite(found).all():
+        raise DatasetError(f"{path} holds NaN or infinity")
+    return torch.from_numpy(found.astype(np.float32))

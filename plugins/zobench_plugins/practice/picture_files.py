@@ -9,10 +9,18 @@ from zobench.errors import ConfigError
 
 DICOM, LOSSLESS = (".dcm", ".dicom"), (".png", ".tif", ".tiff")
 SUFFIXES = (*LOSSLESS, ".jpg", ".jpeg", *DICOM)
+ARRAY = ".npy"
+"""Suffix of what an encoder of exact floats is sent, as ``zobench apply --as-sent`` writes it."""
 
 
-def picture_files(given: Sequence[Path]) -> list[tuple[Path, Path]]:
+def picture_files(
+    given: Sequence[Path], suffixes: Sequence[str] = SUFFIXES
+) -> list[tuple[Path, Path]]:
     """The pictures among files and folders, in order.
+
+    Args:
+        given: Files, and folders that are searched.
+        suffixes: How the names of pictures in a folder end.
 
     Returns:
         Pairs of a file and its name relative to the folder that it was found in.
@@ -24,10 +32,10 @@ def picture_files(given: Sequence[Path]) -> list[tuple[Path, Path]]:
     found: dict[Path, Path] = {}
     for place in given:
         if place.is_dir():
-            inside = [p for p in sorted(place.rglob("*")) if _is_picture(p)]
+            inside = [p for p in sorted(place.rglob("*")) if _ends_in(p, suffixes)]
             if not inside:
                 raise ConfigError(
-                    f"{place} holds no picture; pictures end in {', '.join(SUFFIXES)}"
+                    f"{place} holds no picture; pictures end in {', '.join(suffixes)}"
                 )
             pairs = [(path.relative_to(place), path) for path in inside]
         elif place.is_file():
@@ -41,8 +49,8 @@ def picture_files(given: Sequence[Path]) -> list[tuple[Path, Path]]:
     return [(path, name) for name, path in found.items()]
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+def _ends_in(path: Path, suffixes: Sequence[str]) -> bool:
+    return path.suffix.lower() in suffixes and path.is_file()
 
 
 def edited_name(name: Path, is_dicom: bool) -> Path:

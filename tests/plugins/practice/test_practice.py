@@ -311,3 +311,13 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     np.testing.assert_allclose([float(each) for each in numbers], want, rtol=1e-6)
     done = here("embed", "tiny", f"{root}/films", "-o", "e.csv")
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
+    done = here("apply", place, f"{root}/films", "-o", "arrays", "--as-sent")
+    assert done.returncode == 0, done.stderr
+    done = here("embed", "tiny", "arrays", "-o", "same.csv")
+    assert done.returncode == 0, done.stderr
+    same = (tmp_path / "same.csv").read_text().splitlines()
+    assert [each.replace(".npy,", ".png,") for each in same] == lines
+    np.save(tmp_path / "arrays" / "0.npy", np.zeros((1, 4, 4), np.float32))
+    done = here("embed", "tiny", "arrays/0.npy", "-o", "other.csv")
+    assert (done.returncode, "holds float32 (1, 4, 4)" in done.stderr) == (2, True)
+    assert "the encoder is sent floats (1, 8, 8)" in done.stderr
