@@ -74,8 +74,21 @@ def _stop_when_orphaned(parent: int) -> None:
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
+def _end_workers() -> None:
+    """Ends joblib's worker processes as the end of the interpreter would, which never comes here.
+
+    Otherwise loky's tracker warns of every semaphore and folder that they leave.
+    """
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(loky, "_executor", None)
+    if executor is not None:
+        executor.terminate(kill_workers=True)
+
+
 def leave(status: int) -> NoReturn:
     """Ends this process at once, whatever threads are left in it."""
+    with suppress(Exception):
+        _end_workers()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
