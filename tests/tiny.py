@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ import zobench
 from zobench.config import RunConfig
 from zobench.contracts.dataset import DatasetSpec, Pixels, Records, Rows
 from zobench.contracts.encoder import EncoderSpec
-from zobench.contracts.listener import ReportProgress, silent
+from zobench.contracts.listener import ReportProgress, Silence, silent
 from zobench.contracts.objective import ObjectiveContext
 from zobench.problem.heads import Head
 from zobench.records.manifest import Manifest, SplitRecord
@@ -139,6 +140,22 @@ def run(tmp_path: Path, registry: Registry | None = None, **fields: Any) -> Stor
     """Carries out a run that takes a second, with gezo unless ``fields`` names an optimizer."""
     settings = {**SETTINGS, "overrides": {**SIZES, "optimizer": {"samples": 2}}, **fields}
     return zobench.run(out=tmp_path, registry=registry or tiny_registry(), **settings)
+
+
+class StopAfter(Silence):
+    """Sends SIGINT to this process, like Ctrl-C, once ``queries`` queries are spent."""
+
+    def __init__(self, queries: int) -> None:
+        self._queries = queries
+        self._phase = ""
+
+    def phase(self, name: str, total: int) -> None:
+        self._phase = name
+
+    def update(self, done: int, **figures: float) -> None:
+        if self._phase == "optimize" and done >= self._queries:
+            signal.raise_signal(signal.SIGINT)
+            self._queries = 10**9
 
 
 def dne(head: Head) -> Dne:

@@ -104,6 +104,13 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "the direction an encoder reacts to most, then a refitted head's error (zobench)",
             label="embeddings",
         ),
+        "surrogate": Plugin(
+            "zobench_plugins.optimizers.surrogate:Surrogate",
+            "an edit from a related encoder's gradients, checked by queries, then probes (zobench)",
+            label="embeddings",
+            argument="encoder",
+            borrows=True,
+        ),
         "best-of": Plugin(
             "zobench_plugins.optimizers.best_of:BestOf",
             "any optimizer, with the best of its edits that paid checks found (zobench)",

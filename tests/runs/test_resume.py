@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TinyEncoder, run, tiny_registry
+from tiny import StopAfter, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench
-from zobench.contracts.listener import Silence
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, EncoderError, Interrupted, RunFailure
 from zobench.files.json_files import read_json, write_json
@@ -50,24 +49,6 @@ def test_an_encoder_that_breaks_midway_loses_nothing_and_the_run_goes_on(tmp_pat
     for name in (layout.TRACE, "edit.npy"):
         assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
     assert result.scores == whole.scores
-
-
-class StopAfter(Silence):
-    """Sends SIGINT to this process, like Ctrl-C, once ``queries`` queries are spent."""
-
-    def __init__(self, queries: int) -> None:
-        self._queries = queries
-        self._phase = ""
-
-    def phase(self, name: str, total: int) -> None:
-        self._phase = name
-
-    def update(self, done: int, **figures: float) -> None:
-        if self._phase == "optimize" and done >= self._queries:
-            import signal
-
-            signal.raise_signal(signal.SIGINT)
-            self._queries = 10**9
 
 
 @pytest.mark.parametrize("queries", [40, 200])

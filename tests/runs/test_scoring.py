@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_resume import StopAfter
-from tiny import SIZES, run, tiny_registry
+from tiny import SIZES, StopAfter, run, tiny_registry
 
 import zobench
 from zobench.config import RunConfig

@@ -24,6 +24,12 @@ client data (:class:`zobench.contracts.Client`). ``gradient``: also gradients of
 
 State = Mapping[str, "Tensor | int | float | str"]
 
+LocalEncoder = Callable[["Tensor"], "Tensor"]
+"""Embeddings ``(n, D)`` float32 of images ``(n, C, H, W)`` as the run's encoder takes them.
+
+Gradients flow back to images that require them. D is that of the local encoder.
+"""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -93,6 +99,9 @@ class OptimizerContext:
         backward_cost: Queries that one image's backward pass counts for.
         inner: Makes the optimizer that the argument names, from the context that it is to have; only
             for a wrapper, whose plugin is registered with ``wraps``, else ``None``.
+        local: The encoder that the argument names, on the client's own machine; only where the plugin
+            is registered with ``borrows`` and there is client data, else ``None``. Its images cost no
+            query; the ledger counts them as ``local``.
     """
 
     space: Space
@@ -103,6 +112,7 @@ class OptimizerContext:
     client: Client | None = None
     backward_cost: int = 2
     inner: Callable[[OptimizerContext], AskTell] | None = None
+    local: LocalEncoder | None = None
 
 
 class AskTell(Protocol):

@@ -8,7 +8,8 @@ from enum import StrEnum
 class Purpose(StrEnum):
     """The purpose that an embedded image is booked under.
 
-    ``CHECK`` occurs in the bill of a rented encoder only.
+    ``CHECK`` occurs in the bill of a rented encoder only, and ``LOCAL`` only in the ledger of a run
+    whose optimizer borrows an encoder.
     """
 
     CHECK = "check"
@@ -19,7 +20,9 @@ class Purpose(StrEnum):
     """Images of the optimizer's asks; the budget limits their queries."""
     SCORE = "score"
     """The scorer embeds edited images; never charged to the optimizer."""
+    LOCAL = "local"
+    """Images of the encoder that an optimizer runs on the client's own machine; never charged."""
 
 
-LEDGER_PURPOSES = (Purpose.SETUP, Purpose.OPTIMIZE, Purpose.SCORE)
-"""The purposes of a run's ledger, in the order of tables."""
+SENT_PURPOSES = (Purpose.SETUP, Purpose.OPTIMIZE, Purpose.SCORE)
+"""The purposes of images that the run's encoder gets, in the order of tables."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
+from zobench.contracts.purpose import SENT_PURPOSES, Purpose
 
 
 @dataclass
@@ -44,6 +44,7 @@ class Ledger:
     setup: Counts = field(default_factory=Counts)
     optimize: Counts = field(default_factory=Counts)
     score: Counts = field(default_factory=Counts)
+    local: Counts = field(default_factory=Counts)
 
     def of(self, purpose: Purpose) -> Counts:
         """The counts of one purpose.
@@ -73,5 +74,6 @@ class Ledger:
         return images * (1 + self.backward_cost) if gradient else images
 
     def as_dict(self) -> dict[str, dict[str, int]]:
-        """Counts by purpose, for JSON."""
-        return {purpose.value: asdict(self.of(purpose)) for purpose in LEDGER_PURPOSES}
+        """Counts by purpose, for JSON; ``local`` only where an optimizer borrowed an encoder."""
+        purposes = [*SENT_PURPOSES, *([Purpose.LOCAL] if self.local != Counts() else [])]
+        return {purpose.value: asdict(self.of(purpose)) for purpose in purposes}

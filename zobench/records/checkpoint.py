@@ -31,6 +31,7 @@ class Checkpoint:
         rows: The number of rows that the checkpoint covers and the checksum of the last one, by
             file of rows.
         snapshots: Checksums of the snapshots that the checkpoint covers, by query count.
+        local: The ledger's counts of ``local``; empty where the optimizer borrows no encoder.
     """
 
     asks: int
@@ -41,6 +42,7 @@ class Checkpoint:
     objective: Mapping[str, Tensor | int | float | str] = field(default_factory=dict)
     rows: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     snapshots: Mapping[int, str] = field(default_factory=dict)
+    local: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_checkpoint(place: Location, state: Checkpoint) -> None:
@@ -69,6 +71,7 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
         "wall_seconds": state.wall_seconds,
         "rows": dict(state.rows),
         "snapshots": {str(queries): found for queries, found in state.snapshots.items()},
+        "local": dict(state.local),
     }
     write_tensors(place, tensors, notes)
 
@@ -94,4 +97,5 @@ def read_checkpoint(place: Location) -> Checkpoint:
             wall_seconds=notes["wall_seconds"],
             rows={name: (int(count), str(end)) for name, (count, end) in notes["rows"].items()},
             snapshots={int(queries): found for queries, found in notes["snapshots"].items()},
+            local=notes.get("local", {}),
         )

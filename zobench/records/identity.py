@@ -50,6 +50,8 @@ def identity(manifest: Manifest) -> str:
     # the snapshots of an extended run are not those of a run that had its budget from the start
     if manifest.extended:
         parts["extended"] = list(manifest.extended)
+    if manifest.local is not None:
+        parts["local"] = manifest.local.digest
     return _digest(parts)
 
 

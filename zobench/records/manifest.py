@@ -89,6 +89,7 @@ class Manifest:
             ``until``.
         extended: For each time that the finished run was extended, the ``queries`` after which it had
             ended, and its ``budget`` until then.
+        local: The spec of the encoder that the optimizer borrows; ``None`` for none.
         error: The error that ended the run; ``None`` if none did.
         summary: Fairness per query, recovery and metrics of a finished run, for the last snapshot.
         files: Checksums of the run's files by name, from the end of its last process; empty while a
@@ -117,6 +118,7 @@ class Manifest:
     reused: Sequence[str] = ()
     ended_by: str = ""
     extended: Sequence[Mapping[str, int]] = ()
+    local: EncoderSpec | None = None
     error: str | None = None
     summary: Mapping[str, float | None] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -145,6 +147,7 @@ class Manifest:
                 **fields,
                 "config": config_from_json(values["config"]),
                 "encoder": _record(EncoderSpec, values["encoder"]),
+                "local": _record(EncoderSpec, values["local"]) if values.get("local") else None,
                 "dataset": _record(DatasetSpec, values["dataset"]),
                 "split": _record(SplitRecord, values["split"]),
                 "status": RunStatus(values["status"]),

@@ -18,6 +18,9 @@ from .failure import plugin_code
 INNER = "inner"
 """First word of the names of a wrapped plugin's parameters, as in ``optimizer.inner.step``."""
 
+LOCAL = "local"
+"""Last word of the owner of a borrowed encoder, as in ``optimizer.local``."""
+
 
 @dataclass(frozen=True)
 class Plugin:
@@ -37,6 +40,8 @@ class Plugin:
             member, such as ``vit-mae`` beside ``vit-mae:plain``.
         wraps: Whether the argument is the name of another optimizer, which the plugin gets as
             ``context.inner``; its parameters are set as ``optimizer.inner.NAME``.
+        borrows: Whether an optimizer's argument is the name of an encoder on the user's own machine,
+            which the plugin gets as ``context.local``.
         members: Address ``"package.module:function"`` of a function that returns every text that
             may follow the colon, for ``zobench list KIND --all``; empty if there is no such
             function.
@@ -58,6 +63,7 @@ class Plugin:
     argument: str = ""
     argument_needed: bool = True
     wraps: bool = False
+    borrows: bool = False
     members: str = ""
     details: str = ""
     source: str = ""

@@ -143,7 +143,8 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
     try:
         return forecast_of(parts, seconds_an_image(parts.encoder))
     finally:
-        parts.encoder.close()
+        for each in parts.encoders:
+            each.close()
 
 
 def announce(config: RunConfig, registry: Registry, listener: Listener) -> None:

@@ -62,7 +62,8 @@ def start_run(
         opened.enter_context(restored_state(listener.note))
         announce(config, registry, listener)
         parts = make_parts(config, registry, listener)
-        opened.callback(close, parts.encoder, listener)
+        for each in parts.encoders:
+            opened.callback(close, each, listener)
         folder = RunFolder(_new_folder(place, config))
         opened.callback(folder.close)
         return _begin(parts, folder, listener, registry, trackers, record)
@@ -100,7 +101,8 @@ def carry_out(
             opened.enter_context(restored_state(listener.note))
             announce(config, registry, listener)
             parts = make_parts(config, registry, listener)
-            opened.callback(close, parts.encoder, listener)
+            for each in parts.encoders:
+                opened.callback(close, each, listener)
             folder = RunFolder(place, alone)
             opened.callback(folder.close)
             if not is_run(place):  # another process may have been quicker
@@ -186,8 +188,9 @@ def resume_run(
         manifest, config = begun, begun.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)
-        parts = make_parts(config, registry, listener, manifest.encoder.settings)
-        opened.callback(close, parts.encoder, listener)
+        parts = make_parts(config, registry, listener, manifest)
+        for each in parts.encoders:
+            opened.callback(close, each, listener)
         check_same(manifest, parts, folder.location, listener)
         told = make_trackers(trackers, registry, folder.path, listener)
         folder.write_manifest(

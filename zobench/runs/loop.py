@@ -100,6 +100,7 @@ class Loop:
                 objective.load_state_dict(start.objective)
             self.optimizer.load_state_dict(start.optimizer)
             ledger.put(Purpose.OPTIMIZE, start.counts)
+            ledger.put(Purpose.LOCAL, start.local)
             asks = start.asks
             encoder.seconds += start.encoder_seconds
         saved = time.perf_counter()
@@ -117,6 +118,7 @@ class Loop:
                 objective={}
                 if objective is None
                 else taken_state(objective.state_dict(), evaluator.name, "objective"),
+                local=asdict(ledger.local),
             )
 
         refused: Checkpoint | None = None

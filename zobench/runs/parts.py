@@ -19,6 +19,7 @@ from zobench.paths import cache_folder
 from zobench.problem.quantization import RoundedEncoder
 from zobench.problem.spaces import make_space
 from zobench.problem.split import Split, make_split
+from zobench.records.manifest import Manifest
 from zobench.registry.discovery import Registry
 
 from .resolved import ResolvedConfig, ResolvedPlugin, resolve_config
@@ -29,6 +30,9 @@ MAX_BOOTSTRAP_WEIGHTS = 500_000_000
 
 Settings = Mapping[str, str | int]
 """``EncoderSpec.settings`` of a resumed run, from its manifest."""
+
+NEW: Settings = {}
+"""The settings of a new run's encoder, which chooses them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Parts:
         feedback: The feedback level that the optimizer declares.
         first_batch: Images of the optimizer's first ask; those of one evaluation where an optimizer must
             see the clean embeddings before it can ask.
+        local: The encoder that the optimizer borrows; ``None`` for none.
     """
 
     resolved: ResolvedConfig
@@ -56,6 +61,12 @@ class Parts:
     space: Space
     feedback: Feedback
     first_batch: int
+    local: Encoder | None = None
+
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        """The encoder of the run, and the one that the optimizer borrows."""
+        return (self.encoder,) if self.local is None else (self.encoder, self.local)
 
     @property
     def config(self) -> RunConfig:
@@ -63,35 +74,64 @@ class Parts:
         return self.resolved.config
 
 
-def make_encoder(
-    config: RunConfig, plugin: ResolvedPlugin, settings: Settings | None = None
-) -> Encoder:
+def make_encoder(config: RunConfig, plugin: ResolvedPlugin, settings: Settings = NEW) -> Encoder:
     """The encoder that a config names.
 
     Args:
         config: The config of the run.
         plugin: The encoder's plugin.
-        settings: The encoder's settings in the resumed run; ``None`` for a new run.
+        settings: The encoder's settings in the resumed run.
 
     Raises:
         ConfigError: ``quantize`` or ``max_cost`` cannot be used with this encoder.
         EncoderError: The encoder cannot be loaded or reached.
     """
-    request = EncoderRequest(
-        name=config.encoder,
-        argument=plugin.argument,
-        device=config.device,
-        precision=config.precision,
-        cache=cache_folder(),
-        settings=settings or {},
-    )
-    encoder: Encoder = plugin.build(request)
+    encoder = _loaded(config, config.encoder, plugin, settings)
     try:
         _check_payment(config, encoder)
     except ConfigError:
         encoder.close()
         raise
     return RoundedEncoder(encoder) if config.quantize else encoder
+
+
+def make_local(
+    config: RunConfig, optimizer: ResolvedPlugin, settings: Settings = NEW
+) -> Encoder | None:
+    """The encoder that an optimizer borrows, on the device of the run; ``None`` for none.
+
+    Args:
+        config: The config of the run.
+        optimizer: The optimizer's plugin.
+        settings: The borrowed encoder's settings in the resumed run.
+
+    Raises:
+        ConfigError: It gives no gradients.
+        EncoderError: It cannot be loaded.
+    """
+    if (plugin := optimizer.borrowed) is None:
+        return None
+    encoder = _loaded(config, plugin.name, plugin, settings)
+    if not encoder.spec.differentiable:
+        encoder.close()
+        raise ConfigError(
+            f"optimizer {config.optimizer!r} needs an encoder with gradients on this machine, but "
+            f"{plugin.name} gives none"
+        )
+    return encoder
+
+
+def _loaded(config: RunConfig, name: str, plugin: ResolvedPlugin, settings: Settings) -> Encoder:
+    request = EncoderRequest(
+        name=name,
+        argument=plugin.argument,
+        device=config.device,
+        precision=config.precision,
+        cache=cache_folder(),
+        settings=settings,
+    )
+    encoder: Encoder = plugin.build(request)
+    return encoder
 
 
 def _check_payment(config: RunConfig, encoder: Encoder) -> None:
@@ -133,7 +173,7 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
 
 
 def make_parts(
-    config: RunConfig, registry: Registry, listener: Listener, settings: Settings | None = None
+    config: RunConfig, registry: Registry, listener: Listener, begun: Manifest | None = None
 ) -> Parts:
     """Makes all parts that a config names, without embedding the dataset's images.
 
@@ -141,7 +181,7 @@ def make_parts(
         config: The config of the run.
         registry: Installed plugins.
         listener: Receives the phases that take long, and the encoder's notes.
-        settings: The encoder's settings in the resumed run; ``None`` for a new run.
+        begun: The manifest of the run to resume, whose encoders' settings stay; ``None`` for a new run.
 
     Raises:
         ConfigError: A name or a parameter is wrong, or two parts are incompatible.
@@ -149,23 +189,37 @@ def make_parts(
     """
     resolved = resolve_config(config, registry)
     listener.phase("load the encoder", 0)
-    encoder = make_encoder(config, resolved.encoder, settings)
+    before, before_local = _settings(begun)
+    encoders = [make_encoder(config, resolved.encoder, before)]
     try:
-        for note in encoder.spec.notes:
+        for note in encoders[0].spec.notes:
             listener.note(note)
+        local = make_local(config, resolved.optimizer, before_local)
+        encoders += [] if local is None else [local]
 
         def dataset(shape: Shape) -> Dataset:
             listener.phase("read the dataset", 0)
             return make_dataset(config, resolved.dataset, shape)
 
-        return fit_parts(resolved, encoder, dataset)
+        return fit_parts(resolved, encoders[0], dataset, local)
     except BaseException:
-        encoder.close()
+        for each in encoders:
+            each.close()
         raise
 
 
+def _settings(begun: Manifest | None) -> tuple[Settings, Settings]:
+    """The settings of a resumed run's encoder, and of the one that its optimizer borrowed."""
+    if begun is None:
+        return NEW, NEW
+    return begun.encoder.settings, NEW if begun.local is None else begun.local.settings
+
+
 def fit_parts(
-    resolved: ResolvedConfig, encoder: Encoder, dataset_of: Callable[[Shape], Dataset]
+    resolved: ResolvedConfig,
+    encoder: Encoder,
+    dataset_of: Callable[[Shape], Dataset],
+    local: Encoder | None = None,
 ) -> Parts:
     """Makes the space and split of a config for a given encoder and dataset.
 
@@ -174,6 +228,7 @@ def fit_parts(
         encoder: The encoder that the config names.
         dataset_of: Makes the dataset for the shape of the encoder's images; called after the
             checks of space and optimizer, since reading a dataset may take long.
+        local: The encoder that the optimizer borrows; ``None`` for none.
 
     Raises:
         ConfigError: Two parts are incompatible.
@@ -200,4 +255,4 @@ def fit_parts(
             f"replicates is {config.replicates:,}, which with {len(split.test):,} test images takes "
             f"{8 * weights / 1e9:,.0f} GB; give at most {MAX_BOOTSTRAP_WEIGHTS // len(split.test) - 1:,}"
         )
-    return Parts(resolved, encoder, dataset, split, space, feedback, first_batch)
+    return Parts(resolved, encoder, dataset, split, space, feedback, first_batch, local)

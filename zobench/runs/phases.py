@@ -15,6 +15,7 @@ import numpy as np
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import Purpose
 from zobench.errors import Interrupted
+from zobench.oracle.local_images import LocalImages
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.oracle.oracle import Oracle, Recorder
 from zobench.problem.images import Images, load_images
@@ -147,7 +148,8 @@ def optimize(
     config, level = parts.config, parts.feedback
     evaluator = make_evaluator(config, parts.resolved.objective, prepared.training, encoder)
     client = None if level == "value" else make_client(evaluator, prepared.training)
-    optimizer = make_optimizer(config, parts.resolved.optimizer, parts.space, client)
+    local = None if parts.local is None else LocalImages(parts.local, encoder.ledger)
+    optimizer = make_optimizer(config, parts.resolved.optimizer, parts.space, client, local)
     oracle = Oracle(evaluator, parts.space, config.budget, level, recorder, config.optimizer)
     due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
     limit = config.max_time or math.inf

@@ -11,7 +11,7 @@ from typing import Any
 
 from zobench.billing.account import Account, PaidEncoder
 from zobench.contracts.listener import Listener
-from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
+from zobench.contracts.purpose import SENT_PURPOSES, Purpose
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import (
     CostReached,
@@ -139,7 +139,7 @@ class RunProcess:
         encoder, forecast = self.parts.encoder, forecast_of(self.parts, None)
         assert isinstance(encoder, PaidEncoder)
         bill, price = encoder.account.bill, encoder.spec.price
-        used = sum(bill.usage[each].images_billed for each in LEDGER_PURPOSES if each in bill.usage)
+        used = sum(bill.usage[each].images_billed for each in SENT_PURPOSES if each in bill.usage)
         outlook = self.parts.resolved.encoder.outlook
         checks = forecast_of(self.parts, None, outlook).check
         config, times = self.parts.config, 1 + len(self.folder.manifest().extended)

@@ -38,6 +38,7 @@ def new_manifest(parts: Parts, *, recorded: bool = False) -> Manifest:
         parameters=resolved.parameters,
         feedback=parts.feedback,
         encoder=parts.encoder.spec,
+        local=None if parts.local is None else parts.local.spec,
         dataset=parts.dataset.spec,
         split=_split_record(parts),
         plugins=resolved.plugins,

@@ -77,8 +77,7 @@ def refit_heads(
             f"{run.config.encoder} is a service: fitting the heads again sends it {count:,} images; say "
             "--yes to send them"
         )
-    settings = run.manifest.encoder.settings
-    parts = make_parts(run.config, registry, listener, settings)
+    parts = make_parts(run.config, registry, listener, run.manifest)
     try:
         check_same(run.manifest, parts, run.location, listener)
         split, protocol, seed = parts.split, run.config.heads, run.config.seed
@@ -105,7 +104,8 @@ def refit_heads(
         stored = np.array(run.results.edits[-1].score if run.results else ())
         difference = np.abs(disease.score(there) - stored[:CHECKED]).max() / np.abs(stored).max()
     finally:
-        close_and_tell(parts.encoder, listener)
+        for each in parts.encoders:
+            close_and_tell(each, listener)
     if not difference <= TOLERANCE:
         raise EncoderError(
             f"the heads of {run.location} cannot be had again: test images now have scores that differ "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +12,12 @@ from torch import Tensor
 
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.handover import taken_point, taken_state
+from zobench.contracts.optimizer import LocalEncoder, Optimizer
 from zobench.contracts.parameters import resolve
 from zobench.contracts.random_streams import generator
 from zobench.errors import ConfigError, EncoderError
 from zobench.oracle.ledger import Ledger
+from zobench.oracle.local_images import LocalImages
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.problem.heads import fit_sensitive_head
 from zobench.problem.images import load_images
@@ -21,7 +25,7 @@ from zobench.problem.split import SplitParameters, make_split
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
-from .parts import make_dataset
+from .parts import NEW, make_dataset, make_local
 from .recorder import RecordedOracle
 from .resolved import ResolvedPlugin, resolve_plugin
 from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
@@ -55,6 +59,7 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
     Raises:
         ConfigError: The run was not recorded or is not done, the optimizer asks something else, or
             the dataset is another one.
+        EncoderError: The encoder that the optimizer borrows cannot be loaded.
         DatasetError: The dataset cannot be read.
     """
     oracle, run = RecordedOracle(place), StoredRun(place)
@@ -74,25 +79,41 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
         client = make_client(evaluator, data)
     found, ends = plugin("optimizer"), list(run.manifest.extended)
     budgets = [*(each["budget"] for each in ends), config.budget]
-    optimizer = make_optimizer(config.changed(budget=budgets[0]), found, oracle.space, client)
-    spent = 0
-    for row in run.trace:
-        while ends and spent == ends[0]["queries"]:  # the run was extended here
-            state = taken_state(optimizer.state_dict(), config.optimizer)
-            ends, budgets = ends[1:], budgets[1:]
-            longer = config.changed(budget=budgets[0])
-            optimizer = make_optimizer(longer, found, oracle.space, client)
-            optimizer.load_state_dict(state)
-        spent = row["queries"]
-        ask = optimizer.ask()
-        answer = oracle.query(ask)
-        if evaluator is not None and answer.embeddings is not None and answer.rows is not None:
-            evaluator.observe(answer.embeddings, answer.rows)
-        optimizer.tell(ask, answer)
+    with _borrowed(run, found) as local:
+
+        def made(budget: int) -> Optimizer:
+            return make_optimizer(config.changed(budget=budget), found, oracle.space, client, local)
+
+        optimizer = made(budgets[0])
+        spent = 0
+        for row in run.trace:
+            while ends and spent == ends[0]["queries"]:  # the run was extended here
+                state = taken_state(optimizer.state_dict(), config.optimizer)
+                ends, budgets = ends[1:], budgets[1:]
+                optimizer = made(budgets[0])
+                optimizer.load_state_dict(state)
+            spent = row["queries"]
+            ask = optimizer.ask()
+            answer = oracle.query(ask)
+            if evaluator is not None and answer.embeddings is not None and answer.rows is not None:
+                evaluator.observe(answer.embeddings, answer.rows)
+            optimizer.tell(ask, answer)
     point = taken_point(optimizer.recommend(), config.optimizer, oracle.space.shape)
     edit = oracle.space.decode(point[None])[0]
     same = bool(run.snapshots) and bool(torch.equal(edit, run.edit_after(run.snapshots[-1])))
     return Replay(len(run.trace), oracle.queries, same)
+
+
+@contextmanager
+def _borrowed(run: StoredRun, plugin: ResolvedPlugin) -> Iterator[LocalEncoder | None]:
+    """The encoder that the optimizer borrowed; ``None`` for none."""
+    stored = run.manifest.local
+    encoder = make_local(run.config, plugin, NEW if stored is None else stored.settings)
+    try:
+        yield None if encoder is None else LocalImages(encoder, Ledger())
+    finally:
+        if encoder is not None:
+            encoder.close()
 
 
 def _training_data(run: StoredRun, plugin: ResolvedPlugin) -> TrainingData:

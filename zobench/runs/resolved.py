@@ -13,7 +13,7 @@ from zobench.errors import ConfigError, PluginError
 from zobench.problem.split import SplitParameters
 from zobench.records.identity import BASELINE
 from zobench.registry.discovery import Kind, Offer, Registry
-from zobench.registry.plugin import INNER
+from zobench.registry.plugin import INNER, LOCAL
 
 from .baselines import Baseline, find_baselines
 
@@ -35,12 +35,24 @@ class ResolvedPlugin:
         argument: The text after the colon of the name; empty without a colon.
         parameters: An instance of the plugin's parameter dataclass.
         inner: The plugin that the argument names, for a plugin that wraps another; else ``None``.
+        local: The encoder that the argument names, for a plugin that borrows one; else ``None``.
     """
 
     offer: Offer
     argument: str
     parameters: Any
     inner: ResolvedPlugin | None = None
+    local: ResolvedPlugin | None = None
+
+    @property
+    def name(self) -> str:
+        """The name as typed."""
+        return f"{self.offer.name}:{self.argument}" if self.argument else self.offer.name
+
+    @property
+    def borrowed(self) -> ResolvedPlugin | None:
+        """The encoder that an optimizer, or the one inside, borrows; ``None`` for none."""
+        return self.local or (self.inner.borrowed if self.inner is not None else None)
 
     def build(self, context: object) -> Any:
         """Makes the plugin's object."""
@@ -61,9 +73,10 @@ class ResolvedPlugin:
         return {**essential(self.parameters), **{f"{INNER}.{name}": inner[name] for name in inner}}
 
     def distributions(self, owner: str) -> dict[str, str]:
-        """Distribution of the plugin by its owner, and of the plugin inside by ``OWNER.inner``."""
+        """Distributions by owner: the plugin's, ``OWNER.inner`` and ``OWNER.local``."""
         inner = {} if self.inner is None else self.inner.distributions(f"{owner}.{INNER}")
-        return {owner: self.offer.distribution, **inner}
+        local = {} if self.local is None else self.local.distributions(f"{owner}.{LOCAL}")
+        return {owner: self.offer.distribution, **inner, **local}
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ def resolve_plugin(
     """
     kind = OWNER_KINDS[owner.partition(".")[0]]
     offer, argument = registry.find(kind, name)
-    outside, inner = dict(overrides), None
+    outside, inner, local = dict(overrides), None, None
     if offer.plugin.wraps:
         prefix = f"{INNER}."
         inside = {
@@ -123,8 +136,15 @@ def resolve_plugin(
             if each.startswith(prefix)
         }
         inner = resolve_plugin(f"{owner}.{INNER}", argument, inside, registry)
+    if offer.plugin.borrows:
+        local = resolve_plugin("encoder", argument, {}, registry)
+        if local.offer.plugin.outlook:
+            raise ConfigError(
+                f"{name}: {argument} is a service, but {offer.name} needs an encoder on this machine, "
+                "with gradients; zobench list encoders"
+            )
     try:
-        return ResolvedPlugin(offer, argument, offer.plugin.resolve(outside, owner), inner)
+        return ResolvedPlugin(offer, argument, offer.plugin.resolve(outside, owner), inner, local)
     except PluginError:
         raise
     except ConfigError as error:

@@ -43,6 +43,7 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
 
     for name, before, found in (
         ("encoder", manifest.encoder.digest, now.encoder.digest),
+        ("local encoder", manifest.local and manifest.local.digest, now.local and now.local.digest),
         ("dataset", manifest.dataset.digest, now.dataset.digest),
         ("split", manifest.split.digest, now.split.digest),
         ("set of parameters", manifest.parameters, now.parameters),

@@ -14,7 +14,14 @@ from zobench.contracts.client import Client
 from zobench.contracts.encoder import Encoder
 from zobench.contracts.handover import AskRules, checked_ask
 from zobench.contracts.objective import Objective, ObjectiveContext
-from zobench.contracts.optimizer import FEEDBACK, AskTell, Feedback, Optimizer, OptimizerContext
+from zobench.contracts.optimizer import (
+    FEEDBACK,
+    AskTell,
+    Feedback,
+    LocalEncoder,
+    Optimizer,
+    OptimizerContext,
+)
 from zobench.contracts.random_streams import generator, seed_sequence
 from zobench.contracts.space import Space
 from zobench.errors import ConfigError, PluginError
@@ -71,7 +78,11 @@ def _declared(plugin: ResolvedPlugin) -> Feedback:
 
 
 def make_optimizer(
-    config: RunConfig, plugin: ResolvedPlugin, space: Space, client: Client | None
+    config: RunConfig,
+    plugin: ResolvedPlugin,
+    space: Space,
+    client: Client | None,
+    local: LocalEncoder | None = None,
 ) -> Optimizer:
     """The optimizer that a config names, before its first ask.
 
@@ -80,6 +91,7 @@ def make_optimizer(
         plugin: The optimizer's plugin.
         space: The space of its points.
         client: The client data; ``None`` for an optimizer that declares ``value``.
+        local: The encoder that the optimizer borrows; ``None`` for none.
 
     Raises:
         PluginError: The optimizer declares another level of feedback than its class.
@@ -91,6 +103,7 @@ def make_optimizer(
         batch_size=config.batch_size,
         client=client,
         backward_cost=config.backward_cost,
+        local=local,
     )
     return build_optimizer(plugin, context)
 
@@ -100,18 +113,20 @@ def build_optimizer(plugin: ResolvedPlugin, context: OptimizerContext) -> Optimi
 
     Args:
         plugin: The optimizer's plugin.
-        context: What it may know. Its argument, its client data (only where its level includes them)
-            and the optimizer inside of a wrapper are set here.
+        context: What it may know. Its argument, its client data (only where its level includes them),
+            the optimizer inside of a wrapper, and the encoder that only a plugin that borrows gets, are
+            set here.
 
     Raises:
         PluginError: The optimizer declares another level of feedback than its class.
     """
-    inner = plugin.inner
+    inner, local = plugin.inner, context.local
     context = replace(
         context,
         argument=plugin.argument,
         client=None if feedback_of(plugin) == "value" else context.client,
-        inner=None if inner is None else partial(_build_wrapped, inner),
+        inner=None if inner is None else partial(_build_wrapped, inner, local),
+        local=None if plugin.local is None else local,
     )
     optimizer: Optimizer = plugin.build(context)
     declared = _declared(plugin)
@@ -123,8 +138,10 @@ def build_optimizer(plugin: ResolvedPlugin, context: OptimizerContext) -> Optimi
     return optimizer
 
 
-def _build_wrapped(plugin: ResolvedPlugin, context: OptimizerContext) -> AskTell:
-    made = build_optimizer(plugin, context)
+def _build_wrapped(
+    plugin: ResolvedPlugin, local: LocalEncoder | None, context: OptimizerContext
+) -> AskTell:
+    made = build_optimizer(plugin, replace(context, local=local))
     return Wrapped(made, context, plugin.offer.name, feedback_of(plugin))
 
 

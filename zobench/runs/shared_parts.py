@@ -19,7 +19,7 @@ from zobench.records.identity import identity
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import Registry
 
-from .parts import Parts, Shape, fit_parts, make_dataset, make_encoder
+from .parts import Parts, Shape, fit_parts, make_dataset, make_encoder, make_local
 from .provenance import new_manifest, split_digest
 from .resolved import resolve_config
 
@@ -46,6 +46,7 @@ class SharedParts:
     def __init__(self, registry: Registry, listener: Listener) -> None:
         self.registry, self.listener = registry, listener
         self._encoders: dict[str, Encoder | ZobenchError] = {}
+        self._borrowed: dict[str, Encoder | ZobenchError | None] = {}
         self._datasets: dict[str, Dataset | ZobenchError] = {}
         self._problems: dict[str, _Problem] = {}
         self._splits: dict[str, str] = {}
@@ -71,9 +72,16 @@ class SharedParts:
             key = _key(config.dataset, config.disease, root, settings, shape)
             return _once(self._datasets, key, make)
 
+        def borrowed() -> Encoder | None:
+            return make_local(config, resolved.optimizer)
+
         settings = config.overrides.get("encoder")
         key = _key(config.encoder, settings, config.device, config.precision, config.quantize)
-        return fit_parts(resolved, _once(self._encoders, key, encoder), dataset)
+        found = _once(self._encoders, key, encoder)
+        plugin = resolved.optimizer.borrowed
+        key = _key("borrowed", plugin and plugin.name, config.device, config.precision)
+        local = _once(self._borrowed, key, borrowed)
+        return fit_parts(resolved, found, dataset, local)
 
     def identity(self, config: RunConfig) -> str:
         """The identity of the run of a config.
@@ -105,8 +113,8 @@ class SharedParts:
 
     def __exit__(self, *_: object) -> None:
         """Closes the encoders."""
-        for each in self._encoders.values():
-            if not isinstance(each, ZobenchError):
+        for each in (*self._encoders.values(), *self._borrowed.values()):
+            if each is not None and not isinstance(each, ZobenchError):
                 close_and_tell(each, self.listener)
 
 

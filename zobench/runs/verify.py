@@ -94,21 +94,22 @@ def verify_run(
         raise ConfigError(f"{run.location} has no trace yet, so there is nothing to verify")
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
-    settings, registry = run.manifest.encoder.settings, registry or load_registry()
+    registry = registry or load_registry()
     if resolve_config(config, registry).encoder.outlook is not None:
         setup, least = run.manifest.split.train, min(queries, run.spent)
         listener.note(
             f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,} images, or one batch "
             "more"
         )
-    parts = make_parts(config, registry, listener, settings)
+    parts = make_parts(config, registry, listener, run.manifest)
     try:
         check_same(run.manifest, parts, run.location, listener)
         with TemporaryDirectory() as name:
             _replay(parts, Path(name), min(queries, run.spent), run, listener)
             return _compared(run, StoredRun(name))
     finally:
-        close_and_tell(parts.encoder, listener)
+        for each in parts.encoders:
+            close_and_tell(each, listener)
 
 
 def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Listener) -> None:

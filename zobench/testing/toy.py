@@ -64,10 +64,16 @@ class ToyOracle:
         self._label = torch.from_numpy(rng.integers(0, 2, IMAGES))
 
     def context(self, seed: int) -> OptimizerContext:
-        """The context that an optimizer is made with; ``build_optimizer`` adds its argument."""
+        """The context that an optimizer is made with; ``build_optimizer`` adds its argument.
+
+        The local encoder is the same for every name.
+        """
         rng = np.random.default_rng(seed)
         client = None if self.feedback == "value" else self.client()
-        return OptimizerContext(self.space, rng, self.budget, self.batch_size, client=client)
+        local = None if client is None else _fields
+        return OptimizerContext(
+            self.space, rng, self.budget, self.batch_size, client=client, local=local
+        )
 
     def client(self) -> Client:
         """The client data of the toy's images."""
@@ -112,7 +118,7 @@ class ToyOracle:
 
     def _embed(self, points: Tensor, rows: Rows) -> Tensor:
         """Embeddings ``(K, b, D)`` of points ``(K, 1, side, side)`` on images ``(K, b)``."""
-        fields = torch.nn.functional.adaptive_avg_pool2d(points - self.best, GRID).flatten(1)
+        fields = _fields(points - self.best)
         return fields[:, None] - self._apart[torch.from_numpy(rows)]
 
     def _rows(self, minibatch: Rows | None, images: int | None) -> Rows:
@@ -120,6 +126,11 @@ class ToyOracle:
         count = self.batch_size if images is None else images
         draws = (np.random.default_rng([1, int(number)]) for number in minibatch)
         return np.stack([rng.choice(IMAGES, count, replace=False) for rng in draws])
+
+
+def _fields(images: Tensor) -> Tensor:
+    """The means of 8 x 8 fields of images: the toy's local encoder, and half of its own one."""
+    return torch.nn.functional.adaptive_avg_pool2d(images, GRID).flatten(1)
 
 
 def _values(embeddings: Tensor) -> Tensor:

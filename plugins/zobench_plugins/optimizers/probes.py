@@ -129,6 +129,15 @@ class Probes(Stateful):
         self.changes = self.bought = torch.empty(0, client.clean.shape[1])
         self.rows = torch.empty(0, dtype=torch.int64)
 
+    def begin_at(self, edit: Tensor) -> None:
+        """Goes on with pairs of probes around an edit that was found otherwise and has been checked.
+
+        Args:
+            edit: Its coefficients ``(side**2,)``.
+        """
+        self._begin_pairs(edit)
+        self.checked = 1
+
     def ask(self) -> Ask:
         """Single probes, the check of the sign, or pairs."""
         if self.stage == "check":
@@ -168,9 +177,7 @@ class Probes(Stateful):
         if self.stage == "single" and due:
             self.edit, self.stage = self._first_edit(), "check"
         elif self.stage == "single" and self.checked and self.singles >= self._p.singles:
-            self.edit, self.stage = self._first_edit(), "pairs"
-            self.probes = torch.empty(0, self._waves.side**2)
-            self.changes, self.rows = self.changes[:0], self.rows[:0]
+            self._begin_pairs(self._first_edit())
 
     def recommend(self) -> Tensor:
         """The edit; while single probes go on it is computed here, since no ask depends on it.
@@ -206,6 +213,11 @@ class Probes(Stateful):
         edit = self._refined(direction * min(self._p.reach * self._spread / speed, longest))
         known = edit @ self.edit if self.checked else edit[edit.abs().argmax()]
         return -edit if float(known) < 0 else edit
+
+    def _begin_pairs(self, edit: Tensor) -> None:
+        self.edit, self.stage = edit.clone(), "pairs"
+        self.probes = torch.empty(0, self._waves.side**2)
+        self.changes, self.rows = self.changes[:0], self.rows[:0]
 
     def _choose_sign(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative has the smaller sum of gap and added errors."""

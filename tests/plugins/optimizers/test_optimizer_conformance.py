@@ -17,6 +17,7 @@ from zobench.contracts.optimizer import Optimizer, OptimizerContext
 from zobench.contracts.purpose import Purpose
 from zobench.oracle.evaluator import Evaluator
 from zobench.oracle.ledger import Ledger
+from zobench.oracle.local_images import LocalImages
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.oracle.oracle import Oracle
 from zobench.problem.heads import fit_head
@@ -32,6 +33,7 @@ from zobench.testing.optimizers import WIDE, rounds
 
 FAMILIES = {
     "best-of": ("adam", "mezo", "scattered-probes"),
+    "surrogate": ("vit-mae",),
     "nevergrad": ("OnePlusOne", "CMA", "DiagonalCMA", "DE", "PSO", "TBPSA", "SPSA", "NGOpt"),
 }
 """Tested members of each family; a family without members fails a test."""
@@ -50,11 +52,11 @@ BATCH = 4
 SPACE = PixelSpace(8, 8)
 
 
-PROGRESS = {"gezo": -0.5, "gezo-released": -2.5, "probes": -0.5}
+PROGRESS = {"gezo": -0.5, "gezo-released": -2.5, "probes": -0.5, "surrogate:vit-mae": -0.5}
 """Lowest allowed progress of optimizers that may end worse than they began.
 
 GeZO compares losses of different minibatches. Its released code never shortens its steps of 0.03,
-which are large here. Probes does not look at the objective.
+which are large here. Probes and surrogate do not look at the objective.
 """
 
 
@@ -118,7 +120,8 @@ class Setting:
 
     def make(self, seed: int = 0) -> Optimizer:
         rng = np.random.default_rng(seed)
-        context = OptimizerContext(SPACE, rng, 4000, BATCH, client=self.client)
+        local = LocalImages(TinyEncoder(name="local", seed=4), Ledger())
+        context = OptimizerContext(SPACE, rng, 4000, BATCH, client=self.client, local=local)
         return build_optimizer(self._plugin, context)
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from zobench.billing.bill import Bill, Usage
 from zobench.contracts.metric import Metric
-from zobench.contracts.purpose import LEDGER_PURPOSES, Purpose
+from zobench.contracts.purpose import SENT_PURPOSES, Purpose
 from zobench.measures.interval import Interval
 from zobench.measures.recovery import RECOVERY
 from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
@@ -172,7 +172,8 @@ def _ledger_table(result: StoredRun) -> Table:
     headings = ("queries", "forward", "backward", "evaluations", "requests")
     for heading in headings:  # the requests to a service are in its bill
         table.add_column({"requests": "encoder calls"}.get(heading, heading), justify="right")
-    for purpose in LEDGER_PURPOSES:
+    local = [Purpose.LOCAL] if Purpose.LOCAL in result.ledger else []
+    for purpose in (*SENT_PURPOSES, *local):
         counts = result.ledger.get(purpose, {})
         limit = f" (of {result.config.budget:,})" if purpose is Purpose.OPTIMIZE else ""
         name = f"{purpose}{limit}"
