@@ -6,32 +6,30 @@ Two slopes, in cosine coefficients: that of the SA head's mean score around no e
 lowest frequencies, from single probes; and that of the penalised squared error of a refitted SA head
 around an edit, at fixed spreads of the embeddings, from pairs of probes. Each is estimated twice: by the
 plain mean of the probes, each times its measured slope, and by the Gaussian process of Jacobians.
+
+``--quantize`` rounds the probes to 8 bits, and ``--service URL`` sends them to a service that holds the
+same encoder (``zobench serve --encoder vit-mae``); the true slopes are always those of exact floats.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 import numpy as np
 import torch
+from encoder_slopes import Embed, Rows, Slopes, cosine
 from torch import Tensor
 from zobench_plugins.optimizers.frequencies import spectrum
-from zobench_plugins.optimizers.jacobian_field import JacobianField, Rows
+from zobench_plugins.optimizers.jacobian_field import JacobianField
 from zobench_plugins.optimizers.probes import SMOOTHNESS, ProbesParameters
 from zobench_plugins.optimizers.refitted_heads import residuals
 
-from zobench.config import RunConfig
-from zobench.contracts.listener import Silence
 from zobench.contracts.random_streams import generator
-from zobench.problem.heads import cell_weights, fit_sensitive_head
-from zobench.problem.images import Images, load_images, slices
-from zobench.problem.spaces import DctSpace
+from zobench.problem.heads import fit_sensitive_head
+from zobench.problem.quantization import RoundedEncoder
 from zobench.registry.discovery import load_registry
-from zobench.runs.parts import make_parts
-
-CHUNK = 32
-"""Images of one call of the encoder."""
+from zobench.runs.parts import make_encoder
+from zobench.runs.resolved import resolve_plugin
 
 DEFAULTS = ProbesParameters()
 
@@ -45,43 +43,18 @@ def main() -> None:
     parser.add_argument("--cohort", type=int, default=900)
     parser.add_argument("--images", type=int, default=400, help="training images, at most")
     parser.add_argument("--queries", type=int, nargs="+", default=[160, 320, 640])
+    parser.add_argument("--quantize", action="store_true", help="send 8-bit pixels")
+    parser.add_argument("--service", help="URL of an OIP service with the same encoder")
     wanted = parser.parse_args()
-    config = RunConfig(
-        optimizer="pgd",
-        encoder=wanted.encoder,
-        disease=wanted.disease,
-        seed=wanted.seed,
-        overrides={"dataset": {"cohort": wanted.cohort}},
-    )
-    parts = make_parts(config, load_registry(), Silence())
-    films = load_images(parts.dataset, parts.split.train[: wanted.images])
-    _, height, width = parts.encoder.spec.image_shape
-    waves = DctSpace(height, width, DEFAULTS.side)
-
-    def decode(coefficients: Tensor) -> Tensor:
-        return waves.decode(coefficients.float().reshape(-1, 1, waves.side, waves.side))
+    slopes = Slopes.of(wanted.encoder, wanted.disease, wanted.seed, wanted.cohort, wanted.images)
+    asked = _asked(slopes, wanted.quantize, wanted.service)
+    films, waves, zero = slopes.films, slopes.waves, slopes.zero
 
     def embed(rows: Rows, coefficients: Tensor) -> Tensor:
-        found = []
-        with torch.no_grad():
-            for part in slices(len(rows), CHUNK):
-                edits = decode(coefficients[part])
-                found.append(parts.encoder.embed(films.batch(rows[part]) + edits).cpu())
-        return torch.cat(found).double()
+        return slopes.embed(asked, rows, coefficients)
 
-    def gradient(center: Tensor, loss: Callable[[Tensor, slice], Tensor]) -> Tensor:
-        """Gradient of the sum of a loss over all images with respect to the coefficients."""
-        total = torch.zeros(waves.side**2, dtype=torch.float64)
-        for part in slices(len(films), CHUNK):
-            variable = center.clone().requires_grad_()
-            answer = parts.encoder.embed(films.batch(part) + decode(variable)).double()
-            (found,) = torch.autograd.grad(loss(answer, part), variable)
-            total += found
-        return total
-
-    rng, everything = generator(wanted.seed, "optimizer"), np.arange(len(films))
-    zero = torch.zeros(waves.side**2, dtype=torch.float64)
-    clean = embed(everything, zero.expand(len(films), -1))
+    rng, everything = generator(wanted.seed, "optimizer"), slopes.everything
+    clean = embed(everything, zero)
     head = fit_sensitive_head(
         clean.numpy(), films.sensitive, films.label, protocol="converged", rng=rng
     )
@@ -99,7 +72,7 @@ def main() -> None:
 
     cells = [np.flatnonzero(2 * films.label + films.sensitive == cell) for cell in range(4)]
 
-    true = gradient(zero, lambda answer, _: (answer @ scores).sum())
+    true = slopes.gradient(slopes.own, zero, lambda answer, _: (answer @ scores).sum())
     true[coarse.flatten() == 0] = 0.0
     probes = drawn(single_field.prior, max(wanted.queries), DEFAULTS.radius)
     rows = rng.integers(0, len(films), len(probes))
@@ -114,10 +87,11 @@ def main() -> None:
     direction = torch.linalg.svd(jacobian, full_matrices=False)[0][:, 0]
     edit = 0.015 * waves.side * direction
     print(f"{wanted.encoder}, slope of a refitted SA head's squared error around an edit")
-    moved = embed(everything, edit.expand(len(films), -1))
-    refitted, weighted = residuals(moved, *_labels(films, everything))
+    refitted, weighted = residuals(embed(everything, edit), *slopes.labels(everything))
     # at its optimum the head's own change adds nothing to the slope
-    true = gradient(edit, lambda answer, part: (weighted[part] * (answer @ refitted)).sum())
+    true = slopes.gradient(
+        slopes.own, edit, lambda answer, part: (weighted[part] * (answer @ refitted)).sum()
+    )
     most = 4 * max(wanted.queries)
     probes = drawn(pair_field.prior, most // 2, DEFAULTS.pair_radius)
     rows = rng.permutation(np.concatenate([rng.choice(each, most // 8) for each in cells]))
@@ -125,23 +99,24 @@ def main() -> None:
     for count in (*wanted.queries, most):
         pairs = slice(0, count // 2)
         head_now, residual = residuals(
-            (plus[pairs] + minus[pairs]) / 2.0, *_labels(films, rows[pairs])
+            (plus[pairs] + minus[pairs]) / 2.0, *slopes.labels(rows[pairs])
         )
         changes = ((plus - minus)[pairs] / 2.0) @ head_now
         plain = pair_field.prior * (probes[pairs].T @ (residual * changes))
         _show(count, plain, pair_field.slope(probes[pairs], rows[pairs], changes, residual), true)
 
 
+def _asked(slopes: Slopes, quantize: bool, service: str | None) -> Embed:
+    """What the probes are sent to."""
+    if service is not None:
+        plugin = resolve_plugin("encoder", "http:oip", {"url": service}, load_registry())
+        return make_encoder(slopes.parts.config.changed(encoder="http:oip"), plugin).embed
+    return RoundedEncoder(slopes.parts.encoder).embed if quantize else slopes.own
+
+
 def _show(queries: int, plain: Tensor, process: Tensor, true: Tensor) -> None:
-    cosines = (
-        torch.nn.functional.cosine_similarity(each, true, dim=0) for each in (plain, process)
-    )
-    print("{} queries: plain mean {:.2f}, Gaussian process {:.2f}".format(queries, *cosines))
-
-
-def _labels(films: Images, rows: Rows) -> tuple[Tensor, Tensor]:
-    sensitive, label = films.sensitive[rows], films.label[rows]
-    return torch.from_numpy(2.0 * sensitive - 1.0), torch.from_numpy(cell_weights(label, sensitive))
+    found = cosine(plain, true), cosine(process, true)
+    print("{} queries: plain mean {:.2f}, Gaussian process {:.2f}".format(queries, *found))
 
 
 if __name__ == "__main__":

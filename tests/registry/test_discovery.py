@@ -109,18 +109,28 @@ def test_an_optimizer_around_another_says_that_it_wraps(shelf: Shelf) -> None:
         load_registry([shelf.put("plug_w", code)])
 
 
+@pytest.mark.parametrize("flag", ["wraps", "borrows"])
 @pytest.mark.parametrize(
     ("kind", "settings"), [("encoders", "argument='encoder', "), ("optimizers", "")]
 )
-def test_only_an_optimizer_with_an_argument_wraps_another(
-    shelf: Shelf, kind: str, settings: str
+def test_only_an_optimizer_with_an_argument_wraps_or_borrows(
+    shelf: Shelf, kind: str, settings: str, flag: str
 ) -> None:
     code = (
         "import zobench\n@zobench.hookimpl\n"
-        f"def zobench_register_{kind}(): return {{'a': zobench.Plugin(print, {settings}wraps=True)}}"
+        f"def zobench_register_{kind}(): return {{'a': zobench.Plugin(print, {settings}{flag}=True)}}"
     )
-    with pytest.raises(PluginError, match=rf"dist-plug_{kind}.*'a' has wraps=True"):
+    with pytest.raises(PluginError, match=rf"dist-plug_{kind}.*'a' has {flag}=True"):
         load_registry([shelf.put(f"plug_{kind}", code)])
+
+
+def test_no_plugin_wraps_and_borrows(shelf: Shelf) -> None:
+    code = (
+        "import zobench\n@zobench.hookimpl\ndef zobench_register_optimizers(): "
+        "return {'a': zobench.Plugin(print, argument='encoder', wraps=True, borrows=True)}"
+    )
+    with pytest.raises(PluginError, match="'a' has both wraps=True and borrows=True"):
+        load_registry([shelf.put("plug_both", code)])
 
 
 def test_a_hook_that_fails_names_the_distribution(shelf: Shelf) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zobench.registry.discovery import Kind, Registry
+    from zobench.registry.plugin import Plugin
 
 app = typer.Typer(no_args_is_help=True, help="Write a plugin of your own, and check it.")
 
@@ -153,15 +154,19 @@ def _check_project(console: Console, path: Path, asked: Asked) -> int:
                 f"{path} offers no plugin that has checks ({kinds}); see zobench plugin new"
             )
         for _, each in mine:
-            if each.plugin.argument and each.plugin.argument_needed and not each.plugin.wraps:
+            if not _example(each.plugin) and not each.plugin.takes(""):
                 raise ConfigError(
                     f"{each.name} is a family, so there is no telling what to check; install it and "
                     f"check members by name: zobench plugin check {each.name}:<{each.plugin.argument}>"
                 )
-        # a wrapper is checked around the simplest optimizer
-        names = [f"{each.name}:random" if each.plugin.wraps else each.name for _, each in mine]
+        names = [f"{each.name}{_example(each.plugin)}" for _, each in mine]
         pairs = zip(mine, names, strict=True)
         return sum(_check_one(console, kind, name, asked, registry) for (kind, _), name in pairs)
+
+
+def _example(plugin: Plugin) -> str:
+    """What follows the name of a plugin that is checked: the simplest optimizer, or an encoder."""
+    return ":random" if plugin.wraps else ":vit-mae" if plugin.borrows else ""
 
 
 def _check_named(console: Console, name: str, asked: Asked) -> int:

@@ -245,9 +245,15 @@ def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping
                 f"{PREFIX}{kind} of distribution {source!r}: the argument of {name!r} is an optimizer; "
                 "register it with wraps=True, so that it is made and given as context.inner"
             )
-        if plugin.wraps and not (kind == "optimizers" and plugin.argument):
+        for flag in ("wraps", "borrows"):
+            if getattr(plugin, flag) and not (kind == "optimizers" and plugin.argument):
+                raise PluginError(
+                    f"{PREFIX}{kind} of distribution {source!r}: {name!r} has {flag}=True, but only an "
+                    "optimizer with an argument can have that"
+                )
+        if plugin.wraps and plugin.borrows:
             raise PluginError(
-                f"{PREFIX}{kind} of distribution {source!r}: {name!r} has wraps=True, but only an "
-                "optimizer with an argument can wrap another plugin"
+                f"{PREFIX}{kind} of distribution {source!r}: {name!r} has both wraps=True and "
+                "borrows=True, but its argument names either an optimizer or an encoder"
             )
     return offers
