@@ -28,15 +28,16 @@ NAME = "surrogate:near"
 SETTINGS: dict[str, Any] = {"optimizer": NAME, "overrides": SIZES, "budget": 600}
 
 
-def registry(digest: str = "near", **changes: Any) -> Registry:
-    """The tiny registry with an encoder ``near`` that is like the tiny one."""
+def registry(encoder: Any = None, seed: int = 3, **changes: Any) -> Registry:
+    """The tiny registry with an encoder ``near`` that is like the tiny one, or has other weights."""
 
     def near(request: object) -> TinyEncoder:
-        encoder = TinyEncoder(name="near")
-        encoder.spec = replace(encoder.spec, digest=digest, **changes)
+        encoder = TinyEncoder(name="near", seed=seed)
+        encoder.spec = replace(encoder.spec, digest=f"near {seed}")
+        encoder.spec = replace(encoder.spec, **changes)
         return encoder
 
-    offers = dict(tiny_registry().offers)
+    offers = dict(tiny_registry(encoder).offers)
     rented = Plugin(near, "test", outlook="somewhere:outlook")
     offers["encoders"] = {
         **offers["encoders"],
@@ -54,6 +55,7 @@ def test_its_images_are_counted_apart_from_queries(tmp_path: Path) -> None:
     assert ledger["local"]["backward"] in range(20 * 8, 20 * 64 + 1, 20)
     assert ledger["optimize"]["queries"] <= 600
     assert ledger["optimize"]["backward"] == 0
+    assert ledger["local"]["queries"] == 0
     assert found.manifest.local is not None
     assert found.manifest.local.name == "near"
     assert found.as_dict()["ledger"]["local"] == ledger["local"]
@@ -66,6 +68,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(tmp_path: Path, quer
     with pytest.raises(Interrupted):
         run(tmp_path / "cut", registry(), listener=StopAfter(queries), **SETTINGS)
     (folder,) = (tmp_path / "cut").iterdir()
+    assert zobench.show(folder).ledger["local"] == whole.ledger["local"]
     found = zobench.resume(folder, registry=registry())
     for name in (layout.TRACE, "edit.npy"):
         assert (folder / name).read_bytes() == (whole.run_dir / name).read_bytes()
@@ -82,6 +85,8 @@ def test_a_longer_run_is_extended_verified_and_replayed(tmp_path: Path) -> None:
     assert found.ledger["local"] == whole.ledger["local"]
     assert verify_run(found.run_dir, 600, registry=registry()).holds
     assert replay_run(found.run_dir, registry=registry()).same_edit
+    with pytest.raises(ConfigError, match="the local encoder is not what it was"):
+        replay_run(found.run_dir, registry=registry(seed=4))
 
 
 def test_a_wrapper_passes_it_on(tmp_path: Path) -> None:
@@ -95,7 +100,9 @@ def test_other_weights_are_another_run_and_do_not_go_on_with_this_one(tmp_path: 
         run(tmp_path, registry(), listener=StopAfter(200), **SETTINGS)
     (folder,) = tmp_path.iterdir()
     with pytest.raises(ConfigError, match="the local encoder is not what it was"):
-        zobench.resume(folder, registry=registry("other"))
+        zobench.resume(folder, registry=registry(seed=4))
+    with pytest.raises(ConfigError, match="the local encoder is not what it was"):
+        zobench.resume(folder, registry=registry(settings={"precision": "bf16"}))
     begun = zobench.show(folder).manifest
     assert begun.local is not None
     other = replace(begun.local, digest="other")
@@ -112,13 +119,17 @@ def test_other_weights_are_another_run_and_do_not_go_on_with_this_one(tmp_path: 
             "rented is a service, but surrogate needs an encoder on this machine",
         ),
         (NAME, {"differentiable": False}, "needs an encoder with gradients on this machine"),
+        (NAME, {"digest": "tiny"}, "would have the gradients of tiny itself"),
     ],
 )
 def test_what_cannot_be_borrowed_is_refused_before_an_image_is_sent(
     tmp_path: Path, name: str, changes: dict[str, Any], message: str
 ) -> None:
+    asked = TinyEncoder()
+    offered = registry(encoder=lambda request: asked, **changes)
     with pytest.raises(ConfigError, match=message):
-        run(tmp_path, registry(**changes), **{**SETTINGS, "optimizer": name})
+        run(tmp_path, offered, **{**SETTINGS, "optimizer": name})
+    assert not asked.calls
     assert not list(tmp_path.iterdir())
 
 

@@ -165,8 +165,12 @@ def _check_project(console: Console, path: Path, asked: Asked) -> int:
 
 
 def _example(plugin: Plugin) -> str:
-    """What follows the name of a plugin that is checked: the simplest optimizer, or an encoder."""
-    return ":random" if plugin.wraps else ":vit-mae" if plugin.borrows else ""
+    """What follows the name of a plugin that is checked: a simple optimizer, or the default encoder."""
+    from zobench.config import RunConfig
+
+    if plugin.wraps:
+        return ":random"
+    return f":{RunConfig.encoder}" if plugin.borrows else ""
 
 
 def _check_named(console: Console, name: str, asked: Asked) -> int:

@@ -162,7 +162,8 @@ class MeteredEncoder:
         if self.meter is not None:
             self.meter.purpose = purpose
         counts = self.ledger.of(purpose)
-        counts.queries += self.ledger.price(images, gradient=gradient)
+        if purpose is not Purpose.LOCAL:
+            counts.queries += self.ledger.price(images, gradient=gradient)
         counts.forward += images
         counts.backward += images if gradient else 0
         counts.requests += 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zobench.config import RunConfig
+from zobench.contracts.encoder import EncoderSpec
 
 from .manifest import Manifest
 
@@ -51,7 +52,7 @@ def identity(manifest: Manifest) -> str:
     if manifest.extended:
         parts["extended"] = list(manifest.extended)
     if manifest.local is not None:
-        parts["local"] = manifest.local.digest
+        parts["local"] = borrowed(manifest)
     return _digest(parts)
 
 
@@ -96,7 +97,16 @@ def _digest(parts: Mapping[str, Any]) -> str:
 
 def arithmetic(manifest: Manifest) -> list[str]:
     """The kind of device and the precision that embeddings were computed with."""
-    settings = manifest.encoder.settings
+    return _arithmetic(manifest.encoder)
+
+
+def borrowed(manifest: Manifest) -> list[str]:
+    """Digest, kind of device and precision of the encoder that the optimizer borrows; empty for none."""
+    return [] if manifest.local is None else [manifest.local.digest, *_arithmetic(manifest.local)]
+
+
+def _arithmetic(spec: EncoderSpec) -> list[str]:
+    settings = spec.settings
     return [str(settings.get("device")).partition(":")[0], str(settings.get("precision"))]
 
 

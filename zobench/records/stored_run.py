@@ -195,6 +195,7 @@ class StoredRun:
             ledger.put(Purpose.OPTIMIZE, last)
         if self.stored_scores is not None:
             ledger.put(Purpose.SCORE, self.stored_scores.counts)
+        ledger.put(Purpose.LOCAL, self.manifest.ledger.get(Purpose.LOCAL, {}))
         return ledger.as_dict()
 
     @property

@@ -156,8 +156,8 @@ def spending(group: Group, members: Sequence[StoredRun]) -> Json:
     counts = [run.ledger for run in members]
     keys = (("setup", "forward"), ("optimize", "forward"), ("optimize", "backward"))
     sums = {
-        f"{purpose}_{what}": float(np.mean([each[purpose][what] for each in counts]))
-        for purpose, what in (*keys, ("score", "forward"))
+        f"{purpose}_{what}": float(np.mean([each.get(purpose, {}).get(what, 0) for each in counts]))
+        for purpose, what in (*keys, ("score", "forward"), ("local", "forward"))
     }
     cost = members[0].config.backward_cost
     return {"problem": group[0], "optimizer": group[1], "backward_cost": cost, **sums}

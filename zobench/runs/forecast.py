@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -140,11 +141,10 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
     if outlook is not None:
         return at_a_service(resolved, outlook)
     parts = make_parts(config, registry, listener or Silence())
-    try:
-        return forecast_of(parts, seconds_an_image(parts.encoder))
-    finally:
+    with ExitStack() as opened:
         for each in parts.encoders:
-            each.close()
+            opened.callback(each.close)
+        return forecast_of(parts, seconds_an_image(parts.encoder))
 
 
 def announce(config: RunConfig, registry: Registry, listener: Listener) -> None:

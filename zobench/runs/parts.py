@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,22 +191,23 @@ def make_parts(
     resolved = resolve_config(config, registry)
     listener.phase("load the encoder", 0)
     before, before_local = _settings(begun)
-    encoders = [make_encoder(config, resolved.encoder, before)]
-    try:
-        for note in encoders[0].spec.notes:
-            listener.note(note)
+    with ExitStack() as opened:
+        # first, since a service may bill what it is asked when it is reached
         local = make_local(config, resolved.optimizer, before_local)
-        encoders += [] if local is None else [local]
+        if local is not None:
+            opened.callback(local.close)
+        encoder = make_encoder(config, resolved.encoder, before)
+        opened.callback(encoder.close)
+        for note in encoder.spec.notes:
+            listener.note(note)
 
         def dataset(shape: Shape) -> Dataset:
             listener.phase("read the dataset", 0)
             return make_dataset(config, resolved.dataset, shape)
 
-        return fit_parts(resolved, encoders[0], dataset, local)
-    except BaseException:
-        for each in encoders:
-            each.close()
-        raise
+        parts = fit_parts(resolved, encoder, dataset, local)
+        opened.pop_all()
+    return parts
 
 
 def _settings(begun: Manifest | None) -> tuple[Settings, Settings]:
@@ -231,10 +233,15 @@ def fit_parts(
         local: The encoder that the optimizer borrows; ``None`` for none.
 
     Raises:
-        ConfigError: Two parts are incompatible.
+        ConfigError: Two parts are incompatible, or the optimizer would borrow the encoder itself.
         DatasetError: A file or a row of the dataset is wrong.
     """
     config, shape = resolved.config, encoder.spec.image_shape
+    if local is not None and encoder.spec.digest == local.spec.digest:
+        raise ConfigError(
+            f"optimizer {config.optimizer!r} would have the gradients of {config.encoder} itself; "
+            "choose an optimizer of the level gradient, or another encoder on this machine"
+        )
     space = make_space(config.space, shape, config.box)
     feedback, first_batch = check_optimizer(resolved, space, encoder)
     dataset = dataset_of(shape)

@@ -47,7 +47,7 @@ class Replay:
 
 
 def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = None) -> Replay:
-    """Runs a recorded run's optimizer anew on its record; needs no encoder.
+    """Runs a recorded run's optimizer anew on its record; needs no encoder, but a borrowed one.
 
     An optimizer that declares more than ``value`` feedback knows the training images, so their
     dataset must be there.
@@ -110,6 +110,11 @@ def _borrowed(run: StoredRun, plugin: ResolvedPlugin) -> Iterator[LocalEncoder |
     stored = run.manifest.local
     encoder = make_local(run.config, plugin, NEW if stored is None else stored.settings)
     try:
+        if encoder is not None and (stored is None or encoder.spec.digest != stored.digest):
+            raise ConfigError(
+                f"the local encoder is not what it was when {run.location} began ("
+                f"{stored and stored.digest}, now {encoder.spec.digest}); restore it to replay"
+            )
         yield None if encoder is None else LocalImages(encoder, Ledger())
     finally:
         if encoder is not None:

@@ -10,6 +10,7 @@ from zobench.files.atomic import missing
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.checkpoint import Checkpoint
+from zobench.records.identity import borrowed
 from zobench.records.inventory import require_stored
 from zobench.records.manifest import Manifest
 from zobench.records.run_folder import RunFolder
@@ -43,7 +44,7 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
 
     for name, before, found in (
         ("encoder", manifest.encoder.digest, now.encoder.digest),
-        ("local encoder", manifest.local and manifest.local.digest, now.local and now.local.digest),
+        ("local encoder", *(borrowed(each) for each in (manifest, now))),
         ("dataset", manifest.dataset.digest, now.dataset.digest),
         ("split", manifest.split.digest, now.split.digest),
         ("set of parameters", manifest.parameters, now.parameters),

@@ -121,12 +121,13 @@ def build_optimizer(plugin: ResolvedPlugin, context: OptimizerContext) -> Optimi
         PluginError: The optimizer declares another level of feedback than its class.
     """
     inner, local = plugin.inner, context.local
+    client = None if feedback_of(plugin) == "value" else context.client
     context = replace(
         context,
         argument=plugin.argument,
-        client=None if feedback_of(plugin) == "value" else context.client,
+        client=client,
         inner=None if inner is None else partial(_build_wrapped, inner, local),
-        local=None if plugin.local is None else local,
+        local=None if plugin.local is None or client is None else local,
     )
     optimizer: Optimizer = plugin.build(context)
     declared = _declared(plugin)

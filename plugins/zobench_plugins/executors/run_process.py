@@ -86,7 +86,7 @@ def _end_workers() -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends this process at once, whatever threads are left in it."""
+    """Ends this process and joblib's workers, whatever threads are left in it."""
     with suppress(Exception):
         _end_workers()
     for stream in (sys.stdout, sys.stderr):

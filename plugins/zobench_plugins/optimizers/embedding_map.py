@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LEAST_SPREAD = 1e-4
+"""Least standard deviation of a number that is used, relative to the median one."""
+
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Penalties to choose from, relative to the number of images."""
 
@@ -17,7 +20,8 @@ class EmbeddingMap:
 
     Attributes:
         centre: Mean ``(D,)`` of the embeddings that are mapped.
-        spread: Their standard deviation ``(D,)``; 1 where it is 0.
+        spread: Their standard deviation ``(D,)``; infinite for numbers that hardly vary, which are left
+            out.
         weight: ``(D, E)``.
         offset: Mean ``(E,)`` of the embeddings that are mapped to.
         explained: Share of the variance that is explained on images which the map was fitted without.
@@ -33,25 +37,31 @@ class EmbeddingMap:
     def fitted(cls, source: Tensor, target: Tensor) -> EmbeddingMap:
         """The map with the penalty that explains most of left-out images.
 
-        Left-out predictions follow from one decomposition (Rasmussen and Williams, "Gaussian Processes
-        for Machine Learning", 2006, Eq. 5.12).
+        Left-out predictions follow from one decomposition (Allen, "The Relationship between Variable
+        Selection and Data Augmentation and a Method for Prediction", 1974); the mean is fitted without
+        the image, too, the spread is that of all images.
 
         Args:
             source: Embeddings ``(n, D)`` of one encoder.
             target: Embeddings ``(n, E)`` of the other, of the same images.
         """
         source, target = source.double(), target.double()
-        centre, spread = source.mean(0), source.std(0)
-        spread = torch.where(spread > 0, spread, 1.0)
+        centre, spread = source.mean(0), source.std(0, correction=0)
+        # a number that hardly varies tells nothing here, and would be magnified elsewhere
+        spread = torch.where(spread > LEAST_SPREAD * spread.median(), spread, torch.inf)
         features, offset = (source - centre) / spread, target.mean(0)
         wanted = target - offset
         values, vectors = torch.linalg.eigh(features @ features.T)
         turned, total = vectors.T @ wanted, float((wanted**2).sum())
+        count = len(features)
 
         def solved(penalty: float) -> tuple[float, Tensor]:
-            shrunk = 1.0 / (values.clamp_min(0.0) + penalty * len(features))
+            ridge = penalty * count
+            shrunk = 1.0 / (values.clamp_min(0.0) + ridge)
             dual = vectors @ (shrunk[:, None] * turned)
-            left_out = dual / ((vectors**2) @ shrunk)[:, None]
+            # the residual over what is left of the image's own weight; 1 / n of it is the mean's
+            own = ridge * ((vectors**2) @ shrunk) - 1.0 / count
+            left_out = ridge * dual / own.clamp_min(1e-12)[:, None]
             return 1.0 - float((left_out**2).sum()) / total if total else 0.0, dual
 
         explained, dual = max((solved(each) for each in PENALTIES), key=lambda each: each[0])

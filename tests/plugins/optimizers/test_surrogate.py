@@ -120,16 +120,16 @@ def test_a_budget_that_ends_with_the_check_is_refused() -> None:
         Surrogate(api.context(api.embed, budget=192), SurrogateParameters())
 
 
-def test_the_map_is_that_of_scikit_learn_with_the_best_left_out_prediction() -> None:
+@pytest.mark.parametrize("numbers", [20, 150])  # fewer than images, and more
+def test_the_map_is_that_of_scikit_learn_with_the_best_left_out_prediction(numbers: int) -> None:
     rng = np.random.default_rng(3)
-    source = rng.standard_normal((60, 20)) * np.linspace(0.1, 5.0, 20)
+    source = rng.standard_normal((60, numbers)) * np.linspace(0.1, 5.0, numbers)
     target = source[:, :4] @ rng.standard_normal((4, 3)) + rng.standard_normal((60, 3))
-    spread = source.std(0, ddof=1)
-    features, wanted = (source - source.mean(0)) / spread, target - target.mean(0)
+    features, wanted = source / source.std(0), target - target.mean(0)
     total = (wanted**2).sum()
 
     def left_out(penalty: float) -> float:
-        model = Ridge(60 * penalty, fit_intercept=False)
+        model = Ridge(60 * penalty)  # with a mean that the image is no part of
         errors = 0.0
         for row in range(60):
             rest = np.arange(60) != row
@@ -141,6 +141,15 @@ def test_the_map_is_that_of_scikit_learn_with_the_best_left_out_prediction() -> 
     best = max(explained, key=lambda each: explained[each])
     found = EmbeddingMap.fitted(torch.from_numpy(source), torch.from_numpy(target))
     assert found.explained == pytest.approx(explained[best], rel=1e-6)
-    model = Ridge(60 * best, fit_intercept=False).fit(features, wanted)
+    model = Ridge(60 * best).fit(features, wanted)
     expected = model.predict(features) + target.mean(0)
     np.testing.assert_allclose(found(torch.from_numpy(source)), expected, rtol=1e-8, atol=1e-8)
+
+
+def test_a_number_that_hardly_varies_is_left_out_of_the_map() -> None:
+    rng = np.random.default_rng(0)
+    source, target = torch.from_numpy(rng.standard_normal((2, 50, 3)))
+    source[:, 1] = 0.5 + 1e-8 * source[:, 1]  # rounding of the network
+    found = EmbeddingMap.fitted(source, target)
+    moved = source + torch.tensor([0.0, 0.1, 0.0])
+    torch.testing.assert_close(found(moved), found(source))

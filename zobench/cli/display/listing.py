@@ -186,6 +186,8 @@ def _facts(registry: Registry, kind: Kind, name: str, owner: str) -> Facts:
             f"{base} has no {plugin.argument} {member!r}{nearest(member, members)}; "
             f"all of them: zobench list {kind} --all"
         )
+    if plugin.borrows and member:
+        registry.find("encoders", member)  # says what is wrong with the name
     details, inner = plugin.all_details(member) if member else [], None
     if plugin.wraps and member:
         from zobench.runs.resolved import resolve_plugin  # load numpy
