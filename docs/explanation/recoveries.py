@@ -1,4 +1,4 @@
-"""Recovery after given numbers of queries, by optimizer and finding, over the seeds of a suite.
+"""Recovery after given numbers of queries, by optimizer, encoder and finding, over a suite's seeds.
 
     zobench suite docs/explanation/probes.toml --out runs/probes --jobs 2
     python docs/explanation/recoveries.py runs/probes
@@ -58,8 +58,10 @@ def main() -> None:
     done = [each for each in runs if each.done]
     if not done:
         raise SystemExit(f"{wanted.runs} has no runs that are done; run the suite first")
+    several = len({run.config.encoder for run in done}) > 1
     for run in done:
         label = f"`{run.label}` ({run.feedback})"
+        label += f" on `{run.config.encoder}`" if several else ""
         by_row[label, run.config.disease][run.config.seed] = columns(run, wanted.at)
     print(
         "| optimizer | finding | seeds |",
