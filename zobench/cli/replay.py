@@ -12,7 +12,8 @@ from .options import JsonFlag, RunFolderArgument
 def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
     """Run the optimizer of a recorded run on the recorded answers, without the encoder.
 
-    Only an encoder that the optimizer borrows is needed. Exits with 1 if the last edit differs, with 2 if an ask has no recorded answer.
+    Only an encoder that the optimizer borrows is needed. Exits with 1 if the last edit differs, with 2
+    if an ask has no recorded answer.
     """
     from dataclasses import asdict
 

@@ -8,7 +8,8 @@ the Jacobians of all images (:mod:`.jacobian_field`) joins such probes. The sear
    embedding moves fastest, the first singular vector of the mean Jacobian. Every embedding number
    contributes to this estimate, so it takes fewer queries than the slope of one head.
 2. ``check``: a few images are sent with the edit and with its negative. The check keeps the sign with
-   the smaller equalised-odds gap of a refitted disease head, and then goes on with single probes.
+   the smaller equalised-odds gap of a refitted disease head, and then goes on with single probes. If
+   the clean embeddings have the smallest gap, stage 3 begins with no edit.
 3. ``pairs``: opposite probes around the edit. An SA head is refitted on the embeddings of the last
    pairs, and the edit takes short steps along the slope of that head's squared error.
 
@@ -163,8 +164,8 @@ class Probes(Stateful):
         embeddings, rows = answer.embeddings, answer.rows
         self.spent += rows.size
         if self.stage == "check":
-            self._choose_sign(embeddings, rows[0])
             self.stage, self.checked = "single", 1
+            self._judge(embeddings, rows[0])
         elif self.stage == "single":
             changes = embeddings[:, 0] - self._clean[rows[:, 0]]
             self._keep(changes, changes[:0], rows[:, 0])
@@ -219,15 +220,17 @@ class Probes(Stateful):
         self.probes = torch.empty(0, self._waves.side**2)
         self.changes, self.rows = self.changes[:0], self.rows[:0]
 
-    def _choose_sign(self, embeddings: Tensor, rows: Rows) -> None:
-        """Turns the edit round if its negative has the smaller sum of gap and added errors."""
+    def _judge(self, embeddings: Tensor, rows: Rows) -> None:
+        """Turns the edit round if its negative does less harm; no edit may do the least."""
         clean, plus, minus = (
             self._cells.rates(each, rows) for each in (self._clean[rows], *embeddings)
         )
         if clean is None or plus is None or minus is None:
             return  # a cell of disease and attribute has no training image
         if harm(minus, clean) < harm(plus, clean):
-            self.edit = -self.edit
+            self.edit, plus = -self.edit, minus
+        if harm(plus, clean) >= harm(clean, clean):
+            self._begin_pairs(torch.zeros_like(self.edit))
 
     def _step(self) -> None:
         """One step along the slope of the squared error of an SA head refitted on the last pairs."""

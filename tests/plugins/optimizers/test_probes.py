@@ -147,6 +147,24 @@ def test_the_check_keeps_the_sign_that_hides_the_attribute_only(
         assert direction * float(coefficients(optimizer.recommend()[None])[0, 0]) > 0
 
 
+def test_no_edit_is_recommended_where_both_signs_do_harm() -> None:
+    problem = Problem()
+
+    def embed(places: Tensor, rows: np.ndarray) -> Tensor:
+        embeddings = problem.clean[rows].clone()
+        length = places[:, 0] / SMALL.side / SMALL.first_length
+        embeddings[:, 5] += 3.0 * length
+        embeddings[:, 0] = torch.where(length.abs() > 0.5, 0.0, embeddings[:, 0])  # the disease
+        return embeddings
+
+    optimizer = problem.optimizer(replace(SMALL, corner=1.0))
+    drive(optimizer, embed, 4)
+    assert not bool(optimizer.recommend().any())
+    pairs = coefficients(optimizer.ask().points)
+    plus, minus = pairs.chunk(2)
+    torch.testing.assert_close(plus, -minus)  # around no edit
+
+
 def weakening(problem: Problem) -> Embed:
     """Coefficient 3 weakens the number that holds the attribute, in every image by itself."""
 
