@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from multiprocessing import util
 from pathlib import Path
 from typing import NoReturn
 
@@ -83,6 +84,8 @@ def _end_workers() -> None:
     executor = getattr(loky, "_executor", None)
     if executor is not None:
         executor.terminate(kill_workers=True)
+        # as multiprocessing does where its own processes end
+        util._run_finalizers(0)  # type: ignore[attr-defined]
 
 
 def leave(status: int) -> NoReturn:
