@@ -168,7 +168,7 @@ def run(  # noqa: D417  # RunConfig describes its fields
     with ExitStack() as entered:
         folder = entered.enter_context(published(os.fspath(out)))
         if listener is None and (_is_watched() if progress is None else progress):
-            from .cli.display.console import ConsoleListener
+            from .cli.display.progress import ConsoleListener
 
             listener = entered.enter_context(ConsoleListener())
         return start_run(config or made, folder, registry=registry, listener=listener)

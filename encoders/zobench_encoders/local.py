@@ -19,6 +19,7 @@ from .freed_memory import keep_freed_memory
 from .fused.network import FusedNetwork, agreeing
 from .measuring import Choice, Forward, fastest, out_of_memory
 from .precision import pick_device, pick_precision, require_representable
+from .recorded import RecordedForward
 from .resident import LEVELS, ResidentPixels
 
 GROUP = 8
@@ -33,8 +34,11 @@ SHARED_BYTES = 64 << 20
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 """Largest difference of an embedding from the one in another batch, relative to the largest number."""
 
-EAGER, FUSED = "eager", "fused"
-"""The paths: the network as its library computes it, and its rebuilt form on a CPU."""
+EAGER, FUSED, RECORDED = "eager", "fused", "recorded"
+"""The paths: the network as its library computes it, its rebuilt form, and its recorded passes."""
+
+PLACES = {FUSED: "a CPU", RECORDED: "a GPU"}
+"""Where paths exist that do not exist everywhere."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,10 @@ class LocalParameters:
     )
     path: str = parameter(
         "auto",
-        "how embeddings without gradients are computed on a CPU: 'eager' by the network's own code, "
-        "'fused' by its rebuilt form, 'auto' by the faster (with a given chunk: 'fused' if it exists)",
-        choices=("auto", EAGER, FUSED),
+        "how embeddings without gradients are computed: 'eager' by the network's own code, 'fused' by "
+        "its rebuilt form (on a CPU), 'recorded' as a CUDA graph (on a GPU), 'auto' by the fastest "
+        "(with a given chunk: 'fused' on a CPU if it exists, 'eager' on a GPU)",
+        choices=("auto", EAGER, FUSED, RECORDED),
         incidental=True,
     )
 
@@ -81,8 +86,9 @@ class LocalEncoder:
 
     The same sequence of batches gives the same bits on one machine with one number of threads. The
     same image in another batch, another chunk, on another processor or with another number of
-    threads is embedded alike up to :data:`TOLERANCE`. On a CPU, embeddings without gradients come
-    from the fused path where it is faster, and agree with the eager path within the same tolerance.
+    threads is embedded alike up to :data:`TOLERANCE`. Embeddings without gradients come from the
+    fused path on a CPU, and from recorded passes on a GPU, where these are faster; they agree with
+    the eager path within the same tolerance.
     Path and chunk size are measured once per encoder and device, kept in the cache and recorded in
     the manifest, so that a resumed run is the same to the last bit.
     """
@@ -97,8 +103,8 @@ class LocalEncoder:
 
         Raises:
             ConfigError: There is no such device, or it lacks the precision asked for.
-            EncoderError: A weight becomes 0 or infinite in that precision, or there is no fused path
-                although one is asked for, or the resumed run used one.
+            EncoderError: A weight becomes 0 or infinite in that precision, or there is no such path
+                as is asked for, or as the resumed run used.
         """
         self._device = pick_device(request.device)
         self._dtype = pick_precision(request.precision, self._device)
@@ -118,8 +124,13 @@ class LocalEncoder:
         paths: dict[str, Forward] = {EAGER: self._eager}
         if fused is not None:  # it is probably the fastest, so it is measured first
             paths = {FUSED: lambda images: fused(images).float(), **paths}
+        if self._device.type == "cuda":
+            paths[RECORDED] = self._to_record(0)
         choice = self._choose(backbone, request, parameters, paths)
-        self._forward, self._chunk = paths[choice.path], choice.chunk
+        self._chunk = choice.chunk
+        self._forward = (
+            self._to_record(choice.chunk) if choice.path == RECORDED else paths[choice.path]
+        )
         self._fused = fused if choice.path == FUSED else None
         self._resident = ResidentPixels(self._device)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
@@ -229,6 +240,8 @@ class LocalEncoder:
                         "image; choose another --device"
                     ) from error
                 self._chunk = max(1, self._chunk // 2)
+                if isinstance(self._forward, RecordedForward):
+                    self._forward = self._to_record(self._chunk)
                 settings = {**self._spec.settings, "chunk": self._chunk}
                 self._spec = replace(self._spec, settings=settings)
                 continue
@@ -262,10 +275,11 @@ class LocalEncoder:
             wanted = str(request.settings.get("path", EAGER))
         chunk = parameters.chunk or int(request.settings.get("chunk", 0))
         if wanted != "auto":
-            if wanted not in paths and self._device.type != "cpu":
+            elsewhere = {"cpu": RECORDED, "cuda": FUSED}.get(self._device.type)
+            if wanted == elsewhere:
                 raise EncoderError(
-                    f"encoder {request.name} has a {wanted} path on a CPU only, and runs on "
-                    f"{self._device}; give --device cpu, or --set encoder.path=eager for a new run"
+                    f"encoder {request.name} has a {wanted} path on {PLACES[wanted]} only, and runs on "
+                    f"{self._device}; choose another --device, or --set encoder.path=eager for a new run"
                 )
             if wanted not in paths:
                 raise EncoderError(
@@ -304,6 +318,10 @@ class LocalEncoder:
                 "choose a pooling"
             )
         return int(answer.shape[1])
+
+    def _to_record(self, size: int) -> RecordedForward:
+        tolerance = TOLERANCE[self._dtype]
+        return RecordedForward(self._eager, size, self._device, tolerance)
 
     def _eager(self, images: Tensor) -> Tensor:
         moved = images.to(self._device, non_blocking=True).expand(-1, self._shape[0], -1, -1)

@@ -346,21 +346,21 @@ def zobench_register_commands() -> Mapping[str, Plugin]:
     return {
         "paper": Plugin(
             "zobench_plugins.paper.command:paper",
-            "the paper's table and figures, with the published numbers beside ours",
+            "reproduce the paper's table and figures, with the published numbers beside ours",
         ),
         "apply": Plugin(
             "zobench_plugins.practice.commands:apply",
-            "adds the edit of a run to images",
+            "add the edit of a run to images: PNG, TIFF and DICOM at their own size and depth",
             label=USE,
         ),
         "export": Plugin(
             "zobench_plugins.practice.commands:export",
-            "an edit and its heads, without zobench",
+            "write a bundle to use an edit without zobench: the edit, both heads, facts and a loader",
             label=USE,
         ),
         "embed": Plugin(
             "zobench_plugins.practice.commands:embed",
-            "embeddings of images by any encoder",
+            "embed images with any encoder: one row an image, one column a number",
             label=USE,
         ),
     }

@@ -16,7 +16,7 @@ import pytest
 CONTROLLING = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
 LIVE = """
 import time
-from zobench.cli.display.console import ConsoleListener
+from zobench.cli.display.progress import ConsoleListener
 from zobench.runs.signals import stop_on_signal
 with ConsoleListener() as listener, stop_on_signal(listener) as stopped:
     listener.phase("optimize", 500)

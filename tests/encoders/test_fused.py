@@ -206,7 +206,7 @@ def test_an_unknown_path_names_those_there_are(tmp_path: Path) -> None:
     from zobench.registry.discovery import load_registry
 
     offer, _ = load_registry().find("encoders", "vit-mae")
-    with pytest.raises(ConfigError, match=r"encoder.path is 'slow'.*auto, eager, fused"):
+    with pytest.raises(ConfigError, match=r"encoder.path is 'slow'.*auto, eager, fused, recorded"):
         offer.plugin.make(request(tmp_path), {"path": "slow"}, "encoder")
 
 

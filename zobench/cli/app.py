@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from zobench.errors import PluginError
 
@@ -34,64 +35,116 @@ if TYPE_CHECKING:
     from zobench.registry.discovery import Offer
 
 ONE_RUN, MANY_RUNS, MATERIAL = "One run", "Many runs", "What runs are made of"
-COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    ONE_RUN: (run.run, resume.resume, show.show, verify.verify, replay.replay),
-    MANY_RUNS: (suite.suite, report.report, compare.compare, gate.gate),
-    MATERIAL: (list_command.list_, probe.probe, pretrain.pretrain, doctor.doctor, serve.serve),
+COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    ONE_RUN: {
+        "run": run.run,
+        "resume": resume.resume,
+        "show": show.show,
+        "verify": verify.verify,
+        "replay": replay.replay,
+    },
+    MANY_RUNS: {
+        "suite": suite.suite,
+        "report": report.report,
+        "compare": compare.compare,
+        "gate": gate.gate,
+    },
+    MATERIAL: {
+        "list": list_command.list_,
+        "probe": probe.probe,
+        "pretrain": pretrain.pretrain,
+        "doctor": doctor.doctor,
+        "serve": serve.serve,
+        "plugin": plugin.app,
+    },
 }
-"""The built-in commands by panel of the help."""
+"""The built-in commands by panel of the help and name."""
 
 
 class Commands(TyperGroup):
-    """The built-in commands, and those of plugins, which are loaded for the help or when typed."""
+    """All commands; the help needs a sentence of each, so only one that is typed is loaded and read."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._sources = {
+            name: (source, panel)
+            for panel, named in COMMANDS.items()
+            for name, source in named.items()
+        }
+        self.commands = {
+            name: _described(name, _help(source), panel)
+            for name, (source, panel) in self._sources.items()
+        }
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help: those of plugins after the commands on many runs."""
         names = super().list_commands(ctx)
-        place = names.index(COMMANDS[MANY_RUNS][-1].__name__) + 1
-        return [*names[:place], *self._of_plugins, *names[place:]]
+        place = names.index(list(COMMANDS[MANY_RUNS])[-1]) + 1
+        return [*names[:place], *self._offers, *names[place:]]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command by its name; ``None`` if there is none."""
-        return super().get_command(ctx, cmd_name) or self._of_plugins.get(cmd_name)
+        """A command by its name, without its options; ``None`` if there is none."""
+        if cmd_name in self.commands or cmd_name not in self._offers:
+            return self.commands.get(cmd_name)
+        plugin = self._offers[cmd_name].plugin
+        said = f"{plugin.summary[:1].upper()}{plugin.summary[1:]}."
+        return _described(cmd_name, said, plugin.label or MANY_RUNS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is typed, with its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in self._sources:
+            command = _built(name, *self._sources[name])
+        elif name is not None:
+            command = _command(self._offers[name])
+        return name, command, rest
 
     @cached_property
-    def _of_plugins(self) -> dict[str, Any]:
+    def _offers(self) -> Mapping[str, Offer]:
         """Commands of plugins; none if a plugin is broken, which other commands will say."""
         from zobench.registry.discovery import load_registry
 
         try:
-            offers = load_registry().offers["commands"].values()
+            offers = load_registry().offers["commands"]
         except PluginError:
             return {}
-        built_in = super().list_commands(typer.Context(self))
-        for offer in offers:
-            if offer.name in built_in:
+        for offer in offers.values():
+            if offer.name in self._sources:
                 raise PluginError(
                     f"the command {offer.name!r} of distribution {offer.distribution!r} has the name "
                     "of a built-in command; rename it, or uninstall that distribution"
                 )
-        return {offer.name: _command(offer) for offer in offers}
+        return offers
+
+
+def _help(source: Callable[..., None] | typer.Typer) -> str | None:
+    return source.info.help if isinstance(source, typer.Typer) else inspect.getdoc(source)
+
+
+def _described(name: str, said: str | None, panel: str) -> TyperCommand:
+    """A command that only says what it does."""
+    return TyperCommand(name, help=said, rich_help_panel=panel)
+
+
+def _built(name: str, source: Callable[..., None] | typer.Typer, panel: str) -> Any:
+    """A command with its options, read from its function's annotations."""
+    if isinstance(source, typer.Typer):
+        return typer.main.get_command(source)
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    alone.command(name, cls=StrictCommand, rich_help_panel=panel)(source)
+    return typer.main.get_command(alone)
 
 
 def _command(offer: Offer) -> Any:
-    """The command of a plugin, in its panel of the help; one that cannot be loaded says why."""
+    """The command of a plugin; one that cannot be loaded says why."""
     name, panel = offer.name, offer.plugin.label or MANY_RUNS
     try:
-        function = offer.plugin.load()
+        return _built(name, offer.plugin.load(), panel)
     except PluginError as error:
-        function = _broken(PluginError(f"distribution {offer.distribution!r}: {error}"))
-    try:
-        return _as_command(name, function, panel)
+        said = f"distribution {offer.distribution!r}: {error}"
     except Exception as error:  # no function, or annotations that typer cannot read
         said = f"distribution {offer.distribution!r}: {type(error).__name__}: {error}"
-        return _as_command(name, _broken(PluginError(said)), panel)
-
-
-def _as_command(name: str, function: Callable[..., None], panel: str) -> Any:
-    alone = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    alone.command(name, cls=StrictCommand, rich_help_panel=panel)(function)
-    return typer.main.get_command(alone)
+    return _built(name, _broken(PluginError(said)), panel)
 
 
 def _broken(error: PluginError) -> Callable[[], None]:
@@ -128,10 +181,3 @@ def about(
     ] = False,
 ) -> None:
     """Which black-box optimizer buys the most fairness per query?"""
-
-
-for _panel, _functions in COMMANDS.items():
-    for _function in _functions:
-        _name = _function.__name__.removesuffix("_")
-        app.command(_name, cls=StrictCommand, rich_help_panel=_panel)(_function)
-app.add_typer(plugin.app, name="plugin", rich_help_panel=MATERIAL)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from zobench.registry.discovery import Kind, Registry
     from zobench.registry.plugin import Plugin
 
-app = typer.Typer(no_args_is_help=True, help="Write a plugin of your own, and check it.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Write a plugin of your own, and check it."
+)
 
 
 @app.command(cls=StrictCommand)

@@ -29,7 +29,8 @@ def pretrain(
     from zobench.registry.discovery import load_registry
     from zobench.runs.pretraining import dataset_maker
 
-    from .display.console import ConsoleListener, output_console
+    from .display.console import output_console
+    from .display.progress import ConsoleListener
 
     require_writable(out)
     registry = load_registry()

@@ -33,7 +33,8 @@ def probe(
     """Measure how well linear heads read labels, by patient-grouped cross-validation."""
     from zobench.runs.probe import probe_encoder
 
-    from .display.console import ConsoleListener, output_console
+    from .display.console import output_console
+    from .display.progress import ConsoleListener
 
     config = RunConfig(
         encoder=encoder,

@@ -43,7 +43,8 @@ def report(
     from zobench.suite.file import TARGETS, read_suite
     from zobench.suite.named_suites import suite_file
 
-    from .display.console import ConsoleListener, output_console
+    from .display.console import output_console
+    from .display.progress import ConsoleListener
 
     if reader not in READERS:
         raise ConfigError(f"--for is {reader!r}, but must be one of {', '.join(READERS)}")

@@ -29,7 +29,7 @@ def resume(
     from zobench.records.urls.copies import published_run
     from zobench.runs.lifecycle import resume_run
 
-    from .display.console import ConsoleListener
+    from .display.progress import ConsoleListener
     from .display.result import print_result
 
     limit = None if max_time is None else seconds(max_time)

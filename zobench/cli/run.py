@@ -236,8 +236,8 @@ def run(
     from zobench.records.urls.copies import published
     from zobench.runs.lifecycle import start_run
 
-    from .display.console import ConsoleListener
     from .display.forecast import print_forecast
+    from .display.progress import ConsoleListener
     from .display.result import print_result
 
     fields: dict[str, Any] = {

@@ -76,8 +76,9 @@ def suite(
     from zobench.suite.suite_run import run_suite_file
 
     from .display.board import board_for
-    from .display.console import ConsoleListener, error_console
+    from .display.console import error_console
     from .display.forecast import print_suite_forecast
+    from .display.progress import ConsoleListener
     from .display.run_lists import print_suite
 
     path = suite_file(name)

@@ -21,7 +21,7 @@ def verify(
     from zobench.records.urls.copies import fetch
     from zobench.runs.verify import verify_run
 
-    from .display.console import ConsoleListener
+    from .display.progress import ConsoleListener
     from .display.verification import print_verification
 
     with ConsoleListener() as listener:

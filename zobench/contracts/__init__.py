@@ -7,22 +7,26 @@ A plugin author imports from here::
 
 from __future__ import annotations
 
-from .client import Client
-from .dataset import Dataset, DatasetRequest, DatasetSpec, Pixels, Records, Rows
-from .encoder import Encoder, EncoderOutlook, EncoderRequest, EncoderSpec
-from .executor import Executor, ExecutorRequest, Outcome, Progress, Resources
-from .head import HeadProtocol, LinearHead
-from .listener import Listener, ReportProgress, silent
-from .method import Method, MethodContext, MethodResult
-from .metric import GroupCounts, Metric, Predictions
-from .objective import LearningObjective, Objective, ObjectiveContext
-from .optimizer import Answer, Ask, AskTell, Feedback, Optimizer, OptimizerContext, State
-from .parameters import nearest, parameter
-from .pretraining import PretrainingRequest
-from .run_status import RunStatus
-from .space import Space
-from .stateful import Stateful
-from .tracker import Tracker, TrackerRequest
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .dataset import Dataset, DatasetRequest, DatasetSpec, Pixels, Records, Rows
+    from .encoder import Encoder, EncoderOutlook, EncoderRequest, EncoderSpec
+    from .executor import Executor, ExecutorRequest, Outcome, Progress, Resources
+    from .head import HeadProtocol, LinearHead
+    from .listener import Listener, ReportProgress, silent
+    from .method import Method, MethodContext, MethodResult
+    from .metric import GroupCounts, Metric, Predictions
+    from .objective import LearningObjective, Objective, ObjectiveContext
+    from .optimizer import Answer, Ask, AskTell, Feedback, Optimizer, OptimizerContext, State
+    from .parameters import nearest, parameter
+    from .pretraining import PretrainingRequest
+    from .run_status import RunStatus
+    from .space import Space
+    from .stateful import Stateful
+    from .tracker import Tracker, TrackerRequest
 
 __all__ = [
     "Answer",
@@ -71,3 +75,30 @@ __all__ = [
     "parameter",
     "silent",
 ]
+
+_NAMES = {
+    "client": "Client",
+    "dataset": "Dataset DatasetRequest DatasetSpec Pixels Records Rows",
+    "encoder": "Encoder EncoderOutlook EncoderRequest EncoderSpec",
+    "executor": "Executor ExecutorRequest Outcome Progress Resources",
+    "head": "HeadProtocol LinearHead",
+    "listener": "Listener ReportProgress silent",
+    "method": "Method MethodContext MethodResult",
+    "metric": "GroupCounts Metric Predictions",
+    "objective": "LearningObjective Objective ObjectiveContext",
+    "optimizer": "Answer Ask AskTell Feedback Optimizer OptimizerContext State",
+    "parameters": "nearest parameter",
+    "pretraining": "PretrainingRequest",
+    "run_status": "RunStatus",
+    "space": "Space",
+    "stateful": "Stateful",
+    "tracker": "Tracker TrackerRequest",
+}
+"""The names of each module; it is imported when one of them is first used."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _NAMES.items():
+        if name in names.split():
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

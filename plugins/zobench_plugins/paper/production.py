@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from zobench.cli.display.board import board_for
-from zobench.cli.display.console import ConsoleListener, error_console, output_console
+from zobench.cli.display.console import error_console, output_console
 from zobench.cli.display.forecast import print_suite_forecast
 from zobench.cli.display.layouts import print_fitting
+from zobench.cli.display.progress import ConsoleListener
 from zobench.config import RunConfig
 from zobench.contracts.parameters import nearest, resolve
 from zobench.errors import ConfigError, Interrupted

@@ -114,7 +114,8 @@ def export(
     ] = False,
 ) -> None:
     """Write a bundle to use an edit without zobench: the edit, both heads, facts and a loader."""
-    from zobench.cli.display.console import ConsoleListener, output_console
+    from zobench.cli.display.console import output_console
+    from zobench.cli.display.progress import ConsoleListener
     from zobench.files.atomic import require_writable
     from zobench.records.stored_run import StoredRun
     from zobench.records.urls.copies import fetch
@@ -155,7 +156,8 @@ def embed(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Embed images with any encoder: one row an image, one column a number."""
-    from zobench.cli.display.console import ConsoleListener, output_console
+    from zobench.cli.display.console import output_console
+    from zobench.cli.display.progress import ConsoleListener
     from zobench.comparison.export import check_target, write_table
     from zobench.files.atomic import require_writable
 

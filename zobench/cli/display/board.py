@@ -17,7 +17,8 @@ from rich.text import Text
 
 from zobench.records.identity import label
 
-from .console import PrintableConsole, error_console, unechoed_keys
+from .console import PrintableConsole, error_console
+from .progress import unechoed_keys
 
 if TYPE_CHECKING:
     from zobench.contracts.executor import Executor, Progress

@@ -13,7 +13,8 @@ from zobench.runs.forecast import foresee
 from zobench.suite.file import Suite
 from zobench.suite.forecast import Total, foresee_all
 
-from .console import ConsoleListener, output_console
+from .console import output_console
+from .progress import ConsoleListener
 
 
 def print_forecast(config: RunConfig, as_json: bool) -> None:
