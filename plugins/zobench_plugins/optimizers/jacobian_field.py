@@ -52,7 +52,7 @@ class JacobianField:
     def covariance(self, left: Rows, right: Rows) -> Tensor:
         """Covariances ``(n, m)`` between the Jacobians of images, from 1 to 2."""
         distances = _squared_distances(self.clean[left], self.clean[right])
-        return 1.0 + torch.exp(-distances / self.scale)
+        return distances.div_(-self.scale).exp_().add_(1.0)
 
     def mean(self, probes: Tensor, rows: Rows, changes: Tensor) -> Tensor:
         """The posterior mean ``(P, D)`` over all images of the Jacobian.
@@ -90,7 +90,7 @@ class JacobianField:
             changes: What was measured, ``(n, m)``.
         """
         scaled = probes * self.prior.sqrt().to(probes.dtype)
-        covariance = between * (scaled @ scaled.T)
+        covariance = (scaled @ scaled.T) * between
         covariance.diagonal().add_(self.noise * covariance.diagonal().mean())
         return torch.cholesky_solve(changes, torch.linalg.cholesky(covariance))
 
@@ -103,5 +103,5 @@ def _squared_distances(left: Tensor, right: Tensor) -> Tensor:
     """Squared distances ``(n, m)``; equal embeddings have exactly 0."""
     centre = right[:1].double()
     left, right = left.double() - centre, right.double() - centre
-    squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2.0 * left @ right.T
-    return squares.clamp_min(0.0)
+    squares = torch.addmm((right**2).sum(1), left, right.T, alpha=-2.0)
+    return squares.add_((left**2).sum(1)[:, None]).clamp_min_(0.0)

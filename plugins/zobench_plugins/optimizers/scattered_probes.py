@@ -48,7 +48,7 @@ class ScatteredProbesParameters:
         1.5, "how fast the prior variance falls with frequency", low=0, high=3
     )
     corner: float = parameter(6.0, "frequency from which the prior variance falls", low=1)
-    steps: int = parameter(40, "steps on the surrogate after each ask", low=1, high=100_000)
+    steps: int = parameter(100, "steps on the surrogate for an edit", low=1, high=100_000)
     rate: float = parameter(0.05, "length of such a step, relative to reach", low=1e-6, high=1.0)
 
 
@@ -57,7 +57,7 @@ class ScatteredProbes(Stateful):
 
     feedback: ClassVar[Feedback] = "embeddings"
     paced: ClassVar[bool] = False
-    remembered = ("edit", "moments", "responses", "rng")
+    remembered = ("moments", "responses", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: ScatteredProbesParameters) -> None:
         if context.client is None:
@@ -69,7 +69,6 @@ class ScatteredProbes(Stateful):
         count, dimension = self._waves.side**2, self._client.clean.shape[1]
         self._prior = spectrum(self._waves.side, parameters.smoothness, parameters.corner)
         self._budget_probes = min(parameters.probes, len(self._client), context.budget)
-        self.edit = torch.zeros(count, dtype=torch.float64)
         self.moments = torch.zeros(count, count, dtype=torch.float64)
         self.responses = torch.zeros(count, dimension, dtype=torch.float64)
 
@@ -81,17 +80,16 @@ class ScatteredProbes(Stateful):
         return Ask(self._decode(self._probes), rows=rows, want="embeddings")
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """Adds the probes to the regression and lowers the surrogate."""
+        """Adds the probes to the regression."""
         assert answer.embeddings is not None
         assert answer.rows is not None
         change = answer.embeddings[:, 0].double() - self._client.clean[answer.rows[:, 0]].double()
         self.moments = self.moments + self._probes.T @ self._probes
         self.responses = self.responses + self._probes.T @ change
-        self.edit = self._lowest(self._jacobian())
 
     def recommend(self) -> Tensor:
-        """The lowest point of the surrogate within the ball."""
-        return self._decode(self.edit[None])[0]
+        """The lowest point of the surrogate within the ball, computed here: no ask depends on it."""
+        return self._decode(self._lowest(self._jacobian())[None])[0]
 
     def _jacobian(self) -> Tensor:
         """The posterior mean of J, ``(P, D)``."""
@@ -106,7 +104,7 @@ class ScatteredProbes(Stateful):
         chosen = np.arange(len(client))[:: max(1, len(client) // SAMPLE)]
         clean, rows = client.clean[torch.from_numpy(chosen)].double(), chosen[None]
         reach = self._length(self._p.reach)
-        edit = self.edit
+        edit = torch.zeros(len(jacobian), dtype=torch.float64)
         for step in range(self._p.steps):
             variable = edit.clone().requires_grad_()
             value = client.values((clean + variable @ jacobian)[None].float(), rows)[0]
