@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
 from zobench.errors import RunFailure, StoreError, ZobenchError
-from zobench.files.atomic import write_atomically
-from zobench.files.location import Location
+
+if TYPE_CHECKING:
+    from zobench.files.location import Location
 
 CARRIERS = ("zobench", "contextlib", "click", "typer")
 """Packages whose frames are not at fault while a frame of another package is there."""
@@ -97,6 +98,10 @@ def _origin(trace: TracebackType | None) -> str:
 
 def _kept(error: BaseException, place: Location | None) -> str:
     """Writes the traceback to a file; returns the end of the message, which names the file."""
+    import tempfile
+
+    from zobench.files.atomic import write_atomically
+
     try:
         content = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
     except BaseException:  # the exception's own code failed

@@ -38,7 +38,7 @@ class ScatteredPairsParameters:
     memory: int = parameter(800, "pairs that the slope is computed from, at most", low=1, high=4096)
     radius: float = parameter(0.035, "root mean square of half a pair's difference", low=1e-6)
     stride: float = parameter(
-        0.003, "root mean square of the first step; step t has 1 / sqrt(t) of it", low=0
+        0.009, "root mean square of the first step; step t has 1 / sqrt(t) of it", low=0
     )
     length: float = parameter(0.02, "root mean square of the edit, at most", low=1e-6)
     smoothness: float = parameter(
