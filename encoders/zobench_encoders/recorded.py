@@ -45,36 +45,39 @@ class RecordedForward:
         self._forward, self._size = forward, size
         self._device, self._tolerance = device, tolerance
         self._record = record or cuda_graph
-        self._batch: Tensor | None = None
-        self._recording: Recording | None = None
+        self._recorded: tuple[Tensor, Recording] | None = None
         self._tried = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` of images ``(N, C, H, W)`` on any device, without gradients."""
         if not self._tried and len(images) == (self._size or len(images)):
             self._tried = True
-            self._recording = self._recorded(images)
-        if self._recording is None or self._batch is None or images.shape != self._batch.shape:
+            self._recorded = self._try(images)
+        if self._recorded is None or images.shape != self._recorded[0].shape:
             return self._forward(images)
-        return self._replayed(images, self._batch, self._recording)
+        return _replayed(images, *self._recorded)
 
-    def _recorded(self, images: Tensor) -> Recording | None:
-        """A recording, if it can be made and agrees on images that it was not made with."""
-        batch = self._batch = images.detach().to(self._device, copy=True)
+    def _try(self, images: Tensor) -> tuple[Tensor, Recording] | None:
+        """A batch and a recording, if it can be made and agrees on images it was not made with."""
+        with torch.inference_mode(False):  # else it could be written in that mode only
+            batch = torch.empty_like(images, device=self._device)
+        batch.copy_(images)
         others = 0.5 * images
         try:
             recording = self._record(lambda: self._forward(batch), self._device)
-            wanted, found = self._forward(others), self._replayed(others, batch, recording)
+            wanted, found = self._forward(others), _replayed(others, batch, recording)
         except RuntimeError:  # code that waits for the device, or too little memory
             return None
         difference = float((found - wanted).abs().max())
-        return recording if difference <= self._tolerance * float(wanted.abs().max()) else None
+        agrees = difference <= self._tolerance * float(wanted.abs().max())
+        return (batch, recording) if agrees else None
 
-    def _replayed(self, images: Tensor, batch: Tensor, recording: Recording) -> Tensor:
-        replay, embeddings = recording
-        batch.copy_(images, non_blocking=True)
-        replay()
-        return embeddings.clone()
+
+def _replayed(images: Tensor, batch: Tensor, recording: Recording) -> Tensor:
+    replay, embeddings = recording
+    batch.copy_(images, non_blocking=True)
+    replay()
+    return embeddings.clone()
 
 
 def cuda_graph(run: Callable[[], Tensor], device: torch.device) -> Recording:

@@ -121,5 +121,8 @@ def test_a_shell_completes_plugins_commands_and_run_folders(tmp_path: Path) -> N
     assert completed("zobench run --optimizer nev", tmp_path) == ["nevergrad:"]
     assert "vit-mae" in completed("zobench run --encoder v", tmp_path)
     assert completed("zobench resu", tmp_path) == ["resume"]
+    assert completed("zobench emb", tmp_path) == ["embed"]
+    assert completed("zobench embed --prec", tmp_path) == ["--precision"]
+    assert completed("zobench plugin ne", tmp_path) == ["new"]
     assert completed("zobench show runs/", tmp_path) == [f"runs/{found.run_id}"]
     assert "standard" in completed("zobench suite st", tmp_path)

@@ -56,6 +56,14 @@ def test_answers_are_right_and_stay_when_the_pass_is_replayed() -> None:
         assert torch.equal(answer, 2 * batch.flatten(1))
 
 
+def test_a_recording_made_in_inference_mode_is_replayed_outside_it() -> None:
+    forward = RecordedForward(Doubling(), 3, CPU, 0.0, over_one_result)
+    with torch.inference_mode():
+        forward(images(3))
+    batch = images(3)
+    assert torch.equal(forward(batch), 2 * batch.flatten(1))
+
+
 def test_only_batches_of_the_size_are_recorded_and_it_is_tried_once() -> None:
     made: list[int] = []
 

@@ -87,8 +87,9 @@ class Commands(TyperGroup):
         if cmd_name in self.commands or cmd_name not in self._offers:
             return self.commands.get(cmd_name)
         plugin = self._offers[cmd_name].plugin
-        said = f"{plugin.summary[:1].upper()}{plugin.summary[1:]}."
-        return _described(cmd_name, said, plugin.label or MANY_RUNS)
+        said = plugin.summary.strip().removesuffix(".")
+        sentence = f"{said[0].upper()}{said[1:]}." if said else None
+        return _described(cmd_name, sentence, plugin.label or MANY_RUNS)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is typed, with its options."""
