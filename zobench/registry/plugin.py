@@ -30,8 +30,8 @@ class Plugin:
         target: The factory (a class or a function), or its address ``"package.module:name"``, which
             is imported at the first use. The target of a metric is the ``Metric`` object or its
             address.
-        summary: One line for ``zobench list``; empty for a metric, because ``Metric`` has its own
-            summary.
+        summary: One line for ``zobench list``, and for the help of a command; empty for a metric,
+            because ``Metric`` has its own summary.
         label: Text that ``zobench list`` shows beside the name, e.g. an optimizer's feedback level; of a
             command, the panel of the help that shows it.
         argument: Kind of text that follows the name after a colon, e.g. ``"model"`` in
