@@ -38,7 +38,7 @@ EAGER, FUSED, RECORDED = "eager", "fused", "recorded"
 """The paths: the network as its library computes it, its rebuilt form, and its recorded passes."""
 
 PLACES = {FUSED: "a CPU", RECORDED: "a GPU"}
-"""Where paths exist that do not exist everywhere."""
+"""The kind of device that a path needs."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class LocalParameters:
     path: str = parameter(
         "auto",
         "how embeddings without gradients are computed: 'eager' by the network's own code, 'fused' by "
-        "its rebuilt form (on a CPU), 'recorded' as a CUDA graph (on a GPU), 'auto' by the fastest "
-        "(with a given chunk: 'fused' on a CPU if it exists, 'eager' on a GPU)",
+        "its rebuilt form (on a CPU), 'recorded' with full chunks as a CUDA graph (on a GPU), 'auto' by "
+        "the faster of the first two (with a given chunk: 'fused' if it exists)",
         choices=("auto", EAGER, FUSED, RECORDED),
         incidental=True,
     )
@@ -86,9 +86,8 @@ class LocalEncoder:
 
     The same sequence of batches gives the same bits on one machine with one number of threads. The
     same image in another batch, another chunk, on another processor or with another number of
-    threads is embedded alike up to :data:`TOLERANCE`. Embeddings without gradients come from the
-    fused path on a CPU, and from recorded passes on a GPU, where these are faster; they agree with
-    the eager path within the same tolerance.
+    threads is embedded alike up to :data:`TOLERANCE`. On a CPU, embeddings without gradients come
+    from the fused path where it is faster, and agree with the eager path within the same tolerance.
     Path and chunk size are measured once per encoder and device, kept in the cache and recorded in
     the manifest, so that a resumed run is the same to the last bit.
     """
@@ -103,8 +102,8 @@ class LocalEncoder:
 
         Raises:
             ConfigError: There is no such device, or it lacks the precision asked for.
-            EncoderError: A weight becomes 0 or infinite in that precision, or there is no such path
-                as is asked for, or as the resumed run used.
+            EncoderError: A weight becomes 0 or infinite in that precision, or the path that is asked
+                for, or that the resumed run used, does not exist here.
         """
         self._device = pick_device(request.device)
         self._dtype = pick_precision(request.precision, self._device)
@@ -124,12 +123,10 @@ class LocalEncoder:
         paths: dict[str, Forward] = {EAGER: self._eager}
         if fused is not None:  # it is probably the fastest, so it is measured first
             paths = {FUSED: lambda images: fused(images).float(), **paths}
-        if self._device.type == "cuda":
-            paths[RECORDED] = self._to_record(0)
         choice = self._choose(backbone, request, parameters, paths)
         self._chunk = choice.chunk
         self._forward = (
-            self._to_record(choice.chunk) if choice.path == RECORDED else paths[choice.path]
+            self._recorded(request.name) if choice.path == RECORDED else paths[choice.path]
         )
         self._fused = fused if choice.path == FUSED else None
         self._resident = ResidentPixels(self._device)
@@ -164,9 +161,9 @@ class LocalEncoder:
             EncoderError: Wrong image shape, or not even one image fits in memory.
         """
         self._require_shape(tuple(images.shape[1:]))
-        forward = self._eager if images.requires_grad else self._forward
 
         def embed(part: slice) -> Tensor:
+            forward = self._eager if images.requires_grad else self._forward
             chunk = images[part]
             missing = self._missing(len(chunk))
             if not missing:
@@ -240,9 +237,9 @@ class LocalEncoder:
                         "image; choose another --device"
                     ) from error
                 self._chunk = max(1, self._chunk // 2)
-                if isinstance(self._forward, RecordedForward):
-                    self._forward = self._to_record(self._chunk)
                 settings = {**self._spec.settings, "chunk": self._chunk}
+                if isinstance(self._forward, RecordedForward):  # its memory is needed
+                    self._forward, settings["path"] = self._eager, EAGER
                 self._spec = replace(self._spec, settings=settings)
                 continue
             start += len(parts[-1])
@@ -281,13 +278,13 @@ class LocalEncoder:
                     f"encoder {request.name} has a {wanted} path on {PLACES[wanted]} only, and runs on "
                     f"{self._device}; choose another --device, or --set encoder.path=eager for a new run"
                 )
-            if wanted not in paths:
+            if wanted not in (RECORDED, *paths):
                 raise EncoderError(
                     f"encoder {request.name} has no {wanted} path on this machine: its network does "
                     "not give equal embeddings when it is rebuilt, or this version of PyTorch lacks "
                     "the operators; a new run with --set encoder.path=eager does without"
                 )
-            paths = {wanted: paths[wanted]}
+            paths = {wanted: self._eager if wanted == RECORDED else paths[wanted]}
         if chunk:
             return Choice(next(iter(paths)), chunk)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
@@ -319,9 +316,20 @@ class LocalEncoder:
             )
         return int(answer.shape[1])
 
-    def _to_record(self, size: int) -> RecordedForward:
-        tolerance = TOLERANCE[self._dtype]
-        return RecordedForward(self._eager, size, self._device, tolerance)
+    def _recorded(self, name: str) -> RecordedForward:
+        """Recorded passes of full chunks.
+
+        Raises:
+            EncoderError: They cannot be recorded.
+        """
+        size, tolerance = self._chunk + self._missing(self._chunk), TOLERANCE[self._dtype]
+        try:
+            return RecordedForward(self._eager, size, self._shape, self._device, tolerance)
+        except RuntimeError as error:
+            raise EncoderError(
+                f"encoder {name}: its passes of {size} images cannot be recorded ({error}); give "
+                "--set encoder.path=eager, or a smaller encoder.chunk"
+            ) from error
 
     def _eager(self, images: Tensor) -> Tensor:
         moved = images.to(self._device, non_blocking=True).expand(-1, self._shape[0], -1, -1)

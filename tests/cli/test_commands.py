@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from zobench_plugins.paper.production import chosen
@@ -33,6 +35,33 @@ def zobench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         timeout=200,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("summary", "shown"),
+    [
+        ("mends [/b] things", "Mends [/b] things."),
+        ("mends things.", "Mends things."),
+        ("mends what?", "Mends what?"),
+        ("", ""),
+    ],
+)
+def test_any_summary_of_a_plugins_command_is_shown_in_the_help(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, summary: str, shown: str
+) -> None:
+    name, offer = next(iter(load_registry().offers["commands"].items()))
+    changed = replace(offer, plugin=replace(offer.plugin, summary=summary))
+    found = SimpleNamespace(offers={"commands": {name: changed}})
+    monkeypatch.setattr("zobench.registry.discovery.load_registry", lambda: found)
+    lines = here("--help").stdout.splitlines()
+    (line,) = (
+        each for each in lines if each.startswith(f"\N{BOX DRAWINGS LIGHT VERTICAL} {name} ")
+    )
+    assert line.strip("\N{BOX DRAWINGS LIGHT VERTICAL} ").removeprefix(name).strip() == shown
+
+
+def test_a_mistyped_command_of_a_plugin_is_guessed(here: InProcess) -> None:
+    assert "Did you mean 'export'" in " ".join(here("exprt").stderr.split())
 
 
 def test_the_help_says_of_a_plugins_command_what_the_command_says_of_itself() -> None:

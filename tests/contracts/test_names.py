@@ -11,10 +11,12 @@ from zobench import contracts
 
 
 def test_every_public_name_is_there_and_no_other() -> None:
-    known = {name for names in contracts._NAMES.values() for name in names.split()}
+    known = {name for names in contracts._MODULES.values() for name in names.split()}
     assert known == set(contracts.__all__)
+    assert dir(contracts) == sorted(contracts.__all__)
     for name in contracts.__all__:
         assert getattr(contracts, name) is not None
+    assert contracts.optimizer.Ask is contracts.Ask
 
 
 def test_an_unknown_name_is_an_error_as_in_any_module() -> None:

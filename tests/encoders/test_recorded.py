@@ -5,34 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from zobench_encoders.local import TOLERANCE
-from zobench_encoders.recorded import RecordedForward, Recording
+from zobench_encoders.local import TOLERANCE, LocalEncoder
+from zobench_encoders.recorded import RecordedForward, Recording, cuda_graph
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
 from zobench.contracts.encoder import EncoderRequest
 from zobench.errors import EncoderError
 
-CPU = torch.device("cpu")
+CPU, SHAPE = torch.device("cpu"), (3, 4, 4)
+Record = Callable[[Callable[[], Tensor], torch.device], Recording]
 
 
 class Doubling:
-    """Doubles pixels, and counts the batches that it was called with."""
+    """Doubles pixels, in three channels, and counts the batches that it was called with."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
     def __call__(self, images: Tensor) -> Tensor:
         self.sizes.append(len(images))
-        return 2 * images.flatten(1)
+        return doubled(images)
+
+
+def doubled(images: Tensor) -> Tensor:
+    return 2 * images.expand(-1, 3, -1, -1).flatten(1)
 
 
 def over_one_result(run: Callable[[], Tensor], _: torch.device) -> Recording:
     """Computes anew into the same tensor, as a CUDA graph does."""
     result = run().clone()
-    return (lambda: result.copy_(run()) and None), result
+
+    def replay() -> None:
+        result.copy_(run())
+
+    return replay, result
 
 
 def frozen(run: Callable[[], Tensor], _: torch.device) -> Recording:
@@ -44,70 +54,85 @@ def unable(run: Callable[[], Tensor], _: torch.device) -> Recording:
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def images(count: int) -> Tensor:
-    return torch.rand(count, 1, 4, 4)
+def recorded(forward: Callable[[Tensor], Tensor], record: Record) -> RecordedForward:
+    return RecordedForward(forward, 3, SHAPE, CPU, 1e-6, record)
 
 
-def test_answers_are_right_and_stay_when_the_pass_is_replayed() -> None:
-    forward = RecordedForward(Doubling(), 3, CPU, 0.0, over_one_result)
-    batches = [images(each) for each in (3, 3, 2, 3)]
+@pytest.mark.parametrize("channels", [1, 3])
+def test_answers_are_right_and_stay_when_the_pass_is_replayed(channels: int) -> None:
+    forward = recorded(Doubling(), over_one_result)
+    batches = [torch.rand(count, channels, 4, 4) for count in (3, 3, 2, 3)]
     answers = [forward(each) for each in batches]
     for batch, answer in zip(batches, answers, strict=True):
-        assert torch.equal(answer, 2 * batch.flatten(1))
+        assert torch.equal(answer, doubled(batch))
 
 
-def test_a_recording_made_in_inference_mode_is_replayed_outside_it() -> None:
-    forward = RecordedForward(Doubling(), 3, CPU, 0.0, over_one_result)
+def test_only_batches_of_the_size_are_replayed() -> None:
+    plain, other = Doubling(), Doubling()
+    forward = recorded(plain, over_one_result)
+    forward._forward = other  # what is replayed is what was recorded
+    for count in (3, 2, 3, 4):
+        forward(torch.rand(count, 3, 4, 4))
+    assert other.sizes == [2, 4]
+
+
+def test_a_recording_is_replayed_in_inference_mode_and_outside_it() -> None:
     with torch.inference_mode():
-        forward(images(3))
-    batch = images(3)
-    assert torch.equal(forward(batch), 2 * batch.flatten(1))
+        forward = recorded(Doubling(), over_one_result)
+        batch = torch.rand(3, *SHAPE)
+        assert torch.equal(forward(batch), doubled(batch))
+    assert torch.equal(forward(2 * batch), doubled(2 * batch))
 
 
-def test_only_batches_of_the_size_are_recorded_and_it_is_tried_once() -> None:
-    made: list[int] = []
-
-    def counted(run: Callable[[], Tensor], device: torch.device) -> Recording:
-        made.append(len(run()))
-        return over_one_result(run, device)
-
-    forward = RecordedForward(Doubling(), 3, CPU, 0.0, counted)
-    for count in (2, 3, 3, 4):
-        forward(images(count))
-    assert made == [3]
-    first = RecordedForward(Doubling(), 0, CPU, 0.0, counted)
-    for count in (2, 3):
-        first(images(count))
-    assert made == [3, 2]
-
-
-@pytest.mark.parametrize("record", [frozen, unable])
-def test_what_cannot_be_recorded_or_differs_is_computed_as_it_comes(
-    record: Callable[[Callable[[], Tensor], torch.device], Recording],
-) -> None:
-    plain = Doubling()
-    forward = RecordedForward(plain, 3, CPU, 1e-5, record)
-    for batch in (images(3), images(3)):
-        assert torch.equal(forward(batch), 2 * batch.flatten(1))
-        assert plain.sizes[-1] == 3
+@pytest.mark.parametrize(
+    ("record", "words"), [(frozen, "differ when the recorded"), (unable, "is capturing")]
+)
+def test_a_pass_that_cannot_be_recorded_or_differs_is_an_error(record: Record, words: str) -> None:
+    with pytest.raises(RuntimeError, match=words):
+        recorded(Doubling(), record)
 
 
 def test_a_cpu_has_no_recorded_path(tmp_path: Path) -> None:
-    request = EncoderRequest("vit-mae", "", "cpu", "fp32", tmp_path)
     with pytest.raises(EncoderError, match=r"recorded path on a GPU only.*runs on cpu"):
-        vit_mae(request, VitMaeParameters(chunk=4, path="recorded"))
+        encoder(tmp_path, "cpu", "recorded")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_cuda_graph_gives_the_embeddings_of_the_network(tmp_path: Path, precision: str) -> None:
-    request = EncoderRequest("vit-mae", "", "cuda:0", precision, tmp_path)
+def encoder(
+    cache: Path, device: str, path: str, precision: str = "fp32", chunk: int = 8
+) -> LocalEncoder:
+    request = EncoderRequest("vit-mae", "", device, precision, cache)
+    return vit_mae(request, VitMaeParameters(chunk=chunk, path=path))
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@needs_gpu
+@pytest.mark.parametrize("chunk", [8, 12])
+def test_a_cuda_graph_gives_the_embeddings_of_the_network(tmp_path: Path, chunk: int) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (40, 1, 224, 224), dtype=np.uint8)
+    rows, owner = rng.integers(0, 40, 30), np.repeat([0, 1], 15)
+    edits = 0.05 * torch.randn(2, 1, 224, 224)
     found = []
     for path in ("eager", "recorded"):
-        encoder = vit_mae(request, VitMaeParameters(chunk=8, path=path))
-        generator = torch.Generator().manual_seed(0)
-        batches = [torch.rand(8, 1, 224, 224, generator=generator) for _ in range(3)]
+        made = encoder(tmp_path, "cuda:0", path, chunk=chunk)
+        assert isinstance(made._forward, RecordedForward) == (path == "recorded")
         with torch.inference_mode():
-            found.append(torch.cat([encoder.embed(each) for each in batches]).cpu())
-    tolerance = TOLERANCE[torch.bfloat16 if precision == "bf16" else torch.float32]
-    assert float((found[0] - found[1]).abs().max()) <= tolerance * float(found[0].abs().max())
+            plain = made.embed(torch.from_numpy(pixels).float() / 255)
+            found.append(torch.cat([plain, made.embed_edited(pixels, rows, edits, owner)]).cpu())
+    tolerance = TOLERANCE[torch.float32] * float(found[0].abs().max())
+    assert float((found[0] - found[1]).abs().max()) <= tolerance
+
+
+@needs_gpu
+def test_a_failed_recording_leaves_the_stream_as_it_was() -> None:
+    device = torch.device("cuda:0")
+    numbers = torch.rand(3, device=device)
+    before = torch.cuda.current_stream()
+    with pytest.raises(RuntimeError):
+        cuda_graph(lambda: numbers * numbers.sum().item(), device)
+    assert torch.cuda.current_stream() == before
+    replay, result = cuda_graph(lambda: 2 * numbers, device)
+    replay()
+    assert torch.equal(result, 2 * numbers)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from zobench.errors import PluginError
@@ -62,7 +63,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
 
 
 class Commands(TyperGroup):
-    """All commands; the help needs a sentence of each, so only one that is typed is loaded and read."""
+    """All commands; the help shows stubs, and the one that is typed is built with its options."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -71,10 +72,10 @@ class Commands(TyperGroup):
             for panel, named in COMMANDS.items()
             for name, source in named.items()
         }
-        self.commands = {
-            name: _described(name, _help(source), panel)
+        self.commands.update(
+            (name, _described(name, _help(source), panel))
             for name, (source, panel) in self._sources.items()
-        }
+        )
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help: those of plugins after the commands on many runs."""
@@ -87,12 +88,12 @@ class Commands(TyperGroup):
         if cmd_name in self.commands or cmd_name not in self._offers:
             return self.commands.get(cmd_name)
         plugin = self._offers[cmd_name].plugin
-        said = plugin.summary.strip().removesuffix(".")
-        sentence = f"{said[0].upper()}{said[1:]}." if said else None
-        return _described(cmd_name, sentence, plugin.label or MANY_RUNS)
+        return _described(cmd_name, _sentence(plugin.summary), plugin.label or MANY_RUNS)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is typed, with its options."""
+        if args[0] not in self.commands:  # near misses are looked for in these
+            self.commands.update((name, self.get_command(ctx, name)) for name in self._offers)
         name, command, rest = super().resolve_command(ctx, args)
         if name in self._sources:
             command = _built(name, *self._sources[name])
@@ -116,6 +117,13 @@ class Commands(TyperGroup):
                     "of a built-in command; rename it, or uninstall that distribution"
                 )
         return offers
+
+
+def _sentence(summary: str) -> str | None:
+    """The summary of a plugin as a sentence of the help, which reads markup; ``None`` if empty."""
+    said = summary.strip()
+    stop = "." if said[-1:].isalnum() or said[-1:] in (")", "]") else ""
+    return escape(f"{said[:1].upper()}{said[1:]}{stop}") or None
 
 
 def _help(source: Callable[..., None] | typer.Typer) -> str | None:

@@ -76,7 +76,7 @@ __all__ = [
     "silent",
 ]
 
-_NAMES = {
+_MODULES = {
     "client": "Client",
     "dataset": "Dataset DatasetRequest DatasetSpec Pixels Records Rows",
     "encoder": "Encoder EncoderOutlook EncoderRequest EncoderSpec",
@@ -97,8 +97,16 @@ _NAMES = {
 """The names of each module; it is imported when one of them is first used."""
 
 
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
-    for module, names in _NAMES.items():
+    for module, names in _MODULES.items():
+        if name == module:
+            return import_module(f"{__name__}.{module}")
         if name in names.split():
-            return getattr(import_module(f"{__name__}.{module}"), name)
+            found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

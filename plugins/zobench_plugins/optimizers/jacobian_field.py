@@ -100,7 +100,7 @@ def _sample(count: int) -> Rows:
 
 
 def _squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    """Squared distances ``(n, m)``; equal embeddings have exactly 0."""
+    """Squared distances ``(n, m)``; of embeddings that are all equal exactly 0."""
     centre = right[:1].double()
     left, right = left.double() - centre, right.double() - centre
     squares = torch.addmm((right**2).sum(1), left, right.T, alpha=-2.0)
