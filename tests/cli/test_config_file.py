@@ -124,5 +124,6 @@ def test_a_shell_completes_plugins_commands_and_run_folders(tmp_path: Path) -> N
     assert completed("zobench emb", tmp_path) == ["embed"]
     assert completed("zobench embed --prec", tmp_path) == ["--precision"]
     assert completed("zobench plugin ne", tmp_path) == ["new"]
+    assert completed("zobench nonsense emb", tmp_path).count("embed") <= 1
     assert completed("zobench show runs/", tmp_path) == [f"runs/{found.run_id}"]
     assert "standard" in completed("zobench suite st", tmp_path)

@@ -79,7 +79,7 @@ class Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help: those of plugins after the commands on many runs."""
-        names = super().list_commands(ctx)
+        names = list(self._sources)
         place = names.index(list(COMMANDS[MANY_RUNS])[-1]) + 1
         return [*names[:place], *self._offers, *names[place:]]
 
