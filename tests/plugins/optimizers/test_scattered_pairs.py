@@ -17,7 +17,7 @@ from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.problem.spaces import PixelSpace
 
 SIDE = 16
-SMALL = ScatteredPairsParameters(side=5, pairs=16, memory=200)
+SMALL = ScatteredPairsParameters(side=5, pairs=16, memory=200, stride=0.003)
 
 
 def optimizer(
