@@ -18,7 +18,7 @@ from zobench.errors import ConfigError, EncoderError
 from .freed_memory import keep_freed_memory
 from .fused.network import FusedNetwork, agreeing
 from .measuring import Choice, Forward, fastest, out_of_memory
-from .precision import pick_device, pick_precision, require_representable
+from .precision import pick_device, pick_precision, require_representable, round_nowhere
 from .recorded import RecordedForward
 from .resident import LEVELS, ResidentPixels
 
@@ -31,14 +31,12 @@ SHARED = 4
 SHARED_BYTES = 64 << 20
 """Largest size of the edits, in all channels, whose patch tokens are held together."""
 
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
-"""Largest difference of an embedding from the one in another batch, relative to the largest number."""
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
+"""Largest difference of an embedding from the one in another batch or by another path, relative to the
+largest number. In bfloat16, a ViT-B/16 is itself off by 2e-2."""
 
 EAGER, FUSED, RECORDED = "eager", "fused", "recorded"
 """The paths: the network as its library computes it, its rebuilt form, and its recorded passes."""
-
-PLACES = {FUSED: "a CPU", RECORDED: "a GPU"}
-"""The kind of device that a path needs."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class LocalParameters:
     path: str = parameter(
         "auto",
         "how embeddings without gradients are computed: 'eager' by the network's own code, 'fused' by "
-        "its rebuilt form (on a CPU), 'recorded' with full chunks as a CUDA graph (on a GPU), 'auto' by "
-        "the faster of the first two (with a given chunk: 'fused' if it exists)",
+        "its rebuilt form, 'recorded' by one of them with full chunks as a CUDA graph (on a GPU), "
+        "'auto' by the faster of the first two (with a given chunk: 'fused' if it exists)",
         choices=("auto", EAGER, FUSED, RECORDED),
         incidental=True,
     )
@@ -86,8 +84,8 @@ class LocalEncoder:
 
     The same sequence of batches gives the same bits on one machine with one number of threads. The
     same image in another batch, another chunk, on another processor or with another number of
-    threads is embedded alike up to :data:`TOLERANCE`. On a CPU, embeddings without gradients come
-    from the fused path where it is faster, and agree with the eager path within the same tolerance.
+    threads is embedded alike up to :data:`TOLERANCE`. Embeddings without gradients come from the
+    fused path where it is faster, and agree with the eager path within the same tolerance.
     Path and chunk size are measured once per encoder and device, kept in the cache and recorded in
     the manifest, so that a resumed run is the same to the last bit.
     """
@@ -107,6 +105,7 @@ class LocalEncoder:
         """
         self._device = pick_device(request.device)
         self._dtype = pick_precision(request.precision, self._device)
+        round_nowhere(self._device)
         module = backbone.module.eval().requires_grad_(False)
         require_representable(module, self._dtype, request.name)
         self._module = module.to(self._device, self._dtype)
@@ -126,7 +125,9 @@ class LocalEncoder:
         choice = self._choose(backbone, request, parameters, paths)
         self._chunk = choice.chunk
         self._forward = (
-            self._recorded(request.name) if choice.path == RECORDED else paths[choice.path]
+            self._recorded(request.name, next(iter(paths.values())))
+            if choice.path == RECORDED
+            else paths[choice.path]
         )
         self._fused = fused if choice.path == FUSED else None
         self._resident = ResidentPixels(self._device)
@@ -249,9 +250,7 @@ class LocalEncoder:
         """Does nothing: the memory is freed with the object."""
 
     def _rebuilt(self, backbone: Backbone) -> FusedNetwork | None:
-        """The rebuilt network; ``None`` on a GPU, or where it does not agree."""
-        if self._device.type != "cpu":
-            return None
+        """The rebuilt network; ``None`` where it does not agree."""
         tolerance, mean, std = TOLERANCE[self._dtype], backbone.mean, backbone.std
         return agreeing(self._module, mean, std, self._eager, self._shape, tolerance)
 
@@ -272,10 +271,9 @@ class LocalEncoder:
             wanted = str(request.settings.get("path", EAGER))
         chunk = parameters.chunk or int(request.settings.get("chunk", 0))
         if wanted != "auto":
-            elsewhere = {"cpu": RECORDED, "cuda": FUSED}.get(self._device.type)
-            if wanted == elsewhere:
+            if wanted == RECORDED and self._device.type != "cuda":
                 raise EncoderError(
-                    f"encoder {request.name} has a {wanted} path on {PLACES[wanted]} only, and runs on "
+                    f"encoder {request.name} has a recorded path on a GPU only, and runs on "
                     f"{self._device}; choose another --device, or --set encoder.path=eager for a new run"
                 )
             if wanted not in (RECORDED, *paths):
@@ -284,7 +282,7 @@ class LocalEncoder:
                     "not give equal embeddings when it is rebuilt, or this version of PyTorch lacks "
                     "the operators; a new run with --set encoder.path=eager does without"
                 )
-            paths = {wanted: self._eager if wanted == RECORDED else paths[wanted]}
+            paths = {wanted: next(iter(paths.values())) if wanted == RECORDED else paths[wanted]}
         if chunk:
             return Choice(next(iter(paths)), chunk)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
@@ -316,15 +314,19 @@ class LocalEncoder:
             )
         return int(answer.shape[1])
 
-    def _recorded(self, name: str) -> RecordedForward:
+    def _recorded(self, name: str, forward: Forward) -> RecordedForward:
         """Recorded passes of full chunks.
+
+        Args:
+            name: The encoder's name, for messages.
+            forward: The forward pass to record.
 
         Raises:
             EncoderError: They cannot be recorded.
         """
         size, tolerance = self._chunk + self._missing(self._chunk), TOLERANCE[self._dtype]
         try:
-            return RecordedForward(self._eager, size, self._shape, self._device, tolerance)
+            return RecordedForward(forward, size, self._shape, self._device, tolerance)
         except RuntimeError as error:
             raise EncoderError(
                 f"encoder {name}: its passes of {size} images cannot be recorded ({error}); give "

@@ -33,9 +33,15 @@ from zobench.runs.search_parts import TrainingData, make_evaluator, make_optimiz
 PAIRS = 9
 
 
-def config(samples: int = 10, budget: int = 1280, images: int = 64) -> RunConfig:
-    settings = {"split": {"train": 200, "test_per_cell": 2}, "optimizer": {"samples": samples}}
-    return RunConfig(budget=budget, batch_size=images, overrides=settings)
+def config(
+    samples: int = 10, budget: int = 1280, images: int = 64, encoder: str = "vit-mae", **how: object
+) -> RunConfig:
+    settings = {
+        "split": {"train": 200, "test_per_cell": 2},
+        "optimizer": {"samples": samples},
+        "encoder": how,
+    }
+    return RunConfig(encoder=encoder, budget=budget, batch_size=images, overrides=settings)
 
 
 def make_loop(config: RunConfig, folder: Path) -> Loop:

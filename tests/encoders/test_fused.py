@@ -14,8 +14,10 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from zobench_encoders.fused.gpu_layers import CUDA
+from zobench_encoders.fused.layers import Layers
 from zobench_encoders.fused.network import FusedNetwork, agreeing
-from zobench_encoders.fused.packed import PackedConvolution
+from zobench_encoders.fused.packed import ONEDNN
 from zobench_encoders.fused.transformers import FusedBlock, PatchProducts
 from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
 from zobench_encoders.resident import ResidentPixels
@@ -79,31 +81,31 @@ NETWORKS = {
     "RegNet": lambda: timm_network("regnetx_002"),
     "functions and padding": Plain,
 }
-PARTS: dict[str, tuple[type[nn.Module], ...]] = {
-    "ViT": (FusedBlock, PatchProducts),
-    "others": (PackedConvolution,),
-}
+LAYERS = {"oneDNN": ONEDNN, "CUDA": CUDA}
 
 
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_rebuilt_network_gives_the_same_embeddings(name: str) -> None:
+def test_a_rebuilt_network_gives_the_same_embeddings(name: str, layers: Layers) -> None:
     network = NETWORKS[name]().eval().requires_grad_(False)
     images = noise(5, 28 if "scales" in name else 32)
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
     wanted = network((images - mean) / std)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    rebuilt = FusedNetwork(network, MEAN, STD)
+    rebuilt = FusedNetwork(network, MEAN, STD, layers=layers)
     for _ in range(2):  # the sums are written over earlier results, which must not be weights
         found = rebuilt(images)
         assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
-    for kind in PARTS["ViT" if name.startswith("ViT") else "others"]:
+    parts = (FusedBlock, PatchProducts) if name.startswith("ViT") else layers.kinds[1:]
+    for kind in parts:
         assert any(isinstance(each, kind) for each in rebuilt.modules()), kind
     assert all(torch.equal(before[key], each) for key, each in network.state_dict().items())
 
 
-def test_pixels_and_edits_are_standardised_by_the_patch_weights() -> None:
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+def test_pixels_and_edits_are_standardised_by_the_patch_weights(layers: Layers) -> None:
     network = NETWORKS["ViT with class token"]()
-    rebuilt = FusedNetwork(network, MEAN, STD)
+    rebuilt = FusedNetwork(network, MEAN, STD, layers=layers)
     levels = (noise(6, channels=1) * 255).to(torch.uint8)
     edits = noise(2, channels=1) - 0.5
     owner = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -218,7 +220,7 @@ def test_bf16_embeddings_agree_within_their_tolerance(tmp_path: Path) -> None:
     with torch.inference_mode():
         one, other = (each.embed(noise(3, 224, 1)) for each in (exact, coarse))
     difference = float((one - other).abs().max()) / float(one.abs().max())
-    assert 1e-5 < difference <= 3 * TOLERANCE[torch.bfloat16]
+    assert 1e-5 < difference <= TOLERANCE[torch.bfloat16]
 
 
 def test_resident_pixels_are_sent_once_and_in_parts_where_they_do_not_fit(

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from .packed import IDENTITY, Activation, Geometry, PackedConvolution, known_activation
+from .layers import IDENTITY, Activation, Geometry, Layers, known_activation
 
 FUNCTIONS: dict[Callable[..., Any], Activation] = {
     F.relu: Activation("relu"),
@@ -72,13 +72,14 @@ class _Tracer(fx.Tracer):
         return leaf or super().is_leaf_module(m, module_qualified_name)
 
 
-def with_packed_convolutions(
-    module: nn.Module, leaves: tuple[type[nn.Module], ...]
+def with_fused_convolutions(
+    module: nn.Module, layers: Layers, leaves: tuple[type[nn.Module], ...]
 ) -> nn.Module | None:
-    """The network with packed convolutions; ``None`` if it has no graph, or no convolution in it.
+    """The network with fused convolutions; ``None`` if it has no graph, or no convolution in it.
 
     Args:
         module: A network in evaluation.
+        layers: The layers of its device.
         leaves: Modules that are not traced into.
     """
     if not any(isinstance(each, nn.Conv2d) for each in module.modules()):
@@ -91,14 +92,14 @@ def with_packed_convolutions(
     chains = [chain for node in graph.nodes if (chain := _chain(node, network)) is not None]
     replaced: dict[fx.Node, fx.Node] = {}
     for number, chain in enumerate(chains):
-        name = f"packed_convolution_{number}"
+        name = f"fused_convolution_{number}"
         network.add_module(
-            name, PackedConvolution(chain.weight, chain.bias, chain.geometry, chain.activation)
+            name, layers.convolution(chain.weight, chain.bias, chain.geometry, chain.activation)
         )
         with graph.inserting_after(chain.last):
-            packed = graph.call_module(name, (replaced.get(chain.source, chain.source),))
-        chain.last.replace_all_uses_with(packed)
-        replaced[chain.last] = packed
+            fused = graph.call_module(name, (replaced.get(chain.source, chain.source),))
+        chain.last.replace_all_uses_with(fused)
+        replaced[chain.last] = fused
     graph.eliminate_dead_code()
     network.delete_all_unused_submodules()
     network.recompile()
@@ -117,15 +118,16 @@ def _chain(node: fx.Node, network: fx.GraphModule) -> Chain | None:
         activation = _activation_inside(norm)
         if activation is None or norm.running_mean is None or norm.running_var is None:
             return chain
-        weight, bias = fuse_conv_bn_weights(
-            chain.weight,
-            chain.bias,
-            norm.running_mean,
-            norm.running_var,
+        folded = fuse_conv_bn_weights(
+            chain.weight.float(),  # so that bfloat16 is rounded once
+            None if chain.bias is None else chain.bias.float(),
+            norm.running_mean.float(),
+            norm.running_var.float(),
             norm.eps,
             norm.weight,
             norm.bias,
         )
+        weight, bias = (each.detach().to(chain.weight.dtype) for each in folded)
         chain = replace(chain, last=behind, weight=weight, bias=bias, activation=activation)
     if chain.activation == IDENTITY:
         behind = _only_user(chain.last)

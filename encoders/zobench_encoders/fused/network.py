@@ -1,4 +1,4 @@
-"""Rebuilds a network for embeddings without gradients on a CPU, and checks it against the original.
+"""Rebuilds a network for embeddings without gradients, and checks it against the original.
 
 What is rebuilt: blocks of timm's vision transformers, chains of convolution, normalisation and
 activation, and linear layers. All else stays as it is, so any network can be given.
@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..resident import LEVELS
-from .convolutions import with_packed_convolutions
-from .packed import PackedLinear
+from .convolutions import with_fused_convolutions
+from .gpu_layers import CUDA
+from .layers import IDENTITY, Layers
+from .packed import ONEDNN
 from .transformers import EditedPixels, FusedBlock, PatchProducts
-
-PACKED: tuple[type[nn.Module], ...] = (PackedLinear, FusedBlock, PatchProducts)
 
 
 class FusedNetwork(nn.Module):
     """A rebuilt network; it maps pixels in [0, 1] to embeddings.
 
     Args:
-        network: A network in evaluation, on a CPU; it is not changed, and shares its parameters.
+        network: A network in evaluation; it is not changed, and shares its parameters.
         mean: Mean of each channel, in units of [0, 1].
         std: Standard deviation of each channel.
         fold: Whether the standardisation becomes part of the network's patch embedding, if it has one.
+        layers: The layers; ``None`` for those of the network's device.
     """
 
     def __init__(
@@ -38,17 +39,23 @@ class FusedNetwork(nn.Module):
         std: Sequence[float],
         *,
         fold: bool = True,
+        layers: Layers | None = None,
     ) -> None:
         super().__init__()
         tensors = [*network.parameters(), *network.buffers()]
+        self.device = tensors[0].device if tensors else torch.device("cpu")
+        layers = layers or (ONEDNN if self.device.type == "cpu" else CUDA)
         self._network = copy.deepcopy(network, {id(each): each for each in tensors})
         patches = [each for each in self._network.modules() if PatchProducts.fusible(each)]
-        replaced = _replace(self._network, mean, std, fold=fold and len(patches) == 1)
+        norm = (mean, std) if fold and len(patches) == 1 else None
+        replaced = _replace(self._network, layers, norm)
         kind = next((each.dtype for each in tensors if each.is_floating_point()), torch.float32)
         self._mean, self._std = (
-            torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in (mean, std)
+            torch.tensor(values, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
+            for values in (mean, std)
         )
-        convolutional = with_packed_convolutions(self._network, PACKED)
+        leaves = (*layers.kinds, FusedBlock, PatchProducts)
+        convolutional = with_fused_convolutions(self._network, layers, leaves)
         self._network = convolutional or self._network
         products = [each for each in self._network.modules() if isinstance(each, PatchProducts)]
         self._patches = products[0] if products else None
@@ -59,10 +66,11 @@ class FusedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pixels ``(N, 1 or C, H, W)`` to embeddings ``(N, D)``; one channel is repeated."""
-        images = self._coloured(images)
+        images = self._coloured(images.to(self.device, non_blocking=True))
         if self._patches is None:
-            images = ((images - self._mean) / self._std).contiguous(memory_format=self._format)
-        return cast(Tensor, self._network(images.to(self._kind)))
+            standardised = (images - self._mean) / self._std
+            images = standardised.to(self._kind).contiguous(memory_format=self._format)
+        return cast(Tensor, self._network(images))
 
     def tokens_of_edits(self, edits: Tensor) -> Tensor | None:
         """What edits ``(K, 1, H, W)`` add to the patch tokens, ``(K, T, D)``.
@@ -71,13 +79,13 @@ class FusedNetwork(nn.Module):
         """
         if self._patches is None:
             return None
-        return self._patches.of_edits(self._coloured(edits.to(self._kind)))
+        return self._patches.of_edits(self._coloured(edits.to(self.device, self._kind)))
 
     def edited(self, pixels: Tensor, tokens: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` of edited images.
 
         Args:
-            pixels: ``(N, 1 or C, H, W)``, 8-bit.
+            pixels: ``(N, 1 or C, H, W)``, 8-bit, on the network's device.
             tokens: :meth:`tokens_of_edits` of each image's edit, ``(1 or N, T, D)``.
         """
         return cast(Tensor, self._network(EditedPixels(self._coloured(pixels), tokens)))
@@ -87,21 +95,29 @@ class FusedNetwork(nn.Module):
         return images.expand(-1, self._mean.shape[1], -1, -1)
 
 
-def _replace(module: nn.Module, mean: Sequence[float], std: Sequence[float], *, fold: bool) -> int:
-    """Replaces the layers below a module that have a packed form, and returns their number."""
+def _replace(
+    module: nn.Module, layers: Layers, norm: tuple[Sequence[float], Sequence[float]] | None
+) -> int:
+    """Replaces the layers below a module that have a fused form, and returns their number.
+
+    Args:
+        module: The module.
+        layers: The layers of its device.
+        norm: Mean and deviation of the channels, if they become part of the patch embedding.
+    """
     replaced = 0
     for name, child in module.named_children():
-        packed: nn.Module
+        fused: nn.Module
         if FusedBlock.fusible(child):
-            packed = FusedBlock(cast("FusedBlock", child))  # type: ignore[arg-type]
-        elif fold and PatchProducts.fusible(child):
-            packed = PatchProducts(child, mean, std)  # type: ignore[arg-type]
+            fused = FusedBlock(cast("Any", child), layers)
+        elif norm and PatchProducts.fusible(child):
+            fused = PatchProducts(cast("Any", child), *norm, layers)
         elif type(child) is nn.Linear:
-            packed = PackedLinear(child.weight, child.bias)
+            fused = layers.linear(child.weight, child.bias, IDENTITY)
         else:
-            replaced += _replace(child, mean, std, fold=fold)
+            replaced += _replace(child, layers, norm)
             continue
-        setattr(module, name, packed)
+        setattr(module, name, fused)
         replaced += 1
     return replaced
 
@@ -117,7 +133,7 @@ def agreeing(
     """The rebuilt network, if it gives the original's embeddings.
 
     Args:
-        network: A network in evaluation, on a CPU.
+        network: A network in evaluation.
         mean: Mean of each channel, in units of [0, 1].
         std: Standard deviation of each channel.
         eager: Embeds pixels in [0, 1] by the network itself.
@@ -147,7 +163,7 @@ def _agrees(
     tolerance: float,
 ) -> bool:
     """Whether a rebuilt network gives the embeddings of two random images, and of edited ones."""
-    noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(found.device)
     pairs = [(found(each), eager(each)) for each in (noise, noise[:, :1])]
     levels, edit = (noise * LEVELS).to(torch.uint8), noise[:1, :1] - 0.5
     tokens = found.tokens_of_edits(edit)

@@ -1,4 +1,4 @@
-"""Layers that oneDNN computes together with their bias and activation, with weights laid out once.
+"""Layers on a CPU, computed by oneDNN with weights that are laid out once.
 
 PyTorch's own layers lay the bias out before each product and read the result again for the
 activation. The operators used here are those that PyTorch's compiler calls on a CPU; they need no
@@ -7,42 +7,12 @@ compiler. They take float32 and bfloat16, and give no gradients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation by oneDNN's name.
-
-    Attributes:
-        name: The name; ``none`` for no activation.
-        numbers: Its limits or slopes.
-        variant: The formula, where there are several.
-    """
-
-    name: str = "none"
-    numbers: tuple[float, ...] = ()
-    variant: str = ""
-
-
-IDENTITY = Activation()
-
-
-def known_activation(module: nn.Module) -> Activation | None:
-    """The activation that a module computes; ``None`` if oneDNN's layers do not have it."""
-    kind = type(module)
-    if kind is nn.GELU:
-        return Activation("gelu", variant=cast("nn.GELU", module).approximate)
-    if kind in (nn.ReLU6, nn.Hardtanh):
-        limits = cast("nn.Hardtanh", module)
-        return Activation("hardtanh", (float(limits.min_val), float(limits.max_val)))
-    names: dict[type, str] = {nn.ReLU: "relu", nn.SiLU: "swish", nn.Identity: "none"}
-    return Activation(names[kind]) if kind in names else None
+from .layers import Activation, Geometry, Layers
 
 
 class PackedLinear(nn.Module):
@@ -54,9 +24,7 @@ class PackedLinear(nn.Module):
         activation: Applied to the result.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation = IDENTITY
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, activation: Activation) -> None:
         super().__init__()
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
         self._bias = None if bias is None else bias.detach()
@@ -71,16 +39,6 @@ class PackedLinear(nn.Module):
                 rows, self._weight, self._bias, act.name, list(act.numbers), act.variant
             ),
         )
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Stride, zero padding and dilation of a convolution by axis, and its groups."""
-
-    stride: Sequence[int]
-    padding: Sequence[int]
-    dilation: Sequence[int]
-    groups: int
 
 
 class PackedConvolution(nn.Module):
@@ -119,3 +77,7 @@ class PackedConvolution(nn.Module):
                 act.variant,
             ),
         )
+
+
+ONEDNN = Layers(PackedLinear, PackedConvolution, (PackedLinear, PackedConvolution))
+"""The layers of a CPU."""

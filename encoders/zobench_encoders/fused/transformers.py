@@ -1,4 +1,4 @@
-"""timm's vision transformer blocks, and the products of their patches, with packed layers."""
+"""timm's vision transformer blocks, and the products of their patches, with fused layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..resident import LEVELS
-from .packed import Activation, PackedLinear, known_activation
+from .layers import IDENTITY, Activation, Layers, known_activation
 
 if TYPE_CHECKING:
     from timm.layers.attention import Attention
@@ -31,18 +31,19 @@ class FusedBlock(nn.Module):
     weights, and both sums are written over the block's input.
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, layers: Layers) -> None:
         super().__init__()
         attention, mlp = cast("Attention", block.attn), cast("Mlp", block.mlp)
         self._heads = attention.num_heads
         self._norm1, self._norm2 = block.norm1, block.norm2
         self._query_norm, self._key_norm = attention.q_norm, attention.k_norm
         self._attention_norm, self._mlp_norm = attention.norm, mlp.norm
-        self._qkv = PackedLinear(attention.qkv.weight, attention.qkv.bias)
-        self._project = _scaled(attention.proj, block.ls1)
+        self._qkv = layers.linear(attention.qkv.weight, attention.qkv.bias, IDENTITY)
+        self._project = layers.linear(*_scaled(attention.proj, block.ls1), IDENTITY)
         activation = cast("Activation", known_activation(mlp.act))  # fusible() checked it
-        self._widen = PackedLinear(mlp.fc1.weight, mlp.fc1.bias, activation)
-        self._narrow = _scaled(cast("nn.Linear", mlp.fc2), block.ls2)
+        self._widen = layers.linear(mlp.fc1.weight, mlp.fc1.bias, activation)
+        narrow = _scaled(cast("nn.Linear", mlp.fc2), block.ls2)
+        self._narrow = layers.linear(*narrow, IDENTITY)
 
     @staticmethod
     def fusible(module: nn.Module) -> bool:
@@ -94,26 +95,32 @@ class PatchProducts(nn.Module):
 
     ``W (x - mean) / std + b`` is ``W' x + b'`` with ``W' = W / std`` and ``b' = b - W' mean``. An
     edit adds ``W' edit`` to the tokens of every image, so it is multiplied once for all of them.
+    8-bit pixels are exact in bfloat16; others are centred before they are rounded to it.
 
     Args:
         patches: The patch embedding.
         mean: Mean of each channel, in units of [0, 1].
         std: Standard deviation of each channel.
+        layers: The layers of the embedding's device.
     """
 
-    def __init__(self, patches: PatchEmbed, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, patches: PatchEmbed, mean: Sequence[float], std: Sequence[float], layers: Layers
+    ) -> None:
         super().__init__()
         weight = patches.proj.weight.double()
-        per_channel = (1, -1, 1, 1)
-        scaled = weight / torch.tensor(std, dtype=torch.float64).view(per_channel)
-        shift = (scaled * torch.tensor(mean, dtype=torch.float64).view(per_channel)).sum((1, 2, 3))
-        bias = -shift if patches.proj.bias is None else patches.proj.bias.double() - shift
+        mean_of, std_of = (weight.new_tensor(each).view(1, -1, 1, 1) for each in (mean, std))
+        scaled = weight / std_of
+        shift = (scaled * mean_of).sum((1, 2, 3))
+        bias = torch.zeros_like(shift) if patches.proj.bias is None else patches.proj.bias.double()
         kind = patches.proj.weight.dtype
-        self._side = int(patches.proj.kernel_size[0])
-        weight, bias = scaled.flatten(1), bias.to(kind)
-        self._of_pixels = PackedLinear(weight.to(kind), bias)
-        self._of_levels = PackedLinear((weight / LEVELS).to(kind), bias)
-        self._of_edits = PackedLinear(weight.to(kind), None)
+        self._side, self._kind = int(patches.proj.kernel_size[0]), kind
+        self._center = mean_of.float() if kind == torch.bfloat16 else None
+        weight, shifted = scaled.flatten(1), (bias - shift).to(kind)
+        of_pixels = shifted if self._center is None else bias.to(kind)
+        self._of_pixels = layers.linear(weight.to(kind), of_pixels, IDENTITY)
+        self._of_levels = layers.linear((weight / LEVELS).to(kind), shifted, IDENTITY)
+        self._of_edits = layers.linear(weight.to(kind), None, IDENTITY)
 
     @staticmethod
     def fusible(module: nn.Module) -> bool:
@@ -137,8 +144,9 @@ class PatchProducts(nn.Module):
     def forward(self, images: Tensor | EditedPixels) -> Tensor:
         """Patch tokens ``(N, T, D)`` of pixels ``(N, C, H, W)`` in [0, 1], or of edited pixels."""
         if isinstance(images, Tensor):
-            return cast(Tensor, self._of_pixels(self._rows(images)))
-        rows = self._rows(images.pixels).to(images.shift.dtype)
+            centred = images if self._center is None else images - self._center
+            return cast(Tensor, self._of_pixels(self._rows(centred.to(self._kind))))
+        rows = self._rows(images.pixels).to(self._kind)
         return cast(Tensor, self._of_levels(rows)).add_(images.shift)
 
     def of_edits(self, edits: Tensor) -> Tensor:
@@ -153,11 +161,11 @@ class PatchProducts(nn.Module):
         return patches.permute(0, 2, 4, 1, 3, 5).reshape(count, grid[0] * grid[1], -1)
 
 
-def _scaled(layer: nn.Linear, scale: nn.Module) -> PackedLinear:
-    """A linear layer, multiplied by the layer scale behind it."""
+def _scaled(layer: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a linear layer, multiplied by the layer scale behind it."""
     from timm.layers.layer_scale import LayerScale
 
     if not isinstance(scale, LayerScale):
-        return PackedLinear(layer.weight, layer.bias)
+        return layer.weight, layer.bias
     bias = None if layer.bias is None else layer.bias * scale.gamma
-    return PackedLinear(layer.weight * scale.gamma[:, None], bias)
+    return layer.weight * scale.gamma[:, None], bias

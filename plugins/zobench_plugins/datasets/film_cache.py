@@ -5,23 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from zobench.contracts.dataset import Pixels, Rows
+from zobench.contracts.listener import ReportProgress
 from zobench.errors import StoreError
 
 DIGEST_BYTES = 16
+LOOK = 2.0
+"""Seconds after which a waiting process looks which films another one has made."""
+PATIENCE = 10
+"""So many looks without a new film, and a waiting process makes the films itself."""
 
 
 class FilmCache:
     """``films.bin`` and ``digests.bin`` in one folder, one record per film.
 
     A film that was never written is a hole in both files. Films are deterministic, so two processes
-    that fill the same cache write the same bytes. Pixels are written before their digest: a film
+    that fill the same cache write the same bytes; but one waits for the other, whose films it may
+    need, too. Pixels are written before their digest: a film
     that a crash left incomplete does not match its digest and is made again. Films are read through
     a memory map but written with ``pwrite``: on a full disk a write into a map kills the process.
     """
@@ -52,6 +59,36 @@ class FilmCache:
         """The films among ``rows`` that are absent or damaged."""
         bad = [row for row in rows.tolist() if not self._is_whole(row)]
         return np.asarray(bad, dtype=np.int64)
+
+    @contextmanager
+    def filling(self, rows: Rows, progress: ReportProgress) -> Iterator[Rows]:
+        """The films among ``rows`` that are to be made, once no other process makes any.
+
+        Args:
+            rows: The films that are wanted.
+            progress: Called with the number of films that exist and the number wanted.
+        """
+        todo, looks = self.missing(rows), 0
+        progress(len(rows) - len(todo), len(rows))
+        with ExitStack() as stack:
+            while len(todo) and looks < PATIENCE:
+                alone = self._is_alone(stack)
+                before, todo = todo, self.missing(todo)
+                looks = looks + 1 if len(todo) == len(before) else 0
+                progress(len(rows) - len(todo), len(rows))
+                if alone:
+                    break
+            yield todo
+
+    def _is_alone(self, stack: ExitStack) -> bool:
+        """Whether no other process makes films, nor will until the stack is closed."""
+        try:
+            stack.enter_context(FileLock(self._folder / "films.lock", timeout=LOOK))
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError):  # a file system without locks
+            pass
+        return True
 
     def write(self, rows: Rows, films: Pixels) -> None:
         """Adds films ``(n, *shape)``.

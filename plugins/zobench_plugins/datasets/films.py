@@ -79,13 +79,12 @@ class ArchiveFilms:
         """
         with (
             closing(FilmCache(self._folder, self._form.shape)) as cache,
+            cache.filling(np.unique(rows), progress) as todo,
             warnings.catch_warnings(),
             ThreadPoolExecutor() as pool,
         ):
             warnings.simplefilter("ignore")  # of values that a file spells wrongly, in every thread
-            todo = cache.missing(np.unique(rows))
             done, faults = len(rows) - len(todo), dict[int, DatasetError]()
-            progress(done, len(rows))
             for start in range(0, len(todo), AHEAD):
                 part = todo[start : start + AHEAD]
                 made = dict(zip(part.tolist(), pool.map(self._attempt, part.tolist()), strict=True))

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
 from zobench.contracts.parameters import parameter
-from zobench.contracts.random_streams import dump_state, load_state
+
+from .noise_ahead import NoiseAhead
 
 SIGNS = (-1.0, 1.0)
 
@@ -50,9 +51,9 @@ class Gezo:
     paced: ClassVar[bool] = False
 
     def __init__(self, context: OptimizerContext, parameters: GezoParameters) -> None:
-        self._rng = context.rng
         self._shape = context.space.shape
         self._p = parameters
+        self._noise = NoiseAhead(context.rng, (parameters.samples, *self._shape))
         self._minibatch = 0
         self._edit = torch.zeros(self._shape, dtype=torch.float32)
         self._begin_epoch()
@@ -66,13 +67,12 @@ class Gezo:
 
     def ask(self) -> Ask:
         """Lines 13 to 16: C perturbations in both directions."""
-        noise = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)
-        self._deltas = torch.from_numpy(noise) * self._step
-        points = torch.stack(
-            [self._edit + sign * delta for delta in self._deltas for sign in SIGNS]
-        )
+        self._deltas = torch.from_numpy(self._noise.draw()) * self._step
+        points = torch.empty((self._p.samples, len(SIGNS), *self._shape))
+        for place, sign in enumerate(SIGNS):
+            torch.add(self._edit, self._deltas, alpha=sign, out=points[:, place])
         numbers = self._minibatch + np.arange(self._p.samples, dtype=np.int64)
-        return Ask(points, np.repeat(numbers, len(SIGNS)))
+        return Ask(points.flatten(0, 1), np.repeat(numbers, len(SIGNS)))
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Lines 17 to 20 and 4 to 9: the winner, if any, moves velocity and edit."""
@@ -103,7 +103,7 @@ class Gezo:
             "step": self._step,
             "iteration": self._iteration,
             "minibatch": self._minibatch,
-            "rng": dump_state(self._rng),
+            "rng": self._noise.state,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -114,4 +114,4 @@ class Gezo:
         self._step = float(str(state["step"]))
         self._iteration = int(str(state["iteration"]))
         self._minibatch = int(str(state["minibatch"]))
-        load_state(self._rng, str(state["rng"]))
+        self._noise.state = str(state["rng"])

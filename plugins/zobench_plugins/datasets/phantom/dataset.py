@@ -92,13 +92,13 @@ class PhantomDataset:
     def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
         """Pixels of films; films that the cache lacks are rendered on all cores."""
         with closing(FilmCache(self._folder, (SIZE, SIZE))) as cache:
-            todo = np.sort(cache.missing(rows))  # films of one patient share their anatomy
-            done = len(rows) - len(todo)
-            progress(done, len(rows))
-            for batch, rendered in self._rendered(todo):
-                cache.write(batch, rendered)
-                done += len(batch)
-                progress(done, len(rows))
+            ordered = np.sort(rows)  # films of one patient share their anatomy
+            with cache.filling(ordered, progress) as todo:
+                done = len(rows) - len(todo)
+                for batch, rendered in self._rendered(todo):
+                    cache.write(batch, rendered)
+                    done += len(batch)
+                    progress(done, len(rows))
             films = cache.read(rows)[:, None]
         return films if self._size == SIZE else _resized(films, self._size)
 

@@ -1,0 +1,120 @@
+"""The layers of a GPU, compared with PyTorch's own modules; on a GPU where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+from zobench_encoders.fused.gpu_layers import GpuConvolution, GpuLinear
+from zobench_encoders.fused.layers import Geometry, known_activation
+from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
+
+from zobench.contracts.encoder import EncoderRequest
+
+DEVICE = "cuda:0" if torch.cuda.is_available() else "cpu"
+needs_gpu = pytest.mark.skipif(DEVICE == "cpu", reason="no CUDA device")
+
+ACTIVATIONS = [
+    nn.Identity(),
+    nn.ReLU(),
+    nn.ReLU6(),
+    nn.Hardtanh(-0.5, 0.25),
+    nn.SiLU(),
+    nn.GELU(),
+    nn.GELU(approximate="tanh"),
+]
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    return float((one.float() - other.float()).abs().max() / other.float().abs().max())
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@torch.inference_mode()
+def test_a_linear_layer_with_an_activation(
+    activation: nn.Module, bias: bool, dtype: torch.dtype
+) -> None:
+    plain = nn.Linear(24, 16, bias=bias).to(DEVICE, dtype)
+    known = known_activation(activation)
+    assert known is not None
+    layer = GpuLinear(plain.weight, plain.bias, known)
+    rows = torch.randn(2, 5, 24, device=DEVICE, dtype=dtype)
+    before = rows.clone()
+    assert difference(layer(rows), activation(plain(rows))) <= TOLERANCE[dtype] / 2
+    assert torch.equal(rows, before)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@torch.inference_mode()
+def test_a_convolution_with_an_activation(activation: nn.Module, bias: bool) -> None:
+    plain = nn.Conv2d(6, 4, 3, stride=2, padding=(1, 2), dilation=2, groups=2, bias=bias)
+    plain = plain.to(DEVICE)
+    known = known_activation(activation)
+    assert known is not None
+    layer = GpuConvolution(plain.weight, plain.bias, Geometry((2, 2), (1, 2), (2, 2), 2), known)
+    maps = torch.randn(3, 6, 12, 14, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        assert difference(layer(maps), activation(plain(maps))) <= 1e-5
+
+
+@needs_gpu
+@pytest.mark.parametrize("path", ["eager", "fused"])
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "efficientnet_lite0"])
+def test_a_gpu_gives_the_embeddings_and_gradients_of_a_cpu(
+    tmp_path: Path, name: str, path: str
+) -> None:
+    """In float32, no product is rounded to TF32, which would be off by a thousandth."""
+    torch.manual_seed(0)
+    module = timm.create_model(name, num_classes=0)
+    backbone = Backbone(module, (3, 64, 64), (0.5,) * 3, (0.2,) * 3, name)
+    if "vit" in name:
+        backbone = Backbone(module, (3, 224, 224), (0.5,) * 3, (0.2,) * 3, name)
+    images = torch.rand(4, *backbone.image_shape)
+    weights = torch.randn(1, 4096)  # a plain sum would hardly change behind a layer norm
+    found = []
+    for device in ("cpu", DEVICE):
+        request = EncoderRequest(name, "", device, "fp32", tmp_path)
+        encoder = LocalEncoder(backbone, request, LocalParameters(chunk=4, path=path))
+        assert encoder.spec.settings["path"] == path
+        variable = images.clone().requires_grad_()
+        answer = encoder.embed(variable).cpu()
+        loss = (answer * weights[:, : answer.shape[1]]).sum()
+        (slope,) = torch.autograd.grad(loss, variable)
+        found.append((answer.detach(), slope))
+        with torch.inference_mode():
+            found[-1] += (encoder.embed(images).cpu(),)
+        backbone.module.cpu()
+    for one, other in zip(*found, strict=True):
+        assert difference(one, other) <= 1e-4
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_batches_give_the_same_bits(tmp_path: Path, precision: str) -> None:
+    """Gradients, too: a resumed run must not differ from one that was never stopped."""
+    torch.manual_seed(0)
+    backbone = Backbone(
+        timm.create_model("vit_tiny_patch16_224", num_classes=0),
+        (3, 224, 224),
+        (0.5,) * 3,
+        (0.2,) * 3,
+        "tiny",
+    )
+    request = EncoderRequest("tiny", "", DEVICE, precision, tmp_path)
+    images = torch.rand(16, 3, 224, 224)
+    found = []
+    for _ in range(3):
+        encoder = LocalEncoder(backbone, request, LocalParameters(chunk=8))
+        variable = images.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(encoder.embed(variable).square().sum(), variable)
+        with torch.inference_mode():
+            found.append((encoder.embed(images), slope))
+    for values, slope in found[1:]:
+        assert torch.equal(values, found[0][0])
+        assert torch.equal(slope, found[0][1])
