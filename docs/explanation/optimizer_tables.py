@@ -232,6 +232,7 @@ def main() -> None:
     values = ", ".join(f"{name} {value:.2f}" for name, value in no_query_lines(runs).items())
     print(f"\nRecovery at no query: {values}.")
     if wanted.pictures:
+        wanted.pictures.mkdir(parents=True, exist_ok=True)
         draw_curves(rankings, runs, wanted.pictures / "optimizers.svg")
         draw_ranks(rankings, wanted.pictures / "optimizers-ranks.svg")
 

@@ -116,8 +116,7 @@ class LocalEncoder:
         )
         self._shape = backbone.image_shape
         dimension = self._probe_dimension(request.name)
-        if self._device.type == "cpu":
-            keep_freed_memory()
+        keep_freed_memory()
         fused = self._rebuilt(backbone)
         paths: dict[str, Forward] = {EAGER: self._eager}
         if fused is not None:  # it is probably the fastest, so it is measured first

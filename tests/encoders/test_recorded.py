@@ -97,10 +97,8 @@ def test_a_cpu_has_no_recorded_path(tmp_path: Path) -> None:
         encoder(tmp_path, "cpu", "recorded")
 
 
-def encoder(
-    cache: Path, device: str, path: str, precision: str = "fp32", chunk: int = 8
-) -> LocalEncoder:
-    request = EncoderRequest("vit-mae", "", device, precision, cache)
+def encoder(cache: Path, device: str, path: str, chunk: int = 8) -> LocalEncoder:
+    request = EncoderRequest("vit-mae", "", device, "fp32", cache)
     return vit_mae(request, VitMaeParameters(chunk=chunk, path=path))
 
 

@@ -1,1 +1,1 @@
-"""Networks rebuilt for embeddings without gradients on a CPU: the same numbers, in less time."""
+"""Networks rebuilt for embeddings without gradients: the same numbers, in less time."""

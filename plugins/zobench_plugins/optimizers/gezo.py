@@ -25,8 +25,7 @@ from torch import Tensor
 
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
 from zobench.contracts.parameters import parameter
-
-from .noise_ahead import NoiseAhead
+from zobench.contracts.random_streams import dump_state, load_state
 
 SIGNS = (-1.0, 1.0)
 
@@ -51,9 +50,9 @@ class Gezo:
     paced: ClassVar[bool] = False
 
     def __init__(self, context: OptimizerContext, parameters: GezoParameters) -> None:
+        self._rng = context.rng
         self._shape = context.space.shape
         self._p = parameters
-        self._noise = NoiseAhead(context.rng, (parameters.samples, *self._shape))
         self._minibatch = 0
         self._edit = torch.zeros(self._shape, dtype=torch.float32)
         self._begin_epoch()
@@ -67,7 +66,8 @@ class Gezo:
 
     def ask(self) -> Ask:
         """Lines 13 to 16: C perturbations in both directions."""
-        self._deltas = torch.from_numpy(self._noise.draw()) * self._step
+        noise = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)
+        self._deltas = torch.from_numpy(noise) * self._step
         points = torch.empty((self._p.samples, len(SIGNS), *self._shape))
         for place, sign in enumerate(SIGNS):
             torch.add(self._edit, self._deltas, alpha=sign, out=points[:, place])
@@ -103,7 +103,7 @@ class Gezo:
             "step": self._step,
             "iteration": self._iteration,
             "minibatch": self._minibatch,
-            "rng": self._noise.state,
+            "rng": dump_state(self._rng),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -114,4 +114,4 @@ class Gezo:
         self._step = float(str(state["step"]))
         self._iteration = int(str(state["iteration"]))
         self._minibatch = int(str(state["minibatch"]))
-        self._noise.state = str(state["rng"])
+        load_state(self._rng, str(state["rng"]))
