@@ -18,8 +18,13 @@ from zobench.errors import ConfigError, EncoderError
 from .freed_memory import keep_freed_memory
 from .fused.network import FusedNetwork, agreeing
 from .measuring import Choice, Forward, fastest, out_of_memory
-from .precision import pick_device, pick_precision, require_representable, round_nowhere
-from .recorded import RecordedForward
+from .precision import (
+    pick_device,
+    pick_precision,
+    reproducible_convolutions,
+    require_representable,
+)
+from .recorded import RecordedForward, recordable
 from .resident import LEVELS, ResidentPixels
 
 GROUP = 8
@@ -105,7 +110,7 @@ class LocalEncoder:
         """
         self._device = pick_device(request.device)
         self._dtype = pick_precision(request.precision, self._device)
-        round_nowhere(self._device)
+        reproducible_convolutions(self._device)
         module = backbone.module.eval().requires_grad_(False)
         require_representable(module, self._dtype, request.name)
         self._module = module.to(self._device, self._dtype)
@@ -117,18 +122,14 @@ class LocalEncoder:
         self._shape = backbone.image_shape
         dimension = self._probe_dimension(request.name)
         keep_freed_memory()
-        fused = self._rebuilt(backbone)
+        fused = self._rebuilt(backbone, request.name)
         paths: dict[str, Forward] = {EAGER: self._eager}
         if fused is not None:  # it is probably the fastest, so it is measured first
             paths = {FUSED: lambda images: fused(images).float(), **paths}
-        choice = self._choose(backbone, request, parameters, paths)
-        self._chunk = choice.chunk
-        self._forward = (
-            self._recorded(request.name, next(iter(paths.values())))
-            if choice.path == RECORDED
-            else paths[choice.path]
-        )
-        self._fused = fused if choice.path == FUSED else None
+        choice, recorded = self._choose(backbone, request, parameters, paths)
+        self._chunk, self._plain = choice.chunk, paths[choice.path]
+        self._forward = self._recorded(request.name) if recorded else self._plain
+        self._fused = fused if choice.path == FUSED and not recorded else None
         self._resident = ResidentPixels(self._device)
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
         self._spec = EncoderSpec(
@@ -143,7 +144,8 @@ class LocalEncoder:
                 "device": str(self._device),
                 "precision": precision,
                 "chunk": self._chunk,
-                "path": choice.path,
+                "path": RECORDED if recorded else choice.path,
+                **({RECORDED: choice.path} if recorded else {}),
                 "threads": torch.get_num_threads(),
             },
             notes=backbone.notes,
@@ -187,7 +189,7 @@ class LocalEncoder:
         shared = len(edits) == 1 or len(rows) >= SHARED * len(edits)
         size = edits.numel() * edits.element_size() * self._shape[0]
         if self._fused is not None and shared and size <= SHARED_BYTES:
-            tokens = self._fused.tokens_of_edits(edits)
+            tokens = self._tokens(self._fused, edits)
         added = edits.to(self._device) if tokens is None else tokens
 
         def embed(part: slice) -> Tensor:
@@ -239,7 +241,7 @@ class LocalEncoder:
                 self._chunk = max(1, self._chunk // 2)
                 settings = {**self._spec.settings, "chunk": self._chunk}
                 if isinstance(self._forward, RecordedForward):  # its memory is needed
-                    self._forward, settings["path"] = self._eager, EAGER
+                    self._forward, settings["path"] = self._plain, settings.pop(RECORDED)
                 self._spec = replace(self._spec, settings=settings)
                 continue
             start += len(parts[-1])
@@ -248,10 +250,29 @@ class LocalEncoder:
     def close(self) -> None:
         """Does nothing: the memory is freed with the object."""
 
-    def _rebuilt(self, backbone: Backbone) -> FusedNetwork | None:
-        """The rebuilt network; ``None`` where it does not agree."""
+    def _tokens(self, fused: FusedNetwork, edits: Tensor) -> Tensor | None:
+        """What edits add to the patch tokens; ``None`` where they are added to the pixels instead."""
+        try:
+            return fused.tokens_of_edits(edits)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return None
+
+    def _rebuilt(self, backbone: Backbone, name: str) -> FusedNetwork | None:
+        """The rebuilt network; ``None`` where it does not agree.
+
+        Raises:
+            EncoderError: There is not enough memory to tell.
+        """
         tolerance, mean, std = TOLERANCE[self._dtype], backbone.mean, backbone.std
-        return agreeing(self._module, mean, std, self._eager, self._shape, tolerance)
+        try:
+            return agreeing(self._module, mean, std, self._eager, self._shape, tolerance)
+        except RuntimeError as error:
+            raise EncoderError(
+                f"encoder {name} has not enough memory on {self._device} for two images; choose another "
+                "--device, or start fewer runs at a time"
+            ) from error
 
     def _choose(
         self,
@@ -259,8 +280,11 @@ class LocalEncoder:
         request: EncoderRequest,
         parameters: LocalParameters,
         paths: dict[str, Forward],
-    ) -> Choice:
+    ) -> tuple[Choice, bool]:
         """Path and chunk size: of the resumed run, as asked for, or the fastest.
+
+        Returns:
+            The choice, and whether its passes are to be recorded.
 
         Raises:
             EncoderError: There is no such path here.
@@ -269,29 +293,33 @@ class LocalEncoder:
         if request.settings:  # manifests of version 0.1 name no path, and had one only
             wanted = str(request.settings.get("path", EAGER))
         chunk = parameters.chunk or int(request.settings.get("chunk", 0))
-        if wanted != "auto":
-            if wanted == RECORDED and self._device.type != "cuda":
+        recorded = wanted == RECORDED
+        if recorded:
+            if not recordable(self._device):
                 raise EncoderError(
                     f"encoder {request.name} has a recorded path on a GPU only, and runs on "
                     f"{self._device}; choose another --device, or --set encoder.path=eager for a new run"
                 )
-            if wanted not in (RECORDED, *paths):
+            wanted = str(request.settings.get(RECORDED, "auto"))
+        if wanted != "auto":
+            if wanted not in paths:
                 raise EncoderError(
                     f"encoder {request.name} has no {wanted} path on this machine: its network does "
                     "not give equal embeddings when it is rebuilt, or this version of PyTorch lacks "
                     "the operators; a new run with --set encoder.path=eager does without"
                 )
-            paths = {wanted: next(iter(paths.values())) if wanted == RECORDED else paths[wanted]}
+            paths = {wanted: paths[wanted]}
         if chunk:
-            return Choice(next(iter(paths)), chunk)
+            return Choice(next(iter(paths)), chunk), recorded
         precision = "bf16" if self._dtype == torch.bfloat16 else "fp32"
-        return fastest(
+        choice = fastest(
             key=f"{backbone.digest}-{precision}-{'x'.join(map(str, self._shape))}",
             device=self._device,
             images=lambda count: torch.full((count, *self._shape), 0.5, dtype=torch.float32),
             paths=paths,
             cache=request.cache,
         )
+        return choice, recorded
 
     def _probe_dimension(self, name: str) -> int:
         """The embedding dimension D, found by embedding one black image.
@@ -313,19 +341,15 @@ class LocalEncoder:
             )
         return int(answer.shape[1])
 
-    def _recorded(self, name: str, forward: Forward) -> RecordedForward:
+    def _recorded(self, name: str) -> RecordedForward:
         """Recorded passes of full chunks.
-
-        Args:
-            name: The encoder's name, for messages.
-            forward: The forward pass to record.
 
         Raises:
             EncoderError: They cannot be recorded.
         """
         size, tolerance = self._chunk + self._missing(self._chunk), TOLERANCE[self._dtype]
         try:
-            return RecordedForward(forward, size, self._shape, self._device, tolerance)
+            return RecordedForward(self._plain, size, self._shape, self._device, tolerance)
         except RuntimeError as error:
             raise EncoderError(
                 f"encoder {name}: its passes of {size} images cannot be recorded ({error}); give "

@@ -27,15 +27,14 @@ def require_representable(module: nn.Module, dtype: torch.dtype, name: str) -> N
             )
 
 
-def round_nowhere(device: torch.device) -> None:
-    """Lets a GPU compute float32 in float32, and the same batch to the same bits.
+def reproducible_convolutions(device: torch.device) -> None:
+    """Lets the convolutions of a GPU compute float32 in float32, and the same batch to the same bits.
 
-    By default, convolutions round their float32 factors to TF32, which has 10 bits, and may add the
-    parts of a gradient in any order. Both settings are the process's, and stay.
+    By default, cuDNN rounds float32 factors to TF32, which has 10 bits, and may add the parts of a
+    gradient in any order. Both settings are the process's, and stay: gradients are computed later.
     """
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
 
 

@@ -20,10 +20,15 @@ Recording = tuple[Callable[[], None], Tensor]
 """A function that computes anew, and the tensor that then holds the result."""
 
 
-class RecordedForward:
-    """A forward pass that is recorded for batches of one size; others go through the network's code.
+def recordable(device: torch.device) -> bool:
+    """Whether passes on a device can be recorded."""
+    return device.type == "cuda"
 
-    The recording is checked against the network's own code on random images.
+
+class RecordedForward:
+    """A forward pass that is recorded for batches of one size; others are computed as before.
+
+    The recording is checked on random images against the pass that was recorded.
 
     Args:
         forward: Maps images ``(N, 1 or C, H, W)`` in [0, 1] to embeddings ``(N, D)``.

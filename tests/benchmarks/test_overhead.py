@@ -34,12 +34,16 @@ PAIRS = 9
 
 
 def config(
-    samples: int = 10, budget: int = 1280, images: int = 64, encoder: str = "vit-mae", **how: object
+    samples: int = 10,
+    budget: int = 1280,
+    images: int = 64,
+    encoder: str = "vit-mae",
+    **encoder_settings: object,
 ) -> RunConfig:
     settings = {
         "split": {"train": 200, "test_per_cell": 2},
         "optimizer": {"samples": samples},
-        "encoder": how,
+        "encoder": encoder_settings,
     }
     return RunConfig(encoder=encoder, budget=budget, batch_size=images, overrides=settings)
 

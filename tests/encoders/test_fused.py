@@ -96,7 +96,7 @@ def test_a_rebuilt_network_gives_the_same_embeddings(name: str, layers: Layers) 
     for _ in range(2):  # the sums are written over earlier results, which must not be weights
         found = rebuilt(images)
         assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
-    parts = (FusedBlock, PatchProducts) if name.startswith("ViT") else layers.kinds[1:]
+    parts = (FusedBlock, PatchProducts) if name.startswith("ViT") else (layers.convolution,)
     for kind in parts:
         assert any(isinstance(each, kind) for each in rebuilt.modules()), kind
     assert all(torch.equal(before[key], each) for key, each in network.state_dict().items())
@@ -235,9 +235,6 @@ def test_resident_pixels_are_sent_once_and_in_parts_where_they_do_not_fit(
     assert store._resident(pixels) is first
     assert store._resident(pixels.copy()) is not first
 
-    def full(*_: object, **__: object) -> Tensor:
-        raise torch.OutOfMemoryError("test")
-
     monkeypatch.setattr(torch, "tensor", full)
     other = ResidentPixels(torch.device("meta"))
     assert other._resident(pixels) is None
@@ -303,6 +300,32 @@ def test_edited_pixels_are_embedded_like_edited_images(
         wanted = encoder.embed(torch.from_numpy(pixels[rows]) / 255 + edits[owner])
         found = encoder.embed_edited(pixels, rows, edits, owner)
     assert found.shape == wanted.shape
+    assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
+def full(*_: object, **__: object) -> Tensor:
+    raise torch.OutOfMemoryError("test")
+
+
+def test_a_network_that_cannot_be_checked_for_want_of_memory_is_not_called_unequal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FusedNetwork, "forward", full)
+    with pytest.raises(EncoderError, match="not enough memory on cpu for two images"):
+        vit_mae(request(tmp_path), VitMaeParameters(chunk=4, path="fused"))
+
+
+def test_edits_whose_tokens_do_not_fit_are_added_to_the_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = vit_mae(request(tmp_path), VitMaeParameters(chunk=4, path="fused"))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 1, 224, 224), dtype=np.uint8)
+    question = (pixels, np.arange(4), 0.1 * noise(1, 224, 1), np.zeros(4, dtype=np.int64))
+    with torch.inference_mode():
+        wanted = encoder.embed_edited(*question)
+        monkeypatch.setattr(FusedNetwork, "tokens_of_edits", full)
+        found = encoder.embed_edited(*question)
+    assert not torch.equal(found, wanted)
     assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
 
 

@@ -8,9 +8,12 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
-from zobench_encoders.fused.gpu_layers import GpuConvolution, GpuLinear
+from zobench_encoders.fused.gpu_layers import CUDA, GpuConvolution, GpuLinear
 from zobench_encoders.fused.layers import Geometry, known_activation
+from zobench_encoders.fused.network import FusedNetwork
+from zobench_encoders.fused.transformers import PatchProducts
 from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
+from zobench_encoders.precision import reproducible_convolutions
 
 from zobench.contracts.encoder import EncoderRequest
 
@@ -61,6 +64,47 @@ def test_a_convolution_with_an_activation(activation: nn.Module, bias: bool) -> 
     maps = torch.randn(3, 6, 12, 14, device=DEVICE).contiguous(memory_format=torch.channels_last)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         assert difference(layer(maps), activation(plain(maps))) <= 1e-5
+
+
+@torch.inference_mode()
+def test_pixels_are_centred_before_they_are_rounded_to_bfloat16() -> None:
+    """Near 0.9, a step of bfloat16 is 0.004, nearly half of the deviation here."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        embedding = timm.layers.PatchEmbed(32, 16, 3, 24)
+    mean, std = (0.9,) * 3, (0.01,) * 3
+    images = 0.9 + 0.01 * torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    wanted = embedding((images - 0.9) / 0.01)
+    coarse = PatchProducts(embedding.to(torch.bfloat16), mean, std, CUDA)
+    assert difference(coarse(images), wanted) <= 0.02
+
+
+@torch.inference_mode()
+def test_a_normalisation_is_folded_before_weights_are_rounded_to_bfloat16() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32)).eval()
+    norm = network[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_var is not None
+    norm.running_var.uniform_(0.5, 2.0, generator=generator)
+    norm.weight.uniform_(0.5, 2.0, generator=generator)
+    network.to(torch.bfloat16)
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    wanted = (network[0].weight.double() * scale.view(-1, 1, 1, 1)).to(torch.bfloat16)
+    rebuilt = FusedNetwork(network, (0.0,) * 3, (1.0,) * 3, layers=CUDA)
+    (layer,) = (each for each in rebuilt.modules() if isinstance(each, GpuConvolution))
+    assert float((layer._weight != wanted).float().mean()) < 0.01
+
+
+def test_float32_stays_float32_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for flag in ("allow_tf32", "deterministic"):
+        monkeypatch.setattr(torch.backends.cudnn, flag, flag == "allow_tf32")
+    reproducible_convolutions(torch.device("cpu"))
+    assert torch.backends.cudnn.allow_tf32
+    reproducible_convolutions(torch.device("cuda:0"))
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic
+    torch.get_float32_matmul_precision()  # raises where its old and new settings were mixed
 
 
 @needs_gpu

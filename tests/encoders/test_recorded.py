@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from zobench_encoders import local
+from zobench_encoders import recorded as recorded_passes
 from zobench_encoders.local import TOLERANCE, LocalEncoder
 from zobench_encoders.recorded import RecordedForward, Recording, cuda_graph
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
@@ -100,6 +102,50 @@ def test_a_cpu_has_no_recorded_path(tmp_path: Path) -> None:
 def encoder(cache: Path, device: str, path: str, chunk: int = 8) -> LocalEncoder:
     request = EncoderRequest("vit-mae", "", device, "fp32", cache)
     return vit_mae(request, VitMaeParameters(chunk=chunk, path=path))
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a CPU record."""
+    monkeypatch.setattr(local, "recordable", lambda _: True)
+    monkeypatch.setattr(recorded_passes, "cuda_graph", over_one_result)
+
+
+@pytest.mark.usefixtures("recording")
+def test_a_recorded_encoder_says_what_it_recorded_and_is_resumed_alike(tmp_path: Path) -> None:
+    images = torch.rand(11, 1, 224, 224)
+    made = {path: encoder(tmp_path, "cpu", path) for path in ("eager", "fused", "recorded")}
+    with torch.inference_mode():
+        found = {path: each.embed(images) for path, each in made.items()}
+    assert not torch.equal(found["fused"], found["eager"])
+    assert torch.equal(found["recorded"], found["fused"])
+    settings = made["recorded"].spec.settings
+    assert (settings["path"], settings["recorded"]) == ("recorded", "fused")
+    for base in ("fused", "eager"):
+        before = {**settings, "recorded": base}
+        request = EncoderRequest("vit-mae", "", "cpu", "fp32", tmp_path, before)
+        with torch.inference_mode():
+            resumed = vit_mae(request, VitMaeParameters())
+            assert torch.equal(resumed.embed(images), found[base])
+        assert resumed.spec.settings == before
+
+
+@pytest.mark.usefixtures("recording")
+def test_where_memory_is_short_the_pass_that_was_recorded_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = encoder(tmp_path, "cpu", "recorded")
+    images = torch.rand(8, 1, 224, 224)
+
+    def full(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError("test")
+
+    monkeypatch.setattr(RecordedForward, "__call__", full)
+    with torch.inference_mode():
+        assert torch.equal(made.embed(images), encoder(tmp_path, "cpu", "fused", 4).embed(images))
+    settings = made.spec.settings
+    assert (settings["path"], settings["chunk"]) == ("fused", 4)
+    assert "recorded" not in settings
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

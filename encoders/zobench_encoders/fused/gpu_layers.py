@@ -1,8 +1,8 @@
 """Layers on a GPU: an activation is computed within the product, where cuBLAS has it, or in its place.
 
 cuBLAS has the ReLU, and the GELU in its approximation by a hyperbolic tangent (Hendrycks & Gimpel
-2016), which differs from the exact one by less than 0.0005. That is less than the rounding of
-bfloat16, so with bfloat16 it is used for both, and with float32 the GELU follows the product.
+2016), which differs from the exact one by less than 0.0005. That is a tenth of the step of bfloat16
+at 1, so with bfloat16 it is used for both, and with float32 the GELU follows the product.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class GpuLinear(nn.Module):
         flat = rows.reshape(-1, rows.shape[-1])
         gelu = self._activation.name == "gelu"
         bias = cast(Tensor, self._bias)
-        found = torch._addmm_activation(bias, flat, self._weight.T, use_gelu=gelu)
-        return found.view(*rows.shape[:-1], -1)
+        products = torch._addmm_activation(bias, flat, self._weight.T, use_gelu=gelu)
+        return products.view(*rows.shape[:-1], -1)
 
 
 class GpuConvolution(nn.Module):
@@ -66,7 +66,7 @@ class GpuConvolution(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps ``(N, in, H, W)`` to ``(N, out, H', W')``."""
         shape = self._geometry
-        found = F.conv2d(
+        maps = F.conv2d(
             images,
             self._weight,
             self._bias,
@@ -75,23 +75,29 @@ class GpuConvolution(nn.Module):
             tuple(shape.dilation),
             shape.groups,
         )
-        return activated(found, self._activation)
+        return activated(maps, self._activation)
 
 
-def activated(found: Tensor, activation: Activation) -> Tensor:
-    """The activation of a tensor, in its memory where PyTorch can."""
+def activated(numbers: Tensor, activation: Activation) -> Tensor:
+    """The activation of a tensor, in its memory where PyTorch can.
+
+    Raises:
+        NotImplementedError: There is no such activation.
+    """
     match activation.name:
+        case "none":
+            return numbers
         case "relu":
-            return found.relu_()
+            return numbers.relu_()
         case "hardtanh":
             low, high = activation.numbers
-            return F.hardtanh_(found, low, high)
+            return F.hardtanh_(numbers, low, high)
         case "swish":
-            return F.silu(found, inplace=True)
+            return F.silu(numbers, inplace=True)
         case "gelu":
-            return F.gelu(found, approximate=activation.variant)
-    return found
+            return F.gelu(numbers, approximate=activation.variant)
+    raise NotImplementedError(f"no activation {activation.name!r} on a GPU")
 
 
-CUDA = Layers(GpuLinear, GpuConvolution, (GpuLinear, GpuConvolution))
+CUDA = Layers(GpuLinear, GpuConvolution)
 """The layers of a GPU."""

@@ -5,11 +5,11 @@ Activations have oneDNN's names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from torch import Tensor, nn
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,11 @@ class Layers:
     """The layers of one kind of device.
 
     Attributes:
-        linear: Makes a linear layer of weight ``(out, in)``, bias ``(out,)`` or ``None``, and
+        linear: A linear layer, made of weight ``(out, in)``, bias ``(out,)`` or ``None``, and
             activation; it maps ``(..., in)`` to ``(..., out)``.
-        convolution: Makes a convolution of weight ``(out, in / groups, height, width)``, bias,
+        convolution: A convolution, made of weight ``(out, in / groups, height, width)``, bias,
             geometry and activation; its images lie in memory with the channels last.
-        kinds: The classes of both.
     """
 
-    linear: Callable[[Tensor, Tensor | None, Activation], nn.Module]
-    convolution: Callable[[Tensor, Tensor | None, Geometry, Activation], nn.Module]
-    kinds: tuple[type[nn.Module], ...]
+    linear: type[nn.Module]
+    convolution: type[nn.Module]

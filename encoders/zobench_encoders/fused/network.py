@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..measuring import out_of_memory
 from ..resident import LEVELS
 from .convolutions import with_fused_convolutions
 from .gpu_layers import CUDA
@@ -54,7 +55,7 @@ class FusedNetwork(nn.Module):
             torch.tensor(values, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
             for values in (mean, std)
         )
-        leaves = (*layers.kinds, FusedBlock, PatchProducts)
+        leaves = (layers.linear, layers.convolution, FusedBlock, PatchProducts)
         convolutional = with_fused_convolutions(self._network, layers, leaves)
         self._network = convolutional or self._network
         products = [each for each in self._network.modules() if isinstance(each, PatchProducts)]
@@ -144,6 +145,9 @@ def agreeing(
         ``None`` where there is nothing to rebuild, PyTorch lacks the operators, the network uses its
         layers in another way than by calling them, or an embedding differs by more than the
         tolerance.
+
+    Raises:
+        RuntimeError: There is not enough memory to tell.
     """
     with torch.inference_mode():
         for fold in (True, False):
@@ -151,8 +155,9 @@ def agreeing(
                 found = FusedNetwork(network, mean, std, fold=fold)
                 if not found.equal and _agrees(found, eager, shape, tolerance):
                     return found
-            except Exception:  # code of any kind meets layers that it does not expect
-                continue
+            except Exception as error:  # code of any kind meets layers that it does not expect
+                if isinstance(error, RuntimeError) and out_of_memory(error):
+                    raise
     return None
 
 

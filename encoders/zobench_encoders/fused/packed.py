@@ -79,5 +79,5 @@ class PackedConvolution(nn.Module):
         )
 
 
-ONEDNN = Layers(PackedLinear, PackedConvolution, (PackedLinear, PackedConvolution))
+ONEDNN = Layers(PackedLinear, PackedConvolution)
 """The layers of a CPU."""

@@ -17,18 +17,18 @@ from zobench.contracts.listener import ReportProgress
 from zobench.errors import StoreError
 
 DIGEST_BYTES = 16
-LOOK = 2.0
-"""Seconds after which a waiting process looks which films another one has made."""
-PATIENCE = 10
-"""So many looks without a new film, and a waiting process makes the films itself."""
+POLL_SECONDS = 2.0
+"""Time after which a waiting process looks which films another one has made."""
+POLLS_WITHOUT_FILM = 10
+"""After so many polls without a new film, a waiting process makes the films itself."""
 
 
 class FilmCache:
     """``films.bin`` and ``digests.bin`` in one folder, one record per film.
 
     A film that was never written is a hole in both files. Films are deterministic, so two processes
-    that fill the same cache write the same bytes; but one waits for the other, whose films it may
-    need, too. Pixels are written before their digest: a film
+    that fill the same cache write the same bytes. So that no film is made twice, a process waits
+    while another one makes films. Pixels are written before their digest: a film
     that a crash left incomplete does not match its digest and is made again. Films are read through
     a memory map but written with ``pwrite``: on a full disk a write into a map kills the process.
     """
@@ -62,19 +62,22 @@ class FilmCache:
 
     @contextmanager
     def filling(self, rows: Rows, progress: ReportProgress) -> Iterator[Rows]:
-        """The films among ``rows`` that are to be made, once no other process makes any.
+        """The films among ``rows`` that are to be made now.
+
+        While another process makes films of this cache, this one waits, unless none of its films
+        appears for a while: the other one may be stopped.
 
         Args:
             rows: The films that are wanted.
             progress: Called with the number of films that exist and the number wanted.
         """
-        todo, looks = self.missing(rows), 0
+        todo, idle = self.missing(rows), 0
         progress(len(rows) - len(todo), len(rows))
         with ExitStack() as stack:
-            while len(todo) and looks < PATIENCE:
+            while len(todo) and idle < POLLS_WITHOUT_FILM:
                 alone = self._is_alone(stack)
                 before, todo = todo, self.missing(todo)
-                looks = looks + 1 if len(todo) == len(before) else 0
+                idle = idle + 1 if len(todo) == len(before) else 0
                 progress(len(rows) - len(todo), len(rows))
                 if alone:
                     break
@@ -83,7 +86,7 @@ class FilmCache:
     def _is_alone(self, stack: ExitStack) -> bool:
         """Whether no other process makes films, nor will until the stack is closed."""
         try:
-            stack.enter_context(FileLock(self._folder / "films.lock", timeout=LOOK))
+            stack.enter_context(FileLock(self._folder / "films.lock", timeout=POLL_SECONDS))
         except Timeout:
             return False
         except (OSError, NotImplementedError):  # a file system without locks

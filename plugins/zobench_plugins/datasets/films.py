@@ -22,7 +22,7 @@ from .pictures.decoding import PictureForm, load_picture
 from .pictures.levels import UnfittingPicture
 
 Film = NDArray[np.uint8]
-AHEAD = 256
+AHEAD = 64
 """Films that may be decoded before they are written down."""
 SHOWN = 5
 """Unreadable films that a message names."""
@@ -77,14 +77,15 @@ class ArchiveFilms:
             UnreadableFilms: Some films cannot be decoded; the message names the first of them.
             StoreError: The cache cannot be written.
         """
+        wanted = np.unique(rows)
         with (
             closing(FilmCache(self._folder, self._form.shape)) as cache,
-            cache.filling(np.unique(rows), progress) as todo,
+            cache.filling(wanted, progress) as todo,
             warnings.catch_warnings(),
             ThreadPoolExecutor() as pool,
         ):
             warnings.simplefilter("ignore")  # of values that a file spells wrongly, in every thread
-            done, faults = len(rows) - len(todo), dict[int, DatasetError]()
+            done, faults = len(wanted) - len(todo), dict[int, DatasetError]()
             for start in range(0, len(todo), AHEAD):
                 part = todo[start : start + AHEAD]
                 made = dict(zip(part.tolist(), pool.map(self._attempt, part.tolist()), strict=True))
@@ -93,7 +94,7 @@ class ArchiveFilms:
                     cache.write(np.array(list(good)), np.stack(list(good.values())))
                 faults |= {r: each for r, each in made.items() if isinstance(each, DatasetError)}
                 done += len(part)
-                progress(done, len(rows))
+                progress(done, len(wanted))
             if faults:
                 raise UnreadableFilms(faults)
             return cache.read(rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +19,7 @@ ROWS, SHAPE = np.arange(6), (2, 2)
 FILMS = np.arange(24, dtype=np.uint8).reshape(6, *SHAPE)
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 import numpy as np
 from zobench.contracts.listener import silent
@@ -28,18 +27,20 @@ from zobench_plugins.datasets.film_cache import FilmCache
 cache = FilmCache(Path(sys.argv[1]), (2, 2))
 films = np.arange(24, dtype=np.uint8).reshape(6, 2, 2)
 with cache.filling(np.arange(6), silent) as todo:
-    print(len(todo), flush=True)
     for row in range(int(sys.argv[2])):
-        time.sleep(0.3)
         cache.write(np.array([row]), films[row : row + 1])
-    time.sleep(float(sys.argv[3]))
+    print(len(todo), flush=True)
+    for row in map(int, sys.stdin):
+        cache.write(np.array([row]), films[row : row + 1])
 """
+"""Makes some films, and others whose numbers it is told, until its input ends."""
 
 
-def holder(folder: Path, films: int, rest: float) -> subprocess.Popen[str]:
-    """A process that makes some films, rests, and ends; it has begun."""
-    command = [sys.executable, "-c", HOLDER, str(folder), str(films), str(rest)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def holder(folder: Path, films: int) -> subprocess.Popen[str]:
+    """A process that has made some films of an empty cache, and waits for more numbers."""
+    command = [sys.executable, "-c", HOLDER, str(folder), str(films)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "6\n"
     return process
@@ -47,26 +48,35 @@ def holder(folder: Path, films: int, rest: float) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FilmCache]:
-    monkeypatch.setattr(film_cache, "LOOK", 0.2)
+    monkeypatch.setattr(film_cache, "POLL_SECONDS", 0.1)
     with closing(FilmCache(tmp_path, SHAPE)) as made:
         yield made
 
 
 def test_films_of_another_process_are_not_made_again(cache: FilmCache, tmp_path: Path) -> None:
-    with holder(tmp_path, 6, 0):
+    with holder(tmp_path, 1) as process:
         seen: list[int] = []
-        with cache.filling(ROWS, lambda done, _: seen.append(done)) as todo:
+
+        def progress(done: int, _: int) -> None:
+            """Lets the other process make one film each time that this one looks."""
+            seen.append(done)
+            assert process.stdin is not None
+            if done < len(ROWS):
+                process.stdin.write(f"{done}\n")
+                process.stdin.flush()
+            else:
+                process.stdin.close()
+
+        with cache.filling(ROWS, progress) as todo:
             assert not len(todo)
         assert np.array_equal(cache.read(ROWS), FILMS)
         assert seen == sorted(seen)
+        assert seen[0] == 1
         assert seen[-1] == len(ROWS)
-        assert len(set(seen)) > 2  # while it waits
 
 
 def test_a_killed_process_leaves_what_it_has_not_made(cache: FilmCache, tmp_path: Path) -> None:
-    with holder(tmp_path, 2, 60) as process:
-        while len(cache.missing(ROWS)) > 4:
-            time.sleep(0.05)
+    with holder(tmp_path, 2) as process:
         process.kill()
     with cache.filling(ROWS, silent) as todo:
         assert todo.tolist() == [2, 3, 4, 5]
@@ -75,10 +85,22 @@ def test_a_killed_process_leaves_what_it_has_not_made(cache: FilmCache, tmp_path
 def test_a_process_that_rests_is_not_waited_for(
     cache: FilmCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(film_cache, "PATIENCE", 3)
-    with holder(tmp_path, 1, 60) as process:
+    monkeypatch.setattr(film_cache, "POLLS_WITHOUT_FILM", 3)
+    with holder(tmp_path, 1) as process:
         with cache.filling(ROWS, silent) as todo:
             assert todo.tolist() == [1, 2, 3, 4, 5]
             cache.write(todo, FILMS[todo])
         process.kill()
     assert np.array_equal(cache.read(ROWS), FILMS)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError, PermissionError])
+def test_films_are_made_where_the_file_system_has_no_locks(
+    cache: FilmCache, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error("test")
+
+    monkeypatch.setattr(film_cache, "FileLock", refused)
+    with cache.filling(ROWS, silent) as todo:
+        assert np.array_equal(todo, ROWS)
