@@ -122,7 +122,7 @@ class LocalEncoder:
         self._shape = backbone.image_shape
         dimension = self._probe_dimension(request.name)
         keep_freed_memory()
-        fused = self._rebuilt(backbone, request.name)
+        fused = self._rebuilt(backbone)
         paths: dict[str, Forward] = {EAGER: self._eager}
         if fused is not None:  # it is probably the fastest, so it is measured first
             paths = {FUSED: lambda images: fused(images).float(), **paths}
@@ -259,20 +259,10 @@ class LocalEncoder:
                 raise
             return None
 
-    def _rebuilt(self, backbone: Backbone, name: str) -> FusedNetwork | None:
-        """The rebuilt network; ``None`` where it does not agree.
-
-        Raises:
-            EncoderError: There is not enough memory to tell.
-        """
+    def _rebuilt(self, backbone: Backbone) -> FusedNetwork | None:
+        """The rebuilt network; ``None`` where it does not agree, or memory is too short to tell."""
         tolerance, mean, std = TOLERANCE[self._dtype], backbone.mean, backbone.std
-        try:
-            return agreeing(self._module, mean, std, self._eager, self._shape, tolerance)
-        except RuntimeError as error:
-            raise EncoderError(
-                f"encoder {name} has not enough memory on {self._device} for two images; choose another "
-                "--device, or start fewer runs at a time"
-            ) from error
+        return agreeing(self._module, mean, std, self._eager, self._shape, tolerance)
 
     def _choose(
         self,
@@ -305,8 +295,9 @@ class LocalEncoder:
             if wanted not in paths:
                 raise EncoderError(
                     f"encoder {request.name} has no {wanted} path on this machine: its network does "
-                    "not give equal embeddings when it is rebuilt, or this version of PyTorch lacks "
-                    "the operators; a new run with --set encoder.path=eager does without"
+                    "not give equal embeddings when it is rebuilt, this version of PyTorch lacks the "
+                    "operators, or memory is too short to tell; a new run with --set "
+                    "encoder.path=eager does without"
                 )
             paths = {wanted: paths[wanted]}
         if chunk:
