@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Activation, Geometry, Layers
+from .layers import Activation, FusedConvolution, Layers
 
 
 class GpuLinear(nn.Module):
@@ -45,23 +45,8 @@ class GpuLinear(nn.Module):
         return products.view(*rows.shape[:-1], -1)
 
 
-class GpuConvolution(nn.Module):
-    """A convolution with an activation; its images lie in memory with the channels last.
-
-    Args:
-        weight: ``(out, in / groups, height, width)``.
-        bias: ``(out,)`` or ``None``.
-        geometry: Stride, padding, dilation and groups.
-        activation: Applied to the result.
-    """
-
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: Activation
-    ) -> None:
-        super().__init__()
-        self._weight = weight.detach().contiguous(memory_format=torch.channels_last)
-        self._bias = None if bias is None else bias.detach()
-        self._geometry, self._activation = geometry, activation
+class GpuConvolution(FusedConvolution):
+    """A convolution of cuDNN, with the activation behind it."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps ``(N, in, H, W)`` to ``(N, out, H', W')``."""

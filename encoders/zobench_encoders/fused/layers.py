@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,25 @@ class Geometry:
     groups: int
 
 
+class FusedConvolution(nn.Module):
+    """A convolution with an activation; its images lie in memory with the channels last.
+
+    Args:
+        weight: ``(out, in / groups, height, width)``.
+        bias: ``(out,)`` or ``None``.
+        geometry: Stride, padding, dilation and groups.
+        activation: Applied to the result.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: Activation
+    ) -> None:
+        super().__init__()
+        self._weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.detach()
+        self._geometry, self._activation = geometry, activation
+
+
 @dataclass(frozen=True)
 class Layers:
     """The layers of one kind of device.
@@ -59,9 +79,8 @@ class Layers:
     Attributes:
         linear: A linear layer, made of weight ``(out, in)``, bias ``(out,)`` or ``None``, and
             activation; it maps ``(..., in)`` to ``(..., out)``.
-        convolution: A convolution, made of weight ``(out, in / groups, height, width)``, bias,
-            geometry and activation; its images lie in memory with the channels last.
+        convolution: A convolution; it maps ``(N, in, H, W)`` to ``(N, out, H', W')``.
     """
 
     linear: type[nn.Module]
-    convolution: type[nn.Module]
+    convolution: type[FusedConvolution]

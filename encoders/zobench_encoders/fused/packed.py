@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .layers import Activation, Geometry, Layers
+from .layers import Activation, FusedConvolution, Layers
 
 
 class PackedLinear(nn.Module):
@@ -41,23 +41,8 @@ class PackedLinear(nn.Module):
         )
 
 
-class PackedConvolution(nn.Module):
-    """A convolution with an activation; its images lie in memory with the channels last.
-
-    Args:
-        weight: ``(out, in / groups, height, width)``.
-        bias: ``(out,)`` or ``None``.
-        geometry: Stride, padding, dilation and groups.
-        activation: Applied to the result.
-    """
-
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: Activation
-    ) -> None:
-        super().__init__()
-        self._weight = weight.detach().contiguous(memory_format=torch.channels_last)
-        self._bias = None if bias is None else bias.detach()
-        self._geometry, self._activation = geometry, activation
+class PackedConvolution(FusedConvolution):
+    """A convolution of oneDNN."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Feature maps ``(N, in, H, W)`` to ``(N, out, H', W')``."""
