@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from recoveries import recovery_at, shown
+from recoveries import recovery_at
 
 import zobench
 from zobench.comparison.all_pairs import LevelRanking, rank_all
 from zobench.files.row_files import read_rows
-from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
+from zobench.measures.interval import Interval
+from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
 from zobench.records.layout import TIMING
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries
@@ -56,7 +57,7 @@ def grouped(runs: Sequence[StoredRun], level: str) -> Groups:
 
 
 def table(ranking: LevelRanking, groups: Groups) -> str:
-    """Markdown: means over seeds with 95 % intervals over seeds and patients."""
+    """Markdown: means over findings and seeds; 95 % intervals over seeds."""
     lines = [
         f"| optimizer | seeds | FPQ | {' | '.join(f'@{at:,}' for at in AT)} | accuracy | beyond placebo "
         f"| ERT({TARGET}) | all but the encoder |",
@@ -67,8 +68,8 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
         recoveries = [float(np.mean([recovery_at(run, at)[0] for run in runs])) for at in AT]
         cells = [
             f"`{label}`",
-            str(len(runs)),
-            shown([run.values(FPQ) for run in runs]),
+            str(len({run.config.seed for run in runs})),
+            _bounded(ranking.fpq[label]),
             *(_signed(each) for each in recoveries),
             f"{np.mean([run.scores[-1].metrics['accuracy'].value for run in runs]):.0f}",
             _signed(float(np.mean([run.values(BEYOND_PLACEBO)[0] for run in runs]))),
@@ -80,15 +81,19 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
 
 
 def no_query_lines(runs: Sequence[StoredRun]) -> dict[str, float]:
-    """Mean recovery over seeds of each no-query baseline."""
+    """Mean recovery over findings and seeds of each no-query baseline."""
     found: dict[str, list[float]] = {}
-    for run in {each.config.seed: each for each in runs}.values():
+    for run in {(each.config.disease, each.config.seed): each for each in runs}.values():
         results = run.results
         assert results is not None
         for name in results.baselines:
             value = float(results.baseline_values(name, RECOVERY)[0])
             found.setdefault(name, []).append(value)
     return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _bounded(found: Interval) -> str:
+    return f"{_signed(found.value)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 
 def _signed(value: float) -> str:
@@ -141,7 +146,10 @@ def draw_curves(rankings: Sequence[LevelRanking], runs: Sequence[StoredRun], pat
 def _draw_curve(axes: Axes, runs: Sequence[StoredRun], label: str, colour: str) -> None:
     found = [run.results for run in runs if run.results is not None]
     grid = np.unique([queries for each in found for queries in each.queries])
-    curves = np.stack([[recovery_at(run, at)[0] for at in grid] for run in runs])
+    by_seed: dict[int, list[list[float]]] = {}
+    for run in runs:
+        by_seed.setdefault(run.config.seed, []).append([recovery_at(run, at)[0] for at in grid])
+    curves = np.stack([np.mean(each, 0) for each in by_seed.values()])  # over findings
     axes.plot(grid, curves.mean(0), drawstyle="steps-post", color=colour, label=label)
     axes.fill_between(
         grid, curves.min(0), curves.max(0), step="post", alpha=0.12, color=colour, linewidth=0

@@ -25,7 +25,7 @@ from .precision import (
     require_representable,
 )
 from .recorded import RecordedForward, recordable
-from .resident import LEVELS, ResidentPixels
+from .resident import LEVELS, ResidentPixels, sent
 
 GROUP = 8
 """Chunks are padded to a multiple of so many images: most matrix products round such batches alike."""
@@ -190,7 +190,7 @@ class LocalEncoder:
         size = edits.numel() * edits.element_size() * self._shape[0]
         if self._fused is not None and shared and size <= SHARED_BYTES:
             tokens = self._tokens(self._fused, edits)
-        added = edits.to(self._device) if tokens is None else tokens
+        added = sent(edits, self._device) if tokens is None else tokens
 
         def embed(part: slice) -> Tensor:
             missing = self._missing(len(rows[part]))
@@ -360,7 +360,7 @@ def _of_each(edits: Tensor, owner: Rows) -> Tensor:
         return edits[first : first + 1]
     if (steps == 1).all():
         return edits[first : first + len(owner)]
-    return edits[torch.from_numpy(owner).to(edits.device)]
+    return edits[sent(torch.from_numpy(owner), edits.device)]
 
 
 def standard_normalisation(values: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -20,6 +20,13 @@ SHARE = 0.25
 """Largest share of a GPU's free memory for an array; the rest is for the network."""
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on a device; nothing waits until a GPU has done its work so far."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 class ResidentPixels:
     """Copies of the last pixel arrays on one device; an array that does not fit is sent in parts.
 
@@ -37,8 +44,8 @@ class ResidentPixels:
         """Rows ``(n,)`` of an array ``(N, C, H, W)``, 8-bit, on the device."""
         found = None if self._device.type == "cpu" else self._resident(pixels)
         if found is None:
-            return torch.from_numpy(pixels[rows]).to(self._device)
-        return found[torch.from_numpy(rows).to(self._device)]
+            return sent(torch.from_numpy(pixels[rows]), self._device)
+        return found[sent(torch.from_numpy(rows), self._device)]
 
     def give_way(self) -> bool:
         """Frees the device's memory and keeps no more arrays there; whether that freed anything."""

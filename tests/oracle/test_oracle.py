@@ -11,7 +11,7 @@ from torch import Tensor
 from zobench.contracts.objective import Objective
 from zobench.contracts.optimizer import Ask, Feedback
 from zobench.errors import BudgetExhausted, EncoderError, PluginError
-from zobench.oracle.evaluator import Evaluator, edit_norms
+from zobench.oracle.evaluator import POINTS, Evaluator, edit_norms
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.oracle.oracle import Oracle
@@ -104,6 +104,26 @@ def test_packing_changes_nothing_and_calls_are_as_few_as_the_block_allows(block:
     torch.testing.assert_close(values, reference, rtol=1e-6, atol=1e-7)
     assert len(encoder.calls) == -(-6 * BATCH // block)
     assert max(encoder.calls) <= block
+
+
+def test_what_is_done_meanwhile_comes_once_with_the_images_sent_and_is_no_encoder_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder, clock, seen = TinyEncoder(block=BATCH), [0.0], list[tuple[int, bool]]()
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def meanwhile() -> None:
+        clock[0] += 100.0
+        seen.append((len(encoder.calls), torch.is_inference_mode_enabled()))
+
+    oracle = make_oracle(encoder=encoder)
+    groups = 2 * POINTS
+    answer = oracle.query(Ask(points(groups), np.arange(groups)), meanwhile)
+    assert seen == [(POINTS, False)]
+    assert oracle.evaluator.encoder.seconds == 0.0
+    torch.testing.assert_close(
+        answer.values, make_oracle().query(Ask(points(groups), np.arange(groups))).values
+    )
 
 
 def test_a_refused_ask_costs_and_computes_nothing() -> None:

@@ -157,6 +157,10 @@ class Optimizer(AskTell, Protocol):
     many it takes. ``paced = False`` declares that asks are the same with any larger budget, except
     that the last one before the budget's end may be smaller; a finished run can then be extended with
     ``zobench resume RUN --budget MORE``. An optimizer that does not say is taken to be paced.
+
+    It may have ``prepare()``, too: work on the next ask that needs no answer, such as drawing its random
+    numbers. A run calls it once after each ask, while a GPU computes the answer. It must change
+    neither the asks nor what ``state_dict`` gives.
     """
 
     feedback: ClassVar[Feedback]

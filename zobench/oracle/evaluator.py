@@ -71,6 +71,7 @@ class Evaluator:
         decode: Callable[[Tensor], Tensor],
         *,
         keep_embeddings: bool,
+        meanwhile: Callable[[], None] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """L of each point on its images.
 
@@ -83,6 +84,7 @@ class Evaluator:
             rows: Rows of the training images of each point, ``(K, b)``.
             decode: Decodes points to edits ``(K, 1, H, W)``.
             keep_embeddings: Whether to return the embeddings as well.
+            meanwhile: Work that needs no answer; done while a GPU computes the first embeddings.
 
         Returns:
             Values ``(K,)`` float64, and embeddings ``(K, b, D)`` float32 or ``None``.
@@ -95,9 +97,13 @@ class Evaluator:
         for group in slices(len(points), fill * -(-POINTS // fill)):
             edits, flat = decode(points[group]), rows[group].reshape(-1)
             owner = np.arange(len(edits)).repeat(each)
-            answer = self.encoder.embed_edited(self.images, flat, edits, owner, Purpose.OPTIMIZE)
-            embedded = answer.cpu().reshape(len(edits), each, -1)
-            values.append(self.terms(embedded, rows[group]) + self.penalty * edit_norms(edits))
+            pending = self.encoder.begin_edited(self.images, flat, edits, owner, Purpose.OPTIMIZE)
+            norms = edit_norms(edits)
+            if meanwhile is not None and group.start == 0:
+                with torch.inference_mode(mode=False):
+                    meanwhile()
+            embedded = pending.embeddings().cpu().reshape(len(edits), each, -1)
+            values.append(self.terms(embedded, rows[group]) + self.penalty * norms)
             if keep_embeddings:
                 embeddings.append(embedded)
         return torch.cat(values), torch.cat(embeddings) if keep_embeddings else None

@@ -49,13 +49,31 @@ class Meter(Protocol):
         ...
 
 
+class Pending:
+    """Embeddings that a GPU may still be computing; on a CPU they are there."""
+
+    def __init__(self, encoder: MeteredEncoder, answer: Tensor, images: int) -> None:
+        self._encoder, self._answer, self._images = encoder, answer, images
+
+    def embeddings(self) -> Tensor:
+        """The embeddings ``(n, D)``, once they are there and checked.
+
+        Raises:
+            EncoderError: The answer has the wrong shape or is not finite.
+        """
+        started = time.perf_counter()
+        checked = checked_embeddings(self._encoder.spec, self._images, self._answer)
+        self._encoder.seconds += time.perf_counter() - started
+        return checked
+
+
 class MeteredEncoder:
     """An encoder that books its images and calls in a ledger and measures its time.
 
     Attributes:
         ledger: The ledger that images and calls are booked in.
         meter: The account of a rented encoder; ``None`` for an encoder without a bill.
-        seconds: Wall time spent inside the encoder.
+        seconds: Wall time spent inside the encoder, or waiting for it.
     """
 
     def __init__(self, encoder: Encoder, ledger: Ledger, meter: Meter | None = None) -> None:
@@ -117,6 +135,17 @@ class MeteredEncoder:
             EncoderError: The answer has the wrong shape or is not finite.
             CostReached: The images would cost more than allowed.
         """
+        return self.begin_edited(images, rows, edits, owner, purpose).embeddings()
+
+    def begin_edited(
+        self, images: Images, rows: Rows, edits: Tensor, owner: Rows, purpose: Purpose
+    ) -> Pending:
+        """Begins what :meth:`embed_edited` does; a GPU goes on with it by itself.
+
+        Raises:
+            EncoderError: The encoder failed.
+            CostReached: The images would cost more than allowed.
+        """
         import torch
 
         encoder = self._encoder
@@ -125,14 +154,13 @@ class MeteredEncoder:
                 self.embed(images.edited(rows[part], edits, owner[part]), purpose).cpu()
                 for part in slices(len(rows), self.spec.block)
             ]
-            return torch.cat(answers)
+            return Pending(self, torch.cat(answers), len(rows))
         self._book(purpose, len(rows), gradient=False)
         started = time.perf_counter()
         with torch.inference_mode():
             answer = encoder.embed_edited(images.pixels, rows, edits, owner)
-        checked = checked_embeddings(self.spec, len(rows), answer)  # waits for the device
         self.seconds += time.perf_counter() - started
-        return checked
+        return Pending(self, answer, len(rows))
 
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings ``(N, D)`` through which a gradient flows back to ``images``.

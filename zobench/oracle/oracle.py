@@ -54,11 +54,12 @@ class Oracle:
         """The ledger of the evaluator's encoder."""
         return self.evaluator.encoder.ledger
 
-    def query(self, ask: object) -> Answer:
+    def query(self, ask: object, meanwhile: Callable[[], None] | None = None) -> Answer:
         """Evaluates an ask.
 
         Args:
             ask: What the optimizer's ``ask`` returned; it is checked first.
+            meanwhile: Work that needs no answer; done while a GPU computes embeddings.
 
         Raises:
             BudgetExhausted: The ask would pass the budget; nothing was evaluated or charged.
@@ -83,7 +84,7 @@ class Oracle:
         self._require_money(len(taken.points) * taken.images_each(size))
         self.ledger.optimize.evaluations += len(taken.points)
         if self.recorder is None:
-            return self._evaluate(taken)
+            return self._evaluate(taken, meanwhile)
         return self.recorder.give(taken, self._evaluate)
 
     def _require_money(self, images: int) -> None:
@@ -95,12 +96,12 @@ class Oracle:
                 limit="max_cost",
             )
 
-    def _evaluate(self, ask: Ask) -> Answer:
+    def _evaluate(self, ask: Ask, meanwhile: Callable[[], None] | None = None) -> Answer:
         rows = self._rows(ask)
         values, embeddings, gradients = (
             self._with_gradients(ask, rows)
             if ask.want == "gradient"
-            else (*self._without(ask, rows), None)
+            else (*self._without(ask, rows, meanwhile), None)
         )
         if embeddings is not None:
             self.evaluator.observe(embeddings, rows)
@@ -117,13 +118,15 @@ class Oracle:
         drawn = [self.evaluator.rows(int(each), ask.images) for each in numbers]
         return np.stack(drawn)[place]
 
-    def _without(self, ask: Ask, rows: Rows) -> tuple[Tensor, Tensor | None]:
+    def _without(
+        self, ask: Ask, rows: Rows, meanwhile: Callable[[], None] | None
+    ) -> tuple[Tensor, Tensor | None]:
         import torch
 
         keep = self.feedback != "value" or self.evaluator.learning is not None
         with torch.inference_mode():
             values, embeddings = self.evaluator.values(
-                ask.points, rows, self.space.decode, keep_embeddings=keep
+                ask.points, rows, self.space.decode, keep_embeddings=keep, meanwhile=meanwhile
             )
         return values.clone(), None if embeddings is None else embeddings.clone()
 

@@ -121,6 +121,7 @@ class Loop:
                 local=asdict(ledger.local),
             )
 
+        prepare: Callable[[], None] | None = getattr(self.optimizer, "prepare", None)
         refused: Checkpoint | None = None
         enough = start is not None and last_snapshot > 0 and self._enough()
         while True:
@@ -134,7 +135,7 @@ class Loop:
             before = state()
             try:
                 ask = self._ask()
-                answer = self.oracle.query(ask)
+                answer = self.oracle.query(ask, prepare)
             except BudgetExhausted as refusal:
                 if asks == 0:
                     raise ConfigError(

@@ -156,6 +156,31 @@ class OptimizerConformance:
             "context.budget, or leave paced out"
         )
 
+    def test_preparing_changes_neither_asks_nor_state(self) -> None:
+        """``prepare()`` between ask and tell is optional; nothing to check for a class without it."""
+        oracle = self.oracle()
+        plain, prepared = self.make(oracle, 1), self.make(oracle, 1)
+        prepare = getattr(prepared, "prepare", None)
+        if prepare is None:
+            return
+        for _ in range(4):
+            ask, twin = plain.ask(), prepared.ask()
+            assert torch.equal(ask.points, twin.points), (
+                "after prepare() it asks otherwise: draw the same numbers in the same order"
+            )
+            prepare()
+            answer = oracle.query(ask)
+            plain.tell(ask, answer)
+            prepared.tell(twin, answer)
+            states = [_copied(each.state_dict()) for each in (plain, prepared)]
+            lost = [
+                key for key, value in states[0].items() if _shown(value) != _shown(states[1][key])
+            ]
+            assert not lost, (
+                f"after prepare() state_dict() gives another {' and '.join(lost)}: it must be the state "
+                "that leads to the same asks without prepare()"
+            )
+
     def test_answers_change_what_is_asked_or_recommended(self) -> None:
         """Opposite answers lead to other asks or another recommendation within 40 rounds."""
         oracle = self.oracle()

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..resident import LEVELS
+from ..resident import LEVELS, sent
 from .convolutions import with_fused_convolutions
 from .gpu_layers import CUDA
 from .layers import IDENTITY, Layers
@@ -79,7 +79,7 @@ class FusedNetwork(nn.Module):
         """
         if self._patches is None:
             return None
-        return self._patches.of_edits(self._coloured(edits.to(self.device, self._kind)))
+        return self._patches.of_edits(self._coloured(sent(edits, self.device).to(self._kind)))
 
     def edited(self, pixels: Tensor, tokens: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` of edited images.

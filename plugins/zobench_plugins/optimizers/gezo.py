@@ -55,6 +55,7 @@ class Gezo:
         self._p = parameters
         self._minibatch = 0
         self._edit = torch.zeros(self._shape, dtype=torch.float32)
+        self._noise: Tensor | None = None
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
@@ -66,13 +67,19 @@ class Gezo:
 
     def ask(self) -> Ask:
         """Lines 13 to 16: C perturbations in both directions."""
-        noise = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)
-        self._deltas = torch.from_numpy(noise) * self._step
+        noise, self._noise = self._drawn() if self._noise is None else self._noise, None
+        self._deltas = noise * self._step
         points = torch.empty((self._p.samples, len(SIGNS), *self._shape))
         for place, sign in enumerate(SIGNS):
             torch.add(self._edit, self._deltas, alpha=sign, out=points[:, place])
         numbers = self._minibatch + np.arange(self._p.samples, dtype=np.int64)
         return Ask(points.flatten(0, 1), np.repeat(numbers, len(SIGNS)))
+
+    def prepare(self) -> None:
+        """Draws the numbers of the next ask's perturbations."""
+        if self._noise is None:
+            self._before = dump_state(self._rng)
+            self._noise = self._drawn()
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Lines 17 to 20 and 4 to 9: the winner, if any, moves velocity and edit."""
@@ -103,7 +110,7 @@ class Gezo:
             "step": self._step,
             "iteration": self._iteration,
             "minibatch": self._minibatch,
-            "rng": dump_state(self._rng),
+            "rng": dump_state(self._rng) if self._noise is None else self._before,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -115,3 +122,8 @@ class Gezo:
         self._iteration = int(str(state["iteration"]))
         self._minibatch = int(str(state["minibatch"]))
         load_state(self._rng, str(state["rng"]))
+        self._noise = None
+
+    def _drawn(self) -> Tensor:
+        numbers = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)
+        return torch.from_numpy(numbers)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from tiny import TinyDataset, TinyEncoder, dne
+from zobench_plugins.optimizers.gezo import Gezo
 from zobench_plugins.optimizers.kalman import Kalman
 
 from zobench.contracts.optimizer import Optimizer, OptimizerContext
 from zobench.contracts.purpose import Purpose
+from zobench.contracts.random_streams import dump_state
 from zobench.oracle.evaluator import Evaluator
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.local_images import LocalImages
@@ -194,6 +196,21 @@ def test_an_optimizer_that_plans_by_the_budget_cannot_declare_that_it_does_not(
     monkeypatch.setattr(Kalman, "paced", False, raising=False)
     with pytest.raises(AssertionError, match="declares paced = False, but asks otherwise"):
         Checked().test_with_a_larger_budget_it_asks_the_same_if_it_says_so()
+
+
+@pytest.mark.parametrize("attribute", ["_rng", "_noise"])
+def test_preparing_must_leave_no_trace(monkeypatch: pytest.MonkeyPatch, attribute: str) -> None:
+    class Checked(OptimizerConformance):
+        name = "gezo"
+
+    def prepare(self: Gezo) -> None:
+        drawn = self._drawn()
+        if attribute == "_noise":  # kept for the next ask, but the state is that after the draw
+            self._noise, self._before = drawn, dump_state(self._rng)
+
+    monkeypatch.setattr(Gezo, "prepare", prepare)
+    with pytest.raises(AssertionError, match=r"after prepare\(\) state_dict\(\) gives another rng"):
+        Checked().test_preparing_changes_neither_asks_nor_state()
 
 
 def test_mezo_holds_four_points_however_long_it_runs() -> None:
