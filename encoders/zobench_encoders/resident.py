@@ -22,7 +22,7 @@ SHARE = 0.25
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the CPU on a device; nothing waits until a GPU has done its work so far."""
-    if device.type == "cuda":
+    if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
