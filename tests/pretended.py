@@ -52,7 +52,9 @@ def with_metric(run: StoredRun, name: str, change: Any) -> StoredRun:
     results = copy.copy(run.results)
     found: Resamples = copy.copy(results.resamples)
     metric = next(each for each in run.metrics if each.name == name)
-    found._metrics = {**found._metrics, name: change(np.array(found.of(metric)))}
+    rows = range(len(found.recoveries.gap))
+    values = change(np.stack([found.of(metric, row) for row in rows]))
+    found._metrics = {**found._metrics, **{(name, row): values[row] for row in rows}}
     vars(results)["resamples"] = found
     vars(other)["results"] = results
     return other

@@ -226,7 +226,7 @@ def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
 
     found = StoredRun(fetch(os.fspath(folder)), registry)
     found.require_whole()
-    _ = found.scores
+    _ = found.stored_scores
     return found
 
 

@@ -1,7 +1,7 @@
 """Makes the tables and pictures of optimizers.md from the runs of a suite.
 
     zobench suite docs/explanation/optimizers.toml --out runs/optimizers --jobs 2
-    python docs/explanation/optimizer_tables.py runs/optimizers --pictures docs/explanation
+    python docs/explanation/optimizer_tables.py runs/optimizers --disease edema --pictures pictures
 
 One table for each feedback level, the highest FPQ first; runs that are not done are left out. The
 pictures are ``optimizers.svg`` (recovery over queries) and ``optimizers-ranks.svg`` (which differences
@@ -225,12 +225,14 @@ def main() -> None:
     """Prints the tables, and draws the pictures where a folder is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
+    parser.add_argument("--disease", nargs="+", help="only these findings; all of them if left out")
     parser.add_argument("--pictures", type=Path, help="folder to write the two pictures into")
     wanted = parser.parse_args()
     every = [zobench.show(each.parent) for each in sorted(wanted.runs.glob("*/manifest.json"))]
-    runs = [run for run in every if run.done]
+    chosen = wanted.disease
+    runs = [run for run in every if run.done and (not chosen or run.config.disease in chosen)]
     if not runs:
-        raise SystemExit(f"{wanted.runs} has no runs that are done; run the suite first")
+        raise SystemExit(f"{wanted.runs} has no such runs that are done; run the suite first")
     rankings = rank_all(runs)
     for ranking in rankings:
         groups = grouped(runs, ranking.feedback)

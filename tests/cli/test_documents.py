@@ -99,11 +99,13 @@ def test_the_comparison_has_every_bundled_optimizer_and_its_tables_are_made_from
     sizes = {"split": {"train": 40, "test_per_cell": 10}}
     small = {"budget": 640, "batch_size": 16, "snapshots": 2, "replicates": 20, "overrides": sizes}
     for optimizer, seed in itertools.product(("random", "sep-cma"), (0, 1)):
-        zobench.run(optimizer=optimizer, seed=seed, out=tmp_path / "runs", **small)
+        zobench.run(optimizer=optimizer, seed=seed, out=tmp_path / "runs", disease="edema", **small)
+    zobench.run(
+        optimizer="random", seed=2, out=tmp_path / "runs", disease="pneumonia", **small
+    )  # left out by --disease
     pictures = tmp_path / "pictures"
-    pictures.mkdir()
     words = ["optimizer_tables.py", str(tmp_path / "runs"), "--pictures", str(pictures)]
-    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(sys, "argv", [*words, "--disease", "edema"])
     tables.main()
     printed = capsys.readouterr().out
     assert "### Feedback: values only" in printed

@@ -9,10 +9,12 @@ import pytest
 from scipy.stats import false_discovery_control
 from tiny import SIZES, run
 
+import zobench
 from zobench.comparison.all_pairs import rank_all
 from zobench.comparison.pairs import compare_runs
 from zobench.errors import ConfigError
 from zobench.measures.recovery import FPQ
+from zobench.measures.resampling import Resamples
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import holm
 
@@ -47,6 +49,16 @@ def test_each_pair_has_the_difference_of_a_comparison_of_the_two(runs: list[Stor
         assert counted == sum(each.differs for each in level.pairs if label in (each.a, each.b))
     (one,) = rank_all(runs, "spsa")
     assert {(each.a == "spsa") + (each.b == "spsa") for each in one.pairs} == {1}
+
+
+def test_a_ranking_computes_no_metric_that_it_does_not_show(
+    runs: list[StoredRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[str] = []
+    monkeypatch.setattr(Resamples, "of", lambda _, metric, row: computed.append(metric.name))
+    (level,) = rank_all([zobench.show(each.run_dir) for each in runs])
+    assert len(level.labels) == 3
+    assert not computed
 
 
 def test_nothing_to_rank_says_what_is_there(runs: list[StoredRun]) -> None:

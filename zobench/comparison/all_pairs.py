@@ -160,7 +160,7 @@ def _ranked(
         }
         difference = None
         if shared:
-            difference = compare_runs(groups[a], groups[b]).metrics[FPQ.name]
+            difference = compare_runs(groups[a], groups[b], only=FPQ).metrics[FPQ.name]
         tested.append((a, b, difference, _p(difference, resamples)))
     adjusted = holm([p for *_, p in tested])
     pairs = [Pair(*each, after) for each, after in zip(tested, adjusted, strict=True)]

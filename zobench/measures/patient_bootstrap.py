@@ -56,7 +56,7 @@ def bootstrap_weights(test: ScoredImages, seed: int, replicates: int) -> Floats:
     Runs with equal test images, seed and R get equal resamples, so their differences are paired.
 
     Returns:
-        ``(R + 1, n)``.
+        ``(R + 1, n)``; the weights of an image lie side by side in memory.
     """
     columns = (each.tobytes() for each in (test.patient, test.label, test.sensitive))
     return _counts(*columns, seed, replicates).astype(np.float64)
@@ -72,4 +72,4 @@ def _counts(
     if not replicates:
         return data
     drawn = patient_weights(ScoredImages(*columns), replicates, generator(seed, "bootstrap"))
-    return np.concatenate([data, drawn.astype(np.uint16)])
+    return np.asfortranarray(np.concatenate([data, drawn.astype(np.uint16)]))

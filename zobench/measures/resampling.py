@@ -20,7 +20,7 @@ class Resamples:
     """Metrics and recovery of several predictions, on their test patients (column 0) and R resamples.
 
     Runs with equal test images, seed and R get equal resamples, so their differences are paired.
-    A metric is computed at its first use; metrics computed from scores take most of the time.
+    A metric of a row is computed at its first use; metrics computed from scores take most of the time.
 
     Attributes:
         recoveries: Gap, accuracy and recovery of each prediction.
@@ -47,20 +47,20 @@ class Resamples:
             for each in scores
         ]
         self._counts = count_groups(self._answers, weights())
-        self._metrics: dict[str, Floats] = {}
+        self._metrics: dict[tuple[str, int], Floats] = {}
         self.recoveries = Recoveries.of_counts(self._counts, tolerance)
 
-    def of(self, metric: Metric) -> Floats:
-        """Values of a metric ``(S, R + 1)``; a signed metric keeps its sign, a=1 minus a=0."""
-        if metric.name not in self._metrics:
+    def of(self, metric: Metric, row: int) -> Floats:
+        """Values ``(R + 1,)`` of a metric for one row; a signed metric keeps its sign, a=1 minus a=0."""
+        row %= len(self._answers)
+        if (metric.name, row) not in self._metrics:
             if metric.from_counts is not None:
-                rows = [metric.from_counts(each) for each in self._counts]
+                values = metric.from_counts(self._counts[row])
             else:
                 assert metric.from_scores is not None
-                weights = self._weights()
-                rows = [metric.from_scores(each, weights) for each in self._answers]
-            self._metrics[metric.name] = np.stack(rows)
-        return self._metrics[metric.name]
+                values = metric.from_scores(self._answers[row], self._weights())
+            self._metrics[metric.name, row] = values
+        return self._metrics[metric.name, row]
 
     def counts(self, row: int) -> GroupCounts:
         """The counts in the cells of (y, a) of one row."""
@@ -68,5 +68,6 @@ class Resamples:
 
     def quantity(self, quantity: Metric, row: int = -1) -> Floats:
         """Values ``(R + 1,)`` of recovery or of a metric for one row."""
-        table = self.recoveries.recovery if quantity is RECOVERY else self.of(quantity)
-        return np.asarray(table[row])
+        if quantity is RECOVERY:
+            return np.asarray(self.recoveries.recovery[row])
+        return self.of(quantity, row)

@@ -20,19 +20,17 @@ def weighted_auc(predictions: Predictions, weights: Floats) -> Floats:
     Returns:
         ``(R,)`` in percent.
     """
-    levels, rank = np.unique(predictions.score, return_inverse=True)
-    order = np.argsort(rank, kind="stable")
-    sick = predictions.label[order]
-    positive = np.take(weights, order, axis=1)
-    negative = positive * (1 - sick)
-    positive *= sick
-    if len(levels) < len(order):  # add up the weights of images with equal scores
-        starts = np.searchsorted(rank[order], np.arange(len(levels)))
-        positive = np.add.reduceat(positive, starts, axis=1)
-        negative = np.add.reduceat(negative, starts, axis=1)
-    upto = np.cumsum(negative, axis=1)
-    all_of_them = upto[:, -1].copy()
-    upto -= 0.5 * negative
-    wins = np.einsum("ij,ij->i", positive, upto)
+    order = np.argsort(predictions.score)
+    sick = order[predictions.label[order] == 1]
+    well = order[predictions.label[order] == 0]
+    of_images = np.ascontiguousarray(weights.T)  # then an image's weights lie side by side
+    positive = of_images[sick]
+    lower = np.zeros((len(well) + 1, len(weights)))
+    np.cumsum(of_images[well], axis=0, out=lower[1:])
+    below, upto = (
+        np.searchsorted(predictions.score[well], predictions.score[sick], side)
+        for side in ("left", "right")
+    )
+    wins = 0.5 * np.einsum("ir,ir->r", positive, lower[below] + lower[upto])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(100.0 * wins / (positive.sum(1) * all_of_them))
+        return np.asarray(100.0 * wins / (positive.sum(0) * lower[-1]))

@@ -274,7 +274,7 @@ class Results:
         change = interval([found.accuracy[row] - found.accuracy[0]])
         return ClassifierScore(
             queries=queries,
-            metrics={each.name: interval([samples.of(each)[row]], each) for each in self.metrics},
+            metrics={each.name: interval([samples.of(each, row)], each) for each in self.metrics},
             recovery=recovered,
             gap_recovery=interval([found.gap_recovery[row]], RECOVERY),
             accuracy_change=change,
