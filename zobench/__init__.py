@@ -210,7 +210,7 @@ def resume(
 
 
 def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
-    """Reads a run folder, finished or not.
+    """Reads a run folder, finished or not. Statistics are computed when they are first asked for.
 
     Args:
         folder: A run folder, or its URL.

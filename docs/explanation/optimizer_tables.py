@@ -57,7 +57,7 @@ def grouped(runs: Sequence[StoredRun], level: str) -> Groups:
 
 
 def table(ranking: LevelRanking, groups: Groups) -> str:
-    """Markdown: means over findings and seeds; 95 % intervals over seeds."""
+    """Markdown: means over findings and seeds; 95 % intervals over seeds and patients."""
     lines = [
         f"| optimizer | seeds | FPQ | {' | '.join(f'@{at:,}' for at in AT)} | accuracy | beyond placebo "
         f"| ERT({TARGET}) | all but the encoder |",
@@ -230,9 +230,12 @@ def main() -> None:
     wanted = parser.parse_args()
     every = [zobench.show(each.parent) for each in sorted(wanted.runs.glob("*/manifest.json"))]
     chosen = wanted.disease
+    known = sorted({run.config.disease for run in every})
+    if unknown := sorted({*(chosen or ())} - {*known}):
+        raise SystemExit(f"--disease {' '.join(unknown)}: the runs are of {', '.join(known)}")
     runs = [run for run in every if run.done and (not chosen or run.config.disease in chosen)]
     if not runs:
-        raise SystemExit(f"{wanted.runs} has no such runs that are done; run the suite first")
+        raise SystemExit(f"{wanted.runs} has no runs that are done; run the suite first")
     rankings = rank_all(runs)
     for ranking in rankings:
         groups = grouped(runs, ranking.feedback)

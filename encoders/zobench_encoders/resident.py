@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import Tensor
 
@@ -21,9 +23,10 @@ SHARE = 0.25
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device; nothing waits until a GPU has done its work so far."""
+    """A CPU's tensor on a device; a GPU's copy does not wait for the work that is queued there."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()
+        with suppress(RuntimeError):  # where memory cannot be locked, the copy waits
+            tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
@@ -44,7 +47,7 @@ class ResidentPixels:
         """Rows ``(n,)`` of an array ``(N, C, H, W)``, 8-bit, on the device."""
         found = None if self._device.type == "cpu" else self._resident(pixels)
         if found is None:
-            return sent(torch.from_numpy(pixels[rows]), self._device)
+            return torch.from_numpy(pixels[rows]).to(self._device)
         return found[sent(torch.from_numpy(rows), self._device)]
 
     def give_way(self) -> bool:

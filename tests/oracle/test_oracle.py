@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tiny import DIMENSION, SIDE, TinyDataset, TinyEncoder, dne
 from torch import Tensor
 
+from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.objective import Objective
 from zobench.contracts.optimizer import Ask, Feedback
 from zobench.errors import BudgetExhausted, EncoderError, PluginError
@@ -106,24 +107,45 @@ def test_packing_changes_nothing_and_calls_are_as_few_as_the_block_allows(block:
     assert max(encoder.calls) <= block
 
 
-def test_what_is_done_meanwhile_comes_once_with_the_images_sent_and_is_no_encoder_time(
-    monkeypatch: pytest.MonkeyPatch,
+class Adding(TinyEncoder):
+    """Adds edits itself, as an encoder on a GPU does."""
+
+    def embed_edited(self, pixels: Pixels, rows: Rows, edits: Tensor, owner: Rows) -> Tensor:
+        return self.embed(torch.from_numpy(pixels[rows]) / 255.0 + edits[torch.from_numpy(owner)])
+
+
+@pytest.mark.parametrize("kind", [TinyEncoder, Adding])
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_is_done_meanwhile_comes_once_after_all_points_and_is_no_encoder_time(
+    monkeypatch: pytest.MonkeyPatch, kind: type[TinyEncoder], broken: bool
 ) -> None:
-    encoder, clock, seen = TinyEncoder(block=BATCH), [0.0], list[tuple[int, bool]]()
+    clock, seen = [0.0], list[tuple[int, bool]]()
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Timed(kind):  # type: ignore[misc, valid-type]
+        def embed(self, images: Tensor) -> Tensor:
+            clock[0] += 1.0
+            answer: Tensor = super().embed(images)
+            return answer * torch.nan if broken else answer
+
+    encoder = Timed(block=BATCH)
+    oracle, count = make_oracle(encoder=encoder), 1 if broken else 2 * POINTS
+    asked = Ask(points(count), np.arange(count))
+    wanted = make_oracle().query(asked).values
 
     def meanwhile() -> None:
         clock[0] += 100.0
-        seen.append((len(encoder.calls), torch.is_inference_mode_enabled()))
+        asked.points.zero_()
+        seen.append((sum(encoder.calls), torch.is_inference_mode_enabled()))
 
-    oracle = make_oracle(encoder=encoder)
-    groups = 2 * POINTS
-    answer = oracle.query(Ask(points(groups), np.arange(groups)), meanwhile)
-    assert seen == [(POINTS, False)]
-    assert oracle.evaluator.encoder.seconds == 0.0
-    torch.testing.assert_close(
-        answer.values, make_oracle().query(Ask(points(groups), np.arange(groups))).values
-    )
+    if broken:
+        with pytest.raises(EncoderError, match="answered NaN"):
+            oracle.query(asked, meanwhile)
+        assert len(seen) == (kind is Adding)  # the answer is checked once it is waited for
+        return
+    torch.testing.assert_close(oracle.query(asked, meanwhile).values, wanted)
+    assert seen == [(count * BATCH, False)]
+    assert oracle.evaluator.encoder.seconds == len(encoder.calls)
 
 
 def test_a_refused_ask_costs_and_computes_nothing() -> None:

@@ -12,15 +12,16 @@ import pytest
 import torch
 from tiny import SIZES, TinyEncoder, run, tiny_registry
 from torch import Tensor
+from zobench_plugins.optimizers.gezo import Gezo
 
 import zobench
 from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
-from zobench.errors import ConfigError, PluginError
+from zobench.errors import BudgetExhausted, ConfigError, PluginError
 from zobench.measures.group_rates import compute
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
-from zobench.runs.lifecycle import resume_run
+from zobench.runs.lifecycle import resume_run, start_run
 from zobench.runs.loop import snapshot_schedule
 
 
@@ -38,6 +39,31 @@ def test_a_run_finishes_with_a_row_for_erm_and_each_snapshot(tmp_path: Path) -> 
     assert result.ledger["score"]["forward"] == images
     for name in ("edit.npy", "edit.png", "before-after.png"):
         assert (result.run_dir / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_an_optimizer_may_prepare_its_next_ask_but_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: bool
+) -> None:
+    whole, prepared = run(tmp_path / "plain"), 0
+    plain = Gezo.prepare
+
+    def prepare(self: Gezo) -> None:
+        nonlocal prepared
+        prepared += 1
+        plain(self)
+
+    monkeypatch.setattr(Gezo, "prepare", prepare)
+    found = start_run(whole.config, tmp_path / "counted", registry=tiny_registry(), record=record)
+    assert prepared == len(found.trace) > 1
+    assert np.array_equal(found.edit, whole.edit)
+
+    def ends(self: Gezo) -> None:
+        raise BudgetExhausted("of its own accord")
+
+    monkeypatch.setattr(Gezo, "prepare", ends)
+    with pytest.raises(PluginError, match=r"'gezo': prepare\(\) raised BudgetExhausted"):
+        run(tmp_path / "ended")
 
 
 def test_an_edit_that_did_not_change_is_scored_once(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def compare_runs(
         b: Runs of the candidate.
         margins: Largest loss of B that still counts as no worse, by name of the quantity; 0 if the
             quantity is not named.
-        only: The quantity to compare; all that every run has if ``None``.
+        only: The one quantity to compare; if ``None``, every quantity that all runs have.
 
     Raises:
         ConfigError: No run has a partner; the runs of a pair, or runs of one problem on one side,
@@ -134,9 +134,8 @@ def compare_runs(
     if not a or not b:
         raise ConfigError("nothing to compare: A and B must each have at least one run")
     shared = set.intersection(*({each.name for each in run.quantities} for run in (*a, *b)))
-    quantities = tuple(
-        each for each in a[0].quantities if each.name in shared and only in (None, each)
-    )
+    offered = a[0].quantities if only is None else (only,)
+    quantities = tuple(each for each in offered if each.name in shared)
     margins = margins or {}
     require_margins(margins, quantities)
     by_label = max(len({run.label for run in side}) for side in (a, b)) > 1

@@ -96,7 +96,7 @@ def checked_ask(found: object, rules: AskRules) -> Ask:
 def taken_ask(ask: Ask, optimizer: str) -> Ask:
     """An ask that :func:`checked_ask` has checked, with contiguous points without a graph.
 
-    Points are not copied, since no code of the optimizer runs before the answer is complete: a copy
+    Points are not copied, since no code of the optimizer runs while they are still read: a copy
     of points with one image each costs up to 4 % of a run.
 
     Raises:

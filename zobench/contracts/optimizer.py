@@ -159,8 +159,8 @@ class Optimizer(AskTell, Protocol):
     ``zobench resume RUN --budget MORE``. An optimizer that does not say is taken to be paced.
 
     It may have ``prepare()``, too: work on the next ask that needs no answer, such as drawing its random
-    numbers. A run calls it once after each ask, while a GPU computes the answer. It must change
-    neither the asks nor what ``state_dict`` gives.
+    numbers. It may be called once between an ask and its tell, while a GPU computes the answer. It must
+    change neither the points that were asked nor later asks nor what ``state_dict`` gives.
     """
 
     feedback: ClassVar[Feedback]

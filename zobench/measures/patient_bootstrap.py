@@ -56,10 +56,18 @@ def bootstrap_weights(test: ScoredImages, seed: int, replicates: int) -> Floats:
     Runs with equal test images, seed and R get equal resamples, so their differences are paired.
 
     Returns:
-        ``(R + 1, n)``; the weights of an image lie side by side in memory.
+        ``(R + 1, n)``, not to be written to; the weights of an image lie side by side in memory.
     """
     columns = (each.tobytes() for each in (test.patient, test.label, test.sensitive))
-    return _counts(*columns, seed, replicates).astype(np.float64)
+    return _weights(*columns, seed, replicates)
+
+
+@lru_cache(maxsize=1)
+def _weights(patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int) -> Floats:
+    """The weights of :func:`bootstrap_weights`, kept for the rows of one run."""
+    weights = _counts(patient, label, sensitive, seed, replicates).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 @lru_cache(maxsize=32)

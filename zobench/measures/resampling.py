@@ -52,14 +52,14 @@ class Resamples:
 
     def of(self, metric: Metric, row: int) -> Floats:
         """Values ``(R + 1,)`` of a metric for one row; a signed metric keeps its sign, a=1 minus a=0."""
-        row %= len(self._answers)
+        row = range(len(self._answers))[row]
         if (metric.name, row) not in self._metrics:
             if metric.from_counts is not None:
                 values = metric.from_counts(self._counts[row])
             else:
                 assert metric.from_scores is not None
                 values = metric.from_scores(self._answers[row], self._weights())
-            self._metrics[metric.name, row] = values
+            self._metrics[metric.name, row] = np.asarray(values)
         return self._metrics[metric.name, row]
 
     def counts(self, row: int) -> GroupCounts:

@@ -23,11 +23,11 @@ def weighted_auc(predictions: Predictions, weights: Floats) -> Floats:
     order = np.argsort(predictions.score)
     sick = order[predictions.label[order] == 1]
     well = order[predictions.label[order] == 0]
-    of_images = np.ascontiguousarray(weights.T)  # then an image's weights lie side by side
+    of_images = np.ascontiguousarray(weights.T)
     positive = of_images[sick]
     lower = np.zeros((len(well) + 1, len(weights)))
     np.cumsum(of_images[well], axis=0, out=lower[1:])
-    below, upto = (
+    below, upto = (  # how many healthy images have a lower score; a lower or an equal one
         np.searchsorted(predictions.score[well], predictions.score[sick], side)
         for side in ("left", "right")
     )

@@ -84,7 +84,8 @@ class Evaluator:
             rows: Rows of the training images of each point, ``(K, b)``.
             decode: Decodes points to edits ``(K, 1, H, W)``.
             keep_embeddings: Whether to return the embeddings as well.
-            meanwhile: Work that needs no answer; done while a GPU computes the first embeddings.
+            meanwhile: Work that needs no answer; done once no point is read any more, while a GPU
+                computes the last embeddings.
 
         Returns:
             Values ``(K,)`` float64, and embeddings ``(K, b, D)`` float32 or ``None``.
@@ -99,10 +100,10 @@ class Evaluator:
             owner = np.arange(len(edits)).repeat(each)
             pending = self.encoder.begin_edited(self.images, flat, edits, owner, Purpose.OPTIMIZE)
             norms = edit_norms(edits)
-            if meanwhile is not None and group.start == 0:
+            if meanwhile is not None and group.stop >= len(points):
                 with torch.inference_mode(mode=False):
                     meanwhile()
-            embedded = pending.embeddings().cpu().reshape(len(edits), each, -1)
+            embedded = pending.wait().cpu().reshape(len(edits), each, -1)
             values.append(self.terms(embedded, rows[group]) + self.penalty * norms)
             if keep_embeddings:
                 embeddings.append(embedded)

@@ -49,18 +49,31 @@ class Meter(Protocol):
         ...
 
 
-class Pending:
-    """Embeddings that a GPU may still be computing; on a CPU they are there."""
+class PendingEmbeddings:
+    """Embeddings that a GPU may still be computing; a CPU has computed them."""
 
-    def __init__(self, encoder: MeteredEncoder, answer: Tensor, images: int) -> None:
+    def __init__(
+        self, encoder: MeteredEncoder, answer: Tensor, images: int, *, checked: bool = False
+    ) -> None:
+        """Keeps an answer.
+
+        Args:
+            encoder: The encoder, whose seconds include the waiting.
+            answer: What it answered.
+            images: The number of images sent.
+            checked: Whether shape and numbers of the answer have been checked.
+        """
         self._encoder, self._answer, self._images = encoder, answer, images
+        self._checked = checked
 
-    def embeddings(self) -> Tensor:
-        """The embeddings ``(n, D)``, once they are there and checked.
+    def wait(self) -> Tensor:
+        """The embeddings ``(n, D)``, computed and checked.
 
         Raises:
             EncoderError: The answer has the wrong shape or is not finite.
         """
+        if self._checked:
+            return self._answer
         started = time.perf_counter()
         checked = checked_embeddings(self._encoder.spec, self._images, self._answer)
         self._encoder.seconds += time.perf_counter() - started
@@ -135,15 +148,15 @@ class MeteredEncoder:
             EncoderError: The answer has the wrong shape or is not finite.
             CostReached: The images would cost more than allowed.
         """
-        return self.begin_edited(images, rows, edits, owner, purpose).embeddings()
+        return self.begin_edited(images, rows, edits, owner, purpose).wait()
 
     def begin_edited(
         self, images: Images, rows: Rows, edits: Tensor, owner: Rows, purpose: Purpose
-    ) -> Pending:
-        """Begins what :meth:`embed_edited` does; a GPU goes on with it by itself.
+    ) -> PendingEmbeddings:
+        """Begins what :meth:`embed_edited` does; on a GPU, returns before the embeddings are computed.
 
         Raises:
-            EncoderError: The encoder failed.
+            EncoderError: The encoder failed; or, if it adds no edits itself, gave an invalid answer.
             CostReached: The images would cost more than allowed.
         """
         import torch
@@ -154,13 +167,13 @@ class MeteredEncoder:
                 self.embed(images.edited(rows[part], edits, owner[part]), purpose).cpu()
                 for part in slices(len(rows), self.spec.block)
             ]
-            return Pending(self, torch.cat(answers), len(rows))
+            return PendingEmbeddings(self, torch.cat(answers), len(rows), checked=True)
         self._book(purpose, len(rows), gradient=False)
         started = time.perf_counter()
         with torch.inference_mode():
             answer = encoder.embed_edited(images.pixels, rows, edits, owner)
         self.seconds += time.perf_counter() - started
-        return Pending(self, answer, len(rows))
+        return PendingEmbeddings(self, answer, len(rows))
 
     def embed_with_gradient(self, images: Tensor, purpose: Purpose) -> Tensor:
         """Embeddings ``(N, D)`` through which a gradient flows back to ``images``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -59,7 +60,8 @@ class Oracle:
 
         Args:
             ask: What the optimizer's ``ask`` returned; it is checked first.
-            meanwhile: Work that needs no answer; done while a GPU computes embeddings.
+            meanwhile: Work that needs no answer; done once no point is read any more, while a GPU
+                computes the last embeddings. It is not called for gradients.
 
         Raises:
             BudgetExhausted: The ask would pass the budget; nothing was evaluated or charged.
@@ -83,9 +85,8 @@ class Oracle:
         taken = taken_ask(checked, self.optimizer)
         self._require_money(len(taken.points) * taken.images_each(size))
         self.ledger.optimize.evaluations += len(taken.points)
-        if self.recorder is None:
-            return self._evaluate(taken, meanwhile)
-        return self.recorder.give(taken, self._evaluate)
+        evaluate = partial(self._evaluate, meanwhile=meanwhile)
+        return evaluate(taken) if self.recorder is None else self.recorder.give(taken, evaluate)
 
     def _require_money(self, images: int) -> None:
         meter = self.evaluator.encoder.meter
@@ -96,7 +97,7 @@ class Oracle:
                 limit="max_cost",
             )
 
-    def _evaluate(self, ask: Ask, meanwhile: Callable[[], None] | None = None) -> Answer:
+    def _evaluate(self, ask: Ask, meanwhile: Callable[[], None] | None) -> Answer:
         rows = self._rows(ask)
         values, embeddings, gradients = (
             self._with_gradients(ask, rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -121,7 +122,7 @@ class Loop:
                 local=asdict(ledger.local),
             )
 
-        prepare: Callable[[], None] | None = getattr(self.optimizer, "prepare", None)
+        prepare = self._prepare if hasattr(self.optimizer, "prepare") else None
         refused: Checkpoint | None = None
         enough = start is not None and last_snapshot > 0 and self._enough()
         while True:
@@ -186,12 +187,21 @@ class Loop:
         return self.reached is not None and self.reached()
 
     def _ask(self) -> Ask:
-        """The next ask; only the oracle may end the run for lack of budget."""
-        try:
+        with self._no_end("ask()"):
             return self.optimizer.ask()
+
+    def _prepare(self) -> None:
+        with self._no_end("prepare()"):
+            self.optimizer.prepare()  # type: ignore[attr-defined]  # optional
+
+    @contextmanager
+    def _no_end(self, method: str) -> Iterator[None]:
+        """Only the oracle may end the run for lack of budget."""
+        try:
+            yield
         except BudgetExhausted as error:
             raise PluginError(
-                f"optimizer {self.oracle.optimizer!r}: ask() raised BudgetExhausted; only the oracle "
+                f"optimizer {self.oracle.optimizer!r}: {method} raised BudgetExhausted; only the oracle "
                 "may do so"
             ) from error
 

@@ -36,6 +36,7 @@ class AnswerRecorder:
 
     def give(self, ask: Ask, evaluate: Callable[[Ask], Answer]) -> Answer:
         """Evaluates, and keeps the answer."""
+        name_of_file = f"{ask_digest(ask)}.safetensors"
         answer = evaluate(ask)
         tensors = {"values": answer.values}
         for name in ("embeddings", "gradients"):
@@ -44,7 +45,7 @@ class AnswerRecorder:
                 tensors[name] = value
         if answer.rows is not None:
             tensors["rows"] = torch.from_numpy(answer.rows)
-        write_tensors(self._folder / f"{ask_digest(ask)}.safetensors", tensors)
+        write_tensors(self._folder / name_of_file, tensors)
         return answer
 
 

@@ -165,10 +165,13 @@ class OptimizerConformance:
             return
         for _ in range(4):
             ask, twin = plain.ask(), prepared.ask()
-            assert torch.equal(ask.points, twin.points), (
+            assert _content(ask) == _content(twin), (
                 "after prepare() it asks otherwise: draw the same numbers in the same order"
             )
             prepare()
+            assert torch.equal(ask.points, twin.points), (
+                "prepare() changed the points that were asked"
+            )
             answer = oracle.query(ask)
             plain.tell(ask, answer)
             prepared.tell(twin, answer)
@@ -301,10 +304,15 @@ def trace(optimizer: Optimizer, oracle: Answers, count: int = 4) -> str:
     """A digest of the next asks."""
     hasher = hashlib.blake2b(digest_size=16)
     for ask in rounds(optimizer, oracle, count):
-        hasher.update(ask.points.numpy().tobytes() + f"{ask.want} {ask.images}".encode())
-        for named in (ask.minibatch, ask.rows):
-            hasher.update(b"" if named is None else named.tobytes())
+        hasher.update(_content(ask))
     return hasher.hexdigest()
+
+
+def _content(ask: Ask) -> bytes:
+    """All that an ask asks for."""
+    named = (b"" if each is None else each.tobytes() for each in (ask.minibatch, ask.rows))
+    words = f"{ask.want} {ask.images}".encode()
+    return b"".join((ask.points.numpy().tobytes(), words, *named))
 
 
 def remote_trace(name: str, overrides: str) -> str:

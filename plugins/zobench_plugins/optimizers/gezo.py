@@ -55,7 +55,9 @@ class Gezo:
         self._p = parameters
         self._minibatch = 0
         self._edit = torch.zeros(self._shape, dtype=torch.float32)
-        self._noise: Tensor | None = None
+        self._prepared: tuple[Tensor, str] | None = (
+            None  # numbers, and the state before they were drawn
+        )
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
@@ -67,7 +69,8 @@ class Gezo:
 
     def ask(self) -> Ask:
         """Lines 13 to 16: C perturbations in both directions."""
-        noise, self._noise = self._drawn() if self._noise is None else self._noise, None
+        noise = self._drawn() if self._prepared is None else self._prepared[0]
+        self._prepared = None
         self._deltas = noise * self._step
         points = torch.empty((self._p.samples, len(SIGNS), *self._shape))
         for place, sign in enumerate(SIGNS):
@@ -77,9 +80,9 @@ class Gezo:
 
     def prepare(self) -> None:
         """Draws the numbers of the next ask's perturbations."""
-        if self._noise is None:
-            self._before = dump_state(self._rng)
-            self._noise = self._drawn()
+        if self._prepared is None:
+            before = dump_state(self._rng)
+            self._prepared = self._drawn(), before
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Lines 17 to 20 and 4 to 9: the winner, if any, moves velocity and edit."""
@@ -110,7 +113,7 @@ class Gezo:
             "step": self._step,
             "iteration": self._iteration,
             "minibatch": self._minibatch,
-            "rng": dump_state(self._rng) if self._noise is None else self._before,
+            "rng": dump_state(self._rng) if self._prepared is None else self._prepared[1],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -122,7 +125,7 @@ class Gezo:
         self._iteration = int(str(state["iteration"]))
         self._minibatch = int(str(state["minibatch"]))
         load_state(self._rng, str(state["rng"]))
-        self._noise = None
+        self._prepared = None
 
     def _drawn(self) -> Tensor:
         numbers = self._rng.standard_normal((self._p.samples, *self._shape), dtype=np.float32)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from tiny import TinyDataset, TinyEncoder, dne
 from zobench_plugins.optimizers.gezo import Gezo
 from zobench_plugins.optimizers.kalman import Kalman
 
-from zobench.contracts.optimizer import Optimizer, OptimizerContext
+from zobench.contracts.optimizer import Ask, Optimizer, OptimizerContext
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import dump_state
 from zobench.oracle.evaluator import Evaluator
@@ -198,19 +200,60 @@ def test_an_optimizer_that_plans_by_the_budget_cannot_declare_that_it_does_not(
         Checked().test_with_a_larger_budget_it_asks_the_same_if_it_says_so()
 
 
-@pytest.mark.parametrize("attribute", ["_rng", "_noise"])
-def test_preparing_must_leave_no_trace(monkeypatch: pytest.MonkeyPatch, attribute: str) -> None:
+def _draws_and_forgets(optimizer: Gezo) -> None:
+    optimizer._drawn()
+
+
+def _keeps_the_state_after_the_draw(optimizer: Gezo) -> None:
+    optimizer._prepared = optimizer._drawn(), dump_state(optimizer._rng)
+
+
+def _draws_twice(optimizer: Gezo) -> None:
+    before = dump_state(optimizer._rng)
+    optimizer._drawn()
+    optimizer._prepared = optimizer._drawn(), before
+
+
+def _writes_to_the_edit(optimizer: Gezo) -> None:
+    optimizer._points.zero_()  # type: ignore[attr-defined]  # what the wrapped ask kept
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (_draws_and_forgets, "gives another rng"),
+        (_keeps_the_state_after_the_draw, "gives another rng"),
+        (_draws_twice, "after prepare.. it asks otherwise"),
+        (_writes_to_the_edit, "changed the points that were asked"),
+    ],
+)
+def test_preparing_must_leave_no_trace(
+    monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Gezo], None], words: str
+) -> None:
     class Checked(OptimizerConformance):
         name = "gezo"
 
-    def prepare(self: Gezo) -> None:
-        drawn = self._drawn()
-        if attribute == "_noise":  # kept for the next ask, but the state is that after the draw
-            self._noise, self._before = drawn, dump_state(self._rng)
+    plain = Gezo.ask
 
+    def ask(self: Gezo) -> Ask:
+        found = plain(self)
+        self._points = found.points  # type: ignore[attr-defined]
+        return found
+
+    monkeypatch.setattr(Gezo, "ask", ask)
     monkeypatch.setattr(Gezo, "prepare", prepare)
-    with pytest.raises(AssertionError, match=r"after prepare\(\) state_dict\(\) gives another rng"):
+    with pytest.raises(AssertionError, match=words):
         Checked().test_preparing_changes_neither_asks_nor_state()
+
+
+def test_a_prepared_optimizer_that_is_restored_asks_what_the_state_says() -> None:
+    setting = Setting("gezo")
+    one, other = setting.make(1), setting.make(2)
+    state = one.state_dict()
+    other.ask()
+    cast(Gezo, other).prepare()
+    other.load_state_dict(state)
+    assert torch.equal(other.ask().points, one.ask().points)
 
 
 def test_mezo_holds_four_points_however_long_it_runs() -> None:
