@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from recoveries import recovery_at
+from recoveries import bounded, recovery_at
 
 import zobench
 from zobench.comparison.all_pairs import LevelRanking, rank_all
 from zobench.files.row_files import read_rows
-from zobench.measures.interval import Interval
 from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
 from zobench.records.layout import TIMING
 from zobench.records.stored_run import StoredRun
@@ -69,7 +68,7 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
         cells = [
             f"`{label}`",
             str(len({run.config.seed for run in runs})),
-            _bounded(ranking.fpq[label]),
+            bounded(ranking.fpq[label]),
             *(_signed(each) for each in recoveries),
             f"{np.mean([run.scores[-1].metrics['accuracy'].value for run in runs]):.0f}",
             _signed(float(np.mean([run.values(BEYOND_PLACEBO)[0] for run in runs]))),
@@ -90,10 +89,6 @@ def no_query_lines(runs: Sequence[StoredRun]) -> dict[str, float]:
             value = float(results.baseline_values(name, RECOVERY)[0])
             found.setdefault(name, []).append(value)
     return {name: float(np.mean(values)) for name, values in found.items()}
-
-
-def _bounded(found: Interval) -> str:
-    return f"{_signed(found.value)} [{_signed(found.low)}, {_signed(found.high)}]"
 
 
 def _signed(value: float) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import zobench
-from zobench.measures.interval import interval
+from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ
 from zobench.records.stored_run import StoredRun
 
@@ -42,7 +42,11 @@ def columns(run: StoredRun, at: Sequence[int]) -> Floats:
 
 def shown(seeds: Sequence[Floats]) -> str:
     """One cell: the mean over seeds with its interval."""
-    found = interval(seeds)
+    return bounded(interval(seeds))
+
+
+def bounded(found: Interval) -> str:
+    """A number with its interval, for a table."""
     texts = (f"{round(each, 2) + 0.0:.2f}" for each in (found.value, found.low, found.high))
     return "{} [{}, {}]".format(*texts).replace("-", "\N{MINUS SIGN}")
 

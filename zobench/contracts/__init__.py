@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from .method import Method, MethodContext, MethodResult
     from .metric import GroupCounts, Metric, Predictions
     from .objective import LearningObjective, Objective, ObjectiveContext
-    from .optimizer import Answer, Ask, AskTell, Feedback, Optimizer, OptimizerContext, State
+    from .optimizer import (
+        Answer,
+        Ask,
+        AskTell,
+        Feedback,
+        Optimizer,
+        OptimizerContext,
+        Preparing,
+        State,
+    )
     from .parameters import nearest, parameter
     from .pretraining import PretrainingRequest
     from .run_status import RunStatus
@@ -59,6 +68,7 @@ __all__ = [
     "Outcome",
     "Pixels",
     "Predictions",
+    "Preparing",
     "PretrainingRequest",
     "Progress",
     "Records",
@@ -86,7 +96,7 @@ _MODULES = {
     "method": "Method MethodContext MethodResult",
     "metric": "GroupCounts Metric Predictions",
     "objective": "LearningObjective Objective ObjectiveContext",
-    "optimizer": "Answer Ask AskTell Feedback Optimizer OptimizerContext State",
+    "optimizer": "Answer Ask AskTell Feedback Optimizer OptimizerContext Preparing State",
     "parameters": "nearest parameter",
     "pretraining": "PretrainingRequest",
     "run_status": "RunStatus",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,9 +158,20 @@ class Optimizer(AskTell, Protocol):
     that the last one before the budget's end may be smaller; a finished run can then be extended with
     ``zobench resume RUN --budget MORE``. An optimizer that does not say is taken to be paced.
 
-    It may have ``prepare()``, too: work on the next ask that needs no answer, such as drawing its random
-    numbers. It may be called once between an ask and its tell, while a GPU computes the answer. It must
-    change neither the points that were asked nor later asks nor what ``state_dict`` gives.
+    It may have ``prepare()``, too: see :class:`Preparing`.
     """
 
     feedback: ClassVar[Feedback]
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """An optimizer that can begin its next ask before it is told the answer to the last one."""
+
+    def prepare(self) -> None:
+        """Does work on the next ask that needs no answer, such as drawing its random numbers.
+
+        It may be called once between an ask and its tell, while a GPU computes the answer. It must
+        change neither the points that were asked nor later asks nor what ``state_dict`` gives.
+        """
+        ...

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zobench.contracts.handover import taken_point, taken_state
 from zobench.contracts.listener import Listener
-from zobench.contracts.optimizer import Answer, Ask, Optimizer
+from zobench.contracts.optimizer import Answer, Ask, Optimizer, Preparing
 from zobench.contracts.purpose import Purpose
 from zobench.errors import BudgetExhausted, ConfigError, Interrupted, PluginError
 from zobench.oracle.oracle import Oracle
@@ -122,7 +123,9 @@ class Loop:
                 local=asdict(ledger.local),
             )
 
-        prepare = self._prepare if hasattr(self.optimizer, "prepare") else None
+        prepare = None
+        if isinstance(self.optimizer, Preparing):
+            prepare = partial(self._prepare, self.optimizer)
         refused: Checkpoint | None = None
         enough = start is not None and last_snapshot > 0 and self._enough()
         while True:
@@ -190,9 +193,9 @@ class Loop:
         with self._no_end("ask()"):
             return self.optimizer.ask()
 
-    def _prepare(self) -> None:
+    def _prepare(self, optimizer: Preparing) -> None:
         with self._no_end("prepare()"):
-            self.optimizer.prepare()  # type: ignore[attr-defined]  # optional
+            optimizer.prepare()
 
     @contextmanager
     def _no_end(self, method: str) -> Iterator[None]:

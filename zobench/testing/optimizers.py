@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, State
+from zobench.contracts.optimizer import FEEDBACK, Answer, Ask, Optimizer, Preparing, State
 from zobench.contracts.parameters import declarations
 from zobench.errors import ConfigError
 from zobench.registry.discovery import Registry
@@ -160,15 +160,14 @@ class OptimizerConformance:
         """``prepare()`` between ask and tell is optional; nothing to check for a class without it."""
         oracle = self.oracle()
         plain, prepared = self.make(oracle, 1), self.make(oracle, 1)
-        prepare = getattr(prepared, "prepare", None)
-        if prepare is None:
+        if not isinstance(prepared, Preparing):
             return
         for _ in range(4):
             ask, twin = plain.ask(), prepared.ask()
             assert _content(ask) == _content(twin), (
                 "after prepare() it asks otherwise: draw the same numbers in the same order"
             )
-            prepare()
+            prepared.prepare()
             assert torch.equal(ask.points, twin.points), (
                 "prepare() changed the points that were asked"
             )
