@@ -18,7 +18,7 @@ from zobench_encoders.fused.gpu_layers import CUDA
 from zobench_encoders.fused.layers import Layers
 from zobench_encoders.fused.network import FusedNetwork, agreeing
 from zobench_encoders.fused.packed import ONEDNN
-from zobench_encoders.fused.transformers import FusedBlock, PatchProducts
+from zobench_encoders.fused.transformers import FusedBlock, FusedLastBlock, PatchProducts
 from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
 from zobench_encoders.resident import ResidentPixels
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
@@ -76,6 +76,12 @@ NETWORKS = {
     "ViT with normalised queries": lambda: timm_network(
         "vit_tiny_patch16_224", img_size=32, depth=2, qk_norm=True, qkv_bias=False
     ),
+    "ViT with registers": lambda: timm_network(
+        "vit_tiny_patch16_224", img_size=32, depth=2, reg_tokens=2, qkv_bias=False
+    ),
+    "ViT with mean": lambda: timm_network(
+        "vit_tiny_patch16_224", img_size=32, depth=2, global_pool="avg"
+    ),
     "ResNet": lambda: timm_network("resnet10t"),
     "EfficientNet": lambda: timm_network("efficientnet_lite0"),
     "RegNet": lambda: timm_network("regnetx_002"),
@@ -96,10 +102,49 @@ def test_a_rebuilt_network_gives_the_same_embeddings(name: str, layers: Layers) 
     for _ in range(2):  # the sums are written over earlier results, which must not be weights
         found = rebuilt(images)
         assert float((found - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+    grey = images[:, :1]
+    repeated = network((grey - mean) / std)
+    assert float((rebuilt(grey) - repeated).abs().max()) <= 1e-5 * float(repeated.abs().max())
     parts = (FusedBlock, PatchProducts) if name.startswith("ViT") else (layers.convolution,)
     for kind in parts:
         assert any(isinstance(each, kind) for each in rebuilt.modules()), kind
     assert all(torch.equal(before[key], each) for key, each in network.state_dict().items())
+
+
+class AllTokens(nn.Module):
+    """Reads every token of a network that would read its class token alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network: Any = NETWORKS["ViT with class token"]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.forward_features(images).mean(1)  # type: ignore[no-any-return]
+
+
+LAST = {
+    "ViT with class token": True,
+    "ViT with layer scales": True,
+    "ViT with registers": True,
+    "ViT with normalised queries": False,
+    "ViT with mean": False,
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_a_last_block_computes_one_token_where_the_network_reads_no_other(name: str) -> None:
+    rebuilt = FusedNetwork(NETWORKS[name](), MEAN, STD)
+    lasts = [each for each in rebuilt.modules() if isinstance(each, FusedLastBlock)]
+    assert len(lasts) == LAST[name]
+
+
+def test_a_network_within_another_computes_all_tokens() -> None:
+    network = AllTokens().eval().requires_grad_(False)
+    rebuilt = FusedNetwork(network, MEAN, STD)
+    images = noise(3)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (MEAN, STD))
+    wanted = network((images - mean) / std)
+    assert float((rebuilt(images) - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
 
 
 @pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)

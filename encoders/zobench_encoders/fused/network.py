@@ -18,7 +18,7 @@ from .convolutions import with_fused_convolutions
 from .gpu_layers import CUDA
 from .layers import IDENTITY, Layers
 from .packed import ONEDNN
-from .transformers import EditedPixels, FusedBlock, PatchProducts
+from .transformers import EditedPixels, FusedBlock, FusedLastBlock, PatchProducts
 
 
 class FusedNetwork(nn.Module):
@@ -48,7 +48,8 @@ class FusedNetwork(nn.Module):
         self._network = copy.deepcopy(network, {id(each): each for each in tensors})
         patches = [each for each in self._network.modules() if PatchProducts.fusible(each)]
         norm = (mean, std) if fold and len(patches) == 1 else None
-        replaced = _replace(self._network, layers, norm)
+        last = FusedLastBlock.of(self._network)
+        replaced = _replace(self._network, layers, norm, last)
         kind = next((each.dtype for each in tensors if each.is_floating_point()), torch.float32)
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
@@ -66,9 +67,10 @@ class FusedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pixels ``(N, 1 or C, H, W)`` to embeddings ``(N, D)``; one channel is repeated."""
-        images = self._coloured(images.to(self.device, non_blocking=True))
+        images = images.to(self.device, non_blocking=True)
         if self._patches is None:
-            standardised = (images - self._mean) / self._std
+            coloured = images.expand(-1, self._mean.shape[1], -1, -1)
+            standardised = (coloured - self._mean) / self._std
             images = standardised.to(self._kind).contiguous(memory_format=self._format)
         return cast(Tensor, self._network(images))
 
@@ -79,7 +81,7 @@ class FusedNetwork(nn.Module):
         """
         if self._patches is None:
             return None
-        return self._patches.of_edits(self._coloured(sent(edits, self.device).to(self._kind)))
+        return self._patches.of_edits(sent(edits, self.device).to(self._kind))
 
     def edited(self, pixels: Tensor, tokens: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` of edited images.
@@ -88,15 +90,14 @@ class FusedNetwork(nn.Module):
             pixels: ``(N, 1 or C, H, W)``, 8-bit, on the network's device.
             tokens: :meth:`tokens_of_edits` of each image's edit, ``(1 or N, T, D)``.
         """
-        return cast(Tensor, self._network(EditedPixels(self._coloured(pixels), tokens)))
-
-    def _coloured(self, images: Tensor) -> Tensor:
-        """One channel is repeated."""
-        return images.expand(-1, self._mean.shape[1], -1, -1)
+        return cast(Tensor, self._network(EditedPixels(pixels, tokens)))
 
 
 def _replace(
-    module: nn.Module, layers: Layers, norm: tuple[Sequence[float], Sequence[float]] | None
+    module: nn.Module,
+    layers: Layers,
+    norm: tuple[Sequence[float], Sequence[float]] | None,
+    last: nn.Module | None,
 ) -> int:
     """Replaces the layers below a module that have a fused form, and returns their number.
 
@@ -104,18 +105,21 @@ def _replace(
         module: The module.
         layers: The layers of its device.
         norm: Mean and deviation of the channels, if they become part of the patch embedding.
+        last: The block of which only the first token is read.
     """
     replaced = 0
     for name, child in module.named_children():
         fused: nn.Module
-        if FusedBlock.fusible(child):
+        if child is last:
+            fused = FusedLastBlock(cast("Any", child), layers)
+        elif FusedBlock.fusible(child):
             fused = FusedBlock(cast("Any", child), layers)
         elif norm and PatchProducts.fusible(child):
             fused = PatchProducts(cast("Any", child), *norm, layers)
         elif type(child) is nn.Linear:
             fused = layers.linear(child.weight, child.bias, IDENTITY)
         else:
-            replaced += _replace(child, layers, norm)
+            replaced += _replace(child, layers, norm, last)
             continue
         setattr(module, name, fused)
         replaced += 1

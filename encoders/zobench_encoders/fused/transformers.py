@@ -36,14 +36,18 @@ class FusedBlock(nn.Module):
         attention, mlp = cast("Attention", block.attn), cast("Mlp", block.mlp)
         self._heads = attention.num_heads
         self._norm1, self._norm2 = block.norm1, block.norm2
-        self._query_norm, self._key_norm = attention.q_norm, attention.k_norm
         self._attention_norm, self._mlp_norm = attention.norm, mlp.norm
-        self._qkv = layers.linear(attention.qkv.weight, attention.qkv.bias, IDENTITY)
+        self._read(attention, layers)
         self._project = layers.linear(*_scaled(attention.proj, block.ls1), IDENTITY)
         activation = cast("Activation", known_activation(mlp.act))  # fusible() checked it
         self._widen = layers.linear(mlp.fc1.weight, mlp.fc1.bias, activation)
         narrow = _scaled(cast("nn.Linear", mlp.fc2), block.ls2)
         self._narrow = layers.linear(*narrow, IDENTITY)
+
+    def _read(self, attention: Attention, layers: Layers) -> None:
+        """Keeps the weights of queries, keys and values."""
+        self._query_norm, self._key_norm = attention.q_norm, attention.k_norm
+        self._qkv = layers.linear(attention.qkv.weight, attention.qkv.bias, IDENTITY)
 
     @staticmethod
     def fusible(module: nn.Module) -> bool:
@@ -71,10 +75,65 @@ class FusedBlock(nn.Module):
         qkv = self._qkv(self._norm1(tokens)).view(count, length, 3, self._heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(self._query_norm(query), self._key_norm(key), value)
-        mixed = self._attention_norm(mixed.transpose(1, 2).flatten(2))
-        tokens += self._project(mixed)
+        return self._behind(tokens, mixed.transpose(1, 2).flatten(2))
+
+    def _behind(self, tokens: Tensor, mixed: Tensor) -> Tensor:
+        """What follows the attention, in the memory of the tokens ``(..., D)``."""
+        tokens += self._project(self._attention_norm(mixed))
         tokens += self._narrow(self._mlp_norm(self._widen(self._norm2(tokens))))
         return tokens
+
+
+class FusedLastBlock(FusedBlock):
+    """A block of whose result only the first token is read, so nothing else is computed behind it.
+
+    One query needs no keys: ``q · (W n + b)`` of a token ``n`` is ``(W' q) · n`` and ``q · b``, which
+    is equal for all tokens and cancels in the softmax. The values are linear, too, and the weights of
+    a mixture sum to one, so tokens are mixed first, and the mixture alone is multiplied.
+    """
+
+    def _read(self, attention: Attention, layers: Layers) -> None:
+        heads = attention.num_heads
+        queries, keys, values = attention.qkv.weight.chunk(3)
+        biases = None if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
+        of_queries = None if biases is None else biases[0] * attention.scale
+        self._query = layers.linear(queries * attention.scale, of_queries, IDENTITY)
+        self._keys = keys.detach().view(heads, -1, keys.shape[1])
+        self._values = values.detach().view(heads, -1, values.shape[1]).mT
+        self._value_bias = None if biases is None else biases[2].detach()
+
+    @staticmethod
+    def fusible(module: nn.Module) -> bool:
+        """Whether a module is a block of the usual form, whose queries and keys are linear."""
+        if not FusedBlock.fusible(module):
+            return False
+        attention = cast("Attention", module.attn)
+        return isinstance(attention.q_norm, nn.Identity) and isinstance(
+            attention.k_norm, nn.Identity
+        )
+
+    @staticmethod
+    def of(network: nn.Module) -> nn.Module | None:
+        """The last block of a network whose embedding is its class token; ``None`` if it has none."""
+        if TIMM not in sys.modules:
+            return None
+        from timm.models.vision_transformer import VisionTransformer
+
+        if type(network) is not VisionTransformer or network.global_pool != "token":
+            return None
+        return network.blocks[-1] if FusedLastBlock.fusible(network.blocks[-1]) else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(N, T, D)`` to the first one, ``(N, 1, D)``, in the memory of the argument."""
+        normed = self._norm1(tokens)
+        query = self._query(normed[:, 0]).unflatten(1, (self._heads, -1)).transpose(0, 1)
+        asked = (query @ self._keys).transpose(0, 1)
+        weights = (asked @ normed.mT).softmax(-1)
+        values = (weights @ normed).transpose(0, 1) @ self._values
+        mixed = values.transpose(0, 1).flatten(1)
+        if self._value_bias is not None:
+            mixed = mixed + self._value_bias
+        return self._behind(tokens[:, :1], mixed.unsqueeze(1))
 
 
 @dataclass(frozen=True)
@@ -82,7 +141,7 @@ class EditedPixels:
     """Images in place of the tensor that a network passes to its patch embedding.
 
     Attributes:
-        pixels: ``(N, C, H, W)``, 8-bit.
+        pixels: ``(N, 1 or C, H, W)``, 8-bit; one channel is repeated.
         shift: What the edits add to the patch tokens, ``(1 or N, T, D)``.
     """
 
@@ -94,8 +153,9 @@ class PatchProducts(nn.Module):
     """Patch embeddings as one product, of pixels that need not be standardised.
 
     ``W (x - mean) / std + b`` is ``W' x + b'`` with ``W' = W / std`` and ``b' = b - W' mean``. An
-    edit adds ``W' edit`` to the tokens of every image, so it is multiplied once for all of them.
-    8-bit pixels are exact in bfloat16; others are centred before they are rounded to it.
+    edit adds ``W' edit`` to the tokens of every image, so it is multiplied once for all of them. One
+    channel that is repeated needs the sum of the channels' weights alone. 8-bit pixels are exact in
+    bfloat16; others are centred before they are rounded to it.
 
     Args:
         patches: The patch embedding.
@@ -115,12 +175,21 @@ class PatchProducts(nn.Module):
         bias = torch.zeros_like(shift) if patches.proj.bias is None else patches.proj.bias.double()
         kind = patches.proj.weight.dtype
         self._side, self._kind = int(patches.proj.kernel_size[0]), kind
-        self._center = mean_of.float() if kind == torch.bfloat16 else None
-        weight, shifted = scaled.flatten(1), (bias - shift).to(kind)
-        of_pixels = shifted if self._center is None else bias.to(kind)
-        self._of_pixels = layers.linear(weight.to(kind), of_pixels, IDENTITY)
-        self._of_levels = layers.linear((weight / LEVELS).to(kind), shifted, IDENTITY)
-        self._of_edits = layers.linear(weight.to(kind), None, IDENTITY)
+        self._center = float(mean_of.mean()) if kind == torch.bfloat16 else 0.0
+        by_channels = {len(mean): scaled, 1: scaled.sum(1, keepdim=True)}
+        of_pixels = bias - shift + self._center * scaled.sum((1, 2, 3))
+
+        def product(weight: Tensor, bias: Tensor | None) -> nn.Module:
+            bias = None if bias is None else bias.to(kind)
+            return layers.linear(weight.flatten(1).to(kind), bias, IDENTITY)
+
+        self._of_pixels, self._of_levels = (
+            nn.ModuleDict(
+                {str(count): product(each / unit, of_each) for count, each in by_channels.items()}
+            )
+            for unit, of_each in ((1, of_pixels), (LEVELS, bias - shift))
+        )
+        self._of_edits = product(by_channels[1], None)
 
     @staticmethod
     def fusible(module: nn.Module) -> bool:
@@ -142,15 +211,17 @@ class PatchProducts(nn.Module):
         )
 
     def forward(self, images: Tensor | EditedPixels) -> Tensor:
-        """Patch tokens ``(N, T, D)`` of pixels ``(N, C, H, W)`` in [0, 1], or of edited pixels."""
+        """Patch tokens ``(N, T, D)`` of pixels ``(N, 1 or C, H, W)`` in [0, 1], or of edited pixels."""
         if isinstance(images, Tensor):
-            centred = images if self._center is None else images - self._center
-            return cast(Tensor, self._of_pixels(self._rows(centred.to(self._kind))))
+            centred = images - self._center if self._center else images
+            product = self._of_pixels[str(images.shape[1])]
+            return cast(Tensor, product(self._rows(centred.to(self._kind))))
         rows = self._rows(images.pixels).to(self._kind)
-        return cast(Tensor, self._of_levels(rows)).add_(images.shift)
+        product = self._of_levels[str(images.pixels.shape[1])]
+        return cast(Tensor, product(rows)).add_(images.shift)
 
     def of_edits(self, edits: Tensor) -> Tensor:
-        """What edits ``(K, C, H, W)`` add to the tokens, ``(K, T, D)``."""
+        """What edits ``(K, 1, H, W)`` add to the tokens, ``(K, T, D)``."""
         return cast(Tensor, self._of_edits(self._rows(edits)))
 
     def _rows(self, images: Tensor) -> Tensor:
