@@ -34,7 +34,7 @@ SHARED = 4
 """Edits are added to patch tokens if so many images, on average, share one; else to the pixels."""
 
 SHARED_BYTES = 64 << 20
-"""Largest size of the edits whose patch tokens are held together."""
+"""Largest size of the edits, in all channels, whose patch tokens are held together."""
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2}
 """Largest difference of an embedding from the one in another batch or by another path, relative to the
@@ -187,7 +187,7 @@ class LocalEncoder:
 
         tokens = None
         shared = len(edits) == 1 or len(rows) >= SHARED * len(edits)
-        size = edits.numel() * edits.element_size()
+        size = edits.numel() * edits.element_size() * self._shape[0]
         if self._fused is not None and shared and size <= SHARED_BYTES:
             tokens = self._tokens(self._fused, edits)
         added = sent(edits, self._device) if tokens is None else tokens

@@ -67,10 +67,9 @@ class FusedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pixels ``(N, 1 or C, H, W)`` to embeddings ``(N, D)``; one channel is repeated."""
-        images = images.to(self.device, non_blocking=True)
+        images = self._coloured(images.to(self.device, non_blocking=True))
         if self._patches is None:
-            coloured = images.expand(-1, self._mean.shape[1], -1, -1)
-            standardised = (coloured - self._mean) / self._std
+            standardised = (images - self._mean) / self._std
             images = standardised.to(self._kind).contiguous(memory_format=self._format)
         return cast(Tensor, self._network(images))
 
@@ -81,7 +80,7 @@ class FusedNetwork(nn.Module):
         """
         if self._patches is None:
             return None
-        return self._patches.of_edits(sent(edits, self.device).to(self._kind))
+        return self._patches.of_edits(self._coloured(sent(edits, self.device).to(self._kind)))
 
     def edited(self, pixels: Tensor, tokens: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` of edited images.
@@ -90,7 +89,11 @@ class FusedNetwork(nn.Module):
             pixels: ``(N, 1 or C, H, W)``, 8-bit, on the network's device.
             tokens: :meth:`tokens_of_edits` of each image's edit, ``(1 or N, T, D)``.
         """
-        return cast(Tensor, self._network(EditedPixels(pixels, tokens)))
+        return cast(Tensor, self._network(EditedPixels(self._coloured(pixels), tokens)))
+
+    def _coloured(self, images: Tensor) -> Tensor:
+        """One channel is repeated."""
+        return images.expand(-1, self._mean.shape[1], -1, -1)
 
 
 def _replace(

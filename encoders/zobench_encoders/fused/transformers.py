@@ -85,7 +85,7 @@ class FusedBlock(nn.Module):
 
 
 class FusedLastBlock(FusedBlock):
-    """A block of whose result only the first token is read, so nothing else is computed behind it.
+    """A block of whose result only the first token is read, so no other is computed.
 
     One query needs no keys: ``q · (W n + b)`` of a token ``n`` is ``(W' q) · n`` and ``q · b``, which
     is equal for all tokens and cancels in the softmax. The values are linear, too, and the weights of
@@ -127,10 +127,10 @@ class FusedLastBlock(FusedBlock):
         """Tokens ``(N, T, D)`` to the first one, ``(N, 1, D)``, in the memory of the argument."""
         normed = self._norm1(tokens)
         query = self._query(normed[:, 0]).unflatten(1, (self._heads, -1)).transpose(0, 1)
-        asked = (query @ self._keys).transpose(0, 1)
-        weights = (asked @ normed.mT).softmax(-1)
-        values = (weights @ normed).transpose(0, 1) @ self._values
-        mixed = values.transpose(0, 1).flatten(1)
+        asked = (query @ self._keys).transpose(0, 1)  # what each head looks for, (N, heads, D)
+        all_tokens = normed[:, None]
+        mean = F.scaled_dot_product_attention(asked[:, None], all_tokens, all_tokens, scale=1.0)
+        mixed = (mean[:, 0].transpose(0, 1) @ self._values).transpose(0, 1).flatten(1)
         if self._value_bias is not None:
             mixed = mixed + self._value_bias
         return self._behind(tokens[:, :1], mixed.unsqueeze(1))
@@ -141,7 +141,7 @@ class EditedPixels:
     """Images in place of the tensor that a network passes to its patch embedding.
 
     Attributes:
-        pixels: ``(N, 1 or C, H, W)``, 8-bit; one channel is repeated.
+        pixels: ``(N, C, H, W)``, 8-bit.
         shift: What the edits add to the patch tokens, ``(1 or N, T, D)``.
     """
 
@@ -153,9 +153,8 @@ class PatchProducts(nn.Module):
     """Patch embeddings as one product, of pixels that need not be standardised.
 
     ``W (x - mean) / std + b`` is ``W' x + b'`` with ``W' = W / std`` and ``b' = b - W' mean``. An
-    edit adds ``W' edit`` to the tokens of every image, so it is multiplied once for all of them. One
-    channel that is repeated needs the sum of the channels' weights alone. 8-bit pixels are exact in
-    bfloat16; others are centred before they are rounded to it.
+    edit adds ``W' edit`` to the tokens of every image, so it is multiplied once for all of them.
+    8-bit pixels are exact in bfloat16; others are centred before they are rounded to it.
 
     Args:
         patches: The patch embedding.
@@ -175,21 +174,12 @@ class PatchProducts(nn.Module):
         bias = torch.zeros_like(shift) if patches.proj.bias is None else patches.proj.bias.double()
         kind = patches.proj.weight.dtype
         self._side, self._kind = int(patches.proj.kernel_size[0]), kind
-        self._center = float(mean_of.mean()) if kind == torch.bfloat16 else 0.0
-        by_channels = {len(mean): scaled, 1: scaled.sum(1, keepdim=True)}
-        of_pixels = bias - shift + self._center * scaled.sum((1, 2, 3))
-
-        def product(weight: Tensor, bias: Tensor | None) -> nn.Module:
-            bias = None if bias is None else bias.to(kind)
-            return layers.linear(weight.flatten(1).to(kind), bias, IDENTITY)
-
-        self._of_pixels, self._of_levels = (
-            nn.ModuleDict(
-                {str(count): product(each / unit, of_each) for count, each in by_channels.items()}
-            )
-            for unit, of_each in ((1, of_pixels), (LEVELS, bias - shift))
-        )
-        self._of_edits = product(by_channels[1], None)
+        self._center = mean_of.float() if kind == torch.bfloat16 else None
+        weight, shifted = scaled.flatten(1), (bias - shift).to(kind)
+        of_pixels = shifted if self._center is None else bias.to(kind)
+        self._of_pixels = layers.linear(weight.to(kind), of_pixels, IDENTITY)
+        self._of_levels = layers.linear((weight / LEVELS).to(kind), shifted, IDENTITY)
+        self._of_edits = layers.linear(weight.to(kind), None, IDENTITY)
 
     @staticmethod
     def fusible(module: nn.Module) -> bool:
@@ -211,17 +201,15 @@ class PatchProducts(nn.Module):
         )
 
     def forward(self, images: Tensor | EditedPixels) -> Tensor:
-        """Patch tokens ``(N, T, D)`` of pixels ``(N, 1 or C, H, W)`` in [0, 1], or of edited pixels."""
+        """Patch tokens ``(N, T, D)`` of pixels ``(N, C, H, W)`` in [0, 1], or of edited pixels."""
         if isinstance(images, Tensor):
-            centred = images - self._center if self._center else images
-            product = self._of_pixels[str(images.shape[1])]
-            return cast(Tensor, product(self._rows(centred.to(self._kind))))
+            centred = images if self._center is None else images - self._center
+            return cast(Tensor, self._of_pixels(self._rows(centred.to(self._kind))))
         rows = self._rows(images.pixels).to(self._kind)
-        product = self._of_levels[str(images.pixels.shape[1])]
-        return cast(Tensor, product(rows)).add_(images.shift)
+        return cast(Tensor, self._of_levels(rows)).add_(images.shift)
 
     def of_edits(self, edits: Tensor) -> Tensor:
-        """What edits ``(K, 1, H, W)`` add to the tokens, ``(K, T, D)``."""
+        """What edits ``(K, C, H, W)`` add to the tokens, ``(K, T, D)``."""
         return cast(Tensor, self._of_edits(self._rows(edits)))
 
     def _rows(self, images: Tensor) -> Tensor:
