@@ -13,6 +13,8 @@ from zobench.problem.images import Images
 from zobench.records import layout
 from zobench.records.run_folder import RunFolder
 
+from .canvas import Canvas
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -85,63 +87,51 @@ def healthy_images(images: Images) -> Grey:
     return np.asarray(found[:, 0] if found.shape[1] == 1 else np.moveaxis(found, 1, 3))
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of this size in inches that needs no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
     from matplotlib.colors import LogNorm, SymLogNorm
 
-    figure = new_figure(11.5, 4.2)
-    raw, smooth, strongest = figure.subplots(1, 3)
-    shown = raw.imshow(edit, cmap="RdBu_r", norm=SymLogNorm(FAINT, vmin=-FULL, vmax=FULL, base=10))
-    ticks = [-1, -0.1, -0.01, 0, 0.01, 0.1, 1]
-    bar = figure.colorbar(shown, ax=raw, shrink=0.8, ticks=ticks)
-    bar.ax.set_yticklabels([f"{each:g}" for each in ticks])
+    canvas = Canvas(11.5, 3.75, side=3.2)
+    raw, smooth, strongest = ((left, 0.15) for left in (0.1, 4.15, 8.2))
+    of_edits = SymLogNorm(FAINT, vmin=-FULL, vmax=FULL, base=10)
+    canvas.picture(edit, *raw, cmap="RdBu_r", norm=of_edits)
+    canvas.bar(*raw, "RdBu_r", of_edits, (-1, -0.1, -0.01, 0, 0.01, 0.1, 1))
     what = f"edit after {queries:,} queries, norm {np.linalg.norm(edit):.2f}"
-    raw.set_title(what if edit.any() else f"no edit after {queries:,} queries")
-    strength = strength_map(edit)
-    low, high = DECADES
-    shown = smooth.imshow(strength.clip(low, high), cmap="magma", norm=LogNorm(low, high))
-    figure.colorbar(shown, ax=smooth, shrink=0.8)
-    smooth.set_title("smoothed strength")
-    strongest.imshow(image, cmap="gray", vmin=0, vmax=1)
+    canvas.title(what if edit.any() else f"no edit after {queries:,} queries", *raw)
+
+    strength, of_strengths = strength_map(edit), LogNorm(*DECADES)
+    canvas.picture(strength.clip(*DECADES), *smooth, cmap="magma", norm=of_strengths)
+    canvas.bar(*smooth, "magma", of_strengths, (0.001, 0.01, 0.1, 1))
+    canvas.title("smoothed strength", *smooth)
+
+    canvas.picture(image, *strongest, cmap="gray", vmin=0, vmax=1)
     uneven = float(strength.std() / (strength.mean() or 1.0))
     if not edit.any():
-        strongest.set_title("an image as it is")
+        canvas.title("an image as it is", *strongest)
     elif uneven < UNEVEN:
-        strongest.set_title(f"no strongest area: varies by {uneven:.0%}")
+        canvas.title(f"no strongest area: varies by {uneven:.0%}", *strongest)
     else:
         above = np.where(strength >= np.quantile(strength, 1 - STRONGEST), scaled(strength), np.nan)
-        strongest.imshow(above, cmap="autumn", alpha=0.6, vmin=float(np.nanmin(above)), vmax=1)
-        strongest.set_title(f"strongest {STRONGEST:.0%} of the area")
-    for axes in (raw, smooth, strongest):
-        axes.set_axis_off()
-    return figure
+        least = float(np.nanmin(above))
+        canvas.picture(above, *strongest, cmap="autumn", alpha=0.6, vmin=least, vmax=1)
+        canvas.title(f"strongest {STRONGEST:.0%} of the area", *strongest)
+    return canvas.figure
 
 
 def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
     """Rows: a group's image before, after, and the difference (mid-grey: none), times the gain."""
     most = float(np.abs(edit).max())
     gain = next((each for each in reversed(GAINS) if each * most <= 0.5), 1)
-    figure = new_figure(9.4, 6.8)
-    axes = figure.subplots(2, 3)
-    for row, (image, group) in enumerate(zip(pictures, groups, strict=True)):
+    canvas = Canvas(9.35, 6.9, side=2.95)
+    for bottom, image, group in zip((3.6, 0.15), pictures, groups, strict=True):
         added = edit if image.ndim == 2 else edit[..., None]  # the same in each colour
         after = (image + added).clip(0, 1)
         difference = (0.5 + gain * (after - image)).clip(0, 1)
-        words = ("before", "after", f"{gain} times the difference")
-        for column, (shown, word) in enumerate(zip((image, after, difference), words, strict=True)):
-            axes[row, column].imshow(shown, cmap="gray", vmin=0, vmax=1)
-            axes[row, column].set_title(f"{group}, {word}" if column < 2 else word)
-            axes[row, column].set_axis_off()
-    return figure
+        titles = (f"{group}, before", f"{group}, after", f"{gain} times the difference")
+        shown = zip((0.1, 3.2, 6.3), (image, after, difference), titles, strict=True)
+        for left, picture, title in shown:
+            canvas.picture(picture, left, bottom, cmap="gray", vmin=0, vmax=1)
+            canvas.title(title, left, bottom)
+    return canvas.figure
 
 
 def _save(figure: Figure, place: Location) -> None:

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from typing import NoReturn
 
 from zobench.files.json_files import Json
-from zobench.runs.pictures import new_figure
+from zobench.runs.canvas import new_figure
 from zobench.runs.result_cache import code_digest
 from zobench.suite.planning import Job
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.errors import StoreError
-from zobench.runs.pictures import STRONGEST, new_figure, scaled, strength_map
+from zobench.runs.canvas import new_figure
+from zobench.runs.pictures import STRONGEST, scaled, strength_map
 
 from .study import Entry
 
