@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from zobench.files.json_files import read_json, write_json
 from zobench.files.row_files import read_rows
 from zobench.records import layout
 from zobench.records.manifest import Manifest, read_manifest
+from zobench.records.run_folder import RunFolder
 from zobench.runs import lifecycle
 
 
@@ -87,6 +89,9 @@ def test_resuming_a_finished_run_only_reads_it(tmp_path: Path) -> None:
     again = zobench.resume(result.run_dir, registry=tiny_registry())
     assert again.as_dict() == result.as_dict()
     assert again.manifest.resumed == 0
+    with closing(RunFolder(result.run_dir)):  # whoever only reads takes no lock and writes nothing
+        held = zobench.resume(result.run_dir, registry=tiny_registry())
+    assert held.as_dict() == result.as_dict()
 
 
 def test_a_run_that_ends_while_another_process_waits_to_resume_it_is_left_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,3 +136,42 @@ def test_a_snapshot_that_is_missing_is_found(tmp_path: Path) -> None:
         verified(folder)
     with_checksums(folder)
     assert not verified(folder).holds
+
+
+UNTIL = {
+    "optimizer": "adam",
+    "budget": 1200,
+    "snapshots": 8,
+    "seed": 2,
+    "tolerance": 20.0,
+    "until": 0.01,
+    "overrides": {**SIZES, "optimizer": {"lr": 0.05}},
+}
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "fields"),
+    [
+        ("max_time", {"optimizer": "random", "overrides": SIZES, "max_time": 1e-6}),
+        ("until", UNTIL),
+    ],
+)
+def test_a_replay_ends_where_the_run_ended(
+    ended_by: str, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    done = run(tmp_path / "runs", **fields)
+    assert done.manifest.ended_by == ended_by
+    assert done.spent < done.config.budget
+    calls = []
+
+    class Counting(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            calls.append(len(images))
+            return super().embed(images)
+
+    registry = tiny_registry(encoder=lambda request: Counting())
+    found = verified(done.run_dir, registry, queries=10**9)
+    assert found.holds
+    assert found.difference == 0
+    assert (found.queries, found.snapshots) == (done.spent, len(done.snapshots))
+    assert sum(calls) <= done.manifest.split.train + done.spent

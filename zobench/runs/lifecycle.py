@@ -170,16 +170,18 @@ def resume_run(
         DamagedError: A finished run that is to be extended is damaged.
     """
     listener, place = listener or Silence(), Location.of(place).absolute()
-    read_manifest(place)
+    found = read_manifest(place)
     registry = registry or load_registry()
     for name in trackers:
         registry.find("trackers", name)
+    limits = {"budget": budget, "max_cost": max_cost, "max_time": max_time}
+    if found.status is RunStatus.DONE and not any(each is not None for each in limits.values()):
+        return StoredRun(place, registry)  # only read, so its folder need not be writable
     folder = RunFolder(place, alone)
     with ExitStack() as opened:
         opened.callback(folder.close)
         opened.enter_context(restored_state(listener.note))
         manifest = folder.manifest()  # read under the lock; may have changed since
-        limits = {"budget": budget, "max_cost": max_cost, "max_time": max_time}
         begun = extended(manifest, limits, folder.location, registry)
         if begun is None:
             return StoredRun(folder.location, registry)

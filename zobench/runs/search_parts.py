@@ -164,6 +164,11 @@ def check_optimizer(
     """
     config = resolved.config
     feedback = feedback_of(resolved.optimizer)
+    if feedback == "gradient" and config.quantize:
+        raise ConfigError(
+            f"quantize is {config.quantize}, but optimizer {config.optimizer!r} needs gradients, which "
+            "rounded images do not have; leave --quantize out, or choose a black-box optimizer"
+        )
     if feedback == "gradient" and not encoder.spec.differentiable:
         raise ConfigError(
             f"optimizer {config.optimizer!r} needs gradients, which encoder {config.encoder!r} "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +35,10 @@ COUNTS = ("ask", "queries", "forward", "backward", "evaluations")
 VALUES = ("value_min", "value_mean")
 TOLERANCE = 1e-4
 """Largest relative difference that counts as rounding on different hardware."""
+
+
+UP = 1.0
+"""A time that is up, on the clock of a replay, which otherwise stands at 0."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,19 @@ def verify_run(
 
 
 def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Listener) -> None:
-    """Carries out the beginning of a run in another folder, with an empty cache of results."""
-    ledger, began = Ledger(parts.config.backward_cost), time.perf_counter()
+    """Carries out the beginning of a run in another folder, with an empty cache of results.
+
+    Neither time nor cost ends the replay, which may be slower or dearer than the run was. Where
+    anything but the budget ended the run, time is up after as many queries as the run spent.
+    """
+    ledger = Ledger(parts.config.backward_cost)
+    ended = run.done and run.manifest.ended_by != "budget"
+    parts = _limited(parts, max_cost=0.0, max_time=UP if ended else 0.0)
     # the full replay of a finished run is not stopped, so that it writes its last snapshot
     part = enough < run.spent or not run.done
+
+    def clock() -> float:
+        return UP if ended and ledger.optimize.queries >= run.spent else 0.0
 
     def stopped(end: float = math.inf) -> bool:
         spent = ledger.optimize.queries
@@ -133,12 +145,12 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
         for end, budget in [*ends, (math.inf, parts.config.budget)]:
             with suppress(Interrupted):
                 optimize(
-                    _with_budget(parts, budget),
+                    _limited(parts, budget=budget),
                     prepared,
                     encoder,
                     folder,
                     listener,
-                    clock=lambda: time.perf_counter() - began,
+                    clock=clock,
                     stopped=partial(stopped, end),
                     checkpoint=folder.restore(),
                 )
@@ -148,8 +160,9 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
         folder.close()
 
 
-def _with_budget(parts: Parts, budget: int) -> Parts:
-    config = parts.config.changed(budget=budget)
+def _limited(parts: Parts, **limits: float) -> Parts:
+    """The same parts with other limits of the run."""
+    config = parts.config.changed(**limits)
     return replace(parts, resolved=replace(parts.resolved, config=config))
 
 

@@ -96,13 +96,16 @@ class NevergradStrategy:
             )
 
     @contextmanager
-    def _inside(self) -> Iterator[None]:
+    def _inside(self, *, spend: bool = True) -> Iterator[None]:
         """The context for calls of nevergrad: no warnings, and its own global random streams.
+
+        Args:
+            spend: Whether the numbers that it draws from these streams are spent.
 
         Raises:
             ConfigError: The strategy needs a package that is not installed.
         """
-        with quiet(), self._chance.taken():
+        with quiet(), self._chance.taken(spend=spend):
             try:
                 yield
             except (ImportError, RuntimeError) as error:
@@ -112,6 +115,16 @@ class NevergradStrategy:
                     f"nevergrad:{self._name} needs a package that is not installed "
                     f"({str(error).splitlines()[-1]}); install it, or choose another strategy"
                 ) from error
+
+    @contextmanager
+    def _unmoved(self) -> Iterator[None]:
+        """Puts the strategy's random stream back, from which a recommendation may draw."""
+        stream = self._strategy.parametrization.random_state
+        before = stream.get_state()
+        try:
+            yield
+        finally:
+            stream.set_state(before)
 
     def ask(self) -> Ask:
         """As many candidates as evaluate in parallel, on one minibatch."""
@@ -136,7 +149,7 @@ class NevergradStrategy:
         """Nevergrad's own recommendation, which for its noisy strategies is not the lowest value."""
         if not self._told:
             return torch.zeros(self._shape, dtype=torch.float32)
-        with self._inside():
+        with self._inside(spend=False), self._unmoved():
             found = self._strategy.provide_recommendation().value
         return torch.from_numpy(np.asarray(found, dtype=np.float32).reshape(self._shape))
 
@@ -192,15 +205,16 @@ class Chance:
         self._python = random.Random(seed).getstate()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Swaps the global streams for these, and back."""
+    def taken(self, *, spend: bool) -> Iterator[None]:
+        """Swaps the global streams for these, and back; keeps what was drawn if it is spent."""
         before = np.random.get_state(), random.getstate()
         np.random.set_state(self._numpy)
         random.setstate(self._python)
         try:
             yield
         finally:
-            self._numpy, self._python = np.random.get_state(), random.getstate()
+            if spend:
+                self._numpy, self._python = np.random.get_state(), random.getstate()
             np.random.set_state(before[0])
             random.setstate(before[1])
 

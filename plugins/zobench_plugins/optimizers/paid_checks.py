@@ -55,10 +55,19 @@ class Cells:
 
         A cell with fewer images gives all of them.
         """
+        shares = self._shares(count)
+        drawn = [rng.choice(each, share, replace=False) for each, share in shares]
+        return rng.permutation(np.concatenate(drawn)).astype(np.int64)
+
+    def balanced_count(self, count: int) -> int:
+        """The number of rows that :meth:`balanced` gives."""
+        return sum(share for _, share in self._shares(count))
+
+    def _shares(self, count: int) -> list[tuple[Rows, int]]:
+        """The rows of each cell that has any, and how many of them are drawn."""
         there = [each for each in self.members if len(each)]
         share = max(1, count // len(there))
-        drawn = [rng.choice(each, min(len(each), share), replace=False) for each in there]
-        return rng.permutation(np.concatenate(drawn)).astype(np.int64)
+        return [(each, min(len(each), share)) for each in there]
 
     def rates(self, embeddings: Tensor, rows: Rows) -> LeftOut | None:
         """What a disease head trained on such embeddings of all training images would do.

@@ -37,7 +37,7 @@ class SpsaParameters:
         1, "directions averaged per iteration, two evaluations each", low=1, high=1000
     )
     radius: float = parameter(0.0, "c; 0 takes the noise of an evaluation at the origin", low=0)
-    largest_radius: float = parameter(0.05, "upper limit of an automatic c", low=0)
+    largest_radius: float = parameter(0.05, "upper limit of an automatic c", low=LEAST_RADIUS)
     trials: int = parameter(4, "number of evaluations for c, then of pairs for a", low=2, high=1000)
     alpha: float = parameter(0.602, "decay of a_k", low=0, high=2)
     gamma: float = parameter(0.101, "decay of c_k", low=0, high=1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from zobench.contracts.optimizer import OptimizerContext
 from zobench.contracts.parameters import parameter
 
-from .two_point import TwoPoint
+from .two_point import TwoPoint, mean_along
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class SpsaGc(TwoPoint):
         sizes = self.rng.uniform(0.5, 1.0, (self.pairs, *self.shape)).astype(np.float32)
         signs = self.rng.integers(0, 2, sizes.shape, dtype=np.int8) * 2 - 1
         return torch.from_numpy(sizes * signs)
+
+    def estimate(self, slopes: Tensor, directions: Tensor) -> Tensor:
+        """The slopes divided by each coordinate of their direction (Spall 1992, Eq. 2.2)."""
+        return mean_along(slopes, directions.reciprocal())
 
     def center(self) -> Tensor:
         """The point to which the momentum moves the edit."""

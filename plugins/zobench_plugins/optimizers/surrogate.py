@@ -82,9 +82,7 @@ class Surrogate(Stateful):
         self._p, self._client, self._local = parameters, context.client, context.local
         self._space, self.rng = context.space, context.rng
         self._cells = Cells.of(context.client)
-        check = 2 * sum(
-            min(len(each), parameters.check_images // 4) for each in self._cells.members
-        )
+        check = 2 * self._cells.balanced_count(parameters.check_images)
         if context.budget <= check:
             raise ConfigError(
                 f"budget is {context.budget}, but must be more than {check} for surrogate, which checks "

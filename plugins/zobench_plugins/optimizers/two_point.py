@@ -86,8 +86,12 @@ class TwoPoint(Stateful):
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Estimates the gradient and takes one step."""
-        self.step(mean_along(slopes(answer.values, self.radius), self._directions))
+        self.step(self.estimate(slopes(answer.values, self.radius), self._directions))
         self.steps += 1
+
+    def estimate(self, slopes: Tensor, directions: Tensor) -> Tensor:
+        """The gradient from the slopes ``(q,)`` along directions ``(q, *shape)``."""
+        return mean_along(slopes, directions)
 
     def recommend(self) -> Tensor:
         """The last iterate."""

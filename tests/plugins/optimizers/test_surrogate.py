@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 from zobench_plugins.optimizers.embedding_map import PENALTIES, EmbeddingMap
+from zobench_plugins.optimizers.paid_checks import Cells
 from zobench_plugins.optimizers.surrogate import Surrogate, SurrogateParameters
 
 from zobench.contracts.client import Client
@@ -118,6 +119,14 @@ def test_a_budget_that_ends_with_the_check_is_refused() -> None:
     api = Api()
     with pytest.raises(ConfigError, match="budget is 192, but must be more than 192"):
         Surrogate(api.context(api.embed, budget=192), SurrogateParameters())
+
+
+def test_the_price_of_a_check_is_that_of_the_cells_there_are() -> None:
+    label, sensitive = np.repeat([0, 1], 30), np.repeat([0, 1], 30)  # two cells are empty
+    cells = Cells(label, sensitive, torch.ones(60))
+    for count in (8, 50, 96):
+        drawn = cells.balanced(count, np.random.default_rng(0))
+        assert len(drawn) == cells.balanced_count(count) == min(count, 60)
 
 
 @pytest.mark.parametrize("numbers", [20, 150])  # fewer than images, and more

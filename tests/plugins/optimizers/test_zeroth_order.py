@@ -142,6 +142,20 @@ def test_spsa_gc_estimates_where_the_momentum_leads() -> None:
         torch.testing.assert_close(centers[k], ahead, rtol=1e-4, atol=1e-6)
 
 
+def test_spsa_gc_divides_by_its_perturbations() -> None:
+    """On a linear function the mean of many estimates is its slope (Spall 1992, Eq. 2.2)."""
+    weights = torch.arange(1.0, 1.0 + SIDE * SIDE).view(1, SIDE, SIDE)
+    optimizer = make("spsa-gc", lr=1.0, momentum=0.0, stability=0.0, pairs=1000, radius=1.0)
+    found = []
+    for k in range(1, 41):
+        before = optimizer.recommend()
+        ask = optimizer.ask()
+        optimizer.tell(ask, Answer((ask.points * weights).flatten(1).sum(1).double()))
+        found.append((before - optimizer.recommend()) * k**0.6)
+    estimate = torch.stack(found).mean(0)
+    assert float((estimate - weights).norm() / weights.norm()) < 0.1
+
+
 def test_mezo_is_zo_sgd_with_one_direction() -> None:
     """Each step equals the step of ZO-SGD, computed from the points of the ask."""
     optimizer = make("mezo", lr=0.05, radius=0.01)
@@ -246,6 +260,20 @@ def test_nevergrad_is_asked_and_told_as_by_hand() -> None:
         optimizer.tell(ask, Answer(values))
     expected = reference.provide_recommendation().value
     np.testing.assert_allclose(optimizer.recommend().numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["StupidRandom", "CMA"])
+def test_a_recommendation_of_nevergrad_changes_no_later_ask(name: str) -> None:
+    asked = []
+    for looks in (False, True):
+        optimizer = make(f"nevergrad:{name}", budget=500, workers=2)
+        for _ in range(4):
+            ask = optimizer.ask()
+            optimizer.tell(ask, Answer(bowl(ask.points)))
+            if looks:
+                optimizer.recommend()
+        asked.append(ask.points)
+    assert torch.equal(*asked)
 
 
 def test_a_strategy_that_seeds_itself_from_the_clock_is_not_resumed_as_another() -> None:
