@@ -51,6 +51,14 @@ def test_each_pair_has_the_difference_of_a_comparison_of_the_two(runs: list[Stor
     assert {(each.a == "spsa") + (each.b == "spsa") for each in one.pairs} == {1}
 
 
+def test_a_mean_is_that_of_the_runs_that_all_optimizers_have(runs: list[StoredRun]) -> None:
+    half = [run for run in runs if (run.label, run.config.seed) != ("spsa", 1)]
+    (level,) = rank_all(half)
+    for label in level.labels:
+        (first,) = (each for each in runs if (each.label, each.config.seed) == (label, 0))
+        assert level.fpq[label] == first.fpq
+
+
 def test_a_ranking_computes_no_metric_that_it_does_not_show(
     runs: list[StoredRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_baseline_survives_its_file_and_holds_for_the_runs_it_was_made_of(
     [
         ({"budget": 800}, "the budget was 400 and is 800"),
         ({"penalty": 1.0}, "the penalty was 0.01"),
+        ({"until": 0.9}, "the recovery to stop at was 0.0 and is 0.9"),
     ],
 )
 def test_a_baseline_of_other_conditions_is_refused(
@@ -123,6 +124,15 @@ def test_a_baseline_of_other_conditions_is_refused(
     now = baseline_of(read(runs(tmp_path / "b", **change)))
     with pytest.raises(ConfigError, match=words):
         check(before, now, QUANTITIES)
+
+
+def test_runs_without_the_controls_of_others_are_named(tmp_path: Path) -> None:
+    mixed = [
+        run(tmp_path, optimizer="random", overrides=SIZES, seed=seed, controls=controls)
+        for seed, controls in enumerate(("last", "none"))
+    ]
+    with pytest.raises(ConfigError, match=r"has no beyond_placebo, which a gate's margin names"):
+        baseline_of(mixed)
 
 
 def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def test_the_first_snapshot_that_reaches_the_target_counts() -> None:
     assert first_success([10, 100, 1000], [0.1, 0.3, 0.2], 0.3) == 100
     assert first_success([10, 100, 1000], [0.1, 0.3, 0.2], 0.31) is None
     assert first_success([], [], 0.0) is None
+    exact = (40.0 - 20.0) / 40.0 - 1e-16 * 4  # as sums of percentages give it
+    assert exact < 0.5
+    assert first_success([10, 20], [exact, 1.0], 0.5) == 10
 
 
 @given(runs)

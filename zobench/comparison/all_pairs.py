@@ -147,19 +147,21 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
 def _ranked(
     level: str, groups: Mapping[str, Sequence[StoredRun]], label: str | None
 ) -> LevelRanking:
-    problems = set.intersection(*({r.problem for r in members} for members in groups.values()))
-    fpq = {each: _own(members, problems) for each, members in groups.items()}
+    shared = set.intersection(
+        *({(run.problem, run.config.seed) for run in members} for members in groups.values())
+    )
+    fpq = {each: _own(members, shared) for each, members in groups.items()}
     resamples = next(iter(groups.values()))[0].config.replicates
     labels = sorted(groups, key=lambda each: -fpq[each].value)
     tested = []
     for b, a in combinations(labels, 2):
         if label not in (None, a, b):
             continue
-        shared = {(r.problem, r.config.seed) for r in groups[a]} & {
+        of_both = {(r.problem, r.config.seed) for r in groups[a]} & {
             (r.problem, r.config.seed) for r in groups[b]
         }
         difference = None
-        if shared:
+        if of_both:
             difference = compare_runs(groups[a], groups[b], only=FPQ).metrics[FPQ.name]
         tested.append((a, b, difference, _p(difference, resamples)))
     adjusted = holm([p for *_, p in tested])
@@ -167,10 +169,10 @@ def _ranked(
     return LevelRanking(level, tuple(labels), fpq, tuple(pairs), label)
 
 
-def _own(runs: Sequence[StoredRun], shared: Collection[str]) -> Interval:
-    """The mean FPQ over seeds, of each seed over the problems that all optimizers share, if any."""
+def _own(runs: Sequence[StoredRun], shared: Collection[tuple[str, int]]) -> Interval:
+    """The mean FPQ over seeds, of the problems and seeds that all optimizers share, if any."""
     by_seed: dict[int, list[Any]] = {}
-    for run in [run for run in runs if run.problem in shared] or runs:
+    for run in [run for run in runs if (run.problem, run.config.seed) in shared] or runs:
         by_seed.setdefault(run.config.seed, []).append(run.values(FPQ))
     return interval([sum(values) / len(values) for values in by_seed.values()], FPQ)
 

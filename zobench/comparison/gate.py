@@ -150,7 +150,13 @@ def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
 
 
 def _quantity(run: StoredRun, name: str) -> Metric:
-    return next(each for each in run.quantities if each.name == name)
+    found = next((each for each in run.quantities if each.name == name), None)
+    if found is None:
+        raise ConfigError(
+            f"{run.location} has no {name}, which a gate's margin names (runs without controls have no "
+            "beyond_placebo); name runs that have it in common"
+        )
+    return found
 
 
 def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
@@ -226,7 +232,7 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
             Row(
                 row["optimizer"],
                 row["problem"],
-                row["conditions"],
+                {"until": 0.0, **row["conditions"]},  # baselines of before this was one
                 {name: _sample(**each) for name, each in row["metrics"].items()},
             )
             for row in found["rows"]

@@ -59,7 +59,7 @@ BEYOND_PLACEBO = Metric(
 )
 
 ROUNDING = 1e-9
-"""Slack in percent: rounding must not reject an accuracy loss equal to the tolerance."""
+"""Slack, in percent or as a share: rounding must not reject what is equal to a limit."""
 
 
 def recovery(
@@ -77,6 +77,11 @@ def recovery(
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(erm_gap > 0, (erm_gap - edit_gap) / erm_gap, 0.0)
     return np.where(edit_accuracy < erm_accuracy - tolerance - ROUNDING, 0.0, share)
+
+
+def reaches(found: float, target: float) -> bool:
+    """Whether a recovery is at least a target; rounding does not miss one that is equal."""
+    return found >= target - ROUNDING
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ CONDITIONS = (
     Condition("scored", "number of scored edits", lambda run: run.config.most_scored),
     Condition("replicates", "number of replicates", lambda run: run.config.replicates),
     Condition("tolerance", "tolerance", lambda run: run.config.tolerance),
+    Condition("until", "recovery to stop at", lambda run: run.config.until),
     Condition("box", "box", lambda run: run.config.box),
     Condition("arithmetic", "arithmetic", lambda run: arithmetic(run.manifest)),
     Condition(

@@ -25,7 +25,7 @@ from zobench.files.location import Location
 from zobench.files.regular import require_no_link
 from zobench.files.row_files import read_rows
 from zobench.measures.interval import Interval, interval
-from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY, reaches
 from zobench.oracle.ledger import Counts, Ledger
 from zobench.registry.discovery import Registry, load_registry
 
@@ -398,7 +398,7 @@ class StoredRun:
         if found is None:
             return None
         pairs = zip(found.queries, found.curve.recovery[1:, 0].tolist(), strict=True)
-        return next((queries for queries, recovery in pairs if recovery >= target), None)
+        return next((queries for queries, recovery in pairs if reaches(recovery, target)), None)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object; an infinite ratio is ``None``."""

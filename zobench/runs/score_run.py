@@ -19,7 +19,7 @@ from zobench.contracts.random_streams import seed_sequence
 from zobench.errors import Interrupted
 from zobench.measures.group_rates import count_groups
 from zobench.measures.patient_bootstrap import ScoredImages
-from zobench.measures.recovery import Recoveries
+from zobench.measures.recovery import Recoveries, reaches
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.problem.placebo import placebo
 from zobench.records.run_folder import RunFolder, StoredScores
@@ -102,7 +102,8 @@ class RunScoring:
             if queries not in {each.queries for each in stored.edits}:
                 stored = self._edited(stored, queries, last=False)
         found = _recoveries(stored, tolerance)
-        return any(found[queries][0] >= self.parts.config.until for queries in plan.distinct)
+        wanted = self.parts.config.until
+        return any(reaches(found[queries][0], wanted) for queries in plan.distinct)
 
     def score(self) -> None:
         """Computes and stores every score that is not stored yet.

@@ -14,14 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.measures.recovery import reaches
+
 Floats = NDArray[np.float64]
 Runtimes = Sequence[int | None]
 
 
 def first_success(queries: Sequence[int], recoveries: Sequence[float], target: float) -> int | None:
     """Query count of the first snapshot with a recovery of at least ``target``, or ``None``."""
-    reached = (count for count, found in zip(queries, recoveries, strict=True) if found >= target)
-    return next(reached, None)
+    pairs = zip(queries, recoveries, strict=True)
+    return next((count for count, found in pairs if reaches(found, target)), None)
 
 
 def expected_queries(successes: Runtimes, spent: Sequence[int]) -> float:
