@@ -1,7 +1,7 @@
 """A figure on which pictures, titles and colour bars have fixed places, in inches.
 
-All of it lies on one axes without ticks. An axes for each panel, placed by a layout engine, takes
-ten times as long: its ticks are made, measured and thrown away.
+All of it lies on one axes without ticks. With an axes for each panel, placed by a layout engine, the
+ticks of all are made, measured and thrown away, which takes most of the time.
 """
 
 from __future__ import annotations
