@@ -119,7 +119,8 @@ class AllTokens(nn.Module):
         self.network: Any = NETWORKS["ViT with class token"]()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network.forward_features(images).mean(1)  # type: ignore[no-any-return]
+        tokens: Tensor = self.network.forward_features(images)
+        return tokens.mean(1)
 
 
 LAST = {

@@ -62,7 +62,8 @@ class LevelRanking:
     Attributes:
         feedback: The level.
         labels: The optimizers, the highest mean FPQ first.
-        fpq: Mean FPQ by label, with its interval, on the problems that all of them share, if any.
+        fpq: Mean FPQ by label, with its interval, on the problems and seeds
+            that all of them share; on its own where they share none.
         pairs: The tested pairs.
         reference: The optimizer in all pairs; ``None`` if every two are tested.
     """
