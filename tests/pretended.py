@@ -56,5 +56,6 @@ def with_metric(run: StoredRun, name: str, change: Any) -> StoredRun:
     values = change(np.stack([found.of(metric, row) for row in rows]))
     found._metrics = {**found._metrics, **{(name, row): values[row] for row in rows}}
     vars(results)["resamples"] = found
+    vars(results).pop("for_means", None)
     vars(other)["results"] = results
     return other

@@ -75,7 +75,7 @@ class Task:
 
 def row(task: Task, runs: Sequence[StoredRun]) -> list[str]:
     """One row of the table, over the seeds."""
-    found = [run.results for run in runs if run.results is not None]
+    found = [run.results.for_means for run in runs if run.results is not None]
     last = [each.scores[-1] for each in found]
     first = [each.scores[0] for each in found]
 
@@ -110,7 +110,7 @@ def accuracy_change(found: Results) -> np.ndarray:
 
 def baselines(encoder: str, runs: Sequence[StoredRun]) -> list[list[str]]:
     """The no-query rows of an encoder."""
-    found = [run.results for run in runs if run.results is not None]
+    found = [run.results.for_means for run in runs if run.results is not None]
     table = []
     for name in found[0].stored.baselines:
         value = interval([each.baseline_values(name, RECOVERY) for each in found], RECOVERY)

@@ -24,7 +24,7 @@ from zobench.contracts.metric import GroupCounts, Predictions
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import generator
 from zobench.measures.curve import interpolated, positions
-from zobench.measures.group_rates import accuracy, count_groups, gap
+from zobench.measures.group_rates import accuracy, count_groups, signed_gap
 from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
 from zobench.measures.recovery import Recoveries, fairness_per_query
 from zobench.oracle.ledger import Ledger
@@ -200,7 +200,7 @@ def curve(
     given = [counts[0], *(counts.get(run.plan.edits[each]) for each in snapshots)]
     gaps, accuracies = (
         interpolated(places, [None if each is None else quantity(each) for each in given])
-        for quantity in (gap, accuracy)
+        for quantity in (signed_gap, accuracy)
     )
     recoveries = Recoveries.of(gaps, accuracies, run.config.tolerance).recovery[1:]
     fpq = fairness_per_query(list(snapshots), recoveries, run.config.batch_size, BUDGET)

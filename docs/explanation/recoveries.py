@@ -28,8 +28,8 @@ Floats = np.ndarray
 
 def recovery_at(run: StoredRun, queries: int) -> Floats:
     """Recovery ``(R + 1,)`` of the edit recommended at or before a number of queries."""
-    found = run.results
-    assert found is not None
+    assert run.results is not None
+    found = run.results.for_means
     before = np.searchsorted([0, *found.queries], queries, side="right") - 1
     return np.asarray(found.curve.recovery[before])
 

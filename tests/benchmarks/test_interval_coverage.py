@@ -4,7 +4,8 @@
 the shares. Each experiment draws the positive calls in each cell of (y, a), then resamples the
 patients as in a run. A gap is an absolute difference. Three rules for its interval are compared:
 the percentiles of its absolute values, the percentiles of its signed values folded at 0, and the
-rule of zobench.
+rule of zobench. A recovery is made of two gaps of the same patients; its interval is compared with
+the percentiles of recoveries from absolute gaps, and for means over seeds.
 """
 
 from __future__ import annotations
@@ -16,11 +17,17 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from zobench.contracts.metric import GroupCounts, Metric
 from zobench.measures.interval import interval
+from zobench.measures.recovery import RECOVERY, Recoveries
 from zobench.registry.discovery import load_registry
 
 EXPERIMENTS, REPLICATES = 2000, 1000
 RATES = 0.5
 """The true-positive rate and the false-positive rate of the first group."""
+ERM_GAP = 0.2
+"""Difference between the groups' rates without an edit, where recovery is measured."""
+KEPT = 0.6
+"""Share of the patients whose call depends on the same chance with and without the edit."""
+SEEDS = 10
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +76,49 @@ def coverage(metric: Metric, images: int, gap: float, seed: int) -> dict[str, fl
         ):
             held[rule] += low - 1e-9 <= true <= high + 1e-9
     return {rule: 100.0 * count / EXPERIMENTS for rule, count in held.items()}
+
+
+def recoveries(true: float, images: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Recovery ``(R + 1,)`` of one experiment for one run, and for a mean over seeds."""
+    first = np.array([[0.3, 0.3 + ERM_GAP], [0.5, 0.5 + ERM_GAP]])
+    edited = first - (ERM_GAP * true) * np.array([0.0, 1.0])
+    chance = rng.random((2, 2, images))
+    other = np.where(rng.random(chance.shape) < KEPT, chance, rng.random(chance.shape))
+    calls = 2 * (chance < first[..., None]) + (other < edited[..., None])
+    seen = np.stack([(calls == call).sum(-1) for call in range(4)], axis=-1)
+    drawn = rng.multinomial(images, seen / images, size=(REPLICATES, 2, 2))
+    weights = np.concatenate([seen[None], drawn]).astype(np.float64)
+    called = (weights[..., 2] + weights[..., 3], weights[..., 1] + weights[..., 3])
+    counts = [GroupCounts(np.full_like(each, images), each) for each in called]
+    one, many = (
+        Recoveries.of_counts(counts, 100.0, absolute=absolute) for absolute in (False, True)
+    )
+    return one.recovery[1], many.recovery[1]
+
+
+@pytest.mark.parametrize("seeds", [1, SEEDS])
+def test_coverage_of_recovery(benchmark: BenchmarkFixture, seeds: int) -> None:
+    """Prints how often the interval of a recovery holds the true one, for 50 to 640 images a cell.
+
+    With one seed also the share for percentiles of recoveries from absolute gaps.
+    """
+    rules = "absolute gaps, zobench" if seeds == 1 else "zobench"
+    print(f"\n  recovery, seeds {seeds}: images per cell, true recovery: {rules}")
+    for images in (640, 200, 50):
+        for true in (1.0, 0.9, 0.5, 0.0):
+            rng = np.random.default_rng([images, seeds, int(10 * true)])
+            held = []
+            for _ in range(EXPERIMENTS // seeds):
+                alone, averaged = zip(
+                    *(recoveries(true, images, rng) for _ in range(seeds)), strict=True
+                )
+                ends = [interval(averaged, RECOVERY)]
+                ends += [interval(alone, RECOVERY)] if seeds == 1 else []
+                held.append([each.low - 1e-9 <= true <= each.high + 1e-9 for each in ends])
+            shares = [100.0 * float(share) for share in np.mean(held, axis=0)]
+            benchmark.extra_info[f"{images} images, recovery {true}"] = shares
+            print(f"  {images:>4} {true:>4}: {', '.join(f'{share:5.1f}' for share in shares)}")
+    benchmark.pedantic(lambda: None, rounds=1)
 
 
 @pytest.mark.parametrize("name", ["eo_p", "di_gap_tpr", "eodds_average", "accuracy"])

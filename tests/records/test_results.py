@@ -18,8 +18,11 @@ from scored_by_hand import (
 )
 
 from zobench.measures.edit_score import EditScore
+from zobench.measures.interval import interval
 from zobench.measures.patient_bootstrap import bootstrap_weights
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
+from zobench.records.curve_json import curve_rows
+from zobench.registry.discovery import load_registry
 
 
 def test_recovery_and_fairness_per_query_by_hand() -> None:
@@ -52,21 +55,45 @@ def test_beyond_placebo_is_the_recovery_of_the_edit_minus_that_of_its_placebo_pa
     assert beyond.value == pytest.approx(1.0 - 0.2)
     assert np.array_equal(found.values(BEYOND_PLACEBO), found.beyond_placebo_values)
     weights = bootstrap_weights(TEST, found.config.seed, 300)
-    by_hand = [by_weights(FAIR, row) - by_weights(PLACEBO, row) for row in weights]
-    np.testing.assert_allclose(found.values(BEYOND_PLACEBO), by_hand, atol=1e-12)
+    for values, signed in ((found, True), (found.for_means, False)):
+        by_hand = [
+            by_weights(FAIR, row, signed=signed) - by_weights(PLACEBO, row, signed=signed)
+            for row in weights
+        ]
+        np.testing.assert_allclose(values.values(BEYOND_PLACEBO), by_hand, atol=1e-12)
     assert beyond.low < beyond.value < beyond.high
 
 
-def by_weights(edit: EditScore, weights: np.ndarray) -> float:
-    """Recovery from weighted rates, without zobench."""
+def test_the_interval_of_a_run_whose_gap_is_gone_reaches_one_and_that_of_the_gap_reaches_nought() -> (
+    None
+):
+    found = results(HALF, FAIR)
+    (_, middle, last) = found.scores
+    assert last.recovery.high == last.gap_recovery.high == 1.0
+    assert middle.recovery.high < 1.0
+    rows = curve_rows(found)
+    average = next(each for each in load_registry().metrics if each.name == "eodds_average")
+    for row, score in enumerate(found.scores):
+        assert rows[row]["gap"] == interval([found.values(average, row)], average).as_dict()
+        assert rows[row]["recovery"] == score.recovery.as_dict()
+    assert rows[2]["gap"]["low"] == 0.0
 
-    def rates(scores: tuple[float, ...]) -> list[float]:
+
+def by_weights(edit: EditScore, weights: np.ndarray, *, signed: bool) -> float:
+    """Recovery from weighted rates, without zobench; the gap keeps the signs of the data or none."""
+
+    def rates(scores: tuple[float, ...], weights: np.ndarray = weights) -> list[float]:
         positive = np.asarray(scores) > 0
         cells = [(y == LABEL) & (a == SENSITIVE) for y in (0, 1) for a in (0, 1)]
         return [float(weights[cell & positive].sum() / weights[cell].sum()) for cell in cells]
 
-    def gap(of: list[float]) -> float:
-        return (abs(of[1] - of[0]) + abs(of[3] - of[2])) / 2
+    def gap(of: list[float], scores: tuple[float, ...]) -> float:
+        data = rates(scores, np.ones(len(LABEL)))
+        terms = [of[0] - of[1], of[3] - of[2]]
+        seen = [data[0] - data[1], data[3] - data[2]]
+        if signed:
+            return sum(-x if on_data < 0 else x for x, on_data in zip(terms, seen, strict=True)) / 2
+        return (abs(terms[0]) + abs(terms[1])) / 2
 
     def accuracy(of: list[float]) -> float:
         sizes = [weights[(y == LABEL) & (a == SENSITIVE)].sum() for y in (0, 1) for a in (0, 1)]
@@ -76,7 +103,8 @@ def by_weights(edit: EditScore, weights: np.ndarray) -> float:
     erm, now = rates(ERM.score), rates(edit.score)
     if accuracy(now) < accuracy(erm) - 0.01 - 1e-9:
         return 0.0
-    return (gap(erm) - gap(now)) / gap(erm)
+    whole = gap(erm, ERM.score)
+    return (whole - gap(now, edit.score)) / whole
 
 
 def test_a_baseline_is_compared_with_erm_and_its_fairness_per_query_is_its_recovery() -> None:

@@ -7,14 +7,24 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from tiny import SIZES, config, run
+from tiny import SIZES, config, run, tiny_registry
 
+from zobench.comparison.compare import compare_locations
+from zobench.comparison.gate import baseline_of
+from zobench.comparison.pairs import compare_runs
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records.run_search import meant_label, read_runs
-from zobench.records.selection import Choice, Where, largest_comparable, without_repetitions
+from zobench.records.selection import (
+    Choice,
+    Where,
+    cautions,
+    largest_comparable,
+    without_repetitions,
+)
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
+from zobench.runs.lifecycle import resume_run
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +78,60 @@ def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun])
     newest = max(each.manifest.created for each in kept if each.config.seed == 0)
     assert newest in {each.manifest.created for each in once}
     assert more == ["left out 1 other run of the same optimizer and seed"]
+
+
+def test_a_run_with_its_whole_budget_comes_before_a_newer_one_that_time_ended(
+    tmp_path: Path, here: Callable[..., CompletedProcess[str]]
+) -> None:
+    whole = run(tmp_path, optimizer="random", overrides=SIZES)
+    cut = run(tmp_path, optimizer="random", overrides=SIZES, max_time=1e-6)
+    assert cut.manifest.ended_by == "max_time"
+    (kept,), _ = without_repetitions([whole, cut])
+    assert kept is whole
+    other = run(tmp_path / "other", optimizer="spsa", overrides=SIZES, max_time=1e-6)
+    (note,) = compare_runs([whole], [other]).notes[-1:]
+    assert note.startswith("max_time ended 1 run (spsa) before the budget")
+    done = here("report", str(tmp_path), str(tmp_path / "other"), "-o", "page.html")
+    assert "max_time ended 1 run (spsa) before the budget" in done.stderr
+    assert "max_time ended 1 run (spsa)" in (tmp_path / "page.html").read_text()
+    with pytest.raises(ConfigError, match="was ended by max_time; a gate needs runs that had"):
+        baseline_of([other])
+
+
+def test_an_extended_run_is_compared_with_a_warning_and_stays_outside_gates(tmp_path: Path) -> None:
+    short = run(tmp_path, optimizer="random", overrides=SIZES, budget=200)
+    longer = resume_run(short.run_dir, registry=tiny_registry(), budget=400)
+    fresh = run(tmp_path, optimizer="spsa", overrides=SIZES)
+    (note,) = compare_runs([fresh], [longer]).notes[-1:]
+    assert note.startswith("extended when scores were known: 1 run (random)")
+    assert cautions([fresh]) == []
+    with pytest.raises(ConfigError, match="was extended; a gate needs runs that had"):
+        baseline_of([longer])
+
+
+def test_a_baseline_is_that_of_the_runs_that_are_meant(mixed: list[StoredRun]) -> None:
+    place, choice = Location(mixed[0].run_dir.parent), Choice([Where("budget", "200")])
+    told: list[str] = []
+    found = compare_locations(
+        *(place, place),
+        optimizer_a="method:reweighing",
+        optimizer_b="random",
+        choice=choice,
+        note=told.append,
+    )
+    ((one, other),) = found.pairs
+    assert one.config.budget == other.config.budget == 200
+    assert not told
+
+
+def test_the_hint_on_scored_edits_names_a_value_that_is_found(tmp_path: Path) -> None:
+    runs = [
+        run(tmp_path, optimizer="random", overrides=SIZES, seed=seed, snapshots=3, scored=scored)
+        for seed, scored in ((0, 2), (1, 5), (2, 5))
+    ]
+    _, (note,) = largest_comparable(runs)
+    assert "whose number of scored edits is 2, not 3; --where scored=2 chooses them" in note
+    assert [each.config.seed for each in Choice([Where("scored", "3")]).of(runs)] == [1, 2]
 
 
 def test_a_label_may_be_cut_short() -> None:

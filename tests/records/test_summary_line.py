@@ -41,6 +41,18 @@ def test_it_has_the_values_of_the_last_row_of_the_table(stored: StoredRun) -> No
     assert (found.optimizer, found.seed, found.spent) == ("adam lr=0.05", 4, 400 - 400 % 30)
 
 
+def test_a_baseline_that_the_first_run_lacks_is_taken_from_another(tmp_path: Path) -> None:
+    names = ["reweighing", "leace"]
+    one, other = (
+        run(tmp_path, optimizer="random", overrides=SIZES, baselines=name) for name in names
+    )
+    assert [each.optimizer for each in reference_lines([one, other])] == ["ERM", *reversed(names)]
+    alone = reference_lines([other])[-1]
+    assert next(e for e in reference_lines([one, other]) if e.optimizer == "leace").values == (
+        alone.values
+    )
+
+
 def test_a_run_that_keeps_none_is_computed_and_an_unfinished_one_has_none(
     stored: StoredRun, tmp_path: Path
 ) -> None:

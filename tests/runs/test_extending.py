@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pretended import pretended
 from tiny import SETTINGS, SIZES, run, tiny_registry
 
 import zobench
@@ -122,6 +123,28 @@ def test_a_time_that_is_gone_already_extends_nothing(tmp_path: Path) -> None:
         resume_run(found.run_dir, registry=tiny_registry(), max_time=2e-6)
     longer = resume_run(found.run_dir, registry=tiny_registry(), max_time=0)
     assert longer.manifest.ended_by == "budget"
+
+
+def test_a_suites_run_that_time_ended_goes_on_in_place_and_stays_the_suites(tmp_path: Path) -> None:
+    found = run(tmp_path, optimizer="random", overrides=SIZES, max_time=1e-6)
+    named = tmp_path / f"random-{identity(found.manifest)[:10]}"
+    shutil.move(found.run_dir, named)
+    whole = resume_run(named, registry=tiny_registry(), max_time=0)
+    assert whole.manifest.ended_by == "budget"
+    fresh = run(tmp_path / "fresh", optimizer="random", overrides=SIZES)
+    assert identity(whole.manifest) == identity(found.manifest) == identity(fresh.manifest)
+    assert np.array_equal(whole.edit, fresh.edit)
+
+
+def test_the_curve_of_a_half_scored_extended_run_ends_where_its_scores_do(tmp_path: Path) -> None:
+    short = run(tmp_path, optimizer="random", overrides=SIZES, budget=200, snapshots=4, scored=2)
+    found = extend(short, 800)
+    assert len(found.scores) > 3
+    half = pretended(found, edits=3)
+    assert found.results is not None
+    assert half.results is not None
+    assert half.results.queries == found.results.queries[: len(half.results.queries)]
+    assert len(half.results.queries) < len(found.results.queries)
 
 
 def test_a_published_run_is_not_extended_in_place(tmp_path: Path) -> None:

@@ -21,6 +21,18 @@ from zobench.runs.lifecycle import carry_out
 from zobench.suite.file import Problems, read_suite
 from zobench.suite.planning import Job, plan
 
+
+class Notes(Silence):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keeps the line."""
+        self.notes.append(text)
+
+
 Write = Callable[..., Path]
 
 
@@ -36,6 +48,20 @@ def test_a_run_that_was_started_by_hand_is_not_run_again(suite_file: Write, tmp_
     assert [standing.is_done(job.folder) for job in jobs] == [False, True, False, False]
     assert jobs[1].folder == by_hand.run_dir
     assert len({job.folder for job in jobs}) == len({job.identity for job in jobs}) == 4
+
+
+def test_a_run_that_a_limit_ended_is_named_once_the_suite_has_another_limit(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path = suite_file('"random"', seeds="1")
+    (config,) = read_suite(path).configs
+    cut = zobench.run(config.changed(max_time=1e-6), out=tmp_path / "runs")
+    told = Notes()
+    (job,) = plan(read_suite(path), path, tmp_path / "runs", load_registry(), told)
+    assert job.folder == cut.run_dir
+    (note,) = told.notes
+    assert "counts as done, but max_time 1e-06 ended it after" in note
+    assert note.endswith(f"zobench resume {cut.run_dir} --max-time 0")
 
 
 def test_another_seed_or_optimizer_leaves_the_others_where_they_are(

@@ -173,8 +173,10 @@ def _ranked(
 def _own(runs: Sequence[StoredRun], shared: Collection[tuple[str, int]]) -> Interval:
     """The mean FPQ over seeds, of the problems and seeds that all optimizers share, if any."""
     by_seed: dict[int, list[Any]] = {}
-    for run in [run for run in runs if (run.problem, run.config.seed) in shared] or runs:
-        by_seed.setdefault(run.config.seed, []).append(run.values(FPQ))
+    members = [run for run in runs if (run.problem, run.config.seed) in shared] or runs
+    alone = len({run.config.seed for run in members}) == 1
+    for run in members:
+        by_seed.setdefault(run.config.seed, []).append(run.values(FPQ, alone=alone))
     return interval([sum(values) / len(values) for values in by_seed.values()], FPQ)
 
 

@@ -37,15 +37,16 @@ class BaselineRun(StoredRun):
         """All quantities of the run but beyond placebo: a baseline has no edit."""
         return tuple(each for each in super().quantities if each is not BEYOND_PLACEBO)
 
-    def values(self, quantity: Metric, *, row: int = -1) -> Floats:
+    def values(self, quantity: Metric, *, row: int = -1, alone: bool = False) -> Floats:
         """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples."""
         if self.results is None:
             raise ValueError(f"{self.location} has no scores")
-        return self.results.baseline_values(self._method, quantity)
+        found = self.results if alone else self.results.for_means
+        return found.baseline_values(self._method, quantity)
 
 
 def read_side(place: Location, label: str | None, registry: Registry) -> list[StoredRun]:
-    """The runs of an optimizer at a location, or the no-query baselines of all runs there.
+    """The runs of an optimizer at a location, or the no-query baseline of every run there.
 
     Args:
         place: A run folder, or a folder of runs.
@@ -59,17 +60,16 @@ def read_side(place: Location, label: str | None, registry: Registry) -> list[St
     if label is None or not label.startswith(PREFIX):
         return read_runs([place], registry, label)
     method, names = label.removeprefix(PREFIX), set[str]()
-    found: dict[tuple[str, int], StoredRun] = {}
+    found: list[StoredRun] = []
     for run in read_runs([place], registry):
         scores = run.stored_scores
         names.update(scores.baselines if scores is not None else ())
-        key = (run.problem, run.config.seed)
-        if scores is not None and method in scores.baselines and (run.done or key not in found):
-            found[key] = BaselineRun(run, method, registry)
+        if scores is not None and method in scores.baselines:
+            found.append(BaselineRun(run, method, registry))
     if not found:
         there = ", ".join(sorted(names)) or "none"
         raise ConfigError(
             f"no run at {place} has the no-query baseline {method!r}{nearest(method, names)}; there are "
             f"{there}. To have another one, run with --baselines"
         )
-    return list(found.values())
+    return found

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from zobench.files.location import Location
 from zobench.records.run_search import meant_label, read_runs
-from zobench.records.selection import ANY, Choice, largest_comparable, without_repetitions
+from zobench.records.selection import ANY, Choice, cautions, largest_comparable, without_repetitions
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .all_pairs import LevelRanking, rank_all
-from .baseline_runs import read_side
+from .baseline_runs import BaselineRun, read_side
 from .pairs import Comparison, compare_runs
 
 
@@ -67,7 +67,7 @@ def rank_location(
         place: A folder of runs.
         optimizer: Only pairs with this optimizer; every two if ``None``.
         choice: Which runs are meant.
-        note: Receives a sentence on runs that were left out.
+        note: Receives a sentence on runs that were left out, or had not the budget of the others.
         registry: The registered plugins; all installed plugins if ``None``.
 
     Raises:
@@ -77,7 +77,7 @@ def rank_location(
     runs = choice.of(read_runs([place], registry or load_registry()))
     kept, notes = largest_comparable(runs)
     once, more = without_repetitions(kept)
-    for each in (*notes, *more):
+    for each in (*notes, *more, *cautions(once)):
         note(each)
     label = (
         None if optimizer is None else meant_label(optimizer, sorted({run.label for run in once}))
@@ -98,7 +98,12 @@ def _comparable(
     sides = [[run for run in side if any(run is each for each in kept)] for side in (one, other)]
     if not all(sides):
         sides, notes = [list(one), list(other)], []
-    once = [without_repetitions(side) for side in sides]
-    for each in [*notes, *(each for _, more in once for each in more)]:
+    found = []
+    for side in sides:
+        once, more = without_repetitions(side)
+        found.append(once)
+        if not isinstance(side[0], BaselineRun):  # all optimizers' runs have the same baselines
+            notes += more
+    for each in notes:
         note(each)
-    return once[0][0], once[1][0]
+    return found[0], found[1]

@@ -110,8 +110,9 @@ def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None =
         margins: The allowed loss by quantity; as the quantities declare it if ``None``.
 
     Raises:
-        ConfigError: A run is not done, runs of one optimizer and problem differ in a condition or
-            have the same seed, or a value is infinite.
+        ConfigError: A run is not done, was ended by a limit of time or cost, or was extended; runs
+            of one optimizer and problem differ in a condition or have the same seed; or a value is
+            infinite.
     """
     quantities = runs[0].quantities
     margins = default_margins(quantities) if margins is None else dict(margins)
@@ -120,6 +121,12 @@ def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None =
     for run in runs:
         if not run.done:
             raise ConfigError(f"{run.location} is {run.status}; a gate needs runs that are done")
+        if run.manifest.cut_by or run.manifest.extended:
+            how = f"ended by {run.manifest.cut_by}" if run.manifest.cut_by else "extended"
+            raise ConfigError(
+                f"{run.location} was {how}; a gate needs runs that had their whole budget at once, so "
+                "run it anew without that limit"
+            )
         groups[run.label, run.problem].append(run)
     return Baseline(margins, tuple(_row(group, margins) for _, group in sorted(groups.items())))
 
@@ -160,7 +167,7 @@ def _quantity(run: StoredRun, name: str) -> Metric:
 
 
 def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
-    found = run.values(quantity)
+    found = run.values(quantity, alone=True)
     if not np.isfinite(found).all():
         raise ConfigError(
             f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
@@ -390,8 +397,9 @@ def check_runs(runs: Sequence[StoredRun], path: Path) -> list[Check]:
     """Checks runs against a baseline file.
 
     Raises:
-        ConfigError: The file is not a baseline, a run is not done, two runs of one row have the
-            same seed, a value is infinite, or conditions or seeds do not match the baseline.
+        ConfigError: The file is not a baseline, a run is not done or had not its whole budget at
+            once, two runs of one row have the same seed, a value is infinite, or conditions or seeds
+            do not match the baseline.
     """
     quantities = runs[0].quantities
     before = read_baseline(path, quantities)

@@ -14,6 +14,7 @@ from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
 from zobench.measures.recovery import FPQ
 from zobench.records.comparability import require_comparable, require_same_conditions
+from zobench.records.selection import cautions
 from zobench.records.stored_run import StoredRun
 from zobench.statistics.differences import Difference, difference
 
@@ -187,13 +188,18 @@ def _by_seed(
     the sign; the mean over several pairs is the mean of absolute values.
     """
     found = []
-    for seed in dict.fromkeys(one.config.seed for one, _ in pairs):
+    seeds = dict.fromkeys(one.config.seed for one, _ in pairs)
+    alone = len(seeds) == 1
+    for seed in seeds:
         mine = [pair for pair in pairs if pair[0].config.seed == seed]
         if len(mine) == 1:
-            found.append((mine[0][0].values(quantity), mine[0][1].values(quantity)))
+            one, other = (run.values(quantity, alone=alone) for run in mine[0])
+            found.append((one, other))
             continue
         a, b = (
-            np.mean([quantity.shown(pair[side].values(quantity)) for pair in mine], axis=0)
+            np.mean(
+                [quantity.shown(pair[side].values(quantity, alone=alone)) for pair in mine], axis=0
+            )
             for side in (0, 1)
         )
         found.append((a, b))
@@ -255,6 +261,7 @@ def _notes(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> tuple[str, ...]:
         )
     if len({one.config.seed for one, _ in pairs}) == 1:
         notes.append("one seed: the interval covers the variation of patients, not of other seeds")
+    notes += cautions({id(run): run for pair in pairs for run in pair}.values())
     for name in ("zobench", "torch"):
         versions = [
             {run.manifest.versions.get(name) for run in side} for side in zip(*pairs, strict=True)

@@ -48,6 +48,22 @@ def gap(counts: GroupCounts) -> Floats:
     return np.asarray((abs(eo_n) + abs(eo_p)) / 2)
 
 
+def signed_gap(counts: GroupCounts) -> Floats:
+    """The mean of EO_n and EO_p, each multiplied by the sign that it has on the data (row 0), ``(R,)``.
+
+    On the data this is :func:`gap`. In the resamples, absolute values would be too large where a gap
+    is near 0; with the signs of the data, the resamples vary around the value on the data, as the
+    interval of one run needs.
+    """
+    eo_n, eo_p = equalised_odds_gaps(counts)
+    return np.asarray((_sign(eo_n[0]) * eo_n + _sign(eo_p[0]) * eo_p) / 2)
+
+
+def _sign(value: float) -> float:
+    """1 or -1; a gap of exactly 0 on the data still varies in the resamples."""
+    return -1.0 if value < 0 else 1.0
+
+
 def accuracy(counts: GroupCounts) -> Floats:
     """``P(yhat = y)``, ``(R,)`` in percent."""
     right = counts.images[:, 0] - counts.called[:, 0] + counts.called[:, 1]

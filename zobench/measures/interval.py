@@ -76,6 +76,8 @@ def interval(runs: Sequence[NDArray[np.floating]], quantity: Metric | None = Non
     """
     if len(runs) == 1:
         low, high = _over_patients(np.asarray(runs[0], dtype=np.float64), quantity)
+        if quantity is not None:  # a resampled recovery exceeds 1 where a gap changes its sign
+            low, high = max(low, quantity.low), min(high, quantity.high)
         value = float(_shown(runs[0][0], quantity))
         return Interval(value, min(low, value), max(high, value))
     shown = [_shown(run, quantity) for run in runs]

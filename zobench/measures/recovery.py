@@ -5,6 +5,12 @@ last snapshot at or before q and ``gap`` is the mean of ``|eo_p|`` and ``|eo_n|`
 before the first snapshot, 0 if the gap of ERM is 0, and 0 for an edit that costs more accuracy than
 the tolerance. Recovery is negative if the edit makes the gap larger.
 
+In the resamples of the patients, the gap of *one run* keeps the signs that its two terms have on the
+data, see :func:`~zobench.measures.group_rates.signed_gap`. Recovery then exceeds 1 where a gap changes
+its sign, so the percentiles around a recovery near 1 include 1. For a mean over seeds the gap is the
+mean of the absolute values: the mean over seeds of absolute values is biased, and the distance of the
+resamples from the data tells by how much (:mod:`zobench.measures.interval`).
+
 Fairness per query (FPQ) is the area under r(q) over log q, from the cost of one evaluation to the
 budget, divided by the width of that range. FPQ is 1 if the gap is 0 from the first evaluation on,
 and 0 if no snapshot changes the gap.
@@ -21,7 +27,7 @@ from numpy.typing import NDArray
 
 from zobench.contracts.metric import GroupCounts, Metric
 
-from .group_rates import accuracy, gap
+from .group_rates import accuracy, gap, signed_gap
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +51,14 @@ RECOVERY = Metric(
     higher_is_better=True,
     margin=0.1,
 )
+
+GAP = Metric(
+    name="gap",
+    heading="gap",
+    summary="mean of |eo_n| and |eo_p|",
+    signed=True,
+)
+"""The gap of a point of the curve, with the bounds of ``eodds_average``."""
 
 BEYOND_PLACEBO = Metric(
     name="beyond_placebo",
@@ -75,7 +89,7 @@ def recovery(
         tolerance: Largest allowed loss of accuracy, in percentage points.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(erm_gap > 0, (erm_gap - edit_gap) / erm_gap, 0.0)
+        share = np.where(erm_gap > ROUNDING, (erm_gap - edit_gap) / erm_gap, 0.0)
     return np.where(edit_accuracy < erm_accuracy - tolerance - ROUNDING, 0.0, share)
 
 
@@ -89,7 +103,8 @@ class Recoveries:
     """Gap, accuracy and recovery ``(S, R + 1)`` of S predictions on the data and on R resamples.
 
     Attributes:
-        gap: Mean of ``|eo_n|`` and ``|eo_p|``, in percent.
+        gap: Mean of ``|eo_n|`` and ``|eo_p|``, in percent; in the resamples absolute or with the
+            signs of the data.
         accuracy: Accuracy, in percent.
         recovery: Recovery, 0 where accuracy falls by more than the tolerance.
         gap_recovery: Recovery, whatever the accuracy.
@@ -113,9 +128,18 @@ class Recoveries:
         return cls(gaps, accuracies, recovery(*pairs, tolerance), recovery(*pairs, inf))
 
     @classmethod
-    def of_counts(cls, counts: Sequence[GroupCounts], tolerance: float) -> Recoveries:
-        """The recoveries of group counts, ERM's first."""
-        gaps = np.stack([gap(each) for each in counts])
+    def of_counts(
+        cls, counts: Sequence[GroupCounts], tolerance: float, *, absolute: bool = False
+    ) -> Recoveries:
+        """The recoveries of group counts, ERM's first.
+
+        Args:
+            counts: The counts of each prediction.
+            tolerance: Points of accuracy that may be lost before a recovery counts as 0.
+            absolute: Whether gaps are absolute in the resamples, as a mean over seeds needs; else
+                they keep the signs that they have on the data.
+        """
+        gaps = np.stack([(gap if absolute else signed_gap)(each) for each in counts])
         return cls.of(gaps, np.stack([accuracy(each) for each in counts]), tolerance)
 
 

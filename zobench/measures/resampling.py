@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ class Resamples:
     A metric of a row is computed at its first use; metrics computed from scores take most of the time.
 
     Attributes:
-        recoveries: Gap, accuracy and recovery of each prediction.
+        recoveries: Gap, accuracy and recovery of each prediction; the gaps keep the signs that they
+            have on the data.
     """
 
     def __init__(
@@ -48,7 +50,14 @@ class Resamples:
         ]
         self._counts = count_groups(self._answers, weights())
         self._metrics: dict[tuple[str, int], Floats] = {}
+        self._tolerance = tolerance
         self.recoveries = Recoveries.of_counts(self._counts, tolerance)
+
+    def for_means(self) -> Resamples:
+        """The same with absolute gaps in the recoveries, for a mean over seeds."""
+        found = copy(self)
+        found.recoveries = Recoveries.of_counts(self._counts, self._tolerance, absolute=True)
+        return found
 
     def of(self, metric: Metric, row: int) -> Floats:
         """Values ``(R + 1,)`` of a metric for one row; a signed metric keeps its sign, a=1 minus a=0."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from zobench.measures.edit_score import EditScore
 from zobench.measures.interval import interval
-from zobench.measures.recovery import RECOVERY
+from zobench.measures.recovery import GAP, RECOVERY
 
 from .results import Results
 
@@ -23,7 +23,7 @@ def curve_rows(results: Results) -> list[dict[str, Any]]:
             "queries": queries,
             "scored": edit is not None,
             **_edit(edit),
-            "gap": interval([curve.gap[row]]).as_dict(),
+            "gap": interval([curve.gap[row]], GAP).as_dict(),
             "accuracy": interval([curve.accuracy[row]]).as_dict(),
             "recovery": interval([curve.recovery[row]], RECOVERY).as_dict(),
             "gap_recovery": interval([curve.gap_recovery[row]], RECOVERY).as_dict(),

@@ -48,9 +48,11 @@ def identity(manifest: Manifest) -> str:
         "parameters": manifest.parameters,
         **_foundation(manifest, manifest.plugins.values()),
     }
-    # the snapshots of an extended run are not those of a run that had its budget from the start
-    if manifest.extended:
-        parts["extended"] = list(manifest.extended)
+    # the snapshots of an extended run are not those of a run that had its budget from the start; one
+    # that goes on after a limit of time or cost has the same schedule, and a snapshot at that place
+    budgets = [each for each in manifest.extended if each["budget"] != manifest.config.budget]
+    if budgets:
+        parts["extended"] = budgets
     if manifest.local is not None:
         parts["local"] = borrowed(manifest)
     return _digest(parts)

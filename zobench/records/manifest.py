@@ -61,6 +61,10 @@ class SplitRecord:
         return f"{self.train:,} training images, {self.bias} bias ({shares} positive; in the data {own})"
 
 
+CUTS = ("max_cost", "max_time")
+"""Limits that end a run before its budget, and that can be raised afterwards."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The record of a run, without its trace, edits and scores.
@@ -123,6 +127,16 @@ class Manifest:
     summary: Mapping[str, float | None] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    @property
+    def cut_by(self) -> str:
+        """The limit of time or cost that ended the optimizer before its budget; empty if none did."""
+        return self.ended_by if self.ended_by in CUTS else ""
+
+    @property
+    def times_scored(self) -> int:
+        """How often as many edits are scored as the config says: once more with each extension."""
+        return 1 + len(self.extended)
 
     def changed(self, **fields: Any) -> Manifest:
         """The same manifest with other values of these fields."""

@@ -39,6 +39,7 @@ class Results:
         config: The config of the run.
         metrics: The metrics to show.
         replicates: Number of bootstrap resamples of the patients.
+        times: How often as many edits are scored as the config says.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Results:
         config: RunConfig,
         metrics: Sequence[Metric],
         replicates: int | None = None,
+        times: int = 1,
     ) -> None:
         """Computes nothing yet.
 
@@ -55,9 +57,18 @@ class Results:
             config: The config of the run.
             metrics: The metrics to show.
             replicates: Number of resamples; as the config says if ``None``.
+            times: How often as many edits are scored as the config says; once more with each
+                extension.
         """
-        self.stored, self.config, self.metrics = stored, config, metrics
+        self.stored, self.config, self.metrics, self.times = stored, config, metrics, times
         self.replicates = config.replicates if replicates is None else replicates
+
+    @cached_property
+    def for_means(self) -> Results:
+        """The same with absolute gaps in the resamples, for a mean over seeds."""
+        found = Results(self.stored, self.config, self.metrics, self.replicates, self.times)
+        vars(found)["resamples"] = self.resamples.for_means()
+        return found
 
     @cached_property
     def edits(self) -> list[EditScore]:
@@ -108,7 +119,7 @@ class Results:
         rows = {each.queries: row for row, each in enumerate(self._ordered)}
         equal = self.stored.equal
         points = [(0, rows.get(0)), *((each, rows.get(equal[each])) for each in sorted(equal))]
-        enough = min(self.config.scored, len({*equal.values()} - {0}))
+        enough = min(self.times * self.config.scored, len({*equal.values()} - {0}))
         if len(rows) > enough:
             return points
         return list(takewhile(lambda point: point[1] is not None, points))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import orjson
@@ -68,6 +68,8 @@ def value_of(run: StoredRun, key: str) -> str:
     """A run's value of a key, as text."""
     if key in (LABEL, STATUS, FEEDBACK):
         return str(getattr(run, key))
+    if key == "scored":  # as conditions compare it
+        return str(run.config.most_scored)
     return str(getattr(run.config, key))
 
 
@@ -167,6 +169,8 @@ def _newest(run: StoredRun) -> str:
 def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
     """One run of each problem, optimizer and seed: the newest that is done, or that got furthest.
 
+    Of runs that are done, those that had their whole budget at once come first.
+
     Returns:
         The runs in their order, and a sentence on what was left out.
     """
@@ -183,8 +187,34 @@ def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], lis
     return [run for run in runs if id(run) in chosen], notes
 
 
-def _standing(run: StoredRun) -> tuple[bool, int, str]:
-    return run.done, 0 if run.done else run.spent, _newest(run)
+def _standing(run: StoredRun) -> tuple[bool, bool, int, str]:
+    whole = run.done and not run.manifest.cut_by and not run.manifest.extended
+    return run.done, whole, 0 if run.done else run.spent, _newest(run)
+
+
+def cautions(runs: Iterable[StoredRun]) -> list[str]:
+    """Sentences on finished runs that had not the budget of the others, or had it in pieces."""
+    done = [run for run in runs if run.done]
+    cut = [run for run in done if run.manifest.cut_by]
+    extended = [run for run in done if run.manifest.extended]
+    notes = []
+    if cut:
+        limits = " and ".join(sorted({run.manifest.cut_by for run in cut}))
+        notes.append(
+            f"{limits} ended {_named(cut)} before the budget: what was recommended then counts "
+            "to the end of it"
+        )
+    if extended:
+        notes.append(
+            f"extended when scores were known: {_named(extended)}; where these decided how far to go, "
+            "the comparison is not fair"
+        )
+    return notes
+
+
+def _named(runs: Sequence[StoredRun]) -> str:
+    labels = ", ".join(sorted({run.label for run in runs}))
+    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} ({labels})"
 
 
 def _left_out(problem: str, group: Sequence[StoredRun], kept: StoredRun) -> str:

@@ -314,14 +314,18 @@ class StoredRun:
     @cached_property
     def results(self) -> Results | None:
         """The scores with their statistics; ``None`` before the first score."""
-        found = self.stored_scores
-        return None if found is None else Results(found, self.config, self.metrics)
+        return self._results()
 
     @cached_property
     def on_the_data(self) -> Results | None:
         """The same on the test patients alone, without resamples; ``None`` before a score."""
-        found = self.stored_scores
-        return None if found is None else Results(found, self.config, self.metrics, replicates=0)
+        return self._results(replicates=0)
+
+    def _results(self, replicates: int | None = None) -> Results | None:
+        found, times = self.stored_scores, self.manifest.times_scored
+        if found is None:
+            return None
+        return Results(found, self.config, self.metrics, replicates, times)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -350,19 +354,22 @@ class StoredRun:
         """Recovery of the last scored edit; ``None`` before one is scored."""
         return self.scores[-1].recovery.value if len(self.scores) > 1 else None
 
-    def values(self, quantity: Metric, *, row: int = -1) -> Floats:
+    def values(self, quantity: Metric, *, row: int = -1, alone: bool = False) -> Floats:
         """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples.
 
         Args:
             quantity: Fairness per query, recovery or a metric.
             row: Row of the table: 0 is ERM, -1 the last scored edit.
+            alone: Whether the values are for statistics of one seed; else for a mean over seeds.
+                The resampled gaps differ, see :mod:`zobench.measures.recovery`.
 
         Raises:
             ValueError: The run has no scores.
         """
         if self.results is None:
             raise ValueError(f"{self.location} has no scores")
-        return self.results.values(quantity, row)
+        found = self.results if alone else self.results.for_means
+        return found.values(quantity, row)
 
     def point_values(self) -> dict[str, float | None]:
         """The last edit's value of each quantity; ``None`` for an infinite value."""

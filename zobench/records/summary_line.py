@@ -5,6 +5,7 @@ The manifest of a finished run holds these numbers, so thousands of runs are rea
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from zobench.files.location import Location
 from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.registry.discovery import Registry
 
+from .results import Results
 from .run_search import find_runs
 from .stored_run import StoredRun
 
@@ -77,25 +79,28 @@ def reference_lines(runs: Sequence[StoredRun]) -> list[SummaryLine]:
     The numbers are those on the test data; ERM has no FPQ and no recovery.
 
     Args:
-        runs: Runs, of which those that are done count.
+        runs: Runs, of which those that are done count; each baseline is taken from the first that
+            has it.
     """
-    first: dict[tuple[str, int], StoredRun] = {}
+    groups: dict[tuple[str, int], list[tuple[StoredRun, Results]]] = defaultdict(list)
     for run in runs:
         if run.done and run.on_the_data is not None:
-            first.setdefault((run.problem, run.config.seed), run)
+            groups[run.problem, run.config.seed].append((run, run.on_the_data))
     lines = []
-    for run in first.values():
-        found, line = run.on_the_data, summary_line(run)
-        assert found is not None
+    for members in groups.values():
+        run, found = members[0]
+        line = replace(summary_line(run), spent=0)
         metrics = {each.name: float(each.shown(found.values(each, 0))[0]) for each in run.metrics}
-        lines.append(replace(line, optimizer="ERM", spent=0, values=metrics))
-        quantities = (FPQ, RECOVERY, *run.metrics)
-        for name in found.stored.baselines:
+        lines.append(replace(line, optimizer="ERM", values=metrics))
+        having: dict[str, Results] = {}
+        for _, each in members:
+            having = {**dict.fromkeys(each.stored.baselines, each), **having}
+        for name in having:
             values = {
-                each.name: float(each.shown(found.baseline_values(name, each))[0])
-                for each in quantities
+                each.name: float(each.shown(having[name].baseline_values(name, each))[0])
+                for each in (FPQ, RECOVERY, *run.metrics)
             }
-            lines.append(replace(line, optimizer=name, spent=0, values=values))
+            lines.append(replace(line, optimizer=name, values=values))
     return lines
 
 

@@ -26,19 +26,19 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     grid = np.unique(np.geomspace(first, 1.25 * budget, POINTS).round().astype(int))
     lines = {}
     for label, members in groups.items():
+        begun = [(run, run.results) for run in members if run.results is not None and run.known]
+        if not begun:
+            continue
         known = [
             staircase(
-                run.results.queries,
-                run.results.curve.recovery[1:],
+                found.queries,
+                (found if len(begun) == 1 else found.for_means).curve.recovery[1:],
                 grid,
                 math.inf if run.done else run.known,
             ).T
-            for run in members
-            if run.results is not None and run.known
+            for run, found in begun
         ]
-        if not known:
-            continue
-        mean, low, high = band(known)
+        mean, low, high = band(known, RECOVERY)
         lines[label] = {
             "mean": rounded(mean),
             "low": rounded(low),

@@ -12,7 +12,7 @@ from zobench.errors import NotARunError, StoreError
 from zobench.files.atomic import require_free
 from zobench.files.location import Location
 from zobench.records.run_search import find_runs
-from zobench.records.selection import ANY, Choice, largest_comparable, without_repetitions
+from zobench.records.selection import ANY, Choice, cautions, largest_comparable, without_repetitions
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
@@ -77,8 +77,12 @@ def write_report(
     runs = _read(folders, registry, listener)
     listener.phase("compute", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
-    if notes:
-        content = replace(content, facts=(*content.facts, ("left out", "; ".join(notes))))
+    care = cautions(runs)
+    for each in care:
+        listener.note(each)
+    for name, sentences in (("left out", notes), ("with care", care)):
+        if sentences:
+            content = replace(content, facts=(*content.facts, (name, "; ".join(sentences))))
     if len(folders) < len(there):
         title += f" (a sample of {len(folders):,} of {len(there):,} runs)"
     try:

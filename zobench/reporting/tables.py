@@ -83,6 +83,7 @@ def row(
     """
     problem, label = group
     done = [run for run in members if run.done]
+    alone = len(done) == 1
     counted = [run for run in members if run.counts]
     row: Json = {
         "problem": problem,
@@ -90,8 +91,11 @@ def row(
         "feedback": members[0].manifest.feedback,
         "seeds": len(members),
         "done": len(done),
-        **{each.name: _mean([run.values(each) for run in done], each) for each in columns},
-        "gap_recovery": _mean([_gap_recovery(run) for run in done], RECOVERY),
+        **{
+            each.name: _mean([run.values(each, alone=alone) for run in done], each)
+            for each in columns
+        },
+        "gap_recovery": _mean([_gap_recovery(run, alone) for run in done], RECOVERY),
         "why_zero": _why_zero(done),
         "ert": [],
         "success": [],
@@ -110,10 +114,11 @@ def row(
     return row
 
 
-def _gap_recovery(run: StoredRun) -> Floats:
+def _gap_recovery(run: StoredRun, alone: bool) -> Floats:
     """Share of ERM's gap that the last edit removes, whatever the accuracy, ``(R + 1,)``."""
     assert run.results is not None
-    return np.asarray(run.results.resamples.recoveries.gap_recovery[len(run.scores) - 1])
+    found = run.results if alone else run.results.for_means
+    return np.asarray(found.resamples.recoveries.gap_recovery[len(found.edits) - 1])
 
 
 def _why_zero(done: Sequence[StoredRun]) -> str:
@@ -194,7 +199,8 @@ def baselines(
                 by_name.setdefault(name, {})[run.config.seed] = run.results
     table = {}
     for name, by_seed in by_name.items():
-        having = list(by_seed.values())
+        alone = len(by_seed) == 1
+        having = [each if alone else each.for_means for each in by_seed.values()]
         means = {
             each.name: None
             if each is BEYOND_PLACEBO

@@ -10,14 +10,11 @@ from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.identity import identity
-from zobench.records.manifest import Manifest
+from zobench.records.manifest import CUTS, Manifest
 from zobench.records.urls.copies import is_url
 from zobench.registry.discovery import Registry
 
 from .resolved import ResolvedPlugin, resolve_plugin
-
-NO_LIMIT = ("max_cost", "max_time")
-"""Limits that 0 takes away."""
 
 Limits = Mapping[str, float | None]
 """New values of ``budget``, ``max_cost`` and ``max_time``; ``None`` where the limit stays."""
@@ -80,7 +77,7 @@ def extended(
             f"{place} is published, and a published run that is done stays as it is; copy it to a local "
             "folder and extend the copy"
         )
-    if place.path.name.endswith(f"-{identity(manifest)[:10]}"):
+    if "budget" in given and place.path.name.endswith(f"-{identity(manifest)[:10]}"):
         raise ConfigError(
             f"{place} belongs to a suite, which would take the longer run for the one in its file; copy "
             "the folder to another name and extend the copy"
@@ -98,7 +95,7 @@ def _option(limit: str) -> str:
 
 def _require_larger(manifest: Manifest, limit: str, value: float, place: Location) -> None:
     before = getattr(manifest.config, limit)
-    if value <= before and not (value == 0 and limit in NO_LIMIT):
+    if value <= before and not (value == 0 and limit in CUTS):
         raise ConfigError(
             f"{_option(limit)} {value:,}: {place} has {before:,} already; give a larger one"
         )

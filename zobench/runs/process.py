@@ -66,7 +66,7 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
         listener.note(f"{account.lost} stored answers are damaged; their images are sent again")
     encoder.open_account(account)
     train, test = len(parts.split.train), len(parts.split.test)
-    times, stored = 1 + len(folder.manifest().extended), folder.scores()
+    times, stored = folder.manifest().times_scored, folder.scores()
     scored = 0 if stored is None else stored.counts["forward"]
 
     def to_score() -> int:
@@ -142,7 +142,7 @@ class RunProcess:
         used = sum(bill.usage[each].images_billed for each in SENT_PURPOSES if each in bill.usage)
         outlook = self.parts.resolved.encoder.outlook
         checks = forecast_of(self.parts, None, outlook).check
-        config, times = self.parts.config, 1 + len(self.folder.manifest().extended)
+        config, times = self.parts.config, self.folder.manifest().times_scored
         sizes = len(self.parts.split.train), len(self.parts.split.test)
         first, whole = (
             most_images(config, each * config.snapshots, *sizes, each) for each in (1, times)

@@ -136,7 +136,7 @@ class RunScoring:
 
     def _plan(self) -> ScorePlan:
         contents = {each: self._edit(each).numpy().tobytes() for each in self.folder.snapshots()}
-        times = 1 + len(self.folder.manifest().extended)
+        times = self.folder.manifest().times_scored
         return score_plan(contents, self._edit(0).numpy().tobytes(), self.parts.config, times)
 
     def _edit(self, queries: int) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.metric import Metric
 from zobench.measures.interval import interval, student_limits
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,9 @@ def staircase(
     return np.asarray(found, dtype=np.float64)
 
 
-def band(curves: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats, Floats]:
+def band(
+    curves: Sequence[NDArray[np.floating]], quantity: Metric | None = None
+) -> tuple[Floats, Floats, Floats]:
     """Mean curve over seeds, with a pointwise 95 % band.
 
     The band of several seeds covers the variation over seeds and patients; the band of one seed
@@ -45,14 +48,18 @@ def band(curves: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats, Floats
         curves: For each seed an array ``(R + 1, G)``: row 0 is the data, the other R rows are
             resamples of the patients. All seeds share one grid. A value is NaN where the run's
             value is not known; the mean is NaN where any seed has NaN.
+        quantity: The declaration of the quantity, whose bounds the band keeps; ``None`` for a
+            quantity without bounds.
 
     Returns:
         Mean, lower end and upper end of the band, each ``(G,)``.
     """
     mean = np.mean([curve[0] for curve in curves], axis=0)
+    least, most = (-np.inf, np.inf) if quantity is None else (quantity.low, quantity.high)
     if len(curves) > 1:
-        return mean, *student_limits(curves)
-    limits = [interval([column]) for column in np.asarray(curves[0]).T]
+        low, high = student_limits(curves)
+        return mean, np.maximum(low, least), np.minimum(high, most)
+    limits = [interval([column], quantity) for column in np.asarray(curves[0]).T]
     low, high = np.array([(each.low, each.high) for each in limits]).T
     unknown = np.isnan(mean)
     return mean, np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -104,7 +105,26 @@ def plan(
             known[name] = config
             jobs.append(Job(config, there.get(name, _fresh(config, name, out)), name))
     problems.raise_if_any(path)
+    for job in jobs:
+        if job.folder == there.get(job.identity):
+            _tell_of_a_cut(job, listener)
     return jobs
+
+
+def _tell_of_a_cut(job: Job, listener: Listener) -> None:
+    """A note on a finished run that another limit ended than the suite has now."""
+    manifest = read_manifest(job.folder)
+    limit = manifest.cut_by
+    if manifest.status is not RunStatus.DONE or not limit:
+        return
+    before, now = (getattr(config, limit) for config in (manifest.config, job.config))
+    if now != before:
+        more = f"--{limit.replace('_', '-')} {now:g}"
+        listener.note(
+            f"{job.location} counts as done, but {limit} {before:g} ended it after "
+            f"{manifest.ledger['optimize']['queries']:,} queries; go on with it: zobench resume "
+            f"{shlex.quote(str(job.location))} {more}"
+        )
 
 
 def place(config: RunConfig, name: str, out: Path) -> Path:

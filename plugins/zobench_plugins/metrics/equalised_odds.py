@@ -6,23 +6,7 @@ EO_n and EO_p are the gaps of Jin et al. 2024, section 3.1; tables show their ab
 from __future__ import annotations
 
 from zobench.contracts.metric import GroupCounts, Metric
-from zobench.measures.group_rates import Floats, equalised_odds_gaps
-
-
-def _average(counts: GroupCounts) -> Floats:
-    """The mean of EO_n and EO_p, each multiplied by the sign that it has on the data (row 0).
-
-    On the data this is the mean of the absolute gaps. Absolute values in the resamples would be too
-    large where a gap is near 0. With the signs of the data, the resamples vary around the value on
-    the data, as the interval of the metric needs.
-    """
-    eo_n, eo_p = equalised_odds_gaps(counts)
-    return (_sign(eo_n[0]) * eo_n + _sign(eo_p[0]) * eo_p) / 2
-
-
-def _sign(gap: float) -> float:
-    """1 or -1; a gap of exactly 0 on the data still varies in the resamples."""
-    return -1.0 if gap < 0 else 1.0
+from zobench.measures.group_rates import Floats, equalised_odds_gaps, signed_gap
 
 
 def _largest(counts: GroupCounts) -> Floats:
@@ -56,7 +40,7 @@ AVERAGE = Metric(
     summary="(eo_n + eo_p) / 2, the gap that recovery is about",
     signed=True,
     in_tables=False,
-    from_counts=_average,
+    from_counts=signed_gap,
 )
 MAXIMUM = Metric(
     name="eodds_max",
