@@ -103,11 +103,18 @@ class NevergradStrategy:
             spend: Whether the numbers that it draws from these streams are spent.
 
         Raises:
-            ConfigError: The strategy needs a package that is not installed.
+            ConfigError: The strategy needs a package that is not installed, or one point at a time.
         """
         with quiet(), self._chance.taken(spend=spend):
             try:
                 yield
+            except ValueError as error:
+                if "does not support parallelization" not in str(error):
+                    raise
+                raise ConfigError(
+                    f"nevergrad:{self._name} evaluates one point at a time, not {self._width}; give it "
+                    "--set optimizer.workers=1"
+                ) from error
             except (ImportError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and "No module named" not in str(error):
                     raise
@@ -192,6 +199,8 @@ def _let_threads_end_with_the_process() -> None:
             self.daemon = True
 
     recaster._MessagingThread = EndingThread
+    # a strategy that refuses to be made is deleted half made, and looks for its thread then
+    recaster.RecastOptimizer._messaging_thread = None
 
 
 _let_threads_end_with_the_process()

@@ -20,6 +20,7 @@ from zobench_plugins.optimizers.kalman import Kalman
 from zobench.contracts.optimizer import Ask, Optimizer, OptimizerContext
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.random_streams import dump_state
+from zobench.errors import ConfigError
 from zobench.oracle.evaluator import Evaluator
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.local_images import LocalImages
@@ -32,7 +33,7 @@ from zobench.records.run_folder import Checkpoint, RunFolder
 from zobench.registry.discovery import load_registry
 from zobench.runs.resolved import resolve_plugin
 from zobench.runs.search_parts import TrainingData, build_optimizer, feedback_of, make_client
-from zobench.testing import OptimizerConformance
+from zobench.testing import OptimizerConformance, ToyOracle
 from zobench.testing.memory import peaks
 from zobench.testing.optimizers import WIDE, rounds
 
@@ -262,6 +263,17 @@ def test_mezo_holds_four_points_however_long_it_runs() -> None:
     point = 4 * 1024**2
     for count in (1, 8):
         assert peaks(["mezo"], 1024, rounds=count)["mezo"] == pytest.approx(4 * point, rel=0.2)
+
+
+def test_a_strategy_that_evaluates_one_point_at_a_time_says_how() -> None:
+    context, registry = ToyOracle().context(0), load_registry()
+    wide, narrow = (
+        resolve_plugin("optimizer", "nevergrad:DS9", settings, registry)
+        for settings in ({}, {"workers": 1})
+    )
+    with pytest.raises(ConfigError, match=r"not 10; give it --set optimizer\.workers=1"):
+        build_optimizer(wide, context).ask()
+    assert len(build_optimizer(narrow, context).ask().points) == 1
 
 
 def test_a_population_is_seen_in_the_peak() -> None:
