@@ -104,6 +104,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "the direction an encoder reacts to most, then a refitted head's error (zobench)",
             label="embeddings",
         ),
+        "probes-pgd": Plugin(
+            "zobench_plugins.optimizers.probes_pgd:ProbesPgd",
+            "signed gradient steps from where probes point; with --objective adversary (zobench)",
+            label="gradient",
+        ),
         "surrogate": Plugin(
             "zobench_plugins.optimizers.surrogate:Surrogate",
             "an edit from a related encoder's gradients, checked by queries, then probes (zobench)",
