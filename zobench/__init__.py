@@ -185,6 +185,8 @@ def resume(
     folder: PathOrUrl,
     *,
     budget: int | None = None,
+    max_cost: float | None = None,
+    max_time: float | None = None,
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> StoredRun:
@@ -193,6 +195,10 @@ def resume(
     Args:
         folder: A run folder, or its URL.
         budget: Larger budget of the whole run, in queries; a finished run goes on to it.
+        max_cost: New limit on the total cost of a service; 0 for none. A finished run that the limit
+            had ended goes on.
+        max_time: New limit on the wall time of the whole run, in seconds; 0 for none. A finished run
+            that the limit had ended goes on.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
 
@@ -206,7 +212,14 @@ def resume(
     from .runs.lifecycle import resume_run
 
     with published_run(os.fspath(folder)) as place:
-        return resume_run(place, registry=registry, listener=listener, budget=budget)
+        return resume_run(
+            place,
+            registry=registry,
+            listener=listener,
+            budget=budget,
+            max_cost=max_cost,
+            max_time=max_time,
+        )
 
 
 def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:

@@ -10,7 +10,7 @@ import pytest
 from tiny import SIZES, config, run, tiny_registry
 
 from zobench.comparison.compare import compare_locations
-from zobench.comparison.gate import baseline_of
+from zobench.comparison.gate import baseline_of, fitting, write_baseline
 from zobench.comparison.pairs import compare_runs
 from zobench.errors import ConfigError
 from zobench.files.location import Location
@@ -94,7 +94,7 @@ def test_a_run_with_its_whole_budget_comes_before_a_newer_one_that_time_ended(
     done = here("report", str(tmp_path), str(tmp_path / "other"), "-o", "page.html")
     assert "max_time ended 1 run (spsa) before the budget" in done.stderr
     assert "max_time ended 1 run (spsa)" in (tmp_path / "page.html").read_text()
-    with pytest.raises(ConfigError, match="was ended by max_time; a gate needs runs that had"):
+    with pytest.raises(ConfigError, match="was ended by max_time 1e-06 before its budget; a gate"):
         baseline_of([other])
 
 
@@ -105,8 +105,14 @@ def test_an_extended_run_is_compared_with_a_warning_and_stays_outside_gates(tmp_
     (note,) = compare_runs([fresh], [longer]).notes[-1:]
     assert note.startswith("extended when scores were known: 1 run (random)")
     assert cautions([fresh]) == []
-    with pytest.raises(ConfigError, match="was extended; a gate needs runs that had"):
+    with pytest.raises(
+        ConfigError, match="was extended after it had ended; a gate needs runs that"
+    ):
         baseline_of([longer])
+    write_baseline(tmp_path / "b.json", baseline_of([fresh], {"fpq": 0.02}))
+    told: list[str] = []
+    assert fitting([longer, fresh], tmp_path / "b.json", told.append) == [fresh]
+    assert told == [f"left out {longer.location}, which was extended after it had ended"]
 
 
 def test_a_baseline_is_that_of_the_runs_that_are_meant(mixed: list[StoredRun]) -> None:

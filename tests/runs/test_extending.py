@@ -136,6 +136,16 @@ def test_a_suites_run_that_time_ended_goes_on_in_place_and_stays_the_suites(tmp_
     assert np.array_equal(whole.edit, fresh.edit)
 
 
+def test_the_copy_of_a_published_run_is_not_extended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    found = run(tmp_path, optimizer="random", overrides=SIZES, max_time=1e-6)
+    copy = shutil.copytree(found.run_dir, tmp_path / "cache" / "urls" / "0" / "runs" / "one")
+    with pytest.raises(ConfigError, match="is published"):
+        resume_run(copy, registry=tiny_registry(), max_time=0)
+
+
 def test_the_curve_of_a_half_scored_extended_run_ends_where_its_scores_do(tmp_path: Path) -> None:
     short = run(tmp_path, optimizer="random", overrides=SIZES, budget=200, snapshots=4, scored=2)
     found = extend(short, 800)

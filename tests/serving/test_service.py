@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -23,6 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from served import Served, served
 from tiny import TinyEncoder
+
+from zobench.errors import EncoderError
+from zobench.serving.batching import Batcher
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
@@ -99,12 +103,34 @@ def test_it_says_what_it_is(server: Served) -> None:
     assert told["outputs"] == [{"name": "embeddings", "datatype": "FP32", "shape": [-1, 6]}]
     version = told["versions"][0]
     assert httpx.get(f"{server.url}/versions/{version}").status_code == 200
+    assert httpx.get(f"{server.url}/versions/{version}/ready").status_code == 200
+    assert httpx.get(f"{server.url}/versions/none/ready").status_code == 404
     assert httpx.get(f"{server.url}/ready").status_code == 200
     assert httpx.get(f"{server.root}/v2/health/ready").status_code == 200
     assert httpx.get(f"{server.root}/v1/models").json()["data"][0]["id"] == "tiny"
 
 
+def test_one_request_that_fails_is_embedded_once() -> None:
+    calls: list[int] = []
+
+    class Broken(TinyEncoder):
+        def embed(self, images: torch.Tensor) -> torch.Tensor:
+            calls.append(len(images))
+            raise EncoderError("broken")
+
+    async def ask() -> None:
+        batcher = Batcher(Broken(), batch=8, wait=0.0, capacity=8)
+        batcher.start()
+        with pytest.raises(EncoderError, match="broken"):
+            await batcher.embed(torch.from_numpy(floats(2)))
+        await batcher.stop()
+
+    asyncio.run(ask())
+    assert calls == [2]
+
+
 BAD = [
+    (json.dumps(request(floats(2), outputs=[{"name": "nope"}])), 400, "there is no output 'nope'"),
     ("{}", 400, "no list of objects 'inputs'"),
     ("nonsense", 400, "cannot be read"),
     (json.dumps(request(floats(2)[:, :, :4])), 400, "takes [N, 1, 8, 8]"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from zobench.records.manifest import read_manifest
 from zobench.registry.discovery import load_registry
 from zobench.runs.lifecycle import carry_out
 from zobench.suite.file import Problems, read_suite
-from zobench.suite.planning import Job, plan
+from zobench.suite.planning import Job, plan, runs_by_identity, tell_of_cuts
 
 
 class Notes(Silence):
@@ -56,12 +59,44 @@ def test_a_run_that_a_limit_ended_is_named_once_the_suite_has_another_limit(
     path = suite_file('"random"', seeds="1")
     (config,) = read_suite(path).configs
     cut = zobench.run(config.changed(max_time=1e-6), out=tmp_path / "runs")
-    told = Notes()
-    (job,) = plan(read_suite(path), path, tmp_path / "runs", load_registry(), told)
+    (job,) = planned(path, tmp_path / "runs")
     assert job.folder == cut.run_dir
-    (note,) = told.notes
+
+    def notes(job: Job) -> list[str]:
+        told = Notes()
+        tell_of_cuts([job], told)
+        return told.notes
+
+    assert notes(replace(job, config=config.changed(max_time=1e-6))) == []
+    assert notes(replace(job, config=config.changed(max_time=1e-7))) == []
+    (longer,) = notes(replace(job, config=config.changed(max_time=90.0)))
+    assert longer.endswith("--max-time 90s")
+    (published,) = notes(replace(job, url="s3://bucket/runs"))
+    assert published.startswith(f"s3://bucket/runs/{cut.run_dir.name} counts as done")
+    assert published.endswith("go on with the copy: zobench resume COPY --max-time 0")
+    (note,) = notes(job)
     assert "counts as done, but max_time 1e-06 ended it after" in note
-    assert note.endswith(f"zobench resume {cut.run_dir} --max-time 0")
+    _, _, command = note.partition("go on with it: ")
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_manifest(cut.run_dir).ended_by == "budget"
+    (again,) = planned(path, tmp_path / "runs")
+    assert again.folder == cut.run_dir
+    assert notes(again) == []
+
+
+def test_of_two_runs_with_one_identity_the_suite_takes_the_whole_one(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path = suite_file('"random"', seeds="1")
+    (config,) = read_suite(path).configs
+    for out in ("1", "2", "3"):
+        zobench.run(config.changed(max_time=1e-6), out=tmp_path / "runs" / out)
+    whole = zobench.run(config, out=tmp_path / "runs" / "2")
+    there = list((tmp_path / "runs").glob("*/*"))
+    assert runs_by_identity(there) == {identity(whole.manifest): whole.run_dir}
 
 
 def test_another_seed_or_optimizer_leaves_the_others_where_they_are(

@@ -50,7 +50,10 @@ def compare(
     from .display.ranking import print_ranking
     from .margins import parse_margins
 
+    notes: list[str] = []
+
     def note(text: str) -> None:
+        notes.append(text)
         error_console().print(f"note: {text}", markup=False)
 
     registry, choice = load_registry(), chosen(wheres, suite)
@@ -69,7 +72,7 @@ def compare(
             note=note,
             registry=registry,
         )
-        print_ranking(found_all, as_json)
+        print_ranking(found_all, as_json, notes)
         return
     found = compare_locations(
         fetch(a),

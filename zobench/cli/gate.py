@@ -42,6 +42,9 @@ def gate(
     from .display.gate import passed, print_checks, update_baseline
     from .margins import parse_margins
 
+    def note(text: str) -> None:
+        error_console().print(f"note: {text}", markup=False)
+
     if as_json + markdown + update > 1:
         raise ConfigError("give only one of --json, --markdown and --update")
     registry = load_registry()
@@ -50,11 +53,11 @@ def gate(
         raise ConfigError("margins are kept in the baseline: give --margin together with --update")
     found = chosen(wheres, suite).of(read_runs([fetch(each) for each in runs], registry))
     if not update:
-        found = fitting(found, baseline)
+        found = fitting(found, baseline, note)
     found, notes = largest_comparable(found)
     found, more = without_repetitions(found)
     for each in (*notes, *more):
-        error_console().print(f"note: {each}", markup=False)
+        note(each)
     if update:
         update_baseline(found, baseline, wanted)
         return

@@ -62,11 +62,13 @@ TIME = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>[smh])")
 
 
 def seconds(text: str) -> float:
-    """Seconds of a time such as ``30m``.
+    """Seconds of a time such as ``30m``; ``0`` is no limit.
 
     Raises:
         ConfigError: The text has another form.
     """
+    if text.strip() == "0":
+        return 0.0
     found = TIME.fullmatch(text.strip())
     if found is None:
         raise ConfigError(f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,14 +121,21 @@ def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None =
     for run in runs:
         if not run.done:
             raise ConfigError(f"{run.location} is {run.status}; a gate needs runs that are done")
-        if run.manifest.cut_by or run.manifest.extended:
-            how = f"ended by {run.manifest.cut_by}" if run.manifest.cut_by else "extended"
+        if _in_pieces(run):
             raise ConfigError(
-                f"{run.location} was {how}; a gate needs runs that had their whole budget at once, so "
-                "run it anew without that limit"
+                f"{run.location} {_in_pieces(run)}; a gate needs runs that had their whole budget at "
+                "once, so run it anew in another folder"
             )
         groups[run.label, run.problem].append(run)
     return Baseline(margins, tuple(_row(group, margins) for _, group in sorted(groups.items())))
+
+
+def _in_pieces(run: StoredRun) -> str:
+    """Why a run had not its whole budget at once; empty if it had."""
+    limit = run.manifest.cut_by
+    if limit:
+        return f"was ended by {limit} {getattr(run.config, limit):g} before its budget"
+    return "was extended after it had ended" if run.manifest.extended else ""
 
 
 def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
@@ -182,8 +189,17 @@ def _conditions(run: StoredRun) -> dict[str, Any]:
     return plain
 
 
-def fitting(runs: Sequence[StoredRun], path: Path) -> list[StoredRun]:
+def fitting(
+    runs: Sequence[StoredRun], path: Path, note: Callable[[str], None] = lambda text: None
+) -> list[StoredRun]:
     """The runs that a baseline speaks of: those of its conditions, where it has a row for them.
+
+    Of the other runs, those that had not their whole budget at once are left out, with a note.
+
+    Args:
+        runs: At least one run.
+        path: The baseline file.
+        note: Receives a sentence on each run that is left out for that reason.
 
     Raises:
         ConfigError: The file cannot be read, or is not a baseline.
@@ -195,6 +211,9 @@ def fitting(runs: Sequence[StoredRun], path: Path) -> list[StoredRun]:
         for run in runs
         if rows.get((run.label, run.problem), _conditions(run)) == _conditions(run)
     ]
+    for run in [run for run in kept if (run.label, run.problem) not in rows and _in_pieces(run)]:
+        note(f"left out {run.location}, which {_in_pieces(run)}")
+        kept.remove(run)
     return kept or list(runs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
+from zobench.measures.interval import interval
 from zobench.measures.recovery import FPQ
 from zobench.records.comparability import require_comparable, require_same_conditions
 from zobench.records.selection import cautions
 from zobench.records.stored_run import StoredRun
 from zobench.statistics.differences import Difference, difference
 
+from .baseline_runs import BaselineRun
 from .margins import require_margins
 
 
@@ -162,8 +164,7 @@ def compare_runs(
         require_same_conditions(side)
     _require_equal_resamples(pairs)
     metrics = {
-        each.name: difference(_by_seed(pairs, each), each, margin=margins.get(each.name, 0.0))
-        for each in quantities
+        each.name: _difference(pairs, each, margins.get(each.name, 0.0)) for each in quantities
     }
     names = [_name(side) for side in (a, b)]
     return Comparison(
@@ -178,19 +179,37 @@ def compare_runs(
     )
 
 
+def _difference(
+    pairs: Sequence[tuple[StoredRun, StoredRun]], quantity: Metric, margin: float
+) -> Difference:
+    """The difference in one quantity; with one seed, A and B have the intervals of their runs.
+
+    The resamples of the gain have absolute gaps, as those of a mean over seeds have. With the signs of
+    the data, two edits that leave equal gaps of opposite signs would differ beyond chance.
+    """
+    found = difference(_by_seed(pairs, quantity), quantity, margin=margin)
+    if found.gain.seeds > 1 or not np.isfinite(found.gain.value):
+        return found
+    ((one, other),) = _by_seed(pairs, quantity, alone=True)
+    return replace(found, a=interval([one], quantity), b=interval([other], quantity))
+
+
 def _by_seed(
-    pairs: Sequence[tuple[StoredRun, StoredRun]], quantity: Metric
+    pairs: Sequence[tuple[StoredRun, StoredRun]], quantity: Metric, *, alone: bool = False
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Values of A and of B for each seed, each the mean over the pairs with this seed.
 
     Pairs with the same seed share their patients, so they are not independent and count as one
     sample. A signed quantity keeps its sign if the seed has one pair, because the interval needs
     the sign; the mean over several pairs is the mean of absolute values.
+
+    Args:
+        pairs: The pairs.
+        quantity: The quantity.
+        alone: Whether the values are for intervals of one seed, see :meth:`StoredRun.values`.
     """
     found = []
-    seeds = dict.fromkeys(one.config.seed for one, _ in pairs)
-    alone = len(seeds) == 1
-    for seed in seeds:
+    for seed in dict.fromkeys(one.config.seed for one, _ in pairs):
         mine = [pair for pair in pairs if pair[0].config.seed == seed]
         if len(mine) == 1:
             one, other = (run.values(quantity, alone=alone) for run in mine[0])
@@ -261,7 +280,8 @@ def _notes(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> tuple[str, ...]:
         )
     if len({one.config.seed for one, _ in pairs}) == 1:
         notes.append("one seed: the interval covers the variation of patients, not of other seeds")
-    notes += cautions({id(run): run for pair in pairs for run in pair}.values())
+    optimizers = [run for pair in pairs for run in pair if not isinstance(run, BaselineRun)]
+    notes += cautions({id(run): run for run in optimizers}.values())
     for name in ("zobench", "torch"):
         versions = [
             {run.manifest.versions.get(name) for run in side} for side in zip(*pairs, strict=True)

@@ -1,4 +1,8 @@
-"""The identity of a run, which is equal for runs with equal results, and its names in tables."""
+"""The identity of a run, which is equal for runs with equal edits, and its names in tables.
+
+Runs with one identity have equal results, too, unless a limit of time or cost ended one of them; if that
+run went on later, it has more snapshots and scored edits, between which less is interpolated.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +53,7 @@ def identity(manifest: Manifest) -> str:
         **_foundation(manifest, manifest.plugins.values()),
     }
     # the snapshots of an extended run are not those of a run that had its budget from the start; one
-    # that goes on after a limit of time or cost has the same schedule, and a snapshot at that place
+    # that goes on after a limit of time or cost has those, and one more where it had ended
     budgets = [each for each in manifest.extended if each["budget"] != manifest.config.budget]
     if budgets:
         parts["extended"] = budgets

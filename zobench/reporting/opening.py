@@ -71,9 +71,7 @@ def _ahead(one: Sequence[StoredRun], other: Sequence[StoredRun]) -> bool | None:
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
-    alone = len(shared) == 1
-    values = ([side[seed].values(FPQ, alone=alone) for seed in shared] for side in (first, second))
-    return interval([one - other for one, other in zip(*values, strict=True)]).low > 0
+    return interval([first[seed].values(FPQ) - second[seed].values(FPQ) for seed in shared]).low > 0
 
 
 def _share(found: Json) -> str:

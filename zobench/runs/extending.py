@@ -11,7 +11,7 @@ from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.identity import identity
 from zobench.records.manifest import CUTS, Manifest
-from zobench.records.urls.copies import is_url
+from zobench.records.urls.copies import is_copy, is_url
 from zobench.registry.discovery import Registry
 
 from .resolved import ResolvedPlugin, resolve_plugin
@@ -72,7 +72,7 @@ def extended(
             f"{place} cannot go on: the last state of its optimizer is not stored (it was deleted, or "
             "an older zobench made the run); start a new run"
         )
-    if is_url(str(place)):
+    if is_url(str(place)) or is_copy(place.path):
         raise ConfigError(
             f"{place} is published, and a published run that is done stays as it is; copy it to a local "
             "folder and extend the copy"

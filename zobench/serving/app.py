@@ -81,6 +81,7 @@ class Service:
                 Route(f"{model}/ready", self._open(self._metadata)),
                 Route(f"{model}/infer", self._open(self._infer), methods=post),
                 Route(f"{model}/versions/{{version}}", self._open(self._metadata)),
+                Route(f"{model}/versions/{{version}}/ready", self._open(self._metadata)),
                 Route(f"{model}/versions/{{version}}/infer", self._open(self._infer), methods=post),
                 Route("/v1/models", self._open(self._models)),
                 Route("/v1/embeddings", self._open(self._openai), methods=post),
@@ -234,6 +235,7 @@ class Service:
                 message, images = await run_in_threadpool(
                     read_floats, body, length, spec, self._limits.images
                 )
+            _require_known_outputs(message)
             found = await self._embed(images)
             del images
         fields = {"model_name": self._name, "model_version": self.version}
@@ -320,6 +322,16 @@ def _told_in_one_line(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
     """Prints an error of a connection, such as a lack of file descriptors, without a traceback."""
     cause = context.get("exception")
     print(f"note: {context['message']}" + (f": {cause}" if cause else ""), file=sys.stderr)
+
+
+def _require_known_outputs(message: dict[str, Any]) -> None:
+    """Refuses a request that names an output which there is not."""
+    outputs = message.get("outputs")
+    for each in outputs if isinstance(outputs, list) else []:
+        if isinstance(each, dict) and each.get("name", OUTPUT) != OUTPUT:
+            raise Refused(
+                400, f"there is no output {each['name']!r:.80}; this model has {OUTPUT!r}"
+            )
 
 
 def _wants_binary(message: dict[str, Any]) -> bool:

@@ -38,6 +38,11 @@ class _Job:
     answer: asyncio.Future[Floats]
 
 
+def _fail(job: _Job, fault: Exception) -> None:
+    if not job.answer.done():  # the client may have disconnected
+        job.answer.set_exception(fault)
+
+
 class Batcher:
     """Queues images and embeds them in batches, in the order in which they came.
 
@@ -96,13 +101,15 @@ class Batcher:
             jobs = await self._gather()
             try:
                 await self._answer(jobs)
-            except Exception:
+            except Exception as fault:
+                if len(jobs) == 1:
+                    _fail(jobs[0], fault)
+                    continue
                 for job in jobs:  # one by one: an error of one request must not fail the others
                     try:
                         await self._answer([job])
                     except Exception as error:
-                        if not job.answer.done():
-                            job.answer.set_exception(error)
+                        _fail(job, error)
 
     async def _answer(self, jobs: list[_Job]) -> None:
         loop, started = asyncio.get_running_loop(), time.perf_counter()

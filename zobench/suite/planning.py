@@ -105,25 +105,33 @@ def plan(
             known[name] = config
             jobs.append(Job(config, there.get(name, _fresh(config, name, out)), name))
     problems.raise_if_any(path)
-    for job in jobs:
-        if job.folder == there.get(job.identity):
-            _tell_of_a_cut(job, listener)
     return jobs
 
 
-def _tell_of_a_cut(job: Job, listener: Listener) -> None:
-    """A note on a finished run that another limit ended than the suite has now."""
-    manifest = read_manifest(job.folder)
-    limit = manifest.cut_by
-    if manifest.status is not RunStatus.DONE or not limit:
-        return
-    before, now = (getattr(config, limit) for config in (manifest.config, job.config))
-    if now != before:
-        more = f"--{limit.replace('_', '-')} {now:g}"
+def tell_of_cuts(jobs: Iterable[Job], listener: Listener) -> None:
+    """A note on each finished run that a limit ended which the suite has no longer, or has larger.
+
+    Args:
+        jobs: The jobs, with the URL that their runs are published to.
+        listener: Receives the notes.
+    """
+    for job in jobs:
+        if not is_done(job.folder):
+            continue
+        manifest = read_manifest(job.folder)
+        limit = manifest.cut_by
+        if not limit:
+            continue
+        before, now = (getattr(config, limit) for config in (manifest.config, job.config))
+        if not before or 0 < now <= before:
+            continue
+        value = f"{now:g}s" if limit == "max_time" and now else f"{now:g}"
+        target = "COPY" if job.url else shlex.quote(str(job.location))
+        command = f"zobench resume {target} --{limit.replace('_', '-')} {value}"
+        first = "copy it to a local folder and go on with the copy" if job.url else "go on with it"
         listener.note(
             f"{job.location} counts as done, but {limit} {before:g} ended it after "
-            f"{manifest.ledger['optimize']['queries']:,} queries; go on with it: zobench resume "
-            f"{shlex.quote(str(job.location))} {more}"
+            f"{manifest.ledger['optimize']['queries']:,} queries; {first}: {command}"
         )
 
 
@@ -137,12 +145,16 @@ def _fresh(config: RunConfig, name: str, out: Path) -> Path:
 
 
 def runs_by_identity(paths: Iterable[Path]) -> dict[str, Path]:
-    """Run folders by identity; of two runs with one identity, a run that is done comes first."""
-    found: dict[str, tuple[bool, Path]] = {}
+    """Run folders by identity; of two runs with one identity, one that is done comes first.
+
+    Of those that are done, one that no limit of time or cost ended comes first.
+    """
+    found: dict[str, tuple[tuple[bool, bool], Path]] = {}
     for path in paths:
         with suppress(ZobenchError, KeyError):  # skip folders that hold no readable run
             manifest = read_manifest(path)
             name, done = identity(manifest), manifest.status is RunStatus.DONE
-            if name not in found or (done and not found[name][0]):
-                found[name] = (done, path)
+            rank = (done, done and not manifest.cut_by)
+            if name not in found or rank > found[name][0]:
+                found[name] = (rank, path)
     return {name: path for name, (_, path) in found.items()}

@@ -17,7 +17,7 @@ from zobench.runs.trackers import make_trackers
 
 from .engine import BoardMaker, Engine, run_planned, silent_board
 from .file import Problems, Suite, read_suite
-from .planning import plan
+from .planning import plan, tell_of_cuts
 from .running import Running
 
 
@@ -113,6 +113,7 @@ def run_suite_file(
         replace(job, trackers=tuple(trackers), url=folder.known_as)
         for job in plan(suite, path, folder.path, registry, listener, problems)
     ]
+    tell_of_cuts(jobs, listener)
     planned()
     running = run_planned(jobs, engine, registry, folder.path, board_for=board_for, note=note)
     if is_url(out):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -33,9 +33,11 @@ class MethodConformance:
 
     Attributes:
         name: The name of the method, as in ``zobench paper --methods``.
+        overrides: Parameters other than the defaults.
     """
 
     name: ClassVar[str]
+    overrides: ClassVar[Mapping[str, object]] = {}
 
     def registry(self) -> Registry:
         """The registry that holds the method; by default all installed plugins."""
@@ -45,7 +47,7 @@ class MethodConformance:
         """The method's answer to a problem of random 8x8 images."""
         offer, argument = self.registry().find("methods", self.name)
         problem.argument = argument
-        method: Method = offer.plugin.make(problem, {}, "method")
+        method: Method = offer.plugin.make(problem, self.overrides, "method")
         problem.sends = bool(method.needs_queries)
         return method.solve()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
+from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError
 from zobench.serving.addresses import is_loopback
 
@@ -27,6 +30,8 @@ Kind = Literal["unreached", "busy", "doubtful", "refused"]
 """
 
 CONNECT_SECONDS = 10.0
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Environment variables that name other certificates than the bundled ones."""
 GRACE_SECONDS = 2.0
 """Seconds added to the time limits of connecting and answering together."""
 
@@ -130,7 +135,7 @@ class Connections:
         self._client_of = partial(
             httpx.Client,
             headers=fixed,
-            verify=httpx.create_ssl_context(trust_env=not loopback),
+            verify=_certificates(trust_env=not loopback),
             timeout=httpx.Timeout(seconds, connect=self._connect_seconds),
             follow_redirects=False,
             trust_env=not loopback,
@@ -303,6 +308,22 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
     return None
 
 
+def _certificates(*, trust_env: bool) -> ssl.SSLContext:
+    """The certificates that a service is checked by.
+
+    Raises:
+        ConfigError: An environment variable names certificates that cannot be read.
+    """
+    try:
+        return httpx.create_ssl_context(trust_env=trust_env)
+    except OSError as error:
+        named = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
+        raise ConfigError(
+            f"the certificates of {' and '.join(f'{k}={v}' for k, v in named.items())} cannot be read: "
+            f"{error.strerror or error}; mend the variable, or unset it"
+        ) from error
+
+
 def checked_url(url: str) -> tuple[str, bool]:
     """The address without a trailing slash, and whether its host is this machine.
 
@@ -315,6 +336,14 @@ def checked_url(url: str) -> tuple[str, bool]:
         _ = parts.port
     except ValueError as error:
         raise ConfigError(f"encoder.url cannot be read: {error}") from error
+    if any(not character.isprintable() or character.isspace() for character in url):
+        raise ConfigError("encoder.url holds a blank or a character that cannot be printed")
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ConfigError(
+            f"encoder.url names {cut(host)}, which cannot be a host: {error}"
+        ) from error
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(
             "encoder.url holds a user, a password, a query or a fragment; an address is stored with "

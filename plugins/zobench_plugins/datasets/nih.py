@@ -19,6 +19,7 @@ from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
 
+from .columns.ages import years
 from .columns.attribute import divided
 from .columns.faults import Faults
 from .films import ArchiveFilms, digest_of
@@ -88,7 +89,7 @@ class NihDataset:
         if parameters.view != "any":
             chosen &= table[VIEW] == parameters.view
         table = table.assign(sensitive=attribute.codes)[chosen & attribute.codes.notna()]
-        if not attribute.varies and parameters.sensitive.lower() == "sex":
+        if (table.groupby("sex")["sensitive"].nunique() == 1).all():  # sex, whatever it is called
             _check_patients(table, faults)
         if len(table.groupby(["label", "sensitive"]).size()) < 4:
             faults.add(
@@ -227,8 +228,8 @@ def _present(
 def _check(table: pandas.DataFrame, faults: Faults) -> None:
     digits = table[PATIENT].str.fullmatch(r"\d{1,18}")
     faults.rows(table, ~digits, f"{PATIENT} is not a number{_such_as(table[PATIENT][~digits])}")
-    years = table[AGE].str.match(r"\d{1,3}(?!\d)")
-    faults.rows(table, ~years, f"{AGE} is not a number of years{_such_as(table[AGE][~years])}")
+    aged = years(table[AGE]) >= 0
+    faults.rows(table, ~aged, f"{AGE} is not a number of years{_such_as(table[AGE][~aged])}")
     sexes = table[SEX].isin(list(SEXES))
     faults.rows(table, ~sexes, f"{SEX} is neither F nor M{_such_as(table[SEX][~sexes])}")
     twice = table["path"].duplicated(keep=False)
@@ -243,7 +244,7 @@ def _named(table: pandas.DataFrame) -> pandas.DataFrame:
     """The table with the columns sex, age and view beside the archive's own names."""
     return table.assign(
         sex=table[SEX].map(SEXES),
-        age=table[AGE].str.extract(r"^(\d+)", expand=False).astype("int64"),
+        age=years(table[AGE]),
         view=table[VIEW],
     )
 

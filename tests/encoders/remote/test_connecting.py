@@ -84,6 +84,10 @@ def test_binary_is_tried_first_and_json_when_a_server_stumbles_over_it() -> None
         ("", "encoder-url"),
         ("ftp://127.0.0.1/x", "encoder-url"),
         ("http://", "encoder-url"),
+        ("http://a..b/v2/models/x", "cannot be a host"),
+        (f"http://{'a' * 70}.com/v2/models/x", "cannot be a host"),
+        ("http://127.0.0.1:9/v2/models/x\a", "a character that cannot be printed"),
+        ("http://exa mple.org/v2/models/x", "holds a blank"),
         ("http://me:pw@host/x", "environment variable"),
         ("https://host/x?key=abc", "environment variable"),
         ("http://host:99999/", "cannot be read"),
@@ -94,6 +98,14 @@ def test_addresses_that_cannot_be_used_or_hold_secrets_are_refused(url: str, wor
         connected(url)
     assert "pw" not in str(caught.value)
     assert "abc" not in str(caught.value)
+
+
+def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/certificates.pem")
+    with pytest.raises(
+        ConfigError, match=r"SSL_CERT_FILE=/nowhere/certificates\.pem cannot be read"
+    ):
+        connected("https://example.invalid/v2/models/x")
 
 
 def test_what_is_no_model_of_images_is_refused() -> None:

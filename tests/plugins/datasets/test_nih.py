@@ -154,6 +154,21 @@ def test_a_patient_with_two_sexes_is_named_with_both_lines(tree: Callable[..., P
         open_dataset(tree(set_cell(2, 3, "0")))
 
 
+@pytest.mark.parametrize("sensitive", ["Patient Gender", "sex==female"])
+def test_whatever_names_the_sex_it_is_one_for_each_patient(
+    tree: Callable[..., Path], sensitive: str
+) -> None:
+    with pytest.raises(DatasetError, match="patient 0 is female in line 2 and male in line 4"):
+        open_dataset(tree(set_cell(2, 3, "0")), sensitive=sensitive)
+
+
+def test_ages_in_months_and_days_are_years(tree: Callable[..., Path]) -> None:
+    def younger(rows: list[Row]) -> None:
+        rows[0][4], rows[1][4], rows[2][4] = "006M", "030M", "012D"
+
+    assert open_dataset(tree(younger)).records.age.tolist()[:4] == [0, 2, 0, 43]
+
+
 def test_a_missing_column_is_named_with_those_that_are_there(tree: Callable[..., Path]) -> None:
     header = ["Sex" if name == "Patient Gender" else name for name in HEADER]
     with pytest.raises(DatasetError, match=r"no column 'Patient Gender'; it has .*Sex"):

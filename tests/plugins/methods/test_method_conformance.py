@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from zobench.errors import ConfigError
 from zobench.registry.discovery import load_registry
 from zobench.testing import MethodConformance
 from zobench.testing.checking import requirements
@@ -14,6 +15,12 @@ NAMES = sorted(name for name, offer in OFFERS.items() if offer.plugin.argument !
 
 def test_only_dne_is_left_to_the_suite_of_optimizers() -> None:
     assert set(OFFERS) - set(NAMES) == {"dne"}
+
+
+def test_a_parameter_that_is_checked_reaches_the_method() -> None:
+    suite = type("Suite", (MethodConformance,), {"name": "group-dro", "overrides": {"steps": -1}})
+    with pytest.raises(ConfigError, match="steps"):
+        suite().test_gives_one_finite_score_a_test_image()
 
 
 @pytest.mark.parametrize("requirement", requirements(MethodConformance))

@@ -21,11 +21,15 @@ LEAST_P = 0.001
 
 
 def print_ranking(
-    found: Sequence[LevelRanking], as_json: bool, console: Console | None = None
+    found: Sequence[LevelRanking],
+    as_json: bool,
+    notes: Sequence[str] = (),
+    console: Console | None = None,
 ) -> None:
-    """Prints one table a feedback level, or one JSON object with every pair."""
+    """Prints one table a feedback level, or one JSON object with every pair and the notes."""
     if as_json:
-        print(json.dumps({"levels": [each.as_dict() for each in found]}, allow_nan=False))
+        levels = [each.as_dict() for each in found]
+        print(json.dumps({"levels": levels, "notes": list(notes)}, allow_nan=False))
         return
     console = console or output_console()
     for level in found:

@@ -85,6 +85,11 @@ def local_copy(place: PathOrUrl) -> Location:
     return Location(cache_folder() / FOLDER / folder / name, url)
 
 
+def is_copy(path: Path) -> bool:
+    """Whether a path lies in the cache's copies of URLs, whose content a later fetch replaces."""
+    return path.absolute().is_relative_to((cache_folder() / FOLDER).absolute())
+
+
 def fetch(place: PathOrUrl) -> Location:
     """The runs of a place on this machine: the path itself, or an up-to-date copy of a URL.
 

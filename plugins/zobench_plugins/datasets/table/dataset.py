@@ -11,12 +11,13 @@ from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Recor
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import ConfigError, DatasetError
 
+from ..columns.ages import years
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
 from ..pictures.decoding import COLOUR, GREY, PictureForm, has_colour
 from ..pictures.levels import Window, parsed_window
 from .parameters import TableParameters
 from .reading import find_table, read_table
-from .selection import SKIP, selected, years
+from .selection import SKIP, selected
 
 BIAS = 0.8
 AGE, VIEW = "age", "view"

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..columns.attribute import Attribute, divided
 from ..columns.conditions import existing, parsed_all
 from ..columns.faults import Faults, listed
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("", "na", "n/a", "nan", "none", "null", "unknown", "?")
 """Texts, in any capitals, of a cell without a value."""
-UNITS = {"": 1.0, "Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 """Units of an age in a year."""
 NO_PATIENTS, SKIP = "none", "skip"
 
@@ -254,16 +251,3 @@ def _check_cells(columns: Columns, faults: Faults) -> None:
             empty += [] if cell.any() else [f"{name} {finding}"]
     if empty:
         faults.add(f"there is no image {listed(empty, '')}; widen dataset.where, positive or group")
-
-
-def years(column: pandas.Series[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Ages in whole years from texts such as ``54``, ``54.0``, ``054Y`` or ``006M``; -1 if unknown.
-
-    A letter after the number is DICOM's unit of an age: years, months, weeks or days.
-    """
-    import pandas
-
-    found = column.str.extract(r"^\s*(\d{1,3}(?:\.\d+)?)\s*([YMWDymwd]?)\s*$")
-    a_year = found[1].str.upper().map(UNITS)
-    age = pandas.to_numeric(found[0]) / a_year
-    return np.asarray(np.floor(age.fillna(-1)).astype("int64"))
