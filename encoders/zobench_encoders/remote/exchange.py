@@ -317,9 +317,9 @@ def _certificates(*, trust_env: bool) -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context(trust_env=trust_env)
     except OSError as error:
-        named = {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
+        named = [f"{name}={os.environ[name]}" for name in CERTIFICATES if os.environ.get(name)]
         raise ConfigError(
-            f"the certificates of {' and '.join(f'{k}={v}' for k, v in named.items())} cannot be read: "
+            f"the certificates of {(named or ['this machine'])[0]} cannot be read: "
             f"{error.strerror or error}; mend the variable, or unset it"
         ) from error
 
