@@ -7,9 +7,10 @@ the tolerance. Recovery is negative if the edit makes the gap larger.
 
 In the resamples of the patients, the gap of *one run* keeps the signs that its two terms have on the
 data, see :func:`~zobench.measures.group_rates.signed_gap`. Recovery then exceeds 1 where a gap changes
-its sign, so the percentiles around a recovery near 1 include 1. For a mean over seeds the gap is the
-mean of the absolute values: the mean over seeds of absolute values is biased, and the distance of the
-resamples from the data tells by how much (:mod:`zobench.measures.interval`).
+its sign, so the percentiles around a recovery near 1 include 1. For a mean over seeds, and for a
+difference between runs, the gap is the mean of the absolute values: the mean over seeds of absolute
+values is biased, and the distance of the resamples from the data tells by how much
+(:mod:`zobench.measures.interval`); and equal gaps of opposite signs do not differ.
 
 Fairness per query (FPQ) is the area under r(q) over log q, from the cost of one evaluation to the
 budget, divided by the width of that range. FPQ is 1 if the gap is 0 from the first evaluation on,

@@ -67,7 +67,7 @@ class Results:
     def for_means(self) -> Results:
         """The same with absolute gaps in the resamples, for a mean over seeds."""
         found = Results(self.stored, self.config, self.metrics, self.replicates, self.times)
-        vars(found)["resamples"] = self.resamples.for_means()
+        vars(found)["resamples"] = self.resamples.for_means()  # in place of the cached property
         return found
 
     @cached_property

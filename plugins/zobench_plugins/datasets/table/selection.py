@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = ("", "na", "n/a", "nan", "none", "null", "unknown", "?")
 """Texts, in any capitals, of a cell without a value."""
-"""Units of an age in a year."""
 NO_PATIENTS, SKIP = "none", "skip"
 
 
