@@ -53,7 +53,10 @@ def pick_device(name: str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) < count:
             return torch.device(f"cuda:{int(index or 0)}")
-        raise ConfigError(f"device is {name!r}, but this machine shows {count} CUDA device(s)")
+        raise ConfigError(
+            f"device is {name!r}, but this machine shows {count} CUDA device(s); leave --device out, or "
+            "give cpu"
+        )
     raise ConfigError(f"device is {name!r}, but must be auto, cpu or cuda:N")
 
 

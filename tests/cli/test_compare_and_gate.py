@@ -112,6 +112,11 @@ def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) 
     assert (folder / "notes[1].md").read_text() == "not to be lost"
     other = zobench(folder, "gate", "runs", "--update", "--baseline", "base[final].json")
     assert "wrote base[final].json" in other.stdout
+    assert "gone" not in other.stdout
+    fewer = ("--update", "--baseline", "base[final].json", "--where", "label=random")
+    assert (
+        "without runs, and gone: adam lr=0.02 on" in zobench(folder, "gate", "runs", *fewer).stdout
+    )
     missing = zobench(folder, "gate", "worse")
     assert missing.returncode == 1
     assert "missing" in missing.stdout

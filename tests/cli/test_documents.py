@@ -91,7 +91,9 @@ def test_the_comparison_has_every_bundled_optimizer_and_its_tables_are_made_from
     files = ("optimizers.toml", "probes-pgd.toml")  # made for another objective than the others
     suites = [read_suite(DOCS / "explanation" / file, problems) for file in files]
     assert not problems
-    parts = {part for suite in suites for each in suite.configs for part in each.optimizer.split(":")}
+    parts = {
+        part for suite in suites for each in suite.configs for part in each.optimizer.split(":")
+    }
     bundled = [o for o in registry.offers["optimizers"].values() if o.distribution == "zobench"]
     # what borrows an encoder depends on which, and has a page of its own
     assert {each.name for each in bundled if not each.plugin.borrows} <= parts

@@ -115,8 +115,13 @@ def test_worker_processes_see_it(installed: Environment, tmp_path: Path) -> None
 
 
 @pytest.mark.lengthy
-def test_its_own_tests_pass(installed: Environment, project: Path) -> None:
-    installed.run("python -m pytest -q tests", project)
+def test_its_own_tests_pass_also_inside_a_project_with_other_options(
+    installed: Environment, project: Path
+) -> None:
+    around = project.parent / "pyproject.toml"
+    around.write_text('[tool.pytest.ini_options]\naddopts = "--unknown-to-the-project"\n')
+    installed.run("python -m pytest -q", project)
+    around.unlink()
 
 
 @pytest.mark.lengthy

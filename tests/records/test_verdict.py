@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ def test_each_case_is_told_from_the_others() -> None:
     assert case(results(ZERO)) is Case.NO_EDIT
     fair = scored(0, 0.0, 0.3, 0.3, 0.7, 0.7)
     assert case(results(FAIR, edits=[fair, FAIR])) is Case.NO_GAP
+    text = verdict(results(FAIR, edits=[fair, FAIR]), DONE).text
+    assert re.search(r"No gap .* was measured .* may be up to [1-9]\d? points", text)
 
 
 def test_it_says_what_the_edit_its_placebo_and_the_best_free_method_remove() -> None:

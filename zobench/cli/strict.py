@@ -39,7 +39,7 @@ class StrictCommand(TyperCommand):
             given = values.get(parameter.name)
             for value in given if isinstance(given, list | tuple) else [given]:
                 if isinstance(value, str):
-                    _check(parameter, value, number=parameter.name in numbers)
+                    _check(parameter, value, numbers.get(parameter.name))
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -69,27 +69,33 @@ class StrictCommand(TyperCommand):
             raise run_failure(error) from error
 
 
-def _numbers(function: Any) -> set[str]:
-    """Names of the arguments of a function that are numbers, by their annotations."""
+def _numbers(function: Any) -> dict[str, type[int | float]]:
+    """The arguments of a function that are numbers, by their annotations."""
     hints = typing.get_type_hints(inspect.unwrap(function))
     return {
-        name
+        name: kind
         for name, hint in hints.items()
-        if {int, float} & {hint, *typing.get_args(hint)} and typing.get_origin(hint) is not list
+        for kind in (int, float)
+        if kind in {hint, *typing.get_args(hint)} and typing.get_origin(hint) is not list
     }
 
 
-def _check(parameter: Any, value: str, *, number: bool) -> None:
+def _check(parameter: Any, value: str, number: type[int | float] | None) -> None:
     name = _name(parameter)
     if not value.strip():
         raise ConfigError(f"{name} is empty; give a value, or leave {name} out")
-    if number:
+    if number is not None:
         if len(value) > MAX_NUMBER_CHARACTERS:
             raise ConfigError(
                 f"{name} has {len(value):,} characters; a number has at most {MAX_NUMBER_CHARACTERS}"
             )
         if not value.isascii() or "_" in value:
             raise ConfigError(f"{name} is {value!r}, but must be a number in digits 0 to 9")
+        try:
+            number(value)
+        except ValueError:
+            kind = "a whole number" if number is int else "a number"
+            raise ConfigError(f"{name} is {value!r}, but must be {kind}") from None
     elif parameter.name != "settings" and max(map(len, value.split("/"))) > MAX_PART_CHARACTERS:
         raise ConfigError(
             f"{name} has a part of more than {MAX_PART_CHARACTERS} characters, which no file can have "

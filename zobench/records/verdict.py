@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from zobench.contracts.run_status import RunStatus
-from zobench.measures.interval import Interval
+from zobench.measures.interval import Interval, interval
+from zobench.measures.recovery import GAP
 
 from .results import Results
 from .score_rows import ClassifierScore, Score
@@ -90,7 +91,11 @@ def _costs(results: Results, score: ClassifierScore) -> bool:
 
 def _opening(case: Case, results: Results, last: Score) -> str:
     if case is Case.NO_GAP:
-        return "There is no gap between the groups without an edit, so there is nothing to remove."
+        erm = interval([results.resamples.recoveries.gap[0]], GAP)
+        return (
+            "No gap between the groups was measured without an edit, so there is nothing to remove; by "
+            f"its interval it may be up to {erm.high:.0f} points."
+        )
     tail = _compared(results)
     if case is Case.NO_EDIT:
         return f"No edit is recommended: images are best sent as they are{tail}."

@@ -115,7 +115,10 @@ def _content(path: Path) -> Mapping[str, Any]:
             raise ConfigError(f"the suite file {path} has more than {MAX_BYTES:,} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read the suite file {path}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot read the suite file {path}: {error.strerror}; name a TOML file, or a suite of "
+            "zobench list suites"
+        ) from error
     except RecursionError as error:
         raise ConfigError(
             f"{path} is no suite file: its tables or lists are nested too deep"

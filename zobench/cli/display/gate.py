@@ -31,10 +31,16 @@ def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str,
         ConfigError: The existing file is no baseline, or the runs cannot form a baseline.
     """
     quantities = runs[0].quantities
-    old = read_baseline(path, quantities).margins if path.exists() else None
-    baseline = baseline_of(runs, {**(old or default_margins(quantities)), **margins})
+    old = read_baseline(path, quantities) if path.exists() else None
+    kept = default_margins(quantities) if old is None else old.margins
+    baseline = baseline_of(runs, {**kept, **margins})
     write_baseline(path, baseline)
     words = f"wrote {path}: rows: {len(baseline.rows)}"
+    there = {(row.optimizer, row.problem) for row in baseline.rows}
+    gone = [row for row in (old.rows if old else ()) if (row.optimizer, row.problem) not in there]
+    if gone:
+        names = ", ".join(f"{row.optimizer} on {row.problem}" for row in gone)
+        words += f"; without runs, and gone: {names}"
     output_console().print(words, soft_wrap=True, markup=False)
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from zobench.contracts.metric import Metric
 from zobench.contracts.run_status import RunStatus
 from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.records.selection import cautions
 from zobench.records.summary_line import SummaryLine, reference_lines, summary_line
 from zobench.registry.discovery import Registry
 from zobench.suite.suite_run import SuiteResult
@@ -125,6 +126,8 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
             _suite_table(problem, list(free.items()), groups, kept, spread=False),
         ]
         print_fitting(layouts, console)
+    for caution in cautions(result.runs):
+        console.print(f"[bold yellow]note:[/] {escape(caution)}", soft_wrap=True)
     for job, error in result.running.errors.items():
         console.print(
             f"[red]failed[/] {escape(str(job.location))}: {escape(error)}", soft_wrap=True
