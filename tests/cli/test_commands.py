@@ -246,8 +246,14 @@ def test_list_all_names_the_members_of_families(here: InProcess) -> None:
 def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
     done = here("doctor")
     assert done.returncode == 0, done.stdout
-    for word in ("torch", "timm", "gezo", "vit-mae", "caches", "everything is in place"):
+    for word in ("torch", "timm", "gezo", "vit-mae", "caches", "zobench itself needs is in place"):
         assert word in done.stdout
+    extras = json.loads(here("doctor", "--json").stdout)["extras"]
+    assert extras["serve"] == "installed"
+    assert set(extras.values()) - {"installed"} <= {
+        each for each in extras.values() if each.startswith("without ") and "pip install" in each
+    }
+    assert "test" not in extras
 
 
 def test_from_python_the_same_run_comes_as_typed_objects(tmp_path: Path, here: InProcess) -> None:

@@ -1,4 +1,4 @@
-"""The findings of ``zobench doctor``: versions, devices, caches, plugins, missing parts."""
+"""The findings of ``zobench doctor``: versions, devices, caches, plugins, extras, missing parts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ from rich.markup import escape
 
 from zobench.errors import PluginError
 from zobench.paths import cache_folder
-from zobench.registry.discovery import KINDS, load_registry
+from zobench.registry.discovery import KINDS, distribution_version, load_registry
 
 from .console import output_console
 
+REQUIREMENT = re.compile(r"(?P<package>[A-Za-z0-9._-]+).*; extra == ['\"](?P<extra>[^'\"]+)")
+"""A requirement of an extra, as the metadata of a distribution has it."""
+OF_DEVELOPERS = ("dev", "test")
 PACKAGES = ("zobench", "torch", "torchvision", "timm", "nevergrad", "numpy", "scipy", "safetensors")
 
 
@@ -36,7 +41,7 @@ def examine(as_json: bool) -> None:
         for problem in missing:
             console.print(f"[bold red]missing:[/] {escape(problem)}", soft_wrap=True)
         if not missing:
-            console.print("[bold green]everything is in place[/]")
+            console.print("[bold green]everything that zobench itself needs is in place[/]")
     if missing:
         raise typer.Exit(1)
 
@@ -55,8 +60,29 @@ def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:
         "devices": _devices(missing),
         "caches": _caches(missing),
         "plugins": _plugins(missing),
+        "extras": _extras(),
     }
     return found, missing
+
+
+def _extras() -> dict[str, str]:
+    """For each extra of zobench whether its packages are installed; an extra is nobody's duty."""
+    if distribution_version("zobench") == "unknown":  # run from its source
+        return {}
+    needed: dict[str, list[str]] = defaultdict(list)
+    for line in importlib.metadata.requires("zobench") or ():
+        found = REQUIREMENT.match(line)
+        if found is not None and found["extra"] not in OF_DEVELOPERS:
+            needed[found["extra"]].append(found["package"])
+    told = {}
+    for extra, packages in sorted(needed.items()):
+        absent = [each for each in packages if distribution_version(each) == "unknown"]
+        told[extra] = (
+            f"without {', '.join(absent)}: python -m pip install 'zobench[{extra}]'"
+            if absent
+            else "installed"
+        )
+    return told
 
 
 def _devices(missing: list[str]) -> dict[str, Any]:
