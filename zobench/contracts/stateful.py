@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 class Stateful:
     """Saves the attributes named in :attr:`remembered`.
 
-    The attributes may be tensors, numbers, texts and NumPy generators. A restore sets each to its
-    saved value. List every attribute that decides the next ask.
+    The attributes may be tensors, numbers, texts, NumPy generators and other optimizers. A restore
+    sets each to its saved value. List every attribute that decides the next ask.
     """
 
     remembered: ClassVar[tuple[str, ...]] = ()
 
     def state_dict(self) -> State:
-        """A copy of every remembered attribute."""
-        return {name: _packed(getattr(self, name)) for name in self.remembered}
+        """A copy of every remembered attribute; an optimizer's are named ``attribute.name``."""
+        state: dict[str, Tensor | int | float | str] = {}
+        for name in self.remembered:
+            value = getattr(self, name)
+            if _is_optimizer(value):
+                state |= prefixed(name, value.state_dict())
+            else:
+                state[name] = _packed(value)
+        return state
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
@@ -31,12 +38,29 @@ class Stateful:
 
         for name in self.remembered:
             now = getattr(self, name)
-            if isinstance(now, np.random.Generator):
+            if _is_optimizer(now):
+                now.load_state_dict(below(name, state))
+            elif isinstance(now, np.random.Generator):
                 load_state(now, str(state[name]))
             elif isinstance(now, int | float | str):
                 setattr(self, name, type(now)(state[name]))
             else:
                 setattr(self, name, torch.as_tensor(state[name]).clone())
+
+
+def prefixed(name: str, state: State) -> State:
+    """The state of an optimizer inside another one, as part of the other's: ``name.KEY``."""
+    return {f"{name}.{key}": value for key, value in state.items()}
+
+
+def below(name: str, state: State) -> State:
+    """The inverse of :func:`prefixed`: what a state holds of the optimizer inside."""
+    start = f"{name}."
+    return {key.removeprefix(start): state[key] for key in state if key.startswith(start)}
+
+
+def _is_optimizer(value: Any) -> bool:
+    return hasattr(value, "load_state_dict")
 
 
 def _packed(value: Any) -> Tensor | int | float | str:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
 from zobench.contracts.parameters import parameter
-from zobench.contracts.stateful import Stateful
+from zobench.contracts.stateful import Stateful, below, prefixed
 from zobench.errors import ConfigError, PluginError
 from zobench.registry.plugin import INNER
 
@@ -120,14 +120,12 @@ class BestOf(Stateful):
     def state_dict(self) -> State:
         """Its own state, and that of the optimizer inside before its ask that waits for an answer."""
         inner = self._inner.state_dict() if self._pending is None else self._before
-        return {**super().state_dict(), **{f"{INNER}.{name}": inner[name] for name in inner}}
+        return {**super().state_dict(), **prefixed(INNER, inner)}
 
     def load_state_dict(self, state: State) -> None:
         """The inverse of :meth:`state_dict`."""
         super().load_state_dict(state)
-        own = f"{INNER}."
-        inner = {name.removeprefix(own): state[name] for name in state if name.startswith(own)}
-        self._inner.load_state_dict(inner)
+        self._inner.load_state_dict(below(INNER, state))
         self._pending = None
 
     def _price(self, ask: Ask) -> int:

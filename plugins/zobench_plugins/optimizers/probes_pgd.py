@@ -19,11 +19,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import PluginError
-from zobench.registry.plugin import INNER
 
 from .paid_checks import Cells
 from .probes import Probes, ProbesParameters
@@ -46,7 +45,7 @@ class ProbesPgd(Stateful):
 
     feedback: ClassVar[Feedback] = "gradient"
     paced: ClassVar[bool] = False
-    remembered = ("edit", "steps", "rng")
+    remembered = ("edit", "steps", "rng", "probes")
 
     def __init__(self, context: OptimizerContext, parameters: ProbesPgdParameters) -> None:
         if context.client is None:
@@ -57,23 +56,23 @@ class ProbesPgd(Stateful):
         sizes = ProbesParameters(
             singles=p.singles, check_after=p.singles, check_images=p.check_images
         )
-        self._probes = Probes(replace(context, rng=rng), sizes)
+        self.probes = Probes(replace(context, rng=rng), sizes)
         self.edit = torch.zeros(context.space.shape, dtype=torch.float32)
         self.steps = 0
 
     def ask(self) -> Ask:
         """What the probes ask, then the gradient at the current edit."""
         if not self._begun:
-            return self._probes.ask()
+            return self.probes.ask()
         rows = self._cells.balanced(self._p.images, self.rng)
         return Ask(self.edit[None], rows=rows[None], want="gradient")
 
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Passes the answer to the probes, or takes a signed step."""
         if not self._begun:
-            self._probes.tell(ask, answer)
+            self.probes.tell(ask, answer)
             if self._begun:
-                self.edit = self._probes.recommend()
+                self.edit = self.probes.recommend()
             return
         assert answer.gradients is not None
         self.steps += 1
@@ -81,21 +80,9 @@ class ProbesPgd(Stateful):
 
     def recommend(self) -> Tensor:
         """The current edit; that of the probes while they go on."""
-        return self.edit if self._begun else self._probes.recommend()
-
-    def state_dict(self) -> State:
-        """Its own state and that of the probes."""
-        inner = self._probes.state_dict()
-        return {**super().state_dict(), **{f"{INNER}.{name}": inner[name] for name in inner}}
-
-    def load_state_dict(self, state: State) -> None:
-        """The inverse of :meth:`state_dict`."""
-        super().load_state_dict(state)
-        own = f"{INNER}."
-        inner = {name.removeprefix(own): state[name] for name in state if name.startswith(own)}
-        self._probes.load_state_dict(inner)
+        return self.edit if self._begun else self.probes.recommend()
 
     @property
     def _begun(self) -> bool:
         """Whether the probes are done: they would go on with pairs."""
-        return self._probes.stage == "pairs"
+        return self.probes.stage == "pairs"

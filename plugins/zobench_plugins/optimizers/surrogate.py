@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext, State
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, PluginError
@@ -42,9 +42,6 @@ CHUNK = 16
 
 BLOCK = 256
 """Images that are embedded without gradients at once."""
-
-INSIDE = "probes."
-"""Beginning of the names of the state of the probes."""
 
 Rows = NDArray[np.int64]
 
@@ -72,7 +69,7 @@ class Surrogate(Stateful):
 
     feedback: ClassVar[Feedback] = "embeddings"
     paced: ClassVar[bool] = False
-    remembered = ("edit", "checked", "rng")
+    remembered = ("edit", "checked", "rng", "probes")
 
     def __init__(self, context: OptimizerContext, parameters: SurrogateParameters) -> None:
         if context.client is None or context.local is None:
@@ -89,7 +86,7 @@ class Surrogate(Stateful):
                 f"its edit on {check // 2} images, each sent twice (check_images)"
             )
         (rng,) = context.rng.spawn(1)
-        self._probes = Probes(
+        self.probes = Probes(
             replace(context, budget=context.budget - check, rng=rng),
             ProbesParameters(side=parameters.side),
         )
@@ -101,7 +98,7 @@ class Surrogate(Stateful):
     def ask(self) -> Ask:
         """The check of the surrogate's edit, then what the probes ask."""
         if self.checked:
-            return self._probes.ask()
+            return self.probes.ask()
         self.edit = self._descended()
         rows = self._cells.balanced(self._p.check_images, self.rng)
         both = self._decoded(torch.stack([self.edit, -self.edit]))
@@ -110,7 +107,7 @@ class Surrogate(Stateful):
     def tell(self, ask: Ask, answer: Answer) -> None:
         """Keeps the edit, turns it round or gives it up; later passes the answer on."""
         if self.checked:
-            self._probes.tell(ask, answer)
+            self.probes.tell(ask, answer)
             return
         assert answer.embeddings is not None
         assert answer.rows is not None
@@ -124,24 +121,13 @@ class Surrogate(Stateful):
         if harm(minus, clean) < harm(plus, clean):
             self.edit, plus = -self.edit, minus
         if harm(plus, clean) <= (1.0 - self._p.least) * clean.gap:
-            self._probes.begin_at(self.edit)
+            self.probes.begin_at(self.edit)
 
     def recommend(self) -> Tensor:
         """The surrogate's edit before the check; no edit before the first ask."""
         if self.checked:
-            return self._probes.recommend()
+            return self.probes.recommend()
         return self._decoded(self.edit[None])[0]
-
-    def state_dict(self) -> State:
-        """Its own state and that of the probes."""
-        probes = self._probes.state_dict()
-        return {**super().state_dict(), **{f"{INSIDE}{name}": probes[name] for name in probes}}
-
-    def load_state_dict(self, state: State) -> None:
-        """The inverse of :meth:`state_dict`."""
-        super().load_state_dict(state)
-        probes = {n.removeprefix(INSIDE): state[n] for n in state if n.startswith(INSIDE)}
-        self._probes.load_state_dict(probes)
 
     def _descended(self) -> Tensor:
         """The coefficients of the edit after all steps on the surrogate, at no query."""
