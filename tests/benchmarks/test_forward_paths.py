@@ -1,4 +1,4 @@
-"""Images/s of the fused path beside the network's own code, in turn.
+"""Images/s of the fused path beside the network's own code, and of bf16 beside fp32, in turn.
 
 ``pytest tests/benchmarks/test_forward_paths.py --benchmark-only -n 0 -s``
 """
@@ -9,6 +9,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,42 +42,63 @@ def test_the_fused_path_against_the_networks_own_code(
     benchmark: BenchmarkFixture, tmp_path: Path, name: str
 ) -> None:
     """Each path has the chunk that is fastest for it."""
+    paths = {path: make(name, tmp_path, DEVICE, chunk=0, path=path) for path in ("eager", "fused")}
+    _compare(benchmark, name, paths)
+
+
+@pytest.mark.skipif(
+    DEVICE == "cpu" and not torch.cpu._is_avx512_bf16_supported(), reason="this CPU has no bf16"
+)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_bf16_against_fp32(benchmark: BenchmarkFixture, tmp_path: Path, name: str) -> None:
+    """Each precision has the path and the chunk that are fastest for it."""
+    kinds = {
+        kind: make(name, tmp_path, DEVICE, precision=kind, chunk=0, path="auto")
+        for kind in ("fp32", "bf16")
+    }
+    _compare(benchmark, name, kinds)
+
+
+def _compare(benchmark: BenchmarkFixture, name: str, encoders: Mapping[str, Encoder]) -> None:
+    """Measures two encoders in turn; the ratio is that of the second one."""
     count = ENCODERS[name] * (1 if DEVICE == "cpu" else GPU_TIMES)
     images = torch.rand(count, 1, 224, 224)
-    paths = {path: make(name, tmp_path, DEVICE, chunk=0, path=path) for path in ("eager", "fused")}
-    rates: dict[str, list[float]] = {path: [] for path in paths}
-    faults = dict.fromkeys(paths, 0)
+    rates: dict[str, list[float]] = {kind: [] for kind in encoders}
+    faults = dict.fromkeys(encoders, 0)
 
     def alternate() -> None:
-        for path, encoder in paths.items():
+        for kind, encoder in encoders.items():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             started = time.perf_counter()
             with torch.inference_mode():
                 encoder.embed(images).cpu()  # waits for the device
-            rates[path].append(count / (time.perf_counter() - started))
-            faults[path] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+            rates[kind].append(count / (time.perf_counter() - started))
+            faults[kind] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     alternate()
     for each in rates.values():
         each.clear()
     benchmark.pedantic(alternate, rounds=ROUNDS, iterations=1)
+    usual, other = encoders
     ratio = statistics.median(
-        fused / eager for fused, eager in zip(rates["fused"], rates["eager"], strict=True)
+        new / old for new, old in zip(rates[other], rates[usual], strict=True)
     )
     with torch.inference_mode():
-        difference = _difference(*(each.embed(images) for each in paths.values()))
-    middle = {path: statistics.median(each) for path, each in rates.items()}
+        difference = _difference(*(each.embed(images) for each in encoders.values()))
+    middle = {kind: statistics.median(each) for kind, each in rates.items()}
     benchmark.extra_info |= {"ratio": ratio, **middle, "difference": difference}
-    print(
-        f"\n  {name}: fused {middle['fused']:.1f} images/s (chunk {_chunk(paths['fused'])}), eager "
-        f"{middle['eager']:.1f} (chunk {_chunk(paths['eager'])}), ratio {ratio:.2f}; relative "
-        f"difference {difference:.1e}; page faults an image {faults['fused'] / count:.1f}"
+    told = ", ".join(
+        f"{kind} {middle[kind]:.1f} images/s ({_path(encoder)}, page faults an image "
+        f"{faults[kind] / count:.1f})"
+        for kind, encoder in encoders.items()
     )
+    print(f"\n  {name}: {told}; ratio {ratio:.2f}; relative difference {difference:.1e}")
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max())
 
 
-def _chunk(encoder: Encoder) -> int:
-    return int(encoder.spec.settings["chunk"])
+def _path(encoder: Encoder) -> str:
+    settings = encoder.spec.settings
+    return f"{settings['path']}, chunk {settings['chunk']}"

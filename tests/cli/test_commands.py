@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from zobench_plugins.paper.production import chosen
 
 from zobench.registry.discovery import load_registry
@@ -254,6 +255,17 @@ def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
         each for each in extras.values() if each.startswith("without ") and "pip install" in each
     }
     assert "test" not in extras
+
+
+def test_doctor_tells_whether_bf16_pays(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, tiles, told in (
+        (False, False, "no"),
+        (True, False, "may be slower"),
+        (True, True, "2 to 4 times as fast"),
+    ):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
+        assert told in json.loads(here("doctor", "--json").stdout)["devices"]["bf16 on cpu"]
 
 
 def test_from_python_the_same_run_comes_as_typed_objects(tmp_path: Path, here: InProcess) -> None:

@@ -154,10 +154,12 @@ def save_xrv(path: Path) -> Path:
     return path
 
 
-def make(name: str, cache: Path, device: str = "cpu", **settings: object) -> Encoder:
+def make(
+    name: str, cache: Path, device: str = "cpu", precision: str = "fp32", **settings: object
+) -> Encoder:
     """An encoder of the registry."""
     offer, argument = load_registry().find("encoders", name)
-    request = EncoderRequest(name, argument, device, "fp32", cache)
+    request = EncoderRequest(name, argument, device, precision, cache)
     encoder: Encoder = offer.plugin.make(request, {"chunk": 4, **settings}, "encoder")
     return encoder
 

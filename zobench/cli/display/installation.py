@@ -97,13 +97,24 @@ def _devices(missing: list[str]) -> dict[str, Any]:
         )
         return devices
     devices["threads"] = torch.get_num_threads()
-    devices["bf16 on cpu"] = "yes" if torch.cpu._is_avx512_bf16_supported() else "no"
+    devices["bf16 on cpu"] = _bf16_on_cpu()
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for index in range(count):
         devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
     if not count:
         devices["cuda"] = "none"
     return devices
+
+
+def _bf16_on_cpu() -> str:
+    """Whether the processor has bf16 arithmetic, and whether to expect it to be the faster one."""
+    import torch
+
+    if not torch.cpu._is_avx512_bf16_supported():
+        return "no"
+    if torch.cpu._is_amx_tile_supported():
+        return "yes, with AMX: --precision bf16 embeds most networks 2 to 4 times as fast"
+    return "yes, without AMX: --precision bf16 may be slower than fp32"
 
 
 def _caches(missing: list[str]) -> dict[str, Any]:
