@@ -257,6 +257,14 @@ def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
     assert "test" not in extras
 
 
+def test_progress_without_a_terminal_says_nothing_twice(tmp_path: Path) -> None:
+    done = zobench("run", *GEZO, "--out", "runs", cwd=tmp_path)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("  score: ")]
+    assert lines
+    told = [re.sub(r"  [\d,]+/s", "", line) for line in lines]
+    assert len(set(told)) == len(told)
+
+
 def test_doctor_tells_whether_bf16_pays(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     for able, tiles, told in (
         (False, False, "no"),

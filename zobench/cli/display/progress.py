@@ -94,6 +94,7 @@ class ConsoleListener:
         self._task: TaskID | None = None
         self._name, self._total, self._first, self._began, self._said = "", 0, 0, 0.0, 0.0
         self._figures: dict[str, float] = {}
+        self._printed = (0, "")
 
     def __enter__(self) -> ConsoleListener:
         if self._live:
@@ -115,7 +116,7 @@ class ConsoleListener:
         """Starts a new progress bar, or prints the name of the phase."""
         self._name, self._total, self._first = name, total, 0
         self._began = self._said = time.monotonic()
-        self._figures = {}
+        self._figures, self._printed = {}, (0, "")
         if not self._live:
             words = f"{name} ..." if not total else f"{name}: {total:,} {_unit(name)}"
             self._console.print(words, markup=False)
@@ -140,6 +141,9 @@ class ConsoleListener:
             self._progress.update(self._task, completed=done, rate=rate, figures=shown)
         elif not self._live and (now - self._said > LINE_SECONDS or done == self._total):
             self._said = now
+            if (done, shown) == self._printed:
+                return  # the rate alone is no news
+            self._printed = (done, shown)
             share = f"{done:,} of {self._total:,} {_unit(self._name)}"
             self._console.print(f"  {self._name}: {share}  {rate}  {shown}".rstrip(), markup=False)
 
