@@ -151,7 +151,9 @@ def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
                 )
     seeds = [str(run.config.seed) for run in runs]
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"{first.label} on {first.problem} has two runs with the same seed")
+        raise ConfigError(
+            f"{first.label} on {first.problem} has two runs with the same seed; name only one of them"
+        )
     ordered = sorted(runs, key=lambda run: run.config.seed)
     metrics = {}
     for name in margins:

@@ -117,7 +117,7 @@ def make_local(
         encoder.close()
         raise ConfigError(
             f"optimizer {config.optimizer!r} needs an encoder with gradients on this machine, but "
-            f"{plugin.name} gives none"
+            f"{plugin.name} gives none; name another one after the colon"
         )
     return encoder
 
@@ -254,7 +254,7 @@ def fit_parts(
     if config.batch_size > len(split.train):
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
-            "to train on"
+            f"to train on; give --batch-size {len(split.train)} or fewer, or a larger split.train"
         )
     weights = (config.replicates + 1) * len(split.test)
     if weights > MAX_BOOTSTRAP_WEIGHTS:

@@ -109,7 +109,9 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     kind = request.argument
     for name, value in (("device", request.device), ("precision", request.precision)):
         if value != "auto":
-            raise ConfigError(f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere")
+            raise ConfigError(
+                f"{name} is {value!r}, but encoder {request.name!r} runs elsewhere; leave --{name} out"
+            )
     dialect, url, loopback, key_env, secret = _checked(request.name, kind, parameters)
     line = Connections(
         secret=secret,

@@ -93,7 +93,9 @@ class SlurmExecutor:
             )
         resources = request.resources
         if resources.gpus % 1:
-            raise ConfigError(f"--gpus-per-run is {resources.gpus:g}, but SLURM gives whole GPUs")
+            raise ConfigError(
+                f"--gpus-per-run is {resources.gpus:g}, but SLURM gives whole GPUs; give a whole number"
+            )
         self._cpus = resources.cpus or 1
         self._jobs = request.jobs
         # srun finds its files by absolute paths only
