@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from zobench_plugins.datasets.phantom.findings import FINDINGS
 from zobench_plugins.datasets.phantom.generator import render
 
 from zobench.contracts.dataset import DatasetRequest
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, Interrupted
 
 
 def open_dataset(
@@ -139,6 +140,20 @@ def test_many_films_are_rendered_by_several_processes_alike(tmp_path: Path) -> N
             finding="edema" if records.label[row] else None,
         )
         assert np.array_equal(films[row, 0], alone.pixels)
+
+
+def test_rendering_that_is_stopped_half_way_says_nothing_but_why(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise Interrupted("stopped")
+
+    dataset = open_dataset(tmp_path, patients=300)
+    with (
+        warnings.catch_warnings(record=True, action="always") as caught,
+        pytest.raises(Interrupted),
+    ):
+        dataset.pixels(np.arange(300), stop)
+    assert not caught
 
 
 def test_other_sizes_are_resized(tmp_path: Path) -> None:

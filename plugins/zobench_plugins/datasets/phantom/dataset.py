@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -95,21 +96,26 @@ class PhantomDataset:
             ordered = np.sort(rows)  # films of one patient share their anatomy
             with cache.filling(ordered, progress) as todo:
                 done = len(rows) - len(todo)
-                for batch, rendered in self._rendered(todo):
-                    cache.write(batch, rendered)
-                    done += len(batch)
-                    progress(done, len(rows))
+                with closing(self._rendered(todo)) as parts:
+                    for batch, rendered in parts:
+                        cache.write(batch, rendered)
+                        done += len(batch)
+                        progress(done, len(rows))
             films = cache.read(rows)[:, None]
         return films if self._size == SIZE else _resized(films, self._size)
 
-    def _rendered(self, rows: Rows) -> Iterator[tuple[Rows, Pixels]]:
+    def _rendered(self, rows: Rows) -> Generator[tuple[Rows, Pixels]]:
         """Renders batches of films, in order; few batches start no worker processes."""
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         jobs = min(cpu_count(), len(batches)) if len(batches) > 2 else 1
         work = (delayed(_render_rows)(*self._arguments(batch)) for batch in batches)
-        yield from zip(
-            batches, Parallel(n_jobs=max(jobs, 1), return_as="generator")(work), strict=True
-        )
+        films = Parallel(n_jobs=max(jobs, 1), return_as="generator")(work)
+        try:
+            yield from zip(batches, films, strict=True)
+        finally:
+            with warnings.catch_warnings():  # joblib's, of films that nobody took: the user stopped
+                warnings.simplefilter("ignore")
+                films.close()
 
     def _arguments(self, rows: Rows) -> tuple[int, int, str, list[tuple[int, int, bool, bool]]]:
         films = [
