@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from zobench.cli.scaffold import write_project
+
+InProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.lengthy
@@ -89,7 +92,6 @@ def zobench_register_optimizers():
 """
 
 
-@pytest.mark.lengthy
 @pytest.mark.parametrize(
     ("typed", "path", "content", "message"),
     [
@@ -115,11 +117,11 @@ def zobench_register_optimizers():
     ],
 )
 def test_what_is_no_plugin_project_gets_one_message(
-    typed: str, path: str, content: str, message: str, tmp_path: Path
+    typed: str, path: str, content: str, message: str, tmp_path: Path, here: InProcess
 ) -> None:
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).write_text(content)
-    done = check(typed, tmp_path)
+    done = here("plugin", "check", typed)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
