@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -21,27 +22,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from served import Served, served
-from tiny import tiny_plugin
+from tiny import tiny_plugin, write_suite
 
 from zobench.cli import main
-
-SUITE_FILE = """
-optimizers = [{optimizers}]
-encoders = ["tiny"]
-datasets = ["tiny"]
-diseases = ["spots"]
-seeds = {seeds}
-
-[run]
-budget = 400
-batch_size = 10
-replicates = 50
-{more}
-[split]
-train = 120
-test_per_cell = 40
-"""
-"""A suite file whose runs take about a second each."""
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # machines may be slow
 hypothesis.settings.load_profile("unhurried")
@@ -158,14 +141,7 @@ def here(
 @pytest.fixture
 def suite_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes a suite file."""
-
-    def write(*optimizers: str, seeds: str = "2", more: str = "", name: str = "suite.toml") -> Path:
-        path = tmp_path / name
-        listed = ", ".join(optimizers or ('"random"', '"gezo"'))
-        path.write_text(SUITE_FILE.format(optimizers=listed, seeds=seeds, more=more))
-        return path
-
-    return write
+    return partial(write_suite, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -163,3 +163,32 @@ def dne(head: Head) -> Dne:
     nothing = torch.zeros(1, dtype=torch.int64)
     clean = torch.zeros(1, head.weight.shape[1])
     return Dne(ObjectiveContext(head, clean, nothing, nothing, np.random.default_rng(0)))
+
+
+SUITE_FILE = """
+optimizers = [{optimizers}]
+encoders = ["tiny"]
+datasets = ["tiny"]
+diseases = ["spots"]
+seeds = {seeds}
+
+[run]
+budget = 400
+batch_size = 10
+replicates = 50
+{more}
+[split]
+train = 120
+test_per_cell = 40
+"""
+"""A suite file whose runs take about a second each."""
+
+
+def write_suite(
+    folder: Path, *optimizers: str, seeds: str = "2", more: str = "", name: str = "suite.toml"
+) -> Path:
+    """Writes a suite file of short runs, by default of two optimizers."""
+    path = folder / name
+    listed = ", ".join(optimizers or ('"random"', '"gezo"'))
+    path.write_text(SUITE_FILE.format(optimizers=listed, seeds=seeds, more=more))
+    return path
