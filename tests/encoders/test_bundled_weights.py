@@ -14,7 +14,7 @@ from zobench.runs.probe import probe_encoder
 
 @pytest.mark.lengthy
 def test_a_linear_head_reads_sex_and_effusion_from_held_out_phantoms() -> None:
-    found = probe_encoder(RunConfig(disease="pleural_effusion"), limit=3000, listener=Silence())
+    found = probe_encoder(RunConfig(disease="pleural_effusion"), limit=1500, listener=Silence())
     assert found.sensitive.accuracy.low >= 89
     assert found.disease.accuracy.low >= 85
 

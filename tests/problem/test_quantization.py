@@ -51,6 +51,15 @@ def test_what_is_clipped_is_missing() -> None:
     assert sent.distortion == pytest.approx(float(np.sqrt((lost**2).mean())), rel=1e-6)
 
 
+def test_colour_is_distorted_as_much_as_grey() -> None:
+    films, nothing = grey().pixels, np.zeros(20, dtype=np.int64)
+    colour = Images(np.repeat(films, 3, axis=1), nothing, nothing, nothing)
+    edit = torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(1)) / 255
+    wanted = arrived_edit(grey(), edit)
+    assert arrived_edit(colour, edit).changed == wanted.changed
+    assert arrived_edit(colour, edit).distortion == pytest.approx(wanted.distortion)
+
+
 def test_an_encoder_behind_rounding_says_so_and_sees_levels() -> None:
     inner = TinyEncoder()
     encoder = RoundedEncoder(inner)

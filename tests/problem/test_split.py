@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny import TinyDataset
@@ -81,6 +83,13 @@ class Lopsided:
 
     def pixels(self, rows: Rows, progress: object = None) -> Pixels:
         return np.zeros((len(rows), 1, 8, 8), np.uint8)
+
+
+def test_a_group_without_images_gets_the_table_of_the_cells() -> None:
+    dataset = Lopsided("as-is")
+    dataset.records = dataclasses.replace(dataset.records, sensitive=np.zeros(800, dtype=np.int64))
+    with pytest.raises(DatasetError, match=r"too few patients for a split"):
+        make_split(dataset, SplitParameters(), np.random.default_rng(0))
 
 
 def lopsided(own: Bias, **parameters: object) -> tuple[Split, list[int]]:

@@ -70,7 +70,8 @@ def test_no_suite_takes_an_extended_run_for_one_that_had_the_budget(tmp_path: Pa
 def test_an_extended_run_is_verified_and_replayed_with_each_of_its_budgets(
     tmp_path: Path, optimizer: str
 ) -> None:
-    config = RunConfig(optimizer=optimizer, **{**SETTINGS, "overrides": SIZES, "budget": 410})
+    sizes = {**SIZES, **({"optimizer": {"singles": 96}} if optimizer == "probes" else {})}
+    config = RunConfig(optimizer=optimizer, **{**SETTINGS, "overrides": sizes, "budget": 410})
     short = start_run(config, tmp_path, registry=tiny_registry(), record=True)
     asks = len(short.trace)
     found = extend(extend(short, 815), 1630)
@@ -164,7 +165,7 @@ def test_a_published_run_is_not_extended_in_place(tmp_path: Path) -> None:
         resume_run(place, registry=tiny_registry(), budget=800)
 
 
-@pytest.mark.parametrize("optimizer", ["kalman", "spsa", "patch-search", "best-of:pgd"])
+@pytest.mark.parametrize("optimizer", ["kalman", "spsa", "patch-search", "probes", "best-of:pgd"])
 def test_an_optimizer_that_spread_its_steps_over_the_budget_cannot_go_on(
     tmp_path: Path, optimizer: str
 ) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from .dataset import Pixels, Rows
 from .encoder import EncoderSpec
@@ -144,12 +144,31 @@ class MethodContext(Protocol):
         ...
 
 
+@runtime_checkable
+class Requiring(Protocol):
+    """A method that cannot work with all training images."""
+
+    def require(self, label: Rows, sensitive: Rows) -> None:
+        """Refuses training images; a static method, called before the first query.
+
+        Args:
+            label: Disease y ``(N,)``.
+            sensitive: Sensitive attribute a ``(N,)``.
+
+        Raises:
+            ConfigError: The method cannot work with these images.
+        """
+        ...
+
+
 class Method(Protocol):
     """A method, one row of a table; made as ``target(context, parameters)``.
 
     Attributes:
         needs_queries: Whether the method sends further images to the encoder for training. A method
             that needs only the clean embeddings is a no-query baseline of every run.
+
+    It may have ``require()``, too: see :class:`Requiring`.
     """
 
     needs_queries: ClassVar[bool]

@@ -156,7 +156,9 @@ class Optimizer(AskTell, Protocol):
     A class may also have ``paced``, a bool: whether the budget decides how far its steps go or how
     many it takes. ``paced = False`` declares that asks are the same with any larger budget, except
     that the last one before the budget's end may be smaller; a finished run can then be extended with
-    ``zobench resume RUN --budget MORE``. An optimizer that does not say is taken to be paced.
+    ``zobench resume RUN --budget MORE``. If a small budget does decide the asks, ``paced`` is a static
+    method that tells so from the parameters and the budget of the run. An optimizer that does not say
+    is taken to be paced.
 
     It may have ``prepare()``, too: see :class:`Preparing`.
     """

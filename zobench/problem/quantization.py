@@ -57,7 +57,7 @@ def arrived_edit(images: Images, edit: Tensor, block: int = 64) -> ArrivedEdit:
         arrived = rounded(clean + edit) - rounded(clean)
         changed += float((arrived != 0).sum())
         error += float((arrived.double() - edit).square().sum())
-        size += float(edit.double().square().sum()) * len(clean)
+        size += float(edit.double().expand(clean.shape[1:]).square().sum()) * len(clean)
         count += arrived.numel()
     return ArrivedEdit(changed / count, float(np.sqrt(error / size)) if size else 0.0)
 

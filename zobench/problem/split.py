@@ -154,7 +154,8 @@ class Composition:
 def _as_is(records: Records) -> Composition:
     """The composition of the whole dataset."""
     a, y = records.sensitive, records.label
-    return Composition(float((a == 0).mean()), (float(y[a == 0].mean()), float(y[a == 1].mean())))
+    first, second = (float(y[a == group].mean()) if (a == group).any() else 0.0 for group in (0, 1))
+    return Composition(float((a == 0).mean()), (first, second))
 
 
 def _amplified(dataset: Dataset, parameters: SplitParameters) -> Composition:

@@ -14,7 +14,7 @@ from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.head import HeadProtocol
 from zobench.contracts.listener import ReportProgress, silent
-from zobench.contracts.method import Method, MethodResult
+from zobench.contracts.method import Method, MethodResult, Requiring
 from zobench.contracts.random_streams import generator
 from zobench.errors import ConfigError, PluginError
 from zobench.oracle.ledger import Ledger
@@ -67,6 +67,23 @@ def find_baselines(config: RunConfig, registry: Registry) -> list[Baseline]:
             )
         found.append(Baseline(name, offer, argument))
     return found
+
+
+def require_fitting(baselines: Sequence[Baseline], label: Rows, sensitive: Rows) -> None:
+    """Lets baselines refuse the training images before a query is spent: they are solved at the end.
+
+    Args:
+        baselines: The methods; one that has a ``require`` is asked.
+        label: Disease y of the training images ``(N,)``.
+        sensitive: Sensitive attribute a ``(N,)``.
+
+    Raises:
+        ConfigError: A method cannot work with them.
+    """
+    for each in baselines:
+        if isinstance(method := each.offer.plugin.load(), Requiring):
+            with plugin_code():
+                method.require(label.copy(), sensitive.copy())
 
 
 @dataclass(frozen=True)

@@ -106,14 +106,16 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     plugin = resolve_plugin(
         "optimizer", config.optimizer, config.overrides.get("optimizer", {}), registry
     )
-    if is_paced(plugin):
+    if is_paced(plugin, config.budget):
         raise ConfigError(
             f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} does not "
-            "declare paced = False, so it may have spread its steps over the budget that it had, "
-            "and another budget would have given another run; start a new run with a larger --budget"
+            f"declare paced = False for a budget of {config.budget:,}, so it may have spread its steps "
+            "over it, and another budget would have given another run; start a new run with a larger "
+            "--budget"
         )
 
 
-def is_paced(plugin: ResolvedPlugin) -> bool:
-    """Whether an optimizer may spread its steps over the budget; so may one that does not say."""
-    return bool(getattr(plugin.offer.plugin.load(), "paced", True))
+def is_paced(plugin: ResolvedPlugin, budget: int) -> bool:
+    """Whether an optimizer may spread its steps over a budget; so may one that does not say."""
+    declared = getattr(plugin.offer.plugin.load(), "paced", True)
+    return bool(declared(plugin.parameters, budget) if callable(declared) else declared)

@@ -23,6 +23,7 @@ from zobench.problem.split import Split, make_split
 from zobench.records.manifest import Manifest
 from zobench.registry.discovery import Registry
 
+from .baselines import require_fitting
 from .resolved import ResolvedConfig, ResolvedPlugin, resolve_config
 from .search_parts import check_optimizer
 
@@ -256,6 +257,9 @@ def fit_parts(
             f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
             f"to train on; give --batch-size {len(split.train)} or fewer, or a larger split.train"
         )
+    records = dataset.records
+    train = records.label[split.train], records.sensitive[split.train]
+    require_fitting(resolved.baselines, *train)
     weights = (config.replicates + 1) * len(split.test)
     if weights > MAX_BOOTSTRAP_WEIGHTS:
         raise ConfigError(

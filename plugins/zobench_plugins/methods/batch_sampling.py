@@ -29,7 +29,10 @@ class BatchSamplingParameters:
 def stratified_batches(
     label: NDArray[np.int64], sensitive: NDArray[np.int64], size: int, rng: np.random.Generator
 ) -> Iterator[Rows]:
-    """Rows of the batches of one epoch; an epoch uses every image of the largest cell once."""
+    """Rows of the batches of one epoch, which uses every image of the largest cell.
+
+    The last batch is filled up with images that are drawn again, as smaller cells are all along.
+    """
     cells = [np.flatnonzero(2 * label + sensitive == number) for number in range(4)]
     cells = [rows for rows in cells if len(rows)]
     share = max(1, size // len(cells))

@@ -83,12 +83,14 @@ def fit_worst_group(
     steepest = max(float(np.linalg.eigvalsh((x * row[:, None]).T @ x)[-1]) for row in member[there])
     rate = 1.0 / (SMOOTHNESS * steepest + parameters.l2)
     q = np.where(there, 1.0 / there.sum(), 0.0)
+    logs = np.where(there, 0.0, -np.inf)  # of q, up to a constant
     w, total, path = np.zeros(x.shape[1]), np.zeros(x.shape[1]), [q]
     for _ in range(parameters.steps):
         margin = sign * (x @ w)
         losses = member @ np.logaddexp(0.0, -margin) + adjustment
-        q = np.where(there, q * np.exp(parameters.group_step * losses), 0.0)
-        q /= q.sum()
+        logs += parameters.group_step * losses
+        logs -= logs.max()  # cancels in the quotient; no number is too large, and not all are zero
+        q = np.exp(logs) / np.exp(logs).sum()
         pull = -sign * (q @ member) / (1.0 + np.exp(np.clip(margin, -500, 500)))
         w = w - rate * (x.T @ pull + shrink * w)
         total += w

@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zobench.contracts.dataset import Rows
 from zobench.contracts.method import MethodContext, MethodResult
+from zobench.errors import ConfigError
 from zobench.problem.heads import Head, fit_head
 
 SEEDS = 2**31
@@ -25,7 +27,23 @@ class GroupThresholds:
     needs_queries: ClassVar[bool] = False
 
     def __init__(self, context: MethodContext) -> None:
+        self.require(context.train.label, context.train.sensitive)
         self._context = context
+
+    @staticmethod
+    def require(label: Rows, sensitive: Rows) -> None:
+        """Refuses training images with which a group has no error rate of one kind.
+
+        Raises:
+            ConfigError: A group has images with the finding only, or without it only.
+        """
+        for group in (0, 1):
+            if len(found := np.unique(label[sensitive == group])) < 2:
+                raise ConfigError(
+                    "group-thresholds needs images with and without the finding in both groups, "
+                    f"but those of group {group} have the labels {found.tolist()}; leave it out of "
+                    "--baselines, or use a smaller split.gap"
+                )
 
     def solve(self) -> MethodResult:
         """Fits the head, chooses the thresholds and predicts."""

@@ -97,7 +97,6 @@ class Probes(Stateful):
     """Single probes, a check, then pairs. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "embeddings"
-    paced: ClassVar[bool] = False
     remembered = (
         *("edit", "stage", "spent", "singles", "checked", "steps"),
         *("probes", "changes", "bought", "rows", "rng"),
@@ -120,15 +119,22 @@ class Probes(Stateful):
         )
         # a smaller budget gets an earlier check, and one too small for any gets single probes only
         affordable = context.budget - 2 * p.check_images
-        whole = affordable // p.batch * p.batch
+        self._batch = min(p.batch, len(self._clean))
+        whole = affordable // self._batch * self._batch
         self._check_after = min(p.check_after, p.singles, whole)
-        self._checks = affordable >= p.batch
+        self._checks = affordable >= self._batch
         self.stage = "single"
         self.spent = self.singles = self.checked = self.steps = 0
         self.edit = torch.zeros(self._waves.side**2, dtype=torch.float64)
         self.probes = torch.empty(0, self._coarse.side**2)
         self.changes = self.bought = torch.empty(0, client.clean.shape[1])
         self.rows = torch.empty(0, dtype=torch.int64)
+
+    @staticmethod
+    def paced(parameters: ProbesParameters, budget: int) -> bool:
+        """Whether the budget decides when the check comes: only one that it hardly fits in does."""
+        p = parameters
+        return budget < min(p.check_after, p.singles) + p.batch + 2 * p.check_images
 
     def begin_at(self, edit: Tensor) -> None:
         """Goes on with pairs of probes around an edit that was found otherwise and has been checked.
@@ -146,7 +152,7 @@ class Probes(Stateful):
             both = _decoded(self._waves, torch.stack([self.edit, -self.edit]))
             return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
         if self.stage == "single":
-            count = min(self._p.batch, len(self._clean), max(1, self._left))
+            count = min(self._batch, max(1, self._left))
             rows = self.rng.choice(len(self._clean), (count, 1), replace=False)
             self._drawn = self._directions(self._single_field, count, self._p.radius)
             return Ask(_decoded(self._coarse, self._drawn), rows=rows, want="embeddings")

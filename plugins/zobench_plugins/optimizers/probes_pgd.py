@@ -44,7 +44,6 @@ class ProbesPgd(Stateful):
     """Single probes, one check, then one gradient per ask. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "gradient"
-    paced: ClassVar[bool] = False
     remembered = ("edit", "steps", "rng", "probes")
 
     def __init__(self, context: OptimizerContext, parameters: ProbesPgdParameters) -> None:
@@ -53,12 +52,14 @@ class ProbesPgd(Stateful):
         p = self._p = parameters
         self._cells, self.rng = Cells.of(context.client), context.rng
         (rng,) = context.rng.spawn(1)
-        sizes = ProbesParameters(
-            singles=p.singles, check_after=p.singles, check_images=p.check_images
-        )
-        self.probes = Probes(replace(context, rng=rng), sizes)
+        self.probes = Probes(replace(context, rng=rng), _of_the_probes(p))
         self.edit = torch.zeros(context.space.shape, dtype=torch.float32)
         self.steps = 0
+
+    @staticmethod
+    def paced(parameters: ProbesPgdParameters, budget: int) -> bool:
+        """Whether the budget decides when the probes are checked."""
+        return Probes.paced(_of_the_probes(parameters), budget)
 
     def ask(self) -> Ask:
         """What the probes ask, then the gradient at the current edit."""
@@ -86,3 +87,7 @@ class ProbesPgd(Stateful):
     def _begun(self) -> bool:
         """Whether the probes are done: they would go on with pairs."""
         return self.probes.stage == "pairs"
+
+
+def _of_the_probes(p: ProbesPgdParameters) -> ProbesParameters:
+    return ProbesParameters(singles=p.singles, check_after=p.singles, check_images=p.check_images)

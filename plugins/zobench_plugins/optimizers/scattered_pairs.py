@@ -54,7 +54,6 @@ class ScatteredPairs(Stateful):
     """Pairs of points on one image each, then one step. Recommends the last iterate."""
 
     feedback: ClassVar[Feedback] = "value"
-    paced: ClassVar[bool] = False
     remembered = ("edit", "directions", "slopes", "steps", "images", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: ScatteredPairsParameters) -> None:
@@ -69,6 +68,11 @@ class ScatteredPairs(Stateful):
         self.directions = torch.empty(0, count, dtype=torch.float64)
         self.slopes = torch.empty(0, dtype=torch.float64)
         self.steps = self.images = 0
+
+    @staticmethod
+    def paced(parameters: ScatteredPairsParameters, budget: int) -> bool:
+        """Whether the budget decides the pairs of an ask: only one below a single ask does."""
+        return budget < 2 * parameters.pairs
 
     def ask(self) -> Ask:
         """Opposite points around the edit; both points of a pair are evaluated on the same image."""

@@ -56,7 +56,6 @@ class ScatteredProbes(Stateful):
     """Probes around no edit; recommends the minimum of the surrogate within the ball."""
 
     feedback: ClassVar[Feedback] = "embeddings"
-    paced: ClassVar[bool] = False
     remembered = ("moments", "responses", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: ScatteredProbesParameters) -> None:
@@ -71,6 +70,11 @@ class ScatteredProbes(Stateful):
         self._budget_probes = min(parameters.probes, len(self._client), context.budget)
         self.moments = torch.zeros(count, count, dtype=torch.float64)
         self.responses = torch.zeros(count, dimension, dtype=torch.float64)
+
+    @staticmethod
+    def paced(parameters: ScatteredProbesParameters, budget: int) -> bool:
+        """Whether the budget decides the probes of an ask: only one below a single ask does."""
+        return budget < parameters.probes
 
     def ask(self) -> Ask:
         """One image per direction; directions come from the prior, orthogonal within blocks."""

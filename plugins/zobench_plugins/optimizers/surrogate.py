@@ -68,7 +68,6 @@ class Surrogate(Stateful):
     """Steps on the surrogate, one check, then probes. Recommends the current edit."""
 
     feedback: ClassVar[Feedback] = "embeddings"
-    paced: ClassVar[bool] = False
     remembered = ("edit", "checked", "rng", "probes")
 
     def __init__(self, context: OptimizerContext, parameters: SurrogateParameters) -> None:
@@ -87,13 +86,17 @@ class Surrogate(Stateful):
             )
         (rng,) = context.rng.spawn(1)
         self.probes = Probes(
-            replace(context, budget=context.budget - check, rng=rng),
-            ProbesParameters(side=parameters.side),
+            replace(context, budget=context.budget - check, rng=rng), _of_the_probes(parameters)
         )
         _, height, width = context.space.shape
         self._waves = DctSpace(height, width, min(parameters.side, height, width))
         self.edit = torch.zeros(self._waves.side**2, dtype=torch.float64)
         self.checked = 0
+
+    @staticmethod
+    def paced(parameters: SurrogateParameters, budget: int) -> bool:
+        """Whether the budget decides when the probes are checked that may have to begin anew."""
+        return Probes.paced(_of_the_probes(parameters), budget - 2 * parameters.check_images)
 
     def ask(self) -> Ask:
         """The check of the surrogate's edit, then what the probes ask."""
@@ -177,3 +180,9 @@ class Surrogate(Stateful):
         """Points ``(K, *space.shape)`` float32 of coefficients ``(K, P)``."""
         side = self._waves.side
         return self._waves.decode(coefficients.reshape(-1, 1, side, side).float())
+
+
+def _of_the_probes(p: SurrogateParameters) -> ProbesParameters:
+    """Probes within the length of the edit."""
+    first = min(ProbesParameters.first_length, p.length)
+    return ProbesParameters(side=p.side, length=p.length, first_length=first)

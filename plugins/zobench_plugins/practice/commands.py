@@ -9,7 +9,7 @@ import typer
 
 from zobench.cli.options import DEFAULTS, RunFolderArgument, Settings
 from zobench.config import RunConfig, parse_overrides
-from zobench.errors import ConfigError, ZobenchError
+from zobench.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +47,7 @@ def apply(
     from ..datasets.pictures.dicom_files import is_dicom
     from ..datasets.pictures.levels import parsed_window
     from .editing import write_edited
-    from .picture_files import edited_name, picture_files, targets, with_suffix
+    from .picture_files import all_or_none, edited_name, picture_files, targets, with_suffix
     from .sending import form_of, window_of, write_sent
 
     found, edit = _edit(run, at)
@@ -59,18 +59,12 @@ def apply(
         return with_suffix(name, suffix) if as_sent else edited_name(name, is_dicom(path))
 
     pairs = targets(picture_files(images), out, rename, force)
-    made: list[Path] = []
-    try:
-        for path, target in pairs:
-            made += [] if target.exists() else [target]
+    with all_or_none([target for _, target in pairs], out) as drafts:
+        for (path, _), draft in zip(pairs, drafts, strict=True):
             if form is not None:
-                write_sent(path, target, edit, form, encoder.image_shape[0], encoder.exact_floats)
+                write_sent(path, draft, edit, form, encoder.image_shape[0], encoder.exact_floats)
             else:
-                write_edited(path, target, edit[0].numpy(), chosen, str(path))
-    except ZobenchError:
-        for target in made:  # all images, or none
-            target.unlink(missing_ok=True)
-        raise
+                write_edited(path, draft, edit[0].numpy(), chosen, str(path))
     if not bool(edit.any()):
         _note("this run recommends no edit: the images were written as they are")
     elif not found.done:

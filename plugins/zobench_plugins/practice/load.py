@@ -20,10 +20,16 @@ EDIT, HEADS = np.load(HERE / "edit.npy"), np.load(HERE / "heads.npz")
 def prepare(path: str | Path, edited: bool = True) -> NDArray[np.float32]:
     """The picture of a PNG, JPEG or TIFF file in the encoder's size, with the edit."""
     image: Image.Image = Image.open(path)
-    if "A" in image.mode or "transparency" in image.info:
-        raise ValueError(f"{path} has transparent pixels")
+    if getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"{path} has several pages")
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(image))
+    elif _stored_bits(image, Path(path)) > 8:
+        raise ValueError(f"{path} has more than 8 bits in colour, which Pillow would cut")
+    elif "A" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise ValueError(f"{path} has transparent pixels")
     image = image.convert("L" if FORM["channels"] == 1 else "RGB")
     levels = np.asarray(image.resize((FORM["size"], FORM["size"]), Image.Resampling.LANCZOS))
     planes = levels[None] if levels.ndim == 2 else np.moveaxis(levels, 2, 0)
@@ -40,6 +46,13 @@ def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
     levels = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
     white_is_zero = image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
     return np.asarray(255 - levels if white_is_zero else levels)
+
+
+def _stored_bits(image: Image.Image, path: Path) -> int:
+    if image.format == "PNG":
+        return path.read_bytes()[24]
+    tag = image.tag_v2.get(258) if image.format == "TIFF" else None  # type: ignore[attr-defined]
+    return int(np.ravel(tag or 8)[0])
 
 
 def disease(embeddings: ArrayLike) -> NDArray[np.float64]:

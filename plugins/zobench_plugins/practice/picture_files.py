@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from zobench.errors import ConfigError
+from zobench.files.atomic import disk_errors
 
 DICOM, LOSSLESS = (".dcm", ".dicom"), (".png", ".tif", ".tiff")
 SUFFIXES = (*LOSSLESS, ".jpg", ".jpeg", *DICOM)
@@ -94,3 +97,23 @@ def targets(
         if not force and (target.exists() or target.is_symlink()):
             raise ConfigError(f"{target} exists already; choose another folder, or --force")
     return [(path, target) for target, path in found.items()]
+
+
+@contextmanager
+def all_or_none(files: Sequence[Path], out: Path) -> Iterator[list[Path]]:
+    """Drafts of files, which replace them when the block ends; if it fails, all stays as it was.
+
+    Args:
+        files: The files, below ``out``.
+        out: Their folder; it is made if it does not exist.
+
+    Raises:
+        StoreError: The disk takes no more.
+    """
+    there = next(each for each in (out, *out.absolute().parents) if each.is_dir())
+    with disk_errors(out), TemporaryDirectory(dir=there, prefix=".zobench-") as folder:
+        drafts = [Path(folder, str(number), file.name) for number, file in enumerate(files)]
+        yield drafts
+        for draft, file in zip(drafts, files, strict=True):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(file)

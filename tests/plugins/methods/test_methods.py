@@ -70,6 +70,14 @@ def test_group_dro_with_a_still_adversary_is_the_mean_over_groups() -> None:
     assert np.allclose(head.score(x), balanced.score(x), atol=0.05)
 
 
+def test_a_long_group_step_leaves_the_worst_group_alone_and_no_number_is_lost() -> None:
+    x, label, group = groups()
+    head, weights = fit_worst_group(x, label, group, GroupDroParameters(group_step=1e6))
+    assert np.isfinite(head.score(x)).all()
+    assert np.allclose(weights.sum(1), 1)
+    assert weights[-1].max() > 0.99
+
+
 def test_batches_hold_equally_many_of_each_cell_and_everybody_comes_round() -> None:
     rng = np.random.default_rng(1)
     label = (rng.random(203) < 0.3).astype(np.int64)

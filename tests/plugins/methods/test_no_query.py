@@ -13,9 +13,10 @@ from zobench_plugins.methods.weighting import reweighing
 
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.head import PROTOCOLS, HeadProtocol
+from zobench.errors import ConfigError
 from zobench.problem.images import Images, load_images
 from zobench.registry.discovery import load_registry
-from zobench.runs.baselines import EmbeddedContext
+from zobench.runs.baselines import Baseline, EmbeddedContext, require_fitting
 from zobench.runs.scoring import Embedded
 
 REGISTRY = load_registry()
@@ -54,6 +55,14 @@ def solved(name: str, protocol: HeadProtocol = "converged", seed: int = 0) -> np
     )
     offer, _ = REGISTRY.find("methods", name)
     return np.asarray(offer.plugin.make(context, {}, "method").solve().scores)
+
+
+def test_groups_with_one_label_are_refused_before_a_query_is_spent() -> None:
+    offer, argument = REGISTRY.find("methods", "group-thresholds")
+    named = [Baseline("group-thresholds", offer, argument)]
+    require_fitting(named, Y, A)
+    with pytest.raises(ConfigError, match=r"group 1 have the labels \[0\]; leave it out"):
+        require_fitting(named, np.where(A == 1, 0, Y), A)
 
 
 def gap(scores: np.ndarray) -> float:

@@ -31,6 +31,7 @@ from zobench.problem.images import load_images
 from zobench.problem.spaces import PixelSpace
 from zobench.records.run_folder import Checkpoint, RunFolder
 from zobench.registry.discovery import load_registry
+from zobench.runs.extending import is_paced
 from zobench.runs.resolved import resolve_plugin
 from zobench.runs.search_parts import TrainingData, build_optimizer, feedback_of, make_client
 from zobench.testing import OptimizerConformance, ToyOracle
@@ -200,6 +201,25 @@ def test_an_optimizer_that_plans_by_the_budget_cannot_declare_that_it_does_not(
     monkeypatch.setattr(Kalman, "paced", False, raising=False)
     with pytest.raises(AssertionError, match="declares paced = False, but asks otherwise"):
         Checked().test_with_a_larger_budget_it_asks_the_same_if_it_says_so()
+
+
+@pytest.mark.parametrize("name", ["probes", "probes-pgd", "scattered-pairs", "scattered-probes"])
+def test_only_a_budget_that_says_so_decides_the_asks(name: str) -> None:
+    suite = type("Checked", (OptimizerConformance,), {"name": name})()
+
+    def asked(budget: int) -> list[tuple[int, bytes]]:
+        oracle = suite.oracle()
+        oracle.budget = budget
+        asks = rounds(suite.make(oracle, 1), oracle, 20)
+        return [(each.price(8, 2), each.points.numpy().tobytes()) for each in asks]
+
+    enough = next(budget for budget in range(1, 5000) if not is_paced(suite.plugin(), budget))
+    plenty, few = asked(16 * enough), asked(enough // 2)
+    spent = np.cumsum([price for price, _ in plenty])
+    whole = int((spent <= enough).sum())
+    assert whole
+    assert asked(enough)[:whole] == plenty[:whole]
+    assert few[:whole] != plenty[:whole]
 
 
 def _draws_and_forgets(optimizer: Gezo, asked: Tensor) -> None:

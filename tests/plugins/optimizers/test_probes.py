@@ -246,6 +246,14 @@ def test_a_small_budget_is_spent_with_a_check_if_it_can_pay_one(budget: int, che
     assert bool(optimizer.checked) == checked
 
 
+def test_more_probes_an_ask_than_images_change_nothing_but_the_ask() -> None:
+    problem = Problem()
+    optimizer = problem.optimizer(replace(SMALL, batch=5000, singles=400, check_after=200))
+    asked = [len(each.points) for each in drive(optimizer, weakening(problem), 3)]
+    assert asked == [IMAGES, 2, IMAGES]
+    assert optimizer.stage == "pairs"
+
+
 def test_a_first_edit_longer_than_any_is_refused_before_an_image_is_sent() -> None:
     with pytest.raises(ConfigError, match=r"first_length is 0\.05, but must be at most .*0\.03"):
         resolve(ProbesParameters, {"first_length": "0.05"}, "optimizer")

@@ -83,6 +83,22 @@ def test_the_api_s_own_encoder_gives_an_edit_that_is_kept() -> None:
     torch.testing.assert_close(middle, edit.expand_as(middle), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("length", [0.005, 0.1])
+def test_pairs_keep_the_length_that_the_edit_may_have(length: float) -> None:
+    api = Api()
+    parameters = SurrogateParameters(stride=0.05, length=length, least=0.0)
+    optimizer = told(api, Surrogate(api.context(api.embed), parameters))
+    checked = float(optimizer.recommend().square().mean().sqrt())
+    assert 0.5 * length < checked < 1.001 * length
+    for _ in range(3):
+        ask = optimizer.ask()
+        assert ask.rows is not None
+        embeddings = api.embed(api.films[torch.from_numpy(ask.rows[:, 0])] + ask.points)
+        optimizer.tell(ask, Answer(torch.zeros(len(ask.rows)), embeddings[:, None], None, ask.rows))
+        found = float(optimizer.recommend().square().mean().sqrt())
+        assert 0.9 * checked < found < 1.001 * length
+
+
 def test_an_encoder_that_knows_nothing_is_given_up_for_probes() -> None:
     api = Api()
     noise = torch.from_numpy(np.random.default_rng(1).standard_normal((SIDE * SIDE, 5))).float()

@@ -15,7 +15,7 @@ import pydicom
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from pydicom.data import get_testdata_file
 from skimage.io import imread
 from tiny import SETTINGS, TinyEncoder, run, tiny_registry
@@ -190,6 +190,57 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         write_edited(tmp_path / "x.png", tmp_path / "y.png", EDIT, None, "film 7")
 
 
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif", "deep.tif"])
+def test_a_picture_that_viewers_turn_is_turned_still(tmp_path: Path, name: str) -> None:
+    turned = Image.Exif()
+    turned[274] = 6
+    levels = (GREY * 200).astype(np.uint16) if name == "deep.tif" else GREY.astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / name, exif=turned)
+    out = tmp_path / ("out.png" if name == "x.jpg" else f"out-{name}")
+    window = Window(0, 65_535) if name == "deep.tif" else None
+    write_edited(tmp_path / name, out, 0 * EDIT, window, "film")
+    with Image.open(tmp_path / name) as before, Image.open(out) as after:
+        shown, still = (np.asarray(ImageOps.exif_transpose(each)) for each in (before, after))
+    assert np.array_equal(shown, still)
+    assert not np.array_equal(shown, np.rot90(shown, 2))
+
+
+def test_the_bundle_reads_a_picture_as_zobench_does_or_refuses_it(
+    found: StoredRun, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    write_bundle(found, refit_heads(found, Silence(), tiny_registry()), bundle)
+    grey = np.random.default_rng(3).integers(0, 256, (8, 8)).astype(np.uint8)
+    deep = np.random.default_rng(3).integers(0, 65_536, (8, 8, 3)).astype(">u2")
+    opaque = np.stack([grey, grey, grey, np.full_like(grey, 255)], 2)
+    clear = np.where(np.arange(4) == 3, 9, opaque).astype(np.uint8)
+    Image.fromarray(opaque).save(tmp_path / "opaque.png")
+    Image.fromarray(opaque).convert("LA").save(tmp_path / "opaque-grey.png")
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    pages = [Image.fromarray(each) for each in (grey, 255 - grey)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "deep.png").write_bytes(png_of_16_bits(deep))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import json, pathlib, load\n"
+        "def said(path):\n"
+        "    try: return load.prepare(path, False).tolist()\n"
+        "    except ValueError as error: return str(error)\n"
+        "print(json.dumps({p.name: said(p) for p in pathlib.Path(sys.argv[2]).glob('*.*')}))\n"
+    )
+    words = [sys.executable, "-I", "-c", code, str(bundle), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    ours = json.loads(done.stdout)
+    for name in ("opaque.png", "opaque-grey.png"):
+        wanted = load_picture(tmp_path / name, name, PictureForm(8, 1))
+        assert np.array_equal(np.rint(255 * np.array(ours[name])), wanted)
+    refused = {"clear.png": "transparent", "pages.tif": "several pages", "deep.png": "in colour"}
+    for name, words in refused.items():
+        assert words in ours[name]
+        with pytest.raises(DatasetError):
+            load_picture(tmp_path / name, name, PictureForm(8, 1))
+
+
 def test_what_is_sent_is_written_exactly(tmp_path: Path) -> None:
     Image.fromarray(GREY.astype(np.uint8)).save(tmp_path / "x.png")
     edit, form = torch.from_numpy(EDIT)[None], PictureForm(SIDE, 1)
@@ -293,7 +344,18 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     (tmp_path / "mixed" / "b.png").write_bytes(b"no picture")
     done = here("apply", place, "mixed", "-o", "half")
     assert (done.returncode, "b.png is not a readable image" in done.stderr) == (2, True)
-    assert not list((tmp_path / "half").iterdir())
+    assert not (tmp_path / "half").exists()
+    Image.fromarray((GREY // 2).astype(np.uint8)).save(tmp_path / "mixed" / "0.png")
+    done = here("apply", place, "mixed", "-o", "out", "--force")
+    assert (done.returncode, "b.png is not a readable image" in done.stderr) == (2, True)
+    assert (tmp_path / "out" / "0.png").read_bytes() == first  # not even with --force
+    assert not list(tmp_path.glob("**/.zobench-*"))
+    (tmp_path / "mixed" / "b.png").unlink()
+    done = here("apply", place, "mixed", "-o", "out", "--force")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "0.png").read_bytes() != first
+    assert (tmp_path / "out" / "a.png").exists()
+    here("apply", place, f"{root}/films", "-o", "out", "--force")
     done = here("apply", place, "mixed/a.png", "-o", "mixed/a.png")
     assert (done.returncode, "is no folder" in done.stderr) == (2, True)
     done = here("apply", place, "nowhere", "-o", "other")
