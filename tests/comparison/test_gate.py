@@ -186,7 +186,7 @@ def test_the_baseline_s_own_seeds_are_what_is_compared(tmp_path: Path) -> None:
     (found,) = check(before, now, QUANTITIES)
     assert (found.standing, found.gain) == ("holds", 0)
     one = Sample({"1": sample.values["1"]}, {"1": 0.05})
-    with pytest.raises(ConfigError, match="0, 1, 2 in the baseline, of which 0, 2 are not among"):
+    with pytest.raises(ConfigError, match="0, 1, 2 in the baseline, and the runs lack seed 0, 2"):
         check(before, Baseline(MARGINS, (replace(row, metrics={"fpq": one}),)), QUANTITIES)
 
 

@@ -38,6 +38,25 @@ def test_each_case_is_told_from_the_others() -> None:
     assert re.search(r"No gap .* was measured .* may be up to [1-9]\d? points", text)
 
 
+def test_a_gap_within_chance_is_named_in_place_of_advice() -> None:
+    slight = scored(0, 0.0, 0.3, 0.32, 0.7, 0.72)  # 2 points, with 50 images in a cell
+    found = results(edits=[slight, scored(1000, 2.0, 0.3, 0.34, 0.7, 0.72)])
+    text = verdict(found, DONE, "Try another.").text
+    assert "The gap without an edit, 2.0 points [0, " in text
+    assert "split.test_per_cell" in text
+    assert "Try another." not in text
+
+
+def test_a_share_of_nothing_has_no_sign() -> None:
+    wide = scored(0, 0.0, 0.0, 0.96, 0.02, 1.0)
+    worse = scored(1000, 2.0, 0.0, 0.98, 0.02, 1.0)  # recovery -0.01
+    found = results(edits=[wide, HALF], controls={"placebo": worse}, tolerance=90.0)
+    text = verdict(found, DONE).text
+    assert re.search(r"its placebo removed \N{MINUS SIGN}1 %", text)
+    text = verdict(results(edits=[ERM, HALF], controls={"placebo": ERM}), DONE).text
+    assert "its placebo removed 0 %" in text
+
+
 def test_it_says_what_the_edit_its_placebo_and_the_best_free_method_remove() -> None:
     free = {"one": HALF.score, "best": FAIR.score}
     found = results(FAIR, controls={"placebo": PLACEBO}, baselines=free, tolerance=20.0)
@@ -81,8 +100,14 @@ def test_it_is_in_the_json_of_a_run_and_says_what_its_optimizer_advises(tmp_path
     found = run(tmp_path, optimizer="random", overrides=SIZES)
     told = found.as_dict()["verdict"]
     assert told == {"case": found.verdict.case, "text": found.verdict.text}
-    advised = "scattered-pairs" in found.verdict.text
-    assert advised == (found.verdict.case in (Case.NOTHING, Case.WIDENED))
+    assert found.results is not None
+    assert found.results.scores[0].metrics["eodds_average"].low == 0  # so there is no gap to remove
+    assert found.verdict.case is Case.NOTHING
+    assert "itself no more than chance" in found.verdict.text
+    sizes = {"split": {"train": 120, "test_per_cell": 40, "gap": 0.9, "positive_rate": 0.5}}
+    found = run(tmp_path, optimizer="random", overrides=sizes, seed=1)
+    assert found.verdict.case in (Case.NOTHING, Case.WIDENED)
+    assert "scattered-pairs" in found.verdict.text
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])

@@ -77,7 +77,15 @@ def test_a_number_of_seeds_counts_from_nought_and_neighbours_differ_in_it(tmp_pa
         ('optimizers = [{name = "gezo", sett = {}}]', ["did you mean 'set'"]),
         ("optimizers = [{set = {}}]", ["tables with a name"]),
         ('optimizers = ["gezo"]\n[run]\nbudgte = 3', ["did you mean 'budget'"]),
-        ('optimizers = ["gezo"]\n[run]\nseed = 3', ["unknown key run.seed"]),
+        (
+            'optimizers = ["gezo"]\nbudget = 3\n[run]\nseed = 3\noptimizer = "pgd"\nbudgt = 4',
+            [
+                "unknown key budget; it belongs into the table [run]",
+                "unknown key run.seed; it belongs before the first table, as seeds = …",
+                "unknown key run.optimizer; it belongs before the first table, as optimizers",
+                "unknown key run.budgt (did you mean 'budget'?)",
+            ],
+        ),
         ('optimizers = ["gezo"]\n[run]\nbudget = "all"', ["budget is 'all'"]),
         (
             'optimizers = ["gezo"]\nspaces = ["pixels"]\nname = 3\n[runs]\nbudget = 1',

@@ -348,8 +348,7 @@ def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
     if missing:
         raise ConfigError(
             f"{row.optimizer} on {row.problem} has seeds {', '.join(sorted(before.values, key=int))} "
-            f"in the baseline, of which {', '.join(sorted(missing, key=int))} are not among the runs; "
-            "run them, too"
+            f"in the baseline, and the runs lack seed {', '.join(sorted(missing, key=int))}; run it, too"
         )
     kept = ({seed: each[seed] for seed in before.values} for each in (now.values, now.errors))
     return Sample(*kept)

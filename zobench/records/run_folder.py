@@ -116,7 +116,9 @@ class RunFolder:
                 if self._lock is not None:
                     self._lock.acquire(timeout=LOCK_SECONDS)
             except Timeout as error:
-                raise BusyError(f"another process is writing to {self.location}") from error
+                raise BusyError(
+                    f"another process is writing to {self.location}; wait until it ends, or end it"
+                ) from error
         self._files = {name: RowWriter(self.location / name) for name in ROW_FILES}
         self._waiting: dict[str, list[Json]] = {name: [] for name in ROW_FILES}
         self._kept: list[tuple[int, Path]] = []

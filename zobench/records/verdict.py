@@ -67,10 +67,26 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
     if case in (Case.ACCURACY_LOST, Case.NOTHING, Case.WIDENED):
         sentences.append(_on_the_way(results))
     if case in (Case.NOTHING, Case.WIDENED):
-        sentences.append(advice)
+        sentences.append(_within_chance(results) or advice)
     if status is not RunStatus.DONE:
         sentences.append(f"The run is {status}: these are the edits scored so far.")
     return Verdict(case, " ".join(filter(None, sentences)))
+
+
+def _within_chance(results: Results) -> str:
+    """What keeps every optimizer from showing anything: a gap without an edit that chance explains."""
+    erm = _without_an_edit(results)
+    if erm.low > 0:
+        return ""
+    return (
+        f"The gap without an edit, {erm.value:.1f} points [{erm.low:.0f}, {erm.high:.0f}], is itself no "
+        "more than chance, so no optimizer could be seen to remove it here; that takes more test images "
+        "(split.test_per_cell), or data with a larger gap."
+    )
+
+
+def _without_an_edit(results: Results) -> Interval:
+    return interval([results.resamples.recoveries.gap[0]], GAP)
 
 
 def _case(results: Results, last: Score) -> Case:
@@ -91,7 +107,7 @@ def _costs(results: Results, score: ClassifierScore) -> bool:
 
 def _opening(case: Case, results: Results, last: Score) -> str:
     if case is Case.NO_GAP:
-        erm = interval([results.resamples.recoveries.gap[0]], GAP)
+        erm = _without_an_edit(results)
         return (
             "No gap between the groups was measured without an edit, so there is nothing to remove; by "
             f"its interval it may be up to {erm.high:.0f} points."
@@ -140,7 +156,8 @@ def _compared(results: Results) -> str:
 def _removes(results: Results, score: ClassifierScore, verb: str) -> str:
     if _costs(results, score):
         return "loses too much accuracy to count"
-    return f"{verb} {100 * score.recovery.value:.0f} %".replace("-", "\N{MINUS SIGN}")
+    share = round(100 * float(score.recovery.value)) + 0  # no minus before a zero
+    return f"{verb} {share} %".replace("-", "\N{MINUS SIGN}")
 
 
 def _on_the_way(results: Results) -> str:

@@ -16,7 +16,7 @@ from zobench.errors import RunFailure, StoreError, ZobenchError
 if TYPE_CHECKING:
     from zobench.files.location import Location
 
-CARRIERS = ("zobench", "contextlib", "click", "typer")
+CARRIERS = ("zobench", "contextlib", "functools", "click", "typer")
 """Packages whose frames are not at fault while a frame of another package is there."""
 
 MAX_CHARACTERS = 300

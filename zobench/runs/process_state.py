@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-OWN = ("KMP_", "TORCHINDUCTOR_")
-"""Prefixes of environment variables of torch and OpenMP."""
+OWN = ("KMP_", "TORCHINDUCTOR_", "CRC32C_SW_MODE", "_RJEM_MALLOC_CONF", "_MLFLOW_TELEMETRY_")
+"""Beginnings of environment variables that torch, OpenMP, tensorboardX and MLflow set for themselves."""
+
+ENVIRONMENT = "the environment variables"
 
 Restore = Callable[[Any], object]
 
@@ -38,6 +40,10 @@ def restored_state(note: Callable[[str], None]) -> Iterator[None]:
             (False, "this cannot be restored, so start other runs in a new process"),
         ):
             if names := [name for name, back in changed.items() if back is restored]:
+                if ENVIRONMENT in names:
+                    old, new = before[ENVIRONMENT][0], after[ENVIRONMENT][0]
+                    changes = sorted(key for key in old | new if old.get(key) != new.get(key))
+                    names[names.index(ENVIRONMENT)] = f"{ENVIRONMENT} {', '.join(changes)}"
                 note(f"a plugin changed {', '.join(names)} for the whole process; {words}")
 
 
@@ -47,7 +53,7 @@ def _state() -> Mapping[str, tuple[Any, Restore]]:
 
     return {
         "the working directory": (_folder(), os.chdir),
-        "the environment variables": (_environment(), _set_environment),
+        ENVIRONMENT: (_environment(), _set_environment),
         "torch's default dtype": (torch.get_default_dtype(), torch.set_default_dtype),
         "torch's threads": (torch.get_num_threads(), torch.set_num_threads),
         "torch's gradient mode": (torch.is_grad_enabled(), torch.set_grad_enabled),

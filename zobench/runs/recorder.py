@@ -96,7 +96,8 @@ class RecordedOracle:
         if not place.path.exists():
             raise ConfigError(
                 f"ask {self._asks} was not recorded in {self._place}: its points, images or "
-                "feedback differ from the run's, so the optimizer or its parameters have changed"
+                "feedback differ from the run's, so the optimizer or its parameters have changed, or "
+                f"its answer {place.path.name} was deleted"
             )
         self.queries += price
         tensors, _ = read_tensors(place)

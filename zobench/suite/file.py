@@ -130,9 +130,19 @@ def _content(path: Path) -> Mapping[str, Any]:
 def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out: Problems) -> None:
     for key in table:
         if key not in known:
-            advice = nearest(key, known) or f"; known: {', '.join(known)}"
+            advice = _elsewhere(key, where) or nearest(key, known) or f"; known: {', '.join(known)}"
             shown = key if key.isprintable() and len(key) <= 80 else cut(key)
             out.append(f"unknown key {where}{shown}{advice}")
+
+
+def _elsewhere(key: str, where: str) -> str:
+    """Where a key belongs that is known in another table of a suite file."""
+    outside = next((each for each in TOP if each in (key, f"{key}s")), None)
+    if where == "run." and outside is not None:
+        return f"; it belongs before the first table, as {outside} = …"
+    if not where and key in RUN:
+        return "; it belongs into the table [run]"
+    return ""
 
 
 def _grid(

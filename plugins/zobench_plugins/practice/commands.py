@@ -118,10 +118,10 @@ def export(
     from .bundle import require_new, write_bundle
     from .sending import form_of
 
+    require_new(out)
     require_writable(out)
     found = StoredRun(fetch(run))
     form_of(found)
-    require_new(out)
     with ConsoleListener() as listener:
         heads = refit_heads(found, listener, allowed=lambda images: yes)
     write_bundle(found, heads, out)
@@ -173,6 +173,10 @@ def embed(
     if edit is not None:
         found, added = _edit(edit, None)
         chosen = chosen or window_of(found)
+        if not found.done:
+            _note(f"the run is {found.status}, so nothing says what this edit is worth")
+        if found.config.encoder != encoder:
+            _note(f"the edit was learned for {found.config.encoder}, not for {encoder}")
     with ConsoleListener() as listener:
         rows = embedded_rows(config, pairs, chosen, added, listener)
     write_table(out, rows)

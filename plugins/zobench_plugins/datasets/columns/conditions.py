@@ -181,6 +181,14 @@ def existing(setting: str, name: str, columns: Iterable[str]) -> str:
     if len(alike) == 1:
         return alike[0]
     raise ConfigError(
-        f"{setting} names the column {cut(name)}{nearest(name, known)}, but the table has "
+        f"{setting} names the column {cut(name)}{_meant(name, known)}, but the table has "
         f"{', '.join(known) or 'no column'}"
     )
+
+
+def _meant(name: str, known: list[str]) -> str:
+    """A guess at what was meant by a name that no column has."""
+    column, equals, value = name.partition("=")
+    if equals and column in known:
+        return f" (did you mean {column}=={value}?)"
+    return nearest(name, known)

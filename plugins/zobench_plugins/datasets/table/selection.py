@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from zobench.contracts.parameters import cut
 
 from ..columns.attribute import Attribute, divided
 from ..columns.conditions import existing, parsed_all
@@ -106,6 +108,14 @@ def selected(
     if not compared.all():
         notes.append(f"{int((~compared).sum()):,} with other values of finding or attribute")
     table, columns = table[compared], columns.of(compared)
+    named = columns.image != ""
+    if named.any() and (columns.paths[named] == "").all():
+        faults.add(
+            f"no value of the column of the images has a file below {root}, such as "
+            f"{cut(str(columns.image[named].iloc[0]))}; name the column: --set dataset.image=COLUMN, "
+            "or the folder with dataset.folder"
+        )
+        raise faults.error(str(source))
     whole = compared[compared]
     for wrong, reason in _incomplete(columns, root, unreadable):
         if parameters.missing == SKIP:
@@ -119,7 +129,7 @@ def selected(
     _check_images(table, columns.paths, faults)
     if not (columns.attribute.varies or parameters.varies):
         _check_patients(columns, faults)
-    _check_cells(columns, faults)
+    _check_cells(columns, faults, notes)
     faults.check(str(source))
     left_out = f"rows of {source.name} left out: " + "; ".join(notes)
     return Selection(
@@ -240,8 +250,8 @@ def _check_patients(columns: Columns, faults: Faults) -> None:
         )
 
 
-def _check_cells(columns: Columns, faults: Faults) -> None:
-    """Each of the four cells of (finding, attribute) must have an image."""
+def _check_cells(columns: Columns, faults: Faults, notes: Sequence[str]) -> None:
+    """Each of the four cells of (finding, attribute) must have an image; notes tell what is left out."""
     names = columns.attribute.groups
     empty = []
     for label, finding in ((0, "without the finding"), (1, "with the finding")):
@@ -249,4 +259,7 @@ def _check_cells(columns: Columns, faults: Faults) -> None:
             cell = (columns.finding.codes == label) & (columns.attribute.codes == group)
             empty += [] if cell.any() else [f"{name} {finding}"]
     if empty:
-        faults.add(f"there is no image {listed(empty, '')}; widen dataset.where, positive or group")
+        left_out = f" (rows left out: {'; '.join(notes)})" if notes else ""
+        faults.add(
+            f"there is no image {listed(empty, '')}; widen dataset.where, positive or group{left_out}"
+        )
