@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from zobench.contracts.metric import Predictions
+from zobench.contracts.metric import Metric, Predictions
+from zobench.errors import PluginError
 from zobench.measures.group_rates import compute
 from zobench.measures.patient_bootstrap import ScoredImages, patient_weights
 from zobench.registry.discovery import load_registry
@@ -153,3 +154,14 @@ def test_a_gap_that_is_0_on_the_data_still_varies_in_the_resamples() -> None:
     on_data, resampled = compute(average, p, weights)
     assert on_data == 0.0
     assert abs(resampled) == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize("given", ["from_counts", "from_scores"])
+def test_a_metric_that_is_not_one_value_per_resample_is_named(given: str) -> None:
+    def wrong(found: object, weights: object = None) -> float:
+        return 5.0
+
+    metric = Metric("mine", "mine", "a scalar", **{given: wrong})  # type: ignore[arg-type]
+    answers = random_predictions(0)
+    with pytest.raises(PluginError, match=r"metric 'mine' gave values of shape \(\) for 1 "):
+        compute(metric, answers)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from zobench.errors import PluginError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -104,6 +106,22 @@ class Metric:
     def digits(self, more: int = 0) -> int:
         """Digits after the point in tables; ``more`` for a table of differences of shares."""
         return 2 + more if self.unit == "share" else 1
+
+    def checked(self, values: Floats, count: int) -> Floats:
+        """What ``from_counts`` or ``from_scores`` gave for so many resamples.
+
+        Raises:
+            PluginError: It is not one value per resample.
+        """
+        import numpy as np
+
+        found = np.asarray(values)
+        if found.shape != (count,):
+            raise PluginError(
+                f"metric {self.name!r} gave values of shape {found.shape} for {count:,} resamples, not "
+                f"one each: zobench plugin check {self.name}"
+            )
+        return found
 
     def shown(self, values: Floats) -> Floats:
         """The values as tables show them: absolute where the metric is signed."""

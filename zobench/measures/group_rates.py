@@ -88,7 +88,7 @@ def compute(metric: Metric, predictions: Predictions, weights: Floats | None = N
     if weights is None:
         weights = np.ones((1, len(predictions.label)))
     if metric.from_scores is not None:
-        return metric.from_scores(predictions, weights)
+        return metric.checked(metric.from_scores(predictions, weights), len(weights))
     assert metric.from_counts is not None
     (counts,) = count_groups([predictions], weights)
-    return metric.from_counts(counts)
+    return metric.checked(metric.from_counts(counts), len(weights))

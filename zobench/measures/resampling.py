@@ -64,11 +64,14 @@ class Resamples:
         row = range(len(self._answers))[row]
         if (metric.name, row) not in self._metrics:
             if metric.from_counts is not None:
-                values = metric.from_counts(self._counts[row])
+                counts = self._counts[row]
+                values = metric.checked(metric.from_counts(counts), len(counts.called))
             else:
                 assert metric.from_scores is not None
-                values = metric.from_scores(self._answers[row], self._weights())
-            self._metrics[metric.name, row] = np.asarray(values)
+                weights = self._weights()
+                values = metric.from_scores(self._answers[row], weights)
+                values = metric.checked(values, len(weights))
+            self._metrics[metric.name, row] = values
         return self._metrics[metric.name, row]
 
     def counts(self, row: int) -> GroupCounts:

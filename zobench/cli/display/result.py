@@ -15,6 +15,7 @@ from rich.table import Table
 from zobench.billing.bill import Bill, Usage
 from zobench.contracts.metric import Metric
 from zobench.contracts.purpose import SENT_PURPOSES, Purpose
+from zobench.contracts.run_status import RunStatus
 from zobench.measures.interval import Interval
 from zobench.measures.recovery import RECOVERY
 from zobench.records.layout import EDIT, EDIT_PICTURE, IMAGES_PICTURE
@@ -65,7 +66,8 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
         console.print(f"  {names}: the noise, where it is strong, images with it")
         console.print(f"look again: [bold]zobench show {folder}[/]", soft_wrap=True)
     else:
-        console.print(f"go on with: [bold]zobench resume {folder}[/]", soft_wrap=True)
+        gone = "if no process works on it, " if result.status is RunStatus.RUNNING else ""
+        console.print(f"{gone}go on with: [bold]zobench resume {folder}[/]", soft_wrap=True)
 
 
 def _print_heading(result: StoredRun, console: Console) -> None:
