@@ -76,14 +76,15 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(tmp_path: Path, quer
 
 
 def test_a_longer_run_is_extended_verified_and_replayed(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole", registry(), **SETTINGS)
-    config = whole.config.changed(budget=whole.trace[4]["queries"])  # where a whole batch ends
+    whole = run(tmp_path / "whole", registry(), **{**SETTINGS, "budget": 2400})
+    ends = [row["queries"] for row in whole.trace]  # where a whole batch ends
+    config = whole.config.changed(budget=next(each for each in ends if 800 < each < 2000))
     short = start_run(config, tmp_path / "short", registry=registry(), record=True)
-    found = resume_run(short.run_dir, registry=registry(), budget=600)
+    found = resume_run(short.run_dir, registry=registry(), budget=2400)
     trace = layout.TRACE
     assert (found.run_dir / trace).read_bytes() == (whole.run_dir / trace).read_bytes()
     assert found.ledger["local"] == whole.ledger["local"]
-    assert verify_run(found.run_dir, 600, registry=registry()).holds
+    assert verify_run(found.run_dir, 2400, registry=registry()).holds
     assert replay_run(found.run_dir, registry=registry()).same_edit
     with pytest.raises(ConfigError, match="the local encoder is not what it was"):
         replay_run(found.run_dir, registry=registry(seed=4))
