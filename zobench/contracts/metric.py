@@ -107,12 +107,25 @@ class Metric:
         """Digits after the point in tables; ``more`` for a table of differences of shares."""
         return 2 + more if self.unit == "share" else 1
 
-    def checked(self, values: Floats, count: int) -> Floats:
-        """What ``from_counts`` or ``from_scores`` gave for so many resamples.
+    def of_counts(self, counts: GroupCounts) -> Floats:
+        """Values ``(R,)`` by ``from_counts``, which the metric must have.
 
         Raises:
-            PluginError: It is not one value per resample.
+            PluginError: It does not give one value per resample.
         """
+        assert self.from_counts is not None
+        return self._checked(self.from_counts(counts), len(counts.called))
+
+    def of_scores(self, predictions: Predictions, weights: Floats) -> Floats:
+        """Values ``(R,)`` by ``from_scores``, which the metric must have.
+
+        Raises:
+            PluginError: It does not give one value per resample.
+        """
+        assert self.from_scores is not None
+        return self._checked(self.from_scores(predictions, weights), len(weights))
+
+    def _checked(self, values: Floats, count: int) -> Floats:
         import numpy as np
 
         found = np.asarray(values)

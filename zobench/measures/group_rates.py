@@ -88,7 +88,6 @@ def compute(metric: Metric, predictions: Predictions, weights: Floats | None = N
     if weights is None:
         weights = np.ones((1, len(predictions.label)))
     if metric.from_scores is not None:
-        return metric.checked(metric.from_scores(predictions, weights), len(weights))
-    assert metric.from_counts is not None
+        return metric.of_scores(predictions, weights)
     (counts,) = count_groups([predictions], weights)
-    return metric.checked(metric.from_counts(counts), len(weights))
+    return metric.of_counts(counts)

@@ -64,13 +64,9 @@ class Resamples:
         row = range(len(self._answers))[row]
         if (metric.name, row) not in self._metrics:
             if metric.from_counts is not None:
-                counts = self._counts[row]
-                values = metric.checked(metric.from_counts(counts), len(counts.called))
+                values = metric.of_counts(self._counts[row])
             else:
-                assert metric.from_scores is not None
-                weights = self._weights()
-                values = metric.from_scores(self._answers[row], weights)
-                values = metric.checked(values, len(weights))
+                values = metric.of_scores(self._answers[row], self._weights())
             self._metrics[metric.name, row] = values
         return self._metrics[metric.name, row]
 

@@ -90,7 +90,8 @@ def fit_worst_group(
         losses = member @ np.logaddexp(0.0, -margin) + adjustment
         logs += parameters.group_step * losses
         logs -= logs.max()  # cancels in the quotient; no number is too large, and not all are zero
-        q = np.exp(logs) / np.exp(logs).sum()
+        q = np.exp(logs)
+        q /= q.sum()
         pull = -sign * (q @ member) / (1.0 + np.exp(np.clip(margin, -500, 500)))
         w = w - rate * (x.T @ pull + shrink * w)
         total += w

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -108,12 +108,15 @@ def all_or_none(files: Sequence[Path], out: Path) -> Iterator[list[Path]]:
         out: Their folder; it is made if it does not exist.
 
     Raises:
-        StoreError: The disk takes no more.
+        StoreError: The folder cannot be written.
     """
     there = next(each for each in (out, *out.absolute().parents) if each.is_dir())
-    with disk_errors(out), TemporaryDirectory(dir=there, prefix=".zobench-") as folder:
+    with ExitStack() as stack:
+        with disk_errors(out):
+            folder = stack.enter_context(TemporaryDirectory(dir=there, prefix=".zobench-"))
         drafts = [Path(folder, str(number), file.name) for number, file in enumerate(files)]
         yield drafts
-        for draft, file in zip(drafts, files, strict=True):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(file)
+        with disk_errors(out):
+            for draft, file in zip(drafts, files, strict=True):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                draft.replace(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def test_a_picture_that_viewers_turn_is_turned_still(tmp_path: Path, name: str) 
     with Image.open(tmp_path / name) as before, Image.open(out) as after:
         shown, still = (np.asarray(ImageOps.exif_transpose(each)) for each in (before, after))
     assert np.array_equal(shown, still)
-    assert not np.array_equal(shown, np.rot90(shown, 2))
+    assert not np.array_equal(shown, levels)  # so a picture that is not turned would be seen
 
 
 def test_the_bundle_reads_a_picture_as_zobench_does_or_refuses_it(
@@ -356,6 +357,8 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     assert (tmp_path / "out" / "0.png").read_bytes() != first
     assert (tmp_path / "out" / "a.png").exists()
     here("apply", place, f"{root}/films", "-o", "out", "--force")
+    done = here("export", place, "-o", "mixed/a.png")
+    assert (done.returncode, "a.png exists already; name a new" in done.stderr) == (2, True)
     done = here("apply", place, "mixed/a.png", "-o", "mixed/a.png")
     assert (done.returncode, "is no folder" in done.stderr) == (2, True)
     done = here("apply", place, "nowhere", "-o", "other")
@@ -371,6 +374,12 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     edited = image[None].float() / 255 + found.edit_after(found.snapshots[-1])
     want = TinyEncoder().embed(edited)[0]
     np.testing.assert_allclose([float(each) for each in numbers], want, rtol=1e-6)
+    assert "note" not in done.stderr
+    unfinished = shutil.copytree(place, tmp_path / "unfinished")
+    manifest = read_json(unfinished / "manifest.json")
+    write_json(unfinished / "manifest.json", {**manifest, "status": "interrupted", "files": {}})
+    done = here("embed", "tiny", f"{root}/films", "-o", "f.csv", "--edit", "unfinished")
+    assert "the run is interrupted, so nothing says what this edit is worth" in done.stderr
     done = here("embed", "tiny", f"{root}/films", "-o", "e.csv")
     assert (done.returncode, "exists already" in done.stderr) == (2, True)
     done = here("apply", place, f"{root}/films", "-o", "arrays", "--as-sent")
