@@ -17,7 +17,7 @@ import numpy as np
 
 import zobench
 from zobench.measures.interval import Interval, interval
-from zobench.measures.recovery import BEYOND_PLACEBO, FPQ
+from zobench.measures.recovery import FPQ
 from zobench.records.stored_run import StoredRun
 
 AT = (64, 160, 640, 3200, 12_800)
@@ -35,14 +35,18 @@ def recovery_at(run: StoredRun, queries: int) -> Floats:
 
 
 def columns(run: StoredRun, at: Sequence[int]) -> Floats:
-    """The columns of one run, ``(C, R + 1)``: recoveries, FPQ, beyond placebo."""
+    """The columns of one run, ``(C, R + 1)``: recoveries, FPQ, beyond placebo (NaN without one)."""
+    assert run.results is not None
     rows = [recovery_at(run, queries) for queries in at]
-    return np.stack([*rows, run.values(FPQ), run.values(BEYOND_PLACEBO)])
+    beyond = run.results.for_means.beyond_placebo_values
+    return np.stack(
+        [*rows, run.values(FPQ), np.full_like(rows[0], np.nan) if beyond is None else beyond]
+    )
 
 
 def shown(seeds: Sequence[Floats]) -> str:
-    """One cell: the mean over seeds with its interval."""
-    return bounded(interval(seeds))
+    """One cell: the mean over seeds with its interval; a dash where a number is missing."""
+    return "–" if np.isnan(seeds).any() else bounded(interval(seeds))
 
 
 def bounded(found: Interval) -> str:

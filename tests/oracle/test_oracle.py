@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.objective import Objective
 from zobench.contracts.optimizer import Ask, Feedback
-from zobench.errors import BudgetExhausted, EncoderError, PluginError
+from zobench.errors import BudgetExhausted, ConfigError, EncoderError, PluginError
 from zobench.oracle.evaluator import POINTS, Evaluator, edit_norms
 from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder
@@ -345,7 +347,23 @@ class Spread:
     mean_over_images = False
 
     def values(self, embeddings: Tensor, sensitive: Tensor, label: Tensor) -> Tensor:
-        return embeddings.double().var(dim=1).sum(-1)
+        return embeddings.double().var(dim=1, correction=0).sum(-1)
+
+
+class Paired(Spread):
+    """One that has no value for a single image."""
+
+    least_images = 2
+
+
+@pytest.mark.parametrize("want", ["value", "gradient"])
+def test_too_few_images_for_an_objective_are_refused_before_they_are_paid(want: Feedback) -> None:
+    oracle = make_oracle(objective=Paired())
+    with pytest.raises(ConfigError, match="objective tested compares images .* needs 2 at least"):
+        oracle.query(replace(ask(2, want), images=1))
+    assert oracle.ledger.optimize.queries == 0
+    oracle.query(replace(ask(2, "embeddings"), images=1))  # its value is not wanted
+    oracle.query(replace(ask(2, want), images=2))
 
 
 @pytest.mark.parametrize("block", [1, 2, 5, 50])

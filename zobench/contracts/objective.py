@@ -65,6 +65,17 @@ class Objective(Protocol):
 
 
 @runtime_checkable
+class ComparingObjective(Objective, Protocol):
+    """An objective that compares images with one another, so that few images have no value.
+
+    Attributes:
+        least_images: Images of a point that its value needs, at least.
+    """
+
+    least_images: ClassVar[int]
+
+
+@runtime_checkable
 class LearningObjective(Objective, Protocol):
     """An objective that learns from embeddings that were bought already; its state is saved."""
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from zobench.contracts.dataset import Rows
 from zobench.contracts.handover import AskRules, checked_ask, taken_ask
+from zobench.contracts.objective import ComparingObjective
 from zobench.contracts.optimizer import Answer, Ask, Feedback
 from zobench.contracts.space import Space
-from zobench.errors import BudgetExhausted, EncoderError
+from zobench.errors import BudgetExhausted, ConfigError, EncoderError
 
 from .evaluator import Evaluator
 from .ledger import Ledger
@@ -66,6 +67,7 @@ class Oracle:
         Raises:
             BudgetExhausted: The ask would pass the budget; nothing was evaluated or charged.
             PluginError: The ask breaks the contract.
+            ConfigError: The objective has no value for as few images as a point of the ask has.
             EncoderError: The encoder failed, gave an invalid answer, or has no gradients.
         """
         evaluator = self.evaluator
@@ -74,6 +76,7 @@ class Oracle:
             self.optimizer, self.space.shape, self.feedback, size, len(evaluator.images)
         )
         checked = checked_ask(ask, rules)
+        self._require_a_value(checked)
         spec = evaluator.encoder.spec
         if checked.want == "gradient" and not spec.differentiable:
             raise EncoderError(f"encoder {spec.name} gives no gradients")
@@ -87,6 +90,17 @@ class Oracle:
         self.ledger.optimize.evaluations += len(taken.points)
         evaluate = partial(self._evaluate, meanwhile=meanwhile)
         return evaluate(taken) if self.recorder is None else self.recorder.give(taken, evaluate)
+
+    def _require_a_value(self, ask: Ask) -> None:
+        objective, images = self.evaluator.objective, ask.images_each(self.evaluator.batch_size)
+        least = objective.least_images if isinstance(objective, ComparingObjective) else 1
+        if ask.want != "embeddings" and images < least:
+            raise ConfigError(
+                f"objective {self.evaluator.name} compares images of a point with one another, so it "
+                f"needs {least} at least, but {self.optimizer} asks for {images} a point; choose an "
+                "objective that is a mean over images, as dne is, another optimizer, or a larger "
+                "--batch-size where the optimizer asks for minibatches"
+            )
 
     def _require_money(self, images: int) -> None:
         meter = self.evaluator.encoder.meter

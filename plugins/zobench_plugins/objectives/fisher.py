@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from zobench.contracts.objective import ObjectiveContext
 from zobench.contracts.parameters import parameter
 
-from .groups import within_cells
+from .groups import LEAST_IMAGES, within_cells
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,7 @@ class Fisher:
     """The largest ratio of squared mean difference to variance, over all directions."""
 
     mean_over_images: ClassVar[bool] = False
+    least_images: ClassVar[int] = LEAST_IMAGES
 
     def __init__(self, context: ObjectiveContext, parameters: FisherParameters) -> None:
         self._shrinkage = parameters.shrinkage

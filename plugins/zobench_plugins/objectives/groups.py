@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 LEAST = 2
 """Least images of each group in a cell; with fewer, the cell says nothing about separability."""
 
+LEAST_IMAGES = 2 * LEAST
+"""Least images of a point: both groups of one cell."""
+
 
 def within_cells(
     compare: Callable[[Tensor, Tensor], Tensor],

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from zobench.contracts.objective import ObjectiveContext
 from zobench.contracts.parameters import parameter
 
-from .groups import within_cells
+from .groups import LEAST_IMAGES, within_cells
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,7 @@ class Mmd:
     """The squared maximum mean discrepancy of the groups."""
 
     mean_over_images: ClassVar[bool] = False
+    least_images: ClassVar[int] = LEAST_IMAGES
 
     def __init__(self, context: ObjectiveContext, parameters: MmdParameters) -> None:
         self._width = parameters.width

@@ -34,13 +34,13 @@ class ScatteredPairsParameters:
     """Hyperparameters of scattered pairs; a root mean square is that of the points, in pixel range."""
 
     side: int = parameter(12, "frequencies searched, down and across", low=1, high=48)
-    pairs: int = parameter(40, "pairs of an ask, and of a step", low=1, high=4096)
+    pairs: int = parameter(20, "pairs of an ask, and of a step", low=1, high=4096)
     memory: int = parameter(800, "pairs that the slope is computed from, at most", low=1, high=4096)
     radius: float = parameter(0.035, "root mean square of half a pair's difference", low=1e-6)
     stride: float = parameter(
         0.009, "root mean square of the first step; step t has 1 / sqrt(t) of it", low=0
     )
-    length: float = parameter(0.02, "root mean square of the edit, at most", low=1e-6)
+    length: float = parameter(0.016, "root mean square of the edit, at most", low=1e-6)
     smoothness: float = parameter(
         1.5, "how fast the prior variance falls with frequency", low=0, high=3
     )

@@ -11,7 +11,12 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import EmpiricalCovariance
 from torch import Tensor
 
-from zobench.contracts.objective import LearningObjective, Objective, ObjectiveContext
+from zobench.contracts.objective import (
+    ComparingObjective,
+    LearningObjective,
+    Objective,
+    ObjectiveContext,
+)
 from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.registry.discovery import load_registry
 from zobench.testing import ObjectiveConformance
@@ -118,6 +123,17 @@ def test_mmd_is_the_unbiased_estimate_of_gretton_et_al() -> None:
     assert float(made("mmd").values(embeddings, a, y)[0]) == pytest.approx(
         np.mean(expected), rel=1e-6
     )
+
+
+@pytest.mark.parametrize("name", ["fisher", "mmd"])
+def test_a_comparison_of_groups_needs_both_groups_of_a_cell(name: str) -> None:
+    objective, (embeddings, *_) = made(name), batch(1)
+    assert isinstance(objective, ComparingObjective)
+    least = objective.least_images
+    a, y = torch.arange(least)[None] % 2, torch.zeros(1, least, dtype=torch.int64)
+    assert float(objective.values(embeddings[:, :least], a, y)[0]) != 0
+    fewer = (each[:, 1:] for each in (embeddings[:, :least], a, y))
+    assert float(objective.values(*fewer)[0]) == 0
 
 
 @pytest.mark.parametrize("name", ["fisher", "mmd"])
