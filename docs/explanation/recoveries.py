@@ -45,8 +45,8 @@ def columns(run: StoredRun, at: Sequence[int]) -> Floats:
 
 
 def shown(seeds: Sequence[Floats]) -> str:
-    """One cell: the mean over seeds with its interval; a dash where a number is missing."""
-    return "–" if np.isnan(seeds).any() else bounded(interval(seeds))
+    """One cell: the mean over seeds with its interval; nothing where a number is missing."""
+    return "" if np.isnan(seeds).any() else bounded(interval(seeds))
 
 
 def bounded(found: Interval) -> str:

@@ -359,7 +359,7 @@ class Paired(Spread):
 @pytest.mark.parametrize("want", ["value", "gradient"])
 def test_too_few_images_for_an_objective_are_refused_before_they_are_paid(want: Feedback) -> None:
     oracle = make_oracle(objective=Paired())
-    with pytest.raises(ConfigError, match="objective tested compares images .* needs 2 at least"):
+    with pytest.raises(ConfigError, match=r"objective tested compares images .* needs 2 at least"):
         oracle.query(replace(ask(2, want), images=1))
     assert oracle.ledger.optimize.queries == 0
     oracle.query(replace(ask(2, "embeddings"), images=1))  # its value is not wanted

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .listener import Listener, ReportProgress, silent
     from .method import Method, MethodContext, MethodResult
     from .metric import GroupCounts, Metric, Predictions
-    from .objective import LearningObjective, Objective, ObjectiveContext
+    from .objective import ComparingObjective, LearningObjective, Objective, ObjectiveContext
     from .optimizer import (
         Answer,
         Ask,
@@ -42,6 +42,7 @@ __all__ = [
     "Ask",
     "AskTell",
     "Client",
+    "ComparingObjective",
     "Dataset",
     "DatasetRequest",
     "DatasetSpec",
@@ -95,7 +96,7 @@ _MODULES = {
     "listener": "Listener ReportProgress silent",
     "method": "Method MethodContext MethodResult",
     "metric": "GroupCounts Metric Predictions",
-    "objective": "LearningObjective Objective ObjectiveContext",
+    "objective": "ComparingObjective LearningObjective Objective ObjectiveContext",
     "optimizer": "Answer Ask AskTell Feedback Optimizer OptimizerContext Preparing State",
     "parameters": "nearest parameter",
     "pretraining": "PretrainingRequest",

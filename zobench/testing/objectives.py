@@ -9,7 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zobench.contracts.objective import LearningObjective, Objective, ObjectiveContext
+from zobench.contracts.objective import (
+    ComparingObjective,
+    LearningObjective,
+    Objective,
+    ObjectiveContext,
+)
 from zobench.problem.heads import fit_sensitive_head
 from zobench.registry.discovery import Registry
 
@@ -72,6 +77,18 @@ class ObjectiveConformance:
             assert torch.isfinite(gradient).all(), (
                 f"{size} images give a gradient that is not finite"
             )
+
+    def test_points_of_as_few_images_as_may_be_asked_for_have_different_values(self) -> None:
+        """Points of ``least_images`` images differ in value; of one image, if it is not declared."""
+        objective = self.make()
+        least = objective.least_images if isinstance(objective, ComparingObjective) else 1
+        assert isinstance(least, int), f"least_images is {least!r}, no whole number"
+        assert least >= 1, f"least_images is {least}, less than 1"
+        images = "one image" if least == 1 else f"{least} images"
+        assert len(set(objective.values(*batch(200, least)).tolist())) > 1, (
+            f"all points of {images} have the same value; if it compares images with one another, "
+            "say in least_images how many it needs"
+        )
 
     def test_equal_embeddings_give_a_finite_value(self) -> None:
         """A minibatch without any spread is no division by zero."""

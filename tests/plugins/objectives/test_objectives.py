@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,17 @@ def test_a_comparison_of_groups_needs_both_groups_of_a_cell(name: str) -> None:
     assert float(objective.values(embeddings[:, :least], a, y)[0]) != 0
     fewer = (each[:, 1:] for each in (embeddings[:, :least], a, y))
     assert float(objective.values(*fewer)[0]) == 0
+
+
+def test_a_comparison_that_does_not_say_how_many_images_it_needs_is_found() -> None:
+    class Silent(ObjectiveConformance):
+        name = "fisher"
+
+        def make(self) -> Objective:
+            return SimpleNamespace(values=super().make().values, mean_over_images=False)  # type: ignore[return-value]
+
+    with pytest.raises(AssertionError, match=r"one image have the same value.* least_images"):
+        Silent().test_points_of_as_few_images_as_may_be_asked_for_have_different_values()
 
 
 @pytest.mark.parametrize("name", ["fisher", "mmd"])
