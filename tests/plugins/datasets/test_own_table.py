@@ -213,6 +213,11 @@ BROKEN: dict[str, tuple[list[Row], dict[str, str], str]] = {
     "three groups": (setting(0, "gender", "other"), {}, "name the two groups to compare"),
     "an unknown group": (rows(), {"group": "man|men"}, "names 'men', but no row"),
     "an unknown value": (rows(), {"positive": "melanoma"}, "names 'melanoma', which no row"),
+    "values with a comma": (
+        rows(),
+        {"where": "view in AP, PA"},
+        r"'AP, PA', which no row .* has; several values are written AP\|PA; it has",
+    ),
     "no value named": (rows(), {"positive": ""}, "not 1 and 0, true and false or yes and no"),
     "nothing left": (rows(), {"where": "age>99"}, "no row fulfils dataset.where=age>99"),
     "a condition on an unknown value": (

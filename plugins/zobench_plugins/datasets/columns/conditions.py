@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zobench.contracts.parameters import NUMBER, cut, nearest
 from zobench.errors import ConfigError
 
-from .faults import listed
+from .faults import listed, several
 
 if TYPE_CHECKING:
     import pandas
@@ -91,7 +91,7 @@ class Condition:
             there = listed([f"{value} ({count:,})" for value, count in counts.items()], "; it has ")
             raise ConfigError(
                 f"the condition {self.text} names {', '.join(map(repr, unknown))}, which no row of "
-                f"column {self.column!r} has{there}"
+                f"column {self.column!r} has{several(unknown, set(plain))}{there}"
             )
         inside = plain.isin(wanted)
         if self.operator in ("!=", "not in"):

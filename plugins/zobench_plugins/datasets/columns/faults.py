@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,15 @@ class Faults:
         count = len(self._reasons)
         head = f"{source} cannot be used, {count} problem{'s' * (count > 1)}:"
         return DatasetError("\n  ".join([head, *self._reasons]))
+
+
+def several(typed: Iterable[str], known: Container[str]) -> str:
+    """How several values are written, for ones that were typed with commas between them."""
+    for each in typed:
+        values = [value.strip() for value in re.split("[,;]", each)]
+        if len(values) > 1 and all(value in known for value in values):
+            return f"; several values are written {'|'.join(values)}"
+    return ""
 
 
 def listed(names: Sequence[str], before: str) -> str:

@@ -10,7 +10,7 @@ from zobench.contracts.parameters import cut, nearest
 from zobench.errors import ConfigError
 
 from ..columns.conditions import existing, is_condition, parsed
-from ..columns.faults import listed
+from ..columns.faults import listed, several
 from .parameters import TableParameters
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _by_values(values: pandas.Series[str], column: str, parameters: TableParamet
     if unknown:
         raise ConfigError(
             f"dataset.positive or dataset.negative names {', '.join(map(repr, unknown))}, which no row "
-            f"of column {column!r} has{found}"
+            f"of column {column!r} has{several(unknown, known.index)}{found}"
         )
     if set(positive) & set(negative):
         raise ConfigError("dataset.positive and dataset.negative have a value in common")
