@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+from pretended import pretended
 from rich.console import Console
 from tiny import SIZES, run
 
@@ -47,6 +48,12 @@ def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
             assert f"{found.value:.1f}" in text
             assert f"[{found.low:.1f}, {found.high:.1f}]" in text
     assert max(map(len, text.splitlines())) <= width or str(result.run_dir) in text
+
+
+def test_the_error_of_a_failed_run_is_told_once(tmp_path: Path) -> None:
+    console = Console(record=True, file=io.StringIO())
+    print_result(pretended(run(tmp_path), error="the disk is full"), False, console)
+    assert console.export_text().count("the disk is full") == 1
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

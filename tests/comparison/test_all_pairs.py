@@ -74,6 +74,13 @@ def test_nothing_to_rank_says_what_is_there(runs: list[StoredRun]) -> None:
         rank_all([each for each in runs if each.label == "adam"])
 
 
+def test_the_only_optimizer_of_its_level_is_named_beside_those_of_others(
+    runs: list[StoredRun],
+) -> None:
+    with pytest.raises(ConfigError, match=r"adam is the only optimizer .*random \(value\), spsa"):
+        rank_all(runs, "adam")
+
+
 def test_holm_by_hand_and_between_its_bounds() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # Holm 1979
     assert holm([0.9, 0.8]) == [1.0, 1.0]

@@ -158,6 +158,18 @@ def test_a_ratio_that_is_infinite_on_some_patients_has_no_difference(folder: Pat
     assert np.isfinite(found.metrics["fpq"].gain.value)
 
 
+def test_a_side_has_its_value_where_only_a_resample_is_infinite(folder: Path) -> None:
+    def one_infinite(values: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(values.shape[-1]) == 3, np.inf, values)
+
+    better = read(folder, "adam lr=0.02")
+    broken = [with_metric(each, "di_gap", one_infinite) for each in better]
+    found = compare_runs(read(folder, "random"), broken).metrics["di_gap"]
+    whole = compare_runs(read(folder, "random"), better).metrics["di_gap"]
+    assert (found.a, found.b.value) == (whole.a, whole.b.value)
+    assert np.isnan(found.gain.value)
+
+
 def test_a_run_that_is_done_without_scores_is_damaged(folder: Path, tmp_path: Path) -> None:
     (run(tmp_path, optimizer="random", overrides=SIZES).run_dir / layout.SCORES).unlink()
     with pytest.raises(StoreError, match=r"scores\.json is missing, although it was stored"):

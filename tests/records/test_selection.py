@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
+from pretended import pretended
 from tiny import SIZES, config, run, tiny_registry
 
 from zobench.comparison.compare import compare_locations
-from zobench.comparison.gate import baseline_of, fitting, write_baseline
+from zobench.comparison.gate import baseline_of, check_runs, fitting, write_baseline
 from zobench.comparison.pairs import compare_runs
+from zobench.config import RunConfig
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records.run_search import meant_label, read_runs
@@ -25,6 +28,7 @@ from zobench.records.selection import (
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
 from zobench.runs.lifecycle import resume_run
+from zobench.runs.resolved import resolve_config
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,21 @@ def test_a_suites_configs_choose_its_runs(mixed: list[StoredRun]) -> None:
     assert found.label == "spsa"
     with pytest.raises(ConfigError, match="no run there is one of the suite's"):
         Choice(configs=[config("gezo")]).of(mixed)
+
+
+def test_a_suites_runs_are_found_however_their_parameters_are_typed(mixed: list[StoredRun]) -> None:
+    def parameters(of: RunConfig) -> Mapping[str, Any]:
+        return resolve_config(of, tiny_registry()).parameters
+
+    declared = config("spsa")
+    sizes = declared.overrides["split"]
+    default = parameters(declared)["optimizer"]["first_step"]
+    typed = {"split": {name: str(value) for name, value in sizes.items()}}
+    same = declared.changed(overrides={**typed, "optimizer": {"first_step": default}})
+    assert Choice(configs=[same], parameters=parameters).of(mixed)[0].label == "spsa"
+    other = declared.changed(overrides={**typed, "optimizer": {"first_step": 2 * default}})
+    with pytest.raises(ConfigError, match="no run there is one of the suite's"):
+        Choice(configs=[other], parameters=parameters).of(mixed)
 
 
 def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun]) -> None:
@@ -113,6 +132,56 @@ def test_an_extended_run_is_compared_with_a_warning_and_stays_outside_gates(tmp_
     told: list[str] = []
     assert fitting([longer, fresh], tmp_path / "b.json", told.append) == [fresh]
     assert told == [f"left out {longer.location}, which was extended after it had ended"]
+
+
+def gated(mixed: list[StoredRun], path: Path) -> tuple[list[StoredRun], list[StoredRun]]:
+    """The runs of a baseline, which this writes: ``random`` with 400 queries; and those with 200."""
+    shorter = [each for each in mixed if each.config.budget == 200]
+    once, _ = without_repetitions([each for each in mixed if each not in shorter])
+    same = [each for each in once if each.label == "random"]
+    write_baseline(path, baseline_of(same, {"fpq": 0.02}))
+    return same, shorter
+
+
+def test_a_new_optimizer_with_more_runs_does_not_push_out_those_of_the_baseline(
+    mixed: list[StoredRun], tmp_path: Path
+) -> None:
+    path, told = tmp_path / "b.json", list[str]()
+    same, (shorter,) = gated(mixed, path)
+    new = [pretended(shorter, config={"optimizer": "spsa", "seed": seed}) for seed in range(5)]
+    kept = fitting([*new, *same], path, told.append)
+    assert kept == same
+    assert len(told) == 5
+    assert told[0].endswith("without a row in the baseline: the budget was 400 and is 200")
+    (spsa,) = (each for each in mixed if each.label == "spsa")
+    assert fitting([spsa, *same], path) == [spsa, *same]  # new, under the same conditions
+
+
+def test_a_row_whose_runs_all_have_other_conditions_is_refused_and_not_called_missing(
+    mixed: list[StoredRun], tmp_path: Path
+) -> None:
+    path = tmp_path / "b.json"
+    same, shorter = gated(mixed, path)
+    (spsa,) = (each for each in mixed if each.label == "spsa")
+    with pytest.raises(ConfigError, match=r"random on .* the budget was 400 and is 200"):
+        fitting([spsa, *shorter], path)
+    assert fitting([*shorter, *same], path) == same
+
+
+def test_which_run_comes_first_does_not_matter_where_some_have_no_controls(
+    mixed: list[StoredRun], tmp_path: Path
+) -> None:
+    path = tmp_path / "b.json"
+    same, _ = gated(mixed, path)
+    write_baseline(path, baseline_of(same, {"fpq": 0.02, "beyond_placebo": 0.1}))
+    without = run(tmp_path, optimizer="spsa", seed=5, budget=400, controls="none", overrides=SIZES)
+    for order in ([without, *same], [*same, without]):
+        with pytest.raises(
+            ConfigError, match=r"has no beyond_placebo, which a gate's margin names"
+        ):
+            check_runs(order, path)
+    with pytest.raises(ConfigError, match="has no beyond_placebo"):
+        baseline_of([without, *same])
 
 
 def test_a_baseline_is_that_of_the_runs_that_are_meant(mixed: list[StoredRun]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from zobench.config import RunConfig
     from zobench.records.selection import Choice
 
 Wheres = Annotated[
@@ -29,8 +31,15 @@ def chosen(wheres: list[str] | None, suite: str | None) -> Choice:
         ConfigError: A condition has another form, or the suite is unknown or broken.
     """
     from zobench.records.selection import Choice, Where
+    from zobench.registry.discovery import load_registry
+    from zobench.runs.resolved import resolve_config
     from zobench.suite.file import read_suite
     from zobench.suite.named_suites import suite_file
 
+    registry = load_registry()
+
+    def parameters(config: RunConfig) -> Mapping[str, Any]:
+        return resolve_config(config, registry).parameters
+
     configs = None if suite is None else read_suite(suite_file(suite)).configs
-    return Choice([Where.parsed(each) for each in wheres or []], configs)
+    return Choice([Where.parsed(each) for each in wheres or []], configs, parameters)

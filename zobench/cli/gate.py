@@ -31,7 +31,7 @@ def gate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fail (exit 1) if fairness per query fell below a baseline."""
-    from zobench.comparison.gate import check_runs, fitting
+    from zobench.comparison.gate import check_runs, computable, fitting
     from zobench.errors import ConfigError
     from zobench.records.run_search import read_runs
     from zobench.records.selection import largest_comparable, without_repetitions
@@ -62,6 +62,6 @@ def gate(
         update_baseline(found, baseline, wanted)
         return
     checks = check_runs(found, baseline)
-    print_checks(checks, found[0].quantities, as_json=as_json, markdown=markdown)
+    print_checks(checks, computable(found), as_json=as_json, markdown=markdown)
     if not passed(checks):
         raise typer.Exit(1)

@@ -136,6 +136,12 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
                 groups.setdefault(run.label, []).append(run)
         if len(groups) > 1 and (label is None or label in groups):
             found.append(_ranked(level, groups, label))
+    if not found and label is not None and any(run.label == label for run in done):
+        others = sorted({f"{run.label} ({run.feedback})" for run in done if run.label != label})
+        raise ConfigError(
+            f"{label} is the only optimizer of its feedback level that has finished runs; there are "
+            f"runs of {', '.join(others) or 'no other'}: name both, --a {label} --b LABEL"
+        )
     if not found:
         labels = ", ".join(sorted({run.label for run in runs})) or "none"
         raise ConfigError(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError, DamagedError, StoreError
 from zobench.files.json_files import Json, read_json, write_json
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.records.comparability import OF_A_PROBLEM
 from zobench.records.stored_run import StoredRun
 
@@ -114,8 +115,8 @@ def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None =
             of one optimizer and problem differ in a condition or have the same seed; or a value is
             infinite.
     """
-    quantities = runs[0].quantities
-    margins = default_margins(quantities) if margins is None else dict(margins)
+    quantities = computable(runs)
+    margins = margins_for(runs) if margins is None else dict(margins)
     require_margins(margins, quantities)
     groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
@@ -196,27 +197,78 @@ def fitting(
 ) -> list[StoredRun]:
     """The runs that a baseline speaks of: those of its conditions, where it has a row for them.
 
-    Of the other runs, those that had not their whole budget at once are left out, with a note.
+    Of the others, those are left out, with a note, that had not their whole budget at once, or
+    that are on a problem of the baseline under other conditions than its rows.
 
     Args:
         runs: At least one run.
         path: The baseline file.
-        note: Receives a sentence on each run that is left out for that reason.
+        note: Receives a sentence on each run that is left out for such a reason.
 
     Raises:
-        ConfigError: The file cannot be read, or is not a baseline.
+        ConfigError: The file cannot be read, or is not a baseline; or all runs of one of its rows
+            have other conditions.
     """
-    baseline = read_baseline(path, runs[0].quantities)
-    rows = {(row.optimizer, row.problem): row.conditions for row in baseline.rows}
-    kept = [
-        run
+    rows = {(row.optimizer, row.problem): row for row in read_baseline(path, computable(runs)).rows}
+    there = {(run.label, run.problem): _conditions(run) for run in runs}
+    there |= {
+        (run.label, run.problem): _conditions(run)
         for run in runs
-        if rows.get((run.label, run.problem), _conditions(run)) == _conditions(run)
-    ]
-    for run in [run for run in kept if (run.label, run.problem) not in rows and _in_pieces(run)]:
-        note(f"left out {run.location}, which {_in_pieces(run)}")
-        kept.remove(run)
+        if (row := rows.get((run.label, run.problem))) and _conditions(run) == row.conditions
+    }
+    kept = []
+    for run in runs:
+        row = rows.get((run.label, run.problem))
+        if row is not None:
+            _require_conditions(row, there[run.label, run.problem])
+            if _conditions(run) == row.conditions:
+                kept.append(run)
+        elif _in_pieces(run):
+            note(f"left out {run.location}, which {_in_pieces(run)}")
+        elif difference := _from_all_of_its_problem(run, list(rows.values())):
+            note(f"left out {run.location}, without a row in the baseline: {difference}")
+        else:
+            kept.append(run)
     return kept or list(runs)
+
+
+def _from_all_of_its_problem(run: StoredRun, rows: Sequence[Row]) -> str:
+    """In what a run differs from the rows of its problem; empty if it fits one, or there is none."""
+    mine = {name: value for name, value in _conditions(run).items() if name != "feedback"}
+    others = [
+        _differing({name: row.conditions.get(name) for name in mine}, mine)
+        for row in rows
+        if row.problem == run.problem
+    ]
+    return min(others, key=len, default="")
+
+
+def margins_for(runs: Sequence[StoredRun]) -> dict[str, float]:
+    """The margins of a new gate, as the quantities declare them that some run has."""
+    there = {each.name for run in runs for each in run.quantities}
+    return default_margins([each for each in computable(runs) if each.name in there])
+
+
+def computable(runs: Sequence[StoredRun]) -> Sequence[Metric]:
+    """The quantities that this installation can compute, whatever the runs have scored."""
+    return (FPQ, RECOVERY, BEYOND_PLACEBO, *runs[0].metrics)
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In what conditions differ, in words; empty if they are the same."""
+    return "; ".join(
+        f"the {WORDS.get(name, name)} was {before.get(name)} and is {now.get(name)}"
+        for name in {**before, **now}
+        if now.get(name) != before.get(name)
+    )
+
+
+def _require_conditions(row: Row, now: Mapping[str, Any]) -> None:
+    if differing := _differing(row.conditions, now):
+        raise ConfigError(
+            f"{row.optimizer} on {row.problem} cannot be held to the baseline: {differing}; run it as "
+            "the baseline was, or write another with --update"
+        )
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
@@ -232,7 +284,7 @@ def _baseline_content(path: Path) -> Json:
     except DamagedError as error:
         raise ConfigError(
             f"{path} is no baseline of zobench, or is damaged: it must end in the checksum of its "
-            "content; restore it from version control, or write it anew with --update"
+            "content; restore it from version control, or delete it and write it anew with --update"
         ) from error
     except StoreError as error:
         raise ConfigError(f"{error}") from error
@@ -310,17 +362,8 @@ def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list
     checks: list[Check] = []
     for row in before.rows:
         found = mine.pop((row.optimizer, row.problem), None)
-        if found is not None and dict(found.conditions) != dict(row.conditions):
-            differing = [
-                f"the {WORDS.get(name, name)} was {row.conditions.get(name)} and is "
-                f"{found.conditions.get(name)}"
-                for name in {**row.conditions, **found.conditions}
-                if found.conditions.get(name) != row.conditions.get(name)
-            ]
-            raise ConfigError(
-                f"{row.optimizer} on {row.problem} cannot be held to the baseline: "
-                f"{'; '.join(differing)}; run it as the baseline was, or write another with --update"
-            )
+        if found is not None:
+            _require_conditions(row, found.conditions)
         for name, sample in row.metrics.items():
             other = _on_the_same_seeds(row, sample, found.metrics[name]) if found else None
             checks.append(_check(row, name, sample, other, before.margins[name], directions[name]))
@@ -421,6 +464,6 @@ def check_runs(runs: Sequence[StoredRun], path: Path) -> list[Check]:
             once, two runs of one row have the same seed, a value is infinite, or conditions or seeds
             do not match the baseline.
     """
-    quantities = runs[0].quantities
+    quantities = computable(runs)
     before = read_baseline(path, quantities)
     return check(before, baseline_of(runs, before.margins), quantities)

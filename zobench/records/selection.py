@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import orjson
 
@@ -87,10 +88,13 @@ class Choice:
     Attributes:
         where: Conditions that must all hold.
         configs: The configs of the runs, as a suite declares them; ``None`` for any.
+        parameters: Gives the parameters of such a config, defaults included, as a manifest has them;
+            for runs whose parameters were typed otherwise. ``None`` if they must be typed the same.
     """
 
     where: Sequence[Where] = ()
     configs: Sequence[RunConfig] | None = None
+    parameters: Callable[[RunConfig], Mapping[str, Any]] | None = None
 
     def of(self, runs: Sequence[StoredRun]) -> list[StoredRun]:
         """The runs that are meant.
@@ -100,8 +104,10 @@ class Choice:
         """
         kept = list(runs)
         if self.configs is not None:
-            declared = {_declared(config) for config in self.configs}
-            kept = [run for run in kept if _declared(run.config) in declared]
+            declared = defaultdict(list)
+            for config in self.configs:
+                declared[_declared(config)].append(config)
+            kept = [run for run in kept if self._is_one_of(run, declared[_declared(run.config)])]
             if not kept:
                 raise ConfigError(
                     "no run there is one of the suite's; run it, or name another folder or suite"
@@ -115,14 +121,28 @@ class Choice:
                 )
         return kept
 
+    def _is_one_of(self, run: StoredRun, configs: Sequence[RunConfig]) -> bool:
+        """Whether a run has the parameters of one of the configs that are else like its own."""
+        if any(config.overrides == run.config.overrides for config in configs):
+            return True
+        if self.parameters is None:
+            return False
+        mine = _plain(run.manifest.parameters)
+        return any(_plain(self.parameters(config)) == mine for config in configs)
+
 
 ANY = Choice()
 
 
 def _declared(config: RunConfig) -> bytes:
-    """A config without what may differ between machines."""
-    fields = {key: value for key, value in config.as_dict().items() if key not in OF_A_MACHINE}
-    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS, default=str)
+    """A config without its parameters, and without what may differ between machines."""
+    left_out = (*OF_A_MACHINE, "overrides")
+    fields = {key: value for key, value in config.as_dict().items() if key not in left_out}
+    return _plain({**fields, "baselines": config.baseline_names})
+
+
+def _plain(values: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS, default=str)
 
 
 def largest_comparable(

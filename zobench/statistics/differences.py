@@ -56,21 +56,16 @@ def difference(
             0.
     """
     sides = [[np.asarray(pair[side], dtype=np.float64) for pair in pairs] for side in (0, 1)]
+    a, b = (interval(side, quantity) for side in sides)
     if not all(np.isfinite(each).all() for side in sides for each in side):
-        return _unknown(len(pairs), margin)
+        nothing = Interval(np.nan, np.nan, np.nan, len(pairs))
+        return Difference(a, b, nothing, np.nan, margin, "undecided")
     sign = 1.0 if quantity.higher_is_better else -1.0
     shown = [[quantity.shown(each) for each in side] for side in sides]
     gains = [sign * (b - a) for a, b in zip(*shown, strict=True)]
     gain = interval(gains)
     same = not any(np.any(each) for each in gains)
-    a, b = (interval(side, quantity) for side in sides)
     return Difference(a, b, gain, confidence(gains), margin, _verdict(gain, margin, same))
-
-
-def _unknown(seeds: int, margin: float) -> Difference:
-    """The result where a value of A or B is not finite, so that no mean difference exists."""
-    nothing = Interval(np.nan, np.nan, np.nan, seeds)
-    return Difference(nothing, nothing, nothing, np.nan, margin, "undecided")
 
 
 def _verdict(gain: Interval, margin: float, same: bool) -> Verdict:

@@ -9,9 +9,13 @@ from zobench.measures.group_rates import Floats, accuracy
 
 
 def _worst_cell(counts: GroupCounts) -> Floats:
+    """The accuracy of the cell that is worst on the data, in all resamples.
+
+    The worst cell of each resample would be another one by chance, and always worse.
+    """
     rate = counts.rate
     right = np.concatenate([1.0 - rate[:, 0], rate[:, 1]], axis=1)
-    return np.asarray(100.0 * right.min(1))
+    return np.asarray(100.0 * right[:, right[0].argmin()])
 
 
 ACCURACY = Metric(

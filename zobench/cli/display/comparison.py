@@ -63,7 +63,7 @@ def _table(found: Comparison, *, both: bool) -> Table:
 
 def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
     if not isfinite(interval.value):
-        return "infinite"
+        return "unknown" if signed else "infinite"
     sign = "+" if signed else ""
     value, low, high = (
         f"{round(each, digits) + 0.0:{sign}.{digits}f}"

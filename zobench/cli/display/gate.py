@@ -13,8 +13,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from zobench.comparison.gate import Check, baseline_of, read_baseline, write_baseline
-from zobench.comparison.margins import default_margins
+from zobench.comparison.gate import (
+    Check,
+    baseline_of,
+    computable,
+    margins_for,
+    read_baseline,
+    write_baseline,
+)
 from zobench.contracts.metric import Metric
 from zobench.records.stored_run import StoredRun
 
@@ -30,9 +36,8 @@ def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str,
     Raises:
         ConfigError: The existing file is no baseline, or the runs cannot form a baseline.
     """
-    quantities = runs[0].quantities
-    old = read_baseline(path, quantities) if path.exists() else None
-    kept = default_margins(quantities) if old is None else old.margins
+    old = read_baseline(path, computable(runs)) if path.exists() else None
+    kept = margins_for(runs) if old is None else old.margins
     baseline = baseline_of(runs, {**kept, **margins})
     write_baseline(path, baseline)
     words = f"wrote {path}: rows: {len(baseline.rows)}"

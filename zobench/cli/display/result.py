@@ -52,8 +52,6 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
         _print_curve(result, console)
     console.print(_ledger_table(result))
     _print_left(result, console)
-    if result.manifest.error:
-        console.print(f"[red]error:[/] {escape(result.manifest.error)}", soft_wrap=True)
     if result.bill is not None:
         _print_bill(result.bill, console)
     console.print(
