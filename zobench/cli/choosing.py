@@ -30,16 +30,22 @@ def chosen(wheres: list[str] | None, suite: str | None) -> Choice:
     Raises:
         ConfigError: A condition has another form, or the suite is unknown or broken.
     """
+    from zobench.errors import ConfigError
     from zobench.records.selection import Choice, Where
     from zobench.registry.discovery import load_registry
     from zobench.runs.resolved import resolve_config
     from zobench.suite.file import read_suite
     from zobench.suite.named_suites import suite_file
 
+    conditions = [Where.parsed(each) for each in wheres or []]
+    if suite is None:
+        return Choice(conditions)
     registry = load_registry()
 
     def parameters(config: RunConfig) -> Mapping[str, Any]:
-        return resolve_config(config, registry).parameters
+        try:
+            return resolve_config(config, registry).parameters
+        except ConfigError:  # of a plugin that is not here; only what is typed the same is its run
+            return {}
 
-    configs = None if suite is None else read_suite(suite_file(suite)).configs
-    return Choice([Where.parsed(each) for each in wheres or []], configs, parameters)
+    return Choice(conditions, read_suite(suite_file(suite)).configs, parameters)

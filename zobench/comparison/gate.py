@@ -210,19 +210,15 @@ def fitting(
             have other conditions.
     """
     rows = {(row.optimizer, row.problem): row for row in read_baseline(path, computable(runs)).rows}
-    there = {(run.label, run.problem): _conditions(run) for run in runs}
-    there |= {
-        (run.label, run.problem): _conditions(run)
-        for run in runs
-        if (row := rows.get((run.label, run.problem))) and _conditions(run) == row.conditions
-    }
+    beside = [(run, rows.get((run.label, run.problem)), _conditions(run)) for run in runs]
+    met = [row for _, row, conditions in beside if row and conditions == row.conditions]
     kept = []
-    for run in runs:
-        row = rows.get((run.label, run.problem))
+    for run, row, conditions in beside:
         if row is not None:
-            _require_conditions(row, there[run.label, run.problem])
-            if _conditions(run) == row.conditions:
+            if conditions == row.conditions:
                 kept.append(run)
+            elif row not in met:
+                _require_conditions(row, conditions)
         elif _in_pieces(run):
             note(f"left out {run.location}, which {_in_pieces(run)}")
         elif difference := _from_all_of_its_problem(run, list(rows.values())):
