@@ -84,6 +84,9 @@ class Metric:
         in_narrow_tables: Whether the table of a run shows the metric on a narrow terminal, too.
         from_counts: Computes values ``(R,)`` in ``unit`` from :class:`GroupCounts`, whose row 0 is
             always the data; a metric made of two gaps takes their signs from that row.
+        from_counts_in_means: The same for means over seeds and for differences of runs, where what
+            is taken from the data would make the resamples vary too little; ``from_counts`` if
+            ``None``. The row of the data must have the same (absolute, where signed) value.
         from_scores: Computes values ``(R,)`` in ``unit`` from :class:`Predictions` and weights
             ``(R, n)``, for metrics that counts cannot give.
     """
@@ -101,20 +104,27 @@ class Metric:
     in_tables: bool = True
     in_narrow_tables: bool = False
     from_counts: Callable[[GroupCounts], Floats] | None = None
+    from_counts_in_means: Callable[[GroupCounts], Floats] | None = None
     from_scores: Callable[[Predictions, Floats], Floats] | None = None
 
     def digits(self, more: int = 0) -> int:
         """Digits after the point in tables; ``more`` for a table of differences of shares."""
         return 2 + more if self.unit == "share" else 1
 
-    def of_counts(self, counts: GroupCounts) -> Floats:
+    def of_counts(self, counts: GroupCounts, *, in_means: bool = False) -> Floats:
         """Values ``(R,)`` by ``from_counts``, which the metric must have.
+
+        Args:
+            counts: The counts, those of the data first.
+            in_means: Whether they are for a mean over seeds or a difference of runs.
 
         Raises:
             PluginError: It does not give one value per resample.
         """
-        assert self.from_counts is not None
-        return self._checked(self.from_counts(counts), len(counts.called))
+        compute = self.from_counts_in_means if in_means else None
+        compute = compute or self.from_counts
+        assert compute is not None
+        return self._checked(compute(counts), len(counts.called))
 
     def of_scores(self, predictions: Predictions, weights: Floats) -> Floats:
         """Values ``(R,)`` by ``from_scores``, which the metric must have.

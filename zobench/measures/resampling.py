@@ -50,25 +50,29 @@ class Resamples:
         ]
         self._counts = count_groups(self._answers, weights())
         self._metrics: dict[tuple[str, int], Floats] = {}
+        self._in_means: dict[tuple[str, int], Floats] | None = None
         self._tolerance = tolerance
         self.recoveries = Recoveries.of_counts(self._counts, tolerance)
 
     def for_means(self) -> Resamples:
-        """The same with absolute gaps in the recoveries, for a mean over seeds."""
+        """The same with absolute gaps in recoveries and metrics, for a mean over seeds."""
         found = copy(self)
+        found._in_means = {}
         found.recoveries = Recoveries.of_counts(self._counts, self._tolerance, absolute=True)
         return found
 
     def of(self, metric: Metric, row: int) -> Floats:
         """Values ``(R + 1,)`` of a metric for one row; a signed metric keeps its sign, a=1 minus a=0."""
         row = range(len(self._answers))[row]
-        if (metric.name, row) not in self._metrics:
+        apart = None if metric.from_counts_in_means is None else self._in_means
+        known, in_means = (self._metrics, False) if apart is None else (apart, True)
+        if (metric.name, row) not in known:
             if metric.from_counts is not None:
-                values = metric.of_counts(self._counts[row])
+                values = metric.of_counts(self._counts[row], in_means=in_means)
             else:
                 values = metric.of_scores(self._answers[row], self._weights())
-            self._metrics[metric.name, row] = values
-        return self._metrics[metric.name, row]
+            known[metric.name, row] = values
+        return known[metric.name, row]
 
     def counts(self, row: int) -> GroupCounts:
         """The counts in the cells of (y, a) of one row."""

@@ -72,6 +72,17 @@ class MetricConformance:
         two = self.values(copied, np.ones((1, len(twice))))
         assert np.allclose(one, two), f"images of weight 2 give {one}, and copied images {two}"
 
+    def test_a_mean_over_seeds_has_the_value_of_the_data(self) -> None:
+        """What computes the resamples in means gives the data's row the same value."""
+        metric = self.metric()
+        if metric.from_counts_in_means is None:
+            return
+        found = counts(*example())
+        alone, in_means = (metric.of_counts(found, in_means=each) for each in (False, True))
+        assert np.isclose(*(metric.shown(each)[0] for each in (alone, in_means))), (
+            f"the data's value is {alone[0]}, and {in_means[0]} in means"
+        )
+
     def test_the_declaration_is_complete(self) -> None:
         """Heading, summary and bounds are there."""
         metric = self.metric()

@@ -5,14 +5,21 @@ EO_n and EO_p are the gaps of Jin et al. 2024, section 3.1; tables show their ab
 
 from __future__ import annotations
 
+import numpy as np
+
 from zobench.contracts.metric import GroupCounts, Metric
-from zobench.measures.group_rates import Floats, equalised_odds_gaps, signed_gap
+from zobench.measures.group_rates import Floats, equalised_odds_gaps, gap, signed_gap
 
 
 def _largest(counts: GroupCounts) -> Floats:
     """The signed gap, EO_n or EO_p, with the larger absolute value on the data (row 0)."""
     eo_n, eo_p = equalised_odds_gaps(counts)
     return eo_n if abs(eo_n[0]) >= abs(eo_p[0]) else eo_p
+
+
+def _larger(counts: GroupCounts) -> Floats:
+    """The larger of the two absolute gaps, in each resample."""
+    return np.maximum(*map(np.abs, equalised_odds_gaps(counts)))
 
 
 EO_N = Metric(
@@ -41,6 +48,7 @@ AVERAGE = Metric(
     signed=True,
     in_tables=False,
     from_counts=signed_gap,
+    from_counts_in_means=gap,
 )
 MAXIMUM = Metric(
     name="eodds_max",
@@ -50,4 +58,5 @@ MAXIMUM = Metric(
     signed=True,
     in_tables=False,
     from_counts=_largest,
+    from_counts_in_means=_larger,
 )

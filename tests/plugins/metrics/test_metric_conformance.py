@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from zobench.contracts.metric import GroupCounts
+from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
+from zobench.measures.resampling import Resamples
 from zobench.registry.discovery import load_registry
 from zobench.testing import MetricConformance
 from zobench.testing.checking import requirements
@@ -30,3 +32,20 @@ def test_the_worst_group_of_the_resamples_is_the_one_of_the_data() -> None:
     values = metric.from_counts(GroupCounts(images, called))
     np.testing.assert_allclose(values, 100.0 * called[:, 1, 1] / 200)
     assert abs(values[1:].mean() - 75.0) < 0.5
+
+
+def test_odds_of_several_runs_have_absolute_gaps_in_their_resamples() -> None:
+    """With the signs of the data they would vary around a value that is too high, and never below."""
+    rng = np.random.default_rng(0)
+    label, sensitive = np.arange(400) % 2, np.arange(400) // 2 % 2
+    test = ScoredImages(np.arange(400), label, sensitive)
+    scores = rng.normal(size=400) + 2.0 * label - 1.0
+    alone = Resamples([scores], test, lambda: bootstrap_weights(test, 0, 200), 2.0)
+    metrics = {each.name: each for each in load_registry().metrics}
+    gaps = [abs(alone.of(metrics[name], 0)) for name in ("eo_n", "eo_p")]
+    for name, wanted in (("eodds_average", np.mean(gaps, 0)), ("eodds_max", np.max(gaps, 0))):
+        own, in_means = alone.of(metrics[name], 0), alone.for_means().of(metrics[name], 0)
+        np.testing.assert_allclose(in_means, wanted)
+        assert abs(own[0]) == pytest.approx(wanted[0])
+        assert (abs(own) < wanted - 1e-9).any()  # a sign of the data that a resample lacks
+        np.testing.assert_array_equal(alone.of(metrics[name], 0), own)
