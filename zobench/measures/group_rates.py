@@ -76,7 +76,13 @@ def ratio(above: Floats, below: Floats) -> Floats:
         return np.where((above == 0) & (below == 0), 1.0, above / below)
 
 
-def compute(metric: Metric, predictions: Predictions, weights: Floats | None = None) -> Floats:
+def compute(
+    metric: Metric,
+    predictions: Predictions,
+    weights: Floats | None = None,
+    *,
+    in_means: bool = False,
+) -> Floats:
     """Values ``(R,)`` of one metric for one classifier; a signed metric keeps its sign.
 
     Args:
@@ -84,10 +90,11 @@ def compute(metric: Metric, predictions: Predictions, weights: Floats | None = N
         predictions: The classifier's predictions.
         weights: ``(R, n)`` how often each image counts, in the first row once; ``None`` for that row
             alone.
+        in_means: Whether they are for a mean over seeds or a difference of runs.
     """
     if weights is None:
         weights = np.ones((1, len(predictions.label)))
     if metric.from_scores is not None:
         return metric.of_scores(predictions, weights)
     (counts,) = count_groups([predictions], weights)
-    return metric.of_counts(counts)
+    return metric.of_counts(counts, in_means=in_means)

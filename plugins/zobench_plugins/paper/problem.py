@@ -72,12 +72,15 @@ class Solved:
     test: ScoredImages
 
     def values(self, metric: Metric, replicates: int | None = None) -> NDArray[np.float64]:
-        """A metric ``(R + 1,)`` with its sign: on the test patients, then on R resamples of them."""
+        """A metric ``(R + 1,)`` with its sign: on the test patients, then on R resamples of them.
+
+        They are those for a mean over seeds, as of a stored run.
+        """
         count = self.config.replicates if replicates is None else replicates
         weights = bootstrap_weights(self.test, self.config.seed, count)
         scores = np.asarray(self.result.scores)
         predictions = Predictions(scores, self.test.label, self.test.sensitive)
-        return compute(metric, predictions, weights)
+        return compute(metric, predictions, weights, in_means=True)
 
 
 @dataclass
