@@ -62,7 +62,7 @@ def difference(
         return Difference(a, b, nothing, np.nan, margin, "undecided")
     sign = 1.0 if quantity.higher_is_better else -1.0
     shown = [[quantity.shown(each) for each in side] for side in sides]
-    gains = [sign * (b - a) for a, b in zip(*shown, strict=True)]
+    gains = [sign * (after - before) for before, after in zip(*shown, strict=True)]
     gain = interval(gains)
     same = not any(np.any(each) for each in gains)
     return Difference(a, b, gain, confidence(gains), margin, _verdict(gain, margin, same))

@@ -17,7 +17,7 @@ def _largest(counts: GroupCounts) -> Floats:
     return eo_n if abs(eo_n[0]) >= abs(eo_p[0]) else eo_p
 
 
-def _larger(counts: GroupCounts) -> Floats:
+def _largest_of_each(counts: GroupCounts) -> Floats:
     """The larger of the two absolute gaps, in each resample."""
     return np.maximum(*map(np.abs, equalised_odds_gaps(counts)))
 
@@ -58,5 +58,5 @@ MAXIMUM = Metric(
     signed=True,
     in_tables=False,
     from_counts=_largest,
-    from_counts_in_means=_larger,
+    from_counts_in_means=_largest_of_each,
 )

@@ -74,7 +74,7 @@ class Solved:
     def values(self, metric: Metric, replicates: int | None = None) -> NDArray[np.float64]:
         """A metric ``(R + 1,)`` with its sign: on the test patients, then on R resamples of them.
 
-        They are those for a mean over seeds, as of a stored run.
+        The resamples are those for a mean over seeds, as a stored run gives them by default.
         """
         count = self.config.replicates if replicates is None else replicates
         weights = bootstrap_weights(self.test, self.config.seed, count)
