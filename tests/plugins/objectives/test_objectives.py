@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -137,12 +136,24 @@ def test_a_comparison_of_groups_needs_both_groups_of_a_cell(name: str) -> None:
     assert float(objective.values(*fewer)[0]) == 0
 
 
+class Undeclared:
+    """An objective without its ``least_images``."""
+
+    mean_over_images: ClassVar[bool] = False
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+
+    def values(self, embeddings: Tensor, sensitive: Tensor, label: Tensor) -> Tensor:
+        return self._objective.values(embeddings, sensitive, label)
+
+
 def test_a_comparison_that_does_not_say_how_many_images_it_needs_is_found() -> None:
     class Silent(ObjectiveConformance):
         name = "fisher"
 
         def make(self) -> Objective:
-            return SimpleNamespace(values=super().make().values, mean_over_images=False)  # type: ignore[return-value]
+            return Undeclared(super().make())
 
     with pytest.raises(AssertionError, match=r"one image have the same value.* least_images"):
         Silent().test_points_of_as_few_images_as_may_be_asked_for_have_different_values()
