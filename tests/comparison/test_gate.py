@@ -13,16 +13,9 @@ from forged import sealed
 from tiny import SIZES, run
 
 from zobench.cli.display.gate import verdict
-from zobench.comparison.gate import (
-    Baseline,
-    Check,
-    Row,
-    Sample,
-    baseline_of,
-    check,
-    read_baseline,
-    write_baseline,
-)
+from zobench.comparison.gate import Check, check
+from zobench.comparison.gate_file import Baseline, Row, Sample, read_baseline, write_baseline
+from zobench.comparison.gate_rows import baseline_of
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY

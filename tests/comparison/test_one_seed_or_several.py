@@ -13,7 +13,7 @@ from tiny import SIZES, run
 
 from zobench.comparison.all_pairs import rank_all
 from zobench.comparison.baseline_runs import BaselineRun
-from zobench.comparison.gate import baseline_of
+from zobench.comparison.gate_rows import baseline_of
 from zobench.comparison.pairs import compare_runs
 from zobench.measures.interval import interval
 from zobench.measures.recovery import FPQ, RECOVERY

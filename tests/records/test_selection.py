@@ -12,7 +12,9 @@ from pretended import pretended
 from tiny import SIZES, config, run, tiny_registry
 
 from zobench.comparison.compare import compare_locations
-from zobench.comparison.gate import baseline_of, check_runs, fitting, write_baseline
+from zobench.comparison.gate import check_runs, fitting
+from zobench.comparison.gate_file import write_baseline
+from zobench.comparison.gate_rows import baseline_of
 from zobench.comparison.pairs import compare_runs
 from zobench.config import RunConfig
 from zobench.errors import ConfigError

@@ -14,7 +14,8 @@ from rich.console import Console
 from tiny import SIZES, run
 
 from zobench.cli.display.run_lists import print_runs
-from zobench.comparison.gate import baseline_of, check
+from zobench.comparison.gate import check
+from zobench.comparison.gate_rows import baseline_of
 from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError

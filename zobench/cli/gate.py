@@ -31,7 +31,8 @@ def gate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fail (exit 1) if fairness per query fell below a baseline."""
-    from zobench.comparison.gate import check_runs, computable, fitting
+    from zobench.comparison.gate import check_runs, fitting
+    from zobench.comparison.gate_rows import computable
     from zobench.errors import ConfigError
     from zobench.records.run_search import read_runs
     from zobench.records.selection import largest_comparable, without_repetitions

@@ -1,76 +1,27 @@
 """Checks runs against a baseline file, for ``zobench gate`` in continuous integration.
 
-A baseline is a small JSON file that is committed to a repository. It holds the values of earlier
-runs and the loss that is allowed for each quantity. A quantity fell if its mean over seeds is worse
-than in the baseline by more than the margin, and the 95 % interval of the gain lies below 0.
+A quantity fell if its mean over seeds is worse than in the baseline by more than the margin, and
+the 95 % interval of the gain lies below 0.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zobench.contracts.metric import Metric
-from zobench.errors import ConfigError, DamagedError, StoreError
-from zobench.files.json_files import Json, read_json, write_json
-from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
-from zobench.records.comparability import OF_A_PROBLEM
+from zobench.errors import ConfigError
 from zobench.records.stored_run import StoredRun
 
-from .margins import default_margins, require_margins
-
-SCHEMA = 4
-DIGITS = 6
-WORDS = {"feedback": "feedback level", **{each.key: each.words for each in OF_A_PROBLEM}}
-"""Words for each condition in messages, by the key of the condition."""
+from .gate_file import Baseline, Row, Sample, read_baseline
+from .gate_rows import WORDS, baseline_of, computable, conditions_of, in_pieces
 
 CheckStanding = Literal["holds", "fell", "rose", "missing", "new"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The values of one quantity of one optimizer on one problem, by seed.
-
-    Attributes:
-        values: Value of the quantity, by seed.
-        errors: Standard error of the value over patients, by seed.
-    """
-
-    values: Mapping[str, float]
-    errors: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Row:
-    """The baseline values of one optimizer on one problem.
-
-    Attributes:
-        optimizer: Label of the optimizer.
-        problem: Name of the problem, see :func:`zobench.records.identity.problem`.
-        conditions: Values of the conditions that runs must have in common, by key.
-        metrics: Values by seed of each quantity, by name of the quantity.
-    """
-
-    optimizer: str
-    problem: str
-    conditions: Mapping[str, Any]
-    metrics: Mapping[str, Sample]
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The content of a baseline file: one allowed loss per quantity, one row per group of runs."""
-
-    margins: Mapping[str, float]
-    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -103,95 +54,6 @@ class Check:
     standing: CheckStanding
 
 
-def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None = None) -> Baseline:
-    """Makes a baseline from runs.
-
-    Args:
-        runs: At least one run.
-        margins: The allowed loss by quantity; as the quantities declare it if ``None``.
-
-    Raises:
-        ConfigError: A run is not done, was ended by a limit of time or cost, or was extended; runs
-            of one optimizer and problem differ in a condition or have the same seed; or a value is
-            infinite.
-    """
-    quantities = computable(runs)
-    margins = margins_for(runs) if margins is None else dict(margins)
-    require_margins(margins, quantities)
-    groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
-    for run in runs:
-        if not run.done:
-            raise ConfigError(f"{run.location} is {run.status}; a gate needs runs that are done")
-        if _in_pieces(run):
-            raise ConfigError(
-                f"{run.location} {_in_pieces(run)}; a gate needs runs that had their whole budget at "
-                "once, so run it anew in another folder"
-            )
-        groups[run.label, run.problem].append(run)
-    return Baseline(margins, tuple(_row(group, margins) for _, group in sorted(groups.items())))
-
-
-def _in_pieces(run: StoredRun) -> str:
-    """Why a run had not its whole budget at once; empty if it had."""
-    limit = run.manifest.cut_by
-    if limit:
-        return f"was ended by {limit} {getattr(run.config, limit):g} before its budget"
-    return "was extended after it had ended" if run.manifest.extended else ""
-
-
-def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
-    first = runs[0]
-    for run in runs[1:]:
-        before, now = _conditions(first), _conditions(run)
-        for name in before:
-            if before[name] != now[name]:
-                raise ConfigError(
-                    f"{first.location} and {run.location} are the same optimizer and problem, but "
-                    f"the {WORDS[name]} is {before[name]} in one and {now[name]} in the other; name "
-                    "runs that have it in common"
-                )
-    seeds = [str(run.config.seed) for run in runs]
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(
-            f"{first.label} on {first.problem} has two runs with the same seed; name only one of them"
-        )
-    ordered = sorted(runs, key=lambda run: run.config.seed)
-    metrics = {}
-    for name in margins:
-        values = {run: _values(run, _quantity(run, name)) for run in ordered}
-        metrics[name] = Sample(
-            {str(run.config.seed): round(float(v[0]), DIGITS) for run, v in values.items()},
-            {str(run.config.seed): round(float(v[1:].std()), DIGITS) for run, v in values.items()},
-        )
-    return Row(first.label, first.problem, _conditions(first), metrics)
-
-
-def _quantity(run: StoredRun, name: str) -> Metric:
-    found = next((each for each in run.quantities if each.name == name), None)
-    if found is None:
-        raise ConfigError(
-            f"{run.location} has no {name}, which a gate's margin names (runs without controls have no "
-            "beyond_placebo); name runs that have it in common"
-        )
-    return found
-
-
-def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
-    found = run.values(quantity, alone=True)
-    if not np.isfinite(found).all():
-        raise ConfigError(
-            f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
-            "margin; leave this metric out of the margins"
-        )
-    return quantity.shown(found)
-
-
-def _conditions(run: StoredRun) -> dict[str, Any]:
-    found = {"feedback": run.feedback, **{each.key: each.of(run) for each in OF_A_PROBLEM}}
-    plain: dict[str, Any] = json.loads(json.dumps(found))
-    return plain
-
-
 def fitting(
     runs: Sequence[StoredRun], path: Path, note: Callable[[str], None] = lambda text: None
 ) -> list[StoredRun]:
@@ -210,7 +72,7 @@ def fitting(
             have other conditions.
     """
     rows = {(row.optimizer, row.problem): row for row in read_baseline(path, computable(runs)).rows}
-    beside = [(run, rows.get((run.label, run.problem)), _conditions(run)) for run in runs]
+    beside = [(run, rows.get((run.label, run.problem)), conditions_of(run)) for run in runs]
     met = [row for _, row, conditions in beside if row and conditions == row.conditions]
     kept = []
     for run, row, conditions in beside:
@@ -219,8 +81,8 @@ def fitting(
                 kept.append(run)
             elif row not in met:
                 _require_conditions(row, conditions)
-        elif _in_pieces(run):
-            note(f"left out {run.location}, which {_in_pieces(run)}")
+        elif in_pieces(run):
+            note(f"left out {run.location}, which {in_pieces(run)}")
         elif difference := _from_all_of_its_problem(run, list(rows.values())):
             note(f"left out {run.location}, without a row in the baseline: {difference}")
         else:
@@ -230,24 +92,13 @@ def fitting(
 
 def _from_all_of_its_problem(run: StoredRun, rows: Sequence[Row]) -> str:
     """In what a run differs from the rows of its problem; empty if it fits one, or there is none."""
-    mine = {name: value for name, value in _conditions(run).items() if name != "feedback"}
+    mine = {name: value for name, value in conditions_of(run).items() if name != "feedback"}
     others = [
         _differing({name: row.conditions.get(name) for name in mine}, mine)
         for row in rows
         if row.problem == run.problem
     ]
     return min(others, key=len, default="")
-
-
-def margins_for(runs: Sequence[StoredRun]) -> dict[str, float]:
-    """The margins of a new gate, as the quantities declare them that some run has."""
-    there = {each.name for run in runs for each in run.quantities}
-    return default_margins([each for each in computable(runs) if each.name in there])
-
-
-def computable(runs: Sequence[StoredRun]) -> Sequence[Metric]:
-    """The quantities that this installation can compute, whatever the runs have scored."""
-    return (FPQ, RECOVERY, BEYOND_PLACEBO, *runs[0].metrics)
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -265,80 +116,6 @@ def _require_conditions(row: Row, now: Mapping[str, Any]) -> None:
             f"{row.optimizer} on {row.problem} cannot be held to the baseline: {differing}; run it as "
             "the baseline was, or write another with --update"
         )
-
-
-def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Writes a baseline file; the order of keys and rows is that of ``baseline``."""
-    write_json(path, {"zobench_baseline": SCHEMA, **asdict(baseline)})
-
-
-def _baseline_content(path: Path) -> Json:
-    if not path.exists():
-        raise ConfigError(f"there is no baseline {path}; write one with --update")
-    try:
-        return read_json(path)
-    except DamagedError as error:
-        raise ConfigError(
-            f"{path} is no baseline of zobench, or is damaged: it must end in the checksum of its "
-            "content; restore it from version control, or delete it and write it anew with --update"
-        ) from error
-    except StoreError as error:
-        raise ConfigError(f"{error}") from error
-
-
-def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
-    """Reads a baseline file.
-
-    Args:
-        path: The file.
-        quantities: The quantities that this installation can compute.
-
-    Raises:
-        ConfigError: The file cannot be read, is not a baseline, has another baseline format, or
-            names an unknown quantity.
-    """
-    try:
-        found = _baseline_content(path)
-        if found["zobench_baseline"] != SCHEMA:
-            raise ConfigError(
-                f"{path} has baseline format {found['zobench_baseline']}, but this zobench knows "
-                f"{SCHEMA}; upgrade zobench, or delete the file and write it anew with --update"
-            )
-        rows = tuple(
-            Row(
-                row["optimizer"],
-                row["problem"],
-                {"until": 0.0, **row["conditions"]},  # baselines of before this was one
-                {name: _sample(**each) for name, each in row["metrics"].items()},
-            )
-            for row in found["rows"]
-        )
-        margins = {name: float(value) for name, value in found["margins"].items()}
-        for name in margins:
-            if name not in {each.name for each in quantities}:
-                raise ValueError(f"metric {name!r} is unknown")
-        if any(set(row.metrics) != set(margins) for row in rows):
-            raise ValueError("the metrics of a row are not the metrics named in the margins")
-        return Baseline(margins, rows)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"{path} is no baseline of zobench ({error!r}); mend it, or name another file"
-        ) from error
-
-
-def _sample(values: Mapping[str, float], errors: Mapping[str, float]) -> Sample:
-    """A sample from JSON.
-
-    Raises:
-        ValueError: There are no values, a seed is not a whole number, a number is not finite, or
-            values and errors have different seeds.
-    """
-    numbers = [float(each) for each in (*values.values(), *errors.values())]
-    if not values or values.keys() != errors.keys():
-        raise ValueError("values and errors must have the same seeds, at least one")
-    if not all(seed.isdecimal() for seed in values) or not all(map(math.isfinite, numbers)):
-        raise ValueError("seeds must be whole numbers, and values and errors finite numbers")
-    return Sample(values, errors)
 
 
 def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list[Check]:

@@ -13,14 +13,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from zobench.comparison.gate import (
-    Check,
-    baseline_of,
-    computable,
-    margins_for,
-    read_baseline,
-    write_baseline,
-)
+from zobench.comparison.gate import Check
+from zobench.comparison.gate_file import read_baseline, write_baseline
+from zobench.comparison.gate_rows import baseline_of, computable, margins_for
 from zobench.contracts.metric import Metric
 from zobench.records.stored_run import StoredRun
 
