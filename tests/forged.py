@@ -16,7 +16,7 @@ from zobench.records.inventory import take_inventory
 def with_checksums(folder: Path) -> None:
     """Writes the checksums of the files of a changed run into its manifest."""
     manifest = read_json(folder / layout.MANIFEST)
-    files = take_inventory(Location.of(folder))
+    files = take_inventory(Location.of(folder), done=True)
     write_json(folder / layout.MANIFEST, {**manifest, "files": files})
 
 

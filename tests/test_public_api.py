@@ -114,3 +114,16 @@ def test_the_curve_is_drawn_with_what_costs_no_query(found: StoredRun) -> None:
 
 def test_an_unfinished_folder_has_a_text_too(tmp_path: Path) -> None:
     assert "is not a run folder" in repr(StoredRun(tmp_path))
+
+
+def test_a_report_of_nothing_and_targets_that_are_none_are_refused(
+    found: StoredRun, tmp_path: Path
+) -> None:
+    with pytest.raises(zobench.ConfigError, match="got no run"):
+        zobench.report([], tmp_path / "page.html")
+    for targets in ([], [0.5, 0.1], [-3.0], [float("nan")], ["a"]):
+        with pytest.raises(zobench.ConfigError, match="must be increasing recoveries"):
+            zobench.report(found.run_dir, tmp_path / "page.html", targets=targets)  # type: ignore[arg-type]
+    assert not (tmp_path / "page.html").exists()
+    with pytest.raises(zobench.ConfigError, match=r"must be a list of names: \['wandb'\]"):
+        zobench.run_suite("quick", trackers="wandb")

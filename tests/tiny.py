@@ -75,7 +75,7 @@ class TinyDataset:
         return self._pixels[rows]
 
 
-def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
+def tiny_registry(encoder: Any = None, optimizer: Any = None, dataset: Any = None) -> Registry:
     """The real registry with a tiny encoder and dataset beside the built-in ones."""
     offers: dict[Any, Mapping[str, Offer]] = dict(load_registry().offers)
 
@@ -83,7 +83,7 @@ def tiny_registry(encoder: Any = None, optimizer: Any = None) -> Registry:
         offers[kind] = {**offers[kind], name: Offer(name, Plugin(target, "test"), "tests")}
 
     add("encoders", "tiny", encoder or (lambda request: TinyEncoder()))
-    add("datasets", "tiny", lambda request: TinyDataset())
+    add("datasets", "tiny", dataset or (lambda request: TinyDataset()))
     if optimizer is not None:
         add("optimizers", "mine", optimizer)
     return Registry(offers)

@@ -281,6 +281,8 @@ def run_suite(
     from .suite.named_suites import suite_file
     from .suite.suite_run import run_suite_file
 
+    if isinstance(trackers, str):
+        raise ConfigError(f"trackers is {trackers!r}, but must be a list of names: [{trackers!r}]")
     engine = Engine(executor, jobs, settings=settings or {})
     return run_suite_file(
         suite_file(os.fspath(file)),
@@ -366,19 +368,22 @@ def report(
         listener: Receives the progress.
 
     Raises:
-        ConfigError: The file exists already, or the runs cannot be shown on one page.
+        ConfigError: The file exists already, no run or no such targets are given, or the runs cannot be
+            shown on one page.
         StoreError: A folder holds no run, a run is damaged, or the page cannot be written.
     """
     from .records.urls.copies import fetch
     from .reporting.report import write_report
-    from .suite.file import TARGETS
+    from .suite.file import TARGETS, checked_targets
 
     places = [runs] if isinstance(runs, str | os.PathLike) else runs
+    if not places:
+        raise ConfigError("zobench.report got no run; name run folders, or folders of runs")
     return write_report(
         [fetch(os.fspath(each)) for each in places],
         Path(out),
         title=title,
-        targets=TARGETS if targets is None else targets,
+        targets=TARGETS if targets is None else checked_targets(targets),
         most=most,
         choice=_choice(where),
         force=force,

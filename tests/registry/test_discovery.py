@@ -187,3 +187,18 @@ def zobench_register_metrics():
     registry = load_registry([shelf.put("plug_m", code)])
     with pytest.raises(PluginError, match=r"dist-plug_m.*needs another name"):
         _ = registry.metrics
+
+
+def test_what_a_plugin_prints_goes_to_standard_error(
+    shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = load_registry([shelf.put("plug_p", "print('imported')" + offering("loud"))])
+    registry.find("optimizers", "loud")[0].plugin.make("context", {}, "optimizer")
+    out, errors = capsys.readouterr()
+    assert (out, errors) == ("", "imported\n")
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "../x", "a b", "-a"])
+def test_a_name_that_nobody_could_type_is_refused(shelf: Shelf, name: str) -> None:
+    with pytest.raises(PluginError, match=r"dist-plug_n registers the name|'dist-plug_n'"):
+        load_registry([shelf.put("plug_n", offering(name))])

@@ -8,15 +8,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import StopAfter, TinyEncoder, run, tiny_registry
+from tiny import StopAfter, TinyDataset, TinyEncoder, run, tiny_registry
 from torch import Tensor
 
 import zobench
+from zobench.billing.bill import BILL
+from zobench.contracts.dataset import Pixels, Rows
+from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, EncoderError, Interrupted, RunFailure
 from zobench.files.json_files import read_json, write_json
+from zobench.files.location import Location
 from zobench.files.row_files import read_rows
 from zobench.records import layout
+from zobench.records.inventory import take_inventory
 from zobench.records.manifest import Manifest, read_manifest
 from zobench.records.run_folder import RunFolder
 from zobench.runs import lifecycle
@@ -133,3 +138,24 @@ def test_a_plugin_that_crashes_leaves_a_folder_that_says_so(tmp_path: Path) -> N
     (folder,) = tmp_path.iterdir()
     assert read_manifest(folder).status is RunStatus.FAILED
     assert "KeyError" in str(read_manifest(folder).error)
+
+
+def test_other_pixels_in_files_of_equal_size_are_refused(tmp_path: Path) -> None:
+    class Repainted(TinyDataset):
+        def pixels(self, rows: Rows, progress: ReportProgress = silent) -> Pixels:
+            return 255 - super().pixels(rows, progress)
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", listener=StopAfter(40))
+    (folder,) = (tmp_path / "cut").iterdir()
+    with pytest.raises(ConfigError, match="pixels of the images are not what they were"):
+        zobench.resume(folder, registry=tiny_registry(dataset=lambda request: Repainted()))
+    assert zobench.resume(folder, registry=tiny_registry()).scores == whole.scores
+
+
+def test_an_answer_that_comes_after_the_end_is_no_damage(tmp_path: Path) -> None:
+    folder = RunFolder(Location.of(tmp_path))
+    (tmp_path / BILL).write_text("one row\n")
+    assert BILL not in take_inventory(folder.location, done=False)
+    assert BILL in take_inventory(folder.location, done=True)

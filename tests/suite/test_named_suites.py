@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from zobench.suite.file import read_suite
 from zobench.suite.named_suites import named_suites, suite_file, summary
 
 PUBLISHED = {
-    "quick-1": "71b1f000536c8e2a",
+    "quick-1": "db2bd76fe2f86ba7",
     "real-1": "770821296d6137cc",
     "real-small-1": "b05595e38ae0e980",
-    "standard-1": "2a5249bed2087229",
+    "standard-1": "bde8059c3c4769a3",
     "standard-long-1": "2d964a4f7fdb62d0",
     "standard-small-1": "1db14038aea1fb70",
 }
@@ -44,6 +45,14 @@ def test_each_is_a_suite_of_plugins_that_there_are_and_names_its_version(name: s
     for entry in suite.entries:
         registry.find(f"{entry.owner}s", entry.name)
     assert summary(path).endswith((".", "FOLDER"))
+
+
+@pytest.mark.lengthy
+@pytest.mark.parametrize("name", ["quick", "standard", "standard-long", "standard-small"])
+def test_each_that_brings_its_images_can_start(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "zobench", "suite", name, "--dry-run", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_name_alone_is_the_newest_version(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from zobench.serving.limits import Limits
 
 TOKEN_ENV = "ZOBENCH_SERVE_TOKEN"
+MODEL_NAME = re.compile(r"[A-Za-z0-9._:-]+")
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
 
@@ -55,6 +57,11 @@ def serve(
 ) -> None:
     """Serve an encoder over HTTP: Open Inference Protocol v2, and embeddings in OpenAI's shape."""
     require_extra()
+    if name is not None and not MODEL_NAME.fullmatch(name):
+        raise ConfigError(
+            f"--name is {name!r}, but is a part of the address: it must be of letters, digits, dots, "
+            "colons, hyphens and underscores"
+        )
     from zobench.serving.fault_injection import FaultInjection
     from zobench.serving.limits import Limits
 

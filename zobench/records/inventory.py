@@ -30,14 +30,19 @@ SINGLE = (
 """Files of which a run folder has one; the recorded answers hold their own checksums only."""
 
 
-def take_inventory(folder: Location) -> dict[str, str]:
+def take_inventory(folder: Location, *, done: bool) -> dict[str, str]:
     """The checksum of each file of a run folder, by its relative name.
+
+    Args:
+        folder: The run folder.
+        done: Whether the run is done. The bill of another one is left out: answers to requests that
+            were sent before it was stopped may still come, and it has checksums of its own.
 
     Raises:
         StoreError: A file cannot be read.
     """
     snapshots = [layout.snapshot_name(each) for each in layout.snapshot_queries(folder.path)]
-    names = [*SINGLE, *snapshots]
+    names = [name for name in (*SINGLE, *snapshots) if done or name != BILL]
     with disk_errors(folder):
         return {
             name: checksum(content_of(folder / name))

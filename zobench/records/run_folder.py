@@ -48,11 +48,13 @@ class StoredSetup:
         clean: The embeddings, ``(N, D)`` float32.
         counts: The ledger's counts of ``setup``.
         encoder_seconds: Time spent in the encoder.
+        images: Digest of the pixels of all images of the run; empty in runs of before there was one.
     """
 
     clean: NDArray[np.float32]
     counts: Mapping[str, int]
     encoder_seconds: float
+    images: str = ""
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,11 @@ class RunFolder:
         """Keeps the clean embeddings."""
         import torch
 
-        notes = {"counts": dict(setup.counts), "encoder_seconds": setup.encoder_seconds}
+        notes = {
+            "counts": dict(setup.counts),
+            "encoder_seconds": setup.encoder_seconds,
+            "images": setup.images,
+        }
         clean = torch.from_numpy(setup.clean)
         write_tensors(self.location / layout.SETUP, {"clean": clean}, notes)
 
@@ -346,7 +352,12 @@ def read_setup(folder: Location) -> StoredSetup | None:
         return None
     tensors, notes = read_tensors(place)
     with damage(place):
-        return StoredSetup(tensors["clean"].numpy(), notes["counts"], notes["encoder_seconds"])
+        return StoredSetup(
+            tensors["clean"].numpy(),
+            notes["counts"],
+            notes["encoder_seconds"],
+            notes.get("images", ""),
+        )
 
 
 def read_scores(folder: Location) -> StoredScores | None:

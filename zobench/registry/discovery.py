@@ -16,6 +16,7 @@ from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError, PluginError
 
 from . import hooks
+from .failure import aside
 from .plugin import Plugin
 
 Kind = Literal[
@@ -49,6 +50,7 @@ METRIC_NAMES_IN_USE = frozenset(
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREFIX = "zobench_register_"
+PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILT_IN = "zobench"
 """Name of the distribution that registers the built-in plugins."""
 
@@ -132,7 +134,8 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
     for entry_point in sorted(entry_points, key=lambda e: (_distribution(e), e.name)):
         source = _distribution(entry_point)
         try:
-            module = entry_point.load()
+            with aside():
+                module = entry_point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit as well
@@ -225,7 +228,8 @@ def _collect(
 
 def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping[str, Plugin]:
     try:
-        offers = implementation.function()
+        with aside():
+            offers = implementation.function()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -240,6 +244,11 @@ def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping
             f"zobench.Plugin, but returned {offers!r}"
         )
     for name, plugin in offers.items():
+        if not PLUGIN_NAME.fullmatch(name):
+            raise PluginError(
+                f"{PREFIX}{kind} of distribution {source!r} registers the name {name!r}; it must be of "
+                "letters, digits, dots, hyphens and underscores, the first a letter or digit"
+            )
         if kind == "optimizers" and plugin.argument == "optimizer" and not plugin.wraps:
             raise PluginError(
                 f"{PREFIX}{kind} of distribution {source!r}: the argument of {name!r} is an optimizer; "

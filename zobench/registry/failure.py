@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -41,9 +42,10 @@ def run_failure(error: BaseException, place: Location | None = None) -> RunFailu
 def plugin_code() -> Iterator[None]:
     """Raises an exception of the block that zobench does not know as a ``RunFailure``.
 
-    A ``KeyboardInterrupt`` passes if the user pressed Ctrl-C, but not if a plugin raised it.
+    A ``KeyboardInterrupt`` passes if the user pressed Ctrl-C, but not if a plugin raised it. What the
+    block prints goes to standard error.
     """
-    with _ctrl_c() as pressed:
+    with _ctrl_c() as pressed, aside():
         try:
             yield
         except ZobenchError:
@@ -52,6 +54,11 @@ def plugin_code() -> Iterator[None]:
             if isinstance(error, KeyboardInterrupt) and pressed:
                 raise
             raise run_failure(error) from error
+
+
+def aside() -> AbstractContextManager[object]:
+    """Sends what a plugin prints to standard error; standard output holds results only."""
+    return redirect_stdout(sys.stderr)
 
 
 @contextmanager

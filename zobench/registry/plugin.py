@@ -13,7 +13,7 @@ from typing import Any
 from zobench.contracts.parameters import NoParameters, resolve
 from zobench.errors import PluginError
 
-from .failure import plugin_code
+from .failure import aside, plugin_code
 
 INNER = "inner"
 """First word of the names of a wrapped plugin's parameters, as in ``optimizer.inner.step``."""
@@ -167,7 +167,8 @@ class Plugin:
 def _imported(target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with aside():
+            return getattr(importlib.import_module(module), attribute)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the code of a plugin may raise anything

@@ -86,7 +86,7 @@ def write_report(
     if len(folders) < len(there):
         title += f" (a sample of {len(folders):,} of {len(there):,} runs)"
     try:
-        out.write_text(render(title, content, runs), encoding="utf-8")
+        out.write_text(render(title, content, runs), encoding="utf-8", errors="replace")
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
     if most is None and len(runs) > MANY:

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from zobench.billing.account import PaidEncoder
 from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset, DatasetRequest
@@ -24,7 +26,7 @@ from zobench.records.manifest import Manifest
 from zobench.registry.discovery import Registry
 
 from .baselines import require_fitting
-from .resolved import ResolvedConfig, ResolvedPlugin, resolve_config
+from .resolved import ResolvedConfig, ResolvedPlugin, resolve_config, unpriced
 from .search_parts import check_optimizer
 
 MAX_BOOTSTRAP_WEIGHTS = 500_000_000
@@ -144,10 +146,7 @@ def _check_payment(config: RunConfig, encoder: Encoder) -> None:
             "images sent to a service are not rounded here; quantize is for local encoders only"
         )
     if config.max_cost and not (paid and encoder.spec.price):
-        raise ConfigError(
-            f"max_cost is {config.max_cost:g}, but encoder {config.encoder!r} has no price; "
-            + ("give one: --set encoder.price=0.0001" if paid else "nobody bills it")
-        )
+        raise ConfigError(unpriced(config) + "nobody bills it")
 
 
 Shape = tuple[int, int, int]
@@ -160,6 +159,7 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
     Raises:
         ConfigError: The disease is unknown, or a folder is missing.
         DatasetError: A file or a row is wrong.
+        PluginError: A column of numbers is not int64.
     """
     root = Path(config.data_root) if config.data_root is not None else None
     request = DatasetRequest(
@@ -171,6 +171,13 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
         channels=shape[0],
     )
     dataset: Dataset = plugin.build(request)
+    for column in ("patient", "label", "sensitive"):
+        kind = np.asarray(getattr(dataset.records, column)).dtype
+        if kind != np.int64:
+            raise PluginError(
+                f"dataset {config.dataset!r} gives {column} as {kind}, but must give int64; see: "
+                f"zobench plugin check {plugin.offer.name}"
+            )
     return dataset
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import Purpose
-from zobench.errors import Interrupted
+from zobench.errors import ConfigError, Interrupted
 from zobench.oracle.local_images import LocalImages
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.oracle.oracle import Oracle, Recorder
@@ -25,6 +25,7 @@ from zobench.records.run_folder import RunFolder, StoredSetup
 from .coinciding import require_distinct
 from .loop import Loop, snapshot_schedule
 from .parts import Parts
+from .result_cache import digest
 from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
 from .shared_results import SharedResults
 
@@ -67,13 +68,16 @@ def prepare(
         stopped: Whether the user asked to stop; called after each block of images.
 
     Raises:
+        ConfigError: The images are not those that the run began with.
         EncoderError: The encoder gives different images the same embedding.
         Interrupted: The user asked to stop.
     """
     train, test = _load(parts, listener, stopped)
+    # generated images may differ by a rounding between machines
+    pixels = "" if parts.dataset.spec.generated else digest("images", train.pixels, test.pixels)
     if len(names := parts.dataset.records.image):
         folder.write_images(names[parts.split.train].tolist(), names[parts.split.test].tolist())
-    clean = _clean_embeddings(train, encoder, folder, shared, listener, stopped)
+    clean = _clean_embeddings(train, pixels, encoder, folder, shared, listener, stopped)
     require_distinct(encoder.spec, train, clean)
     config = parts.config
     head = shared.sensitive_head(train, clean, config.heads, config.seed)
@@ -91,6 +95,7 @@ def _load(parts: Parts, listener: Listener, stopped: Stopped) -> tuple[Images, I
 
 def _clean_embeddings(
     train: Images,
+    pixels: str,
     encoder: MeteredEncoder,
     folder: RunFolder,
     shared: SharedResults,
@@ -99,6 +104,11 @@ def _clean_embeddings(
 ) -> NDArray[np.float32]:
     stored = folder.setup()
     if stored is not None:
+        if stored.images not in ("", pixels):
+            raise ConfigError(
+                f"the pixels of the images are not what they were when {folder.location} began; restore "
+                "the files to resume, or start a new run"
+            )
         encoder.ledger.put(Purpose.SETUP, stored.counts)
         encoder.seconds += stored.encoder_seconds
         return stored.clean
@@ -107,7 +117,7 @@ def _clean_embeddings(
         listener.phase("embed clean images", len(train))
 
     clean = shared.clean_embeddings(encoder, train, begin, _reporting(listener, stopped))
-    folder.write_setup(StoredSetup(clean, asdict(encoder.ledger.setup), encoder.seconds))
+    folder.write_setup(StoredSetup(clean, asdict(encoder.ledger.setup), encoder.seconds, pixels))
     encoder.settle()
     return clean
 

@@ -131,7 +131,12 @@ class RunProcess:
             raise self._failed(error) from error
         result = StoredRun(self.folder.location, self.registry)
         if self.trackers:
-            self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
+            try:
+                self.trackers.tell("ended", RunStatus.DONE, result.as_dict())
+            except KeyboardInterrupt:  # nothing of the run is lost
+                self.listener.note(
+                    "stopped before the trackers had got all; the run itself is done"
+                )
         return result
 
     def _enough(self) -> float:
@@ -229,7 +234,7 @@ class RunProcess:
 
     def _end(self, status: RunStatus, **notes: Any) -> None:
         """Writes all figures first and the status last; a run that is done stays done."""
-        before = self.folder.manifest()
+        before, done = self.folder.manifest(), status is RunStatus.DONE
         if before.status is RunStatus.DONE:  # stopped by the user just after the end
             return
         manifest = before.changed(
@@ -237,12 +242,12 @@ class RunProcess:
             encoder_seconds=self.encoder.seconds + self.scorer.seconds,
             wall_seconds=self._clock(),
             reused=self.shared.reused,
-            files=take_inventory(self.folder.location),
+            files=take_inventory(self.folder.location, done=done),
             **notes,
         )
         self.folder.write_manifest(manifest)
         self.folder.write_manifest(manifest.changed(status=status))
-        if status is not RunStatus.DONE:
+        if not done:
             self.trackers.tell("ended", status, None)
 
     def _clock(self) -> float:

@@ -152,16 +152,24 @@ def resolve_plugin(
         raise ConfigError(f"{name}: {error}{hint}") from error
 
 
+def unpriced(config: RunConfig) -> str:
+    """Why a limit on the cost cannot be kept: the beginning of a sentence."""
+    return f"max_cost is {config.max_cost:g}, but encoder {config.encoder!r} has no price; "
+
+
 def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
     """Looks up every plugin of a config and checks every parameter; no part is loaded.
 
     Raises:
-        ConfigError: A plugin or a parameter is unknown, or a value is not allowed.
+        ConfigError: A plugin or a parameter is unknown, a value is not allowed, or the cost is limited
+            of a service whose price is not given.
     """
     optimizer, encoder, dataset, objective = (
         resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
         for owner in OWNER_KINDS
     )
+    if config.max_cost and (known := encoder.outlook) is not None and not known.price:
+        raise ConfigError(unpriced(config) + "give one: --set encoder.price=0.0001")
     split: SplitParameters = resolve(SplitParameters, config.overrides.get("split", {}), "split")
     baselines = tuple(find_baselines(config, registry))
     return ResolvedConfig(config, optimizer, encoder, dataset, objective, split, baselines)

@@ -22,6 +22,8 @@ MAX_CONTAINERS = 1_000
 """Most lists and objects in a request with pictures, whose input is one list of texts."""
 VALUES_PER_IMAGE = 4
 """Most commas for each picture: one in its data URI and one after it, and as many to spare."""
+PNG_DEPTH = 24
+"""Place of the bit depth in a PNG file."""
 MODES = {"L": 1, "RGB": 3}
 
 
@@ -112,9 +114,8 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
     if not (comma and start.startswith("data:image/") and start.endswith(";base64")):
         raise Refused(400, f"input {number} is no data URI: data:image/png;base64,...")
     try:
-        with Image.open(
-            io.BytesIO(base64.b64decode(coded, validate=True)), formats=PICTURES
-        ) as file:
+        content = base64.b64decode(coded, validate=True)
+        with Image.open(io.BytesIO(content), formats=PICTURES) as file:
             if file.size != (width, height):  # before a pixel is decoded
                 raise Refused(
                     400,
@@ -126,6 +127,10 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
                     400,
                     f"picture {number} has mode {file.mode}; the model takes 8-bit grey"
                     + (" or RGB" if channels == 3 else ""),
+                )
+            if file.format == "PNG" and content[PNG_DEPTH] > 8:  # Pillow would cut them
+                raise Refused(
+                    400, f"picture {number} has {content[PNG_DEPTH]} bits; the model takes 8"
                 )
             found = np.asarray(file)
     except Refused:

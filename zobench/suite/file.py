@@ -291,15 +291,26 @@ def _is_number(value: object) -> bool:
 
 
 def _targets(content: Mapping[str, Any], out: Problems) -> tuple[float, ...]:
-    values = content.get("targets", list(TARGETS))
+    try:
+        return checked_targets(content.get("targets", list(TARGETS)))
+    except ConfigError as error:
+        out.append(str(error))
+        return TARGETS
+
+
+def checked_targets(values: object) -> tuple[float, ...]:
+    """Target recoveries as a suite file or a caller gives them.
+
+    Raises:
+        ConfigError: They are no list of increasing recoveries above 0, at most 1.
+    """
     if (
-        not isinstance(values, list)
+        not isinstance(values, list | tuple)
         or not values
         or not all(_is_number(each) and 0 < each <= 1 for each in values)
-        or sorted(set(values)) != values
+        or sorted(set(values)) != list(values)
     ):
-        out.append(
+        raise ConfigError(
             f"targets is {cut(values)}, but must be increasing recoveries above 0, at most 1"
         )
-        return TARGETS
     return tuple(float(each) for each in values)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import numpy as np
 
-from zobench.contracts.dataset import Dataset, DatasetRequest, Rows
+from zobench.contracts.dataset import Dataset, DatasetRequest, Records, Rows
 from zobench.errors import ConfigError, DatasetError
 from zobench.registry.discovery import Registry
 
@@ -52,12 +53,15 @@ class DatasetConformance:
             self.make(Path(cache))
 
     def test_columns_are_equally_long_and_binary(self) -> None:
-        """All columns of ``records`` have one entry an image; label and sensitive hold 0 and 1."""
+        """All columns of ``records`` have one entry an image; label and sensitive are int64, 0 or 1."""
         with TemporaryDirectory() as cache:
             records = self.make(Path(cache)).records
         for column in ("patient", "label", "sensitive", "age", "view"):
             length = len(getattr(records, column))
             assert length == len(records) > 0, f"{column} has {length} entries, not {len(records)}"
+        for column in ("patient", "label", "sensitive"):
+            kind = getattr(records, column).dtype
+            assert kind == np.int64, f"{column} is {kind}, but must be int64"
         for column in ("label", "sensitive"):
             values = set(np.unique(getattr(records, column)).tolist())
             assert values == {0, 1}, f"{column} holds {values}, but must hold 0 and 1"
@@ -94,7 +98,9 @@ class DatasetConformance:
         with TemporaryDirectory() as left, TemporaryDirectory() as right:
             one, two = self.make(Path(left)), self.make(Path(right))
             assert one.spec == two.spec, "two datasets of one request have different specs"
-            assert np.array_equal(one.records.patient, two.records.patient), "patients differ"
+            for each in fields(Records):
+                left_column, right_column = (getattr(it.records, each.name) for it in (one, two))
+                assert np.array_equal(left_column, right_column), f"records.{each.name} differs"
             rows = np.array(_different(one))
             assert np.array_equal(one.pixels(rows), two.pixels(rows)), "pixels differ"
 

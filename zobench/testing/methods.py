@@ -13,10 +13,10 @@ from torch import Tensor
 
 from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.encoder import EncoderSpec
-from zobench.contracts.head import HeadProtocol
+from zobench.contracts.head import PROTOCOLS, HeadProtocol
 from zobench.contracts.listener import ReportProgress, silent
 from zobench.contracts.method import Method, MethodResult
-from zobench.errors import PluginError
+from zobench.errors import ConfigError, PluginError
 from zobench.oracle.ledger import Ledger
 from zobench.problem.images import Images
 from zobench.registry.discovery import Registry
@@ -74,12 +74,27 @@ class MethodConformance:
         )
 
     def test_leaves_the_problem_as_it_was(self) -> None:
-        """Labels and pixels of the problem are not changed."""
+        """Labels and pixels of the problem are not changed, those of the test images included."""
         problem, fresh = ToyProblem(), ToyProblem()
         self.solve(problem)
-        for column in ("pixels", "label", "sensitive"):
+        for column in ("pixels", "label", "sensitive", "patient"):
             same = np.array_equal(getattr(problem.train, column), getattr(fresh.train, column))
             assert same, f"the method changed the training images' {column}"
+        for column in ("test_pixels", "test_sensitive"):
+            same = np.array_equal(getattr(problem, column), getattr(fresh, column))
+            assert same, f"the method changed {column}"
+
+    def test_solves_a_problem_of_each_head_protocol(self) -> None:
+        """Scores are finite under every protocol, unless the method refuses it with ``ConfigError``."""
+        for protocol in PROTOCOLS:
+            try:
+                scores = np.asarray(self.solve(ToyProblem(protocol=protocol)).scores)
+            except ConfigError:
+                continue
+            assert scores.shape == (TEST,), f"{scores.shape} scores with the heads {protocol}"
+            assert np.isfinite(scores).all(), (
+                f"scores hold NaN or infinity with the heads {protocol}"
+            )
 
 
 @dataclass

@@ -128,11 +128,15 @@ class ObjectiveConformance:
         )
 
     def test_a_learned_state_restores(self) -> None:
-        """An objective that observes goes on from its saved state with the same values."""
+        """An objective that observes goes on from its saved state with the same values.
+
+        It may learn at every few asks only, so it sees more than a dozen before, and some after.
+        """
         objective = self.make()
         if not isinstance(objective, LearningObjective):
             return
-        objective.observe(*batch(4, 16))
+        for number in range(13):
+            objective.observe(*batch(4, 16 + number))
         state = {
             key: value.clone() if isinstance(value, Tensor) else value
             for key, value in objective.state_dict().items()
@@ -140,8 +144,13 @@ class ObjectiveConformance:
         restored = self.make()
         assert isinstance(restored, LearningObjective)
         restored.load_state_dict(state)
-        both = [each.values(*batch(3, 64)) for each in (objective, restored)]
-        assert torch.equal(*both), "restored from its state it gives other values"
+        for number in range(8):
+            both = [each.values(*batch(3, 64)) for each in (objective, restored)]
+            assert torch.equal(*both), (
+                f"restored from its state it gives other values after {number} more asks"
+            )
+            for each in (objective, restored):
+                each.observe(*batch(4, 40 + number))
 
 
 def batch(count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:

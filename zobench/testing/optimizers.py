@@ -269,7 +269,8 @@ class OptimizerConformance:
         for each in declarations(self.plugin().offer.plugin.parameters()).values():
             assert each.help, f"parameter {each.name!r} has no help text"
             if each.type in (int, float):
-                bad += [{each.name: each.type(each.low) - 1}, {each.name: each.high * 2 + 1}]
+                above = each.high + max(1, abs(each.high))
+                bad += [{each.name: each.type(each.low) - 1}, {each.name: above}]
             if each.choices:
                 bad.append({each.name: "no such choice"})
         for overrides in bad:

@@ -7,9 +7,12 @@ Sources: the services' published references, and the code of Infinity 0.0.78 and
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
@@ -17,6 +20,10 @@ from zobench.errors import ConfigError
 from .pictures import Dialect
 
 MEGABYTE = 10**6
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A token (RFC 9110, 5.6.2)."""
+FRAMING = ("content-length", "transfer-encoding", "connection", "host")
+"""Headers that say where a request ends and where it goes."""
 
 DIALECTS: dict[str, Dialect] = {
     # Infinity, zobench serve, and other services with OpenAI's embeddings API
@@ -141,7 +148,31 @@ def read_dialect(path: Path) -> Dialect:
         raise ConfigError(f"{path}: {', '.join(sorted(missing))} must be given")
     if found.get("chunk", 1) < 1:
         raise ConfigError(f"{path}: chunk is {found['chunk']}, but must be at least 1")
+    _check_headers(path, found)
     return Dialect(**found)
+
+
+def _check_headers(path: Path, found: Mapping[str, Any]) -> None:
+    """Refuses headers that no request can have, before one is sent."""
+    headers = found.get("headers", {})
+    if not isinstance(headers, dict):
+        raise ConfigError(
+            f"{path}: headers is {headers!r:.80}, but must be a table of names and texts"
+        )
+    named = {**headers, found.get("header", Dialect.header): found.get("scheme", Dialect.scheme)}
+    for name, value in named.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ConfigError(
+                f"{path}: {name!r:.80} cannot be the name of a header; use letters, digits, - and _"
+            )
+        if name.lower() in FRAMING:
+            raise ConfigError(f"{path}: the header {name} is set by zobench itself; leave it out")
+        text = isinstance(value, str) and value.isascii() and value.isprintable()
+        if not text or (name in headers and value != value.strip()):
+            raise ConfigError(
+                f"{path}: the header {name} is {value!r:.80}, but must be a text of printable ASCII "
+                "characters, without blanks around it"
+            )
 
 
 def list_services() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from functools import partial
 from math import prod
 from multiprocessing.pool import ThreadPool
@@ -22,6 +23,9 @@ from .service import Floats, Service, ServiceProperties
 
 BLOCKS_PER_CONNECTION = 4
 """Chunks per connection in one block, so that no connection is idle for long."""
+
+STOP_SECONDS = 2.0
+"""Seconds that requests on their way have to end after a second Ctrl-C."""
 
 MAX_BLOCK_BYTES = 256 * 2**20
 CANARY_TOLERANCE = 1e-3
@@ -131,6 +135,10 @@ class RemoteEncoder:
                 result.wait()
         except BaseException:  # such as a second Ctrl-C
             self._client.stop.set()
+            # what is on its way is paid for; and threads must not be cut off inside native code
+            last = time.monotonic() + STOP_SECONDS
+            for result in results:
+                result.wait(max(0.0, last - time.monotonic()))
             raise
         failures: list[Exception] = []
         found: list[Floats] = []
@@ -152,6 +160,8 @@ class RemoteEncoder:
         self._line.close()
 
     def _ask(self, images: Tensor) -> Floats:
+        if self._client.stop.is_set():
+            raise RequestCancelledError("not asked, for all was to stop")
         call = self._service.call(images)
         key = hashlib.sha256(call.body or b"").hexdigest()[:32]
         paid = self.account.recall(key)

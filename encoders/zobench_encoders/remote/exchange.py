@@ -32,6 +32,12 @@ Kind = Literal["unreached", "busy", "doubtful", "refused"]
 CONNECT_SECONDS = 10.0
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Environment variables that name other certificates than the bundled ones."""
+PROXIES = tuple(
+    spelled(f"{kind}_proxy")
+    for kind in ("http", "https", "all")
+    for spelled in (str.upper, str.lower)
+)
+"""Environment variables that name a proxy."""
 GRACE_SECONDS = 2.0
 """Seconds added to the time limits of connecting and answering together."""
 
@@ -124,6 +130,10 @@ class Connections:
             largest: Largest size of an answer in bytes.
             loopback: Whether the service is on this machine; then proxy settings are ignored.
             doubtful: Statuses of this service after which a retry may succeed.
+
+        Raises:
+            ConfigError: Certificates cannot be read, or a proxy cannot be used, that an environment
+                variable names.
         """
         self._secret, self._seconds, self._largest = secret, seconds, largest
         self._key_env = key_env
@@ -140,9 +150,22 @@ class Connections:
             follow_redirects=False,
             trust_env=not loopback,
         )
-        self._idle: list[httpx.Client] = []
+        self._proxies = [] if loopback else [name for name in PROXIES if os.environ.get(name)]
+        self._idle = [self._first_client()]
         self._closed = False
         self._lock = threading.Lock()
+
+    def _first_client(self) -> httpx.Client:
+        try:
+            return self._client_of()
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            if not self._proxies:
+                raise
+            raise ConfigError(
+                f"the proxy that {' or '.join(self._proxies)} names cannot be used: "
+                f"{type(error).__name__}; proxies are http://HOST:PORT (those of SOCKS need the package "
+                "socksio). Mend the variable, or unset it"
+            ) from error
 
     def close(self) -> None:
         """Closes the idle connections; each busy connection is closed after its answer."""
@@ -207,12 +230,16 @@ class Connections:
                 method, call.url, content=call.body, headers=dict(call.headers or {})
             ) as answer:
                 body = self._read(answer, deadline)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except httpx.LocalProtocolError as error:  # nothing was sent
+            raise RequestFailure("refused", f"it cannot be sent: {self.clean(error)}") from error
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise RequestFailure("refused", f"the certificate is not valid: {error}") from error
+            through = f" through the proxy of {' or '.join(self._proxies)}" if self._proxies else ""
             raise RequestFailure(
                 "unreached",
-                f"no connection to {_server(call.url)}: {self.clean(error) or type(error).__name__}",
+                f"no connection to {_server(call.url)}{through}: "
+                f"{self.clean(error) or type(error).__name__}",
             ) from error
         except httpx.TimeoutException as error:
             raise RequestFailure(
@@ -344,7 +371,7 @@ def checked_url(url: str) -> tuple[str, bool]:
         raise ConfigError(
             f"encoder.url names {cut(host)}, which cannot be a host: {error}"
         ) from error
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if parts.username or parts.password or "?" in url or "#" in url:
         raise ConfigError(
             "encoder.url holds a user, a password, a query or a fragment; an address is stored with "
             "every run, so keys go into the environment variable named by encoder.key_env"

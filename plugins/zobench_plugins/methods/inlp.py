@@ -1,7 +1,8 @@
 """Iterative nullspace projection, INLP.
 
 Ravfogel et al., "Null It Out: Guarding Protected Attributes by Iterative Nullspace Projection", ACL
-2020. Each round fits an SA head and removes its direction from the embeddings. The disease head is
+2020. Each round fits an SA head on what is left of the embeddings and removes its direction, beside
+those of the rounds before. The disease head is
 fitted on what is left, with the weights of reweighing.
 """
 
@@ -11,12 +12,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
 from zobench.problem.heads import Scale, fit_sensitive_head
 
 from .weighting import reweighing, weighted_head
+
+Floats = NDArray[np.float64]
+SMALLEST = 1e-9
+"""Share of a head's weight that must be new; what is less is rounding."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +48,26 @@ class Inlp:
             scale.standardised(np.asarray(each, dtype=np.float64))
             for each in (context.embed_train(), context.embed_test())
         )
+        removed = np.empty((clean.shape[1], 0))  # orthonormal columns
         for _ in range(min(self._parameters.rounds, clean.shape[1] - 1)):
+            left = _without(clean, removed)
             head = fit_sensitive_head(
-                clean, train.sensitive, train.label, protocol=context.protocol, rng=context.rng()
+                left, train.sensitive, train.label, protocol=context.protocol, rng=context.rng()
             )
-            direction = head.weight[1] - head.weight[0]
+            weight = head.weight[1] - head.weight[0]
+            # the head standardises what is left, so its weight also points along what is removed
+            direction = _without(weight, removed)
             size = np.linalg.norm(direction)
-            if size == 0:
+            if size <= SMALLEST * np.linalg.norm(weight):
                 break
-            direction = direction / size
-            clean, test = (each - np.outer(each @ direction, direction) for each in (clean, test))
-        fair = weighted_head(context, clean, reweighing(train.label, train.sensitive))
-        return context.result(fair.score(test))
+            removed = np.column_stack([removed, direction / size])
+        fair = weighted_head(
+            context, _without(clean, removed), reweighing(train.label, train.sensitive)
+        )
+        return context.result(fair.score(_without(test, removed)))
+
+
+def _without(vectors: Floats, removed: Floats) -> Floats:
+    """Vectors ``(..., D)``, projected on what is orthogonal to the columns of ``removed``."""
+    projected: Floats = vectors - (vectors @ removed) @ removed.T
+    return projected

@@ -217,7 +217,9 @@ class Problem:
             return stored
         context = self._context(argument, method, self._optimize if optimizes else _refused)
         made: Method = offer.plugin.build(context, parameters)
-        solved = Solved(method, self._config, made.solve(), self._test())
+        solution = made.solve()
+        self._require_unchanged(method)
+        solved = Solved(method, self._config, solution, self._test())
         _write(path, solved, asdict(parameters))
         return solved
 
@@ -280,7 +282,7 @@ class Problem:
         return Context(
             train=train,
             test_pixels=test.pixels,
-            test_sensitive=test.sensitive.copy(),
+            test_sensitive=test.sensitive,
             metered=MeteredEncoder(self._parts.encoder, Ledger(self._config.backward_cost)),
             protocol=self._config.heads,
             seed=self._config.seed,
@@ -298,8 +300,21 @@ class Problem:
                 load_images(dataset, rows, lambda done, total: self._listener.update(done))
                 for rows in (split.train, split.test)
             )
-            self._images = train, test
+            self._images, self._pixels = (train, test), _digest(train, test)
         return self._images
+
+    def _require_unchanged(self, method: str) -> None:
+        """All methods share the images, so one that changes them would falsify the next one's result.
+
+        Raises:
+            PluginError: The method has changed them; they are loaded anew for the next one.
+        """
+        if self._images is not None and _digest(*self._images) != self._pixels:
+            self._images = None
+            raise PluginError(
+                f"method {method!r} changed the images or labels that all methods share; it must work "
+                "on copies"
+            )
 
     def _test(self) -> ScoredImages:
         test = self._load()[1]
@@ -321,6 +336,11 @@ class Problem:
         assert run.stored_scores is not None
         last = run.stored_scores.edits[-1]
         return MethodResult(last.score, run.ledger, {"run": folder.name, "norm": last.norm})
+
+
+def _digest(train: Images, test: Images) -> str:
+    columns = ("pixels", "label", "sensitive", "patient")
+    return digest(*(getattr(images, name) for images in (train, test) for name in columns))
 
 
 def _refused(optimizer: str) -> MethodResult:

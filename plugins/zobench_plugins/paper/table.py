@@ -131,7 +131,7 @@ def rich_tables(blocks: Sequence[Block], *, short: bool = False) -> Iterator[Tab
         table.title = escape(block.disease.replace("_", " "))
         table.add_column("method", no_wrap=True)
         for place in kept:
-            table.add_column(columns[place].heading, justify="right", no_wrap=True)
+            table.add_column(escape(columns[place].heading), justify="right", no_wrap=True)
         if not short:
             table.add_column("queries", justify="right", no_wrap=True)
         for line in block.lines:

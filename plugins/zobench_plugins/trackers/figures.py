@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,14 @@ CURVES = ("value_min", "value_mean")
 """Columns of the trace that are sent."""
 
 
-PRIVATE = ("data_root", "root", "url", "weights", "folder", "path")
+PRIVATE = ("data_root", "root", "url", "weights", "folder", "path", "template")
 """Names of settings that hold folders or addresses."""
+NAMES = ("optimizer", "encoder", "dataset")
+"""Settings whose text may end with a path after a colon: of it, the last part is sent."""
+PLACE = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]+://|[A-Za-z]:\\|[/\\~]|\.{1,2}[/\\]|.*[/\\].*\.[A-Za-z0-9]+$"
+)
+"""The beginning of an address or of an absolute path, or a path to a file."""
 
 
 def require(tracker: str, package: str, module: str = "") -> None:
@@ -73,13 +80,27 @@ def name_of(manifest: Mapping[str, Any]) -> str:
 def settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a run, and every parameter as ``OWNER.NAME``, defaults included.
 
-    What tells of this machine or network is left out: folders and addresses.
+    What tells of this machine or network is left out: folders, paths of files and addresses.
     """
     owners = manifest["parameters"].items()
     parameters = {f"{owner}.{name}": each[name] for owner, each in owners for name in each}
     fields = {name: each for name, each in manifest["config"].items() if name != "overrides"}
-    return {
+    named = {name: _without_folder(fields.pop(name)) for name in NAMES if name in fields}
+    others = {
         name: value
         for name, value in {**fields, **parameters}.items()
-        if name.rpartition(".")[2] not in PRIVATE
+        if name.rpartition(".")[2] not in PRIVATE and not _is_place(value)
     }
+    return {**named, **others}
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, str) and PLACE.match(value.strip()) is not None
+
+
+def _without_folder(name: str) -> str:
+    """A plugin's name; of a path after its last colon, the last part."""
+    family, colon, argument = name.rpartition(":")
+    if not _is_place(argument):
+        return name
+    return family + colon + re.split(r"[/\\]", argument.rstrip("/\\"))[-1]

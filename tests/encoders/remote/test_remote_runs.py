@@ -195,6 +195,23 @@ def test_a_second_interrupt_ends_a_run_that_waits_for_a_busy_service(tmp_path: P
 
 
 @pytest.mark.lengthy
+def test_a_run_that_two_interrupts_ended_goes_on(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with served("--latency", "0.12") as server:
+        words = remote(server, "--set", "encoder.chunk=8", "--set", "encoder.price=0.01")
+        process = start(there, *run(there, *words))
+        wait_until(lambda: any(there.glob("runs/*/trace.jsonl")), process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.03)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 130, errors
+        (folder,) = there.glob("runs/*")
+        found = finished(start(there, "resume", str(folder)))
+    same(in_out(local(here), here), in_out(found, there))
+
+
+@pytest.mark.lengthy
 def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     price = ["--set", "encoder.price=0.01"]
     need = 120 + (120 + 160) + 160 + 40  # clean images, one snapshot, test images, one ask

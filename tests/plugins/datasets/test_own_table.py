@@ -466,3 +466,21 @@ def test_a_row_with_too_many_fields_is_an_error(tmp_path: Path, line: int) -> No
     (root / "labels.csv").write_text("\n".join(lines))
     with pytest.raises(DatasetError, match="cannot be read as a table"):
         opened(root, tmp_path)
+
+
+def test_a_value_that_a_condition_names_stays_blank_in_other_columns(tmp_path: Path) -> None:
+    table = rows(24)
+    for number in (0, 1):
+        table[number]["gender"] = "unknown"
+    for number in (4, 5, 6):
+        table[number]["dx"] = "unknown"
+    root = write(tmp_path / "data", table)
+    settings = {"label": "dx in mel", "positive": "", "group": "man|woman", "missing": "skip"}
+    by_name, by_groups = (
+        opened(root, tmp_path, where=where, **settings)
+        for where in ("gender != unknown", "gender in man|woman")
+    )
+    assert by_name.records.image.tolist() == by_groups.records.image.tolist()
+    assert len(by_name.records) == 24 - 2 - 3
+    with pytest.raises(DatasetError, match="the finding is blank or no value"):
+        opened(root, tmp_path, where="gender != unknown", **{**settings, "missing": "error"})

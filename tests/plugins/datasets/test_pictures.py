@@ -242,3 +242,16 @@ def test_parallel_reading_leaves_the_filters_of_warnings_alone(tmp_path: Path) -
 def test_windows_that_differ_in_a_late_digit_have_caches_of_their_own() -> None:
     keys = {PictureForm(8, window=Window(1e6, 1e6 + end)).key for end in (10, 14)}
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 7), ("RGB", (7, 8, 9))])
+def test_a_png_whose_one_level_is_transparent_is_as_one_with_alpha(
+    tmp_path: Path, mode: str, colour: int | tuple[int, ...]
+) -> None:
+    picture = Image.new(mode, (8, 8), colour)
+    picture.save(tmp_path / "clear.png", transparency=colour)
+    with pytest.raises(DatasetError, match="transparent pixels"):
+        read_pillow(tmp_path / "clear.png", "film", None)
+    other = 6 if mode == "L" else (6, 8, 9)
+    picture.save(tmp_path / "opaque.png", transparency=other)
+    assert (read_pillow(tmp_path / "opaque.png", "film", None) == np.asarray(picture)).all()

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from tiny import TinyDataset
+from zobench_plugins.methods import inlp
 from zobench_plugins.methods.leace import balanced_copies, erase
-from zobench_plugins.methods.weighting import reweighing
+from zobench_plugins.methods.weighting import reweighing, weighted_head
 
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.head import PROTOCOLS, HeadProtocol
 from zobench.errors import ConfigError
+from zobench.problem.heads import cell_weights
 from zobench.problem.images import Images, load_images
 from zobench.registry.discovery import load_registry
 from zobench.runs.baselines import Baseline, EmbeddedContext, require_fitting
@@ -48,13 +50,15 @@ TRAIN, Y, A = biased(600, 0.9)
 TEST, TEST_Y, TEST_A = biased(2000, 0.5)
 
 
-def solved(name: str, protocol: HeadProtocol = "converged", seed: int = 0) -> np.ndarray:
+def solved(
+    name: str, protocol: HeadProtocol = "converged", seed: int = 0, **overrides: object
+) -> np.ndarray:
     test, embedded = images(TEST_Y, TEST_A), Embedded(TRAIN, TEST)
     context: Any = EmbeddedContext(
         images(Y, A), test.pixels, TEST_A, embedded, protocol, seed, SPEC, "", name
     )
     offer, _ = REGISTRY.find("methods", name)
-    return np.asarray(offer.plugin.make(context, {}, "method").solve().scores)
+    return np.asarray(offer.plugin.make(context, overrides, "method").solve().scores)
 
 
 def test_groups_with_one_label_are_refused_before_a_query_is_spent() -> None:
@@ -124,3 +128,20 @@ def test_copies_balance_the_cells() -> None:
     cells = np.bincount(2 * Y[rows] + A[rows])
     assert cells.max() / cells.min() < 1.15  # copies are whole numbers
     assert set(rows) == set(range(len(Y)))
+
+
+def test_inlp_removes_a_dimension_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[np.ndarray] = []
+
+    def seen(context: Any, embeddings: np.ndarray, weights: np.ndarray) -> Any:
+        left.append(embeddings)
+        return weighted_head(context, embeddings, weights)
+
+    monkeypatch.setattr(inlp, "weighted_head", seen)
+    for rounds in (1, 2, 8):
+        solved("inlp", rounds=rounds)
+        assert np.linalg.matrix_rank(left[-1], tol=1e-6) == 10 - rounds
+    cells = cell_weights(Y, A)  # the attribute beyond what the finding tells of it
+    probe = LogisticRegression(max_iter=10_000).fit(left[-1], A, sample_weight=cells)
+    assert probe.score(left[-1], A, sample_weight=cells) < 0.55
+    assert LogisticRegression().fit(TRAIN, A).score(TRAIN, A, sample_weight=cells) > 0.85

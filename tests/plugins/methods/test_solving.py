@@ -160,3 +160,26 @@ def test_a_wrong_method_or_parameter_is_named(tmp_path: Path) -> None:
             problem.solve("dne")
         with pytest.raises(ConfigError, match="method"):
             problem.solve("group-dro", {"stepz": 3})
+
+
+def test_a_method_that_changes_the_shared_images_is_refused(tmp_path: Path) -> None:
+    class Vandal:
+        needs_queries = False
+
+        def __init__(self, context: MethodContext) -> None:
+            self._context = context
+
+        def solve(self) -> Any:
+            self._context.test_pixels[:] = 0
+            return self._context.result(np.zeros(TEST))
+
+    offer = Offer("vandal", Plugin(Vandal, "breaks things"), "dist-vandal")
+    registry = tiny_registry()
+    methods = {**registry.offers["methods"], "vandal": offer}
+    registry = Registry({**registry.offers, "methods": methods})
+    (alone,) = solve(tmp_path / "alone", "sketch")
+    with problem_of(config(), tmp_path / "both", registry) as problem:
+        with pytest.raises(PluginError, match="'vandal' changed the images or labels"):
+            problem.solve("vandal")
+        assert problem.solve("sketch").result.scores == alone.result.scores
+    assert not list((tmp_path / "both").rglob("*vandal*"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from math import isfinite
+from math import isfinite, isnan
 
 from rich import box
 from rich.console import Console
@@ -63,7 +63,7 @@ def _table(found: Comparison, *, both: bool) -> Table:
 
 def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
     if not isfinite(interval.value):
-        return "unknown" if signed else "infinite"
+        return "unknown" if signed or isnan(interval.value) else "infinite"
     sign = "+" if signed else ""
     value, low, high = (
         f"{round(each, digits) + 0.0:{sign}.{digits}f}"

@@ -134,6 +134,7 @@ def _size(folder: Path) -> int:
 def _plugins(missing: list[str]) -> dict[str, Any]:
     try:
         registry = load_registry()
+        _ = registry.metrics  # loaded and checked, since every table needs them
     except PluginError as error:
         missing.append(str(error))
         return {}

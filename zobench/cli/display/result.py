@@ -128,7 +128,9 @@ def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     )  # the queries are in the first column
     kept = [place for place, heading in enumerate(headings) if heading not in left_out]
     for number in kept:
-        table.add_column(headings[number], justify="right" if number else "left", no_wrap=True)
+        table.add_column(
+            escape(headings[number]), justify="right" if number else "left", no_wrap=True
+        )
     for row in rows:
         table.add_row(*(row[number] for number in kept))
     return table

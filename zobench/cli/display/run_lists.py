@@ -58,7 +58,7 @@ def _runs_table(
     table.add_column("run", no_wrap=True)
     for heading in (*facts, *(each.heading for each in columns)):
         left = heading in ("optimizer", "status")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+        table.add_column(escape(heading), justify="left" if left else "right", no_wrap=True)
     for run in sorted(runs, key=lambda run: (run.optimizer, run.seed)):
         spent = f"{run.spent:,}"
         words = {
@@ -148,7 +148,7 @@ def _suite_table(
     table.title = escape(problem)
     table.add_column("optimizer", no_wrap=True)
     for heading in ("seeds", *(each.heading for each in columns)):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(escape(heading), justify="right", no_wrap=True)
     for several, style in ((references, "dim"), (groups, "")):
         for name, runs in several:
             cells = [_spread(runs, each, ends=spread) for each in columns]

@@ -98,8 +98,10 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
             f"{where} has {bits} bits in {image.mode}, which would be cut to 8; an image of more than 8 "
             "bits must be grey"
         )
-    if image.mode in ("1", "P", "CMYK", "YCbCr"):
-        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+    if "transparency" in image.info:  # a palette's, or one grey level or colour that is not shown
+        image = image.convert("RGBA")
+    elif image.mode in ("1", "P", "CMYK", "YCbCr"):
+        image = image.convert("RGB")
     values = np.asarray(image)
     if image.mode in ("LA", "RGBA"):
         if not bool((values[..., -1] == 255).all()):

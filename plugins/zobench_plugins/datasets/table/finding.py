@@ -55,11 +55,17 @@ def labelled(table: pandas.DataFrame, disease: str, parameters: TableParameters)
             )
         codes = parsed("dataset.label", parameters.label, columns).holds(table)
         return Finding(codes, codes.isna() & False)
-    if parameters.label:
-        column = existing("dataset.label", parameters.label, columns)
-    else:
-        column = _named_like(disease, columns)
+    column = finding_column(disease, parameters.label, columns)
     return _by_values(table[column], column, parameters)
+
+
+def finding_column(disease: str, label: str, columns: list[str]) -> str:
+    """The column of the finding: the one that ``label`` names, else the one of the disease's name.
+
+    Raises:
+        ConfigError: There is no such column.
+    """
+    return existing("dataset.label", label, columns) if label else _named_like(disease, columns)
 
 
 def _check_name(disease: str, parameters: TableParameters) -> None:

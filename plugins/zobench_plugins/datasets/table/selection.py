@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zobench.contracts.parameters import cut
+from zobench.errors import ConfigError
 
 from ..columns.attribute import Attribute, divided
-from ..columns.conditions import existing, parsed_all
+from ..columns.conditions import existing, is_condition, parsed, parsed_all
 from ..columns.faults import Faults, listed
 from .files import AMBIGUOUS, matched
-from .finding import Finding, labelled
+from .finding import Finding, finding_column, labelled
 from .parameters import TableParameters
 
 if TYPE_CHECKING:
@@ -100,8 +102,10 @@ def selected(
         DatasetError: Something is wrong; the message names everything at once.
     """
     faults, notes = Faults(), list[str]()
-    blank = [each for each in UNKNOWN if each not in _named(parameters)]
-    table = table.mask(table.apply(lambda column: column.str.lower().isin(blank)), "")
+    named = _named(list(table.columns), disease, parameters)
+    for name in table.columns:
+        blank = [each for each in UNKNOWN if each not in named.get(name, ())]
+        table[name] = table[name].mask(table[name].str.lower().isin(blank), "")
     table = _filtered(table, parameters, faults, notes)
     columns = _columns(table, root, disease, parameters, faults, source)
     compared = ~(columns.finding.other | columns.attribute.other)
@@ -143,18 +147,29 @@ def selected(
     )
 
 
-def _named(parameters: TableParameters) -> set[str]:
-    """Values that the settings name, in small letters; such a value is not blank."""
-    texts = (
-        parameters.positive,
-        parameters.negative,
-        parameters.group,
-        parameters.label,
-        parameters.sensitive,
-        parameters.where,
-    )
-    words = (word for text in texts for word in re.split(r"[|=<>!]| and | in ", text))
-    return {word.strip().lower() for word in words if word.strip()}
+def _named(columns: list[str], disease: str, parameters: TableParameters) -> dict[str, set[str]]:
+    """Values that the settings name, in small letters, by column; there such a value is not blank."""
+    p, found = parameters, defaultdict[str, set[str]](set)
+
+    def add(column: str, values: Iterable[str]) -> None:
+        found[column] |= {each.strip().lower() for each in values}
+
+    with suppress(ConfigError):  # what is wrong with a setting is told where it is read
+        for condition in parsed_all("dataset.where", p.where, columns):
+            add(condition.column, condition.values)
+    for setting, text, values in (
+        ("dataset.label", p.label, f"{p.positive}|{p.negative}"),
+        ("dataset.sensitive", p.sensitive, p.group),
+    ):
+        with suppress(ConfigError):
+            if is_condition(text, columns):
+                condition = parsed(setting, text, columns)
+                add(condition.column, condition.values)
+            elif setting == "dataset.label":
+                add(finding_column(disease, text, columns), values.split("|"))
+            else:
+                add(existing(setting, text, columns), values.split("|"))
+    return found
 
 
 def _filtered(
