@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tiny import SIZES, TinyEncoder, config, run, tiny_registry
 from torch import Tensor
+from zobench_plugins.trackers.figures import settings
 
 import zobench
 from zobench.contracts.listener import Silence
@@ -18,6 +19,7 @@ from zobench.errors import ConfigError, EncoderError
 from zobench.files.json_files import Json
 from zobench.files.row_files import read_rows
 from zobench.records import layout
+from zobench.records.manifest import read_manifest
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
 from zobench.runs.lifecycle import resume_run, start_run
@@ -46,6 +48,8 @@ class Diary:
         self.pages.append(("snapshot", queries))
 
     def ended(self, status: str, result: Mapping[str, Any] | None) -> None:
+        if self.argument == "stopped":
+            raise KeyboardInterrupt
         self.pages.append(("ended", (status, result)))
 
 
@@ -252,3 +256,36 @@ def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
         tracker.started(result.manifest.as_json(), there)
         tracker.ended(RunStatus.INTERRUPTED, None)
     assert heard == [row["ask"] for row in rows]
+
+
+def test_no_path_of_this_machine_is_sent() -> None:
+    manifest = {
+        "config": {
+            "optimizer": "surrogate:onnx:/home/alice/clinic/x.onnx",
+            "encoder": "onnx:../clinic/model.onnx",
+            "dataset": "table",
+            "data_root": "/data/clinic",
+            "disease": "edema",
+            "overrides": {},
+        },
+        "parameters": {
+            "encoder": {"template": "own.toml", "url": "https://api.clinic.org/v1", "size": 224},
+            "dataset": {"demographics": "/data/clinic/DEMO.csv", "rows": "lists/clinic.txt"},
+            "optimizer": {"local.weights": "~/clinic.safetensors", "where": "race==A/B"},
+        },
+    }
+    sent = settings(manifest)
+    assert "clinic" not in str(sent)
+    assert sent["optimizer"] == "surrogate:onnx:x.onnx"
+    assert sent["encoder"] == "onnx:model.onnx"
+    assert sent["encoder.size"] == 224
+    assert sent["optimizer.where"] == "race==A/B"
+    hub = {**manifest, "config": {**manifest["config"], "encoder": "hf:facebook/dinov2-small"}}
+    assert settings(hub)["encoder"] == "hf:facebook/dinov2-small"
+
+
+def test_ctrl_c_while_a_tracker_is_told_the_end_loses_no_result(tmp_path: Path) -> None:
+    pages: list[tuple[str, Any]] = []
+    result = start_run(CONFIG, tmp_path, registry=registry(pages), trackers=["diary:stopped"])
+    assert result.status is RunStatus.DONE
+    assert read_manifest(result.location).status is RunStatus.DONE

@@ -146,7 +146,8 @@ def _check_payment(config: RunConfig, encoder: Encoder) -> None:
             "images sent to a service are not rounded here; quantize is for local encoders only"
         )
     if config.max_cost and not (paid and encoder.spec.price):
-        raise ConfigError(unpriced(config) + "nobody bills it")
+        fix = "give it in the encoder's spec" if paid else "nobody bills it"
+        raise ConfigError(unpriced(config) + fix)
 
 
 Shape = tuple[int, int, int]

@@ -235,10 +235,10 @@ class Connections:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise RequestFailure("refused", f"the certificate is not valid: {error}") from error
-            through = f" through the proxy of {' or '.join(self._proxies)}" if self._proxies else ""
+            proxies = f" (proxies are set: {', '.join(self._proxies)})" if self._proxies else ""
             raise RequestFailure(
                 "unreached",
-                f"no connection to {_server(call.url)}{through}: "
+                f"no connection to {_server(call.url)}{proxies}: "
                 f"{self.clean(error) or type(error).__name__}",
             ) from error
         except httpx.TimeoutException as error:

@@ -23,10 +23,10 @@ from scripted import (
     scripted,
     tensor,
 )
-from zobench_encoders.remote.exchange import retry_delay
+from zobench_encoders.remote.exchange import Call, Connections, RequestFailure, retry_delay
 
 from zobench.billing.account import Account
-from zobench.errors import CostReached, ServiceError
+from zobench.errors import ConfigError, CostReached, ServiceError
 
 ONES = np.ones((4, 3), np.float32)
 HTML = http(b"<html><h1>Bad gateway</h1></html>", "502 Bad Gateway", Content_Type="text/html")
@@ -243,3 +243,44 @@ def test_an_answer_without_embeddings_among_good_ones_is_asked_again(tmp_path: P
         assert encoder.embed(films(1)).tolist() == [[1.0, 2.0]]
         assert len(server.asked) == asked + 2
         encoder.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('headers = ["a"]', "must be a table of names and texts"),
+        ("headers = { X-Version = 5 }", "the header X-Version is 5, but must be a text"),
+        ('headers = { X = "ü" }', "printable ASCII"),
+        ('headers = { Content-Length = "3" }', "Content-Length is set by zobench itself"),
+        ('header = "X Api Key"', "'X Api Key' cannot be the name of a header"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused_before_a_request(
+    tmp_path: Path, line: str, words: str
+) -> None:
+    (tmp_path / "own.toml").write_text(TEMPLATE + line)
+    with scripted() as server:
+        with pytest.raises(ConfigError, match=words):
+            connected(server.url, "custom", template=str(tmp_path / "own.toml"), size=4)
+        assert not server.asked
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1", "http://127.0.0.1:port", "http://[::1"]
+)
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConfigError, match="the proxy that ALL_PROXY names cannot be used"):
+        Connections(secret=None, seconds=1.0, largest=1000, loopback=False)
+
+
+def test_a_proxy_that_refuses_is_no_doubt_about_the_bill(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(says(http(b"", "501 Not Implemented"))) as server:
+        monkeypatch.setenv("ALL_PROXY", server.url.partition("/v2")[0])
+        line = Connections(secret=None, seconds=5.0, largest=1000, loopback=False)
+        with pytest.raises(RequestFailure, match=r"proxies are set: ALL_PROXY") as caught:
+            line.exchange(Call("https://192.0.2.1/v1", b"{}"))
+        line.close()
+    assert (caught.value.kind, caught.value.billed) == ("unreached", False)

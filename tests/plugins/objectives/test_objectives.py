@@ -198,3 +198,14 @@ def test_the_adversary_s_state_is_bounded_and_restores_it() -> None:
         other.observe(*told)
     embeddings, a, y = batch(2)
     assert torch.equal(one.values(embeddings, a, y), other.values(embeddings, a, y))
+
+
+def test_an_objective_that_forgets_what_it_learned_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind = type(made("adversary"))
+    monkeypatch.setattr(kind, "state_dict", lambda self: {})
+    monkeypatch.setattr(kind, "load_state_dict", lambda self, state: None)
+    suite = type("Suite", (ObjectiveConformance,), {"name": "adversary"})()
+    with pytest.raises(AssertionError, match="restored from its state it gives other values"):
+        suite.test_a_learned_state_restores()
