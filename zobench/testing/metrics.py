@@ -49,6 +49,16 @@ class MetricConformance:
         assert (values >= metric.low).all(), f"a value is below low={metric.low}: {values}"
         assert (values <= metric.high).all(), f"a value is above high={metric.high}: {values}"
 
+    def test_a_head_that_calls_nobody_or_everybody_has_a_value(self) -> None:
+        """Where all scores are negative or all positive, no value is NaN; it may be infinite."""
+        predictions, weights = example()
+        for shift, who in ((-100.0, "nobody"), (100.0, "everybody")):
+            scores = Predictions(
+                predictions.score + shift, predictions.label, predictions.sensitive
+            )
+            values = self.values(scores, weights)
+            assert not np.isnan(values).any(), f"where a head calls {who}, values are {values}"
+
     def test_the_order_of_the_images_does_not_matter(self) -> None:
         """The same images in another order have the same value."""
         predictions, weights = example()
