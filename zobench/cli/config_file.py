@@ -40,6 +40,8 @@ def read_config(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     settings = found.pop(SET, {})
+    if "optimizers" in found:
+        raise ConfigError(f"{path} is a suite of many runs, not one run: zobench suite {path}")
     for name in found:
         if name not in FIELDS:
             raise ConfigError(

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from zobench.config import RunConfig, parse_overrides
+from zobench.contracts.parameters import declarations
+from zobench.errors import ConfigError
 
 from . import completion
 from .config_file import merged, read_config
@@ -273,6 +275,7 @@ def run(
         fields = merged(read_config(config_file), fields, context)
     config = RunConfig(**fields)
     if encoder_url is not None:
+        _require_service(config)
         config = config.with_settings("encoder", url=encoder_url)
     if dry_run:
         print_forecast(config, as_json)
@@ -282,3 +285,19 @@ def run(
             config, folder, listener=listener, trackers=trackers or [], record=record
         )
     print_result(result, as_json)
+
+
+def _require_service(config: RunConfig) -> None:
+    """Refuses an address for an encoder that has none.
+
+    Raises:
+        ConfigError: The encoder is no service.
+    """
+    from zobench.registry.discovery import load_registry
+
+    offer, _ = load_registry().find("encoders", config.encoder)
+    if "url" not in declarations(offer.plugin.parameters()):
+        raise ConfigError(
+            f"--encoder-url is the address of a service, but encoder {config.encoder!r} is none; name "
+            "what it speaks: --encoder http:oip, or another one of zobench list encoders --all"
+        )

@@ -186,7 +186,9 @@ def check_optimizer(
     if price > config.budget:
         raise ConfigError(
             f"budget is {config.budget}, but the first batch of optimizer {config.optimizer!r} "
-            f"costs {price} queries; give at least that"
+            f"costs {price} queries ({len(ask.points)} evaluations of "
+            f"{ask.images_each(config.batch_size)} images); give at least that, or smaller evaluations: "
+            "--batch-size"
         )
     return feedback, len(ask.points) * ask.images_each(config.batch_size)
 

@@ -60,7 +60,7 @@ def test_a_patients_images_may_lie_on_both_sides_of_a_number_only(tmp_path: Path
         row["person"] = f"P{int(row['age']) % 4}"
     root = write(tmp_path / "data", table)
     assert len(opened(root, tmp_path, sensitive="age>=38").records) == 16
-    with pytest.raises(DatasetError, match=r"patients have images in both groups \(--set"):
+    with pytest.raises(DatasetError, match=r"patients have images in both groups \(name another"):
         opened(root, tmp_path, sensitive="view==AP")
 
 

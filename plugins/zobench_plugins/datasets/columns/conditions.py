@@ -182,13 +182,14 @@ def existing(setting: str, name: str, columns: Iterable[str]) -> str:
         return alike[0]
     raise ConfigError(
         f"{setting} names the column {cut(name)}{_meant(name, known)}, but the table has "
-        f"{', '.join(known) or 'no column'}"
+        f"{', '.join(known) or 'no column'}; name one of them: --set {setting}=…"
     )
 
 
 def _meant(name: str, known: list[str]) -> str:
     """A guess at what was meant by a name that no column has."""
     column, equals, value = name.partition("=")
+    column, value = column.strip(), value.strip()
     if equals and column in known:
         return f" (did you mean {column}=={value}?)"
     return nearest(name, known)

@@ -260,7 +260,8 @@ def _check_patients(columns: Columns, faults: Faults) -> None:
     if mixed:
         patients = f"{len(mixed):,} patients have" if len(mixed) > 1 else "1 patient has"
         faults.add(
-            f"{patients} images in both groups (--set dataset.varies=true, if the attribute may change)",
+            f"{patients} images in both groups (name another column as dataset.patient; or --set "
+            "dataset.varies=true, if the attribute of a patient may change)",
             mixed,
         )
 
