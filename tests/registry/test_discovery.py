@@ -200,5 +200,5 @@ def test_what_a_plugin_prints_goes_to_standard_error(
 
 @pytest.mark.parametrize("name", ["", "a:b", "../x", "a b", "-a"])
 def test_a_name_that_nobody_could_type_is_refused(shelf: Shelf, name: str) -> None:
-    with pytest.raises(PluginError, match=r"dist-plug_n registers the name|'dist-plug_n'"):
+    with pytest.raises(PluginError, match="'dist-plug_n' registers the name"):
         load_registry([shelf.put("plug_n", offering(name))])

@@ -130,7 +130,8 @@ class ObjectiveConformance:
     def test_a_learned_state_restores(self) -> None:
         """An objective that observes goes on from its saved state with the same values.
 
-        It may learn at every few asks only, so it sees more than a dozen before, and some after.
+        An objective may learn at every few asks only, so it observes more than a dozen before its
+        state is saved, and some more afterwards.
         """
         objective = self.make()
         if not isinstance(objective, LearningObjective):

@@ -12,9 +12,10 @@ from zobench.contracts.encoder import EncoderOutlook, EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, ServiceError
 
+from .address import checked_url
 from .dialects import DIALECTS, list_services, read_dialect
 from .encoder import RemoteEncoder
-from .exchange import Call, Connections, checked_url
+from .exchange import Call, Connections
 from .inference import WIRES, InferenceService, read_metadata
 from .pictures import Dialect, PictureService
 from .retrying import RateLimiter, RetryingClient, RetryPolicy

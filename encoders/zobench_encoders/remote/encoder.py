@@ -135,7 +135,8 @@ class RemoteEncoder:
                 result.wait()
         except BaseException:  # such as a second Ctrl-C
             self._client.stop.set()
-            # what is on its way is paid for; and threads must not be cut off inside native code
+            # answers on their way are paid for, and a thread that is cut off inside native code can
+            # abort the process
             last = time.monotonic() + STOP_SECONDS
             for result in results:
                 result.wait(max(0.0, last - time.monotonic()))
@@ -160,8 +161,7 @@ class RemoteEncoder:
         self._line.close()
 
     def _ask(self, images: Tensor) -> Floats:
-        if self._client.stop.is_set():
-            raise RequestCancelledError("not asked, for all was to stop")
+        self._client.require_going()
         call = self._service.call(images)
         key = hashlib.sha256(call.body or b"").hexdigest()[:32]
         paid = self.account.recall(key)

@@ -16,9 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
-from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError
-from zobench.serving.addresses import is_loopback
 
 Kind = Literal["unreached", "busy", "doubtful", "refused"]
 """The kind of a failed request:
@@ -32,11 +30,7 @@ Kind = Literal["unreached", "busy", "doubtful", "refused"]
 CONNECT_SECONDS = 10.0
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Environment variables that name other certificates than the bundled ones."""
-PROXIES = tuple(
-    spelled(f"{kind}_proxy")
-    for kind in ("http", "https", "all")
-    for spelled in (str.upper, str.lower)
-)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 """Environment variables that name a proxy."""
 GRACE_SECONDS = 2.0
 """Seconds added to the time limits of connecting and answering together."""
@@ -349,39 +343,6 @@ def _certificates(*, trust_env: bool) -> ssl.SSLContext:
             f"the certificates of {(named or ['this machine'])[0]} cannot be read: "
             f"{error.strerror or error}; mend the variable, or unset it"
         ) from error
-
-
-def checked_url(url: str) -> tuple[str, bool]:
-    """The address without a trailing slash, and whether its host is this machine.
-
-    Raises:
-        ConfigError: ``url`` is no http or https address, or a part of it may be a secret.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigError(f"encoder.url cannot be read: {error}") from error
-    if any(not character.isprintable() or character.isspace() for character in url):
-        raise ConfigError("encoder.url holds a blank or a character that cannot be printed")
-    try:
-        host.encode("idna")
-    except UnicodeError as error:
-        raise ConfigError(
-            f"encoder.url names {cut(host)}, which cannot be a host: {error}"
-        ) from error
-    if parts.username or parts.password or "?" in url or "#" in url:
-        raise ConfigError(
-            "encoder.url holds a user, a password, a query or a fragment; an address is stored with "
-            "every run, so keys go into the environment variable named by encoder.key_env"
-        )
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError(
-            f"encoder.url is {url!r}, but must be an address such as "
-            "http://127.0.0.1:8000/v2/models/vit-mae (--encoder-url)"
-        )
-    return url.rstrip("/"), is_loopback(host)
 
 
 def _place(location: str) -> str:

@@ -98,6 +98,11 @@ class RetryingClient:
         with self._lock:
             self._failures, self._answered_at = 0, time.monotonic()
 
+    def require_going(self) -> None:
+        """Raises a :class:`RequestCancelledError` once ``stop`` is set."""
+        if self.stop.is_set():
+            raise RequestCancelledError("not asked, for all was to stop")
+
     def ask(
         self,
         key: str,
@@ -173,8 +178,7 @@ class RetryingClient:
         retry: bool,
     ) -> Answer:
         self._pace.wait(images, self.stop)
-        if self.stop.is_set():
-            raise RequestCancelledError("not asked, for all was to stop")
+        self.require_going()
         request = self.account.sent(key, images, len(call.body or b""), retry=retry)
         try:
             reply = self._line.exchange(call)

@@ -307,10 +307,11 @@ class Problem:
         """All methods share the images, so one that changes them would falsify the next one's result.
 
         Raises:
-            PluginError: The method has changed them; they are loaded anew for the next one.
+            PluginError: The method has changed them; images and embeddings are made anew for the next
+                method.
         """
         if self._images is not None and _digest(*self._images) != self._pixels:
-            self._images = None
+            self._images, self._known = None, KnownEmbeddings()
             raise PluginError(
                 f"method {method!r} changed the images or labels that all methods share; it must work "
                 "on copies"

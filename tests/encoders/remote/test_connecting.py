@@ -24,7 +24,7 @@ def test_certificates_are_checked(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setattr(
-        "zobench_encoders.remote.exchange.is_loopback", lambda host: False
+        "zobench_encoders.remote.address.is_loopback", lambda host: False
     )  # SSL_CERT_FILE is ignored for loopback addresses
     ends = datetime.datetime.now(datetime.UTC)
     ends += datetime.timedelta(days=-1 if when == "expired" else 1)

@@ -202,7 +202,7 @@ def test_a_run_that_two_interrupts_ended_goes_on(tmp_path: Path) -> None:
         process = start(there, *run(there, *words))
         wait_until(lambda: any(there.glob("runs/*/trace.jsonl")), process)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.03)
+        time.sleep(0.03)  # the second press comes while requests of the first one are on their way
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 130, errors
