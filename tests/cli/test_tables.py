@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,13 @@ from rich.console import Console
 from tiny import SIZES, run
 
 from zobench.cli.display.comparison import print_comparison
+from zobench.cli.display.gate import print_checks
 from zobench.cli.display.result import print_result
 from zobench.cli.display.run_lists import print_runs
+from zobench.comparison.gate import Check
 from zobench.comparison.pairs import compare_runs
 from zobench.files.location import Location
+from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.records.run_search import read_runs
 from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import summary_lines
@@ -71,6 +76,50 @@ def test_lists_of_runs_can_be_read_and_copied_on_any_terminal(
         assert "done" in line
     assert "tiny/spots tiny" in lines[0]
     assert max(map(len, lines)) <= width
+
+
+def test_in_a_narrow_list_long_names_of_runs_keep_the_end_that_tells_them_apart(
+    several: list[StoredRun],
+) -> None:
+    long = "scattered-pairs-efficientnet-lite0-phantom-pleural_effusion"
+    endings = {"random": "abcdef0123", "spsa": "fedcba9876"}
+    lines = [
+        replace(line, folder=Location(Path(f"{long}-s{line.seed}-{endings[line.optimizer]}")))
+        for line in summary_lines(Location(several[0].run_dir.parent), load_registry())
+    ]
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    print_runs(lines, load_registry(), False, console)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    for line in lines:
+        ending = f"…s{line.seed}-{endings[line.optimizer]}"
+        (row,) = (row for row in text.splitlines() if ending in row)
+        assert line.optimizer in row
+        assert "done" in row
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_gate_keeps_names_numbers_and_standings_whole_on_any_terminal(width: int) -> None:
+    checks = [
+        Check(
+            "scattered-pairs length=0.016", "value", f"phantom/{finding} vit-mae", metric, *numbers
+        )
+        for finding in ("edema", "pleural_effusion")
+        for metric, *numbers in (
+            ("fpq", 0.41, 0.12, -0.29, 0.034, 0.05, "fell"),
+            ("recovery", 0.5, math.nan, math.nan, math.nan, 0.1, "missing"),
+        )
+    ]
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
+    print_checks(checks, (FPQ, RECOVERY), console=console)
+    text = console.export_text()
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    for finding in ("edema", "pleural_effusion"):
+        assert f"phantom/{finding} vit-mae, value feedback" in text
+    assert sum("length=0.016" in line and "-0.290 ± 0.034" in line for line in lines) == 2
+    assert sum("recovery" in line and "missing" in line for line in lines) == 2
+    assert "failed: 4 of 4 numbers fell or are missing" in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

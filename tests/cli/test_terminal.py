@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -36,14 +37,14 @@ class Terminal:
         self.mine, self.theirs = pty.openpty()
         self.seen = b""
 
-    def start(self, code: str) -> subprocess.Popen[bytes]:
+    def start(self, code: str, columns: int = 100) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", code],
             stdin=self.theirs,
             stdout=self.theirs,
             stderr=self.theirs,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+            env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns)},
         )
 
     def read_until(self, text: bytes, seconds: float = 90.0) -> None:
@@ -76,6 +77,37 @@ def test_keys_are_not_echoed_into_the_bars_and_the_terminal_is_left_as_it_was(
     assert b"^C" not in terminal.seen
     assert b"\x1b[A\x03" not in terminal.seen
     assert termios.tcgetattr(terminal.theirs) == before
+
+
+@pytest.mark.parametrize("columns", [80, 130])
+def test_bars_stay_on_one_line_and_a_phase_that_ends_early_stops(
+    terminal: Terminal, columns: int
+) -> None:
+    phases = """
+import time
+from zobench.cli.display.progress import ConsoleListener
+with ConsoleListener() as listener:
+    listener.phase("optimize", 12800)
+    for done in (0, 64, 11520):
+        listener.update(done, objective=-0.123, accuracy=0.5)
+        time.sleep(0.4)
+    listener.phase("score", 26080)
+    for done in (0, 64, 26080):
+        listener.update(done, objective=-0.123, accuracy=0.5)
+        time.sleep(0.4)
+print("ended")
+"""
+    child = terminal.start(phases, columns=columns)
+    terminal.read_until(b"ended")
+    assert child.wait(30) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.seen.decode())
+    shown = [line for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    assert max(map(len, shown)) <= columns
+    *_, optimize, score, _ = shown
+    assert "11520/12800" in optimize
+    assert re.search(r"in 0:00:0\d +objective -0\.123", optimize)
+    assert "26080/26080" in score
+    assert ("accuracy 0.500" in score) == (columns == 130)
 
 
 def test_a_terminal_that_is_not_the_sessions_own_is_left_alone(terminal: Terminal) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,6 +21,7 @@ from zobench.contracts.metric import Metric
 from zobench.records.stored_run import StoredRun
 
 from .console import output_console
+from .layouts import print_fitting
 
 STYLES = {"fell": "red", "missing": "red", "rose": "green", "new": "yellow"}
 FAILING = ("fell", "missing")
@@ -50,6 +52,16 @@ def passed(checks: Sequence[Check]) -> bool:
 
 
 HEADINGS = ("optimizer", "feedback", "problem", "metric", "baseline", "now", "gain", "may lose", "")
+OF_A_GROUP = ("feedback", "problem")
+"""Columns of which the terminal makes one table for each combination."""
+
+LAYOUTS = (
+    tuple(each for each in HEADINGS if each not in OF_A_GROUP),
+    ("optimizer", "metric", "now", "gain", ""),
+)
+"""Columns of a table in a terminal, from the widest terminals to the narrowest."""
+
+LEFT = ("optimizer", "metric", "")
 
 
 def _cells(each: Check, digits: int) -> list[str]:
@@ -77,9 +89,14 @@ def verdict(checks: Sequence[Check]) -> str:
 
 
 def print_checks(
-    checks: Sequence[Check], quantities: Sequence[Metric], *, as_json: bool, markdown: bool
+    checks: Sequence[Check],
+    quantities: Sequence[Metric],
+    *,
+    as_json: bool = False,
+    markdown: bool = False,
+    console: Console | None = None,
 ) -> None:
-    """Prints every check: as one JSON object, a Markdown table, or a terminal table."""
+    """Prints every check: as one JSON object, a Markdown table, or a terminal table a problem."""
     digits = {each.name: each.digits(more=1) for each in quantities}
     ordered = sorted(checks, key=lambda each: each.standing not in FAILING)
     rows = [_cells(each, digits[each.metric]) for each in ordered]
@@ -89,17 +106,27 @@ def print_checks(
     elif markdown:
         print(_as_markdown(checks, ordered, rows))
     else:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, heading in enumerate(HEADINGS):
-            table.add_column(
-                heading, justify="right" if 3 < number < 8 else "left", overflow="fold"
-            )
+        console = console or output_console()
+        groups: dict[str, list[dict[str, str]]] = {}
         for each, row in zip(ordered, rows, strict=True):
-            style = STYLES.get(each.standing, "dim")
-            table.add_row(*map(escape, row[:-1]), f"[{style}]{escape(row[-1])}[/]")
-        console = output_console()
-        console.print(table)
+            group = groups.setdefault(f"{each.problem}, {each.feedback} feedback", [])
+            group.append(dict(zip(HEADINGS, row, strict=True)))
+        for title, members in groups.items():
+            print_fitting([_table(title, members, columns) for columns in LAYOUTS], console)
         console.print(f"[bold]{verdict(checks)}[/]")
+
+
+def _table(title: str, rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> Table:
+    """The checks on one problem at one level of feedback."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=escape(title), title_justify="left")
+    for heading in columns:
+        justify: JustifyMethod = "left" if heading in LEFT else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
+    for row in rows:
+        standing = row[HEADINGS[-1]]
+        cells = [escape(row[heading]) for heading in columns[:-1]]
+        table.add_row(*cells, f"[{STYLES.get(standing, 'dim')}]{standing}[/]")
+    return table
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,13 @@ import json
 import os
 import platform
 import re
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from zobench.errors import PluginError
@@ -37,13 +39,27 @@ def examine(as_json: bool) -> None:
         for section, values in found.items():
             console.print(f"[bold]{section}[/]")
             for name, value in values.items():
-                console.print(f"  {name:<22}{escape(str(value))}", soft_wrap=True)
+                console.print(escape(_line(name, str(value), console)), soft_wrap=True)
         for problem in missing:
             console.print(f"[bold red]missing:[/] {escape(problem)}", soft_wrap=True)
         if not missing:
             console.print("[bold green]everything that zobench itself needs is in place[/]")
     if missing:
         raise typer.Exit(1)
+
+
+def _line(name: str, value: str, console: Console) -> str:
+    """A finding; in a terminal its further lines are indented, and names stay whole."""
+    if not console.is_terminal:
+        return f"  {name:<22}{value}"
+    return textwrap.fill(
+        value,
+        console.width,
+        initial_indent=f"  {name:<22}",
+        subsequent_indent=" " * 24,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:

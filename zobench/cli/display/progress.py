@@ -7,20 +7,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from types import TracebackType
 
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from .console import PrintableConsole, error_console
 
@@ -34,6 +35,11 @@ UNITS = {
     "probe": "images",
 }
 LINE_SECONDS = 10.0
+
+WIDE = 110
+"""Columns of a terminal from which a bar has its full length, and a unit."""
+FIXED, FIXED_NARROW = 87, 63
+"""Columns that all but the figures take, with and without the unit and the full length."""
 
 
 @contextmanager
@@ -68,6 +74,21 @@ def _owns_terminal() -> bool:
         return False
 
 
+class TimeColumn(ProgressColumn):
+    """The time that is left, in a task that is done the time that it took."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """One of ``0:00:12 left``, ``in 0:00:35`` and, before an estimate, nothing."""
+        if task.finished:
+            took = timedelta(seconds=int(task.finished_time or 0.0))
+            return Text(f"in {took}", style="progress.elapsed")
+        left = task.time_remaining
+        words = "" if left is None else f"{timedelta(seconds=int(left))} left"
+        return Text(words, style="progress.remaining")
+
+
 class ConsoleListener:
     """Shows phase, progress, speed, time left and the latest figures; use as a context manager."""
 
@@ -76,17 +97,18 @@ class ConsoleListener:
         self._live = self._console.is_terminal
         # bars must not wrap: rich would then redraw the wrong number of lines
         bars = PrintableConsole(stderr=True, highlight=False)
+        wide = bars.width >= WIDE
+        self._room = bars.width - (FIXED if wide else FIXED_NARROW)
+        units = [TextColumn("{task.fields[unit]:<7}")] if wide else []
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description:<18}", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(table_column=Column(min_width=11)),
-            TextColumn("{task.fields[unit]}"),
-            TextColumn("{task.fields[rate]:>7}", table_column=Column(min_width=7)),
-            TimeElapsedColumn(table_column=Column(min_width=7)),
-            TextColumn("left"),
-            TimeRemainingColumn(table_column=Column(min_width=7)),
-            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=24 if wide else 8),
+            TextColumn("{task.fields[count]:>11}"),
+            *units,
+            TextColumn("{task.fields[rate]:>7}"),
+            TimeColumn(table_column=Column(min_width=12)),
+            TextColumn("{task.fields[figures]}"),
             console=bars,
             transient=False,
         )
@@ -121,11 +143,15 @@ class ConsoleListener:
             words = f"{name} ..." if not total else f"{name}: {total:,} {_unit(name)}"
             self._console.print(words, markup=False)
             return
+        if self._task is not None:  # a phase may end before its total, as optimizers may
+            done = self._progress.tasks[self._task].completed
+            self._progress.update(self._task, total=done)
+            self._task = None
         if not total:
             self._progress.console.print(f"[dim]{escape(name)} ...[/]", soft_wrap=True)
             return
         self._task = self._progress.add_task(
-            name, total=total, unit=_unit(name), rate="", figures=""
+            name, total=total, count=f"0/{total}", unit=_unit(name), rate="", figures=""
         )
 
     def update(self, done: int, **figures: float) -> None:
@@ -136,9 +162,13 @@ class ConsoleListener:
             self._first, self._began = done, now
         seconds = now - self._began
         rate = f"{(done - self._first) / seconds:,.0f}/s" if seconds > 0.5 else ""
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in self._figures.items())
+        texts = [f"{name} {value:.3f}" for name, value in self._figures.items()]
+        shown = "  ".join(texts)
         if self._live and self._task is not None:
-            self._progress.update(self._task, completed=done, rate=rate, figures=shown)
+            while len(shown) > self._room and texts:
+                shown = "  ".join(texts := texts[:-1])
+            count = f"{done}/{self._total}"
+            self._progress.update(self._task, completed=done, count=count, rate=rate, figures=shown)
         elif not self._live and (now - self._said > LINE_SECONDS or done == self._total):
             self._said = now
             if (done, shown) == self._printed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ from zobench.suite.suite_run import SuiteResult
 
 from .console import output_console
 from .layouts import print_fitting
+
+ENDING = re.compile(r"^.*-(s\d+-[0-9a-f]+)$")
+"""A folder name that zobench chose; its end, seed and digest, tells it from all others."""
 
 
 def _columns(registry: Registry) -> list[Metric]:
@@ -43,6 +47,7 @@ def print_runs(
         (("optimizer", "seed", "status", "queries"), columns),
         (("optimizer", "seed", "status"), [*columns[:2], columns[-1]]),
         (("status",), columns[:2]),
+        (("optimizer", "status"), columns[:2]),
     ]
     for problem, several in _by(runs, _problem):
         tables = [_runs_table(problem, several, *layout) for layout in layouts]
@@ -52,13 +57,21 @@ def print_runs(
 def _runs_table(
     problem: str, runs: Sequence[SummaryLine], facts: Sequence[str], columns: Sequence[Metric]
 ) -> Table:
-    """One row per run; narrow layouts leave out columns that the run name repeats."""
+    """One row per run; narrow layouts leave out columns that the run name repeats.
+
+    The narrowest one shows the label of the optimizer, and of the run name only its end.
+    """
+    short = "optimizer" in facts and "seed" not in facts
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
     table.add_column("run", no_wrap=True)
     for heading in (*facts, *(each.heading for each in columns)):
         left = heading in ("optimizer", "status")
-        table.add_column(escape(heading), justify="left" if left else "right", no_wrap=True)
+        table.add_column(
+            escape(heading),
+            justify="left" if left else "right",
+            no_wrap=not (short and heading == "optimizer"),
+        )
     for run in sorted(runs, key=lambda run: (run.optimizer, run.seed)):
         spent = f"{run.spent:,}"
         words = {
@@ -68,7 +81,8 @@ def _runs_table(
             "queries": spent if run.status is RunStatus.DONE else f"{spent} of {run.budget:,}",
         }
         cells = [words[each] for each in facts] + [_number(run, each) for each in columns]
-        table.add_row(escape(run.folder.name), *cells)
+        name = run.folder.name
+        table.add_row(escape(ENDING.sub(r"…\1", name) if short else name), *cells)
     return table
 
 
