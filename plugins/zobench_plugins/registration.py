@@ -8,8 +8,8 @@ from zobench.registry.hooks import hookimpl
 from zobench.registry.plugin import Plugin
 
 ADVICE = (
-    "Measured on vit-mae: --optimizer scattered-pairs, which knows no more, finds something in some "
-    "thousand queries, and --optimizer probes, which sees whole embeddings, in some hundred."
+    "Measured on vit-mae: --optimizer margin-probes, which knows no more, and --optimizer probes, which "
+    "sees whole embeddings, find something in some hundred queries."
 )
 """For users of the optimizers that see values."""
 USE = "Use what was found"
@@ -88,6 +88,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "Kalman-filtered slopes in low frequencies, along a path of given length (zobench)",
             label="value",
             advice=ADVICE,
+        ),
+        "margin-probes": Plugin(
+            "zobench_plugins.optimizers.margin_probes:MarginProbes",
+            "the slope of the SA head's score, from values on single images (zobench)",
+            label="value",
         ),
         "scattered-pairs": Plugin(
             "zobench_plugins.optimizers.scattered_pairs:ScatteredPairs",

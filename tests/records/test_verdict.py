@@ -107,7 +107,7 @@ def test_it_is_in_the_json_of_a_run_and_says_what_its_optimizer_advises(tmp_path
     sizes = {"split": {"train": 120, "test_per_cell": 40, "gap": 0.9, "positive_rate": 0.5}}
     found = run(tmp_path, optimizer="random", overrides=sizes, seed=1)
     assert found.verdict.case in (Case.NOTHING, Case.WIDENED)
-    assert "scattered-pairs" in found.verdict.text
+    assert "margin-probes" in found.verdict.text
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])

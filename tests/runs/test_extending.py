@@ -30,7 +30,8 @@ def extend(found: StoredRun, budget: int) -> StoredRun:
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["gezo", "random", "zo-adamm", "sep-cma", "adam", "scattered-pairs"]
+    "optimizer",
+    ["gezo", "random", "zo-adamm", "sep-cma", "adam", "margin-probes", "scattered-pairs"],
 )
 def test_an_extended_run_is_the_run_that_had_the_budget_from_the_start(
     tmp_path: Path, optimizer: str

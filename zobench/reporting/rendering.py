@@ -57,7 +57,7 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
     }
     here = resources.files("zobench.reporting")
     return environment.get_template("page.html.jinja").render(
-        title=title + (" (measured at a service)" if content.bills else ""),
+        title=title + _where(runs),
         content=content,
         levels=_levels(content),
         leading=content.columns[:2],
@@ -70,6 +70,14 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
         data=_data(content),
         **shared,
     )
+
+
+def _where(runs: Sequence[StoredRun]) -> str:
+    """What the title says of runs at a service, whose encoder nobody here can look into."""
+    billed = sum(run.bill is not None for run in runs)
+    if not billed:
+        return ""
+    return f" ({'' if billed == len(runs) else 'partly '}measured at a service)"
 
 
 def templates() -> Environment:

@@ -203,7 +203,9 @@ def test_an_optimizer_that_plans_by_the_budget_cannot_declare_that_it_does_not(
         Checked().test_with_a_larger_budget_it_asks_the_same_if_it_says_so()
 
 
-@pytest.mark.parametrize("name", ["probes", "probes-pgd", "scattered-pairs", "scattered-probes"])
+@pytest.mark.parametrize(
+    "name", ["margin-probes", "probes", "probes-pgd", "scattered-pairs", "scattered-probes"]
+)
 def test_only_a_budget_that_says_so_decides_the_asks(name: str) -> None:
     suite = type("Checked", (OptimizerConformance,), {"name": name})()
 

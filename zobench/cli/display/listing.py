@@ -52,7 +52,8 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
             }
             for each in kinds
         }
-        print(json.dumps(found if kind is not None else {**found, **_spaces_dict()}))
+        beside = {} if kind is not None else {**_spaces_dict(), "suites": _suites_dict()}
+        print(json.dumps({**found, **beside}))
         return
     console = output_console()
     for each in kinds:
@@ -61,6 +62,7 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
             _print_members(console, each, list(registry.offers[each].values()))
     if kind is None:
         console.print(_spaces())
+        console.print(_suites())
     console.print("[dim]parameters of one: zobench list KIND NAME[/]")
 
 
@@ -88,15 +90,22 @@ def _print_suites(name: str | None, as_json: bool) -> None:
     """Prints the suites that come with zobench; a suite is not a plugin."""
     if name is not None:
         raise ConfigError(f"a suite's text is printed by zobench suite {name} --print")
-    found = {path.stem: summary(path) for path in named_suites().values()}
     if as_json:
-        print(json.dumps(found))
-        return
+        print(json.dumps(_suites_dict()))
+    else:
+        output_console().print(_suites())
+
+
+def _suites_dict() -> dict[str, str]:
+    return {path.stem: summary(path) for path in named_suites().values()}
+
+
+def _suites() -> Table:
     table = _table("suites", ("zobench suite …", "what it runs"))
-    for stem, text in sorted(found.items()):
+    for stem, text in sorted(_suites_dict().items()):
         short, _, version = stem.rpartition("-")
         table.add_row(short, f"{text} (version {version})")
-    output_console().print(table)
+    return table
 
 
 def _spaces_dict() -> dict[str, dict[str, dict[str, str]]]:
