@@ -104,8 +104,8 @@ def test_two_suites_are_paired_by_optimizer_too_and_a_seed_is_one_draw(
         ({"heads": "paper"}, "the head protocol is converged in one and paper"),
         ({"replicates": 60}, "number of replicates"),
         (
-            {"overrides": {"split": {"train": 100, "test_per_cell": 40}}},
-            "set of split parameters",
+            {"overrides": {"split": {**SIZES["split"], "train": 100}}},
+            f"the set of split parameters is train={SIZES['split']['train']} in one and train=100 in",
         ),
     ],
 )

@@ -16,6 +16,7 @@ import numpy as np
 
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
+from zobench.records.comparability import in_words
 from zobench.records.stored_run import StoredRun
 
 from .gate_file import Baseline, Row, Sample, read_baseline
@@ -103,10 +104,11 @@ def _from_all_of_its_problem(run: StoredRun, rows: Sequence[Row]) -> str:
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """In what conditions differ, in words; empty if they are the same."""
+    different = [name for name in {**before, **now} if now.get(name) != before.get(name)]
+    pairs = {name: in_words(before.get(name), now.get(name)) for name in different}
     return "; ".join(
-        f"the {WORDS.get(name, name)} was {before.get(name)} and is {now.get(name)}"
-        for name in {**before, **now}
-        if now.get(name) != before.get(name)
+        f"the {WORDS.get(name, name)} was {this} and is {that}"
+        for name, (this, that) in pairs.items()
     )
 
 

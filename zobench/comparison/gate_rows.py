@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
-from zobench.records.comparability import OF_A_PROBLEM
+from zobench.records.comparability import OF_A_PROBLEM, in_words
 from zobench.records.stored_run import StoredRun
 
 from .gate_file import Baseline, Row, Sample
@@ -42,7 +42,10 @@ def baseline_of(runs: Sequence[StoredRun], margins: Mapping[str, float] | None =
     groups: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         if not run.done:
-            raise ConfigError(f"{run.location} is {run.status}; a gate needs runs that are done")
+            raise ConfigError(
+                f"{run.location} is {run.status}; a gate needs runs that are done: name others, or "
+                "complete it with zobench resume"
+            )
         if in_pieces(run):
             raise ConfigError(
                 f"{run.location} {in_pieces(run)}; a gate needs runs that had their whole budget at "
@@ -66,10 +69,11 @@ def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
         before, now = conditions_of(first), conditions_of(run)
         for name in before:
             if before[name] != now[name]:
+                this, that = in_words(before[name], now[name])
                 raise ConfigError(
                     f"{first.location} and {run.location} are the same optimizer and problem, but "
-                    f"the {WORDS[name]} is {before[name]} in one and {now[name]} in the other; name "
-                    "runs that have it in common"
+                    f"the {WORDS[name]} is {this} in one and {that} in the other; name runs that have "
+                    "it in common"
                 )
     seeds = [str(run.config.seed) for run in runs]
     if len(set(seeds)) < len(seeds):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zobench.errors import ConfigError
@@ -70,10 +70,23 @@ def require_comparable(
     for condition in conditions:
         here, there = condition.of(one), condition.of(other)
         if here != there:
+            this, that = in_words(here, there)
             raise ConfigError(
                 f"{one.location} and {other.location} cannot be compared: the {condition.words} is "
-                f"{here} in one and {there} in the other; name runs that have it in common"
+                f"{this} in one and {that} in the other; name runs that have it in common"
             )
+
+
+def in_words(here: object, there: object) -> tuple[str, str]:
+    """Two different values for a message; of two mappings, the entries that differ."""
+    if not (isinstance(here, Mapping) and isinstance(there, Mapping)):
+        return str(here), str(there)
+    keys = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+
+    def told(values: Mapping[str, object]) -> str:
+        return ", ".join(f"{key}={values[key]}" for key in keys if key in values) or "without them"
+
+    return told(here), told(there)
 
 
 def require_same_conditions(runs: Iterable[StoredRun]) -> None:

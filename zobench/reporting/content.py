@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class Content:
     Attributes:
         opening: What the page says first, by problem.
         facts: Counts, problems, seeds, settings and versions of the runs, as rows of (name, value).
-        problems: Names of the problems, in order.
+        problems: Names of the problems, those with the most runs first.
         targets: Target recoveries of ERT, success rates and runtimes.
         columns: The quantities of the results table, in order.
         rows: The results table, one row per optimizer and problem.
@@ -88,7 +88,8 @@ def collect(
         groups[run.problem, run.label].append(run)
     require_same_conditions(runs)
     _require_one_a_seed(groups)
-    problems = tuple(sorted({problem for problem, _ in groups}))
+    runs_of = Counter(run.problem for run in runs)
+    problems = tuple(sorted(runs_of, key=lambda name: (-runs_of[name], name)))
     shared = set.intersection(*({each.name for each in run.quantities} for run in runs))
     columns = tuple(each for each in runs[0].quantities if each.in_tables and each.name in shared)
     rows = []
