@@ -87,7 +87,7 @@ class MarginProbes(Stateful):
         return budget < parameters.points * parameters.images
 
     def ask(self) -> Ask:
-        """Points of equal length in smooth directions, on images that were not used before."""
+        """Points of equal length in smooth directions, on newly drawn images."""
         shape = (self._images, self._points, len(self._root))
         white = torch.from_numpy(self.rng.standard_normal(shape))
         self._drawn = torch.nn.functional.normalize(white * self._root, dim=-1)
