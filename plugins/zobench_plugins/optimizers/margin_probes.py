@@ -32,8 +32,8 @@ from zobench.problem.spaces import DctSpace
 
 from .frequencies import spectrum
 
-STARTS = 16
-"""Latest images whose own slopes the alternation begins from, beside the slope found before."""
+STARTS = 32
+"""Latest images whose own slopes the alternation begins from."""
 
 ROUNDS = 20
 """Alternations from each start."""
@@ -65,7 +65,7 @@ class MarginProbes(Stateful):
     """Points around no edit, several on each image. Recommends the edit along the common slope."""
 
     feedback: ClassVar[Feedback] = "value"
-    remembered = ("probes", "values", "asked", "slope", "rng")
+    remembered = ("probes", "values", "asked", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: MarginProbesParameters) -> None:
         self._p = p = parameters
@@ -78,7 +78,6 @@ class MarginProbes(Stateful):
         count = len(self._root)
         self.probes = torch.empty(0, self._points, count, dtype=torch.float64)
         self.values = torch.empty(0, self._points, dtype=torch.float64)
-        self.slope = torch.zeros(count, dtype=torch.float64)
         self.asked = 0
 
     @staticmethod
@@ -95,20 +94,24 @@ class MarginProbes(Stateful):
         return Ask(self._decode(self._p.radius, self._drawn.flatten(0, 1)), images, images=1)
 
     def tell(self, ask: Ask, answer: Answer) -> None:
-        """Adds the points, and finds the slope anew."""
+        """Adds the points."""
         values = answer.values.double().reshape(self._images, self._points)
         self.values = torch.cat([self.values, values])[-self._p.memory :]
         self.probes = torch.cat([self.probes, self._drawn * self._root])[-self._p.memory :]
         self.asked += self._images
-        self._find()
 
     def recommend(self) -> Tensor:
-        """The edit of the given length along the slope; no edit before the first answer."""
-        direction = torch.nn.functional.normalize(self._root * self.slope, dim=0)
+        """The edit along the slope, which is found here, since no ask depends on it.
+
+        No edit before the first answer.
+        """
+        direction = torch.nn.functional.normalize(self._root * self._slope(), dim=0)
         return self._decode(self._p.length, direction[None])[0]
 
-    def _find(self) -> None:
-        """Sets the slope of the scores in whitened coordinates, with the sign that L falls along."""
+    def _slope(self) -> Tensor:
+        """The slope of the scores in whitened coordinates, with the sign that L falls along."""
+        if not len(self.values):
+            return torch.zeros_like(self._root)
         probes = self.probes - self.probes.mean(1, keepdim=True)  # an image's level is not known
         flat = probes.flatten(0, 1)
         precision = flat.T @ flat
@@ -117,14 +120,14 @@ class MarginProbes(Stateful):
         # penalty - L = CE, and the largest L of points of equal length is the penalty, nearly
         entropies = (self.values.max() - self.values).clamp(*ENTROPIES)
         own = torch.einsum("gkp,gk->gp", probes, -entropies.expm1().log())
-        slopes = torch.cat([self.slope[None], own[-STARTS:]]).T
+        slopes = own[-STARTS:].T
         for _ in range(ROUNDS):
             signs = torch.where(own @ slopes < 0, -1.0, 1.0).double()
             moments = own.T @ signs
             slopes = torch.cholesky_solve(moments, factor)
         slope = slopes[:, (moments * slopes).sum(0).argmax()]  # the one that explains the most
         rise = torch.cholesky_solve(torch.einsum("gkp,gk->p", probes, self.values)[:, None], factor)
-        self.slope = -slope if (self._root.square() * slope) @ rise[:, 0] > 0 else slope
+        return -slope if (self._root.square() * slope) @ rise[:, 0] > 0 else slope
 
     def _decode(self, rms: float, directions: Tensor) -> Tensor:
         """Points ``(K, *space.shape)`` of a root mean square along directions ``(K, P)``."""
