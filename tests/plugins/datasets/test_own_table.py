@@ -49,6 +49,18 @@ def test_conditions_and_columns_in_any_capitals_decide(
     assert found.sensitive[:4].tolist() == sensitive
 
 
+def test_age_strings_of_dicom_compare_in_years(tmp_path: Path) -> None:
+    table = rows()
+    ages = ["080Y", "006M", "104W", "700D", "17Y", *["064Y"] * 5, *["065Y"] * 6]
+    for row, age in zip(table, ages, strict=True):
+        row["age"] = age
+    root = write(tmp_path / "data", table)
+    found = opened(root, tmp_path, where="age>=1.95", missing="skip", sensitive="age>=65")
+    assert found.records.image[:3].tolist() == [f"films/film-{n:03d}.png" for n in (0, 2, 5)]
+    assert found.records.sensitive.tolist() == [1, *[0] * 6, *[1] * 6]
+    assert "1 whose age of the condition age>=1.95 is blank or no number" in found.spec.notes[0]
+
+
 def test_groups_of_a_condition_are_named_after_it(tmp_path: Path) -> None:
     root = write(tmp_path / "data", rows())
     assert opened(root, tmp_path, sensitive="age >= 38").spec.groups == ("age<38", "age>=38")

@@ -18,9 +18,21 @@ def years(column: pandas.Series[str]) -> np.ndarray[tuple[int], np.dtype[np.int6
 
     A letter after the number is DICOM's unit of an age: years, months, weeks or days.
     """
+    age = _matched(column, r"^\s*(\d{1,3}(?:\.\d+)?)\s*([YMWDymwd]?)\s*$")
+    return np.asarray(np.floor(age.fillna(-1)).astype("int64"))
+
+
+def age_strings(column: pandas.Series[str]) -> pandas.Series[float]:
+    """Years of DICOM's age strings, such as ``054Y`` or ``006M``; NaN for all other texts.
+
+    Source: DICOM PS3.5, section 6.2, value representation AS.
+    """
+    return _matched(column, r"^\s*(\d{3})([YMWD])\s*$")
+
+
+def _matched(column: pandas.Series[str], form: str) -> pandas.Series[float]:
+    """Years where a text has a form of a number and a unit; else NaN."""
     import pandas
 
-    found = column.str.extract(r"^\s*(\d{1,3}(?:\.\d+)?)\s*([YMWDymwd]?)\s*$")
-    a_year = found[1].str.upper().map(UNITS)
-    age = pandas.to_numeric(found[0]) / a_year
-    return np.asarray(np.floor(age.fillna(-1)).astype("int64"))
+    found = column.str.extract(form)
+    return pandas.to_numeric(found[0]) / found[1].str.upper().map(UNITS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zobench.contracts.parameters import NUMBER, cut, nearest
 from zobench.errors import ConfigError
 
+from .ages import age_strings
 from .faults import listed, several
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Condition:
     def holds(self, table: pandas.DataFrame) -> pandas.Series[float]:
         """1 where the condition holds and 0 where not; NaN where the column is blank or no number.
 
+        By size, DICOM's age strings compare in years: ``018M`` is 1.5.
+
         Raises:
             ConfigError: A value that is compared with is in no row.
         """
@@ -72,7 +75,7 @@ class Condition:
 
         column = table[self.column]
         if self.ordered:
-            numbers = pandas.to_numeric(column, errors="coerce")
+            numbers = pandas.to_numeric(column, errors="coerce").fillna(age_strings(column))
             bound = float(self.values[0])
             compared = {
                 ">=": numbers >= bound,
