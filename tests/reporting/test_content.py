@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,16 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> No
     (finished,) = [each for each in (stopped, *others[1:]) if each.done]
     alone = collect([finished], TARGETS)
     assert found["fpq"]["value"] == row(alone, "random")["fpq"]["value"]  # FPQ uses done runs only
+
+
+def test_the_facts_say_how_embeddings_were_computed(runs: list[StoredRun]) -> None:
+    encoder = runs[0].manifest.encoder
+    for told, said in (
+        ({"device": "cuda:0", "precision": "bf16"}, "cuda bf16"),
+        ({}, "the encoder does not tell"),
+    ):
+        alike = [pretended(run, encoder=replace(encoder, settings=told)) for run in runs]
+        assert dict(collect(alike, TARGETS).facts)["device, precision"] == said
 
 
 def test_every_number_can_be_written_as_json(runs: list[StoredRun]) -> None:

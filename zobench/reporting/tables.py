@@ -13,6 +13,7 @@ from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.measures.interval import Floats, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
+from zobench.records.identity import arithmetic
 from zobench.records.results import Results
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
@@ -44,10 +45,17 @@ def facts(
         ("training images", training_images(runs)),
         ("test images", of(lambda run: f"{run.manifest.split.test:,}")),
         ("heads", of(lambda run: run.config.heads)),
+        ("device, precision", of(_arithmetic)),
         ("zobench", of(lambda run: run.manifest.versions.get("zobench"))),
         ("torch", of(lambda run: run.manifest.versions.get("torch"))),
         ("machines", of(lambda run: run.manifest.machine["platform"])),
     )
+
+
+def _arithmetic(run: StoredRun) -> str:
+    """The device and precision of the embeddings, as far as the encoder tells them."""
+    told = [each for each in arithmetic(run.manifest) if each != str(None)]
+    return " ".join(told) or "the encoder does not tell"
 
 
 def _curve(config: RunConfig) -> str:
