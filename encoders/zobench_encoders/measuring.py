@@ -118,8 +118,10 @@ def _measure(
     chunk = min(count for count, rate in rates.items() if rate >= enough)
     best, best_rate = first, rates[chunk]
     for name in others:
-        rate = _rate(device, batches[chunk], paths[name])
-        if rate is not None and rate > LEAST_GAIN * best_rate:
+        rate = _rate(device, batches[chunk], paths[name]) or 0.0
+        if rate > LEAST_GAIN * best_rate:  # once more: another process may have ended in between
+            best_rate = max(best_rate, _rate(device, batches[chunk], paths[best]) or 0.0)
+        if rate > LEAST_GAIN * best_rate:
             best, best_rate = name, rate
     return Choice(best, chunk)
 

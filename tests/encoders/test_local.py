@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -99,6 +100,25 @@ def test_of_two_that_start_at_once_one_measures_and_both_use_it(tmp_path: Path) 
         first, second = pool.map(size, range(2))
     assert first == second
     assert asked == sorted(set(asked))
+
+
+def test_the_first_path_is_measured_again_before_another_one_is_taken(tmp_path: Path) -> None:
+    """Another process slows the first path, and ends when the second one is measured."""
+    busy = True
+
+    def first(images: Tensor) -> Tensor:
+        time.sleep(0.02 if busy else 0.0)
+        return images
+
+    def second(images: Tensor) -> Tensor:
+        nonlocal busy
+        busy = False
+        time.sleep(0.005)
+        return images
+
+    paths = {"first": first, "second": second}
+    found = fastest("test", torch.device("cpu"), lambda n: films(n, size=4), paths, tmp_path)
+    assert found.path == "first"
 
 
 def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
