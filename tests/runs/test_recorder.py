@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import torch
 from tiny import SIZES, TinyEncoder, config, tiny_registry
 from torch import Tensor
 
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, EncoderError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.row_files import read_rows
@@ -65,6 +70,35 @@ def test_a_run_without_a_record_says_how_to_make_one(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--record" in done.stderr
+
+
+class Repeating(Stateful):
+    """Asks the same twice and goes along the difference of the answers."""
+
+    feedback: ClassVar[Feedback] = "value"
+    remembered = ("values",)
+
+    def __init__(self, context: OptimizerContext) -> None:
+        self._shape = context.space.shape
+        self.values = torch.empty(0, dtype=torch.float64)
+
+    def ask(self) -> Ask:
+        return Ask(torch.full((1, *self._shape), 0.01), np.zeros(1, np.int64))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        self.values = torch.cat([self.values, answer.values])
+
+    def recommend(self) -> Tensor:
+        return torch.full(self._shape, float(self.values.diff().sum()))
+
+
+def test_an_ask_that_an_objective_answers_anew_is_kept_each_time(tmp_path: Path) -> None:
+    registry = tiny_registry(optimizer=Repeating)
+    learning = {**SIZES, "objective": {"every": 1}}
+    wanted = replace(config("mine", learning), objective="adversary")
+    run = start_run(wanted, tmp_path / "runs", registry=registry, record=True)
+    assert run.edit_after(run.snapshots[-1]).any()
+    assert replay_run(run.run_dir, registry=registry).same_edit
 
 
 def test_a_resumed_run_goes_on_recording(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Recorder(Protocol):
     """Keeps the answers of an oracle."""
 
-    def give(self, ask: Ask, evaluate: Callable[[Ask], Answer]) -> Answer:
-        """Evaluates an ask and keeps the answer."""
+    def give(self, ask: Ask, spent: int, evaluate: Callable[[Ask], Answer]) -> Answer:
+        """Evaluates an ask that is made after ``spent`` queries, and keeps the answer."""
         ...
 
 
@@ -89,7 +89,9 @@ class Oracle:
         self._require_money(len(taken.points) * taken.images_each(size))
         self.ledger.optimize.evaluations += len(taken.points)
         evaluate = partial(self._evaluate, meanwhile=meanwhile)
-        return evaluate(taken) if self.recorder is None else self.recorder.give(taken, evaluate)
+        return (
+            evaluate(taken) if self.recorder is None else self.recorder.give(taken, spent, evaluate)
+        )
 
     def _require_a_value(self, ask: Ask) -> None:
         objective, images = self.evaluator.objective, ask.images_each(self.evaluator.batch_size)

@@ -81,7 +81,8 @@ def in_words(here: object, there: object) -> tuple[str, str]:
     """Two different values for a message; of two mappings, the entries that differ."""
     if not (isinstance(here, Mapping) and isinstance(there, Mapping)):
         return str(here), str(there)
-    keys = [key for key in {**here, **there} if here.get(key) != there.get(key)]
+    absent = object()
+    keys = [key for key in {**here, **there} if here.get(key, absent) != there.get(key, absent)]
 
     def told(values: Mapping[str, object]) -> str:
         return ", ".join(f"{key}={values[key]}" for key in keys if key in values) or "without them"

@@ -22,10 +22,16 @@ from zobench.records.manifest import read_manifest
 from .result_cache import digest
 
 
-def ask_digest(ask: Ask) -> str:
-    """Digest of an ask's points, images and feedback; one different bit changes it."""
+def answer_file(ask: Ask, spent: int) -> str:
+    """The name of an answer's file: a digest of the ask, which one different bit changes.
+
+    Args:
+        ask: Its points, images and feedback count.
+        spent: Queries before the ask: an objective that learns answers the same ask anew each time.
+    """
     images = ask.minibatch if ask.rows is None else ask.rows
-    return digest(ask.points.numpy(), np.asarray(images), str(ask.images), ask.want)
+    asked = (ask.points.numpy(), np.asarray(images), str(ask.images), ask.want)
+    return f"{digest(*asked, str(spent))}.safetensors"
 
 
 class AnswerRecorder:
@@ -34,9 +40,9 @@ class AnswerRecorder:
     def __init__(self, folder: Place) -> None:
         self._folder = Location.of(folder) / ANSWERS
 
-    def give(self, ask: Ask, evaluate: Callable[[Ask], Answer]) -> Answer:
-        """Evaluates, and keeps the answer."""
-        name_of_file = f"{ask_digest(ask)}.safetensors"
+    def give(self, ask: Ask, spent: int, evaluate: Callable[[Ask], Answer]) -> Answer:
+        """Evaluates an ask that is made after ``spent`` queries, and keeps the answer."""
+        name_of_file = answer_file(ask, spent)
         answer = evaluate(ask)
         tensors = {"values": answer.values}
         for name in ("embeddings", "gradients"):
@@ -92,7 +98,7 @@ class RecordedOracle:
         if self.queries + price > self.config.budget:
             raise BudgetExhausted(f"{self.queries} of {self.config.budget} queries are spent")
         self._asks += 1
-        place = self._place / ANSWERS / f"{ask_digest(taken)}.safetensors"
+        place = self._place / ANSWERS / answer_file(taken, self.queries)
         if not place.path.exists():
             raise ConfigError(
                 f"ask {self._asks} was not recorded in {self._place}: its points, images or "

@@ -256,18 +256,29 @@ class Task:
             threads: Cores of the job.
         """
         self._job, self._told, self._threads = job, told, threads
+        self._requeued = False
 
     def __call__(self) -> None:
-        """Carries the run to its end, or to where SLURM ends the job."""
+        """Carries the run to its end, or to where SLURM ends the job.
+
+        Raises:
+            SystemExit: submitit ended the job amid the run, which is no outcome of the run.
+        """
         import torch
 
+        self._requeued = False
+        self._told.unlink(missing_ok=True)  # of this task before it was requeued
         torch.set_num_threads(self._threads)
-        write_json(self._told, asdict(attempt(self._job)))
+        outcome = attempt(self._job)
+        if self._requeued:
+            raise SystemExit(f"requeued amid the run: {outcome.error}")
+        write_json(self._told, asdict(outcome))
 
     def checkpoint(self) -> Any:
         """Called by submitit on a time-out: submits this task again, and the run resumes."""
         from submitit.helpers import DelayedSubmission
 
+        self._requeued = True
         return DelayedSubmission(self)
 
 

@@ -2,9 +2,10 @@
 
 A black box is mostly asked for means over a minibatch. Here each evaluation is on one image
 (``Ask.images``), and L of one image is ``-CE + penalty``. The penalty is the same for points of
-equal length, and the cross entropy of a logistic head tells the size of its score: ``CE = log(1 +
-exp(-margin))``, where the margin is the score, positive where the head is right. L hardly changes
-on the images that the head is sure of; their margins do.
+equal length (nearly, where the space is coarser than the search or clips edits), and the cross
+entropy of a logistic head tells the size of its score: ``CE = log(1 + exp(-margin))``, where the
+margin is the score, positive where the head is right. L hardly changes on the images that the head
+is sure of; their margins do.
 
 The scores of all images react much alike to an edit, but which of the two groups an image belongs
 to, and so the sign of its score, is not known at this level of feedback. So several points share an
@@ -13,7 +14,7 @@ Netrapalli, Jain and Sanghavi, "Phase Retrieval Using Alternating Minimization",
 regression is Bayesian, and its prior variance falls with frequency (Rasmussen and Williams,
 "Gaussian Processes for Machine Learning", 2006, Section 2.1). The edit goes along the slope, to the
 side on which L falls. All points are around no edit, so asks do not depend on answers. The budget
-does not matter, unless it is below one ask.
+does not matter, unless it is below one ask; what it has beyond whole asks stays unspent.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -156,7 +156,7 @@ def embed(
     from zobench.files.atomic import require_writable
 
     from ..datasets.pictures.levels import parsed_window
-    from .embedding import embedded_rows
+    from .embedding import embed_pictures
     from .picture_files import ARRAY, SUFFIXES, picture_files
     from .sending import window_of
 
@@ -177,8 +177,16 @@ def embed(
             _note(f"the run is {found.status}, so nothing says what this edit is worth")
         if found.config.encoder != encoder:
             _note(f"the edit was learned for {found.config.encoder}, not for {encoder}")
-    with ConsoleListener() as listener:
-        rows = embedded_rows(config, pairs, chosen, added, listener)
+    rows: list[dict[str, Any]] = []
+    try:
+        with ConsoleListener() as listener:
+            embed_pictures(rows, config, pairs, chosen, added, listener)
+    except BaseException:
+        if rows:
+            kept = out.with_stem(f"{out.stem}-incomplete")
+            write_table(kept, rows)
+            _note(f"the {len(rows):,} of {len(pairs):,} images that were embedded are in {kept}")
+        raise
     write_table(out, rows)
     output_console().print(
         f"wrote {out}: {len(rows):,} image{'' if len(rows) == 1 else 's'}, {len(rows[0]) - 1:,} "

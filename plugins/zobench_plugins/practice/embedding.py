@@ -13,10 +13,12 @@ from zobench.config import RunConfig
 from zobench.contracts.encoder import checked_embeddings
 from zobench.contracts.listener import Listener
 from zobench.errors import ConfigError, DatasetError
+from zobench.problem.images import slices
 from zobench.registry.discovery import Registry, load_registry
 from zobench.runs.parts import make_encoder
 from zobench.runs.resolved import resolve_plugin
 
+from ..datasets.films import UnreadableFilms
 from ..datasets.pictures.decoding import COLOUR, PictureForm, has_colour
 from ..datasets.pictures.levels import UnfittingPicture, Window
 from .picture_files import ARRAY
@@ -26,19 +28,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def embedded_rows(
+def embed_pictures(
+    rows: list[dict[str, Any]],
     config: RunConfig,
     pairs: Sequence[tuple[Path, Path]],
     window: Window | None,
     edit: Tensor | None,
     listener: Listener,
     registry: Registry | None = None,
-) -> list[dict[str, Any]]:
-    """One row an image: its name, and the numbers of its embedding as ``e0``, ``e1`` and so on.
+) -> None:
+    """Adds one row an image: its name, and the numbers of its embedding as ``e0``, ``e1`` and so on.
 
-    A picture in colour becomes grey, by its luma, where the encoder takes one channel.
+    A picture in colour becomes grey, by its luma, where the encoder takes one channel. One that cannot
+    be read has no row, and is an error once all others are embedded.
 
     Args:
+        rows: The rows, which a caller has even if this raises: embeddings may cost money.
         config: Names the encoder, its parameters, device and precision.
         pairs: Files and their names.
         window: The stored values that are black and white, for more than 8 bits.
@@ -48,7 +53,7 @@ def embedded_rows(
 
     Raises:
         ConfigError: The edit does not fit the encoder's images.
-        DatasetError: A picture cannot be read.
+        UnreadableFilms: Pictures cannot be read; the message names the first of them.
         EncoderError: The encoder cannot be loaded or reached.
     """
     import torch
@@ -71,19 +76,26 @@ def embedded_rows(
             )
         added = torch.zeros(1, height, width) if edit is None else edit
         listener.phase("embed", len(pairs))
-        rows: list[dict[str, Any]] = []
-        for start in range(0, len(pairs), encoder.spec.block):
-            part = pairs[start : start + encoder.spec.block]
-            images = [_image(path, channels, height, window, added) for path, _ in part]
-            with torch.inference_mode():
-                answer = encoder.embed(torch.stack(images))
-            found = checked_embeddings(encoder.spec, len(part), answer).cpu().tolist()
-            rows += [
-                {"image": str(name), **{f"e{place}": value for place, value in enumerate(numbers)}}
-                for (_, name), numbers in zip(part, found, strict=True)
-            ]
-            listener.update(len(rows))
-        return rows
+        faults: dict[int, DatasetError] = {}
+        for part in slices(len(pairs), encoder.spec.block):
+            names, images = [], []
+            for place, (path, name) in enumerate(pairs[part], part.start):
+                try:
+                    images.append(_image(path, channels, height, window, added))
+                    names.append(str(name))
+                except DatasetError as error:
+                    faults[place] = error
+            if images:
+                with torch.inference_mode():
+                    answer = encoder.embed(torch.stack(images))
+                found = checked_embeddings(encoder.spec, len(images), answer).cpu().tolist()
+                rows += [
+                    {"image": name, **{f"e{place}": value for place, value in enumerate(numbers)}}
+                    for name, numbers in zip(names, found, strict=True)
+                ]
+            listener.update(len(rows) + len(faults))
+        if faults:
+            raise UnreadableFilms(faults)
     finally:
         close_and_tell(encoder, listener)
 

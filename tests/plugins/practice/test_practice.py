@@ -389,6 +389,15 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     same = (tmp_path / "same.csv").read_text().splitlines()
     assert [each.replace(".npy,", ".png,") for each in same] == lines
     np.save(tmp_path / "arrays" / "0.npy", np.zeros((1, 4, 4), np.float32))
+    done = here("embed", "tiny", "arrays", "-o", "other.csv")
+    assert (done.returncode, "0.npy holds float32 (1, 4, 4)" in done.stderr) == (2, True)
+    assert "239 of 240 images that were embedded are in other-incomplete.csv" in done.stderr
+    kept = (tmp_path / "other-incomplete.csv").read_text().splitlines()
+    whole = [
+        each for each in (tmp_path / "same.csv").read_text().splitlines() if each[:6] != "0.npy,"
+    ]
+    assert sorted(kept) == sorted(whole)
+    assert not (tmp_path / "other.csv").exists()
     done = here("embed", "tiny", "arrays/0.npy", "-o", "other.csv")
     assert (done.returncode, "holds float32 (1, 4, 4)" in done.stderr) == (2, True)
     assert "the encoder is sent floats (1, 8, 8)" in done.stderr

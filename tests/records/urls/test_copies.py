@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -240,6 +242,28 @@ def test_a_copy_follows_what_is_there(finished: list[Path], bucket: s3fs.S3FileS
     found = layout.run_folders(copies.fetch(URL))
     assert [each.name for each in found] == [one.name]
     assert (found[0] / layout.TRACE).stat().st_mtime_ns == before  # not downloaded again
+
+
+def test_two_that_fetch_at_once_both_have_the_run(
+    finished: list[Path], bucket: s3fs.S3FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies.publish_run(finished[0], URL)
+    both, note, rmtree = Barrier(2), copies._note, shutil.rmtree
+
+    def noted(*words: Any) -> None:
+        note(*words)
+        both.wait(timeout=60)  # both have downloaded the run, and none has put it in place
+
+    def removed(folder: Path, **words: Any) -> None:
+        rmtree(folder, **words)
+        if folder.name == finished[0].name:
+            time.sleep(0.5)
+
+    monkeypatch.setattr(copies, "_note", noted)
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    with ThreadPoolExecutor(2) as pool:
+        for each in pool.map(copies.fetch, (URL, URL)):
+            assert [folder.name for folder in layout.run_folders(each.path)] == [finished[0].name]
 
 
 def test_a_place_that_holds_nothing_is_called_by_its_url(

@@ -43,6 +43,9 @@ FOLDER = "urls"
 INCOMING = ".incoming"
 """Folder beside the local copies that holds unfinished downloads."""
 
+LOCK = "copies.lock"
+"""File in :data:`INCOMING` that is locked while a copy is replaced."""
+
 TRIES = 3
 """Attempts to download a run; a state that is replaced meanwhile fails an attempt."""
 
@@ -283,14 +286,19 @@ def _bring(
 
 def _take(there: states.State, folder: Path) -> None:
     """Replaces a local copy by a state at the URL, unless :func:`_is_kept` keeps the copy."""
+    from filelock import FileLock
+
     if _is_kept(folder, there):
         return
     draft = folder.parent / INCOMING / secrets.token_hex(4)
     try:
         there.download(draft, left=KEPT_HERE)
         _note(draft, there)
-        if not _is_kept(folder, there):
-            with disk_errors(folder):
+        with (
+            disk_errors(folder),
+            FileLock(draft.parent / LOCK),
+        ):  # another process may fetch it, too
+            if not _is_kept(folder, there):
                 shutil.rmtree(folder, ignore_errors=True)
                 draft.rename(folder)
     finally:
