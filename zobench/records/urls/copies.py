@@ -11,7 +11,7 @@ import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -294,10 +294,9 @@ def _take(there: states.State, folder: Path) -> None:
     try:
         there.download(draft, left=KEPT_HERE)
         _note(draft, there)
-        with (
-            disk_errors(folder),
-            FileLock(draft.parent / LOCK),
-        ):  # another process may fetch it, too
+        with disk_errors(folder), ExitStack() as stack:  # another process may fetch it, too
+            with suppress(OSError, NotImplementedError):  # some filesystems have no locks
+                stack.enter_context(FileLock(draft.parent / LOCK))
             if not _is_kept(folder, there):
                 shutil.rmtree(folder, ignore_errors=True)
                 draft.rename(folder)
