@@ -107,7 +107,7 @@ def test_the_first_path_is_measured_again_before_another_one_is_taken(tmp_path: 
     busy = True
 
     def first(images: Tensor) -> Tensor:
-        time.sleep(0.02 if busy else 0.0)
+        time.sleep(0.02 if busy else 0.0)  # as slow as if it shared the processor
         return images
 
     def second(images: Tensor) -> Tensor:

@@ -103,7 +103,8 @@ class RecordedOracle:
             raise ConfigError(
                 f"ask {self._asks} was not recorded in {self._place}: its points, images or "
                 "feedback differ from the run's, so the optimizer or its parameters have changed, or "
-                f"its answer {place.path.name} was deleted"
+                f"its answer {place.path.name} was deleted; if an earlier version of zobench recorded "
+                "the run, record it anew"
             )
         self.queries += price
         tensors, _ = read_tensors(place)

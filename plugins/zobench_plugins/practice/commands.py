@@ -157,7 +157,7 @@ def embed(
 
     from ..datasets.pictures.levels import parsed_window
     from .embedding import embed_pictures
-    from .picture_files import ARRAY, SUFFIXES, picture_files
+    from .picture_files import ARRAY, SUFFIXES, free_name, picture_files
     from .sending import window_of
 
     check_target(out, force)
@@ -183,7 +183,7 @@ def embed(
             embed_pictures(rows, config, pairs, chosen, added, listener)
     except BaseException:
         if rows:
-            kept = out.with_stem(f"{out.stem}-incomplete")
+            kept = free_name(out.with_stem(f"{out.stem}-incomplete"))
             write_table(kept, rows)
             _note(f"the {len(rows):,} of {len(pairs):,} images that were embedded are in {kept}")
         raise

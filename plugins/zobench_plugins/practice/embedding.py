@@ -39,8 +39,9 @@ def embed_pictures(
 ) -> None:
     """Adds one row an image: its name, and the numbers of its embedding as ``e0``, ``e1`` and so on.
 
-    A picture in colour becomes grey, by its luma, where the encoder takes one channel. One that cannot
-    be read has no row, and is an error once all others are embedded.
+    A picture in colour becomes grey, by its luma, where the encoder takes one channel. A damaged one
+    has no row, and is an error once all others are embedded; one that wants a window is an error at
+    once, since others will want it, too.
 
     Args:
         rows: The rows, which a caller has even if this raises: embeddings may cost money.
@@ -53,7 +54,8 @@ def embed_pictures(
 
     Raises:
         ConfigError: The edit does not fit the encoder's images.
-        UnreadableFilms: Pictures cannot be read; the message names the first of them.
+        UnreadableFilms: Pictures are damaged; the message names the first of them.
+        UnfittingPicture: A picture needs a window.
         EncoderError: The encoder cannot be loaded or reached.
     """
     import torch
@@ -83,6 +85,8 @@ def embed_pictures(
                 try:
                     images.append(_image(path, channels, height, window, added))
                     names.append(str(name))
+                except UnfittingPicture:
+                    raise
                 except DatasetError as error:
                     faults[place] = error
             if images:
@@ -110,7 +114,7 @@ def _image(path: Path, channels: int, size: int, window: Window | None, edit: Te
         return sent(path, str(path), form, edit, channels)
     except UnfittingPicture as error:
         words = str(error).replace("--set dataset.window=", "--window ")
-        raise DatasetError(words.replace("--set dataset.window", "--window")) from error
+        raise UnfittingPicture(words.replace("--set dataset.window", "--window")) from error
 
 
 def _array(path: Path, shape: tuple[int, int, int]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,6 +55,12 @@ def picture_files(
 
 def _ends_in(path: Path, suffixes: Sequence[str]) -> bool:
     return path.suffix.lower() in suffixes and path.is_file()
+
+
+def free_name(path: Path) -> Path:
+    """A path that no file has yet: the given one, or with the first number from 2 that makes it so."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())
 
 
 def edited_name(name: Path, is_dicom: bool) -> Path:

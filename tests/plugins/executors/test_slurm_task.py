@@ -28,8 +28,10 @@ def taken_away(task: Task) -> Iterator[None]:
         sys.exit(-1)
 
     before = signal.signal(signal.SIGUSR2, end)
-    yield
-    signal.signal(signal.SIGUSR2, before)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR2, before)
 
 
 def test_a_job_that_is_requeued_amid_a_run_leaves_no_outcome(

@@ -398,6 +398,13 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     ]
     assert sorted(kept) == sorted(whole)
     assert not (tmp_path / "other.csv").exists()
+    deep = np.array([[4000, 0], [0, 4000]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "arrays" / "5.tif")
+    done = here("embed", "tiny", "arrays", "-o", "other.csv")
+    assert (done.returncode, "5.tif" in done.stderr, "--window" in done.stderr) == (2, True, True)
+    assert "in other-incomplete-2.csv" in done.stderr
+    assert (tmp_path / "other-incomplete.csv").read_text().splitlines() == kept
+    (tmp_path / "arrays" / "5.tif").unlink()
     done = here("embed", "tiny", "arrays/0.npy", "-o", "other.csv")
     assert (done.returncode, "holds float32 (1, 4, 4)" in done.stderr) == (2, True)
     assert "the encoder is sent floats (1, 8, 8)" in done.stderr

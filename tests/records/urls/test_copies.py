@@ -257,7 +257,7 @@ def test_two_that_fetch_at_once_both_have_the_run(
     def removed(folder: Path, **words: Any) -> None:
         rmtree(folder, **words)
         if folder.name == finished[0].name:
-            time.sleep(0.5)
+            time.sleep(0.5)  # without a lock, the other one looks now, and sees no copy
 
     monkeypatch.setattr(copies, "_note", noted)
     monkeypatch.setattr(shutil, "rmtree", removed)
