@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import resource
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,21 @@ def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
     check_target(tmp_path / "t.csv", force=True)
     with pytest.raises(StoreError, match="cannot write"):
         write_table(tmp_path / "nowhere" / "t.csv", ROWS)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table_that_does_not_fit_on_the_disk_replaces_nothing(tmp_path: Path, name: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_text("before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    rows = [{"number": number, "text": f"{number**9}"} for number in range(10_000)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # a file cannot grow beyond it
+    try:
+        with pytest.raises(StoreError, match="what was stored before is safe"):
+            write_table(path, rows)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert path.read_text() == "before"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zobench.errors import ConfigError, StoreError
-from zobench.files.atomic import require_free
+from zobench.files.atomic import replaced, require_free
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -36,15 +36,15 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Writes a table, one row per mapping; all mappings have the same keys.
 
     Raises:
-        StoreError: The file cannot be written.
+        StoreError: The file cannot be written; a file of that name stays as it was.
     """
     import pandas
 
+    if not path.parent.is_dir():
+        raise StoreError(f"cannot write {path}: {path.parent} is not a folder")
     frame = pandas.DataFrame(list(rows))
-    try:
+    with replaced(path) as draft:
         if path.suffix == ".parquet":
-            frame.to_parquet(path, index=False)
+            frame.to_parquet(draft, index=False)
         else:
-            frame.to_csv(path, index=False)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+            frame.to_csv(draft, index=False)
