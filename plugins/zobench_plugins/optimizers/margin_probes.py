@@ -9,12 +9,14 @@ is sure of; their margins do.
 
 The scores of all images react much alike to an edit, but which of the two groups an image belongs
 to, and so the sign of its score, is not known at this level of feedback. So several points share an
-image. The common slope and the signs are found by alternating least squares (as the signs in
-Netrapalli, Jain and Sanghavi, "Phase Retrieval Using Alternating Minimization", 2013); the
-regression is Bayesian, and its prior variance falls with frequency (Rasmussen and Williams,
-"Gaussian Processes for Machine Learning", 2006, Section 2.1). The edit goes along the slope, to the
-side on which L falls. All points are around no edit, so asks do not depend on answers. The budget
-does not matter, unless it is below one ask; what it has beyond whole asks stays unspent.
+image. The common slope is found by Bayesian regression, whose prior variance falls with frequency
+(Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, Section 2.1). How much it
+explains is a quadratic form in the signs, which is maximised by a local search that flips single
+signs, the one that gains most first (the one-flip search of Merz and Freisleben, "Greedy and Local
+Search Heuristics for Unconstrained Binary Quadratic Programming", 2002). The edit goes along the
+slope, to the side on which L falls. All points are around no edit, so asks do not depend on
+answers. The budget does not matter, unless it is below one ask; what it has beyond whole asks stays
+unspent.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ from zobench.problem.spaces import DctSpace
 
 from .frequencies import spectrum
 
-STARTS = 32
-"""Latest images whose own slopes the alternation begins from."""
-
-ROUNDS = 20
-"""Alternations from each start."""
-
 ENTROPIES = (1e-3, 50.0)
 """Cross entropies that become margins; what is outside counts as the nearest of the two."""
+
+STARTS = 32
+"""Latest images whose own slopes the search of the signs begins from."""
+
+TINY = 1e-9
+"""Gains up to this share of the largest entry are taken for rounding."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,8 @@ class MarginProbes(Stateful):
         # penalty - L = CE, and the largest L of points of equal length is the penalty, nearly
         entropies = (self.values.max() - self.values).clamp(*ENTROPIES)
         own = torch.einsum("gkp,gk->gp", probes, -entropies.expm1().log())
-        slopes = own[-STARTS:].T
-        for _ in range(ROUNDS):
-            signs = torch.where(own @ slopes < 0, -1.0, 1.0).double()
-            moments = own.T @ signs
-            slopes = torch.cholesky_solve(moments, factor)
-        slope = slopes[:, (moments * slopes).sum(0).argmax()]  # the one that explains the most
+        each = torch.cholesky_solve(own.T, factor)
+        slope = each @ best_signs(own @ each)
         rise = torch.cholesky_solve(torch.einsum("gkp,gk->p", probes, self.values)[:, None], factor)
         return -slope if (self._root.square() * slope) @ rise[:, 0] > 0 else slope
 
@@ -134,3 +132,22 @@ class MarginProbes(Stateful):
         """Points ``(K, *space.shape)`` of a root mean square along directions ``(K, P)``."""
         side = self._waves.side
         return self._waves.decode((rms * side * directions).float().reshape(-1, 1, side, side))
+
+
+def best_signs(form: Tensor) -> Tensor:
+    """Signs ``(G,)`` for which ``signs @ form @ signs`` is the largest that is found.
+
+    ``form`` is ``(G, G)``, symmetric. The search begins from the signs of each of the last rows.
+    From each beginning, the sign whose flip gains most is flipped, until no flip gains.
+    """
+    pairs = form - form.diagonal().diag()
+    signs = torch.where(form[:, -STARTS:] < 0, -1.0, 1.0).to(form)
+    pulls, rounding = pairs @ signs, TINY * pairs.abs().max()
+    while True:
+        gains, flipped = (-signs * pulls).max(0)
+        gaining = (gains > rounding).nonzero()[:, 0]
+        if not len(gaining):
+            return signs[:, (signs * (pairs @ signs)).sum(0).argmax()]
+        flipped = flipped[gaining]
+        pulls[:, gaining] -= 2 * pairs[flipped].T * signs[flipped, gaining]
+        signs[flipped, gaining] *= -1

@@ -125,7 +125,7 @@ STEEP = replace(SMALL, corner=1.0, points=8)
 @pytest.mark.parametrize("seed", range(24))
 def test_the_edit_is_that_of_ridge_regression_with_the_best_of_all_signs(seed: int) -> None:
     """One image is read surely, which tells the penalty, and one is misread."""
-    head, found = Head(3.0, levels=(40.0, -2.5, 1.0), seed=seed), optimizer(STEEP, seed=seed)
+    head, found = Head(12.0, levels=(40.0, -2.5, 1.0), seed=seed), optimizer(STEEP, seed=seed)
     seen = drive(found, head, 2)
     edit = coefficients(found.recommend()[None])[0]
     np.testing.assert_allclose(edit, best_edit(seen, head, 8, STEEP), atol=1e-5 * STEEP.side)
