@@ -30,8 +30,6 @@ Edit = NDArray[np.float32]
 EIGHT, SIXTEEN = ("L", "RGB"), ("I;16", "I;16L", "I;16B")
 """Pillow's modes that can be written."""
 HIGHEST = 65_535
-ORIENTATION = 274
-"""EXIF tag: how a viewer turns the picture."""
 
 
 def stretched(edit: Edit, height: int, width: int) -> Edit:
@@ -75,9 +73,6 @@ def _edited(
     kept: dict[str, Any] = {
         name: image.info[name] for name in ("dpi", "icc_profile") if name in image.info
     }
-    if turn := image.getexif().get(ORIENTATION):  # the pixels stay as they are stored
-        kept["exif"] = Image.Exif()
-        kept["exif"][ORIENTATION] = turn
     if image.mode in SIXTEEN:
         chosen = window or declared_window(image, path)
         if chosen is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 HERE = Path(__file__).parent
 FORM = json.loads((HERE / "bundle.json").read_text(encoding="utf-8"))["preprocessing"]
@@ -22,6 +22,10 @@ def prepare(path: str | Path, edited: bool = True) -> NDArray[np.float32]:
     image: Image.Image = Image.open(path)
     if getattr(image, "n_frames", 1) > 1:
         raise ValueError(f"{path} has several pages")
+    upright = image.size if image.format == "TIFF" else None
+    ImageOps.exif_transpose(image, in_place=True)
+    if upright not in (None, image.size):
+        raise ValueError(f"{path} is stored sideways in a way that Pillow misreads")
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(image))
     elif _stored_bits(image, Path(path)) > 8:

@@ -192,7 +192,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif", "deep.tif"])
-def test_a_picture_that_viewers_turn_is_turned_still(tmp_path: Path, name: str) -> None:
+def test_a_picture_that_viewers_turn_is_written_upright(tmp_path: Path, name: str) -> None:
     turned = Image.Exif()
     turned[274] = 6
     levels = (GREY * 200).astype(np.uint16) if name == "deep.tif" else GREY.astype(np.uint8)
@@ -201,8 +201,9 @@ def test_a_picture_that_viewers_turn_is_turned_still(tmp_path: Path, name: str) 
     window = Window(0, 65_535) if name == "deep.tif" else None
     write_edited(tmp_path / name, out, 0 * EDIT, window, "film")
     with Image.open(tmp_path / name) as before, Image.open(out) as after:
-        shown, still = (np.asarray(ImageOps.exif_transpose(each)) for each in (before, after))
-    assert np.array_equal(shown, still)
+        shown, stored = np.asarray(ImageOps.exif_transpose(before)), np.asarray(after)
+        assert 274 not in after.getexif()
+    assert np.array_equal(shown, stored)
     assert not np.array_equal(shown, levels)  # so a picture that is not turned would be seen
 
 
@@ -220,6 +221,10 @@ def test_the_bundle_reads_a_picture_as_zobench_does_or_refuses_it(
     Image.fromarray(clear).save(tmp_path / "clear.png")
     pages = [Image.fromarray(each) for each in (grey, 255 - grey)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    turned = Image.Exif()
+    turned[274] = 6
+    Image.fromarray(grey[:5]).save(tmp_path / "turned.png", exif=turned)
+    Image.fromarray(grey[:5]).save(tmp_path / "sideways.tif", exif=turned)
     (tmp_path / "deep.png").write_bytes(png_of_16_bits(deep))
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -232,10 +237,12 @@ def test_the_bundle_reads_a_picture_as_zobench_does_or_refuses_it(
     words = [sys.executable, "-I", "-c", code, str(bundle), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     ours = json.loads(done.stdout)
-    for name in ("opaque.png", "opaque-grey.png"):
+    for name in ("opaque.png", "opaque-grey.png", "turned.png"):
         wanted = load_picture(tmp_path / name, name, PictureForm(8, 1))
         assert np.array_equal(np.rint(255 * np.array(ours[name])), wanted)
     refused = {"clear.png": "transparent", "pages.tif": "several pages", "deep.png": "in colour"}
+    if isinstance(ours["sideways.tif"], str):  # as Pillow 13 garbles it
+        refused["sideways.tif"] = "stored sideways"
     for name, words in refused.items():
         assert words in ours[name]
         with pytest.raises(DatasetError):

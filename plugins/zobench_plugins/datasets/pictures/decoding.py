@@ -40,7 +40,7 @@ class PictureForm:
     def key(self) -> str:
         """The form in words, for the name of a cache."""
         ends = "" if self.window is None else f"-{self.window.low!r}-{self.window.high!r}"
-        return f"{self.size}x{self.channels}{'-luma' * self.converts}{ends}"
+        return f"{self.size}x{self.channels}{'-luma' * self.converts}{ends}-upright"
 
 
 def load_picture(path: Path, where: str, form: PictureForm) -> Levels:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zobench.errors import DatasetError
 
@@ -59,18 +59,24 @@ def read_pillow(path: Path, where: str, window: Window | None) -> Levels:
 
 @contextmanager
 def opened(path: Path, where: str) -> Iterator[Image.Image]:
-    """The decoded picture of a file.
+    """The decoded picture of a file, turned upright where its EXIF data say how.
 
     Raises:
-        DatasetError: The file is missing or damaged, or has several pages; also for what Pillow raises
-            inside the block.
+        DatasetError: The file is missing or damaged, has several pages, or is stored in a way that
+            Pillow misreads; also for what Pillow raises inside the block.
     """
     try:
         with Image.open(path) as image:
             pages = int(getattr(image, "n_frames", 1))
             if pages > 1:
                 raise DatasetError(f"{where} has {pages} pages; an image file must have one")
-            image.load()
+            upright = image.size if image.format == "TIFF" else None
+            ImageOps.exif_transpose(image, in_place=True)
+            if upright not in (None, image.size):  # Pillow 13 garbles uncompressed ones
+                raise DatasetError(
+                    f"{where} is a TIFF file that is stored sideways, which Pillow misreads; turn it "
+                    "upright (mogrify -auto-orient)"
+                )
             yield image
     except FAULTS as error:
         raise DatasetError(f"{where} is not a readable image: {error}") from error
