@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from html import unescape
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -40,6 +42,8 @@ EXCERPT = 300
 
 LONG_EXCERPT = 65_536
 """Characters of a service's text that the key is removed from before the text is cut."""
+MARKUP = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>")
+"""What is not text in a web page."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,7 @@ class Connections:
                 "doubtful", f"the exchange broke off: {self.clean(error)}"
             ) from error
         if answer.status_code != 200:
-            raise self._fault(answer, body)
+            raise self._fault(call, answer, body)
         return ServiceReply(answer.headers, body)
 
     def _read(self, answer: httpx.Response, deadline: float) -> bytes:
@@ -262,9 +266,11 @@ class Connections:
             parts.append(part)
         return b"".join(parts)
 
-    def _fault(self, answer: httpx.Response, body: bytes) -> RequestFailure:
+    def _fault(self, call: Call, answer: httpx.Response, body: bytes) -> RequestFailure:
         status = answer.status_code
-        said = self.excerpt(body[:LONG_EXCERPT].decode(errors="replace"))
+        text = body[:LONG_EXCERPT].decode(errors="replace")
+        page = "html" in answer.headers.get("content-type", "")
+        said = self.excerpt(unescape(MARKUP.sub(" ", text)) if page else text)
         phrase = self.excerpt(answer.reason_phrase)
         message = f"{status} {phrase}".strip() + (f": {said}" if said else "")
         if status == 429:
@@ -275,6 +281,8 @@ class Connections:
             return RequestFailure("refused", message, status)
         if 200 <= status < 300:
             message += "; embeddings come with status 200, so these images may be billed"
+        if status == 404:
+            message += f" (asked was {_place(call.url)})"
         if status in (401, 403):
             state = "set" if self._secret else "not set"
             message += f" (the key is read from {self._key_env}, which is {state})"
@@ -284,19 +292,21 @@ class Connections:
 
     def clean(self, text: object) -> str:
         """The text without the service's key, and with control characters escaped."""
-        found = str(text)
+        return "".join(map(_printable, self._without_key(str(text))))
+
+    def _without_key(self, text: str) -> str:
         if self._secret:
             for form in {self._secret, repr(self._secret)[1:-1], json.dumps(self._secret)[1:-1]}:
-                found = found.replace(form, "***")
-        return found if found.isprintable() else "".join(map(_printable, found))
+                text = text.replace(form, "***")
+        return text
 
     def excerpt(self, text: str) -> str:
-        """The beginning of a text of the service, as an error message shows it.
+        """The beginning of a text of the service, as an error message shows it, on one line.
 
         The key is removed before the text is cut, so that no part of it stays at the cut.
         """
         whole = len(text) < LONG_EXCERPT
-        found = " ".join(self.clean(text).split())
+        found = "".join(map(_printable, " ".join(self._without_key(text).split())))
         if not whole:  # the cut may have left a part of the key at the end
             found = found[: -len(self._secret or "")] if self._secret else found
         return found[:EXCERPT]

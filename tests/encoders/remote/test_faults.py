@@ -91,6 +91,16 @@ def test_what_will_fail_again_is_not_asked_again(status: str) -> None:
         assert encoder.account.bill.total().images_payable == 1
 
 
+def test_of_a_web_page_that_refuses_the_words_are_shown_and_the_address_that_was_asked() -> None:
+    page = b"<html><style>p {color: red}</style><title>Nothing&nbsp;here</title>\n<p>No <b>such</b> page"
+    refusal = http(page, "404 Not Found", Content_Type="text/html; charset=utf-8")
+    with service(says(refusal)) as (server, encoder):
+        with pytest.raises(ServiceError) as caught:
+            encoder.embed(films(2))
+        wanted = f"404 Not Found: Nothing here No such page (asked was {server.url}"
+        assert wanted in str(caught.value)
+
+
 def test_a_service_that_answers_every_failure_with_400_is_asked_again() -> None:
     with scripted() as server:
         vectors = says(http(json.dumps([[1.0, 2.0]]).encode()))
