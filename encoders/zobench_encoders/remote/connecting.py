@@ -210,7 +210,7 @@ def _inference(
     policy = client.policy
     for number, each in enumerate(wires, 1):
         last = number == len(wires)
-        client.policy = policy if last else replace(policy, retries=0)
+        client.policy = policy if last else replace(policy, final=JSON_FALLBACK_STATUSES)
         try:
             return made(InferenceService(url, metadata, each, chunk))
         except ServiceError as error:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 from html import unescape
 from typing import Literal
@@ -329,7 +330,9 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
             seconds = float(text) * unit
         except ValueError:
             try:
-                seconds = parsedate_to_datetime(text).timestamp() - time.time()
+                when = parsedate_to_datetime(text)  # without a zone it is in GMT (RFC 9110, 5.6.7)
+                when = when.replace(tzinfo=when.tzinfo or UTC)
+                seconds = when.timestamp() - time.time()
             except (ValueError, OverflowError, TypeError, IndexError, OSError):
                 continue
         if seconds > 1e9:  # a point in time, not a span

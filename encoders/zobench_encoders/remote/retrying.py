@@ -39,14 +39,16 @@ class RetryPolicy:
         retries: Further attempts at a request that may have been billed.
         failures: Failures in a row, over all requests, after which the run stops.
         seconds: Seconds without a good answer after which the run stops, even if each answer is
-            429.
+            429. What a request waits to keep the rate limit does not count.
         first_delay: Seconds before the second attempt; the delay grows with every attempt.
+        final: Statuses after which nothing is tried again.
     """
 
     retries: int = 5
     failures: int = 20
     seconds: float = 600.0
     first_delay: float = 0.5
+    final: frozenset[int] = frozenset()
 
 
 class RequestCancelledError(ServiceError):
@@ -61,14 +63,16 @@ class RateLimiter:
         self._free_at = 0.0
         self._lock = threading.Lock()
 
-    def wait(self, images: int, stop: threading.Event) -> None:
-        """Waits until ``images`` images may be sent, or ``stop`` is set."""
+    def wait(self, images: int, stop: threading.Event) -> float:
+        """Waits until ``images`` images may be sent, or ``stop`` is set; returns the seconds."""
         if not self._seconds_each:
-            return
+            return 0.0
+        now = time.monotonic()
         with self._lock:
-            start = max(time.monotonic(), self._free_at)
+            start = max(now, self._free_at)
             self._free_at = start + images * self._seconds_each
-        stop.wait(max(0.0, start - time.monotonic()))
+        stop.wait(max(0.0, start - now))
+        return time.monotonic() - now
 
 
 class RetryingClient:
@@ -128,15 +132,18 @@ class RetryingClient:
             CostReached: The next attempt could cost more than allowed.
         """
         attempts = doubts = 0
+        waited = 0.0  # for the rate, while the service was not asked
 
         def hope(error: Exception) -> bool | float:
             nonlocal doubts
             if not isinstance(error, RequestFailure) or error.kind == "refused":
                 return False
+            if error.status in self.policy.final:
+                return False
             doubts += error.kind == "doubtful"
             if error.kind == "unreached" and not self._known and attempts >= MAX_FIRST_ATTEMPTS:
                 return False
-            if doubts > self.policy.retries or self._policy_exhausted():
+            if doubts > self.policy.retries or self._policy_exhausted(waited):
                 return False
             if error.delay is None or error.delay < self.policy.first_delay:
                 return not self.stop.is_set()
@@ -155,6 +162,7 @@ class RetryingClient:
                 with attempt:
                     attempts += 1
                     retry = attempts > 1
+                    waited += self._pace.wait(images, self.stop)
                     return self._attempt(key, images, call, read, keep=keep, retry=retry)
         except RequestFailure as fault:
             self.stop.set()
@@ -177,7 +185,6 @@ class RetryingClient:
         keep: bool,
         retry: bool,
     ) -> Answer:
-        self._pace.wait(images, self.stop)
         self.require_going()
         request = self.account.sent(key, images, len(call.body or b""), retry=retry)
         try:
@@ -213,7 +220,7 @@ class RetryingClient:
             said = self._line.excerpt(f"the answer cannot be read: {error!r:.20000}")
             raise RequestFailure("doubtful", said, 200) from None
 
-    def _policy_exhausted(self) -> bool:
+    def _policy_exhausted(self, waited: float) -> bool:
         with self._lock:
-            silent = time.monotonic() - self._answered_at
+            silent = time.monotonic() - self._answered_at - waited
             return self._failures >= self.policy.failures or silent > self.policy.seconds

@@ -158,7 +158,7 @@ def embed(
     from ..datasets.pictures.levels import parsed_window
     from .embedding import embed_pictures
     from .picture_files import ARRAY, SUFFIXES, free_name, picture_files
-    from .sending import window_of
+    from .sending import form_of
 
     check_target(out, force)
     require_writable(out.parent)
@@ -169,10 +169,10 @@ def embed(
         overrides=parse_overrides(settings or [], ("encoder",)),
     )
     pairs = picture_files(images, (*SUFFIXES, ARRAY))
-    chosen, added = parsed_window(window, "--window"), None
+    chosen, added, form = parsed_window(window, "--window"), None, None
     if edit is not None:
         found, added = _edit(edit, None)
-        chosen = chosen or window_of(found)
+        form = form_of(found, chosen)
         if not found.done:
             _note(f"the run is {found.status}, so nothing says what this edit is worth")
         if found.config.encoder != encoder:
@@ -180,7 +180,7 @@ def embed(
     rows: list[dict[str, Any]] = []
     try:
         with ConsoleListener() as listener:
-            embed_pictures(rows, config, pairs, chosen, added, listener)
+            embed_pictures(rows, config, pairs, chosen, added, listener, form=form)
     except BaseException:
         if rows:
             kept = free_name(out.with_stem(f"{out.stem}-incomplete"))

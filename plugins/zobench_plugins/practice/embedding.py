@@ -36,12 +36,13 @@ def embed_pictures(
     edit: Tensor | None,
     listener: Listener,
     registry: Registry | None = None,
+    form: PictureForm | None = None,
 ) -> None:
     """Adds one row an image: its name, and the numbers of its embedding as ``e0``, ``e1`` and so on.
 
-    A picture in colour becomes grey, by its luma, where the encoder takes one channel. A damaged one
-    has no row, and is an error once all others are embedded; one that wants a window is an error at
-    once, since others will want it, too.
+    A picture in colour becomes grey, by its luma, where the encoder or ``form`` has one channel. A
+    damaged one has no row, and is an error once all others are embedded; one that wants a window is
+    an error at once, since others will want it, too.
 
     Args:
         rows: The rows, which a caller has even if this raises: embeddings may cost money.
@@ -51,9 +52,11 @@ def embed_pictures(
         edit: An edit ``(1, H, W)`` that is added; ``None`` for none.
         listener: Receives the progress.
         registry: Plugins; those of the installed packages if ``None``.
+        form: The form that all pictures are brought to, as in the run of the edit; ``None`` for the
+            encoder's size, in colour where the encoder and the picture have it.
 
     Raises:
-        ConfigError: The edit does not fit the encoder's images.
+        ConfigError: The edit or the form does not fit the encoder's images.
         UnreadableFilms: Pictures are damaged; the message names the first of them.
         UnfittingPicture: A picture needs a window.
         EncoderError: The encoder cannot be loaded or reached.
@@ -76,6 +79,11 @@ def embed_pictures(
                 f"the edit has {edit.shape[1]} x {edit.shape[2]} pixels, but encoder {config.encoder!r} "
                 f"takes {height} x {width}"
             )
+        if form is not None and form.channels not in (1, channels):
+            raise ConfigError(
+                f"the run's pictures have {form.channels} channels, but encoder {config.encoder!r} "
+                f"takes {channels}"
+            )
         added = torch.zeros(1, height, width) if edit is None else edit
         listener.phase("embed", len(pairs))
         faults: dict[int, DatasetError] = {}
@@ -83,7 +91,7 @@ def embed_pictures(
             names, images = [], []
             for place, (path, name) in enumerate(pairs[part], part.start):
                 try:
-                    images.append(_image(path, channels, height, window, added))
+                    images.append(_image(path, channels, height, window, added, form))
                     names.append(str(name))
                 except UnfittingPicture:
                     raise
@@ -104,13 +112,21 @@ def embed_pictures(
         close_and_tell(encoder, listener)
 
 
-def _image(path: Path, channels: int, size: int, window: Window | None, edit: Tensor) -> Tensor:
+def _image(
+    path: Path,
+    channels: int,
+    size: int,
+    window: Window | None,
+    edit: Tensor,
+    form: PictureForm | None,
+) -> Tensor:
     """One picture ``(C, size, size)`` with the edit; a grey one fills all channels."""
     if path.suffix.lower() == ARRAY:
         return _array(path, (channels, size, size)) + edit
     try:
-        colour = channels == COLOUR and has_colour(path, str(path), window)
-        form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
+        if form is None:
+            colour = channels == COLOUR and has_colour(path, str(path), window)
+            form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
         return sent(path, str(path), form, edit, channels)
     except UnfittingPicture as error:
         words = str(error).replace("--set dataset.window=", "--window ")

@@ -101,6 +101,32 @@ def test_of_a_web_page_that_refuses_the_words_are_shown_and_the_address_that_was
         assert wanted in str(caught.value)
 
 
+PASSING = {
+    "502": says(http(b"{}", "502 Bad Gateway")),
+    "503": says(http(b"{}", "503 Service Unavailable", Retry_After="0.05")),
+    "504": says(http(b"{}", "504 Gateway Timeout")),
+    "408": says(http(b"{}", "408 Request Timeout")),
+    "reset in the middle of the answer": cut_off,
+}
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_passing_fault_is_asked_again_while_the_wire_is_found_out(name: str) -> None:
+    with scripted(PASSING[name]) as server:
+        encoder = connected(server.url, wire="auto", timeout=0.6)
+        assert len(server.asked) == 2
+        assert encoder.spec.settings["wire"] == "binary"
+        assert torch.equal(encoder.embed(films(2)), right(films(2)))
+        encoder.close()
+
+
+def test_waiting_for_its_own_rate_is_no_silence_of_the_service() -> None:
+    fault = says(http(b"{}", "500 Internal Server Error"))
+    with service(fault, rate=60, patience=0.9, connections=1) as (server, encoder):
+        assert torch.equal(encoder.embed(films(1)), right(films(1)))
+        assert len(server.asked) == 2
+
+
 def test_a_service_that_answers_every_failure_with_400_is_asked_again() -> None:
     with scripted() as server:
         vectors = says(http(json.dumps([[1.0, 2.0]]).encode()))
@@ -208,9 +234,13 @@ def test_images_leave_no_faster_than_allowed() -> None:
         assert time.monotonic() - started >= 12 / 20
 
 
-def test_delays_are_read_from_the_headers_in_use() -> None:
+def test_delays_are_read_from_the_headers_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
     now = datetime.datetime.now(datetime.UTC)
     later = (now + datetime.timedelta(seconds=30)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    for without in (later.replace("GMT", "-0000"), f"{now + datetime.timedelta(seconds=30):%c}"):
+        assert retry_delay({"retry-after": without}) == pytest.approx(30, abs=2)
     assert retry_delay({"retry-after": "7"}) == 7
     assert retry_delay({"retry-after-ms": "250", "retry-after": "7"}) == 0.25
     assert retry_delay({"retry-after": later}) == pytest.approx(30, abs=2)
@@ -218,6 +248,8 @@ def test_delays_are_read_from_the_headers_in_use() -> None:
     assert retry_delay({"retry-after": "soon"}) is None
     assert retry_delay({"retry-after": "-3"}) == 0
     assert retry_delay({}) is None
+    monkeypatch.undo()
+    time.tzset()
 
 
 TEMPLATE = """

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -24,9 +26,11 @@ from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
+from zobench_plugins.practice.embedding import embed_pictures
 from zobench_plugins.practice.picture_files import edited_name, targets, with_suffix
 from zobench_plugins.practice.sending import write_sent
 
+from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError, DatasetError, EncoderError
 from zobench.files.json_files import read_json, write_json
@@ -98,6 +102,37 @@ def test_a_bundle_gives_the_runs_scores_without_zobench(found: StoredRun, tmp_pa
     np.testing.assert_allclose(np.load(tmp_path / "risk.npy"), 1 / (1 + np.exp(-stored)), rtol=1e-5)
     with pytest.raises(ConfigError, match="exists already"):
         write_bundle(found, heads, bundle)
+
+
+def test_pictures_are_embedded_in_the_form_of_the_run_of_the_edit(tmp_path: Path) -> None:
+    """A run that sent grey, to an encoder that takes colour."""
+
+    class Colourful(TinyEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spec = replace(self.spec, image_shape=(3, 8, 8))
+
+        def embed(self, images: torch.Tensor) -> torch.Tensor:
+            return super().embed(images[:, :1] - 2 * images[:, 2:])
+
+    colours = np.random.default_rng(2).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(colours).save(tmp_path / "x.png")
+    Image.fromarray(colours).convert("L").save(tmp_path / "grey.png")
+    pairs = [(tmp_path / name, Path(name)) for name in ("x.png", "grey.png")]
+    registry = tiny_registry(lambda request: Colourful())
+    edit = torch.full((1, 8, 8), 0.1)
+    for form, alike in ((PictureForm(8, 1, converts=True), True), (None, False)):
+        rows: list[dict[str, Any]] = []
+        embed_pictures(
+            rows, RunConfig(encoder="tiny"), pairs, None, edit, Silence(), registry, form
+        )
+        x, grey = (list(row.values())[1:] for row in rows)
+        assert (x == grey) is alike
+    form = PictureForm(8, 3)
+    with pytest.raises(ConfigError, match="pictures have 3 channels, but encoder 'tiny' takes 1"):
+        embed_pictures(
+            [], RunConfig(encoder="tiny"), pairs, None, edit, Silence(), tiny_registry(), form
+        )
 
 
 def test_heads_of_another_encoder_are_refused(found: StoredRun, tmp_path: Path) -> None:
