@@ -156,7 +156,7 @@ def test_a_limit_counts_what_may_be_billed_and_keeps_the_reserve(tmp_path: Path)
     spend(account)  # 7 images billed and 5 possibly billed
     assert account.affords(8)
     assert not account.affords(9)
-    account.set_aside(lambda: 6, besides=0)
+    account.set_aside(lambda images: 6, besides=0)
     assert account.affords(2, keeping_reserve=True)
     assert not account.affords(3, keeping_reserve=True)
     assert Account(price=0.1).affords(10**9)

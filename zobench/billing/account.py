@@ -60,7 +60,7 @@ class Account:
         """
         self.purpose = Purpose.CHECK
         self.price, self.limit = price, limit
-        self._reserve: Callable[[], int] = lambda: 0
+        self._reserve: Callable[[int], int] = lambda images: 0
         self._folder = Location.of(folder) if folder is not None else None
         self._lock = threading.Lock()
         self._tally = Tally()
@@ -81,19 +81,20 @@ class Account:
             return True
         payable = self.bill.total().images_payable + images
         payable += sum(int(row["images"]) for row in self._tally.open.values())
-        payable += self.reserve if keeping_reserve else 0
+        payable += self._reserve(images) if keeping_reserve else 0
         return payable * self.price <= self.limit * (1 + 1e-12)
 
     @property
     def reserve(self) -> int:
         """Images that must stay affordable at each ask, so that the snapshots can be scored."""
-        return self._reserve()
+        return self._reserve(0)
 
-    def set_aside(self, reserve: Callable[[], int], *, besides: int) -> None:
+    def set_aside(self, reserve: Callable[[int], int], *, besides: int) -> None:
         """Reserves the images that scoring will send.
 
         Args:
-            reserve: Returns the images that scoring sends if the optimizer ends now.
+            reserve: Returns the images that scoring sends, with those that check the service, if the
+                optimizer ends after so many more.
             besides: Least number of images that the run sends before the first snapshot; 0 for
                 a resumed run, whose requests are each checked before they are sent.
 
@@ -101,7 +102,7 @@ class Account:
             ConfigError: The reserve and ``besides`` together pass the limit.
         """
         self._reserve = reserve
-        least = reserve() + besides
+        least = reserve(besides) + besides
         if besides and self.limit and least * self.price > self.limit:
             raise ConfigError(
                 f"max_cost is {self.limit:g}, but a run with one snapshot sends {least:,} images, which "

@@ -62,6 +62,10 @@ class EncoderOutlook:
     shape_known: bool = True
     check_every: int = 0
 
+    def checks(self, images: int) -> int:
+        """Images that check the service while ``images`` others are sent, at most."""
+        return 1 + images // self.check_every if self.check_every and images else 0
+
 
 class Encoder(Protocol):
     """A frozen encoder."""

@@ -192,9 +192,9 @@ def forecast_of(
     least = train + parts.first_batch + most_images(config, 1, train, test)
     images = train + config.budget + score
     check = 0
-    if outlook is not None and outlook.check_every:
-        check = 1 + images // outlook.check_every
-        least += 1 + least // outlook.check_every
+    if outlook is not None:
+        check = outlook.checks(images)
+        least += outlook.checks(least)
     _, height, width = spec.image_shape
     edits = min(config.snapshots, 1 + config.budget // config.batch_size) + 1
     disk = FLOAT * (edits * height * width + train * spec.embedding_dim) + A_SCORE * test * (

@@ -69,10 +69,13 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
     times, stored = folder.manifest().times_scored, folder.scores()
     scored = 0 if stored is None else stored.counts["forward"]
 
-    def to_score() -> int:
-        """Images to embed to score ERM, the stored snapshots, and one snapshot more."""
+    outlook = parts.resolved.encoder.outlook
+
+    def to_score(before: int) -> int:
+        """Images to score ERM, the stored snapshots and one more, and to check the service."""
         most = most_images(config, len(folder.snapshots()) + 1, train, test, times)
-        return max(0, most - scored)
+        left = max(0, most - scored)
+        return left + (outlook.checks(before + left) if outlook is not None else 0)
 
     begun = folder.setup() is not None
     account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)

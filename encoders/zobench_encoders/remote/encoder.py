@@ -183,7 +183,7 @@ class RemoteEncoder:
             self._compare(self._first, self._embed_canary(self._canary))
         finally:
             self.account.purpose = purpose
-        self._since = images
+        self._since %= self._every
 
     def _embed_canary(self, images: Tensor) -> Floats:
         call = self._service.call(images)

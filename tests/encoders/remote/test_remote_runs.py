@@ -247,6 +247,22 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     assert found["bill"]["cost_at_most"] < extended["bill"]["cost_at_most"] <= 99
 
 
+@pytest.mark.lengthy
+def test_checks_of_the_service_do_not_use_up_what_scoring_needs(
+    server: Served, tmp_path: Path
+) -> None:
+    """A check every 5 images: those of scoring need more than an ask of 16 images may leave."""
+    settings = ["price=0.01", "canary=5", "chunk=2", "connections=1"]
+    words = remote(server, "--max-cost", "8.5", "--controls", "none", "--scored", "1")
+    words += ["--set", "optimizer.pairs=1"]
+    words += [word for each in settings for word in ("--set", f"encoder.{each}")]
+    words = run(tmp_path, *words, optimizer="zo-sgd", budget=4000)
+    found = finished(start(tmp_path, *words))
+    assert found["bill"]["cost_at_most"] <= 8.5
+    assert found["status"] == "done"
+    assert found["ended_by"] == "max_cost"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
