@@ -73,6 +73,8 @@ def _edited(
     kept: dict[str, Any] = {
         name: image.info[name] for name in ("dpi", "icc_profile") if name in image.info
     }
+    if "transparency" in image.info:
+        raise DatasetError(f"{where} has transparent pixels, which would be lost")
     if image.mode in SIXTEEN:
         chosen = window or declared_window(image, path)
         if chosen is None:
@@ -90,11 +92,8 @@ def _edited(
         elif 0 <= chosen.low < chosen.high <= HIGHEST:  # what the tags can hold
             kept["tiffinfo"] = {280: round(chosen.low), 281: round(chosen.high)}
     elif image.mode in EIGHT:
-        if (bits := stored_bits(image, path)) > 8 or "transparency" in image.info:
-            what = f"{bits} bits in colour" if bits > 8 else "transparent pixels"
-            raise DatasetError(
-                f"{where} has {what}, which would be lost; it cannot be written again"
-            )
+        if (bits := stored_bits(image, path)) > 8:
+            raise DatasetError(f"{where} has {bits} bits in colour, which would be lost")
         values = np.asarray(image).astype(np.float64)
         more = 255 * stretched(edit, *values.shape[:2])
         added = values + (more if values.ndim == 2 else more[..., None])

@@ -43,6 +43,9 @@ def prepare(path: str | Path, edited: bool = True) -> NDArray[np.float32]:
 
 
 def _eight_bits(image: Image.Image) -> NDArray[np.uint8]:
+    clear = image.info.get("transparency")
+    if clear is not None and (np.asarray(image) == clear).any():
+        raise ValueError("transparent pixels")
     if not FORM["window"]:
         raise ValueError("more than 8 bits, and the run names no window: zobench apply --as-sent")
     low, high = FORM["window"]

@@ -94,6 +94,31 @@ def test_pictures_are_turned_upright(tmp_path: Path, name: str, orientation: int
         assert np.array_equal(found, TURNS[orientation](stored))
 
 
+def test_a_pgm_file_says_itself_which_value_is_white(tmp_path: Path) -> None:
+    path = tmp_path / "x.pgm"
+    path.write_bytes(b"P5\n32 32\n4095\n" + RAMP.astype(">u2").tobytes())
+    assert np.abs(read_pillow(path, "film", None).astype(int) - WANTED).max() <= 1
+    with pytest.raises(DatasetError, match="no window can be given; save it as PNG or TIFF"):
+        read_pillow(path, "film", Window(0, 4095))
+
+
+def test_a_mode_that_is_neither_grey_nor_rgb_is_refused(tmp_path: Path) -> None:
+    Image.new("LAB", (2, 2), (128, 0, 0)).save(tmp_path / "x.tif")
+    with pytest.raises(DatasetError, match="pixel mode LAB; an image must be grey or RGB"):
+        read_pillow(tmp_path / "x.tif", "film", None)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (1, 1)])
+def test_alpha_of_the_smallest_pictures_is_dropped(
+    tmp_path: Path, mode: str, size: tuple[int, int]
+) -> None:
+    picture = Image.new("RGB", size, (9, 99, 199)).convert(mode)
+    picture.save(tmp_path / "x.png")
+    shown = np.asarray(picture.convert("RGB" if mode == "RGBA" else "L"))
+    assert np.array_equal(read_pillow(tmp_path / "x.png", "film", None), shown)
+
+
 @pytest.mark.parametrize("name", ["MR_small.dcm", "MR_small_RLE.dcm"])
 def test_grey_values_go_through_slope_and_window(name: str) -> None:
     path, header = dicom(name)
@@ -282,14 +307,18 @@ def test_windows_that_differ_in_a_late_digit_have_caches_of_their_own() -> None:
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("L", 7), ("RGB", (7, 8, 9))])
+@pytest.mark.parametrize(
+    ("mode", "colour"), [("L", 7), ("RGB", (7, 8, 9)), ("I;16", 7), ("I;16", 700)]
+)
 def test_a_png_whose_one_level_is_transparent_is_as_one_with_alpha(
     tmp_path: Path, mode: str, colour: int | tuple[int, ...]
 ) -> None:
     picture = Image.new(mode, (8, 8), colour)
+    window = Window(0, 255) if mode == "I;16" else None
     picture.save(tmp_path / "clear.png", transparency=colour)
     with pytest.raises(DatasetError, match="transparent pixels"):
-        read_pillow(tmp_path / "clear.png", "film", None)
-    other = 6 if mode == "L" else (6, 8, 9)
+        read_pillow(tmp_path / "clear.png", "film", window)
+    other = (6, 8, 9) if mode == "RGB" else 6
     picture.save(tmp_path / "opaque.png", transparency=other)
-    assert (read_pillow(tmp_path / "opaque.png", "film", None) == np.asarray(picture)).all()
+    shown = np.minimum(np.asarray(picture), 255)
+    assert (read_pillow(tmp_path / "opaque.png", "film", window) == shown).all()

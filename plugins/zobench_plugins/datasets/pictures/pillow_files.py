@@ -27,6 +27,8 @@ FAULTS = (
 """What Pillow raises for files that are damaged."""
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I", "F")
 """Pillow's modes of grey levels with more than 8 bits."""
+SCALED = "PPM"
+"""Pillow's name of PGM and its kin, whose deep levels it scales so that the largest is 65,535."""
 LOWEST_SAMPLE, HIGHEST_SAMPLE = 280, 281
 """TIFF tags MinSampleValue and MaxSampleValue."""
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
@@ -42,7 +44,8 @@ def read_pillow(path: Path, where: str, window: Window | None) -> Levels:
     """The picture as 8-bit grey ``(H, W)`` or colour ``(H, W, 3)``.
 
     Levels of more than 8 bits need a window: the given one, or the one that the file names, which is
-    all 16 bits for a PNG file with the chunk sBIT, and the sample range of a TIFF file.
+    all 16 bits for a PNG file with the chunk sBIT and for a PGM file, and the sample range of a TIFF
+    file.
 
     Args:
         path: The file.
@@ -89,6 +92,14 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
     if image.mode == "I" and unsigned:
         raise DatasetError(f"{where} has 32 bits without a sign; at most 16 can be read")
     if image.mode in SIXTEEN_BITS:
+        values, clear = np.asarray(image), image.info.get("transparency")
+        if clear is not None and bool((values == clear).any()):
+            raise DatasetError(f"{where} has transparent pixels; an image must be opaque")
+        if window is not None and image.format == SCALED:
+            raise DatasetError(
+                f"{where} is a PGM file, whose levels are read on the scale of its largest one, so no "
+                "window can be given; save it as PNG or TIFF"
+            )
         chosen = window or declared_window(image, path)
         if chosen is None:
             raise UnfittingPicture(
@@ -97,7 +108,7 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
                 "dataset.window=LOW,HIGH, or convert it: a rescaling by guess would change what the "
                 "encoder sees"
             )
-        levels = chosen.levels(np.asarray(image))
+        levels = chosen.levels(values)
         return 255 - levels if white_is_zero(image) else levels
     if (bits := stored_bits(image, path)) > 8:
         raise DatasetError(
@@ -108,13 +119,13 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
         image = image.convert("RGBA")
     elif image.mode in ("1", "P", "CMYK", "YCbCr"):
         image = image.convert("RGB")
-    values = np.asarray(image)
     if image.mode in ("LA", "RGBA"):
-        if not bool((values[..., -1] == 255).all()):
+        if image.getchannel("A").getextrema() != (255, 255):
             raise DatasetError(f"{where} has transparent pixels; an image must be opaque")
-        values = values[..., :-1].squeeze()
-    if values.dtype != np.uint8 or not (values.ndim == 2 or values.shape[2:] == (3,)):
+        image = image.convert(image.mode[:-1])
+    if image.mode not in ("L", "RGB"):
         raise DatasetError(f"{where} has pixel mode {image.mode}; an image must be grey or RGB")
+    values = np.asarray(image)
     grey = values.ndim == 3 and bool((values == values[..., :1]).all())
     return values[..., 0] if grey else values
 
@@ -143,7 +154,7 @@ def declared_window(image: Image.Image, path: Path) -> Window | None:
     if image.format == "TIFF":
         low, high = _tag(image, LOWEST_SAMPLE) or 0.0, _tag(image, HIGHEST_SAMPLE)
         return Window(low, high) if high is not None and low < high else None
-    scaled = image.format == "PNG" and _has_significant_bits(path)
+    scaled = image.format == SCALED or (image.format == "PNG" and _has_significant_bits(path))
     return Window(0.0, 65_535.0) if scaled else None
 
 
