@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ from .resizing import Resized
 from .weights_digest import weights_digest
 
 PROCESSOR = "preprocessor_config.json"
+ALIKE = 1e-4
+"""Relative difference of pixels that counts as rounding."""
 POOLER = "pooler"
 NOISE = "noise"
 """The argument by which a masked autoencoder takes the order of its patches."""
@@ -222,12 +225,39 @@ def _processing(name: str, folder: Path, model: Any, channels: int) -> Processin
         side = side[0] if len(set(side)) == 1 else 0
     if not side:
         raise ConfigError(f"encoder {name}: {folder / PROCESSOR} names no square size of images")
-    return Processing(
+    found = Processing(
         side=int(side),
         mean=tuple(each / white for each in mean),
         std=tuple(each / white for each in std),
         resample=int(processor.resample or 3),
     )
+    _require_alike(folder, processor, found)
+    return found
+
+
+def _require_alike(folder: Path, processor: Any, found: Processing) -> None:
+    """Refuses a processor that does more with pixels than to rescale and to normalise them.
+
+    Raises:
+        ConfigError: Of an image in its own size, the processor makes something else.
+    """
+    shape = (found.side, found.side, len(found.mean))
+    levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    made = processor(
+        levels,
+        do_resize=False,
+        do_center_crop=False,
+        input_data_format="channels_last",
+        return_tensors="np",
+    )
+    wanted = (levels / 255 - np.array(found.mean)) / np.array(found.std)
+    off = np.abs(np.moveaxis(np.asarray(made["pixel_values"][0]), 0, 2) - wanted).max()
+    if off > ALIKE * np.abs(wanted).max():
+        raise ConfigError(
+            f"{folder / PROCESSOR}: {type(processor).__name__} does more with pixels than to rescale "
+            f"and to normalise them (they differ by up to {off:.2g}), such as to turn the order of the "
+            "channels; zobench does not do what the model was trained with"
+        )
 
 
 def _numbers(where: str, values: Any, channels: int) -> tuple[float, ...]:

@@ -243,3 +243,28 @@ def test_pixels_that_the_processor_does_not_rescale_keep_their_range(
         wanted = published("vit", raw, processed(raw, images).float())
         sent = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
         assert (make(f"hf:{raw}", tmp_path).embed(sent) - wanted).norm() <= 1e-4 * wanted.norm()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "alike"),
+    [
+        ("EfficientNet", {}, False),  # divides by the standard deviation a second time
+        ("EfficientNet", {"include_top": False}, True),
+        ("EfficientNet", {"include_top": False, "rescale_offset": True}, False),
+        ("MobileViT", {}, False),  # takes blue first
+        ("MobileViT", {"do_flip_channel_order": False}, True),
+    ],
+)
+def test_a_processor_that_does_more_than_to_normalise_is_refused(
+    folders: dict[str, Path], tmp_path: Path, kind: str, settings: dict[str, bool], alike: bool
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(folders["vit"], folder)
+    size = {"height": 32, "width": 32}
+    made = getattr(transformers, f"{kind}ImageProcessor")(size=size, crop_size=size, **settings)
+    made.save_pretrained(folder)
+    if alike:
+        make(f"hf:{folder}", tmp_path)
+    else:
+        with pytest.raises(ConfigError, match=f"{kind}ImageProcessor.* does more with pixels"):
+            make(f"hf:{folder}", tmp_path)

@@ -17,11 +17,13 @@ from typing import Any
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
-from .pictures import Dialect
+from .pictures import IMAGES, WORDS, Dialect, texts
 
 MEGABYTE = 10**6
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token (RFC 9110, 5.6.2)."""
+PICTURES, MODEL = ("$base64", "$uri"), "$model"
+"""Words of a template that stand for a picture and for the model's name."""
 FRAMING = ("content-length", "transfer-encoding", "connection", "host")
 """Headers that say where a request ends and where it goes."""
 
@@ -149,7 +151,31 @@ def read_dialect(path: Path) -> Dialect:
     if found.get("chunk", 1) < 1:
         raise ConfigError(f"{path}: chunk is {found['chunk']}, but must be at least 1")
     _check_headers(path, found)
+    _check_words(path, found)
     return Dialect(**found)
+
+
+def _check_words(path: Path, found: Mapping[str, Any]) -> None:
+    """Refuses templates that would send no picture, or a word that nothing fills in."""
+    request, item = texts(found["request"]), texts(found["item"])
+    if IMAGES not in request:
+        raise ConfigError(
+            f'{path}: request must hold "$images", in place of the list of the images'
+        )
+    if not any(word in PICTURES for text in item for word in WORDS.findall(text)):
+        raise ConfigError(f"{path}: item must hold $base64 or $uri, in place of the picture")
+    for name, inside, known in (
+        ("request", [each for each in request if each != IMAGES], (MODEL,)),
+        ("item", item, (*PICTURES, MODEL)),
+    ):
+        for word in (word for text in inside for word in WORDS.findall(text)):
+            if word == IMAGES:
+                raise ConfigError(f'{path}: in {name}, "$images" must stand alone')
+            if word not in known:
+                raise ConfigError(
+                    f"{path}: {name} holds {word}, which nothing stands for"
+                    f"{nearest(word, known)}; it may hold {', '.join(known)}"
+                )
 
 
 def _check_headers(path: Path, found: Mapping[str, Any]) -> None:

@@ -40,6 +40,7 @@ class Metadata:
         shape: Shape ``(C, H, W)`` of an image.
         digest: Identifies the model, from all details in the reply.
         chunk: Preferred number of images per request; 0 if the reply does not say.
+        most: Largest number of images per request.
         bytes: Largest size of a request body in bytes; 0 if the reply does not say.
         bits: 8 if the model rounds pixels to 8 bits, else 32.
     """
@@ -49,6 +50,7 @@ class Metadata:
     shape: tuple[int, int, int]
     digest: str
     chunk: int
+    most: int
     bytes: int
     bits: int
 
@@ -90,7 +92,8 @@ def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Me
             output=str(outputs[0]["name"]) if outputs else "",
             shape=(known[0], known[1], known[2]),
             digest=str(digest)[:MAX_DIGEST_CHARACTERS],
-            chunk=min(int(parameters.get("block", 0)), int(parameters.get("max_images", 2**31))),
+            chunk=int(parameters.get("block", 0)),
+            most=int(parameters.get("max_images", 2**31)),
             bytes=int(parameters.get("max_body", 0)),
             bits=int(parameters.get("bits", 32)),
         )
@@ -124,9 +127,10 @@ class InferenceService:
         )
 
     def _images_per_request(self) -> int:
-        """The number of images that fit into a request body."""
+        """The number of images that the model takes, and that fit into a request body."""
         each = prod(self._metadata.shape) * (4 if self._wire == "binary" else JSON_BYTES)
-        return (self._metadata.bytes - 4096) // each if self._metadata.bytes else 2**31
+        fitting = (self._metadata.bytes - 4096) // each if self._metadata.bytes else 2**31
+        return min(fitting, self._metadata.most)
 
     def call(self, images: Tensor) -> Call:
         """An inference request; a single channel is repeated if the model takes more."""

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Template = Any
-"""JSON in which ``"$images"`` stands for the list of items, ``"$uri"`` and ``"$base64"``, inside an
-item, for the picture, and ``"$model"`` for the model's name."""
+"""JSON in which ``"$images"`` stands for the list of items; ``$uri`` and ``$base64``, in texts of an
+item, for the picture, and ``$model``, in any text, for the model's name."""
+
+IMAGES = "$images"
+WORDS = re.compile(r"\$[A-Za-z_]\w*")
+"""What a template may hold in its texts to be filled in."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +110,7 @@ class PictureService:
         """A request with one PNG file per image."""
         channels = self.properties.image_shape[0]
         items = [self._item(each) for each in pixels(images.expand(-1, channels, -1, -1))]
-        body = orjson.dumps(
-            _filled(self._dialect.request, {"$images": items, "$model": self._model})
-        )
+        body = orjson.dumps(_filled(self._dialect.request, {IMAGES: items, "$model": self._model}))
         return Call(self._url, body, {"Content-Type": "application/json", **self._dialect.headers})
 
     def read(self, reply: ServiceReply, images: int) -> Floats:
@@ -137,9 +140,21 @@ class PictureService:
         return _filled(self._dialect.item, {**values, "$model": self._model})
 
 
+def texts(template: Template) -> list[str]:
+    """All texts of a template that may be filled in."""
+    if isinstance(template, str):
+        return [template]
+    if isinstance(template, Mapping | list):
+        inside = template.values() if isinstance(template, Mapping) else template
+        return [text for each in inside for text in texts(each)]
+    return []
+
+
 def _filled(template: Template, values: Mapping[str, Any]) -> Any:
     if isinstance(template, str):
-        return values.get(template, template)
+        if template in values:
+            return values[template]
+        return WORDS.sub(lambda word: str(values.get(word[0], word[0])), template)
     if isinstance(template, Mapping):
         return {name: _filled(each, values) for name, each in template.items()}
     if isinstance(template, list):

@@ -82,7 +82,7 @@ class ProbesParameters:
     corner: float = parameter(6.0, "frequency from which the prior of single probes falls", low=1)
     pair_corner: float = parameter(12.0, "frequency from which the prior of pairs falls", low=1)
     noise: float = parameter(
-        1.0, "variance of a probe's residual, relative to that of its effect", low=1e-6
+        1.0, "variance of a probe's residual, relative to that of its effect", low=1e-4
     )
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import ssl
 import traceback
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 import trustme
 from rented import connected, films, right, service
 from scripted import http, says, scripted
+from zobench_encoders.remote.exchange import ServiceReply
+from zobench_encoders.remote.inference import InferenceService, read_metadata
 
 from zobench.errors import ConfigError, ServiceError
 
@@ -113,3 +116,23 @@ def test_what_is_no_model_of_images_is_refused() -> None:
         server.model["inputs"][0]["datatype"] = "BYTES"
         with pytest.raises(ConfigError, match="does not describe a model"):
             connected(server.url)
+
+
+@pytest.mark.parametrize(
+    ("told", "chunk", "sent"),
+    [
+        ({"max_images": 8}, 0, 8),
+        ({"max_images": 8, "block": 4}, 0, 4),
+        ({"max_images": 8, "block": 4}, 64, 8),
+        ({}, 0, 32),
+        ({"max_body": 4096 + 3 * 64}, 0, 3),
+    ],
+)
+def test_no_request_has_more_images_than_the_model_takes(
+    told: dict[str, int], chunk: int, sent: int
+) -> None:
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 1, 4, 4]}]
+    reply = ServiceReply({}, json.dumps({"inputs": inputs, "parameters": told}).encode())
+    metadata = read_metadata("http://127.0.0.1:9", reply, 4, 1)
+    service = InferenceService("http://127.0.0.1:9", metadata, "binary", chunk)
+    assert service.properties.chunk == sent

@@ -161,7 +161,7 @@ key_env = "OWN_KEY"
 header = "X-Api-Key"
 scheme = ""
 answer = "result.vectors[].values"
-item = { picture = "$base64", kind = "png" }
+item = { picture = "$base64", kind = "png for $model" }
 
 [request]
 name = "$model"
@@ -181,6 +181,7 @@ def test_a_service_of_ones_own_is_described_in_a_file(tmp_path: Path) -> None:
     assert (call.url, said["name"], found.properties.chunk) == (f"{HERE}/embed", "m-1", 16)
     assert (call.headers or {})["X-Trial"] == "1"
     assert decoded(said["batch"][1]["picture"]) == LEVELS[1]
+    assert said["batch"][1]["kind"] == "png for m-1"
     answer = {"result": {"vectors": [{"values": each} for each in VECTORS]}}
     assert found.read(reply(answer), 2).tolist() == VECTORS
 
@@ -193,6 +194,10 @@ def test_a_service_of_ones_own_is_described_in_a_file(tmp_path: Path) -> None:
         (OWN + "[itm]", r"'itm' \(did you mean 'item'"),
         (OWN.replace("16", "'x'"), "chunk is 'x', but must be int"),
         (OWN.replace("16", "0"), "at least 1"),
+        (OWN.replace('"$images"', '["$images."]'), 'request must hold "\\$images", in place'),
+        (OWN.replace("$base64", "$bass64"), r"item must hold \$base64 or \$uri"),
+        (OWN.replace("$base64", "$base64 $mode"), r"holds \$mode, .*did you mean '\$model'"),
+        (OWN.replace("$base64", "$base64 $images"), 'in item, "\\$images" must stand alone'),
     ],
 )
 def test_a_file_that_describes_no_service_is_refused(tmp_path: Path, text: str, word: str) -> None:
