@@ -83,6 +83,24 @@ def test_a_stopped_scoring_goes_on_and_ends_alike(tmp_path: Path, scores: int) -
     assert ended.ledger == whole.ledger
 
 
+def test_what_ended_the_optimizer_stays_so_when_scoring_is_resumed(tmp_path: Path) -> None:
+    """Time that scoring takes, or a lower limit, does not end an optimizer that its budget ended."""
+    with pytest.raises(Interrupted):
+        many_edits(tmp_path, listener=StopScoring(1))
+    (folder,) = tmp_path.iterdir()
+    ended = zobench.resume(folder, registry=tiny_registry(), max_time=1e-6)
+    assert (ended.manifest.ended_by, ended.manifest.cut_by) == ("budget", "")
+
+
+def test_a_larger_limit_goes_on_with_a_run_that_was_stopped_in_scoring(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        many_edits(tmp_path, listener=StopScoring(1), max_time=1e-6)
+    (folder,) = tmp_path.iterdir()
+    longer = zobench.resume(folder, registry=tiny_registry(), max_time=0)
+    assert longer.manifest.ended_by == "budget"
+    assert longer.spent > StoredRun(folder).trace[0]["queries"]
+
+
 SAME = {"run_id": "", "run_dir": "", "wall_seconds": 0, "encoder_seconds": 0}
 
 

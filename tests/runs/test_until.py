@@ -59,9 +59,7 @@ def test_it_ends_at_the_first_snapshot_that_has_it(
     assert found.spent == found.snapshots[-1] == found.scores[-1].queries
     assert recoveries(whole)[: len(before) + 1] == [*before, last]
     images = found.ledger["score"]["forward"]
-    assert images == TEST + (len(before) + 1 + 2) * (TRAIN + TEST) + (
-        TRAIN + TEST
-    )  # edit + reweighing
+    assert images == TEST + (len(before) + 1 + 2) * (TRAIN + TEST)  # two controls; none twice
     assert found.ledger["optimize"]["queries"] == found.trace[-1]["queries"]
 
 

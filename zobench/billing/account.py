@@ -258,6 +258,15 @@ class PaidEncoder(Encoder, Protocol):
         ...
 
 
+@runtime_checkable
+class CheckedEncoder(PaidEncoder, Protocol):
+    """A rented encoder that sends images of its own, to check that the service is what it was."""
+
+    def checks(self, images: int) -> int:
+        """Images that it sends as checks while ``images`` more are embedded, at most."""
+        ...
+
+
 def close(encoder: Encoder, listener: Listener) -> None:
     """Closes an encoder; an error of closing is only noted, as all results are there."""
     try:

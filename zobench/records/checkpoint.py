@@ -32,6 +32,7 @@ class Checkpoint:
             file of rows.
         snapshots: Checksums of the snapshots that the checkpoint covers, by query count.
         local: The ledger's counts of ``local``; empty where the optimizer borrows no encoder.
+        ended_by: The limit that ended the optimizer, and its value; empty while it goes on.
     """
 
     asks: int
@@ -43,6 +44,7 @@ class Checkpoint:
     rows: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     snapshots: Mapping[int, str] = field(default_factory=dict)
     local: Mapping[str, int] = field(default_factory=dict)
+    ended_by: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def write_checkpoint(place: Location, state: Checkpoint) -> None:
@@ -72,6 +74,7 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
         "rows": dict(state.rows),
         "snapshots": {str(queries): found for queries, found in state.snapshots.items()},
         "local": dict(state.local),
+        "ended_by": dict(state.ended_by),
     }
     write_tensors(place, tensors, notes)
 
@@ -98,4 +101,5 @@ def read_checkpoint(place: Location) -> Checkpoint:
             rows={name: (int(count), str(end)) for name, (count, end) in notes["rows"].items()},
             snapshots={int(queries): found for queries, found in notes["snapshots"].items()},
             local=notes.get("local", {}),
+            ended_by=notes.get("ended_by", {}),
         )

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +68,8 @@ class Loop:
         max_time: Wall time of the run in seconds after which nothing more is asked.
         reached: Scores the snapshots so far, and says whether one is good enough to end the run;
             called after each snapshot, once everything is safe on disk. ``None`` to go on anyway.
+        limits: The values of the limits, by name. A run that one of them ended is over when it is
+            resumed, too, unless that limit has another value now.
     """
 
     optimizer: Optimizer
@@ -79,6 +81,7 @@ class Loop:
     stopped: Callable[[], bool] = lambda: False
     max_time: float = math.inf
     reached: Callable[[], bool] | None = None
+    limits: Mapping[str, float | str] = field(default_factory=dict)
 
     def run(self, start: Checkpoint | None = None) -> str:
         """Runs until the next batch would pass a limit; at least one batch.
@@ -105,6 +108,9 @@ class Loop:
             ledger.put(Purpose.LOCAL, start.local)
             asks = start.asks
             encoder.seconds += start.encoder_seconds
+            for name, value in start.ended_by.items():
+                if self.limits.get(name) == value:
+                    return name
         saved = time.perf_counter()
         self.listener.phase("optimize", self.oracle.budget)
         self.listener.update(ledger.optimize.queries)
@@ -182,7 +188,9 @@ class Loop:
         if last_snapshot < ledger.optimize.queries:
             self._snapshot(ledger.optimize.queries)
         # the refused ask is made again if the run is extended, so it must not have drawn numbers
-        self.record.checkpoint(state() if refused is None else refused)
+        last = state() if refused is None else refused
+        over = {name: value for name, value in self.limits.items() if name == ended_by}
+        self.record.checkpoint(replace(last, ended_by=over))
         encoder.settle()
         return ended_by
 

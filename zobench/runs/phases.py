@@ -163,7 +163,8 @@ def optimize(
     oracle = Oracle(evaluator, parts.space, config.budget, level, recorder, config.optimizer)
     due = snapshot_schedule(config.batch_size, config.budget, config.snapshots)
     limit = config.max_time or math.inf
-    loop = Loop(optimizer, oracle, folder, due, listener, clock, stopped, limit, reached)
+    limits = {name: getattr(config, name) for name in ("budget", "max_cost", "max_time", "until")}
+    loop = Loop(optimizer, oracle, folder, due, listener, clock, stopped, limit, reached, limits)
     return loop.run(checkpoint)
 
 

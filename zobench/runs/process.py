@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zobench.billing.account import Account, PaidEncoder
+from zobench.billing.account import Account, CheckedEncoder, PaidEncoder
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import SENT_PURPOSES, Purpose
 from zobench.contracts.run_status import RunStatus
@@ -50,8 +50,16 @@ ROUND = 100
 """Images to which a cost that is enough is rounded up."""
 
 
-def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account | None:
+def open_account(
+    parts: Parts, folder: RunFolder, listener: Listener, ledger: Ledger
+) -> Account | None:
     """Opens a rented encoder's account in the run folder; ``None`` for a local encoder.
+
+    Args:
+        parts: Everything that the config names.
+        folder: The run folder.
+        listener: Receives a note on damaged answers.
+        ledger: The ledger of this process, which tells what scoring has sent meanwhile.
 
     Raises:
         ConfigError: ``max_cost`` cannot pay the clean images, one evaluation and the scores of ERM
@@ -67,15 +75,14 @@ def open_account(parts: Parts, folder: RunFolder, listener: Listener) -> Account
     encoder.open_account(account)
     train, test = len(parts.split.train), len(parts.split.test)
     times, stored = folder.manifest().times_scored, folder.scores()
-    scored = 0 if stored is None else stored.counts["forward"]
+    before = 0 if stored is None else stored.counts["forward"]
 
-    outlook = parts.resolved.encoder.outlook
-
-    def to_score(before: int) -> int:
+    def to_score(asked: int) -> int:
         """Images to score ERM, the stored snapshots and one more, and to check the service."""
         most = most_images(config, len(folder.snapshots()) + 1, train, test, times)
-        left = max(0, most - scored)
-        return left + (outlook.checks(before + left) if outlook is not None else 0)
+        left = max(0, most - max(before, ledger.score.forward))
+        checks = encoder.checks(asked + left) if isinstance(encoder, CheckedEncoder) else 0
+        return left + checks
 
     begun = folder.setup() is not None
     account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)
@@ -194,7 +201,9 @@ class RunProcess:
         if checkpoint is not None:
             self.seconds_before = max(self.seconds_before, checkpoint.wall_seconds)
             encoder.ledger.put(Purpose.OPTIMIZE, checkpoint.counts)
-        encoder.meter = self.scorer.meter = open_account(parts, folder, self.listener)
+        encoder.meter = self.scorer.meter = open_account(
+            parts, folder, self.listener, encoder.ledger
+        )
         prepared = prepare(parts, encoder, folder, self.shared, self.listener, self.stop)
         recorder = AnswerRecorder(folder.location) if folder.manifest().recorded else None
         scoring = RunScoring(

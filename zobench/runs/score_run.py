@@ -100,7 +100,7 @@ class RunScoring:
         stored = _of_last(self.folder.scores() or self._clean(plan), plan)
         for queries in plan.distinct:
             if queries not in {each.queries for each in stored.edits}:
-                stored = self._edited(stored, queries, last=False)
+                stored = self._edited(stored, queries, last=queries == plan.last)
         found = _recoveries(stored, tolerance)
         wanted = self.parts.config.until
         return any(reaches(found[queries][0], wanted) for queries in plan.distinct)

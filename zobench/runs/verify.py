@@ -137,7 +137,9 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
     folder = RunFolder(path)
     folder.write_manifest(run.manifest.changed(status=RunStatus.RUNNING, files={}))
     try:
-        encoder = MeteredEncoder(parts.encoder, ledger, open_account(parts, folder, listener))
+        encoder = MeteredEncoder(
+            parts.encoder, ledger, open_account(parts, folder, listener, ledger)
+        )
         shared = SharedResults(ResultCache(path / "shared"))
         prepared = prepare(parts, encoder, folder, shared, listener, stopped)
         # an extended run is replayed as it was carried out: with each of its budgets in turn

@@ -110,6 +110,10 @@ class RemoteEncoder:
             )
         self._compare(account.first("canary", self._first), self._first)
 
+    def checks(self, images: int) -> int:
+        """Images that it sends as checks while ``images`` more are embedded, at most."""
+        return (self._since + images) // self._every
+
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` float32; chunks with a stored answer are not sent again.
 

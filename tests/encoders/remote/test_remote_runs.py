@@ -248,6 +248,18 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.lengthy
+def test_edits_that_are_scored_on_the_way_are_paid_once(server: Served, tmp_path: Path) -> None:
+    """With --until each snapshot is scored before the next ask: what is paid is not kept aside again."""
+    words = remote(
+        server, "--set", "encoder.price=0.01", "--until", "recovery=1", "--controls", "none"
+    )
+    least = finished(start(tmp_path, *run(tmp_path, *words, "--dry-run")))["cost"]
+    found = finished(start(tmp_path, *run(tmp_path, *words, "--max-cost", str(least))))
+    assert found["ended_by"] == "budget"
+    assert found["bill"]["cost_at_most"] <= least
+
+
+@pytest.mark.lengthy
 def test_checks_of_the_service_do_not_use_up_what_scoring_needs(
     server: Served, tmp_path: Path
 ) -> None:
