@@ -6,6 +6,7 @@ import csv
 import resource
 from pathlib import Path
 
+import pandas
 import pytest
 
 from zobench.comparison.export import check_target, write_table
@@ -20,6 +21,18 @@ def test_csv_keeps_every_digit_and_every_letter(tmp_path: Path) -> None:
         found = list(csv.DictReader(file))
     read = [{**row, "seed": int(row["seed"]), "fpq": float(row["fpq"])} for row in found]
     assert read == ROWS
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_names_of_files_that_are_no_utf_8_are_written_nearly(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("pyarrow")
+    write_table(tmp_path / name, [{"run_dir": "bad\udcff", "seed": 0}])
+    found = (
+        pandas.read_csv(tmp_path / name)
+        if name == "t.csv"
+        else pandas.read_parquet(tmp_path / name)
+    )
+    assert found.to_dict("records") == [{"run_dir": "bad?", "seed": 0}]
 
 
 def test_parquet_keeps_types(tmp_path: Path) -> None:

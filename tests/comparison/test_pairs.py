@@ -70,7 +70,7 @@ def test_the_same_run_made_twice_is_the_same_but_one_folder_is_not_compared_with
         run(tmp_path, optimizer="random", overrides=SIZES, seed=seed)
     found = compare_runs(read(folder, "random"), read(tmp_path))
     assert {each.verdict for each in found.metrics.values()} == {"same"}
-    assert "the same, to the last digit" in found.verdict
+    assert "A and B have the same fairness per query, to the last digit" in found.verdict
     with pytest.raises(ConfigError, match="is in A and in B"):
         compared(folder, "random", "random")
 

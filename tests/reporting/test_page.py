@@ -170,6 +170,19 @@ def test_the_cost_of_the_way_back_changes_the_ledger(browser: webdriver.Chrome) 
     assert all(after[name] == before[name] for name in before if name != "adam")
 
 
+def test_cells_that_are_empty_on_the_page_are_empty_in_its_file(
+    browser: webdriver.Chrome, page: Path
+) -> None:
+    browser.find_element(By.CSS_SELECTOR, "[data-csv=results-table]").click()
+    path, deadline = page.parent / "results-table.csv", time.monotonic() + DEADLINE
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    with path.open() as file:
+        erm = next(row for row in csv.DictReader(file) if row["optimizer"] == "ERM (no edit)")
+    assert [erm[name] for name in ("FPQ", "recovery", "ERT", "success")] == [""] * 4
+    assert erm["accuracy"]
+
+
 def test_the_numbers_behind_a_chart_are_a_table_and_a_file(
     browser: webdriver.Chrome, page: Path
 ) -> None:

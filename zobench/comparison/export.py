@@ -42,9 +42,14 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
     if not path.parent.is_dir():
         raise StoreError(f"cannot write {path}: {path.parent} is not a folder")
-    frame = pandas.DataFrame(list(rows))
+    frame = pandas.DataFrame([{name: _plain(each) for name, each in row.items()} for row in rows])
     with replaced(path) as draft:
         if path.suffix == ".parquet":
             frame.to_parquet(draft, index=False)
         else:
             frame.to_csv(draft, index=False)
+
+
+def _plain(value: object) -> object:
+    """A value of a cell; in a text, such as a folder's name, what is not UTF-8 becomes ``?``."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -14,7 +14,7 @@ from typing import Any
 
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError, DamagedError, StoreError
-from zobench.files.json_files import Json, read_json, write_json
+from zobench.files.json_files import Json, json_content, parsed_json, write_json
 
 SCHEMA = 4
 
@@ -66,7 +66,8 @@ def _baseline_content(path: Path) -> Json:
     if not path.exists():
         raise ConfigError(f"there is no baseline {path}; write one with --update")
     try:
-        return read_json(path)
+        # version control may have made the line ends those of Windows
+        return parsed_json(path, json_content(path).replace(b"\r\n", b"\n"))
     except DamagedError as error:
         raise ConfigError(
             f"{path} is no baseline of zobench, or is damaged: it must end in the checksum of its "

@@ -67,7 +67,7 @@ class Comparison:
             "worse": "B buys less fairness per query than A",
             "no worse": f"B is no worse than A by more than {fpq.margin:g}",
             "undecided": "These runs do not show whether A or B buys more fairness per query",
-            "same": "A and B are the same, to the last digit",
+            "same": "A and B have the same fairness per query, to the last digit",
         }
         return f"{words[fpq.verdict]}: {figures}."
 

@@ -15,7 +15,7 @@
       answers/             answers of the oracle, if the run was recorded
       edit.npy, *.png      the last edit and its pictures
       traceback.txt        of an exception in the code of a plugin
-      checkpoint/          state to resume from; replaced atomically, removed when done
+      checkpoint/          state to resume from; replaced atomically; kept for extensions
 
 Rows are appended in batches and synced; a torn last line is cut when the folder is read. Every file
 that is read again holds its own checksum; the manifest holds the checksums of all files, so that a

@@ -261,7 +261,7 @@ class RunFolder:
                 draft.unlink(missing_ok=True)
 
     def drop_checkpoint(self) -> None:
-        """Removes the checkpoint of a finished run.
+        """Removes the checkpoint.
 
         Raises:
             StoreError: The file cannot be removed.

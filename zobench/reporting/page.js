@@ -146,8 +146,9 @@
   }
 
   function price() {
-    const cost = Math.max(0, Number($("cost").value) || 0);
+    const given = $("cost").value; // empty until the reader gives one: that of the runs
     for (const cell of document.querySelectorAll(".spent")) {
+      const cost = Math.max(0, Number(given === "" ? cell.dataset.cost : given) || 0);
       const queries = Number(cell.dataset.forward) + cost * Number(cell.dataset.backward);
       cell.dataset.value = queries;
       cell.textContent = Math.round(queries).toLocaleString("en");

@@ -148,7 +148,9 @@ def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) ->
     }
     metrics = [each for each in columns if each not in (FPQ, RECOVERY, BEYOND_PLACEBO)]
     means = {
-        each.name: _mean([run.values(each, row=0) for run in by_seed.values()], each)
+        each.name: _mean(
+            [run.values(each, row=0, alone=len(by_seed) == 1) for run in by_seed.values()], each
+        )
         for each in metrics
     }
     return {"seeds": len(by_seed), BEYOND_PLACEBO.name: None, **means}

@@ -128,6 +128,8 @@ Spoil = Callable[[list[Row]], None]
     [
         (lambda rows: rows[2].update({"No Finding": "1.0"}), "both being 1.*patient00002"),
         (lambda rows: rows[1].update({"Edema": "2.0"}), "'Edema' is not 1, 0, -1 or blank.*00001"),
+        (lambda rows: rows[1].update({"Edema": "yes"}), "'Edema' is not 1, 0, -1 or blank.*00001"),
+        (lambda rows: rows[1].update({"No Finding": "x"}), "'No Finding' is not 1.*00001"),
         (lambda rows: rows[1].update(Age="old"), "Age is not a number.*00001"),
         (lambda rows: rows[3].update(Path="train/film.jpg"), "no patient can be read"),
         (lambda rows: rows.append({**rows[0], "Edema": "1.0", "No Finding": ""}), "there twice"),

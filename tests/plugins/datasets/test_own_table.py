@@ -177,6 +177,20 @@ def test_incomplete_rows_are_left_out_and_counted_when_that_is_asked_for(tmp_pat
     assert found.spec.notes[0].count("1 whose") == 4
 
 
+def test_lines_are_those_of_the_file_where_cells_hold_line_breaks(tmp_path: Path) -> None:
+    table = rows(24)
+    for number, row in enumerate(table):
+        row["note"] = "one\ntwo" if number < 3 else ""
+    table[4]["dx"] = ""
+    root = write(tmp_path / "data", table)
+    (path,) = root.glob("*.csv")
+    lines = path.read_text().splitlines()
+    (found,) = (number for number, line in enumerate(lines, 1) if "film-004" in line)
+    with pytest.raises(DatasetError, match=rf"\(line {found}\): the finding is blank"):
+        opened(root, tmp_path)
+    assert found == 9
+
+
 def test_undecodable_images_are_named_together_and_skipped_when_that_is_asked_for(
     tmp_path: Path,
 ) -> None:
@@ -425,6 +439,7 @@ def test_names_and_values_may_hold_the_words_of_conditions(tmp_path: Path) -> No
         row["Age in years"] = row["age"]
         row["race"] = "Black and Brown" if number % 4 < 2 else "White"
         row["stage"] = "1.0" if number % 2 else "2.0"
+        row["rise and fall"] = "3"
     root = write(tmp_path / "data", table)
     found = opened(root, tmp_path, sensitive="Age in years >= 38")
     assert found.spec.groups == ("Age in years<38", "Age in years>=38")
@@ -434,7 +449,7 @@ def test_names_and_values_may_hold_the_words_of_conditions(tmp_path: Path) -> No
         sensitive="stage==1",
         label="race==Black and Brown",
         positive="",
-        where="race in Black and Brown|White and Age in years < 40",
+        where="race in Black and Brown|White and Age in years < 40 and rise AND fall>=3",
     )
     assert kept.records.label.tolist() == [1, 1, 0, 0] * 2 + [1, 1]
     assert kept.records.sensitive.tolist() == [0, 1] * 5

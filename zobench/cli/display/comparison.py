@@ -42,7 +42,9 @@ def print_comparison(found: Comparison, as_json: bool, console: Console | None =
 def _table(found: Comparison, *, both: bool) -> Table:
     """One row per quantity: A, B and the difference, or only the difference."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = "means over pairs, with 95 % intervals over seeds and patients"
+    table.title = "means over seeds, with 95 % intervals over seeds and patients"
+    if found.seeds == 1:
+        table.title = "one seed, with 95 % intervals over patients"
     table.add_column("", no_wrap=True)
     for heading in (*("A", "B")[: 2 * both], "B gains", "P(B better)"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -42,7 +42,10 @@ def print_ranking(
 
 def _table(level: LevelRanking, *headings: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = f"{level.feedback} feedback: FPQ with 95 % intervals over seeds and patients"
+    over = (
+        "patients" if all(each.seeds == 1 for each in level.fpq.values()) else "seeds and patients"
+    )
+    table.title = f"{level.feedback} feedback: FPQ with 95 % intervals over {over}"
     table.add_column("", no_wrap=True)
     for heading in ("FPQ", "seeds", *headings):
         table.add_column(heading, justify="right", no_wrap=True)

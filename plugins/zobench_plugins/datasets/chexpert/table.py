@@ -176,8 +176,9 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
         parts.append(found)
     table = pandas.concat(parts, ignore_index=True)
     for column in (NO_FINDING, finding):
+        blank = table[column].isna() | (table[column].astype(str).str.strip() == "")
         table[column] = pandas.to_numeric(table[column], errors="coerce")
-        odd = ~(table[column].isna() | table[column].isin((-1.0, 0.0, 1.0)))
+        odd = ~(blank | table[column].isin((-1.0, 0.0, 1.0)))
         _refuse(table, odd, f"column {column!r} is not 1, 0, -1 or blank")
     patient = table[PATH].astype(str).str.extract(r"patient(\d+)", expand=False)
     _refuse(table, patient.isna(), "no patient can be read from Path (patient00001/…)")

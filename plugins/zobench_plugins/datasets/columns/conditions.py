@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -157,12 +157,24 @@ def parsed_all(setting: str, text: str, columns: Iterable[str]) -> list[Conditio
     """
     known = list(columns)
     pieces: list[str] = []
-    for piece in JOIN.split(text.strip()) if text.strip() else []:
+    for piece in _pieces(text.strip(), known):
         if pieces and FORM.fullmatch(piece) is None:
             pieces[-1] = f"{pieces[-1]} and {piece}"
         else:
             pieces.append(piece)
     return [parsed(setting, each, known) for each in pieces]
+
+
+def _pieces(text: str, known: Sequence[str]) -> list[str]:
+    """The text cut at each ``and`` that is not part of a column's name."""
+    names = sorted((each for each in known if JOIN.search(each)), key=len, reverse=True)
+    whole = "|".join([*(rf"(?<!\S){re.escape(each)}(?!\w)" for each in names), JOIN.pattern])
+    pieces, start = [], 0
+    for each in re.finditer(whole, text, JOIN.flags):
+        if JOIN.fullmatch(each[0]):
+            pieces.append(text[start : each.start()])
+            start = each.end()
+    return [*pieces, text[start:]] if text else []
 
 
 def is_condition(text: str, columns: Iterable[str]) -> bool:

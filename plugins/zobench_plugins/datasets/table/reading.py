@@ -102,9 +102,20 @@ def _csv(path: Path) -> pandas.DataFrame:
     except (OSError, ValueError, csv.Error, pandas.errors.ParserWarning) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
-    table.index = range(2, len(table) + 2)
+    table.index = _lines(path, delimiter, len(table))
     blank = (table == "").all(axis=1)
     return table[~blank]
+
+
+def _lines(path: Path, delimiter: str, rows: int) -> Sequence[int]:
+    """The line of the file that each row begins in: a quoted cell may hold line breaks."""
+    starts, end = [], 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        for _ in reader:
+            starts.append(end + 1)
+            end = reader.line_num
+    return starts[1:] if len(starts) == rows + 1 else range(2, rows + 2)
 
 
 def _named_once(path: Path, names: Sequence[str]) -> list[str]:
