@@ -4,7 +4,8 @@
 the shares. Each experiment draws the positive calls in each cell of (y, a), then resamples the
 patients as in a run. A gap is an absolute difference. Three rules for its interval are compared:
 the percentiles of its absolute values, the percentiles of its signed values folded at 0, and the
-rule of zobench. A recovery is made of two gaps of the same patients; its interval is compared with
+rule of zobench. Where rates are near 1, resamples vary too little, and the rule of zobench holds the
+truth less often. A recovery is made of two gaps of the same patients; its interval is compared with
 the percentiles of recoveries from absolute gaps, and for means over seeds.
 """
 
@@ -23,6 +24,8 @@ from zobench.registry.discovery import load_registry
 EXPERIMENTS, REPLICATES = 2000, 1000
 RATES = 0.5
 """The true-positive rate and the false-positive rate of the first group."""
+NEAR_ONE = ((80, 0.8, 0.78), (80, 0.99, 0.97), (80, 1.0, 0.98), (640, 0.999, 0.995))
+"""Images per cell and the rates of both groups, where one is near 1."""
 ERM_GAP = 0.2
 """Difference between the groups' rates without an edit, where recovery is measured."""
 KEPT = 0.6
@@ -132,4 +135,25 @@ def test_coverage(benchmark: BenchmarkFixture, name: str) -> None:
             benchmark.extra_info[f"{images} images, {points} points"] = found
             row = ", ".join(f"{value:5.1f}" for value in found.values())
             print(f"  {images:>4} {points:>3}: {row}")
+    benchmark.pedantic(lambda: None, rounds=1)
+
+
+def test_coverage_near_rates_of_one(benchmark: BenchmarkFixture) -> None:
+    """Prints the coverage of zobench's rule, and the share of intervals [0, 0], for rates near 1."""
+    metric = next(each for each in load_registry().metrics if each.name == "eo_p")
+    assert metric.from_counts is not None
+    print("\n  eo_p: images per cell, both rates: holds the truth, is [0, 0]")
+    for images, first, second in NEAR_ONE:
+        rng = np.random.default_rng([images, int(1000 * first)])
+        rates = np.array([[0.5, 0.5], [second, first]])
+        truth = GroupCounts(np.full((1, 2, 2), 1.0), rates[None])
+        true = abs(float(metric.from_counts(truth)[0]))
+        ends = [
+            interval([metric.from_counts(drawn(rates, images, rng))], metric)
+            for _ in range(EXPERIMENTS)
+        ]
+        held = 100.0 * np.mean([each.low - 1e-9 <= true <= each.high + 1e-9 for each in ends])
+        nothing = 100.0 * np.mean([each.high == 0 for each in ends])
+        benchmark.extra_info[f"{images} images, rates {first} and {second}"] = [held, nothing]
+        print(f"  {images:>4} {first} {second}: {held:5.1f}, {nothing:5.1f}")
     benchmark.pedantic(lambda: None, rounds=1)
