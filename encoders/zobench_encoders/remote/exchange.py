@@ -293,7 +293,7 @@ class Connections:
 
     def clean(self, text: object) -> str:
         """The text without the service's key, and with control characters escaped."""
-        return "".join(map(_printable, self._without_key(str(text))))
+        return _printable(self._without_key(str(text)))
 
     def _without_key(self, text: str) -> str:
         if self._secret:
@@ -307,7 +307,7 @@ class Connections:
         The key is removed before the text is cut, so that no part of it stays at the cut.
         """
         whole = len(text) < LONG_EXCERPT
-        found = "".join(map(_printable, " ".join(self._without_key(text).split())))
+        found = _printable(" ".join(self._without_key(text).split()))
         if not whole:  # the cut may have left a part of the key at the end
             found = found[: -len(self._secret or "")] if self._secret else found
         return found[:EXCERPT]
@@ -367,8 +367,8 @@ def _place(location: str) -> str:
     return f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else "elsewhere"
 
 
-def _printable(character: str) -> str:
-    return character if character.isprintable() else ascii(character)[1:-1]
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _server(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def _csv(path: Path) -> pandas.DataFrame:
 def _lines(path: Path, delimiter: str, rows: int) -> Sequence[int]:
     """The line of the file that each row begins in: a quoted cell may hold line breaks."""
     starts, end = [], 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file, suppress(csv.Error):
         reader = csv.reader(file, delimiter=delimiter)
         for _ in reader:
             starts.append(end + 1)
