@@ -166,7 +166,7 @@ class RunConfig:
         rule = f"parameters by owner and name, at most {MAX_OVERRIDES:,}"
         yield "overrides", _are_overrides(self.overrides), rule
         if _is_whole(self.batch_size) and self.batch_size <= WHOLE["batch_size"][1]:
-            enough = _is_whole(self.budget) and self.budget >= self.batch_size
+            enough = not _is_whole(self.budget) or not 1 <= self.budget < self.batch_size
             rule = f"at least one evaluation, so {self.batch_size} queries (batch_size images)"
             yield "budget", enough, rule
         device = re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", str(self.device))

@@ -231,7 +231,7 @@ def test_report_compare_and_gate_take_a_folder_of_mixed_runs(
     assert "left out 1 run whose budget is 200" in done.stderr
     assert "left out 1 run whose budget is 200" in (tmp_path / "page.html").read_text()
     done = here("report", folder, "-o", "small.html", "--where", "budget=200")
-    assert "wrote small.html: 1 runs" in done.stdout
+    assert "wrote small.html: 1 run," in done.stdout
     done = here("compare", folder)
     assert done.returncode == 0, done.stderr
     assert {"random", "spsa"} <= {

@@ -200,3 +200,14 @@ def test_a_run_that_until_ended_says_so(tmp_path: Path) -> None:
     assert found.manifest.ended_by == "until"
     with pytest.raises(ConfigError, match="start a new run without --until"):
         extend(found, 2400)
+
+
+def test_a_finished_run_without_its_checkpoint_can_be_read_and_not_extended(tmp_path: Path) -> None:
+    found = run(tmp_path, optimizer="random", overrides=SIZES)
+    shutil.rmtree(found.run_dir / "checkpoint")
+    StoredRun(found.run_dir).require_whole()
+    with pytest.raises(ConfigError, match="the last state of its optimizer is not stored"):
+        resume_run(found.run_dir, registry=tiny_registry(), budget=1000)
+    (found.run_dir / layout.TRACE).unlink()
+    with pytest.raises(DamagedError):
+        StoredRun(found.run_dir).require_whole()

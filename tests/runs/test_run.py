@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from tiny import SIZES, TinyEncoder, run, tiny_registry
+from tiny import SIZES, TinyDataset, TinyEncoder, run, tiny_registry
 from torch import Tensor
 from zobench_plugins.optimizers.gezo import Gezo
 
 import zobench
+from zobench.contracts.listener import Silence
 from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import BudgetExhausted, ConfigError, PluginError
@@ -267,3 +268,23 @@ def test_a_time_limit_ends_the_optimizer_after_a_whole_ask_and_what_there_is_is_
     assert longer.manifest.ended_by == "budget"
     assert longer.trace == whole.trace
     assert longer.scores[-1] == whole.scores[-1]
+
+
+def test_a_folder_of_films_that_a_generated_dataset_does_not_read_is_named(tmp_path: Path) -> None:
+    class Notes(Silence):
+        said: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.said.append(text)
+
+    class Generated(TinyDataset):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spec = replace(self.spec, generated=True)
+
+    registry = tiny_registry(dataset=lambda request: Generated())
+    settings = {"optimizer": "random", "overrides": SIZES, "listener": Notes()}
+    run(tmp_path / "runs", registry, **settings)
+    assert not Notes.said
+    run(tmp_path / "runs", registry, data_root=str(tmp_path), **settings)
+    assert "--data-root is not used: the images of dataset tiny are generated" in Notes.said[0]

@@ -68,5 +68,7 @@ def report(
             listener=listener,
         )
     output_console().print(
-        f"wrote {out}: {found.runs} runs, {found.megabytes:.1f} MB", soft_wrap=True, markup=False
+        f"wrote {out}: {found.runs} run{'' if found.runs == 1 else 's'}, {found.megabytes:.1f} MB",
+        soft_wrap=True,
+        markup=False,
     )

@@ -179,7 +179,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """
     place = Location.of(folder) / MANIFEST
     if not place.path.is_file():
-        lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else "there is no such folder"
+        exists = "it is a file" if os.path.exists(folder) else "there is no such folder"
+        lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else exists
         raise NotARunError(f"{folder} is not a run folder: {lack}; name a run folder")
     require_no_links(folder)
     content = json_content(place)

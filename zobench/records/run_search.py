@@ -25,7 +25,8 @@ def find_runs(locations: Sequence[Location]) -> list[Location]:
     for place in locations:
         inside = layout.run_folders(place.path)
         if not inside:
-            lack = "" if place.path.is_dir() else ": there is no such folder"
+            exists = ": it is a file" if place.path.exists() else ": there is no such folder"
+            lack = "" if place.path.is_dir() else exists
             raise NotARunError(
                 f"{place} is no run folder and holds none{lack}; name a run folder or a folder of runs"
             )

@@ -171,10 +171,14 @@ class StoredRun:
     def require_whole(self) -> None:
         """Compares all files with the checksums in the manifest.
 
+        The checkpoint of a finished run may be missing: it may be deleted, as nothing is read from it.
+
         Raises:
             DamagedError: A file is damaged, or missing although it was stored.
         """
         for name in self.manifest.files:
+            if self.done and name == str(layout.CHECKPOINT) and not (self.run_dir / name).exists():
+                continue
             self._require(name)
 
     def _require(self, name: str) -> None:

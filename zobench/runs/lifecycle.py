@@ -64,6 +64,11 @@ def start_run(
         parts = make_parts(config, registry, listener)
         for each in parts.encoders:
             opened.callback(close, each, listener)
+        if config.data_root and parts.dataset.spec.generated:
+            listener.note(
+                f"--data-root is not used: the images of dataset {config.dataset} are generated; for "
+                "your own, name their dataset with --dataset"
+            )
         folder = RunFolder(_new_folder(place, config))
         opened.callback(folder.close)
         return _begin(parts, folder, listener, registry, trackers, record)

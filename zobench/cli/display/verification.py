@@ -23,8 +23,8 @@ def print_verification(found: Verification, as_json: bool) -> None:
 def sentence(found: Verification) -> str:
     """The result in one sentence."""
     what = (
-        f"{found.asks} asks, {found.queries:,} queries, {found.snapshots} snapshots and the setup "
-        "embeddings"
+        f"the first {found.queries:,} queries (asks: {found.asks}, snapshots: {found.snapshots}) and "
+        "the setup embeddings"
     )
     if found.difference == 0:
         return f"verified: {what} are the same to the last bit"
