@@ -243,21 +243,26 @@ def _require_alike(folder: Path, processor: Any, found: Processing) -> None:
     """
     shape = (found.side, found.side, len(found.mean))
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    made = processor(
-        levels,
-        do_resize=False,
-        do_center_crop=False,
-        input_data_format="channels_last",
-        return_tensors="np",
+    unfit = (
+        f"{folder / PROCESSOR}: {type(processor).__name__} does more with pixels than to rescale and to "
+        "normalise them, such as to turn the order of the channels or to pad; zobench does not do what "
+        "the model was trained with"
     )
-    wanted = (levels / 255 - np.array(found.mean)) / np.array(found.std)
-    off = np.abs(np.moveaxis(np.asarray(made["pixel_values"][0]), 0, 2) - wanted).max()
-    if off > ALIKE * np.abs(wanted).max():
-        raise ConfigError(
-            f"{folder / PROCESSOR}: {type(processor).__name__} does more with pixels than to rescale "
-            f"and to normalise them (they differ by up to {off:.2g}), such as to turn the order of the "
-            "channels; zobench does not do what the model was trained with"
+    try:
+        made = processor(
+            levels,
+            do_resize=False,
+            do_center_crop=False,
+            input_data_format="channels_last",
+            return_tensors="np",
         )
+        seen = np.asarray(made["pixel_values"])
+    except Exception as error:  # processors check their images and settings in many ways
+        raise ConfigError(f"{unfit} ({type(error).__name__}: {error})") from error
+    wanted = np.moveaxis((levels / 255 - np.array(found.mean)) / np.array(found.std), 2, 0)[None]
+    alike = seen.shape == wanted.shape
+    if not alike or np.abs(seen - wanted).max() > ALIKE * np.abs(wanted).max():
+        raise ConfigError(unfit)
 
 
 def _numbers(where: str, values: Any, channels: int) -> tuple[float, ...]:

@@ -253,6 +253,8 @@ def test_pixels_that_the_processor_does_not_rescale_keep_their_range(
         ("EfficientNet", {"include_top": False, "rescale_offset": True}, False),
         ("MobileViT", {}, False),  # takes blue first
         ("MobileViT", {"do_flip_channel_order": False}, True),
+        ("Sam", {}, False),  # pads
+        ("Siglip2", {}, False),  # gives patches
     ],
 )
 def test_a_processor_that_does_more_than_to_normalise_is_refused(
@@ -261,7 +263,8 @@ def test_a_processor_that_does_more_than_to_normalise_is_refused(
     folder = tmp_path / "model"
     shutil.copytree(folders["vit"], folder)
     size = {"height": 32, "width": 32}
-    made = getattr(transformers, f"{kind}ImageProcessor")(size=size, crop_size=size, **settings)
+    sizes = {} if kind in ("Sam", "Siglip2") else {"size": size, "crop_size": size}
+    made = getattr(transformers, f"{kind}ImageProcessor")(**sizes, **settings)
     made.save_pretrained(folder)
     if alike:
         make(f"hf:{folder}", tmp_path)

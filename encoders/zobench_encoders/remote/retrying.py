@@ -63,16 +63,16 @@ class RateLimiter:
         self._free_at = 0.0
         self._lock = threading.Lock()
 
-    def wait(self, images: int, stop: threading.Event) -> float:
-        """Waits until ``images`` images may be sent, or ``stop`` is set; returns the seconds."""
-        if not self._seconds_each:
-            return 0.0
+    def wait(self, images: int, stop: threading.Event) -> tuple[float, float]:
+        """Waits until ``images`` images may be sent, or ``stop`` is set; returns begin and end."""
         now = time.monotonic()
+        if not self._seconds_each:
+            return now, now
         with self._lock:
             start = max(now, self._free_at)
             self._free_at = start + images * self._seconds_each
         stop.wait(max(0.0, start - now))
-        return time.monotonic() - now
+        return now, time.monotonic()
 
 
 class RetryingClient:
@@ -132,7 +132,7 @@ class RetryingClient:
             CostReached: The next attempt could cost more than allowed.
         """
         attempts = doubts = 0
-        waited = 0.0  # for the rate, while the service was not asked
+        waits: list[tuple[float, float]] = []  # for the rate, while the service was not asked
 
         def hope(error: Exception) -> bool | float:
             nonlocal doubts
@@ -143,7 +143,7 @@ class RetryingClient:
             doubts += error.kind == "doubtful"
             if error.kind == "unreached" and not self._known and attempts >= MAX_FIRST_ATTEMPTS:
                 return False
-            if doubts > self.policy.retries or self._policy_exhausted(waited):
+            if doubts > self.policy.retries or self._policy_exhausted(waits):
                 return False
             if error.delay is None or error.delay < self.policy.first_delay:
                 return not self.stop.is_set()
@@ -162,7 +162,7 @@ class RetryingClient:
                 with attempt:
                     attempts += 1
                     retry = attempts > 1
-                    waited += self._pace.wait(images, self.stop)
+                    waits.append(self._pace.wait(images, self.stop))
                     return self._attempt(key, images, call, read, keep=keep, retry=retry)
         except RequestFailure as fault:
             self.stop.set()
@@ -220,7 +220,9 @@ class RetryingClient:
             said = self._line.excerpt(f"the answer cannot be read: {error!r:.20000}")
             raise RequestFailure("doubtful", said, 200) from None
 
-    def _policy_exhausted(self, waited: float) -> bool:
+    def _policy_exhausted(self, waits: list[tuple[float, float]]) -> bool:
         with self._lock:
-            silent = time.monotonic() - self._answered_at - waited
+            since = self._answered_at
+            waited = sum(max(0.0, end - max(begin, since)) for begin, end in waits)
+            silent = time.monotonic() - since - waited
             return self._failures >= self.policy.failures or silent > self.policy.seconds

@@ -10,6 +10,7 @@ import pandas
 import pytest
 from PIL import Image
 from tables import Row, opened, rows, save, write
+from zobench_plugins.datasets.columns.conditions import parsed_all
 
 from zobench.errors import ConfigError, DatasetError
 
@@ -452,6 +453,8 @@ def test_names_and_values_may_hold_the_words_of_conditions(tmp_path: Path) -> No
         where="race in Black and Brown|White and Age in years < 40 and rise AND fall>=3",
     )
     assert kept.records.label.tolist() == [1, 1, 0, 0] * 2 + [1, 1]
+    pieces = parsed_all("where", "site == A and B == 1", ["site", "B", "A and B"])
+    assert [(each.column, each.values) for each in pieces] == [("site", ("A",)), ("B", ("1",))]
     assert kept.records.sensitive.tolist() == [0, 1] * 5
 
 

@@ -102,6 +102,14 @@ def test_a_pgm_file_says_itself_which_value_is_white(tmp_path: Path) -> None:
         read_pillow(path, "film", Window(0, 4095))
 
 
+def test_floats_of_a_pfm_file_need_a_window(tmp_path: Path) -> None:
+    path = tmp_path / "x.pfm"
+    path.write_bytes(b"Pf\n2 1\n-1.0\n" + np.array([0.0, 1.0], "<f4").tobytes())
+    with pytest.raises(UnfittingPicture, match="does not say which values are black and white"):
+        read_pillow(path, "film", None)
+    assert read_pillow(path, "film", Window(0, 1)).tolist() == [[0, 255]]
+
+
 def test_a_mode_that_is_neither_grey_nor_rgb_is_refused(tmp_path: Path) -> None:
     Image.new("LAB", (2, 2), (128, 0, 0)).save(tmp_path / "x.tif")
     with pytest.raises(DatasetError, match="pixel mode LAB; an image must be grey or RGB"):

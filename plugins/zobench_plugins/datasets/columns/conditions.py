@@ -166,15 +166,18 @@ def parsed_all(setting: str, text: str, columns: Iterable[str]) -> list[Conditio
 
 
 def _pieces(text: str, known: Sequence[str]) -> list[str]:
-    """The text cut at each ``and`` that is not part of a column's name."""
+    """The text cut at each ``and`` that is not part of a column's name before an operator."""
     names = sorted((each for each in known if JOIN.search(each)), key=len, reverse=True)
-    whole = "|".join([*(rf"(?<!\S){re.escape(each)}(?!\w)" for each in names), JOIN.pattern])
+    column = re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?={OPERATOR})", re.IGNORECASE)
     pieces, start = [], 0
-    for each in re.finditer(whole, text, JOIN.flags):
-        if JOIN.fullmatch(each[0]):
-            pieces.append(text[start : each.start()])
-            start = each.end()
-    return [*pieces, text[start:]] if text else []
+    while text:
+        named = column.match(text, start) if names else None
+        join = JOIN.search(text, start if named is None else named.end())
+        pieces.append(text[start : join and join.start()])
+        if join is None:
+            break
+        start = join.end()
+    return pieces
 
 
 def is_condition(text: str, columns: Iterable[str]) -> bool:

@@ -27,8 +27,6 @@ FAULTS = (
 """What Pillow raises for files that are damaged."""
 SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I", "F")
 """Pillow's modes of grey levels with more than 8 bits."""
-SCALED = "PPM"
-"""Pillow's name of PGM and its kin, whose deep levels it scales so that the largest is 65,535."""
 LOWEST_SAMPLE, HIGHEST_SAMPLE = 280, 281
 """TIFF tags MinSampleValue and MaxSampleValue."""
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
@@ -95,7 +93,7 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
         values, clear = np.asarray(image), image.info.get("transparency")
         if clear is not None and bool((values == clear).any()):
             raise DatasetError(f"{where} has transparent pixels; an image must be opaque")
-        if window is not None and image.format == SCALED:
+        if window is not None and _is_scaled(image):
             raise DatasetError(
                 f"{where} is a PGM file, whose levels are read on the scale of its largest one, so no "
                 "window can be given; save it as PNG or TIFF"
@@ -135,6 +133,11 @@ def white_is_zero(image: Image.Image) -> bool:
     return _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO
 
 
+def _is_scaled(image: Image.Image) -> bool:
+    """Whether Pillow has scaled the levels so that the largest is 65,535: those of a PGM file."""
+    return image.format == "PPM" and image.mode != "F"  # F: a PFM file, of floats
+
+
 def _tag(image: Image.Image, number: int) -> float | None:
     """The first value of a TIFF tag; ``None`` in other files."""
     found = image.tag_v2.get(number) if image.format == "TIFF" else None  # type: ignore[attr-defined]
@@ -154,7 +157,7 @@ def declared_window(image: Image.Image, path: Path) -> Window | None:
     if image.format == "TIFF":
         low, high = _tag(image, LOWEST_SAMPLE) or 0.0, _tag(image, HIGHEST_SAMPLE)
         return Window(low, high) if high is not None and low < high else None
-    scaled = image.format == SCALED or (image.format == "PNG" and _has_significant_bits(path))
+    scaled = _is_scaled(image) or (image.format == "PNG" and _has_significant_bits(path))
     return Window(0.0, 65_535.0) if scaled else None
 
 
