@@ -25,7 +25,8 @@ def test_csv_keeps_every_digit_and_every_letter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_names_of_files_that_are_no_utf_8_are_written_nearly(tmp_path: Path, name: str) -> None:
-    pytest.importorskip("pyarrow")
+    if name == "t.parquet":
+        pytest.importorskip("pyarrow")
     write_table(tmp_path / name, [{"run_dir": "bad\udcff", "seed": 0}])
     found = (
         pandas.read_csv(tmp_path / name)

@@ -38,7 +38,7 @@ class PictureForm:
 
     @property
     def key(self) -> str:
-        """The form in words, for the name of a cache."""
+        """The form in words, for the name of a cache; one without ``upright`` holds none turned."""
         ends = "" if self.window is None else f"-{self.window.low!r}-{self.window.high!r}"
         return f"{self.size}x{self.channels}{'-luma' * self.converts}{ends}-upright"
 

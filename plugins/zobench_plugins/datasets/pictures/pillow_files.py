@@ -95,8 +95,8 @@ def _levels(image: Image.Image, path: Path, where: str, window: Window | None) -
             raise DatasetError(f"{where} has transparent pixels; an image must be opaque")
         if window is not None and _is_scaled(image):
             raise DatasetError(
-                f"{where} is a PGM file, whose levels are read on the scale of its largest one, so no "
-                "window can be given; save it as PNG or TIFF"
+                f"{where} is a PGM file, which names the value of white itself, so no window can be "
+                "given for it; leave the window out, or save the picture as PNG or TIFF"
             )
         chosen = window or declared_window(image, path)
         if chosen is None:
