@@ -15,6 +15,7 @@ import pytest
 from browser import chrome
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 from tiny import SIZES, run
 
@@ -168,6 +169,8 @@ def test_the_cost_of_the_way_back_changes_the_ledger(browser: webdriver.Chrome) 
     assert before["adam"] % 3 == 0
     assert after["adam"] == 2 * before["adam"]  # 1 + 5 instead of 1 + 2
     assert all(after[name] == before[name] for name in before if name != "adam")
+    box.send_keys(Keys.BACKSPACE)
+    assert spent() == before  # without a number, each run's own
 
 
 def test_cells_that_are_empty_on_the_page_are_empty_in_its_file(
