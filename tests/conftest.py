@@ -17,6 +17,8 @@ import pytest
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+os.environ.pop("COLUMNS", None)  # the shell's: tests look for lines that must not be wrapped
+
 # a shell may start pytest with SIGINT ignored; processes that tests start must not inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from .contracts.head import PROTOCOLS, HeadProtocol
 from .contracts.parameters import cut, nearest
 from .errors import ConfigError
+from .paths import expanded
 from .problem.spaces import check_space_name
 
 OWNERS = ("optimizer", "encoder", "dataset", "objective", "split")
@@ -124,7 +124,7 @@ class RunConfig:
             ConfigError: One or more fields are invalid; the message lists all of them.
         """
         if isinstance(self.data_root, str | os.PathLike):
-            object.__setattr__(self, "data_root", str(Path(self.data_root).expanduser().absolute()))
+            object.__setattr__(self, "data_root", str(expanded(self.data_root).absolute()))
         if _is_number(self.until) and self.until > 0 and _is_whole(self.snapshots):
             object.__setattr__(self, "scored", self.snapshots)
         broken = [

@@ -1,4 +1,4 @@
-"""The path of the cache folder, whose files zobench can compute again."""
+"""Paths as users type them, and that of the cache folder, whose files zobench can compute again."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def cache_folder() -> Path:
 
     named = os.environ.get("ZOBENCH_CACHE")
     return Path(named) if named else Path(platformdirs.user_cache_dir("zobench"))
+
+
+def expanded(typed: str | os.PathLike[str]) -> Path:
+    """A path as a user types it: ``~`` is a home folder, and is kept where there is no such user."""
+    return Path(os.path.expanduser(typed))

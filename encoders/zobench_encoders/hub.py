@@ -11,6 +11,7 @@ from pathlib import Path
 
 from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError, EncoderError
+from zobench.paths import expanded
 
 from .extras import missing_extra
 
@@ -29,7 +30,7 @@ def model_folder(encoder: str, name: str, extra: str) -> Path:
         ConfigError: The name is neither a folder nor a model id, or a package is missing.
         EncoderError: The hub's cache does not hold the model.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         return folder
     if not MODEL_ID.fullmatch(name):

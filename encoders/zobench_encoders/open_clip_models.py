@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError
+from zobench.paths import expanded
 
 from .checkpoints import load_weights, read_weights
 from .extras import foreign_code, missing_extra
@@ -145,7 +146,7 @@ def _described(
     architectures = open_clip.list_models()
     if name in architectures:
         given = parameters.weights
-        weights = None if given == RANDOM else Path(given).expanduser()
+        weights = None if given == RANDOM else expanded(given)
         return Description(open_clip.get_model_config(name), {}, weights)
     if "/" not in name and not Path(name).is_dir():
         raise ConfigError(

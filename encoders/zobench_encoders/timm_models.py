@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -14,6 +13,7 @@ from torch import nn
 from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, EncoderError
+from zobench.paths import expanded
 
 from .checkpoints import load_weights, read_weights
 from .local import Backbone, LocalEncoder, LocalParameters, standard_normalisation
@@ -54,7 +54,7 @@ def timm_model(request: EncoderRequest, parameters: TimmParameters) -> LocalEnco
             "trained encoders; give --set encoder.weights=FILE or =hub",
         )
     elif parameters.weights != HUB:
-        path = Path(parameters.weights).expanduser()
+        path = expanded(parameters.weights)
         load_weights(model, read_weights(path), str(path))
     data: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
     size = parameters.size or int(data["input_size"][-1])

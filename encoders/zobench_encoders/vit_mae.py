@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from torch import nn
 from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import cut, nearest, parameter
 from zobench.errors import ConfigError, EncoderError
+from zobench.paths import expanded
 
 from .architecture import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, CompactViT, PlainViT
 from .checkpoints import load_weights, read_weights
@@ -59,7 +59,7 @@ def vit_mae(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncod
     if request.argument == PLAIN:
         return _plain(request, parameters)
     if parameters.weights:
-        named = Path(parameters.weights).expanduser()
+        named = expanded(parameters.weights)
         model, digest = _loaded(read_weights(named), str(named))
     else:
         model, digest = bundled_trunk(), WEIGHTS_DIGEST

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import cut, nearest, parameter
 from zobench.errors import ConfigError, EncoderError
+from zobench.paths import expanded
 
 from .checkpoints import load_weights, read_weights
 from .extras import missing_extra
@@ -123,8 +124,8 @@ def _models(name: str) -> Any:
 def _file(encoder: str, name: str, url: str, given: str) -> Path:
     """The weights file: the user's, or the one in TorchXRayVision's folder."""
     if given:
-        return Path(given).expanduser()
-    path = FOLDER.expanduser() / url.rpartition("/")[2]
+        return expanded(given)
+    path = expanded(FOLDER) / url.rpartition("/")[2]
     if not path.is_file():
         raise EncoderError(
             f"encoder {encoder}: {path} is missing, and nothing is downloaded when a run starts; get it "

@@ -177,11 +177,15 @@ def test_wrong_words_of_other_commands(words: list[str], here: InProcess) -> Non
     refused(here(*words), words)
 
 
-def test_an_empty_token_is_refused(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOBENCH_SERVE_TOKEN", "")
+@pytest.mark.parametrize(("token", "word"), [("", "is empty"), ("secret ", "blanks around it")])
+def test_a_token_that_no_header_carries_is_refused(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch, token: str, word: str
+) -> None:
+    monkeypatch.setenv("ZOBENCH_SERVE_TOKEN", token)
     done = here("serve", "--encoder", "tiny", "--port", "0")
-    refused(done, "empty token")
-    assert "is empty" in done.stderr
+    refused(done, "token")
+    assert word in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_there_are_as_many_wrong_words_as_the_documents_say() -> None:

@@ -189,6 +189,21 @@ def test_the_version_is_that_of_the_installed_distribution(here: InProcess) -> N
     assert done.stdout == f"zobench {importlib.metadata.version('zobench')}\n"
 
 
+def test_lists_say_what_labels_are_and_are_as_wide_as_a_pipe_is_told(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    lines = here("list", "optimizers").stdout.splitlines()
+    assert max(map(len, lines)) == 70
+    heading = lines[2].index("sees")
+    for name, label in (
+        ("gezo ", "value "),
+        ("best-of:", "\N{GREATER-THAN OR EQUAL TO} embeddings "),
+    ):
+        (line,) = (line for line in lines if line.strip().startswith(name))
+        assert line[heading:].startswith(label)
+
+
 def test_list_shows_the_parameters_of_one(here: InProcess) -> None:
     done = here("list", "optimizers", "gezo")
     for word in ("optimizer.step", "0.01", "optimizer.samples", "from 1 to"):

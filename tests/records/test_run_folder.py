@@ -124,6 +124,10 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"folder\.json cannot be read or written"):
         write_json(tmp_path / "folder.json", {"a": 2})
     assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.json", "value.json"]
+    with pytest.raises(StoreError, match="stored before is safe; a file or folder of another kind"):
+        write_json(path / "inside.json", {"a": 2})
+    with pytest.raises(StoreError, match="stored before is safe; choose a shorter name"):
+        write_json(tmp_path / ("a" * 300), {"a": 2})
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

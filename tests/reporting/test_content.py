@@ -86,6 +86,17 @@ def test_runtimes_charge_failures_and_curves_end_at_the_last_snapshot(
     assert curves["queries"][-1] > curves["budget"] == 400
     last = curves["lines"]["adam"]["mean"][-1]
     assert last == pytest.approx(row(content, "adam")["recovery"]["value"], abs=1e-5)
+    assert curves["lines"]["adam"]["mean"][curves["queries"].index(400)] == last
+
+
+def test_no_step_of_a_curve_is_drawn_late(runs: list[StoredRun]) -> None:
+    alone = next(each for each in runs if each.label == "adam")
+    assert alone.results is not None
+    (curves,) = collect([alone], TARGETS).curves.values()
+    drawn = dict(zip(curves["queries"], curves["lines"]["adam"]["mean"], strict=True))
+    told = dict(zip(alone.results.queries, alone.results.curve.recovery[1:, 0], strict=True))
+    assert len(set(told.values())) > 1
+    assert {each: drawn[each] for each in told} == pytest.approx(told, abs=1e-5)
 
 
 def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -85,6 +89,30 @@ def test_the_command_wants_one_run_that_is_done(
     where = ["--where", "seed=1"]
     done = here("report", str(found.run_dir.parent), "--for", "people", "-o", "p.html", *where)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_whose_name_is_no_utf8_has_a_page(found: StoredRun, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    shutil.copytree(found.run_dir, odd)
+    write_people_page(StoredRun(odd), tmp_path / "page.html")
+    assert "odd?" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("old")
+    code = (
+        "import resource, signal\n"
+        "from pathlib import Path\n"
+        "from zobench.reporting.rendering import write_page\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_page(Path('page.html'), 'new' * 1000)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "StoreError: page.html cannot be read or written: File too large" in done.stderr
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
 
 
 def test_an_unfinished_run_has_no_page(found: StoredRun, tmp_path: Path) -> None:

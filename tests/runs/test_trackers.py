@@ -238,6 +238,38 @@ def test_mlflow_has_one_run_with_the_whole_curve_however_often_it_went_on(
     assert run_there.data.metrics["score/recovery"] == pytest.approx(last.recovery.value)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow and SQLAlchemy 2.1
+def test_each_mlflow_experiment_has_the_whole_curve_and_may_be_made_by_another_run_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    create = mlflow.MlflowClient.create_experiment
+
+    def late(self: Any, name: str) -> Any:
+        create(self, name)  # the other run
+        return create(self, name)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_experiment", late)
+    heard: list[str] = []
+
+    class Listening(Silence):
+        def note(self, text: str) -> None:
+            heard.append(text)
+
+    names, both = registry([]), ["mlflow:one", "mlflow:other"]
+    short = start_run(CONFIG, tmp_path / "runs", registry=names, trackers=["mlflow:one"])
+    resume_run(short.run_dir, registry=names, trackers=both, budget=800, listener=Listening())
+    assert heard == []
+    client = mlflow.MlflowClient()
+    steps = [row["queries"] for row in zobench.show(short.run_dir, registry=names).trace]
+    for name in ("one", "other"):
+        (there,) = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+        curve = client.get_metric_history(there.info.run_id, "optimize/value_mean")
+        assert [each.step for each in curve] == steps
+
+
 def test_tensorboard_follows_from_where_it_was_left(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX")
     from zobench_plugins.trackers.tensorboard import TensorBoard

@@ -23,6 +23,14 @@ def test_equal_opposite_and_tied_orders() -> None:
     assert math.isnan(agreement(one, np.zeros((3, 2)), rng()).tau)
 
 
+def test_ties_count_as_in_kendalls_tau_b() -> None:
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        one, two = (generator.integers(0, 4, (7, 1)).astype(float) for _ in range(2))
+        wanted = kendalltau(one, two).statistic
+        assert agreement(one, two, rng()).tau == pytest.approx(wanted, nan_ok=True)
+
+
 def test_tau_is_that_of_the_means_and_the_interval_is_made_of_resampled_seeds() -> None:
     generator = np.random.default_rng(1)
     one, two = generator.normal(size=(5, 3)), generator.normal(size=(5, 3))

@@ -76,6 +76,17 @@ def test_a_folder_is_given_to_the_datasets_that_name_none(tmp_path: Path) -> Non
     assert len(suite.configs) == 10 * 4 * 5
 
 
+def test_a_folder_at_home_is_there_wherever_the_suite_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    text = 'optimizers = ["random"]\ndatasets = [{ name = "nih", data_root = "%s" }]\n'
+    for root, wanted in (("~/films", "home/films"), ("~nobody-here/films", "~nobody-here/films")):
+        (tmp_path / "mine.toml").write_text(text % root)
+        suite = read_suite(tmp_path / "mine.toml")
+        assert {config.data_root for config in suite.configs} == {str(tmp_path / wanted)}
+
+
 def test_its_text_is_printed_to_be_changed_and_it_is_listed(
     here: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -53,7 +53,7 @@ def new(
         )
     folder = write_project(name, out, feedback, kind)
     console = output_console()
-    console.print(f"wrote {folder}; next:", soft_wrap=True)
+    console.print(f"wrote {folder}; next:", soft_wrap=True, markup=False)
     for line in (
         f"cd {folder}",
         "python -m pip install -e '.[test]'",
@@ -208,7 +208,7 @@ def _check_one(
             console.print(f"[bold]{escape(name)}[/] [dim]({kind[:-1]})[/]")
         missed += bool(finding.fault)
         mark = "[red]no [/]" if finding.fault else "[green]yes[/]"
-        console.print(f"  {mark} {finding.what}")
+        console.print(f"  {mark} {escape(finding.what)}")
         if finding.fault:
             fault = escape(finding.fault).replace("\n", "\n      ")
             console.print(f"      [red]{fault}[/]", soft_wrap=True)
@@ -216,7 +216,7 @@ def _check_one(
             console.print("  the check stops here: nothing else can be told before this is mended")
             break
     if missed:
-        console.print(f"{name} misses {missed} requirement{'s' * (missed > 1)}")
+        console.print(f"{escape(name)} misses {missed} requirement{'s' * (missed > 1)}")
     else:
-        console.print(f"{name} meets every requirement")
+        console.print(f"{escape(name)} meets every requirement")
     return missed

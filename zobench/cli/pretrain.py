@@ -40,4 +40,4 @@ def pretrain(
     pretraining: Pretraining = offer.plugin.make(request, overrides, "recipe")
     with ConsoleListener() as listener:
         weights = pretraining.run(listener)
-    output_console().print(f"weights: {weights}", soft_wrap=True)
+    output_console().print(f"weights: {weights}", soft_wrap=True, markup=False)

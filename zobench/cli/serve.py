@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TOKEN_ENV = "ZOBENCH_SERVE_TOKEN"
 MODEL_NAME = re.compile(r"[A-Za-z0-9._:-]+")
+UNNAMEABLE = re.compile(r"[^A-Za-z0-9._:-]")
+"""A character of an encoder's name that a part of an address cannot have as it is."""
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
 
 
@@ -111,8 +113,10 @@ def _token(variable: str | None) -> str | None:
             f"the environment variable {name} is empty, and a token cannot be; set it, or unset it to "
             "serve without a token"
         )
-    if not (token.isascii() and token.isprintable()):
-        raise ConfigError(f"the token in {name} has characters that a header cannot carry")
+    if not (token.isascii() and token.isprintable() and token == token.strip()):
+        raise ConfigError(
+            f"the token in {name} has blanks around it, or characters that a header cannot carry"
+        )
     return token
 
 
@@ -139,12 +143,12 @@ def _serve_encoder(
     token = _token(token_env)
     listening = listen(host, port)
     try:
-        model = name or config.encoder.replace("/", "-")
+        model = name or UNNAMEABLE.sub("-", config.encoder)
         overrides = config.overrides.get("encoder", {})
         plugin = resolve_plugin("encoder", config.encoder, overrides, load_registry())
         encoder = make_encoder(config, plugin)
         for note in encoder.spec.notes:
-            error_console().print(f"note: {note}", soft_wrap=True)
+            error_console().print(f"note: {note}", soft_wrap=True, markup=False)
         service = Service(encoder, model, limits=limits, faults=faults, token=token)
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host

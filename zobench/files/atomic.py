@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zobench.errors import ConfigError, DamagedError, StoreError
@@ -26,6 +27,21 @@ CONTENT_ERRORS = (
 )
 """The errors of code that reads a file with unexpected content."""
 
+IN_THE_WAY = "a file or folder of another kind is in the way: choose another place"
+
+REMEDIES: Mapping[int | None, str] = {
+    errno.ENOSPC: "free some space, or choose another place",
+    errno.EDQUOT: "free some space, or choose another place",
+    errno.EACCES: "mend the permissions, or choose another place",
+    errno.EPERM: "mend the permissions, or choose another place",
+    errno.EROFS: "choose a place that can be written",
+    errno.EEXIST: IN_THE_WAY,
+    errno.EISDIR: IN_THE_WAY,
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What a user can do about an ``OSError``, by its number."""
+
 DRAFT = ".part"
 """Suffix of the name of a draft, the temporary file that is being written."""
 
@@ -36,9 +52,10 @@ def disk_errors(place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        remedy = REMEDIES.get(error.errno, "look at the disk, or choose another place")
         raise StoreError(
             f"{place} cannot be read or written: {error.strerror or error}; what was stored before is "
-            "safe: free some space or mend the permissions, or choose another place"
+            f"safe; {remedy}"
         ) from error
 
 

@@ -15,15 +15,23 @@ from .numbers import DIGITS, Json, rounded
 from .tables import baselines
 
 POINTS = 60
+BEYOND = 1.05
+"""Where the curves end, in budgets, so that what is found with the last query is seen."""
+
 SIMULATED = 1000
 
 
 def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
-    """Mean recovery of each optimizer with its 95 % band, on a common grid of query counts."""
+    """Mean recovery of each optimizer with its 95 % band, at query counts that all lines share.
+
+    Every count at which an edit was recommended is among them, so no step is drawn late.
+    """
     everyone = [run for members in groups.values() for run in members]
     first = min(run.config.batch_size for run in everyone)
     budget = max(run.config.budget for run in everyone)
-    grid = np.unique(np.geomspace(first, 1.25 * budget, POINTS).round().astype(int))
+    between = np.geomspace(first, BEYOND * budget, POINTS).round().astype(int)
+    told = [found.queries for run in everyone if (found := run.results) is not None]
+    grid = np.unique(np.concatenate([between, [budget], *told]).astype(int))
     lines = {}
     for label, members in groups.items():
         begun = [(run, run.results) for run in members if run.results is not None and run.known]
@@ -115,4 +123,4 @@ def _point(run: StoredRun, row: int) -> Json:
 
 
 def _rounded_point(gap: float, accuracy: float, seed: int) -> Json:
-    return {"gap": round(gap, DIGITS), "accuracy": round(accuracy, DIGITS), "seed": seed}
+    return {"gap": round(gap, DIGITS), "accuracy": round(accuracy, DIGITS), "seed": str(seed)}

@@ -60,7 +60,7 @@
           line: { color: colour(name), dash: dash(name, line.feedback), width: 2.2, shape: "hv" },
         });
       }
-      const x = { type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" }, range: [Math.log10(queries[0]), Math.log10(budget) + 0.01] };
+      const x = { type: "log", dtick: 1, tickformat: ",d", title: { text: "queries" }, range: [queries[0], queries[queries.length - 1]].map(Math.log10) };
       const least = Math.min(-0.1, ...Object.values(lines).flatMap((line) => line.mean.filter((value) => value !== null)));
       const y = { title: { text: "recovery" }, zeroline: true, zerolinewidth: 2, range: [1.2 * least, 1.05] };
       return [traces, layout(x, y, budgetLine(budget))];
@@ -183,7 +183,7 @@
   function download(id) {
     if (tables[id.replace("-numbers", "")]) fill(id.replace("-numbers", ""));
     const quoted = (text) => /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
-    const lines = [...$(id).rows].filter((row) => !row.hidden).map((row) =>
+    const lines = [...$(id).rows].filter((row) => !row.hidden && !row.classList.contains("level")).map((row) =>
       [...row.cells].filter((cell) => !cell.hidden).map((cell) => quoted(plain(cell))).join(","));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zobench.errors import ConfigError, StoreError
+from zobench.errors import ConfigError
 from zobench.files.atomic import require_free
 from zobench.files.location import Location
 from zobench.measures.interval import Interval
@@ -16,7 +16,7 @@ from zobench.records.selection import Choice
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, distribution_version, load_registry
 
-from .rendering import embedded, templates
+from .rendering import embedded, templates, write_page
 
 WIDTH = 900
 """Largest size of the picture in pixels."""
@@ -61,10 +61,7 @@ def write_people_page(run: StoredRun, out: Path, *, force: bool = False) -> None
     if run.results is None or not run.done or len(run.scores) < 2:
         raise ConfigError(f"{run.location} is {run.status}; this page needs a run that is done")
     require_free(out, force=force)
-    try:
-        out.write_text(page(run), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+    write_page(out, page(run))
 
 
 def page(run: StoredRun) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zobench.contracts.optimizer import FEEDBACK
+from zobench.files.atomic import write_atomically
 from zobench.records.layout import EDIT_PICTURE, IMAGES_PICTURE
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import distribution_version
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 WIDTHS = {EDIT_PICTURE: 900, IMAGES_PICTURE: 480}
 """File names of a run's pictures, and the largest size of each on the page in pixels."""
 QUALITY = 60
+
+
+def write_page(out: Path, page: str) -> None:
+    """Replaces a page as a whole; characters that UTF-8 does not have become question marks.
+
+    Raises:
+        StoreError: The page cannot be written; the old one stays as it was.
+    """
+    write_atomically(out, page.encode(errors="replace"))
 
 
 def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:

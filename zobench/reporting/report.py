@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zobench.contracts.listener import Listener, Silence
-from zobench.errors import NotARunError, StoreError
+from zobench.errors import NotARunError
 from zobench.files.atomic import require_free
 from zobench.files.location import Location
 from zobench.records.run_search import find_runs
@@ -17,7 +17,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .content import collect
-from .rendering import render
+from .rendering import render, write_page
 from .sampling import sample
 
 MANY = 500
@@ -85,10 +85,7 @@ def write_report(
             content = replace(content, facts=(*content.facts, (name, "; ".join(sentences))))
     if len(folders) < len(there):
         title += f" (a sample of {len(folders):,} of {len(there):,} runs)"
-    try:
-        out.write_text(render(title, content, runs), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+    write_page(out, render(title, content, runs))
     if most is None and len(runs) > MANY:
         listener.note(
             f"a page about {len(runs):,} runs is slow to open; --sample {MANY} makes a smaller page"

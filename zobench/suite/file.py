@@ -13,6 +13,7 @@ from typing import Any
 from zobench.config import WHOLE, RunConfig
 from zobench.contracts.parameters import cut, nearest
 from zobench.errors import ConfigError
+from zobench.paths import expanded
 
 TARGETS = (0.1, 0.25, 0.5, 0.75)
 """Default recovery targets of runtimes, if the suite file sets no targets."""
@@ -174,7 +175,9 @@ def _grid(
     for encoder, (dataset, disease), objective, optimizer in itertools.product(
         encoders, problems_of_data, objectives, optimizers
     ):
-        root = data_root if dataset.data_root is None else folder / dataset.data_root
+        root = data_root
+        if dataset.data_root is not None:
+            root = folder / expanded(dataset.data_root)
         overrides = {
             "optimizer": dict(optimizer.set),
             "encoder": dict(encoder.set),

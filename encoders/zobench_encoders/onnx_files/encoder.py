@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.parameters import NUMBER, cut, parameter
 from zobench.errors import ConfigError
+from zobench.paths import expanded
 
 from ..extras import foreign_code, missing_extra
 from ..local import Backbone, LocalEncoder, LocalParameters
@@ -119,7 +119,7 @@ def onnx_file(request: EncoderRequest, parameters: OnnxParameters) -> LocalEncod
         raise ConfigError(
             f"precision is 'bf16', but {request.name} computes as its file says; use --precision fp32"
         )
-    graph = read_graph(Path(request.argument).expanduser())
+    graph = read_graph(expanded(request.argument))
     takes = graph.image_input(parameters.layout)
     model = graph.until(_chosen_output(graph, parameters.output))
     side = _side(graph, takes, parameters.size)

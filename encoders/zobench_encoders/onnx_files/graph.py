@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from zobench.contracts.parameters import cut, nearest
 from zobench.errors import ConfigError
+from zobench.paths import expanded
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -200,7 +201,7 @@ def read_graph(path: Path) -> Graph:
 
 def list_candidates(argument: str) -> list[tuple[str, str]]:
     """Tensors of a file that can be embeddings, for ``zobench list encoders onnx:FILE``."""
-    return read_graph(Path(argument).expanduser()).candidates()
+    return read_graph(expanded(argument)).candidates()
 
 
 def _shape(tensor: ValueInfoProto) -> Shape:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from zobench.contracts.encoder import EncoderOutlook, EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, ServiceError
+from zobench.paths import expanded
 
 from .address import checked_url
 from .dialects import DIALECTS, list_services, read_dialect
@@ -230,7 +230,7 @@ def _dialect(name: str, kind: str, parameters: RemoteParameters) -> Dialect | No
         return DIALECTS[kind]
     if not parameters.template:
         raise ConfigError(f"encoder {name!r} needs --set encoder.template=FILE.toml")
-    return read_dialect(Path(parameters.template).expanduser())
+    return read_dialect(expanded(parameters.template))
 
 
 def _secret(

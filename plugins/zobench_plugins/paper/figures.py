@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.errors import StoreError
+from zobench.files.atomic import replaced
 from zobench.runs.canvas import new_figure
 from zobench.runs.pictures import STRONGEST, scaled, strength_map
 
@@ -110,7 +110,5 @@ def save(figure: Figure, path: Path) -> None:
         StoreError: The file cannot be written.
     """
     stamp = {"Software": None} if path.suffix == ".png" else {"CreationDate": None}
-    try:
-        figure.savefig(path, dpi=200, metadata=stamp)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    with replaced(path) as draft:
+        figure.savefig(draft, format=path.suffix[1:], dpi=200, metadata=stamp)

@@ -18,12 +18,12 @@ from zobench.cli.display.progress import ConsoleListener
 from zobench.config import RunConfig
 from zobench.contracts.parameters import nearest, resolve
 from zobench.errors import ConfigError, Interrupted
-from zobench.files.atomic import disk_errors
+from zobench.files.atomic import write_atomically
 from zobench.runs.shared_parts import SharedParts
 from zobench.suite.engine import Engine, run_planned
 
 from .presets import PRESETS, Preset
-from .study import Study
+from .study import DNE, Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,6 +126,10 @@ def make_paper(
         study = Study(preset, base, out, shared)
         if dry:
             print_suite_forecast(_suite(study, product), False)
+            if rest := [each for each in preset.methods if not each.startswith(DNE)]:
+                output_console().print(
+                    f"[dim]without the rows {', '.join(rest)}, which send more[/]"
+                )
             return True
         _check_transfer(base, transfer, registry)
         if not _run_ahead(study, product, jobs, registry, listener):
@@ -263,15 +267,14 @@ class _Writer:
                 "percent: mean over seeds, 95 % interval over seeds and patients, and below it what the "
                 f"paper published for CheXpert; best bold, second underlined; runs in {self._out}",
                 soft_wrap=True,
+                markup=False,
                 highlight=False,
             )
         else:
             print(texts[self._form](), end="")
 
     def _save(self, name: str, text: str) -> None:
-        with disk_errors(self._out):
-            self._out.mkdir(parents=True, exist_ok=True)
-            (self._out / name).write_text(text, encoding="utf-8")
+        write_atomically(self._out / name, text.encode())
 
     def _ablation(self, name: str) -> None:
         from .figures import draw_ablation
@@ -302,4 +305,4 @@ class _Writer:
         for suffix in (".pdf", ".png"):
             path = self._out / f"{name}{suffix}"
             save(figure, path)
-            error_console().print(f"wrote {path}", soft_wrap=True, highlight=False)
+            error_console().print(f"wrote {path}", soft_wrap=True, highlight=False, markup=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from zobench.cli.options import DEFAULTS, RunFolderArgument, Settings
 from zobench.config import RunConfig, parse_overrides
@@ -80,7 +81,7 @@ def apply(
 def _note(text: str) -> None:
     from zobench.cli.display.console import error_console
 
-    error_console().print(f"[bold yellow]note:[/] {text}")
+    error_console().print(f"[bold yellow]note:[/] {escape(text)}")
 
 
 def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:

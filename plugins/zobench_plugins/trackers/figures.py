@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,11 +36,17 @@ def require(tracker: str, package: str, module: str = "") -> None:
 
 
 class Followed:
-    """The trace rows that a tracker has sent, over all processes of a run."""
+    """The trace rows that a tracker has sent to one destination, over all processes of a run."""
 
-    def __init__(self, folder: Path) -> None:
-        """Takes the tracker's folder in the run folder; opens nothing yet."""
-        self._file = folder / "queries"
+    def __init__(self, folder: Path, *destination: str) -> None:
+        """Takes the tracker's folder in the run folder, and what tells the destination from others.
+
+        Opens nothing yet.
+        """
+        told = hashlib.sha256("\n".join(destination).encode()).hexdigest()[
+            :12
+        ]  # may hold a password
+        self._file = folder / (f"queries-{told}" if destination else "queries")
 
     def missed(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The rows that were not sent by an earlier process."""

@@ -39,7 +39,7 @@ class MlflowServer:
         """
         require("mlflow", "mlflow-skinny", module="mlflow")
         self._experiment = request.argument or EXPERIMENT
-        self._followed, self._scores = Followed(request.folder / "mlflow"), Scores(request)
+        self._folder, self._scores = request.folder / "mlflow", Scores(request)
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
         """Finds or makes the run with its settings, and sends the rows that no earlier process sent."""
@@ -47,23 +47,20 @@ class MlflowServer:
         from mlflow.entities import Param
 
         self._client, name = MlflowClient(), name_of(manifest)
-        known = self._client.get_experiment_by_name(self._experiment)
-        experiment = (
-            self._client.create_experiment(self._experiment)
-            if known is None
-            else known.experiment_id
-        )
+        self._followed = Followed(self._folder, self._client.tracking_uri, self._experiment)
+        experiment, missed = self._experiment_id(), rows
         found = self._client.search_runs([experiment], f"tags.`{TAG}` = '{name}'", max_results=1)
         if found:
             self._id = found[0].info.run_id
             self._client.update_run(self._id, "RUNNING")
+            missed = self._followed.missed(rows)
         else:
             self._id = self._client.create_run(
                 experiment, tags={TAG: name}, run_name=manifest["run_id"]
             ).info.run_id
             parameters = [Param(key, str(value)) for key, value in settings(manifest).items()]
             self._client.log_batch(self._id, params=parameters)
-        self.rows(self._followed.missed(rows))
+        self.rows(missed)
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Values of the objective."""
@@ -84,6 +81,20 @@ class MlflowServer:
         if result is not None:
             self._client.set_tag(self._id, "zobench.verdict", result["verdict"]["text"])
         self._client.set_terminated(self._id, STATUS[status])
+
+    def _experiment_id(self) -> str:
+        """The experiment, which is made if it is not there."""
+        from mlflow.exceptions import MlflowException
+
+        known = self._client.get_experiment_by_name(self._experiment)
+        if known is None:
+            try:
+                return str(self._client.create_experiment(self._experiment))
+            except MlflowException:  # another run has made it meanwhile
+                known = self._client.get_experiment_by_name(self._experiment)
+                if known is None:
+                    raise
+        return str(known.experiment_id)
 
     def _send(self, figures: Iterable[Values]) -> None:
         from mlflow.entities import Metric

@@ -5,6 +5,7 @@ Key, server, team and mode come from wandb's own environment variables.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ class WeightsAndBiases:
         """
         require("wandb", "wandb")
         self._project, self._folder = request.argument or PROJECT, request.folder
-        self._followed, self._scores = Followed(request.folder / "wandb"), Scores(request)
+        server = (os.environ.get(name, "") for name in ("WANDB_BASE_URL", "WANDB_ENTITY"))
+        self._followed = Followed(request.folder / "wandb", self._project, *server)
+        self._scores = Scores(request)
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
         """Opens the run with its settings, and sends the rows that no earlier process sent."""

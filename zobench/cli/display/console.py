@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import typer
@@ -34,9 +35,11 @@ class PrintableConsole(Console):
 
 
 def output_console() -> Console:
-    """Standard output; no colour and a fixed width where it is no terminal."""
+    """Standard output; where it is no terminal, without colour and as wide as ``COLUMNS`` or 160."""
     console = PrintableConsole(highlight=False)
-    return console if console.is_terminal else PrintableConsole(highlight=False, width=160)
+    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+        return console
+    return PrintableConsole(highlight=False, width=160)
 
 
 def error_console() -> Console:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 
@@ -20,6 +20,17 @@ from zobench.registry.plugin import INNER
 from zobench.suite.named_suites import named_suites, summary
 
 from .console import output_console
+
+LABELS: Mapping[Kind, str] = {
+    "optimizers": "sees",
+    "encoders": "where",
+    "datasets": "images",
+    "objectives": "value of",
+    "methods": "needs",
+    "trackers": "needs",
+    "executors": "needs",
+}
+"""Heading of the column of labels, by kind."""
 
 
 def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool) -> None:
@@ -140,7 +151,7 @@ def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
     if not offers:
         console.print(f"[bold]{kind}[/]: none\n")
         return
-    table = _table(kind, ("name", "", "what it is", "from"))
+    table = _table(kind, ("name", LABELS.get(kind, ""), "what it is", "from"))
     for offer in sorted(offers, key=lambda each: each.name):
         argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
         argument = argument if offer.plugin.argument_needed else f"[{argument}]"
@@ -177,9 +188,8 @@ def _print_one(registry: Registry, kind: Kind, name: str, as_json: bool) -> None
         _print_metric(registry, base, as_json)
         return
     if kind == "commands":
-        output_console().print(
-            f"[bold]{base}[/]: {registry.offers[kind][base].plugin.summary}; see zobench {base} --help"
-        )
+        summary = escape(registry.offers[kind][base].plugin.summary)
+        output_console().print(f"[bold]{base}[/]: {summary}; see zobench {base} --help")
         return
     owner = {"pretrainings": "recipe", "methods": f"method.{base}"}.get(kind, kind[:-1])
     _print_facts(_facts(registry, kind, name, owner), as_json)
@@ -246,7 +256,7 @@ def _print_facts(facts: Facts, as_json: bool) -> None:
         return
     declared = declarations(facts.parameters)
     console = output_console()
-    console.print(f"[bold]{facts.name}[/]: {facts.summary}")
+    console.print(f"[bold]{facts.name}[/]: {escape(facts.summary)}")
     if facts.source:
         console.print(escape(facts.source))
     for name, text in facts.details:
@@ -265,7 +275,8 @@ def _parameters(owner: str, declared: Iterable[Declaration]) -> Table:
         table.add_column(heading, overflow="fold")
     for each in declared:
         default = UNSET if each.default is None else str(each.default)
-        table.add_row(f"{owner}.{each.name}", default, each.rule, each.help)
+        words = (escape(text) for text in (default, each.rule, each.help))
+        table.add_row(f"{owner}.{each.name}", *words)
     return table
 
 
@@ -286,6 +297,6 @@ def _print_metric(registry: Registry, name: str, as_json: bool) -> None:
         print(json.dumps({"name": name, **facts}))
         return
     console = output_console()
-    console.print(f"[bold]{name}[/]: {metric.summary}", markup=True)
+    console.print(f"[bold]{name}[/]: {escape(metric.summary)}")
     for fact, value in list(facts.items())[1:]:
         console.print(f"  {fact:<10}{'no limit' if value is None else value}", markup=False)

@@ -64,7 +64,7 @@ def _counts(level: LevelRanking) -> Table:
 
 def _gains(level: LevelRanking, reference: str) -> Table:
     """What each optimizer gains over the reference."""
-    table = _table(level, f"gain over {reference}", "p (Holm)")
+    table = _table(level, f"gain over {escape(reference)}", "p (Holm)")
     for label in level.labels:
         gain, adjusted = level.gain_over(reference, label)
         table.add_row(

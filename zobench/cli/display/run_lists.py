@@ -46,7 +46,9 @@ def print_runs(
     layouts = [
         (("optimizer", "seed", "status", "queries"), columns),
         (("optimizer", "seed", "status"), [*columns[:2], columns[-1]]),
+        (("status", "queries"), columns[:2]),
         (("status",), columns[:2]),
+        (("optimizer", "status", "queries"), columns[:2]),
         (("optimizer", "status"), columns[:2]),
     ]
     for problem, several in _by(runs, _problem):
@@ -59,7 +61,7 @@ def _runs_table(
 ) -> Table:
     """One row per run; narrow layouts leave out columns that the run name repeats.
 
-    The narrowest one shows the label of the optimizer, and of the run name only its end.
+    The narrowest ones show the label of the optimizer, and of the run name only its end.
     """
     short = "optimizer" in facts and "seed" not in facts
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zobench.errors import ConfigError, DatasetError
+from zobench.paths import expanded
 
 from ..columns.faults import listed
 
@@ -33,7 +34,7 @@ def find_table(root: Path | None, name: str) -> tuple[Path, Path]:
     if not root.is_dir():
         raise ConfigError(f"--data-root is {str(root)!r}, which is not a folder")
     if name:
-        path = root / Path(name).expanduser()
+        path = root / expanded(name)
         if not path.is_file():
             raise ConfigError(f"dataset.file is {name!r}, but {path} is not a file")
         if path.suffix.lower() not in SUFFIXES:
