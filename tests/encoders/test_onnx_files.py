@@ -55,9 +55,8 @@ def test_a_file_with_an_odd_name_is_served_at_the_address_that_is_printed(
     odd = tmp_path / "my [" / "v2] #1.onnx"
     odd.parent.mkdir()
     odd.write_bytes(small.read_bytes())
-    options = ("--set", "encoder.output=mean", "--set", "encoder.mean=0.5,0.4,0.3")
     told = tmp_path / "errors"
-    with served(*options, encoder=f"onnx:{odd}", errors=told) as service:
+    with served(encoder=f"onnx:{odd}", errors=told) as service:
         assert httpx.get(service.url).json()["name"] == service.url.rpartition("/")[2]
     assert "my [/v2] #1.onnx" in told.read_text()
 
