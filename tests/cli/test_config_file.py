@@ -58,6 +58,7 @@ def test_a_table_in_a_table_is_a_name_with_a_dot(tmp_path: Path) -> None:
     [
         ("optimzer = 'x'", r"no field 'optimzer' \(did you mean 'optimizer'"),
         ("set = 3", "parameters go into tables"),
+        ("[optimizer]\nstep = 0.1", r"\[optimizer\] is to be \[set\.optimizer\]"),
         ("x = ", "cannot be read"),
     ],
 )

@@ -42,7 +42,9 @@ def read_config(path: Path) -> dict[str, Any]:
     settings = found.pop(SET, {})
     if "optimizers" in found:
         raise ConfigError(f"{path} is a suite of many runs, not one run: zobench suite {path}")
-    for name in found:
+    for name, value in found.items():
+        if name in OWNERS and isinstance(value, Mapping):
+            raise ConfigError(f"{path}: [{name}] is to be [{SET}.{name}], the table of parameters")
         if name not in FIELDS:
             raise ConfigError(
                 f"{path}: there is no field {name!r}{nearest(name, FIELDS)}; known: "
