@@ -16,4 +16,7 @@ def cache_folder() -> Path:
 
 def expanded(typed: str | os.PathLike[str]) -> Path:
     """A path as a user types it: ``~`` is a home folder, and is kept where there is no such user."""
-    return Path(os.path.expanduser(typed))
+    try:
+        return Path(os.path.expanduser(typed))
+    except ValueError:  # a null byte, which no user's name has
+        return Path(typed)

@@ -202,6 +202,8 @@ def test_lists_say_what_labels_are_and_are_as_wide_as_a_pipe_is_told(
     ):
         (line,) = (line for line in lines if line.strip().startswith(name))
         assert line[heading:].startswith(label)
+    monkeypatch.setenv("COLUMNS", "0")
+    assert max(map(len, here("list", "optimizers").stdout.splitlines())) > 100
 
 
 def test_list_shows_the_parameters_of_one(here: InProcess) -> None:

@@ -22,6 +22,7 @@ from zobench.errors import ConfigError
 from zobench.files.json_files import read_json, write_json
 from zobench.records.stored_run import StoredRun
 from zobench.reporting.people import page, write_people_page
+from zobench.reporting.rendering import write_page
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -111,8 +112,16 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert "StoreError: page.html cannot be read or written: File too large" in done.stderr
+    assert "/page.html cannot be read or written: File too large" in done.stderr
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_link_to_a_page_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.html").write_text("old")
+    (tmp_path / "latest.html").symlink_to("real.html")
+    write_page(tmp_path / "latest.html", "new")
+    assert (tmp_path / "latest.html").is_symlink()
+    assert (tmp_path / "real.html").read_text() == "new"
 
 
 def test_an_unfinished_run_has_no_page(found: StoredRun, tmp_path: Path) -> None:

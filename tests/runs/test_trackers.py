@@ -200,9 +200,10 @@ def test_a_wandb_run_of_the_users_own_script_stays_its_own(
 def test_a_resumed_run_goes_on_in_wandb_without_sending_a_row_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     short = start_run(CONFIG, tmp_path, registry=registry([]), trackers=["wandb"])
+    monkeypatch.setenv("WANDB_BASE_URL", wandb.Settings().base_url)  # the usual one, named
     cut = len(short.trace)
     resume_run(short.run_dir, registry=registry([]), trackers=["wandb"], budget=800)
     first, second = sorted((short.run_dir / "wandb").glob("offline-run-*/*.wandb"))

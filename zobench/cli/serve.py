@@ -97,7 +97,8 @@ def _token(variable: str | None) -> str | None:
     """The bearer token; ``None`` if no variable was named and the usual one is not set.
 
     Raises:
-        ConfigError: A variable was named and is not set, or the token is empty or not printable.
+        ConfigError: A variable was named and is not set, or the token is empty, or a header cannot
+            carry it as it is.
     """
     name = variable or TOKEN_ENV
     token = os.environ.get(name)
@@ -115,7 +116,8 @@ def _token(variable: str | None) -> str | None:
         )
     if not (token.isascii() and token.isprintable() and token == token.strip()):
         raise ConfigError(
-            f"the token in {name} has blanks around it, or characters that a header cannot carry"
+            f"the token in {name} has blanks around it, or characters that a header cannot carry; take "
+            "them away"
         )
     return token
 

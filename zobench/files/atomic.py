@@ -29,6 +29,8 @@ CONTENT_ERRORS = (
 
 IN_THE_WAY = "a file or folder of another kind is in the way: choose another place"
 
+OPEN_FILES = "raise the limit of open files (ulimit -n)"
+
 REMEDIES: Mapping[int | None, str] = {
     errno.ENOSPC: "free some space, or choose another place",
     errno.EDQUOT: "free some space, or choose another place",
@@ -38,6 +40,11 @@ REMEDIES: Mapping[int | None, str] = {
     errno.EEXIST: IN_THE_WAY,
     errno.EISDIR: IN_THE_WAY,
     errno.ENOTDIR: IN_THE_WAY,
+    errno.ENOTEMPTY: IN_THE_WAY,
+    errno.ENOENT: "it was moved or deleted meanwhile",
+    errno.EFBIG: "raise the limit of file sizes, or choose another place",
+    errno.EMFILE: OPEN_FILES,
+    errno.ENFILE: OPEN_FILES,
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 """What a user can do about an ``OSError``, by its number."""
@@ -52,7 +59,7 @@ def disk_errors(place: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = REMEDIES.get(error.errno, "look at the disk, or choose another place")
+        remedy = REMEDIES.get(error.errno, "choose another place, or look at the disk")
         raise StoreError(
             f"{place} cannot be read or written: {error.strerror or error}; what was stored before is "
             f"safe; {remedy}"

@@ -29,7 +29,7 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     everyone = [run for members in groups.values() for run in members]
     first = min(run.config.batch_size for run in everyone)
     budget = max(run.config.budget for run in everyone)
-    between = np.geomspace(first, BEYOND * budget, POINTS).round().astype(int)
+    between = np.geomspace(first, max(BEYOND * budget, budget + 1), POINTS).round().astype(int)
     told = [found.queries for run in everyone if (found := run.results) is not None]
     grid = np.unique(np.concatenate([between, [budget], *told]).astype(int))
     lines = {}

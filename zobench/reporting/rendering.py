@@ -29,12 +29,12 @@ QUALITY = 60
 
 
 def write_page(out: Path, page: str) -> None:
-    """Replaces a page as a whole; characters that UTF-8 does not have become question marks.
+    """Replaces a page as a whole, where a link leads to it; what UTF-8 does not have becomes ``?``.
 
     Raises:
         StoreError: The page cannot be written; the old one stays as it was.
     """
-    write_atomically(out, page.encode(errors="replace"))
+    write_atomically(out.resolve(), page.encode(errors="replace"))
 
 
 def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:

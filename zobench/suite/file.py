@@ -177,7 +177,7 @@ def _grid(
     ):
         root = data_root
         if dataset.data_root is not None:
-            root = folder / expanded(dataset.data_root)
+            root = folder.absolute() / expanded(dataset.data_root)  # not expanded again
         overrides = {
             "optimizer": dict(optimizer.set),
             "encoder": dict(encoder.set),

@@ -110,5 +110,5 @@ def save(figure: Figure, path: Path) -> None:
         StoreError: The file cannot be written.
     """
     stamp = {"Software": None} if path.suffix == ".png" else {"CreationDate": None}
-    with replaced(path) as draft:
+    with replaced(path.resolve()) as draft:
         figure.savefig(draft, format=path.suffix[1:], dpi=200, metadata=stamp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -43,10 +44,9 @@ class Followed:
 
         Opens nothing yet.
         """
-        told = hashlib.sha256("\n".join(destination).encode()).hexdigest()[
-            :12
-        ]  # may hold a password
-        self._file = folder / (f"queries-{told}" if destination else "queries")
+        told = os.fsencode("\n".join(destination))  # may hold a password
+        digest = hashlib.sha256(told).hexdigest()
+        self._file = folder / (f"queries-{digest[:12]}" if destination else "queries")
 
     def missed(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The rows that were not sent by an earlier process."""

@@ -5,7 +5,6 @@ Key, server, team and mode come from wandb's own environment variables.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ class WeightsAndBiases:
         """
         require("wandb", "wandb")
         self._project, self._folder = request.argument or PROJECT, request.folder
-        server = (os.environ.get(name, "") for name in ("WANDB_BASE_URL", "WANDB_ENTITY"))
-        self._followed = Followed(request.folder / "wandb", self._project, *server)
         self._scores = Scores(request)
 
     def started(self, manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -60,6 +57,8 @@ class WeightsAndBiases:
                 x_save_requirements=False,
             ),
         )
+        there = (self._run.settings.base_url, self._run.entity, self._run.project)
+        self._followed = Followed(self._folder / "wandb", *map(str, there))
         self._run.define_metric("queries")
         self._run.define_metric("*", step_metric="queries")
         self.rows(self._followed.missed(rows))

@@ -37,9 +37,11 @@ class PrintableConsole(Console):
 def output_console() -> Console:
     """Standard output; where it is no terminal, without colour and as wide as ``COLUMNS`` or 160."""
     console = PrintableConsole(highlight=False)
-    if console.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+    if console.is_terminal:
         return console
-    return PrintableConsole(highlight=False, width=160)
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    return PrintableConsole(highlight=False, width=width or 160)
 
 
 def error_console() -> Console:

@@ -29,6 +29,7 @@ LABELS: Mapping[Kind, str] = {
     "methods": "needs",
     "trackers": "needs",
     "executors": "needs",
+    "commands": "group",
 }
 """Heading of the column of labels, by kind."""
 
@@ -156,9 +157,8 @@ def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
         argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
         argument = argument if offer.plugin.argument_needed else f"[{argument}]"
         summary = _summary(registry, kind, offer)
-        table.add_row(
-            escape(offer.name + argument), offer.plugin.label, escape(summary), offer.distribution
-        )
+        cells = (offer.name + argument, offer.plugin.label, summary, offer.distribution)
+        table.add_row(*map(escape, cells))
     console.print(table)
 
 
@@ -176,7 +176,7 @@ def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
         total += len(members) or (0 if offer.plugin.argument else 1)
         if members:
             console.print(f"[bold]{offer.name}:[/] {len(members)} {kind}")
-            console.print(", ".join(members) + "\n", highlight=False)
+            console.print(", ".join(members) + "\n", highlight=False, markup=False)
     console.print(f"{total} {kind} in all\n")
 
 
@@ -260,7 +260,7 @@ def _print_facts(facts: Facts, as_json: bool) -> None:
     if facts.source:
         console.print(escape(facts.source))
     for name, text in facts.details:
-        console.print(f"  {name}  [dim]{escape(text)}[/]", soft_wrap=True, highlight=False)
+        console.print(f"  {escape(name)}  [dim]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if declared:
         console.print(_parameters(facts.owner, declared.values()))
     else:
