@@ -124,7 +124,7 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
         "best-of": Plugin(
             "zobench_plugins.optimizers.best_of:BestOf",
             "any optimizer, with the best of its edits that paid checks found (zobench)",
-            label="\N{GREATER-THAN OR EQUAL TO} embeddings",
+            label="embeddings",
             argument="optimizer",
             wraps=True,
         ),

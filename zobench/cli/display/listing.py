@@ -157,7 +157,10 @@ def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
         argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
         argument = argument if offer.plugin.argument_needed else f"[{argument}]"
         summary = _summary(registry, kind, offer)
-        cells = (offer.name + argument, offer.plugin.label, summary, offer.distribution)
+        label = offer.plugin.label
+        if offer.plugin.wraps:  # what is inside may see more
+            label = f"\N{GREATER-THAN OR EQUAL TO} {label}"
+        cells = (offer.name + argument, label, summary, offer.distribution)
         table.add_row(*map(escape, cells))
     console.print(table)
 
