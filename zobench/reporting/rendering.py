@@ -29,7 +29,9 @@ QUALITY = 60
 
 
 def write_page(out: Path, page: str) -> None:
-    """Replaces a page as a whole, where a link leads to it; what UTF-8 does not have becomes ``?``.
+    """Replaces a page as a whole; a link to a page stays a link.
+
+    Characters that UTF-8 does not have, from names of folders, become question marks.
 
     Raises:
         StoreError: The page cannot be written; the old one stays as it was.

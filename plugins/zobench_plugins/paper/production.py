@@ -207,7 +207,7 @@ def _suite(study: Study, product: str) -> Suite:
 
 
 def _not_counted(preset: Preset, product: str) -> list[str]:
-    """The rows of a product that are no runs."""
+    """The rows of a product that are made without runs, so that a forecast does not count them."""
     if product in ("table", "all"):
         return [each for each in preset.methods if not each.startswith(DNE)]
     return [] if product in ("fig3", "fig4") else ["erm"]
