@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zobench.errors import ConfigError, StoreError
 from zobench.files.atomic import replaced, require_free
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -32,17 +36,25 @@ def check_target(path: Path, force: bool = False) -> None:
         )
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Writes a table, one row per mapping; all mappings have the same keys.
+def write_table(path: Path, rows: Sequence[Mapping[str, object]] | DataFrame) -> None:
+    """Writes a table.
+
+    Args:
+        path: The file, whose suffix is one of ``SUFFIXES``.
+        rows: One mapping a row, all with the same keys; or a table whose texts are UTF-8.
 
     Raises:
         StoreError: The file cannot be written; a file of that name stays as it was.
     """
-    import pandas
+    from pandas import DataFrame
 
     if not path.parent.is_dir():
         raise StoreError(f"cannot write {path}: {path.parent} is not a folder")
-    frame = pandas.DataFrame([{name: _plain(each) for name, each in row.items()} for row in rows])
+    frame = (
+        rows
+        if isinstance(rows, DataFrame)
+        else DataFrame([{name: plain(each) for name, each in row.items()} for row in rows])
+    )
     with replaced(path) as draft:
         if path.suffix == ".parquet":
             frame.to_parquet(draft, index=False)
@@ -50,6 +62,6 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
             frame.to_csv(draft, index=False)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A value of a cell; in a text, such as a folder's name, what is not UTF-8 becomes ``?``."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from zobench.cli.options import DEFAULTS, RunFolderArgument, Settings
 from zobench.config import RunConfig, parse_overrides
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zobench.records.stored_run import StoredRun
+
+    from .embedding import Embeddings
 
 Pictures = Annotated[
     list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")
@@ -155,10 +158,11 @@ def embed(
     from zobench.cli.display.progress import ConsoleListener
     from zobench.comparison.export import check_target, write_table
     from zobench.files.atomic import require_writable
+    from zobench.runs.signals import stop_on_signal
 
     from ..datasets.pictures.levels import parsed_window
-    from .embedding import embed_pictures
-    from .picture_files import ARRAY, SUFFIXES, free_name, picture_files
+    from .embedding import Embeddings, embed_pictures
+    from .picture_files import ARRAY, SUFFIXES, picture_files
     from .sending import form_of
 
     check_target(out, force)
@@ -172,26 +176,40 @@ def embed(
     pairs = picture_files(images, (*SUFFIXES, ARRAY))
     chosen, added, form = parsed_window(window, "--window"), None, None
     if edit is not None:
-        found, added = _edit(edit, None)
-        form = form_of(found, chosen)
-        if not found.done:
-            _note(f"the run is {found.status}, so nothing says what this edit is worth")
-        if found.config.encoder != encoder:
-            _note(f"the edit was learned for {found.config.encoder}, not for {encoder}")
-    rows: list[dict[str, Any]] = []
+        run, added = _edit(edit, None)
+        form = form_of(run, chosen)
+        if not run.done:
+            _note(f"the run is {run.status}, so nothing says what this edit is worth")
+        if run.config.encoder != encoder:
+            _note(f"the edit was learned for {run.config.encoder}, not for {encoder}")
+    found = Embeddings()
     try:
-        with ConsoleListener() as listener:
-            embed_pictures(rows, config, pairs, chosen, added, listener, form=form)
+        with ConsoleListener() as listener, stop_on_signal(listener) as stop:
+            embed_pictures(found, config, pairs, chosen, added, listener, form=form, stop=stop)
+        write_table(out, found.table())
     except BaseException:
-        if rows:
-            kept = free_name(out.with_stem(f"{out.stem}-incomplete"))
-            write_table(kept, rows)
-            _note(f"the {len(rows):,} of {len(pairs):,} images that were embedded are in {kept}")
+        _keep(found, out, len(pairs))
         raise
-    write_table(out, rows)
+    count, numbers = found.numbers().shape
     output_console().print(
-        f"wrote {out}: {len(rows):,} image{'' if len(rows) == 1 else 's'}, {len(rows[0]) - 1:,} "
-        "numbers each",
+        f"wrote {out}: {count:,} image{'' if count == 1 else 's'}, {numbers:,} numbers each",
         soft_wrap=True,
         markup=False,
     )
+
+
+def _keep(found: Embeddings, out: Path, wanted: int) -> None:
+    """Writes the embeddings that there are beside ``out``, or to a temporary file if that fails."""
+    from zobench.comparison.export import write_table
+
+    from .picture_files import free_name
+
+    if not found.names:
+        return
+    kept = free_name(out.with_stem(f"{out.stem}-incomplete"))
+    try:
+        write_table(kept, found.table())
+    except StoreError:
+        kept = free_name(Path(gettempdir()) / kept.name)
+        write_table(kept, found.table())
+    _note(f"the {len(found.names):,} of {wanted:,} images that were embedded are in {kept}")

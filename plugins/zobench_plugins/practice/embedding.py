@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
+from zobench.comparison.export import plain
 from zobench.config import RunConfig
 from zobench.contracts.encoder import checked_embeddings
 from zobench.contracts.listener import Listener
-from zobench.errors import ConfigError, DatasetError
+from zobench.errors import ConfigError, DatasetError, Interrupted
 from zobench.problem.images import slices
 from zobench.registry.discovery import Registry, load_registry
 from zobench.runs.parts import make_encoder
@@ -25,11 +27,42 @@ from .picture_files import ARRAY
 from .sending import sent
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from torch import Tensor
 
 
+class Embeddings:
+    """Embeddings of images, 4 bytes a number however many there are.
+
+    Attributes:
+        names: One an image.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._blocks: list[NDArray[np.float32]] = []
+
+    def add(self, names: Sequence[str], block: NDArray[np.float32]) -> None:
+        """Adds the embeddings ``(n, D)`` of ``n`` images."""
+        self.names += names
+        self._blocks.append(block)
+
+    def numbers(self) -> NDArray[np.float32]:
+        """All embeddings ``(N, D)``, in the order of the names; there must be one."""
+        return np.concatenate(self._blocks)
+
+    def table(self) -> DataFrame:
+        """One row an image: its name as ``image``, and its numbers as ``e0``, ``e1`` and so on."""
+        from pandas import DataFrame
+
+        numbers = self.numbers()
+        table = DataFrame(numbers, columns=[f"e{place}" for place in range(numbers.shape[1])])
+        table.insert(0, "image", [plain(name) for name in self.names])
+        return table
+
+
 def embed_pictures(
-    rows: list[dict[str, Any]],
+    found: Embeddings,
     config: RunConfig,
     pairs: Sequence[tuple[Path, Path]],
     window: Window | None,
@@ -37,15 +70,16 @@ def embed_pictures(
     listener: Listener,
     registry: Registry | None = None,
     form: PictureForm | None = None,
+    stop: Callable[[], bool] = bool,
 ) -> None:
-    """Adds one row an image: its name, and the numbers of its embedding as ``e0``, ``e1`` and so on.
+    """Embeds pictures, as many at a time as the encoder takes.
 
     A picture in colour becomes grey, by its luma, where the encoder or ``form`` has one channel. A
-    damaged one has no row, and is an error once all others are embedded; one that wants a window is
+    damaged one is left out, and is an error once all others are embedded; one that wants a window is
     an error at once, since others will want it, too.
 
     Args:
-        rows: The rows, which a caller has even if this raises: embeddings may cost money.
+        found: Receives the embeddings; a caller has them even if this raises: they may cost money.
         config: Names the encoder, its parameters, device and precision.
         pairs: Files and their names.
         window: The stored values that are black and white, for more than 8 bits.
@@ -54,8 +88,10 @@ def embed_pictures(
         registry: Plugins; those of the installed packages if ``None``.
         form: The form that all pictures are brought to, as in the run of the edit; ``None`` for the
             encoder's size, in colour where the encoder and the picture have it.
+        stop: Whether to stop before the next call of the encoder.
 
     Raises:
+        Interrupted: ``stop`` asked for it.
         ConfigError: The edit or the form does not fit the encoder's images.
         UnreadableFilms: Pictures are damaged; the message names the first of them.
         UnfittingPicture: A picture needs a window.
@@ -88,6 +124,8 @@ def embed_pictures(
         listener.phase("embed", len(pairs))
         faults: dict[int, DatasetError] = {}
         for part in slices(len(pairs), encoder.spec.block):
+            if stop():
+                raise Interrupted(f"stopped before image {part.start + 1:,} of {len(pairs):,}")
             names, images = [], []
             for place, (path, name) in enumerate(pairs[part], part.start):
                 try:
@@ -100,12 +138,9 @@ def embed_pictures(
             if images:
                 with torch.inference_mode():
                     answer = encoder.embed(torch.stack(images))
-                found = checked_embeddings(encoder.spec, len(images), answer).cpu().tolist()
-                rows += [
-                    {"image": name, **{f"e{place}": value for place, value in enumerate(numbers)}}
-                    for name, numbers in zip(names, found, strict=True)
-                ]
-            listener.update(len(rows) + len(faults))
+                checked = checked_embeddings(encoder.spec, len(images), answer)
+                found.add(names, checked.cpu().numpy().astype(np.float32))
+            listener.update(len(found.names) + len(faults))
         if faults:
             raise UnreadableFilms(faults)
     finally:

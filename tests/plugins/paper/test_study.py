@@ -156,6 +156,23 @@ def test_wrong_words_are_told_before_anything_runs(
     assert "must be a folder" in done.stderr
 
 
+def test_a_forecast_names_the_rows_that_it_does_not_count(
+    tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    leaving = ("--without", "dne:gezo", "--without", "sketch", "--dry-run")
+    for product, words, said in (
+        ("table", leaving, "without the rows erm, group-dro, batch-sampling, biasadv, which"),
+        ("fig2a", ("--dry-run",), "without the rows erm, which"),
+        ("fig3", ("--dry-run",), ""),
+    ):
+        done = here(*asked(tmp_path / "out", product, *words))
+        assert done.returncode == 0, done.stderr
+        shown = " ".join(done.stdout.split())
+        assert said in shown
+        assert ("without the rows" in shown) == bool(said)
+        assert not (tmp_path / "out").exists()
+
+
 def study(tmp_path: Path, **changes: object) -> Study:
     base = RunConfig(
         dataset="tiny",
