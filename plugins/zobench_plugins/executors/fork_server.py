@@ -32,7 +32,6 @@ from .run_process import SAVE_SECONDS, carried_out, job_from_json, leave
 
 PRELOADED = (
     "torch",
-    "timm",
     "scipy.optimize",
     "scipy.ndimage",
     "matplotlib.figure",
@@ -43,7 +42,13 @@ PRELOADED = (
     "safetensors.torch",
     "platformdirs",
 )
-"""Libraries that runs use; loaded before the fork."""
+"""Libraries that all runs use; loaded before the first fork."""
+
+LEARNED = ("nevergrad", "timm")
+"""Libraries that some runs use; loaded before the next fork once a run has ended that used them.
+
+They take seconds to load, which a suite of a remote encoder need not wait for.
+"""
 
 PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals to a whole process group, which the parent handles: it then stops every run."""
@@ -146,10 +151,9 @@ class ForkServer:
                 os.close(descriptor)
             for child in self._children.values():
                 os.close(child.reader)
-            os.write(
-                writer,
-                json.dumps(asdict(carried_out(job, self._threads, self._process))).encode() + b"\n",
-            )
+            outcome = asdict(carried_out(job, self._threads, self._process))
+            used = [name for name in LEARNED if name in sys.modules]
+            os.write(writer, json.dumps({"outcome": outcome, "used": used}).encode() + b"\n")
             status = 0
         finally:
             leave(status)
@@ -170,7 +174,12 @@ class ForkServer:
             self._waiting.unregister(child.reader)
             os.close(child.reader)
             self._left.append((time.monotonic() + LEFTOVER_SECONDS, process))
-            self._tell({"number": child.number, **_ending(bytes(child.said), status)})
+            ending = _ending(bytes(child.said), status)
+            used = ending.pop("used", ())
+            self._tell({"number": child.number, **ending})
+            for name in LEARNED:
+                if name in used:
+                    importlib.import_module(name)
         now = time.monotonic()
         for moment, process in [each for each in self._left if each[0] < now]:
             if process not in self._children:  # else the number was given to a later run
@@ -204,10 +213,11 @@ class ForkServer:
 
 
 def _ending(said: bytes, status: int) -> Json:
-    """The outcome that a run wrote; if it wrote none, how its process ended."""
+    """The outcome that a run wrote, and what it used; if it wrote none, how its process ended."""
     if said.endswith(b"\n"):
         with suppress(ValueError):
-            return {"outcome": json.loads(said)}
+            found: Json = json.loads(said)
+            return found
     code = os.waitstatus_to_exitcode(status)
     return {"died": f"signal {-code}" if code < 0 else f"exit status {code}"}
 

@@ -185,7 +185,7 @@ def embed(
     found = Embeddings()
     try:
         with ConsoleListener() as listener, stop_on_signal(listener) as stop:
-            embed_pictures(found, config, pairs, chosen, added, listener, form=form, stop=stop)
+            embed_pictures(found, config, pairs, chosen, added, listener, form=form, stopped=stop)
         write_table(out, found.table())
     except BaseException:
         _keep(found, out, len(pairs))

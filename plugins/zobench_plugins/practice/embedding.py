@@ -70,7 +70,7 @@ def embed_pictures(
     listener: Listener,
     registry: Registry | None = None,
     form: PictureForm | None = None,
-    stop: Callable[[], bool] = bool,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Embeds pictures, as many at a time as the encoder takes.
 
@@ -88,10 +88,10 @@ def embed_pictures(
         registry: Plugins; those of the installed packages if ``None``.
         form: The form that all pictures are brought to, as in the run of the edit; ``None`` for the
             encoder's size, in colour where the encoder and the picture have it.
-        stop: Whether to stop before the next call of the encoder.
+        stopped: Whether to stop before the next call of the encoder.
 
     Raises:
-        Interrupted: ``stop`` asked for it.
+        Interrupted: ``stopped`` asked for it.
         ConfigError: The edit or the form does not fit the encoder's images.
         UnreadableFilms: Pictures are damaged; the message names the first of them.
         UnfittingPicture: A picture needs a window.
@@ -124,7 +124,7 @@ def embed_pictures(
         listener.phase("embed", len(pairs))
         faults: dict[int, DatasetError] = {}
         for part in slices(len(pairs), encoder.spec.block):
-            if stop():
+            if stopped():
                 raise Interrupted(f"stopped before image {part.start + 1:,} of {len(pairs):,}")
             names, images = [], []
             for place, (path, name) in enumerate(pairs[part], part.start):

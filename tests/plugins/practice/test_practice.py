@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas
 import pydicom
 import pytest
 import torch
@@ -26,7 +29,7 @@ from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
-from zobench_plugins.practice.embedding import embed_pictures
+from zobench_plugins.practice.embedding import Embeddings, embed_pictures
 from zobench_plugins.practice.picture_files import edited_name, targets, with_suffix
 from zobench_plugins.practice.sending import write_sent
 
@@ -122,17 +125,67 @@ def test_pictures_are_embedded_in_the_form_of_the_run_of_the_edit(tmp_path: Path
     registry = tiny_registry(lambda request: Colourful())
     edit = torch.full((1, 8, 8), 0.1)
     for form, alike in ((PictureForm(8, 1, converts=True), True), (None, False)):
-        rows: list[dict[str, Any]] = []
+        found = Embeddings()
         embed_pictures(
-            rows, RunConfig(encoder="tiny"), pairs, None, edit, Silence(), registry, form
+            found, RunConfig(encoder="tiny"), pairs, None, edit, Silence(), registry, form
         )
-        x, grey = (list(row.values())[1:] for row in rows)
-        assert (x == grey) is alike
+        x, grey = found.numbers()
+        assert np.array_equal(x, grey) is alike
     form = PictureForm(8, 3)
     with pytest.raises(ConfigError, match="pictures have 3 channels, but encoder 'tiny' takes 1"):
         embed_pictures(
-            [], RunConfig(encoder="tiny"), pairs, None, edit, Silence(), tiny_registry(), form
+            Embeddings(),
+            RunConfig(encoder="tiny"),
+            pairs,
+            None,
+            edit,
+            Silence(),
+            tiny_registry(),
+            form,
         )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_what_was_embedded_outlives_sigterm_and_a_folder_that_is_gone(
+    tiny_installed: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: Callable[..., subprocess.CompletedProcess[str]],
+    suffix: str,
+) -> None:
+    films = pictures(tmp_path, 120) / "films"
+    embed, blocks = TinyEncoder.embed, list[torch.Tensor]()
+
+    def interfering(encoder: TinyEncoder, images: torch.Tensor) -> torch.Tensor:
+        blocks.append(embed(encoder, images))
+        if len(blocks) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if len(blocks) == 2 + 3:  # the last one of the second command
+            shutil.rmtree(tmp_path / "out")
+        return blocks[-1]
+
+    def numbers(path: Path) -> NDArray[np.float32]:
+        table = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
+        return table.drop(columns="image").to_numpy().astype(np.float32)
+
+    monkeypatch.setattr(TinyEncoder, "embed", interfering)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for folder in ("out", "temporary"):
+        (tmp_path / folder).mkdir()
+    words = ("embed", "tiny", str(films), "-o", f"out/e{suffix}")
+    done = here(*words)
+    assert done.returncode == 130
+    assert "stopped before image 101 of 120" in done.stderr
+    assert (
+        f"the 100 of 120 images that were embedded are in out/e-incomplete{suffix}" in done.stderr
+    )
+    kept = numbers(tmp_path / "out" / f"e-incomplete{suffix}")
+    assert np.array_equal(kept, torch.cat(blocks).numpy())
+    done = here(*words)
+    assert (done.returncode, "is not a folder" in done.stderr) == (3, True)
+    assert f"the 120 of 120 images that were embedded are in {tmp_path}/temporary" in done.stderr
+    kept = numbers(tmp_path / "temporary" / f"e-incomplete{suffix}")
+    assert np.array_equal(kept, torch.cat(blocks[2:]).numpy())
 
 
 def test_heads_of_another_encoder_are_refused(found: StoredRun, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -86,6 +87,7 @@ DEEDS: dict[str, Callable[[], object]] = {
     "KeyboardInterrupt": lambda: _raises(KeyboardInterrupt()),
     "GeneratorExit": lambda: _raises(GeneratorExit()),
     "exit": lambda: os._exit(0),
+    "modules": lambda: Path(os.environ["ZOBENCH_TEST_MODULES"]).write_text(" ".join(sys.modules)),
 }
 
 
