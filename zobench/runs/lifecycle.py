@@ -26,6 +26,7 @@ from .parts import Parts, make_parts
 from .process import RunProcess
 from .process_state import restored_state
 from .provenance import new_manifest
+from .resolved import check_unloaded
 from .resuming import check_same
 from .signals import Stop
 from .trackers import make_trackers
@@ -56,6 +57,7 @@ def start_run(
     listener, place = listener or Silence(), Location.of(out).absolute()
     require_writable(place)
     registry = registry or load_registry()
+    check_unloaded(config, registry)
     for name in trackers:
         registry.find("trackers", name)
     with ExitStack() as opened:

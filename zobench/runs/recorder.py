@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-import torch
 
 from zobench.config import RunConfig
 from zobench.contracts.handover import AskRules, checked_ask, taken_ask
@@ -42,6 +41,8 @@ class AnswerRecorder:
 
     def give(self, ask: Ask, spent: int, evaluate: Callable[[Ask], Answer]) -> Answer:
         """Evaluates an ask that is made after ``spent`` queries, and keeps the answer."""
+        import torch
+
         name_of_file = answer_file(ask, spent)
         answer = evaluate(ask)
         tensors = {"values": answer.values}

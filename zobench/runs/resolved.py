@@ -157,6 +157,18 @@ def unpriced(config: RunConfig) -> str:
     return f"max_cost is {config.max_cost:g}, but encoder {config.encoder!r} has no price; "
 
 
+def check_unloaded(config: RunConfig, registry: Registry) -> SplitParameters:
+    """Checks what needs no plugin and no torch, so that a mistyped name is told within a second.
+
+    Raises:
+        ConfigError: A plugin is not known, or a parameter of the split is unknown or not allowed.
+    """
+    for owner, kind in OWNER_KINDS.items():
+        registry.find(kind, getattr(config, owner))
+    split: SplitParameters = resolve(SplitParameters, config.overrides.get("split", {}), "split")
+    return split
+
+
 def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
     """Looks up every plugin of a config and checks every parameter; no part is loaded.
 
@@ -164,12 +176,12 @@ def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
         ConfigError: A plugin or a parameter is unknown, a value is not allowed, or the cost is limited
             of a service whose price is not given.
     """
+    split = check_unloaded(config, registry)
     optimizer, encoder, dataset, objective = (
         resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
         for owner in OWNER_KINDS
     )
     if config.max_cost and (known := encoder.outlook) is not None and not known.price:
         raise ConfigError(unpriced(config) + "give one: --set encoder.price=0.0001")
-    split: SplitParameters = resolve(SplitParameters, config.overrides.get("split", {}), "split")
     baselines = tuple(find_baselines(config, registry))
     return ResolvedConfig(config, optimizer, encoder, dataset, objective, split, baselines)

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -19,10 +20,12 @@ from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.records.selection import cautions
 from zobench.records.summary_line import SummaryLine, reference_lines, summary_line
 from zobench.registry.discovery import Registry
-from zobench.suite.suite_run import SuiteResult
 
 from .console import output_console
 from .layouts import print_fitting
+
+if TYPE_CHECKING:
+    from zobench.suite.suite_run import SuiteResult
 
 ENDING = re.compile(r"^.*-(s\d+-[0-9a-f]+)$")
 """A folder name that zobench chose; its end, seed and digest, tells it from all others."""
