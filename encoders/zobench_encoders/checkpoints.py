@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from zobench.errors import ConfigError
@@ -95,6 +94,8 @@ def _resized_positions(module: nn.Module, found: Tensor, wanted: Tensor) -> Tens
     prefix = int(getattr(module, "num_prefix_tokens", 0))
     if math.isqrt(found.shape[1] - prefix) ** 2 != found.shape[1] - prefix:
         return found  # the patches form no square grid: ``load_weights`` refuses the shape
+    from timm.layers.pos_embed import resample_abs_pos_embed  # seconds, and few need it
+
     grid = list(getattr(module, "patch_embed").grid_size)  # noqa: B009 - not in nn.Module's type
     resized: Tensor = resample_abs_pos_embed(found, new_size=grid, num_prefix_tokens=prefix)
     return resized

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -16,10 +17,12 @@ from zobench.contracts.parameters import cut, nearest, parameter
 from zobench.errors import ConfigError, EncoderError
 from zobench.paths import expanded
 
-from .architecture import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD, CompactViT, PlainViT
 from .checkpoints import load_weights, read_weights
 from .local import Backbone, LocalEncoder, LocalParameters
 from .weights_digest import weights_digest
+
+if TYPE_CHECKING:
+    from .architecture import CompactViT  # loads timm, which its parameters do not need
 
 WEIGHTS = "vit-mae.safetensors"
 WEIGHTS_DIGEST = "cfe7bbd23d336151"
@@ -81,6 +84,8 @@ def _plain(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncode
             f"encoder.weights is {cut(parameters.weights)}, but vit-mae:{PLAIN} has a last layer for "
             "the bundled trunk only; leave encoder.weights out"
         )
+    from .architecture import PlainViT
+
     trunk = bundled_trunk()
     with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced below
         model = PlainViT(trunk)
@@ -91,12 +96,16 @@ def _plain(request: EncoderRequest, parameters: VitMaeParameters) -> LocalEncode
 def _encoder(
     model: nn.Module, digest: str, request: EncoderRequest, parameters: VitMaeParameters
 ) -> LocalEncoder:
+    from .architecture import IMAGE_SIZE, PIXEL_MEAN, PIXEL_STD
+
     shape = (1, IMAGE_SIZE, IMAGE_SIZE)
     return LocalEncoder(Backbone(model, shape, PIXEL_MEAN, PIXEL_STD, digest), request, parameters)
 
 
 def _loaded(state: dict[str, torch.Tensor], source: str) -> tuple[CompactViT, str]:
     """The network with these weights, and their digest."""
+    from .architecture import CompactViT
+
     with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced below
         model = CompactViT()
     load_weights(model, state, source)

@@ -100,13 +100,10 @@ def test_the_comparison_has_every_bundled_optimizer_and_its_tables_are_made_from
     assert {each.name for each in bundled if not each.plugin.borrows} <= parts
     monkeypatch.syspath_prepend(DOCS / "explanation")
     tables = imported(DOCS / "explanation" / "optimizer_tables.py", monkeypatch)
-    sizes = {"split": {"train": 40, "test_per_cell": 10}}
-    small = {"budget": 640, "batch_size": 16, "snapshots": 2, "replicates": 20, "overrides": sizes}
+    small = {"budget": 640, "batch_size": 16, "snapshots": 2, "replicates": 20, "overrides": SIZES}
     for optimizer, seed in itertools.product(("random", "sep-cma"), (0, 1)):
-        zobench.run(optimizer=optimizer, seed=seed, out=tmp_path / "runs", disease="edema", **small)
-    zobench.run(
-        optimizer="random", seed=2, out=tmp_path / "runs", disease="pneumonia", **small
-    )  # left out by --disease
+        run(tmp_path / "runs", optimizer=optimizer, seed=seed, disease="edema", **small)
+    run(tmp_path / "runs", optimizer="random", seed=2, disease="pneumonia", **small)  # left out
     pictures = tmp_path / "pictures"
     words = ["optimizer_tables.py", str(tmp_path / "runs"), "--pictures", str(pictures)]
     monkeypatch.setattr(sys, "argv", [*words, "--disease", "edema"])

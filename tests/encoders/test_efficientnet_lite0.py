@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,3 +67,24 @@ def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     )
     with pytest.raises(EncoderError, match=r"other\.pth are damaged, or of another version"):
         make(tmp_path)
+
+
+def test_timm_is_loaded_only_for_networks_that_are_timms(tmp_path: Path) -> None:
+    """It takes seconds, which every run of this encoder and every list of parameters would wait."""
+    code = """
+import subprocess
+import sys
+from pathlib import Path
+from zobench.contracts.encoder import EncoderRequest
+from zobench.registry.discovery import load_registry
+
+offers = load_registry().offers["encoders"]
+for name, offer in offers.items():
+    if name != "timm":
+        offer.plugin.parameters()
+request = EncoderRequest("efficientnet-lite0", "", "cpu", "fp32", Path(sys.argv[1]))
+offers["efficientnet-lite0"].plugin.make(request, {}, "encoder")
+assert "torch" in sys.modules
+assert "timm" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
