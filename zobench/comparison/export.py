@@ -53,7 +53,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]] | DataFrame) ->
     frame = (
         rows
         if isinstance(rows, DataFrame)
-        else DataFrame([{name: plain(each) for name, each in row.items()} for row in rows])
+        else DataFrame([{name: as_utf8(each) for name, each in row.items()} for row in rows])
     )
     with replaced(path) as draft:
         if path.suffix == ".parquet":
@@ -62,6 +62,6 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]] | DataFrame) ->
             frame.to_csv(draft, index=False)
 
 
-def plain(value: object) -> object:
+def as_utf8(value: object) -> object:
     """A value of a cell; in a text, such as a folder's name, what is not UTF-8 becomes ``?``."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value

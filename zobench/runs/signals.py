@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Thread
 
 from zobench.contracts.listener import Listener
+
+Handler = Callable[[int, object], None] | signal.Handlers
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 NOTE = "stopping after the current batch; press Ctrl-C again to stop at once"
 
@@ -24,12 +28,15 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Stop]:
+def stop_on_signal(
+    listener: Listener, stop: Stop | None = None, hears: Sequence[signal.Signals] = STOPS
+) -> Iterator[Stop]:
     """The first Ctrl-C (or SIGTERM) stops after the current batch, the second at once.
 
     Args:
         listener: Receives a note at the first signal.
         stop: The flag that the first signal sets; ``None`` for a new one.
+        hears: The signals.
     """
     stop = stop or Stop()
     notes: list[Thread] = []
@@ -42,20 +49,32 @@ def stop_on_signal(listener: Listener, stop: Stop | None = None) -> Iterator[Sto
         notes.append(Thread(target=listener.note, args=(NOTE,)))
         notes[0].start()
 
-    heard = [
-        each
-        for each in (signal.SIGINT, signal.SIGTERM)
-        if signal.getsignal(each) is not signal.SIG_IGN  # the parent process chose to ignore it
-    ]
+    with _handled(hears, handle):
+        try:
+            yield stop
+        finally:
+            for note in notes:
+                note.join()
+
+
+@contextmanager
+def unstoppable(ignored: Sequence[signal.Signals] = STOPS) -> Iterator[None]:
+    """Ignores signals while what must not be lost is written."""
+    with _handled(ignored, signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handled(signals: Sequence[signal.Signals], handler: Handler) -> Iterator[None]:
+    """Handles those signals that the parent process did not choose to ignore."""
+    heard = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
     try:
-        before = {each: signal.signal(each, handle) for each in heard}
+        before = {each: signal.signal(each, handler) for each in heard}
     except ValueError:  # only the main thread can install signal handlers
-        yield stop
+        yield
         return
     try:
-        yield stop
+        yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        for note in notes:
-            note.join()
+        for each, former in before.items():
+            signal.signal(each, former)

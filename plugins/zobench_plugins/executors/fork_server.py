@@ -45,7 +45,7 @@ PRELOADED = (
 """Libraries that all runs use; loaded before the first fork."""
 
 LEARNED = ("nevergrad", "timm")
-"""Libraries that some runs use; loaded before the next fork once a run has ended that used them.
+"""Libraries that some runs use; once a run has ended that used one, it is loaded before the next fork.
 
 They take seconds to load, which a suite of a remote encoder need not wait for.
 """
@@ -90,6 +90,7 @@ class ForkServer:
         self._process = os.getpid()
         self._children: dict[int, _Child] = {}
         self._left: list[tuple[float, int]] = []
+        self._used: set[str] = set()
         self._messages = bytearray()
         self._wake, self._waker = os.pipe()
         for descriptor in (self._wake, self._waker, source):
@@ -123,6 +124,9 @@ class ForkServer:
         return True
 
     def _start(self, number: int, job: Job) -> None:
+        while self._used:
+            with suppress(Exception):  # the run then loads it, or says why it cannot
+                importlib.import_module(self._used.pop())
         try:
             reader, writer = os.pipe()
             with warnings.catch_warnings():  # OpenBLAS has threads, and ends them before a fork
@@ -175,11 +179,8 @@ class ForkServer:
             os.close(child.reader)
             self._left.append((time.monotonic() + LEFTOVER_SECONDS, process))
             ending = _ending(bytes(child.said), status)
-            used = ending.pop("used", ())
+            self._used |= {*ending.pop("used", ())} & {*LEARNED}
             self._tell({"number": child.number, **ending})
-            for name in LEARNED:
-                if name in used:
-                    importlib.import_module(name)
         now = time.monotonic()
         for moment, process in [each for each in self._left if each[0] < now]:
             if process not in self._children:  # else the number was given to a later run
@@ -213,11 +214,11 @@ class ForkServer:
 
 
 def _ending(said: bytes, status: int) -> Json:
-    """The outcome that a run wrote, and what it used; if it wrote none, how its process ended."""
+    """The outcome that a run wrote, and which of ``LEARNED`` it used; if none, how its process ended."""
     if said.endswith(b"\n"):
         with suppress(ValueError):
-            found: Json = json.loads(said)
-            return found
+            message: Json = json.loads(said)
+            return message
     code = os.waitstatus_to_exitcode(status)
     return {"died": f"signal {-code}" if code < 0 else f"exit status {code}"}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +29,10 @@ AtQueries = Annotated[
     int | None,
     typer.Option("--at", metavar="QUERIES", help="The edit of this snapshot; default: the last."),
 ]
+
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals at which ``zobench embed`` keeps what it has; SIGHUP is a terminal that is gone."""
 
 
 def apply(
@@ -158,7 +164,7 @@ def embed(
     from zobench.cli.display.progress import ConsoleListener
     from zobench.comparison.export import check_target, write_table
     from zobench.files.atomic import require_writable
-    from zobench.runs.signals import stop_on_signal
+    from zobench.runs.signals import stop_on_signal, unstoppable
 
     from ..datasets.pictures.levels import parsed_window
     from .embedding import Embeddings, embed_pictures
@@ -182,15 +188,18 @@ def embed(
             _note(f"the run is {run.status}, so nothing says what this edit is worth")
         if run.config.encoder != encoder:
             _note(f"the edit was learned for {run.config.encoder}, not for {encoder}")
-    found = Embeddings()
-    try:
-        with ConsoleListener() as listener, stop_on_signal(listener) as stop:
-            embed_pictures(found, config, pairs, chosen, added, listener, form=form, stopped=stop)
-        write_table(out, found.table())
-    except BaseException:
-        _keep(found, out, len(pairs))
-        raise
-    count, numbers = found.numbers().shape
+    embeddings = Embeddings()
+    with ConsoleListener() as listener, stop_on_signal(listener, hears=ENDINGS) as stop:
+        try:
+            embed_pictures(
+                embeddings, config, pairs, chosen, added, listener, form=form, stopped=stop
+            )
+            write_table(out, embeddings.table())
+        except BaseException:
+            with unstoppable(ENDINGS):
+                _keep(embeddings, out, len(pairs))
+            raise
+    count, numbers = embeddings.numbers().shape
     output_console().print(
         f"wrote {out}: {count:,} image{'' if count == 1 else 's'}, {numbers:,} numbers each",
         soft_wrap=True,
@@ -198,18 +207,22 @@ def embed(
     )
 
 
-def _keep(found: Embeddings, out: Path, wanted: int) -> None:
-    """Writes the embeddings that there are beside ``out``, or to a temporary file if that fails."""
+def _keep(embeddings: Embeddings, out: Path, wanted: int) -> None:
+    """Writes the embeddings made so far beside ``out``, or to a new temporary folder if that fails."""
     from zobench.comparison.export import write_table
 
     from .picture_files import free_name
 
-    if not found.names:
+    if not len(embeddings):
         return
-    kept = free_name(out.with_stem(f"{out.stem}-incomplete"))
-    try:
-        write_table(kept, found.table())
-    except StoreError:
-        kept = free_name(Path(gettempdir()) / kept.name)
-        write_table(kept, found.table())
-    _note(f"the {len(found.names):,} of {wanted:,} images that were embedded are in {kept}")
+    made = f"the {len(embeddings):,} of {wanted:,} images that were embedded"
+    for beside in (True, False):
+        with suppress(StoreError, OSError):
+            if beside:
+                kept = free_name(out.with_stem(f"{out.stem}-incomplete"))
+            else:
+                kept = Path(mkdtemp(prefix="zobench-"), f"incomplete{out.suffix}")
+            write_table(kept, embeddings.table())
+            _note(f"{made} are in {kept}")
+            return
+    _note(f"{made} are lost: neither {out.parent} nor a temporary folder can be written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
-from zobench.comparison.export import plain
+from zobench.comparison.export import as_utf8
 from zobench.config import RunConfig
 from zobench.contracts.encoder import checked_embeddings
 from zobench.contracts.listener import Listener
@@ -32,24 +33,24 @@ if TYPE_CHECKING:
 
 
 class Embeddings:
-    """Embeddings of images, 4 bytes a number however many there are.
-
-    Attributes:
-        names: One an image.
-    """
+    """Embeddings of images, kept in float32, to be written as a table."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
-        self._blocks: list[NDArray[np.float32]] = []
+        self._blocks: list[tuple[list[str], NDArray[np.float32]]] = []
 
-    def add(self, names: Sequence[str], block: NDArray[np.float32]) -> None:
+    def __len__(self) -> int:
+        """The number of images."""
+        return sum(len(names) for names, _ in self._blocks)
+
+    def add(self, names: list[str], block: NDArray[np.float32]) -> None:
         """Adds the embeddings ``(n, D)`` of ``n`` images."""
-        self.names += names
-        self._blocks.append(block)
+        self._blocks.append((names, block))
 
     def numbers(self) -> NDArray[np.float32]:
-        """All embeddings ``(N, D)``, in the order of the names; there must be one."""
-        return np.concatenate(self._blocks)
+        """All embeddings ``(N, D)``, in the order in which they were added; there must be one."""
+        names, blocks = zip(*self._blocks, strict=True)
+        self._blocks = [(list(chain.from_iterable(names)), np.concatenate(blocks))]
+        return self._blocks[0][1]
 
     def table(self) -> DataFrame:
         """One row an image: its name as ``image``, and its numbers as ``e0``, ``e1`` and so on."""
@@ -57,12 +58,12 @@ class Embeddings:
 
         numbers = self.numbers()
         table = DataFrame(numbers, columns=[f"e{place}" for place in range(numbers.shape[1])])
-        table.insert(0, "image", [plain(name) for name in self.names])
+        table.insert(0, "image", [as_utf8(name) for name in self._blocks[0][0]])
         return table
 
 
 def embed_pictures(
-    found: Embeddings,
+    embeddings: Embeddings,
     config: RunConfig,
     pairs: Sequence[tuple[Path, Path]],
     window: Window | None,
@@ -79,7 +80,7 @@ def embed_pictures(
     an error at once, since others will want it, too.
 
     Args:
-        found: Receives the embeddings; a caller has them even if this raises: they may cost money.
+        embeddings: Receives them; a caller has them even if this raises, since they may cost money.
         config: Names the encoder, its parameters, device and precision.
         pairs: Files and their names.
         window: The stored values that are black and white, for more than 8 bits.
@@ -125,7 +126,10 @@ def embed_pictures(
         faults: dict[int, DatasetError] = {}
         for part in slices(len(pairs), encoder.spec.block):
             if stopped():
-                raise Interrupted(f"stopped before image {part.start + 1:,} of {len(pairs):,}")
+                damaged = f"; {len(faults):,} before it are damaged" if faults else ""
+                raise Interrupted(
+                    f"stopped before image {part.start + 1:,} of {len(pairs):,}{damaged}"
+                )
             names, images = [], []
             for place, (path, name) in enumerate(pairs[part], part.start):
                 try:
@@ -139,8 +143,8 @@ def embed_pictures(
                 with torch.inference_mode():
                     answer = encoder.embed(torch.stack(images))
                 checked = checked_embeddings(encoder.spec, len(images), answer)
-                found.add(names, checked.cpu().numpy().astype(np.float32))
-            listener.update(len(found.names) + len(faults))
+                embeddings.add(names, checked.float().cpu().numpy())
+            listener.update(len(embeddings) + len(faults))
         if faults:
             raise UnreadableFilms(faults)
     finally:

@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,18 @@ from skimage.io import imread
 from tiny import SETTINGS, TinyEncoder, run, tiny_registry
 from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
+from zobench_plugins.practice import commands, picture_files
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
 from zobench_plugins.practice.embedding import Embeddings, embed_pictures
-from zobench_plugins.practice.picture_files import edited_name, targets, with_suffix
+from zobench_plugins.practice.picture_files import edited_name, free_name, targets, with_suffix
 from zobench_plugins.practice.sending import write_sent
 
+from zobench.comparison import export
 from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError, DatasetError, EncoderError
+from zobench.files.atomic import replaced
 from zobench.files.json_files import read_json, write_json
 from zobench.records.stored_run import StoredRun
 from zobench.runs.refit import refit_heads
@@ -147,6 +151,7 @@ def test_pictures_are_embedded_in_the_form_of_the_run_of_the_edit(tmp_path: Path
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_what_was_embedded_outlives_sigterm_and_a_folder_that_is_gone(
+    request: pytest.FixtureRequest,
     tiny_installed: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -156,22 +161,32 @@ def test_what_was_embedded_outlives_sigterm_and_a_folder_that_is_gone(
     films = pictures(tmp_path, 120) / "films"
     embed, blocks = TinyEncoder.embed, list[torch.Tensor]()
 
+    def killed(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def interfering(encoder: TinyEncoder, images: torch.Tensor) -> torch.Tensor:
         blocks.append(embed(encoder, images))
         if len(blocks) == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            killed()
         if len(blocks) == 2 + 3:  # the last one of the second command
             shutil.rmtree(tmp_path / "out")
         return blocks[-1]
+
+    def impatient(path: Path) -> Path:
+        killed()
+        return free_name(path)
 
     def numbers(path: Path) -> NDArray[np.float32]:
         table = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
         return table.drop(columns="image").to_numpy().astype(np.float32)
 
     monkeypatch.setattr(TinyEncoder, "embed", interfering)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(picture_files, "free_name", impatient)
+    monkeypatch.setattr(commands, "mkdtemp", partial(tempfile.mkdtemp, dir=tmp_path / "temporary"))
     for folder in ("out", "temporary"):
         (tmp_path / folder).mkdir()
+    no_handler = signal.signal(signal.SIGTERM, lambda *arguments: pytest.fail("nobody hears it"))
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, no_handler))
     words = ("embed", "tiny", str(films), "-o", f"out/e{suffix}")
     done = here(*words)
     assert done.returncode == 130
@@ -184,8 +199,19 @@ def test_what_was_embedded_outlives_sigterm_and_a_folder_that_is_gone(
     done = here(*words)
     assert (done.returncode, "is not a folder" in done.stderr) == (3, True)
     assert f"the 120 of 120 images that were embedded are in {tmp_path}/temporary" in done.stderr
-    kept = numbers(tmp_path / "temporary" / f"e-incomplete{suffix}")
-    assert np.array_equal(kept, torch.cat(blocks[2:]).numpy())
+    (written,) = (tmp_path / "temporary").glob(f"zobench-*/incomplete{suffix}")
+    assert np.array_equal(numbers(written), torch.cat(blocks[2:]).numpy())
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(commands, "mkdtemp", partial(tempfile.mkdtemp, dir=tmp_path / "nowhere"))
+    del blocks[2:]
+    done = here(*words)
+    assert (done.returncode, "error: cannot write out/e" in done.stderr) == (3, True)
+    assert "the 120 of 120 images that were embedded are lost: neither out nor" in done.stderr
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(export, "replaced", lambda path: killed() or replaced(path))
+    done = here("embed", "tiny", str(films / "0.png"), "-o", f"out/one{suffix}")
+    assert (done.returncode, "wrote out/one" in done.stdout) == (0, True)
+    assert len(numbers(tmp_path / "out" / f"one{suffix}")) == 1
 
 
 def test_heads_of_another_encoder_are_refused(found: StoredRun, tmp_path: Path) -> None:
