@@ -36,7 +36,7 @@ def stop_on_signal(
     Args:
         listener: Receives a note at the first signal.
         stop: The flag that the first signal sets; ``None`` for a new one.
-        hears: The signals.
+        hears: The signals that stop.
     """
     stop = stop or Stop()
     notes: list[Thread] = []

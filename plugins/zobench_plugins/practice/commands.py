@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +17,7 @@ from zobench.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zobench.contracts.listener import Listener
     from zobench.records.stored_run import StoredRun
 
     from .embedding import Embeddings
@@ -197,7 +197,7 @@ def embed(
             write_table(out, embeddings.table())
         except BaseException:
             with unstoppable(ENDINGS):
-                _keep(embeddings, out, len(pairs))
+                _keep(embeddings, out, len(pairs), listener)
             raise
     count, numbers = embeddings.numbers().shape
     output_console().print(
@@ -207,7 +207,7 @@ def embed(
     )
 
 
-def _keep(embeddings: Embeddings, out: Path, wanted: int) -> None:
+def _keep(embeddings: Embeddings, out: Path, wanted: int, listener: Listener) -> None:
     """Writes the embeddings made so far beside ``out``, or to a new temporary folder if that fails."""
     from zobench.comparison.export import write_table
 
@@ -217,12 +217,14 @@ def _keep(embeddings: Embeddings, out: Path, wanted: int) -> None:
         return
     made = f"the {len(embeddings):,} of {wanted:,} images that were embedded"
     for beside in (True, False):
-        with suppress(StoreError, OSError):
+        try:
             if beside:
                 kept = free_name(out.with_stem(f"{out.stem}-incomplete"))
             else:
                 kept = Path(mkdtemp(prefix="zobench-"), f"incomplete{out.suffix}")
             write_table(kept, embeddings.table())
-            _note(f"{made} are in {kept}")
-            return
-    _note(f"{made} are lost: neither {out.parent} nor a temporary folder can be written")
+        except (StoreError, OSError):
+            continue
+        listener.note(f"{made} are in {kept}")
+        return
+    listener.note(f"{made} are lost: neither {out.parent} nor a temporary folder can be written")
