@@ -94,7 +94,7 @@ def _resized_positions(module: nn.Module, found: Tensor, wanted: Tensor) -> Tens
     prefix = int(getattr(module, "num_prefix_tokens", 0))
     if math.isqrt(found.shape[1] - prefix) ** 2 != found.shape[1] - prefix:
         return found  # the patches form no square grid: ``load_weights`` refuses the shape
-    from timm.layers.pos_embed import resample_abs_pos_embed  # seconds, and few need it
+    from timm.layers.pos_embed import resample_abs_pos_embed  # timm takes seconds to load
 
     grid = list(getattr(module, "patch_embed").grid_size)  # noqa: B009 - not in nn.Module's type
     resized: Tensor = resample_abs_pos_embed(found, new_size=grid, num_prefix_tokens=prefix)

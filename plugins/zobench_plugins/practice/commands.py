@@ -215,7 +215,7 @@ def _keep(embeddings: Embeddings, out: Path, wanted: int, listener: Listener) ->
 
     if not len(embeddings):
         return
-    made = f"the {len(embeddings):,} of {wanted:,} images that were embedded"
+    made = f"the embeddings of {len(embeddings):,} of {wanted:,} images"
     for beside in (True, False):
         try:
             if beside:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas
 import pydicom
 import pytest
 import torch
@@ -28,18 +22,13 @@ from skimage.io import imread
 from tiny import SETTINGS, TinyEncoder, run, tiny_registry
 from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
-from zobench_plugins.practice import commands, picture_files
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
-from zobench_plugins.practice.embedding import Embeddings, embed_pictures
-from zobench_plugins.practice.picture_files import edited_name, free_name, targets, with_suffix
+from zobench_plugins.practice.picture_files import edited_name, targets, with_suffix
 from zobench_plugins.practice.sending import write_sent
 
-from zobench.comparison import export
-from zobench.config import RunConfig
 from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError, DatasetError, EncoderError
-from zobench.files.atomic import replaced
 from zobench.files.json_files import read_json, write_json
 from zobench.records.stored_run import StoredRun
 from zobench.runs.refit import refit_heads
@@ -109,109 +98,6 @@ def test_a_bundle_gives_the_runs_scores_without_zobench(found: StoredRun, tmp_pa
     np.testing.assert_allclose(np.load(tmp_path / "risk.npy"), 1 / (1 + np.exp(-stored)), rtol=1e-5)
     with pytest.raises(ConfigError, match="exists already"):
         write_bundle(found, heads, bundle)
-
-
-def test_pictures_are_embedded_in_the_form_of_the_run_of_the_edit(tmp_path: Path) -> None:
-    """A run that sent grey, to an encoder that takes colour."""
-
-    class Colourful(TinyEncoder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.spec = replace(self.spec, image_shape=(3, 8, 8))
-
-        def embed(self, images: torch.Tensor) -> torch.Tensor:
-            return super().embed(images[:, :1] - 2 * images[:, 2:])
-
-    colours = np.random.default_rng(2).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    Image.fromarray(colours).save(tmp_path / "x.png")
-    Image.fromarray(colours).convert("L").save(tmp_path / "grey.png")
-    pairs = [(tmp_path / name, Path(name)) for name in ("x.png", "grey.png")]
-    registry = tiny_registry(lambda request: Colourful())
-    edit = torch.full((1, 8, 8), 0.1)
-    for form, alike in ((PictureForm(8, 1, converts=True), True), (None, False)):
-        found = Embeddings()
-        embed_pictures(
-            found, RunConfig(encoder="tiny"), pairs, None, edit, Silence(), registry, form
-        )
-        x, grey = found.numbers()
-        assert np.array_equal(x, grey) is alike
-    form = PictureForm(8, 3)
-    with pytest.raises(ConfigError, match="pictures have 3 channels, but encoder 'tiny' takes 1"):
-        embed_pictures(
-            Embeddings(),
-            RunConfig(encoder="tiny"),
-            pairs,
-            None,
-            edit,
-            Silence(),
-            tiny_registry(),
-            form,
-        )
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_what_was_embedded_outlives_sigterm_and_a_folder_that_is_gone(
-    request: pytest.FixtureRequest,
-    tiny_installed: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    here: Callable[..., subprocess.CompletedProcess[str]],
-    suffix: str,
-) -> None:
-    films = pictures(tmp_path, 120) / "films"
-    embed, blocks = TinyEncoder.embed, list[torch.Tensor]()
-
-    def killed(*arguments: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def interfering(encoder: TinyEncoder, images: torch.Tensor) -> torch.Tensor:
-        blocks.append(embed(encoder, images))
-        if len(blocks) == 2:
-            killed()
-        if len(blocks) == 2 + 3:  # the last one of the second command
-            shutil.rmtree(tmp_path / "out")
-        return blocks[-1]
-
-    def impatient(path: Path) -> Path:
-        killed()
-        return free_name(path)
-
-    def numbers(path: Path) -> NDArray[np.float32]:
-        table = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
-        return table.drop(columns="image").to_numpy().astype(np.float32)
-
-    monkeypatch.setattr(TinyEncoder, "embed", interfering)
-    monkeypatch.setattr(picture_files, "free_name", impatient)
-    monkeypatch.setattr(commands, "mkdtemp", partial(tempfile.mkdtemp, dir=tmp_path / "temporary"))
-    for folder in ("out", "temporary"):
-        (tmp_path / folder).mkdir()
-    no_handler = signal.signal(signal.SIGTERM, lambda *arguments: pytest.fail("nobody hears it"))
-    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, no_handler))
-    words = ("embed", "tiny", str(films), "-o", f"out/e{suffix}")
-    done = here(*words)
-    assert done.returncode == 130
-    assert "stopped before image 101 of 120" in done.stderr
-    assert (
-        f"the 100 of 120 images that were embedded are in out/e-incomplete{suffix}" in done.stderr
-    )
-    kept = numbers(tmp_path / "out" / f"e-incomplete{suffix}")
-    assert np.array_equal(kept, torch.cat(blocks).numpy())
-    done = here(*words)
-    assert (done.returncode, "is not a folder" in done.stderr) == (3, True)
-    assert f"the 120 of 120 images that were embedded are in {tmp_path}/temporary" in done.stderr
-    (written,) = (tmp_path / "temporary").glob(f"zobench-*/incomplete{suffix}")
-    assert np.array_equal(numbers(written), torch.cat(blocks[2:]).numpy())
-    (tmp_path / "out").mkdir()
-    monkeypatch.setattr(commands, "mkdtemp", partial(tempfile.mkdtemp, dir=tmp_path / "nowhere"))
-    del blocks[2:]
-    done = here(*words)
-    assert (done.returncode, "error: cannot write out/e" in done.stderr) == (3, True)
-    assert "the 120 of 120 images that were embedded are lost: neither out nor" in done.stderr
-    (tmp_path / "out").mkdir()
-    monkeypatch.setattr(export, "replaced", lambda path: killed() or replaced(path))
-    done = here("embed", "tiny", str(films / "0.png"), "-o", f"out/one{suffix}")
-    assert (done.returncode, "wrote out/one" in done.stdout) == (0, True)
-    assert len(numbers(tmp_path / "out" / f"one{suffix}")) == 1
 
 
 def test_heads_of_another_encoder_are_refused(found: StoredRun, tmp_path: Path) -> None:
@@ -514,7 +400,7 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     np.save(tmp_path / "arrays" / "0.npy", np.zeros((1, 4, 4), np.float32))
     done = here("embed", "tiny", "arrays", "-o", "other.csv")
     assert (done.returncode, "0.npy holds float32 (1, 4, 4)" in done.stderr) == (2, True)
-    assert "239 of 240 images that were embedded are in other-incomplete.csv" in done.stderr
+    assert "the embeddings of 239 of 240 images are in other-incomplete.csv" in done.stderr
     kept = (tmp_path / "other-incomplete.csv").read_text().splitlines()
     whole = [
         each for each in (tmp_path / "same.csv").read_text().splitlines() if each[:6] != "0.npy,"
