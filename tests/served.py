@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import signal
-import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx2 as httpx
+from commands import Command
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -27,7 +25,7 @@ class Served:
     """
 
     url: str
-    process: subprocess.Popen[str]
+    process: Command
 
     @property
     def root(self) -> str:
@@ -61,7 +59,6 @@ def served(
     encoder: str = "tiny",
     port: int = 0,
     descriptors: int = 0,
-    errors: Path | None = None,
     **variables: str,
 ) -> Iterator[Served]:
     """Runs a server of an encoder in a new process, and kills the process after the block.
@@ -71,32 +68,16 @@ def served(
         encoder: The encoder.
         port: The port; 0 for any.
         descriptors: The number of files that the process may open; 0 for the usual number.
-        errors: The file for its standard error; the standard error of the tests if ``None``.
         **variables: Environment variables.
     """
-
-    def limited() -> None:
-        if descriptors:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-
-    told = errors.open("w") if errors is not None else None
-    command = [sys.executable, "-m", "zobench", "serve", "--encoder", encoder, "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, *options],
-        stdout=subprocess.PIPE,
-        stderr=told,
-        text=True,
-        env={**os.environ, **variables},
-        preexec_fn=limited,
-    )
-    if told is not None:
-        told.close()
-    assert process.stdout is not None
-    with process.stdout:
-        line = process.stdout.readline()
-        try:
-            assert " is served at " in line, line
-            yield Served(line.split()[-1], process)
-        finally:
-            process.kill()
-            process.wait()
+    words = ["serve", "--encoder", encoder, "--port", str(port), *options]
+    process = Command(*words, descriptors=descriptors, **variables)
+    try:
+        while not (line := process.said()[0]).endswith("\n") and process.poll() is None:
+            time.sleep(0.02)
+        assert " is served at " in line, (line, process.said()[1])
+        yield Served(line.split()[-1], process)
+    finally:
+        process.kill()
+        process.wait()
+        sys.stderr.write(process.said()[1])

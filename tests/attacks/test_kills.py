@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command
 from served import Served
 from twins import same_runs
 
@@ -37,14 +37,8 @@ RUN = [
 ]
 
 
-def start(folder: Path, words: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "zobench", *words],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+def start(folder: Path, words: Sequence[str]) -> Command:
+    return Command(*words, cwd=folder, own_session=True)
 
 
 def kill_all(session: int) -> None:

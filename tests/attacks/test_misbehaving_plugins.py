@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run_command
 from forged import rewritten_trace
 from twins import same_runs
 
@@ -42,14 +42,7 @@ FAILED = 4
 
 def zobench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A command in a real process, which has to end by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "zobench", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    return run_command(*words, cwd=folder)
 
 
 def vandals(deeds: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from commands import run_command
 from tiny import SIZES, run, tiny_registry
 from zobench_plugins.paper.production import chosen
 
@@ -26,17 +27,6 @@ SMALL = [
 ]
 GEZO = [*SMALL, "--set", "optimizer.samples=1", "--set", "encoder.chunk=16"]
 InProcess = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def zobench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "zobench", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +121,7 @@ def test_what_is_stored_is_shown_without_torch(tmp_path: Path) -> None:
 def test_a_run_prints_one_json_object_and_show_prints_it_again(
     tmp_path: Path, here: InProcess
 ) -> None:
-    done = zobench("run", *GEZO, "--json", cwd=tmp_path)
+    done = run_command("run", *GEZO, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["status"] == "done"
@@ -187,7 +177,7 @@ def test_mistakes_get_one_message_the_right_code_and_no_traceback(
 
 def test_unknown_flags_are_wrong_usage_in_a_real_process_too(tmp_path: Path) -> None:
     for arguments in (["--bugdet", "3"], ["--optimizer", "gezoo"]):
-        done = zobench("run", *arguments, cwd=tmp_path)
+        done = run_command("run", *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
 
@@ -311,7 +301,7 @@ def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
 
 
 def test_progress_without_a_terminal_says_nothing_twice(tmp_path: Path) -> None:
-    done = zobench("run", *GEZO, "--out", "runs", cwd=tmp_path)
+    done = run_command("run", *GEZO, "--out", "runs", cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("  score: ")]
     assert lines
     told = [re.sub(r"  [\d,]+/s", "", line) for line in lines]
@@ -365,11 +355,11 @@ def test_a_broken_command_of_a_plugin_is_named_and_the_others_work(
         '[project.entry-points.zobench]\nbroken = "zobench_broken"\n'
     )
     with as_if_installed(tmp_path):
-        typed = zobench("mend", cwd=tmp_path)
-        assert zobench("show", "nowhere", cwd=tmp_path).returncode == 2
+        typed = run_command("mend", cwd=tmp_path)
+        assert run_command("show", "nowhere", cwd=tmp_path).returncode == 2
         if name == "mend":
-            assert "Mends." in zobench("--help", cwd=tmp_path).stdout
-            assert zobench("paper", "--help", cwd=tmp_path).returncode == 0
+            assert "Mends." in run_command("--help", cwd=tmp_path).stdout
+            assert run_command("paper", "--help", cwd=tmp_path).returncode == 0
     assert typed.returncode in (2, 3)
     assert words in " ".join(typed.stderr.split())
     assert "Traceback" not in typed.stderr

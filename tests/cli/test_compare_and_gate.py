@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run_command
 from tiny import SIZES, run
 
 from zobench.files.json_files import read_json, write_json
@@ -27,13 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def zobench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "zobench", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_command(*words, cwd=folder)
 
 
 def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> None:

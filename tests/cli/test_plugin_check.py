@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 from zobench.cli.scaffold import write_project
 
@@ -135,8 +136,7 @@ def test_a_folder_does_not_hide_the_optimizer_of_its_name(tmp_path: Path) -> Non
 
 
 def check(path: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "zobench", "plugin", "check", path]
-    return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+    return run_command("plugin", "check", path, cwd=cwd)
 
 
 def test_checks_without_assertions_are_refused_rather_than_passed() -> None:

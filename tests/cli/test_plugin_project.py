@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 from zobench.cli.scaffold import EXAMPLES, registered_name, write_project
 from zobench.errors import ConfigError
@@ -221,8 +221,7 @@ def test_every_kind_of_project_installs_passes_its_own_tests_and_works_in_one_ru
 def test_a_project_of_any_kind_is_checked_where_it_lies(kind: str, tmp_path: Path) -> None:
     folder = write_project(f"my-{kind}", tmp_path, kind=kind)
     options = EXAMPLES[kind].check.split()
-    command = [sys.executable, "-m", "zobench", "plugin", "check", f"{folder.name}/", *options]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command("plugin", "check", f"{folder.name}/", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{registered_name(f'my-{kind}', kind)} meets every requirement" in done.stdout
 
@@ -234,15 +233,13 @@ def test_names_that_make_no_package_are_refused(name: str, tmp_path: Path) -> No
 
 
 def test_what_to_type_next_is_printed_whole(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "zobench", "plugin", "new", "mine"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = run_command("plugin", "new", "mine", cwd=tmp_path)
     for line in ("cd zobench-mine", "pip install -e '.[test]'", "plugin check mine", "-m pytest"):
         assert line in done.stdout
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "zobench", "plugin", "new", "gezo"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command("plugin", "new", "gezo", cwd=tmp_path)
     assert done.returncode == 2
     assert "'gezo' is registered by zobench as optimizer" in done.stderr
     assert not list(tmp_path.iterdir())

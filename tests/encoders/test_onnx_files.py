@@ -55,10 +55,9 @@ def test_a_file_with_an_odd_name_is_served_at_the_address_that_is_printed(
     odd = tmp_path / "my [" / "v2] #1.onnx"
     odd.parent.mkdir()
     odd.write_bytes(small.read_bytes())
-    told = tmp_path / "errors"
-    with served(encoder=f"onnx:{odd}", errors=told) as service:
+    with served(encoder=f"onnx:{odd}") as service:
         assert httpx.get(service.url).json()["name"] == service.url.rpartition("/")[2]
-    assert "my [/v2] #1.onnx" in told.read_text()
+    assert "my [/v2] #1.onnx" in service.process.said()[1]
 
 
 def test_gradients_are_those_of_the_graph(small: Path, tmp_path: Path) -> None:

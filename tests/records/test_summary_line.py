@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import run_command
 from tiny import SIZES, run
 
 from zobench.errors import NotARunError, StoreError
@@ -91,10 +90,10 @@ def test_a_run_with_an_unknown_field_is_named(stored: StoredRun, tmp_path: Path)
 
 
 def test_show_lists_the_runs_of_a_folder(stored: StoredRun) -> None:
-    words = [sys.executable, "-m", "zobench", "show", str(stored.run_dir.parent)]
-    shown = subprocess.run(words, capture_output=True, text=True, check=True)
+    words = ("show", str(stored.run_dir.parent))
+    shown = run_command(*words)
     assert "adam lr=0.05" in shown.stdout
-    as_json = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
+    as_json = run_command(*words, "--json")
     (row,) = json.loads(as_json.stdout)
     assert row["recovery"] == stored.recovery
     assert row["folder"] == str(stored.run_dir)

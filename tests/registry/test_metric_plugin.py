@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run_command
 from tiny import SIZES, run, tiny_registry
 
 import zobench
@@ -44,9 +42,7 @@ def runs(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def typed(*arguments: str, cwd: Path) -> str:
     """Runs a command in a new process, which finds the package as if it were installed."""
-    command = [sys.executable, "-m", "zobench", *arguments]
-    wide = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(command, cwd=cwd, env=wide, capture_output=True, text=True, check=False)
+    done = run_command(*arguments, cwd=cwd, COLUMNS="200")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 from browser import chrome
+from commands import run_command
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -43,13 +42,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest["parameters"]["optimizer"]["name"] = HOSTILE
     write_json(first / "manifest.json", manifest)
     words = ["report", str(folder / "runs"), "-o", str(folder / "report.html"), "--title", HOSTILE]
-    done = subprocess.run(
-        [sys.executable, "-m", "zobench", *words], capture_output=True, text=True, check=False
-    )
+    done = run_command(*words)
     assert done.returncode == 0, done.stderr
-    again = subprocess.run(
-        [sys.executable, "-m", "zobench", *words], capture_output=True, text=True, check=False
-    )
+    again = run_command(*words)
     assert again.returncode == 2
     assert "exists already" in again.stderr
     return folder / "report.html"

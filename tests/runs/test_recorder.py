@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from commands import run_command
 from tiny import SIZES, TinyEncoder, config, tiny_registry
 from torch import Tensor
 
@@ -66,8 +65,7 @@ def test_a_run_without_a_record_says_how_to_make_one(tmp_path: Path) -> None:
     for each in (run.run_dir / ANSWERS).iterdir():
         each.unlink()
     (run.run_dir / ANSWERS).rmdir()
-    words = [sys.executable, "-m", "zobench", "replay", str(run.run_dir)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = run_command("replay", str(run.run_dir))
     assert done.returncode == 2
     assert "--record" in done.stderr
 
@@ -111,6 +109,5 @@ def test_a_resumed_run_goes_on_recording(tmp_path: Path) -> None:
         recorded(tmp_path, "random", encoder=lambda request: Failing())
     (folder,) = (tmp_path / "runs").iterdir()
     resume_run(folder, registry=tiny_registry())
-    words = [sys.executable, "-m", "zobench", "replay", str(folder), "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    done = run_command("replay", str(folder), "--json")
     assert json.loads(done.stdout) == {"asks": 8, "queries": 400, "same_edit": True}

@@ -18,6 +18,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 import torch
+from commands import run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -284,13 +285,7 @@ def test_what_was_begun_is_finished_after_sigterm() -> None:
 
 
 def test_an_address_that_is_taken_is_one_message(server: Served) -> None:
-    import subprocess
-    import sys
-
-    words = [sys.executable, "-m", "zobench", "serve", "--encoder", "tiny"]
-    done = subprocess.run(
-        [*words, "--port", str(server.port)], capture_output=True, text=True, check=False
-    )
+    done = run_command("serve", "--encoder", "tiny", "--port", str(server.port))
     assert done.returncode == 2
     assert "cannot listen on 127.0.0.1" in done.stderr
     assert "Traceback" not in done.stderr

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 from zobench.errors import ConfigError
 from zobench.registry.discovery import load_registry
@@ -50,8 +50,7 @@ def test_each_is_a_suite_of_plugins_that_there_are_and_names_its_version(name: s
 @pytest.mark.lengthy
 @pytest.mark.parametrize("name", ["quick", "standard", "standard-long", "standard-small"])
 def test_each_that_brings_its_images_can_start(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "zobench", "suite", name, "--dry-run", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_command("suite", name, "--dry-run", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
 
 

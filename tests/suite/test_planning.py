@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import run_command
 from served import served
 
 import zobench
@@ -77,9 +76,7 @@ def test_a_run_that_a_limit_ended_is_named_once_the_suite_has_another_limit(
     (note,) = notes(job)
     assert "counts as done, but max_time 1e-06 ended it after" in note
     _, _, command = note.partition("go on with it: ")
-    done = subprocess.run(
-        [sys.executable, "-m", *shlex.split(command)], capture_output=True, text=True, check=False
-    )
+    done = run_command(*shlex.split(command)[1:])
     assert done.returncode == 0, done.stderr
     assert read_manifest(cut.run_dir).ended_by == "budget"
     (again,) = planned(path, tmp_path / "runs")

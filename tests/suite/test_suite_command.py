@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import Command
 
 pytestmark = pytest.mark.lengthy
 
@@ -22,18 +22,12 @@ RESULTS = ("trace.jsonl", "edit.npy")
 SCORED = ("edits", "test", "counts")
 
 
-def start(path: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+def start(path: Path, out: Path, *more: str) -> Command:
     words = ["suite", str(path), "--jobs", "2", "--out", str(out), *more]
-    return subprocess.Popen(
-        [sys.executable, "-m", "zobench", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return Command(*words, own_session=True)
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finished(process: Command) -> tuple[int, str, str]:
     out, errors = process.communicate(timeout=200)
     return process.returncode, out, errors
 
@@ -59,7 +53,7 @@ def workers(out: Path) -> list[int]:
     return mine
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(what: Callable[[], bool], process: Command) -> None:
     deadline = time.monotonic() + 100
     while not what():
         if process.poll() is not None:

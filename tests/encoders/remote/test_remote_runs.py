@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Command, run_command
 from scripted import honest, http, says, scripted
 from served import Served, served
 
@@ -28,17 +28,11 @@ SMALL = [
 PATIENT = ["--set", "encoder.backoff=0.01", "--set", "encoder.retries=50"]
 
 
-def start(out: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "zobench", *words, "--json"],
-        cwd=out,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def start(out: Path, *words: str) -> Command:
+    return Command(*words, "--json", cwd=out)
 
 
-def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+def finished(process: Command) -> dict[str, Any]:
     out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     found: dict[str, Any] = json.loads(out)
@@ -75,17 +69,12 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> None:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
 
 
-def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(reached: Callable[[], bool], process: Command) -> None:
     deadline = time.monotonic() + 120
     while not reached():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-def zobench(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zobench", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def answered(out: Path) -> int:
@@ -232,14 +221,14 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     assert found["ledger"]["optimize"]["queries"] == 40  # one batch; the rest scores a snapshot
     assert found["status"] == "done"
     folder = in_out(found, tmp_path)["run_dir"]
-    shown = zobench("show", folder)
+    shown = run_command("show", folder)
     assert "max_cost 6.68 ended the optimizer after 40 of 400 queries" in " ".join(
         shown.stdout.split()
     )
-    less = zobench("resume", folder, "--max-cost", str(allowed))
+    less = run_command("resume", folder, "--max-cost", str(allowed))
     assert less.returncode == 2
     assert "give a larger one" in " ".join(less.stderr.split())
-    more = zobench("resume", folder, "--max-cost", "99", "--json")
+    more = run_command("resume", folder, "--max-cost", "99", "--json")
     assert more.returncode == 0, more.stderr
     extended = json.loads(more.stdout)
     assert extended["ended_by"] == "budget"
@@ -319,7 +308,7 @@ def test_8_bit_transport_is_told_and_equals_rounding_here(server: Served, tmp_pa
     same(rounded, found)
     assert found["scores"][-1]["sent"] == rounded["scores"][-1]["sent"]
     assert 0 < found["scores"][-1]["sent"]["changed"] <= 1
-    shown = zobench("show", found["run_dir"])
+    shown = run_command("show", found["run_dir"])
     assert "sent as 8-bit pixels" in shown.stdout
     assert "maybe billed" in shown.stdout
 
@@ -353,26 +342,30 @@ def test_a_suite_pays_once_and_verify_and_probe_tell_what_they_sent(
     path.write_text(SUITE.format(url=server.url))
     words = ("suite", str(path), "--out", str(tmp_path / "runs"), "--jobs", "2", "--json")
     before = server.images()["embedded"]
-    done = zobench(*words)
+    done = run_command(*words)
     assert done.returncode == 0, done.stderr
     folders = [Path(each["run_dir"]) for each in json.loads(done.stdout)["runs"]]
-    bills = [json.loads(zobench("show", str(each), "--json").stdout)["bill"] for each in folders]
+    bills = [
+        json.loads(run_command("show", str(each), "--json").stdout)["bill"] for each in folders
+    ]
     planning = 1
     paid = sum(each["total"]["images_billed"] for each in bills) + planning
     assert server.images()["embedded"] - before == paid
-    again = zobench(*words)
+    again = run_command(*words)
     assert again.returncode == 0, again.stderr
     assert server.images()["embedded"] - before == paid + planning
 
     before = server.images()["embedded"]
-    verified = zobench("verify", str(folders[0]), "--queries", "80")
+    verified = run_command("verify", str(folders[0]), "--queries", "80")
     assert verified.returncode == 0, verified.stderr + verified.stdout
     sent = server.images()["embedded"] - before
     assert f"http:oip was sent {sent:,} images: {sent:,} are billed" in verified.stderr
 
     before = server.images()["embedded"]
     there = ["--dataset", "tiny", "--disease", "spots", "--images", "100"]
-    probed = zobench("probe", *there, "--encoder", "http:oip", "--set", f"encoder.url={server.url}")
+    probed = run_command(
+        "probe", *there, "--encoder", "http:oip", "--set", f"encoder.url={server.url}"
+    )
     assert probed.returncode == 0, probed.stderr
     sent = server.images()["embedded"] - before
     assert f"http:oip was sent {sent:,} images" in probed.stderr
@@ -383,6 +376,6 @@ def test_a_suite_whose_service_is_gone_is_no_mistake_of_its_file(tmp_path: Path)
     path = tmp_path / "s.toml"
     text = SUITE.format(url="http://127.0.0.1:9/v2/models/m")
     path.write_text(text.replace("connections = 2", "failures = 1"))
-    done = zobench("suite", str(path), "--out", str(tmp_path / "runs"))
+    done = run_command("suite", str(path), "--out", str(tmp_path / "runs"))
     assert done.returncode == 3
     assert "no connection" in " ".join(done.stderr.split())

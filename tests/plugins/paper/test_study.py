@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_command
 from PIL import Image
 from zobench_plugins.paper.presets import FULL, QUICK
 from zobench_plugins.paper.study import Study
@@ -33,8 +33,7 @@ def asked(out: Path, *words: str) -> list[str]:
 
 
 def paper(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zobench", *asked(out, *words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_command(*asked(out, *words))
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +89,7 @@ def test_the_full_preset_at_reduced_size_with_a_row_of_ones_own(tmp_path: Path) 
     command = [
         each.replace("split.train=60", "split.train=80") for each in asked(tmp_path, "table")
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "zobench", *command, *words, "--format", "csv"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command(*command, *words, "--format", "csv")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert {row["disease"] for row in rows} == {"spots"}

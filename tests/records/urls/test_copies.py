@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ from typing import Any
 
 import pytest
 import s3fs
+from commands import Command, run_command
 from moto.server import ThreadedMotoServer
 from tiny import write_suite
 from twins import same_runs
@@ -70,15 +69,7 @@ def machine(bucket: s3fs.S3FileSystem, tmp_path: Path) -> Machine:
     def call(name: str, *words: str) -> subprocess.CompletedProcess[str]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return subprocess.run(
-            [sys.executable, "-m", "zobench", *words],
-            env={**os.environ, "ZOBENCH_CACHE": str(folder / "cache")},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        return run_command(*words, cwd=folder, ZOBENCH_CACHE=str(folder / "cache"))
 
     return call
 
@@ -108,8 +99,8 @@ def computed(tiny_installed: None, tmp_path_factory: pytest.TempPathFactory) -> 
     """A folder with two finished runs of ``random``, computed once."""
     folder = tmp_path_factory.mktemp("computed")
     suite = str(write_suite(folder, '"random"'))
-    words = ["zobench", "suite", suite, "--out", "runs", "--cpus-per-run", "1"]
-    subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, check=True)
+    done = run_command("suite", suite, "--out", "runs", "--cpus-per-run", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
     return folder / "runs"
 
 
@@ -164,11 +155,8 @@ def test_a_run_that_one_machine_left_goes_on_at_another(
     slow = ("--optimizer", "troubled", "--set", "optimizer.pause=0.3")
     tiny = ("--encoder", "tiny", "--dataset", "tiny", "--disease", "spots", "--budget", "400")
     sizes = ("--set", "split.train=120", "--set", "split.test_per_cell=40", "--batch-size", "10")
-    words = [sys.executable, "-m", "zobench", "run", *slow, *tiny, *sizes, "--out", URL]
     cache = tmp_path / "one"
-    begun = subprocess.Popen(
-        words, env={**os.environ, "ZOBENCH_CACHE": str(cache)}, stderr=subprocess.PIPE, text=True
-    )
+    begun = Command("run", *slow, *tiny, *sizes, "--out", URL, ZOBENCH_CACHE=str(cache))
     while not list(cache.glob("urls/*/runs/*/checkpoint/*")):
         assert begun.poll() is None, "the run ended before its first checkpoint"
         time.sleep(0.1)
