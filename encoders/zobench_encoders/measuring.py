@@ -113,14 +113,15 @@ def _measure(
     if not rates:
         return None
     for count, batch in batches.items():  # once more: another process may have slowed one of them
-        rates[count] = max(rates[count], _rate(device, batch, paths[first]) or 0.0)
+        rates[count] = max(rates[count], _rate(device, batch, paths[first], warm=True) or 0.0)
     enough = max(rates.values()) / LEAST_GAIN
     chunk = min(count for count, rate in rates.items() if rate >= enough)
     best, best_rate = first, rates[chunk]
     for name in others:
         rate = _rate(device, batches[chunk], paths[name]) or 0.0
         if rate > LEAST_GAIN * best_rate:  # once more: another process may have ended in between
-            best_rate = max(best_rate, _rate(device, batches[chunk], paths[best]) or 0.0)
+            again = _rate(device, batches[chunk], paths[best], warm=True)
+            best_rate = max(best_rate, again or 0.0)
         if rate > LEAST_GAIN * best_rate:
             best, best_rate = name, rate
     return Choice(best, chunk)
@@ -131,12 +132,22 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _rate(device: torch.device, images: Tensor, forward: Forward) -> float | None:
-    """Images per second; ``None`` if they do not fit in memory."""
+def _rate(
+    device: torch.device, images: Tensor, forward: Forward, warm: bool = False
+) -> float | None:
+    """Images per second; ``None`` if they do not fit in memory.
+
+    Args:
+        device: The device.
+        images: The images of each pass.
+        forward: The pass.
+        warm: Whether such a pass was made before; else one is made that is not counted.
+    """
     try:
         batch = images.to(device)
         with torch.inference_mode():
-            forward(batch)
+            if not warm:
+                forward(batch)
             started, done = time.perf_counter(), 0
             while time.perf_counter() - started < SECONDS_EACH:
                 forward(batch)
