@@ -18,7 +18,7 @@ def leave(code: str | int | None) -> NoReturn:
     """Exits with a code; a thread that a plugin left behind cannot keep the process alive.
 
     Python waits for every thread before it exits, and a plugin may leave a thread that never ends.
-    It also searches all objects for cycles, twice; torch and timm make more than half a million,
+    It also searches all objects for cycles, twice; torch and timm make 400,000 of them,
     so that this would take a quarter of a short command's time.
     """
     gc.freeze()
