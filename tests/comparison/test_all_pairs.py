@@ -10,6 +10,7 @@ from scipy.stats import false_discovery_control
 from tiny import SIZES, run
 
 import zobench
+from zobench.cli.display.ranking import print_ranking
 from zobench.comparison.all_pairs import rank_all
 from zobench.comparison.pairs import compare_runs
 from zobench.errors import ConfigError
@@ -57,6 +58,30 @@ def test_a_mean_is_that_of_the_runs_that_all_optimizers_have(runs: list[StoredRu
     for label in level.labels:
         (first,) = (each for each in runs if (each.label, each.config.seed) == (label, 0))
         assert level.fpq[label] == first.fpq
+
+
+def test_optimizers_without_a_shared_problem_are_not_ranked(
+    runs: list[StoredRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    apart = [run for run in runs if (run.label, run.config.seed) in (("random", 0), ("spsa", 1))]
+    with pytest.raises(ConfigError, match=r"of (random|spsa), (random|spsa), no two have"):
+        rank_all(apart)
+    with pytest.raises(ConfigError, match="random and no other have"):
+        rank_all(apart, "random")
+    both = [run for run in runs if run.label == "zo-sgd"]
+    (level,) = rank_all([*apart, *both])
+    assert not level.all_share
+    assert level.without_shared("random") == ["spsa"]
+    assert level.without_shared("zo-sgd") == []
+    print_ranking([level], as_json=False)
+    said = capsys.readouterr().out
+    assert "none is shared by all" in said
+    rows = {line.split()[0]: line.split() for line in said.splitlines() if " [" in line}
+    assert [int(each) for each in rows["random"][-4:]] == [
+        *(len(level.behind("random")), len(level.ahead("random"))),
+        1 - len(level.behind("random")) - len(level.ahead("random")),
+        1,
+    ]
 
 
 def test_a_ranking_computes_no_metric_that_it_does_not_show(

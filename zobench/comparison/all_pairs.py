@@ -65,6 +65,7 @@ class LevelRanking:
         fpq: Mean FPQ by label, with its interval, on the problems and seeds
             that all of them share; on its own where they share none.
         pairs: The tested pairs.
+        all_share: Whether there are problems and seeds that all of them share.
         reference: The optimizer in all pairs; ``None`` if every two are tested.
     """
 
@@ -72,6 +73,7 @@ class LevelRanking:
     labels: tuple[str, ...]
     fpq: Mapping[str, Interval]
     pairs: tuple[Pair, ...]
+    all_share: bool = True
     reference: str | None = None
 
     def behind(self, label: str) -> list[str]:
@@ -81,6 +83,14 @@ class LevelRanking:
     def ahead(self, label: str) -> list[str]:
         """The optimizers that are ahead of this one, beyond chance."""
         return [other for other in self.labels if self._gain(label, other) < 0]
+
+    def without_shared(self, label: str) -> list[str]:
+        """The optimizers that share no problem and seed with this one."""
+        return [
+            pair.b if pair.a == label else pair.a
+            for pair in self.pairs
+            if label in (pair.a, pair.b) and pair.fpq is None
+        ]
 
     def gain_over(self, reference: str, label: str) -> tuple[Interval | None, float]:
         """The gain of an optimizer over another, with the adjusted p-value; ``None`` if not known."""
@@ -104,6 +114,7 @@ class LevelRanking:
         """The ranking as a JSON object."""
         return {
             "feedback": self.feedback,
+            "all_share": self.all_share,
             "optimizers": [
                 {"label": each, "fpq": self.fpq[each].as_dict()} for each in self.labels
             ],
@@ -119,7 +130,8 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
         label: Only the pairs with this optimizer; all pairs if ``None``.
 
     Raises:
-        ConfigError: No level has two optimizers with finished runs, or the conditions differ.
+        ConfigError: No level has two optimizers with finished runs of a shared problem and seed, or
+            the conditions differ.
     """
     done = [run for run in runs if run.done]
     replicates = sorted({run.config.replicates for run in done})
@@ -128,15 +140,19 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
             f"the runs have {', '.join(map(str, replicates))} replicates, whose resamples cannot be "
             f"paired; choose those with one number: --where replicates={replicates[-1]}"
         )
-    found = []
+    found, apart = [], list[str]()
     for level in FEEDBACK:
         groups: dict[str, list[StoredRun]] = {}
         for run in done:
             if run.feedback == level:
                 groups.setdefault(run.label, []).append(run)
         if len(groups) > 1 and (label is None or label in groups):
-            found.append(_ranked(level, groups, label))
-    if not found and label is not None and any(run.label == label for run in done):
+            ranked = _ranked(level, groups, label)
+            if any(pair.fpq is not None for pair in ranked.pairs):
+                found.append(ranked)
+            else:
+                apart += ranked.labels
+    if not found and not apart and label is not None and any(run.label == label for run in done):
         others = sorted({f"{run.label} ({run.feedback})" for run in done if run.label != label})
         raise ConfigError(
             f"{label} is the only optimizer of its feedback level that has finished runs; there are "
@@ -144,6 +160,12 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
         )
     if not found:
         labels = ", ".join(sorted({run.label for run in runs})) or "none"
+        if apart:
+            who = f"of {', '.join(apart)}, no two" if label is None else f"{label} and no other"
+            raise ConfigError(
+                f"nothing to rank: {who} have finished runs of one dataset, disease, encoder and "
+                "seed; list the runs: zobench show FOLDER"
+            )
         raise ConfigError(
             "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
             f"{labels}. Two of different levels: --a LABEL --b LABEL"
@@ -173,7 +195,7 @@ def _ranked(
         tested.append((a, b, difference, _p(difference, resamples)))
     adjusted = holm([p for *_, p in tested])
     pairs = [Pair(*each, after) for each, after in zip(tested, adjusted, strict=True)]
-    return LevelRanking(level, tuple(labels), fpq, tuple(pairs), label)
+    return LevelRanking(level, tuple(labels), fpq, tuple(pairs), bool(shared), label)
 
 
 def _own(runs: Sequence[StoredRun], shared: Collection[tuple[str, int]]) -> Interval:

@@ -35,8 +35,8 @@ def print_ranking(
     for level in found:
         console.print(_counts(level) if level.reference is None else _gains(level, level.reference))
     console.print(
-        "[dim]differences in FPQ over shared problems and seeds, at 5 % for all pairs of a level\n"
-        "together (Holm); one pair in full: --a LABEL --b LABEL[/]"
+        "[dim]differences in FPQ over shared problems and seeds, at 5 % for all pairs of\n"
+        "a level together (Holm); one pair in full: --a LABEL --b LABEL[/]"
     )
 
 
@@ -46,6 +46,8 @@ def _table(level: LevelRanking, *headings: str) -> Table:
         "patients" if all(each.seeds == 1 for each in level.fpq.values()) else "seeds and patients"
     )
     table.title = f"{level.feedback} feedback: FPQ with 95 % intervals over {over}"
+    if not level.all_share:
+        table.title += "\nEach FPQ is over other problems or seeds: none is shared by all of these"
     table.add_column("", no_wrap=True)
     for heading in ("FPQ", "seeds", *headings):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -54,10 +56,17 @@ def _table(level: LevelRanking, *headings: str) -> Table:
 
 def _counts(level: LevelRanking) -> Table:
     """How many optimizers each one is ahead of, behind, and not told from."""
-    table, others = _table(level, "ahead of", "behind", "not told from"), len(level.labels) - 1
+    headings, others = ["ahead of", "behind", "not told from"], len(level.labels) - 1
+    apart = any(pair.fpq is None for pair in level.pairs)
+    table = _table(level, *headings, *(["nothing shared with"] if apart else []))
     for label in level.labels:
-        ahead, behind = len(level.behind(label)), len(level.ahead(label))
-        counts = [str(each) for each in (ahead, behind, others - ahead - behind)]
+        found = [
+            len(level.behind(label)),
+            len(level.ahead(label)),
+            len(level.without_shared(label)),
+        ]
+        *told, alone = found
+        counts = [str(each) for each in (*told, others - sum(found), *([alone] if apart else []))]
         table.add_row(escape(label), _shown(level.fpq[label]), str(level.fpq[label].seeds), *counts)
     return table
 
