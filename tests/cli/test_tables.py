@@ -18,11 +18,12 @@ from zobench.cli.display.result import print_result
 from zobench.cli.display.run_lists import print_runs
 from zobench.comparison.gate import Check
 from zobench.comparison.pairs import compare_runs
+from zobench.contracts.run_status import RunStatus
 from zobench.files.location import Location
 from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.records.run_search import read_runs
 from zobench.records.stored_run import StoredRun
-from zobench.records.summary_line import summary_lines
+from zobench.records.summary_line import summary_line, summary_lines
 from zobench.registry.discovery import load_registry
 
 
@@ -93,11 +94,23 @@ def test_in_a_narrow_list_long_names_of_runs_keep_the_end_that_tells_them_apart(
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     for line in lines:
-        ending = f"…s{line.seed}-{endings[line.optimizer]}"
-        (row,) = (row for row in text.splitlines() if ending in row)
+        ending = f"*-s{line.seed}-{endings[line.optimizer]}"
+        row = next(row for row in text.splitlines() if ending in row)
         assert line.optimizer in row
         assert "done" in row
         assert str(line.spent) in row.replace(ending, "")
+    assert "zobench show *-s" in text
+
+
+def test_the_command_that_resumes_a_run_can_be_copied_from_the_list(tmp_path: Path) -> None:
+    stopped = run(tmp_path / "my runs")
+    line = replace(summary_line(stopped), status=RunStatus.INTERRUPTED)
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    print_runs([line, replace(line, status=RunStatus.DONE)], load_registry(), False, console)
+    last = console.export_text().splitlines()[-1]
+    assert last == f"interrupted: zobench resume '{stopped.run_dir}'"
+    print_runs([line] * 5, load_registry(), False, console)
+    assert console.export_text().endswith("and 2 more that can be resumed\n")
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

@@ -19,7 +19,7 @@ from zobench.files.atomic import CONTENT_ERRORS, damage
 from zobench.files.json_files import Json, json_content, parsed_json
 from zobench.files.location import Location
 
-from .layout import MANIFEST, SCHEMA, require_no_links
+from .layout import MANIFEST, SCHEMA, require_no_links, run_folders
 
 
 def _rates(shares: Sequence[float], groups: Sequence[str]) -> str:
@@ -181,7 +181,10 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     if not place.path.is_file():
         exists = "it is a file" if os.path.exists(folder) else "there is no such folder"
         lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else exists
-        raise NotARunError(f"{folder} is not a run folder: {lack}; name a run folder")
+        fix = "name a run folder"
+        if below := len(run_folders(folder)):
+            fix = f"it holds {below}, of which zobench show {folder} gives the names; name one"
+        raise NotARunError(f"{folder} is not a run folder: {lack}; {fix}")
     require_no_links(folder)
     content = json_content(place)
     try:

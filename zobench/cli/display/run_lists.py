@@ -27,6 +27,9 @@ from .layouts import print_fitting
 if TYPE_CHECKING:
     from zobench.suite.suite_run import SuiteResult
 
+NAMED = 3
+"""Unfinished runs that are listed with the command that resumes them."""
+
 ENDING = re.compile(r"^.*-(s\d+-[0-9a-f]+)$")
 """A folder name that zobench chose; its end, seed and digest, tells it from all others."""
 
@@ -54,9 +57,38 @@ def print_runs(
         (("optimizer", "status", "queries"), columns[:2]),
         (("optimizer", "status"), columns[:2]),
     ]
+    console, shortened = console or output_console(), False
     for problem, several in _by(runs, _problem):
         tables = [_runs_table(problem, several, *layout) for layout in layouts]
-        print_fitting(tables, console or output_console())
+        shortened |= _ends_only(layouts[print_fitting(tables, console)][0])
+    if shortened:
+        _explain_short_names(runs, console)
+    unfinished = [r for r in runs if r.status in (RunStatus.INTERRUPTED, RunStatus.FAILED)]
+    for run in unfinished[:NAMED]:
+        command = f"zobench resume {shlex.quote(str(run.folder))}"
+        console.print(f"{run.status.value}: {escape(command)}", soft_wrap=True)
+    if more := len(unfinished[NAMED:]):
+        console.print(f"and {more} more that can be resumed")
+
+
+def _explain_short_names(runs: Sequence[SummaryLine], console: Console) -> None:
+    """Says how a run is named whose name was shortened, if one was."""
+    for run in runs:
+        if (short := _short(run)) != run.folder.name:
+            before = str(run.folder).removesuffix(run.folder.name)
+            example = escape(f"zobench show {shlex.quote(before) if before else before}{short}")
+            console.print(f"[dim]long names are shown by their ends: {example}[/]", soft_wrap=True)
+            return
+
+
+def _ends_only(facts: Sequence[str]) -> bool:
+    """Whether a layout names the optimizer, and so shows only the ends of the run names."""
+    return "optimizer" in facts and "seed" not in facts
+
+
+def _short(run: SummaryLine) -> str:
+    """The end of a run's name as a pattern that a shell completes."""
+    return ENDING.sub(r"*-\1", run.folder.name)
 
 
 def _runs_table(
@@ -66,7 +98,7 @@ def _runs_table(
 
     The narrowest ones show the label of the optimizer, and of the run name only its end.
     """
-    short = "optimizer" in facts and "seed" not in facts
+    short = _ends_only(facts)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
     table.add_column("run", no_wrap=True)
@@ -86,8 +118,7 @@ def _runs_table(
             "queries": spent if run.status is RunStatus.DONE else f"{spent} of {run.budget:,}",
         }
         cells = [words[each] for each in facts] + [_number(run, each) for each in columns]
-        name = run.folder.name
-        table.add_row(escape(ENDING.sub(r"…\1", name) if short else name), *cells)
+        table.add_row(escape(_short(run) if short else run.folder.name), *cells)
     return table
 
 
