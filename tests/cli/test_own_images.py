@@ -58,7 +58,7 @@ def told(command: list[str], root: Path) -> list[str]:
     words = [str(root) if word == "ham10000" else word for word in command]
     if words[0] == "probe":
         return [*words, "--images", "100", "--set", "encoder.size=64"]
-    smaller = {"640": "128", "32": "8"}  # queries, and images a minibatch
+    smaller = {"512": "128", "32": "8"}  # queries, and images a minibatch
     return [smaller.get(word, word) for word in words] + SMALL
 
 

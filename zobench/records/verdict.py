@@ -129,10 +129,10 @@ def _opening(case: Case, results: Results, last: Score) -> str:
         return (
             f"The edit made the gap larger, by {_percent(last.gap_recovery, -1)}, {accuracy}{tail}."
         )
-    return (
-        f"Nothing was found: the edit removed {share} of the gap, no more than chance, "
-        f"{accuracy}{tail}."
-    )
+    did = f"removed {share} of the gap"
+    if last.gap_recovery.value < 0:
+        did = f"made the gap larger, by {_percent(last.gap_recovery, -1)}"
+    return f"Nothing was found: the edit {did}, no more than chance, {accuracy}{tail}."
 
 
 def _compared(results: Results) -> str:
@@ -140,24 +140,27 @@ def _compared(results: Results) -> str:
     clauses = ""
     placebo = results.controls.get("placebo")
     if placebo is not None:
-        clauses += f"; its placebo {_removes(results, placebo, 'removed')}"
+        clauses += f"; its placebo {_removed(results, placebo)}"
         beyond = results.beyond_placebo
         if beyond is not None and beyond.low <= 0 < results.scores[-1].gap_recovery.low:
             clauses += f", which the edit does not beat by more than chance ({_percent(beyond)})"
     negative, last = results.controls.get("negative"), results.scores[-1]
     if negative is not None and negative.recovery.value >= max(last.recovery.value, 1e-9):
-        clauses += f"; with the other sign it {_removes(results, negative, 'removed')}, no less"
+        clauses += f"; with the other sign it {_removed(results, negative)}, no less"
     if results.baselines:
         name, best = max(results.baselines.items(), key=lambda item: float(item[1].recovery.value))
-        clauses += f"; {name}, at no query, {_removes(results, best, 'removes')}"
+        clauses += f"; {name}, at no query, {_removed(results, best, past=False)}"
     return clauses
 
 
-def _removes(results: Results, score: ClassifierScore, verb: str) -> str:
+def _removed(results: Results, score: ClassifierScore, past: bool = True) -> str:
+    """What an edit or a method did to the gap, or does: a verb and a share in percent."""
     if _costs(results, score):
         return "loses too much accuracy to count"
     share = round(100 * float(score.recovery.value)) + 0  # no minus before a zero
-    return f"{verb} {share} %".replace("-", "\N{MINUS SIGN}")
+    if share < 0:
+        return f"{'made' if past else 'makes'} the gap larger by {-share} %"
+    return f"{'removed' if past else 'removes'} {share} %"
 
 
 def _on_the_way(results: Results) -> str:

@@ -139,7 +139,9 @@ def _root(given: Path | None) -> Path:
     if given is None:
         raise ConfigError("dataset nih needs --data-root: the folder that holds " + TABLE)
     if not given.is_dir():
-        raise ConfigError(f"--data-root is {str(given)!r}, which is not a folder")
+        raise ConfigError(
+            f"--data-root is {str(given)!r}, which is not a folder; give the folder that holds {TABLE}"
+        )
     if not (given / TABLE).is_file():
         raise DatasetError(
             f"{given / TABLE} is missing; --data-root must be the folder that holds {TABLE} and the "
