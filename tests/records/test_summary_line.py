@@ -10,6 +10,7 @@ import pytest
 from commands import run_command
 from tiny import SIZES, run
 
+import zobench
 from zobench.errors import NotARunError, StoreError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
@@ -87,6 +88,12 @@ def test_a_run_with_an_unknown_field_is_named(stored: StoredRun, tmp_path: Path)
     write_json(tmp_path / "strange" / layout.MANIFEST, manifest)
     with pytest.raises(StoreError, match=r"strange/manifest\.json is damaged: .*penalti"):
         lines(tmp_path)
+
+
+def test_a_folder_of_runs_in_place_of_one_says_how_to_see_their_names(stored: StoredRun) -> None:
+    folder = stored.run_dir.parent
+    with pytest.raises(NotARunError, match=rf"holds \d+, .*zobench show {folder} gives the names"):
+        zobench.show(folder)
 
 
 def test_show_lists_the_runs_of_a_folder(stored: StoredRun) -> None:
