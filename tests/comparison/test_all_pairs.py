@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -77,11 +78,8 @@ def test_optimizers_without_a_shared_problem_are_not_ranked(
     said = capsys.readouterr().out
     assert "none is shared by all" in said
     rows = {line.split()[0]: line.split() for line in said.splitlines() if " [" in line}
-    assert [int(each) for each in rows["random"][-4:]] == [
-        *(len(level.behind("random")), len(level.ahead("random"))),
-        1 - len(level.behind("random")) - len(level.ahead("random")),
-        1,
-    ]
+    assert sum(int(each) for each in rows["random"][-3:]) == 1  # zo-sgd
+    assert re.search("(random|spsa) shares no problem and seed with (random|spsa)\n", said)
 
 
 def test_a_ranking_computes_no_metric_that_it_does_not_show(

@@ -34,6 +34,11 @@ def print_ranking(
     console = console or output_console()
     for level in found:
         console.print(_counts(level) if level.reference is None else _gains(level, level.reference))
+        for place, label in enumerate(level.labels):
+            apart = [each for each in level.labels[place:] if each in level.without_shared(label)]
+            if apart:
+                text = f"{label} shares no problem and seed with {', '.join(apart)}"
+                console.print(text, markup=False, highlight=False)
     console.print(
         "[dim]differences in FPQ over shared problems and seeds, at 5 % for all pairs of\n"
         "a level together (Holm); one pair in full: --a LABEL --b LABEL[/]"
@@ -56,17 +61,11 @@ def _table(level: LevelRanking, *headings: str) -> Table:
 
 def _counts(level: LevelRanking) -> Table:
     """How many optimizers each one is ahead of, behind, and not told from."""
-    headings, others = ["ahead of", "behind", "not told from"], len(level.labels) - 1
-    apart = any(pair.fpq is None for pair in level.pairs)
-    table = _table(level, *headings, *(["nothing shared with"] if apart else []))
+    table = _table(level, "ahead of", "behind", "not told from")
     for label in level.labels:
-        found = [
-            len(level.behind(label)),
-            len(level.ahead(label)),
-            len(level.without_shared(label)),
-        ]
-        *told, alone = found
-        counts = [str(each) for each in (*told, others - sum(found), *([alone] if apart else []))]
+        ahead, behind = len(level.behind(label)), len(level.ahead(label))
+        others = len(level.labels) - 1 - len(level.without_shared(label))
+        counts = [str(each) for each in (ahead, behind, others - ahead - behind)]
         table.add_row(escape(label), _shown(level.fpq[label]), str(level.fpq[label].seeds), *counts)
     return table
 
