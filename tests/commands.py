@@ -16,6 +16,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from zobench_plugins.executors.fork_server import PRELOADED
@@ -55,7 +56,6 @@ class Command:
         """
         self.words = words
         folder = Path(tempfile.mkdtemp(prefix="zobench-command-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._outputs = folder / "output", folder / "errors"
         for each in self._outputs:
             each.touch()
@@ -69,6 +69,7 @@ class Command:
         )
         self._process = CONTEXT.Process(target=_become, args=arguments)
         self._process.start()
+        weakref.finalize(self, _clear, self._process, folder)
         assert self._process.pid is not None
         self.pid = self._process.pid
 
@@ -123,6 +124,12 @@ def run_command(
     finally:
         command.kill()
     return subprocess.CompletedProcess(words, command.returncode, out, errors)
+
+
+def _clear(process: ForkServerProcess, folder: Path) -> None:
+    """Leaves nothing of a command whose test is over, or failed, behind."""
+    process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _become(

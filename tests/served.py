@@ -74,7 +74,7 @@ def served(
     process = Command(*words, descriptors=descriptors, **variables)
     try:
         while not (line := process.said()[0]).endswith("\n") and process.poll() is None:
-            time.sleep(0.02)
+            time.sleep(0.02)  # its output is a file, which cannot be waited for
         assert " is served at " in line, (line, process.said()[1])
         yield Served(line.split()[-1], process)
     finally:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,6 +27,7 @@ SMALL = [
     *("--set", "split.train=40", "--set", "split.test_per_cell=10"),
 ]
 GEZO = [*SMALL, "--set", "optimizer.samples=1", "--set", "encoder.chunk=16"]
+typed_in = partial(run_command, timeout=200)
 InProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -121,7 +123,7 @@ def test_what_is_stored_is_shown_without_torch(tmp_path: Path) -> None:
 def test_a_run_prints_one_json_object_and_show_prints_it_again(
     tmp_path: Path, here: InProcess
 ) -> None:
-    done = run_command("run", *GEZO, "--json", cwd=tmp_path)
+    done = typed_in("run", *GEZO, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["status"] == "done"
@@ -177,7 +179,7 @@ def test_mistakes_get_one_message_the_right_code_and_no_traceback(
 
 def test_unknown_flags_are_wrong_usage_in_a_real_process_too(tmp_path: Path) -> None:
     for arguments in (["--bugdet", "3"], ["--optimizer", "gezoo"]):
-        done = run_command("run", *arguments, cwd=tmp_path)
+        done = typed_in("run", *arguments, cwd=tmp_path)
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
 
@@ -301,7 +303,7 @@ def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
 
 
 def test_progress_without_a_terminal_says_nothing_twice(tmp_path: Path) -> None:
-    done = run_command("run", *GEZO, "--out", "runs", cwd=tmp_path)
+    done = typed_in("run", *GEZO, "--out", "runs", cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if line.startswith("  score: ")]
     assert lines
     told = [re.sub(r"  [\d,]+/s", "", line) for line in lines]
@@ -355,11 +357,11 @@ def test_a_broken_command_of_a_plugin_is_named_and_the_others_work(
         '[project.entry-points.zobench]\nbroken = "zobench_broken"\n'
     )
     with as_if_installed(tmp_path):
-        typed = run_command("mend", cwd=tmp_path)
-        assert run_command("show", "nowhere", cwd=tmp_path).returncode == 2
+        typed = typed_in("mend", cwd=tmp_path)
+        assert typed_in("show", "nowhere", cwd=tmp_path).returncode == 2
         if name == "mend":
-            assert "Mends." in run_command("--help", cwd=tmp_path).stdout
-            assert run_command("paper", "--help", cwd=tmp_path).returncode == 0
+            assert "Mends." in typed_in("--help", cwd=tmp_path).stdout
+            assert typed_in("paper", "--help", cwd=tmp_path).returncode == 0
     assert typed.returncode in (2, 3)
     assert words in " ".join(typed.stderr.split())
     assert "Traceback" not in typed.stderr

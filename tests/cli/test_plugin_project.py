@@ -234,6 +234,7 @@ def test_names_that_make_no_package_are_refused(name: str, tmp_path: Path) -> No
 
 def test_what_to_type_next_is_printed_whole(tmp_path: Path) -> None:
     done = run_command("plugin", "new", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     for line in ("cd zobench-mine", "pip install -e '.[test]'", "plugin check mine", "-m pytest"):
         assert line in done.stdout
 

@@ -99,8 +99,10 @@ def test_a_folder_of_runs_in_place_of_one_says_how_to_see_their_names(stored: St
 def test_show_lists_the_runs_of_a_folder(stored: StoredRun) -> None:
     words = ("show", str(stored.run_dir.parent))
     shown = run_command(*words)
+    assert shown.returncode == 0, shown.stderr
     assert "adam lr=0.05" in shown.stdout
     as_json = run_command(*words, "--json")
+    assert as_json.returncode == 0, as_json.stderr
     (row,) = json.loads(as_json.stdout)
     assert row["recovery"] == stored.recovery
     assert row["folder"] == str(stored.run_dir)

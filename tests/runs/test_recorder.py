@@ -110,4 +110,5 @@ def test_a_resumed_run_goes_on_recording(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     resume_run(folder, registry=tiny_registry())
     done = run_command("replay", str(folder), "--json")
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"asks": 8, "queries": 400, "same_edit": True}

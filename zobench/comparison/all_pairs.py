@@ -140,19 +140,15 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
             f"the runs have {', '.join(map(str, replicates))} replicates, whose resamples cannot be "
             f"paired; choose those with one number: --where replicates={replicates[-1]}"
         )
-    found, apart = [], list[str]()
+    found = []
     for level in FEEDBACK:
         groups: dict[str, list[StoredRun]] = {}
         for run in done:
             if run.feedback == level:
                 groups.setdefault(run.label, []).append(run)
         if len(groups) > 1 and (label is None or label in groups):
-            ranked = _ranked(level, groups, label)
-            if any(pair.fpq is not None for pair in ranked.pairs):
-                found.append(ranked)
-            else:
-                apart += ranked.labels
-    if not found and not apart and label is not None and any(run.label == label for run in done):
+            found.append(_ranked(level, groups, label))
+    if not found and label is not None and any(run.label == label for run in done):
         others = sorted({f"{run.label} ({run.feedback})" for run in done if run.label != label})
         raise ConfigError(
             f"{label} is the only optimizer of its feedback level that has finished runs; there are "
@@ -160,15 +156,16 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
         )
     if not found:
         labels = ", ".join(sorted({run.label for run in runs})) or "none"
-        if apart:
-            who = f"of {', '.join(apart)}, no two" if label is None else f"{label} and no other"
-            raise ConfigError(
-                f"nothing to rank: {who} have finished runs of one dataset, disease, encoder and "
-                "seed; list the runs: zobench show FOLDER"
-            )
         raise ConfigError(
             "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
             f"{labels}. Two of different levels: --a LABEL --b LABEL"
+        )
+    if all(pair.fpq is None for ranked in found for pair in ranked.pairs):
+        labels = ", ".join(each for ranked in found for each in ranked.labels)
+        who = f"of {labels}, no two of a level" if label is None else f"{label} and no other"
+        raise ConfigError(
+            f"nothing to rank: {who} have finished runs of one dataset, disease, encoder and seed; "
+            "list the runs: zobench show FOLDER"
         )
     return found
 

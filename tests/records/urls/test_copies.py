@@ -69,7 +69,7 @@ def machine(bucket: s3fs.S3FileSystem, tmp_path: Path) -> Machine:
     def call(name: str, *words: str) -> subprocess.CompletedProcess[str]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
-        return run_command(*words, cwd=folder, ZOBENCH_CACHE=str(folder / "cache"))
+        return run_command(*words, cwd=folder, timeout=240, ZOBENCH_CACHE=str(folder / "cache"))
 
     return call
 

@@ -66,9 +66,9 @@ def print_runs(
     unfinished = [r for r in runs if r.status in (RunStatus.INTERRUPTED, RunStatus.FAILED)]
     for run in unfinished[:NAMED]:
         command = f"zobench resume {shlex.quote(str(run.folder))}"
-        console.print(f"{run.status.value}: {escape(command)}", soft_wrap=True)
+        console.print(f"{run.status.value}: {escape(command)}", soft_wrap=True)  # to be copied
     if more := len(unfinished[NAMED:]):
-        console.print(f"and {more} more that can be resumed")
+        console.print(f"{more} more can be resumed; --json lists them")
 
 
 def _explain_short_names(runs: Sequence[SummaryLine], console: Console) -> None:
