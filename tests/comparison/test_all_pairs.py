@@ -65,7 +65,9 @@ def test_optimizers_without_a_shared_problem_are_not_ranked(
     runs: list[StoredRun], capsys: pytest.CaptureFixture[str]
 ) -> None:
     apart = [run for run in runs if (run.label, run.config.seed) in (("random", 0), ("spsa", 1))]
-    with pytest.raises(ConfigError, match=r"of (random|spsa), (random|spsa), no two of a level have"):
+    with pytest.raises(
+        ConfigError, match=r"of (random|spsa), (random|spsa), no two of a level have"
+    ):
         rank_all(apart)
     with pytest.raises(ConfigError, match="random and no other have"):
         rank_all(apart, "random")

@@ -184,7 +184,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else exists
         fix = "name a run folder"
         if below := len(run_folders(folder)):
-            fix = f"it holds {below}, of which zobench show {shlex.quote(str(folder))} gives the names; name one"
+            shown = f"zobench show {shlex.quote(str(folder))}"
+            fix = f"it holds {below}, of which {shown} gives the names; name one"
         raise NotARunError(f"{folder} is not a run folder: {lack}; {fix}")
     require_no_links(folder)
     content = json_content(place)
