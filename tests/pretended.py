@@ -31,17 +31,17 @@ def pretended(
     """
     other = StoredRun(run.location, run._registry)
     changed = run.manifest.changed(**manifest)
-    vars(other)["manifest"] = changed.changed(config=changed.config.changed(**config or {}))
-    scores = run.stored_scores
+    vars(other.files)["manifest"] = changed.changed(config=changed.config.changed(**config or {}))
+    scores = run.files.scores
     if edits is not None:
         assert scores is not None
         kept = list(scores.edits)[:edits]
         few = replace(scores, edits=kept, controls={}, combined=None)
-        vars(other)["stored_scores"] = few if edits else None
+        vars(other.files)["scores"] = few if edits else None
     ledger = {purpose: dict(counts) for purpose, counts in run.ledger.items()}
     if spent is not None:
         ledger["optimize"]["queries"] = spent
-    vars(other)["ledger"] = ledger
+    vars(other.files)["ledger"] = ledger
     return other
 
 

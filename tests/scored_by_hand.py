@@ -11,7 +11,7 @@ from zobench.measures.edit_score import EditScore
 from zobench.measures.fidelity import Fidelity
 from zobench.measures.patient_bootstrap import ScoredImages
 from zobench.records.results import Results
-from zobench.records.run_folder import StoredScores
+from zobench.records.stored_numbers import StoredScores
 
 CELL = 50
 LABEL, SENSITIVE = np.repeat([0, 0, 1, 1], CELL), np.tile(np.repeat([0, 1], CELL), 2)

@@ -28,7 +28,7 @@ def same_runs(one: Path, other: Path) -> list[str]:
         states = [read_tensors(each / layout.CHECKPOINT)[1] for each in (here, there)]
         keys = ("asks", "counts", "optimizer")
         assert [states[0][key] for key in keys] == [states[1][key] for key in keys], name
-        StoredRun(there).require_whole()
+        StoredRun(there).files.require_whole()
     return names
 
 

@@ -238,8 +238,8 @@ def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
     from .records.urls.copies import fetch
 
     found = StoredRun(fetch(os.fspath(folder)), registry)
-    found.require_whole()
-    _ = found.stored_scores
+    found.files.require_whole()
+    _ = found.files.scores
     return found
 
 

@@ -25,6 +25,7 @@ from zobench.comparison.all_pairs import LevelRanking, rank_all
 from zobench.files.row_files import read_rows
 from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
 from zobench.records.layout import TIMING
+from zobench.records.run_runtime import queries_to
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries
 
@@ -97,7 +98,7 @@ def _signed(value: float) -> str:
 
 def _expected(runs: Sequence[StoredRun]) -> str:
     """Expected queries to the target, at the resolution of the snapshots, and how many runs reach it."""
-    found = [run.reached(TARGET) for run in runs]
+    found = [queries_to(run, TARGET) for run in runs]
     expected = expected_queries(found, [run.spent for run in runs])
     rounded = "∞" if np.isinf(expected) else f"{round(expected, -1):,.0f}"
     return f"{rounded} ({len(found) - found.count(None)} of {len(found)})"

@@ -175,21 +175,25 @@ def zobench_register_datasets() -> Mapping[str, Plugin]:
             "zobench_plugins.datasets.phantom:PhantomDataset",
             "procedural chest X-rays: pleural_effusion, pneumonia, edema; sex as attribute",
             label="built in",
+            precheck="zobench_plugins.datasets.phantom.dataset:precheck",
         ),
         "chexpert": Plugin(
             "zobench_plugins.datasets.chexpert.dataset:CheXpertDataset",
             "CheXpert's layout (train.csv, valid.csv and JPEG films), by sex, age or race",
             label="--data-root",
+            precheck="zobench_plugins.datasets.chexpert.dataset:precheck",
         ),
         "nih": Plugin(
             "zobench_plugins.datasets.nih:NihDataset",
             "ChestX-ray14 layout: any finding against No Finding; sex as attribute",
             label="--data-root",
+            precheck="zobench_plugins.datasets.nih:precheck",
         ),
         "table": Plugin(
             "zobench_plugins.datasets.table.dataset:TableDataset",
             "one's own images, described by a CSV, TSV or parquet file",
             label="--data-root",
+            precheck="zobench_plugins.datasets.table.dataset:precheck",
         ),
     }
 

@@ -57,14 +57,14 @@ def everything(result: StoredRun) -> Mapping[str, Any]:
     found = result.as_dict()
     for name in ("wall_seconds", "encoder_seconds", "run_dir", "run_id"):
         del found[name]
-    setup = result.setup
+    setup = result.files.setup
     return {
         **found,
         "trace": result.trace,
         "edits": {each: result.edit_after(each).numpy().tobytes() for each in result.snapshots},
         "clean": setup.clean.tobytes() if setup is not None else None,
         "pictures": [
-            path.read_bytes() if (path := result.picture(name)) is not None else None
+            path.read_bytes() if (path := result.files.picture(name)) is not None else None
             for name in (layout.EDIT_PICTURE, layout.IMAGES_PICTURE)
         ],
         "files": dict(result.manifest.files),

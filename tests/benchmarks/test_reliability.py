@@ -79,7 +79,7 @@ def test_checksums(
     sizes = {"split": {"train": 200, "test_per_cell": 40}}
     began = time.perf_counter()
     run = zobench.run(out=tmp_path, optimizer="random", budget=3_200, overrides=sizes)
-    run.require_whole()
+    run.files.require_whole()
     whole = time.perf_counter() - began
     benchmark.extra_info.update(
         share=spent[0] / whole, seconds=spent[0], megabytes=covered[0] / 1e6

@@ -147,6 +147,7 @@ def test_a_run_prints_one_json_object_and_show_prints_it_again(
         (["--set", "optimizer.stepp=1"], 2, "did you mean 'step'"),
         (["--set", "optimizer.step=-1"], 2, "a number from 0 to 1,000,000"),
         (["--set", "split.gap=3"], 2, "split.gap is '3'"),
+        (["--set", "dataset.label=dx", "in", "mel"], 2, "nothing takes 'in mel'; a setting with"),
         (["--budget", "10"], 2, "budget is 10"),
         (["--budget", "abc"], 2, "--budget is 'abc', but must be a whole number"),
         (["--tolerance", "1,5"], 2, "--tolerance is '1,5', but must be a number"),

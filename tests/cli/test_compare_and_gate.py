@@ -35,6 +35,8 @@ def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> N
     said = zobench(folder, *words, "--export", "pairs.csv")
     assert said.returncode == 0, said.stderr
     assert "A: random (value)   B: adam lr=0.02 (gradient)" in said.stdout
+    assert "eo_p (%)" in said.stdout
+    assert "fpq (" not in said.stdout  # a share of 1
     found = json.loads(zobench(folder, *words, "--json", "--margin", "fpq=0.5").stdout)
     assert found["verdict"].split(":")[1].strip() in said.stdout
     assert found["metrics"]["fpq"]["margin"] == 0.5

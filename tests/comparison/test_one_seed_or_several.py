@@ -28,7 +28,7 @@ def scored(run: StoredRun, *edits: scored_by_hand.EditScore) -> StoredRun:
     """The same run with scores whose gap is nearly gone, so that the two kinds of resamples differ."""
     found = scored_by_hand.results(*edits, baselines={"reweighing": scored_by_hand.FAIR.score})
     other = pretended(run, config={"tolerance": 20.0, "controls": "none"})
-    vars(other)["stored_scores"] = found.stored
+    vars(other.files)["scores"] = found.stored
     assert other.results is not None
     one, many = other.results.fpq, other.results.for_means.fpq
     assert one[0] == many[0]
@@ -123,7 +123,7 @@ def test_a_baseline_as_a_side(sides: list[list[StoredRun]], tmp_path: Path) -> N
         for each in taken:
             made = BaselineRun(each, "reweighing", registry)
             vars(made).update(vars(pretended(each)))
-            vars(made)["stored_scores"] = each.stored_scores
+            vars(made.files)["scores"] = each.files.scores
             baselines.append(made)
         found = compare_runs(taken, baselines, only=RECOVERY).metrics[RECOVERY.name].b
         results = [each.results for each in taken if each.results is not None]

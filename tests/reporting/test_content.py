@@ -21,6 +21,7 @@ from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.files.location import Location
+from zobench.records.run_runtime import known_until
 from zobench.records.run_search import read_runs
 from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import summary_line
@@ -108,7 +109,7 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> No
     assert (found["done"], found["seeds"]) == (1, 3)
     assert dict(content.facts)["runs"] == "3 (1 interrupted, 1 failed, 1 done)"
     (curves,) = content.curves.values()
-    reach = stopped.known
+    reach = known_until(stopped)
     assert stopped.results is not None
     assert reach == stopped.results.queries[-1] < 400
     known = [value is not None for value in curves["lines"]["random"]["mean"]]

@@ -46,7 +46,7 @@ def test_errors_by_group_are_those_of_the_predictions() -> None:
 def test_it_says_what_happened_before_and_after_and_what_it_does_not_show(found: StoredRun) -> None:
     text = unescape(re.sub(r"<[^>]+>", "", page(found))).replace("\xa0", " ")
     assert found.verdict.text in text
-    stored = found.stored_scores
+    stored = found.files.scores
     assert stored is not None
     wrong = np.array(stored.edits[0].score) <= 0
     cell = (stored.test.label == 1) & (stored.test.sensitive == 0)

@@ -47,14 +47,14 @@ def test_an_extended_run_is_the_run_that_had_the_budget_from_the_start(
     assert (found.run_dir / trace).read_bytes() == (long.run_dir / trace).read_bytes()
     assert np.array_equal(found.edit, long.edit)
     assert found.scores[-1] == long.scores[-1]
-    stored, fresh = found.stored_scores, long.stored_scores
+    stored, fresh = found.files.scores, long.files.scores
     assert stored is not None
     assert fresh is not None
     assert stored.combined == fresh.combined
     assert stored.controls == fresh.controls
     assert {each.queries for each in before} <= {each.queries for each in found.scores}
     assert found.ledger["optimize"] == long.ledger["optimize"]
-    found.require_whole()
+    found.files.require_whole()
     again = extend(found, 2000)
     ends = [each["queries"] for each in again.manifest.extended]
     assert ends == [before[-1].queries, found.spent]
@@ -205,9 +205,9 @@ def test_a_run_that_until_ended_says_so(tmp_path: Path) -> None:
 def test_a_finished_run_without_its_checkpoint_can_be_read_and_not_extended(tmp_path: Path) -> None:
     found = run(tmp_path, optimizer="random", overrides=SIZES)
     shutil.rmtree(found.run_dir / "checkpoint")
-    StoredRun(found.run_dir).require_whole()
+    StoredRun(found.run_dir).files.require_whole()
     with pytest.raises(ConfigError, match="the last state of its optimizer is not stored"):
         resume_run(found.run_dir, registry=tiny_registry(), budget=1000)
     (found.run_dir / layout.TRACE).unlink()
     with pytest.raises(DamagedError):
-        StoredRun(found.run_dir).require_whole()
+        StoredRun(found.run_dir).files.require_whole()

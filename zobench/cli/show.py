@@ -41,7 +41,7 @@ def show(
         return
     if is_run(place) or not run_folders(place.path):
         found = StoredRun(place, registry)
-        found.require_whole()
+        found.files.require_whole()
         print_result(found, as_json)
     else:
         print_runs(list(summary_lines(place, registry)), registry, as_json)

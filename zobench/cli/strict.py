@@ -28,9 +28,15 @@ class StrictCommand(TyperCommand):
         """Checks the raw values, and then parses them.
 
         Raises:
-            ConfigError: An option is given twice, or a value is empty, too long or no number.
+            ConfigError: An option is given twice, a value is empty, too long or no number, or a
+                setting was split at its spaces.
         """
-        values, _, order = self.make_parser(ctx).parse_args(list(args))
+        values, surplus, order = self.make_parser(ctx).parse_args(list(args))
+        if surplus and any(each.partition("=")[0] == "--set" for each in args):
+            raise ConfigError(
+                f"nothing takes {' '.join(surplus)!r}; a setting with spaces, < or > must be in quotes: "
+                "--set 'dataset.label=dx in mel'"
+            )
         for parameter, count in Counter(order).items():
             if count > 1 and not parameter.multiple and parameter.nargs != -1:
                 raise ConfigError(f"{_name(parameter)} is given {count} times; give it once")
@@ -59,7 +65,7 @@ class StrictCommand(TyperCommand):
         except (ZobenchError, Abort, Exit, BadParameter, BrokenPipeError):
             raise  # a pipe that the reader has closed is typer's to handle
         except KeyboardInterrupt as error:
-            raise Interrupted("stopped") from error
+            raise Interrupted("stopped; nothing had to be saved") from error
         except OSError as error:
             if error.errno not in FULL:
                 raise run_failure(error) from error

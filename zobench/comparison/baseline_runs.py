@@ -62,7 +62,7 @@ def read_side(place: Location, label: str | None, registry: Registry) -> list[St
     method, names = label.removeprefix(PREFIX), set[str]()
     found: list[StoredRun] = []
     for run in read_runs([place], registry):
-        scores = run.stored_scores
+        scores = run.files.scores
         names.update(scores.baselines if scores is not None else ())
         if scores is not None and method in scores.baselines:
             found.append(BaselineRun(run, method, registry))

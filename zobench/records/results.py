@@ -25,8 +25,8 @@ from zobench.measures.recovery import (
 )
 from zobench.measures.resampling import Resamples
 
-from .run_folder import StoredScores
 from .score_rows import ClassifierScore, GroupError, Score
+from .stored_numbers import StoredScores
 
 Floats = NDArray[np.float64]
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from zobench.errors import BusyError
-from zobench.files.atomic import DRAFT, damage, damaged, disk_errors, missing
+from zobench.files.atomic import DRAFT, damaged, disk_errors, missing
 from zobench.files.checksums import checksum
-from zobench.files.json_files import Json, read_json, write_json
+from zobench.files.json_files import Json, write_json
 from zobench.files.location import Location
 from zobench.files.regular import content_of
 from zobench.files.row_files import RowWriter, keep_rows, read_rows
-from zobench.files.tensor_files import read_tensors, write_tensors
-from zobench.measures.edit_score import EditScore
-from zobench.measures.patient_bootstrap import ScoredImages
 
 from . import layout
 from .checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from .manifest import Manifest, read_manifest
+from .stored_numbers import (
+    StoredScores,
+    StoredSetup,
+    read_edit,
+    read_scores,
+    read_setup,
+    write_edit,
+    write_scores,
+    write_setup,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,53 +42,6 @@ ROW_FILES = (layout.TRACE, layout.TIMING)
 
 Committed = Callable[[list[Json], list[tuple[int, Path]]], None]
 """Called with trace rows and with (queries, path) of snapshots once both are safe on disk."""
-
-
-@dataclass(frozen=True)
-class StoredSetup:
-    """The embeddings of the clean training images, computed once per run.
-
-    Attributes:
-        clean: The embeddings, ``(N, D)`` float32.
-        counts: The ledger's counts of ``setup``.
-        encoder_seconds: Time spent in the encoder.
-        images: Digest of the pixels of all images of the run; empty in runs of before there was one.
-    """
-
-    clean: NDArray[np.float32]
-    counts: Mapping[str, int]
-    encoder_seconds: float
-    images: str = ""
-
-
-@dataclass(frozen=True)
-class StoredScores:
-    """The scores of the edits so far.
-
-    Attributes:
-        edits: The scores of ERM, then of the scored edits by increasing queries.
-        equal: For each snapshot, the query count of the first snapshot with an equal edit; 0 for
-            the zero edit.
-        test: Labels of the test images.
-        counts: The ledger's counts of ``score``.
-        encoder_seconds: Time spent in the encoder.
-        baselines: The test images' scores by each no-query baseline.
-        combined: The scores by the last edit together with reweighing; ``None`` if not computed.
-        controls: The scores of the last edit's placebo and negative.
-        all_controls: With ``--controls all``, the scores of the controls of every scored edit.
-        last: Query count of the edit that ``combined`` and ``controls`` belong to.
-    """
-
-    edits: Sequence[EditScore]
-    equal: Mapping[int, int]
-    test: ScoredImages
-    counts: Mapping[str, int]
-    encoder_seconds: float
-    baselines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    combined: tuple[float, ...] | None = None
-    controls: Mapping[str, EditScore] = field(default_factory=dict)
-    all_controls: Mapping[str, tuple[EditScore, ...]] = field(default_factory=dict)
-    last: int = 0
 
 
 class RunFolder:
@@ -276,8 +233,7 @@ class RunFolder:
 
     def write_snapshot(self, queries: int, edit: Tensor) -> None:
         """Keeps the edit ``(1, H, W)`` recommended after ``queries``."""
-        place = self.location / layout.snapshot_name(queries)
-        write_tensors(place, {"edit": edit})
+        place = write_edit(self.location, queries, edit)
         self._checksums[queries] = self._checksum(queries)
         self._kept.append((queries, place.path))
 
@@ -296,15 +252,7 @@ class RunFolder:
 
     def write_setup(self, setup: StoredSetup) -> None:
         """Keeps the clean embeddings."""
-        import torch
-
-        notes = {
-            "counts": dict(setup.counts),
-            "encoder_seconds": setup.encoder_seconds,
-            "images": setup.images,
-        }
-        clean = torch.from_numpy(setup.clean)
-        write_tensors(self.location / layout.SETUP, {"clean": clean}, notes)
+        write_setup(self.location, setup)
 
     def write_images(self, train: Sequence[str], test: Sequence[str]) -> None:
         """Keeps the names of the images, in the order of their embeddings and scores."""
@@ -316,76 +264,4 @@ class RunFolder:
 
     def write_scores(self, scores: StoredScores) -> None:
         """Replaces the scores."""
-        test = {name: column.tolist() for name, column in vars(scores.test).items()}
-        found = {
-            **asdict(scores),
-            "equal": {str(snapshot): first for snapshot, first in scores.equal.items()},
-            "test": test,
-        }
-        write_json(self.location / layout.SCORES, found)
-
-
-def read_edit(folder: Location, queries: int) -> Tensor:
-    """The edit ``(1, H, W)`` recommended after ``queries``.
-
-    Raises:
-        DamagedError: The snapshot is missing or damaged.
-        StoreError: The snapshot cannot be read.
-    """
-    place = folder / layout.snapshot_name(queries)
-    if not place.path.exists():
-        raise missing(place)
-    tensors, _ = read_tensors(place)
-    with damage(place):
-        return tensors["edit"]
-
-
-def read_setup(folder: Location) -> StoredSetup | None:
-    """The clean embeddings of a run; ``None`` if they were not computed.
-
-    Raises:
-        DamagedError: The file is damaged.
-        StoreError: The file cannot be read.
-    """
-    place = folder / layout.SETUP
-    if not place.path.exists():
-        return None
-    tensors, notes = read_tensors(place)
-    with damage(place):
-        return StoredSetup(
-            tensors["clean"].numpy(),
-            notes["counts"],
-            notes["encoder_seconds"],
-            notes.get("images", ""),
-        )
-
-
-def read_scores(folder: Location) -> StoredScores | None:
-    """The scores of a run so far; ``None`` before the first one.
-
-    Raises:
-        DamagedError: The file is damaged.
-        StoreError: The file cannot be read.
-    """
-    place = folder / layout.SCORES
-    if not place.path.exists():
-        return None
-    found = read_json(place)
-    with damage(place):
-        test = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
-        combined = found["combined"]
-        return StoredScores(
-            edits=[EditScore.from_json(row) for row in found["edits"]],
-            equal={int(snapshot): first for snapshot, first in found["equal"].items()},
-            test=ScoredImages(**test),
-            counts=found["counts"],
-            encoder_seconds=found["encoder_seconds"],
-            baselines={name: tuple(scores) for name, scores in found["baselines"].items()},
-            combined=None if combined is None else tuple(combined),
-            controls={name: EditScore.from_json(row) for name, row in found["controls"].items()},
-            all_controls={
-                name: tuple(map(EditScore.from_json, rows))
-                for name, rows in found["all_controls"].items()
-            },
-            last=found.get("last", 0),
-        )
+        write_scores(self.location, scores)

@@ -1,11 +1,9 @@
-"""A stored run, for all readers of a run folder; each part is read on first access."""
+"""A stored run, for all readers of runs: identity, edits, scores with their statistics, verdict."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,30 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.bill import BILL, Bill, read_bill
+from zobench.billing.bill import Bill
 from zobench.config import RunConfig
 from zobench.contracts.metric import Metric
 from zobench.contracts.purpose import Purpose
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, StoreError, ZobenchError
-from zobench.files.atomic import damage, damaged, missing
 from zobench.files.json_files import Json
 from zobench.files.location import Location
-from zobench.files.regular import require_no_link
-from zobench.files.row_files import read_rows
 from zobench.measures.interval import Interval, interval
-from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY, reaches
-from zobench.oracle.ledger import Counts, Ledger
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.registry.discovery import Registry, load_registry
 
-from . import layout, views
-from .checkpoint import read_checkpoint
-from .curve_json import curve_controls, curve_rows
+from . import run_json, views
 from .identity import label, problem
-from .inventory import require_stored
-from .manifest import Manifest, read_manifest
+from .manifest import Manifest
 from .results import Results
-from .run_folder import StoredScores, StoredSetup, read_edit, read_scores, read_setup
+from .run_files import RunFiles
 from .score_rows import Score
 from .verdict import Verdict, verdict
 
@@ -49,13 +40,13 @@ Floats = NDArray[np.float64]
 
 
 class StoredRun:
-    """A run folder, finished or not.
+    """A run, finished or not: its files, with the statistics of its scores.
 
-    Each part of the folder is read on first access and only once. To see the progress of a run
-    that goes on, make a new object.
+    Each file is read on first access and only once. To see the progress of a run that goes on, make
+    a new object.
 
     Attributes:
-        location: The folder.
+        files: The files of the run folder.
     """
 
     def __init__(self, place: str | os.PathLike[str], registry: Registry | None = None) -> None:
@@ -65,7 +56,7 @@ class StoredRun:
             place: The run folder.
             registry: The plugins whose metrics are shown; the installed ones if ``None``.
         """
-        self.location = Location.of(place)
+        self.files = RunFiles(Location.of(place))
         self._registry = registry
 
     def __repr__(self) -> str:
@@ -94,6 +85,11 @@ class StoredRun:
         return views.plot(self, axes)
 
     @property
+    def location(self) -> Location:
+        """The run folder."""
+        return self.files.location
+
+    @property
     def run_id(self) -> str:
         """The name of the folder."""
         return self.location.name
@@ -103,7 +99,7 @@ class StoredRun:
         """The folder on this machine."""
         return self.location.path
 
-    @cached_property
+    @property
     def manifest(self) -> Manifest:
         """The manifest of the run.
 
@@ -111,7 +107,7 @@ class StoredRun:
             NotARunError: The folder is not a run folder.
             StoreError: The manifest is damaged, or was written by a newer zobench.
         """
-        return read_manifest(self.location)
+        return self.files.manifest
 
     @property
     def config(self) -> RunConfig:
@@ -148,98 +144,34 @@ class StoredRun:
         """Time spent inside the encoder."""
         return self.manifest.encoder_seconds
 
-    @cached_property
+    @property
     def trace(self) -> list[Json]:
-        """The trace, one row per tell: queries, evaluations, values.
+        """The trace, one row per tell; see :attr:`RunFiles.trace`."""
+        return self.files.trace
 
-        Raises:
-            DamagedError: The trace is damaged, or lacks rows that were stored.
-        """
-        place, checkpoint = self.location / layout.TRACE, self.location / layout.CHECKPOINT
-        state = None
-        if not self.done and checkpoint.path.exists():
-            with suppress(FileNotFoundError):  # the run may end meanwhile
-                state = read_checkpoint(checkpoint)
-        self._require(layout.TRACE)
-        stored = read_rows(place)
-        if state is not None:
-            count, end = state.rows[layout.TRACE]
-            if len(stored.rows) < count or (count and stored.ends[count - 1] != end):
-                raise damaged(place, f"its rows are not the {count} that the checkpoint covers")
-        return stored.rows
-
-    def require_whole(self) -> None:
-        """Compares all files with the checksums in the manifest.
-
-        The checkpoint of a finished run may be missing: it may be deleted, as nothing is read from it.
-
-        Raises:
-            DamagedError: A file is damaged, or missing although it was stored.
-        """
-        for name in self.manifest.files:
-            if self.done and name == str(layout.CHECKPOINT) and not (self.run_dir / name).exists():
-                continue
-            self._require(name)
-
-    def _require(self, name: str) -> None:
-        """Compares a file with the checksum in the manifest, if the manifest has one."""
-        require_stored(self.location, self.manifest.files, name)
-
-    @cached_property
+    @property
     def ledger(self) -> Mapping[str, Mapping[str, int]]:
-        """Counts by purpose; for a run that is not done, computed from the files in its folder."""
-        if self.done:
-            return self.manifest.ledger
-        ledger = Ledger(self.config.backward_cost)
-        if (setup := self.setup) is not None:
-            ledger.put(Purpose.SETUP, setup.counts)
-        if self.trace:
-            with damage(self.location / layout.TRACE):
-                last = {each.name: self.trace[-1][each.name] for each in fields(Counts)}
-            ledger.put(Purpose.OPTIMIZE, last)
-        if self.stored_scores is not None:
-            ledger.put(Purpose.SCORE, self.stored_scores.counts)
-        ledger.put(Purpose.LOCAL, self.manifest.ledger.get(Purpose.LOCAL, {}))
-        return ledger.as_dict()
+        """Counts by purpose; see :attr:`RunFiles.ledger`."""
+        return self.files.ledger
 
     @property
     def spent(self) -> int:
         """Queries that the optimizer has spent."""
         return self.ledger[Purpose.OPTIMIZE]["queries"]
 
-    @cached_property
-    def bill(self) -> Bill | None:
-        """The bill of a rented encoder; ``None`` for an encoder that runs here.
-
-        Raises:
-            DamagedError: The bill is damaged, cut short or missing.
-        """
-        self._require(BILL)
-        return read_bill(self.location, self.manifest.encoder.price)
-
     @property
-    def setup(self) -> StoredSetup | None:
-        """The embeddings of the clean training images; ``None`` before they are computed.
-
-        Raises:
-            DamagedError: The file is damaged, or missing although it was stored.
-        """
-        self._require(layout.SETUP)
-        return read_setup(self.location)
+    def bill(self) -> Bill | None:
+        """The bill of a rented encoder; see :attr:`RunFiles.bill`."""
+        return self.files.bill
 
     @property
     def snapshots(self) -> list[int]:
-        """Query counts of the snapshots, increasing.
+        """Query counts of the snapshots, increasing; see :attr:`RunFiles.snapshots`."""
+        return self.files.snapshots
 
-        Raises:
-            DamagedError: A snapshot is missing although it was stored.
-        """
-        found = layout.snapshot_queries(self.run_dir)
-        there = {layout.snapshot_name(each) for each in found}
-        for name in self.manifest.files:
-            if name.startswith(f"{layout.SNAPSHOTS}/") and name not in there:
-                raise missing(self.location / name)
-        return found
+    def edit_after(self, queries: int) -> Tensor:
+        """The edit ``(1, H, W)`` recommended after ``queries``; see :meth:`RunFiles.edit_after`."""
+        return self.files.edit_after(queries)
 
     @property
     def edit(self) -> NDArray[np.float32]:
@@ -249,40 +181,11 @@ class StoredRun:
             StoreError: There is no snapshot yet.
             DamagedError: The snapshot is damaged, or missing although it was stored.
         """
-        if not self.snapshots:
+        snapshots = self.snapshots
+        if not snapshots:
             raise StoreError(f"{self.location} has no snapshot yet, so it has no edit")
-        found: NDArray[np.float32] = self.edit_after(self.snapshots[-1])[0].numpy()
-        return found
-
-    def edit_after(self, queries: int) -> Tensor:
-        """The edit ``(1, H, W)`` recommended after ``queries``.
-
-        Raises:
-            DamagedError: The snapshot is damaged, or missing although it was stored.
-        """
-        self._require(layout.snapshot_name(queries))
-        return read_edit(self.location, queries)
-
-    def picture(self, name: str) -> Path | None:
-        """A picture of the last edit by its file name; ``None`` if there is none.
-
-        Raises:
-            DamagedError: The picture is damaged, or missing although it was stored.
-        """
-        self._require(name)
-        path = self.run_dir / name
-        require_no_link(path)
-        return path if path.is_file() else None
-
-    @cached_property
-    def stored_scores(self) -> StoredScores | None:
-        """The scores of the edits, before any statistics; ``None`` before the first one.
-
-        Raises:
-            DamagedError: The file is damaged, or missing although it was stored.
-        """
-        self._require(layout.SCORES)
-        return read_scores(self.location)
+        edit: NDArray[np.float32] = self.edit_after(snapshots[-1])[0].numpy()
+        return edit
 
     @property
     def registry(self) -> Registry:
@@ -326,10 +229,10 @@ class StoredRun:
         return self._results(replicates=0)
 
     def _results(self, replicates: int | None = None) -> Results | None:
-        found, times = self.stored_scores, self.manifest.times_scored
-        if found is None:
+        scores, times = self.files.scores, self.manifest.times_scored
+        if scores is None:
             return None
-        return Results(found, self.config, self.metrics, replicates, times)
+        return Results(scores, self.config, self.metrics, replicates, times)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -375,82 +278,6 @@ class StoredRun:
         found = self.results if alone else self.results.for_means
         return found.values(quantity, row)
 
-    def point_values(self) -> dict[str, float | None]:
-        """The last edit's value of each quantity; ``None`` for an infinite value."""
-        found = self.on_the_data
-        if found is None:
-            return {}
-        missing = () if found.beyond_placebo_values is not None else (BEYOND_PLACEBO,)
-        shown = [each for each in self.quantities if each not in missing]
-        values = {each.name: float(each.shown(found.values(each))[0]) for each in shown}
-        return {name: value if np.isfinite(value) else None for name, value in values.items()}
-
-    @property
-    def known(self) -> int:
-        """Queries up to which recovery is known: all of a done run, else to the end of the curve."""
-        if self.done:
-            return self.spent
-        found = self.on_the_data
-        return max((0, *found.queries)) if found is not None else 0
-
-    @property
-    def counts(self) -> bool:
-        """Whether the run counts in runtimes: it is done or failed, or a snapshot is scored."""
-        return self.status in (RunStatus.DONE, RunStatus.FAILED) or self.known > 0
-
-    @property
-    def charged(self) -> int:
-        """Queries charged if the run misses a target: all spent queries if the run failed."""
-        return self.spent if self.status is RunStatus.FAILED else self.known
-
-    def reached(self, target: float) -> int | None:
-        """Queries of the first snapshot of the curve with that recovery; ``None`` if there is none."""
-        found = self.on_the_data
-        if found is None:
-            return None
-        pairs = zip(found.queries, found.curve.recovery[1:, 0].tolist(), strict=True)
-        return next((queries for queries, recovery in pairs if reaches(recovery, target)), None)
-
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object; an infinite ratio is ``None``."""
-        return {
-            "run_id": self.run_id,
-            "run_dir": str(self.location),
-            "status": self.status,
-            "error": self.manifest.error,
-            "ended_by": self.manifest.ended_by,
-            "extended": list(self.manifest.extended),
-            "config": self.config.as_dict(),
-            "ledger": self.ledger,
-            "feedback": self.manifest.feedback,
-            "objective_name": self.config.objective,
-            "verdict": self.verdict.as_dict(),
-            "scores": [score.as_dict() for score in self.scores],
-            **self._more(),
-            "recovery": self.recovery,
-            "fpq": self.fpq.as_dict() if self.fpq is not None else None,
-            "bill": self.bill.as_dict() if self.bill is not None else None,
-            "wall_seconds": self.wall_seconds,
-            "encoder_seconds": self.encoder_seconds,
-        }
-
-    def _more(self) -> dict[str, Any]:
-        """Baselines, controls and the curve, as JSON objects."""
-        found = self.results
-        if found is None:
-            return {"baselines": {}, "controls": {}, "with_reweighing": None, "curve": []}
-        beyond = found.beyond_placebo
-        controls: dict[str, Any] = {name: row.as_dict() for name, row in found.controls.items()}
-        if beyond is not None:
-            controls["beyond_placebo"] = beyond.as_dict()
-        if self.config.controls == "all":
-            controls["curve"] = curve_controls(found)
-        return {
-            "baselines": {
-                name: {**row.as_dict(), "fpq": row.recovery.as_dict()}
-                for name, row in found.baselines.items()
-            },
-            "controls": controls,
-            "with_reweighing": None if found.combined is None else found.combined.as_dict(),
-            "curve": curve_rows(found),
-        }
+        return run_json.run_object(self)

@@ -5,6 +5,7 @@ The manifest of a finished run holds these numbers, so thousands of runs are rea
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import NotARunError
 from zobench.files.location import Location
-from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.registry.discovery import Registry
 
 from .results import Results
@@ -104,6 +105,17 @@ def reference_lines(runs: Sequence[StoredRun]) -> list[SummaryLine]:
     return lines
 
 
+def summary_values(run: StoredRun) -> dict[str, float | None]:
+    """The last edit's value of each quantity; ``None`` for an infinite value."""
+    results = run.on_the_data
+    if results is None:
+        return {}
+    absent = () if results.beyond_placebo_values is not None else (BEYOND_PLACEBO,)
+    shown = [quantity for quantity in run.quantities if quantity not in absent]
+    values = {each.name: float(each.shown(results.values(each))[0]) for each in shown}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
 def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:
     """The summary lines of all runs right below a folder, in order.
 
@@ -122,4 +134,4 @@ def _values(run: StoredRun) -> Mapping[str, float | None]:
     """The manifest's values; computed anew if a metric was installed after the run."""
     stored = run.manifest.summary
     missing = any(each.name not in stored for each in run.quantities)
-    return run.point_values() if missing else stored
+    return summary_values(run) if missing else stored

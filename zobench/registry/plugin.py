@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from zobench.contracts.parameters import NoParameters, resolve
@@ -53,6 +54,10 @@ class Plugin:
         outlook: Address ``"package.module:function"`` of a function that tells, from the argument and
             the parameters of an encoder that is a service, what is known before it is reached, as
             an ``EncoderOutlook``; empty for a local encoder.
+        precheck: Address ``"package.module:function"`` of a function that refuses what a dataset cannot
+            give, so that its user is told before the encoder is loaded. It gets the disease, the
+            root (``None`` if none is given), the argument and the parameters, and raises the errors
+            that the dataset itself would raise; empty if there is none.
         advice: What an optimizer's users may try whose run found nothing, in one sentence; shown after
             the verdict.
     """
@@ -68,6 +73,7 @@ class Plugin:
     details: str = ""
     source: str = ""
     outlook: str = ""
+    precheck: str = ""
     advice: str = ""
 
     def takes(self, colon: str) -> bool:
@@ -109,6 +115,18 @@ class Plugin:
         outlook = _imported(self.outlook)
         with plugin_code():
             return outlook(argument, parameters)
+
+    def check_before(self, disease: str, root: Path | None, argument: str, parameters: Any) -> None:
+        """Carries out the ``precheck`` of a dataset, if it has one.
+
+        Raises:
+            ConfigError: The dataset refuses the request.
+            DatasetError: A file of the dataset is missing or wrong.
+        """
+        if self.precheck:
+            precheck = _imported(self.precheck)
+            with plugin_code():
+                precheck(disease, root, argument, parameters)
 
     def parameters(self) -> type:
         """The dataclass of the target's parameters: the annotation of its argument ``parameters``.

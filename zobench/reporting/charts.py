@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from zobench.measures.recovery import RECOVERY
+from zobench.records.run_runtime import has_runtime, known_until, queries_charged, queries_to
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import band, ecdf, simulated_runtimes, staircase
 
@@ -34,7 +35,9 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     grid = np.unique(np.concatenate([between, [budget], *told]).astype(int))
     lines = {}
     for label, members in groups.items():
-        begun = [(run, run.results) for run in members if run.results is not None and run.known]
+        begun = [
+            (run, run.results) for run in members if run.results is not None and known_until(run)
+        ]
         if not begun:
             continue
         known = [
@@ -42,7 +45,7 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
                 found.queries,
                 (found if len(begun) == 1 else found.for_means).curve.recovery[1:],
                 grid,
-                math.inf if run.done else run.known,
+                math.inf if run.done else known_until(run),
             ).T
             for run, found in begun
         ]
@@ -71,12 +74,12 @@ def runtimes(
     grid = np.geomspace(first, 10 * budget, POINTS)
     lines = {}
     for label, members in groups.items():
-        counted = [run for run in members if run.counts]
+        counted = [run for run in members if has_runtime(run)]
         if not counted:
             continue
-        spent = [run.charged for run in counted]
+        spent = [queries_charged(run) for run in counted]
         drawn = [
-            simulated_runtimes([run.reached(target) for run in counted], spent, SIMULATED, rng)
+            simulated_runtimes([queries_to(run, target) for run in counted], spent, SIMULATED, rng)
             for target in targets
         ]
         lines[label] = {"share": rounded(ecdf(np.concatenate(drawn), grid))}

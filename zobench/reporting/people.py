@@ -68,7 +68,7 @@ def page(run: StoredRun) -> str:
     """The page of a finished run as HTML; all text from the run is escaped."""
     assert run.results is not None
     manifest, config = run.manifest, run.config
-    picture = run.picture(IMAGES_PICTURE)
+    picture = run.files.picture(IMAGES_PICTURE)
     erm, last = run.scores[0], run.scores[-1]
     return (
         templates()

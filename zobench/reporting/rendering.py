@@ -157,7 +157,7 @@ def _pictures(runs: Sequence[StoredRun]) -> list[Json]:
     found: dict[tuple[str, str], Json] = {}
     for run in sorted(runs, key=lambda run: run.config.seed):
         key = (run.problem, run.label)
-        pictures = [(run.picture(name), width) for name, width in WIDTHS.items()]
+        pictures = [(run.files.picture(name), width) for name, width in WIDTHS.items()]
         if not run.done or key in found or any(path is None for path, _ in pictures):
             continue
         edit, images = (embedded(path, width) for path, width in pictures if path is not None)

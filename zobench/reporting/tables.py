@@ -15,6 +15,7 @@ from zobench.measures.interval import Floats, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.records.identity import arithmetic
 from zobench.records.results import Results
+from zobench.records.run_runtime import has_runtime, queries_charged, queries_to
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
 
@@ -92,7 +93,7 @@ def row(
     problem, label = group
     done = [run for run in members if run.done]
     alone = len(done) == 1
-    counted = [run for run in members if run.counts]
+    counted = [run for run in members if has_runtime(run)]
     row: Json = {
         "problem": problem,
         "optimizer": label,
@@ -108,13 +109,13 @@ def row(
         "ert": [],
         "success": [],
     }
-    spent = [run.charged for run in counted]
+    spent = [queries_charged(run) for run in counted]
     for target in targets:
         if not counted:
             row["ert"].append(None)
             row["success"].append(None)
             continue
-        reached = [run.reached(target) for run in counted]
+        reached = [queries_to(run, target) for run in counted]
         low, high = expected_queries_interval(reached, spent, rng)
         ert = {"value": expected_queries(reached, spent), "low": low, "high": high}
         row["ert"].append({key: finite(value) for key, value in ert.items()})

@@ -193,7 +193,7 @@ def resume_run(
         if begun is None:
             return StoredRun(folder.location, registry)
         if manifest.status is RunStatus.DONE:  # damage must not cost what is there
-            StoredRun(folder.location, registry).require_whole()
+            StoredRun(folder.location, registry).files.require_whole()
         manifest, config = begun, begun.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)

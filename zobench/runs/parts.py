@@ -162,10 +162,9 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
         DatasetError: A file or a row is wrong.
         PluginError: A column of numbers is not int64.
     """
-    root = Path(config.data_root) if config.data_root is not None else None
     request = DatasetRequest(
         disease=config.disease,
-        root=root,
+        root=_root(config),
         size=shape[1],
         cache=cache_folder(),
         argument=plugin.argument,
@@ -180,6 +179,10 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
                 f"zobench plugin check {plugin.offer.name}"
             )
     return dataset
+
+
+def _root(config: RunConfig) -> Path | None:
+    return Path(config.data_root) if config.data_root is not None else None
 
 
 def make_parts(
@@ -198,6 +201,8 @@ def make_parts(
         DatasetError: A file or a row of the dataset is wrong.
     """
     resolved = resolve_config(config, registry)
+    named = resolved.dataset
+    named.offer.plugin.check_before(config.disease, _root(config), named.argument, named.parameters)
     listener.phase("load the encoder", 0)
     before, before_local = _settings(begun)
     with ExitStack() as opened:

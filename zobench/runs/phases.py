@@ -20,7 +20,8 @@ from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.oracle.oracle import Oracle, Recorder
 from zobench.problem.images import Images, load_images
 from zobench.records.checkpoint import Checkpoint
-from zobench.records.run_folder import RunFolder, StoredSetup
+from zobench.records.run_folder import RunFolder
+from zobench.records.stored_numbers import StoredSetup
 
 from .coinciding import require_distinct
 from .loop import Loop, snapshot_schedule

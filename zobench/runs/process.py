@@ -30,6 +30,7 @@ from zobench.records.checkpoint import Checkpoint
 from zobench.records.inventory import take_inventory
 from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
+from zobench.records.summary_line import summary_values
 from zobench.registry.discovery import Registry
 from zobench.registry.failure import run_failure
 
@@ -230,7 +231,7 @@ class RunProcess:
         )
         scoring.score()
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
-        summary = StoredRun(folder.location, self.registry).point_values()
+        summary = summary_values(StoredRun(folder.location, self.registry))
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
 
     def _end_after_error(self, status: RunStatus, why: BaseException) -> None:

@@ -67,8 +67,8 @@ def refit_heads(
             the images are not allowed.
         EncoderError: The scores are not those of the run.
     """
-    found = run.stored_scores
-    if not run.done or found is None or run.setup is None:
+    found = run.files.scores
+    if not run.done or found is None or run.files.setup is None:
         raise ConfigError(f"{run.location} is {run.status}; only a finished run has heads to fit")
     registry, split_record = registry or load_registry(), run.manifest.split
     count = split_record.train + min(CHECKED, split_record.test)
@@ -95,7 +95,7 @@ def refit_heads(
             here, train.label, protocol=protocol, role="disease", rng=generator(seed, "heads")
         )
         sensitive = fit_sensitive_head(
-            run.setup.clean,
+            run.files.setup.clean,
             train.sensitive,
             train.label,
             protocol=protocol,

@@ -125,14 +125,14 @@ def _training_data(run: StoredRun, plugin: ResolvedPlugin) -> TrainingData:
     """The training images of a run, with the clean embeddings that the run stored."""
     config, manifest = run.config, run.manifest
     dataset = make_dataset(config, plugin, manifest.encoder.image_shape)
-    if dataset.spec.digest != manifest.dataset.digest or run.setup is None:
+    if dataset.spec.digest != manifest.dataset.digest or run.files.setup is None:
         raise ConfigError(
             f"the dataset is not what it was when {run.location} began ({manifest.dataset.digest}, now "
             f"{dataset.spec.digest}); restore it to replay an optimizer that knows the images"
         )
     sizes = resolve(SplitParameters, config.overrides.get("split", {}), "split")
     split = make_split(dataset, sizes, generator(config.seed, "split"))
-    images, clean = load_images(dataset, split.train), run.setup.clean
+    images, clean = load_images(dataset, split.train), run.files.setup.clean
     head = fit_sensitive_head(
         clean,
         images.sensitive,

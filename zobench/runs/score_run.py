@@ -22,7 +22,8 @@ from zobench.measures.patient_bootstrap import ScoredImages
 from zobench.measures.recovery import Recoveries, reaches
 from zobench.oracle.metered_encoder import MeteredEncoder
 from zobench.problem.placebo import placebo
-from zobench.records.run_folder import RunFolder, StoredScores
+from zobench.records.run_folder import RunFolder
+from zobench.records.stored_numbers import StoredScores
 
 from .baselines import COMBINED, Baseline, solve_baselines
 from .parts import Parts

@@ -170,7 +170,7 @@ def _limited(parts: Parts, **limits: float) -> Parts:
 
 def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
     rows = replayed.trace[: len(run.trace)]
-    setups = [each.setup for each in (run, replayed)]
+    setups = [each.files.setup for each in (run, replayed)]
     clean = [each.clean for each in setups if each is not None]
     largest, first = _difference(*clean) if len(clean) == 2 else np.inf, 0
     for before, now in zip(run.trace, rows, strict=False):

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from zobench.contracts.dataset import Dataset, DatasetRequest, Records, Rows
-from zobench.errors import ConfigError, DatasetError
+from zobench.errors import ConfigError, DatasetError, ZobenchError
 from zobench.registry.discovery import Registry
 
 from .installed import installed
@@ -124,6 +124,17 @@ class DatasetConformance:
                 said = str(error) or "nothing"
         assert said, "an unknown disease is taken; raise zobench.errors.ConfigError"
         assert NO_DISEASE in said, f"the error does not name the disease: {said}"
+
+    def test_what_the_dataset_takes_passes_its_precheck(self) -> None:
+        """The precheck, if there is one, refuses no request that the dataset itself takes."""
+        offer, argument = self.registry().find("datasets", self.name)
+        parameters = offer.plugin.resolve(self.overrides, "dataset")
+        try:
+            offer.plugin.check_before(self.disease, self.root, argument, parameters)
+            said = ""
+        except ZobenchError as error:
+            said = f"{type(error).__name__}: {error}"
+        assert not said, f"the precheck refuses what the dataset takes: {said}"
 
 
 def _different(dataset: Dataset) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.purpose import Purpose
 from zobench.errors import EncoderError, ServiceError
 
-from .exchange import Connections, RequestFailure, ServiceReply
+from .exchange import Connections, ServiceReply
+from .request_failure import RequestFailure
 from .retrying import RequestCancelledError, RetryingClient
 from .service import Floats, Service, ServiceProperties
 

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
-import re
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from functools import partial
-from html import unescape
-from typing import Literal
 from urllib.parse import urlsplit
 
 import httpx2 as httpx
 
 from zobench.errors import ConfigError
 
-Kind = Literal["unreached", "busy", "doubtful", "refused"]
-"""The kind of a failed request:
-
-- ``unreached``: the request never arrived; it is not billed; a retry may succeed.
-- ``busy``: the status is 429; the request is not billed; a later retry may succeed.
-- ``doubtful``: the request may have been processed and billed; a retry may succeed.
-- ``refused``: the same request will fail again; it is not billed.
-"""
+from .request_failure import RequestFailure, retry_delay
+from .service_text import ServiceText
 
 CONNECT_SECONDS = 10.0
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -37,14 +26,6 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"
 """Environment variables that name a proxy."""
 GRACE_SECONDS = 2.0
 """Seconds added to the time limits of connecting and answering together."""
-
-EXCERPT = 300
-"""Most characters of a service's text in a message."""
-
-LONG_EXCERPT = 65_536
-"""Characters of a service's text that the key is removed from before the text is cut."""
-MARKUP = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>")
-"""What is not text in a web page."""
 
 
 @dataclass(frozen=True)
@@ -70,41 +51,12 @@ class ServiceReply:
     body: bytes
 
 
-class RequestFailure(Exception):
-    """A failed request.
+class Connections:
+    """Connections to one service, kept open; each carries one request at a time.
 
     Attributes:
-        kind: See :data:`Kind`.
-        status: Status of the answer; ``None`` if there was no answer.
-        delay: Seconds that the service asks to wait before a retry; ``None`` if it does not say.
+        text: Makes texts of the service fit for messages.
     """
-
-    def __init__(
-        self, kind: Kind, message: str, status: int | None = None, delay: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.kind, self.status, self.delay = kind, status, delay
-
-    @property
-    def billed(self) -> bool:
-        """Whether the images may be billed: the service may have computed their embeddings."""
-        accepted = self.status is not None and 200 <= self.status < 300
-        return self.kind == "doubtful" or accepted
-
-
-class UnexpectedShape(RequestFailure):
-    """An answer in which the embeddings are not where the dialect says.
-
-    Before a service has given any embeddings, another attempt at the same request would only be
-    billed again; later it may be a fault that passes.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__("doubtful", message, 200)
-
-
-class Connections:
-    """Connections to one service, kept open; each carries one request at a time."""
 
     def __init__(
         self,
@@ -134,8 +86,9 @@ class Connections:
             ConfigError: Certificates cannot be read, or a proxy cannot be used, that an environment
                 variable names.
         """
-        self._secret, self._seconds, self._largest = secret, seconds, largest
-        self._key_env = key_env
+        self.text = ServiceText(secret)
+        self._seconds, self._largest = seconds, largest
+        self._key = f"the key is read from {key_env}, which is {'set' if secret else 'not set'}"
         self._doubtful = doubtful
         fixed = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if secret is not None:
@@ -230,7 +183,9 @@ class Connections:
             ) as answer:
                 body = self._read(answer, deadline)
         except httpx.LocalProtocolError as error:  # nothing was sent
-            raise RequestFailure("refused", f"it cannot be sent: {self.clean(error)}") from error
+            raise RequestFailure(
+                "refused", f"it cannot be sent: {self.text.clean(error)}"
+            ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise RequestFailure("refused", f"the certificate is not valid: {error}") from error
@@ -238,7 +193,7 @@ class Connections:
             raise RequestFailure(
                 "unreached",
                 f"no connection to {_server(call.url)}{proxies}: "
-                f"{self.clean(error) or type(error).__name__}",
+                f"{self.text.clean(error) or type(error).__name__}",
             ) from error
         except httpx.TimeoutException as error:
             raise RequestFailure(
@@ -246,7 +201,7 @@ class Connections:
             ) from error
         except httpx.HTTPError as error:
             raise RequestFailure(
-                "doubtful", f"the exchange broke off: {self.clean(error)}"
+                "doubtful", f"the exchange broke off: {self.text.clean(error)}"
             ) from error
         if answer.status_code != 200:
             raise self._fault(call, answer, body)
@@ -269,15 +224,13 @@ class Connections:
 
     def _fault(self, call: Call, answer: httpx.Response, body: bytes) -> RequestFailure:
         status = answer.status_code
-        text = body[:LONG_EXCERPT].decode(errors="replace")
-        page = "html" in answer.headers.get("content-type", "")
-        said = self.excerpt(unescape(MARKUP.sub(" ", text)) if page else text)
-        phrase = self.excerpt(answer.reason_phrase)
+        said = self.text.of_body(body, answer.headers.get("content-type", ""))
+        phrase = self.text.excerpt(answer.reason_phrase)
         message = f"{status} {phrase}".strip() + (f": {said}" if said else "")
         if status == 429:
             return RequestFailure("busy", message, status, retry_delay(answer.headers))
         if 300 <= status < 400:
-            place = self.excerpt(_place(answer.headers.get("location", "")))
+            place = self.text.excerpt(_place(answer.headers.get("location", "")))
             message = f"{status}: it points to {place}, where keys and images are not sent"
             return RequestFailure("refused", message, status)
         if 200 <= status < 300:
@@ -285,61 +238,10 @@ class Connections:
         if status == 404:
             message += f" (asked was {_place(call.url)})"
         if status in (401, 403):
-            state = "set" if self._secret else "not set"
-            message += f" (the key is read from {self._key_env}, which is {state})"
+            message += f" ({self._key})"
         if status == 408 or status >= 500 or status in self._doubtful:
             return RequestFailure("doubtful", message, status, retry_delay(answer.headers))
         return RequestFailure("refused", message, status)
-
-    def clean(self, text: object) -> str:
-        """The text without the service's key, and with control characters escaped."""
-        return _printable(self._without_key(str(text)))
-
-    def _without_key(self, text: str) -> str:
-        if self._secret:
-            for form in {self._secret, repr(self._secret)[1:-1], json.dumps(self._secret)[1:-1]}:
-                text = text.replace(form, "***")
-        return text
-
-    def excerpt(self, text: str) -> str:
-        """The beginning of a text of the service, as an error message shows it, on one line.
-
-        The key is removed before the text is cut, so that no part of it stays at the cut.
-        """
-        whole = len(text) < LONG_EXCERPT
-        found = _printable(" ".join(self._without_key(text).split()))
-        if not whole:  # the cut may have left a part of the key at the end
-            found = found[: -len(self._secret or "")] if self._secret else found
-        return found[:EXCERPT]
-
-
-def retry_delay(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a service asks to wait, from the headers; ``None`` if no header says so.
-
-    The headers are ``retry-after-ms``,
-    ``retry-after`` (seconds or a date) and ``x-ratelimit-reset`` (seconds,
-    or a point in time since 1970).
-    """
-    from email.utils import parsedate_to_datetime
-
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0), ("x-ratelimit-reset", 1.0)):
-        text = headers.get(name)
-        if text is None:
-            continue
-        try:
-            seconds = float(text) * unit
-        except ValueError:
-            try:
-                when = parsedate_to_datetime(text)  # without a zone it is in GMT (RFC 9110, 5.6.7)
-                when = when.replace(tzinfo=when.tzinfo or UTC)
-                seconds = when.timestamp() - time.time()
-            except (ValueError, OverflowError, TypeError, IndexError, OSError):
-                continue
-        if seconds > 1e9:  # a point in time, not a span
-            seconds -= time.time()
-        if seconds == seconds:
-            return max(0.0, seconds)
-    return None
 
 
 def _certificates(*, trust_env: bool) -> ssl.SSLContext:
@@ -365,10 +267,6 @@ def _place(location: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     return f"{target.scheme}://{target.netloc}{target.path}" if target.netloc else "elsewhere"
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _server(url: str) -> str:

@@ -13,7 +13,8 @@ from zobench.errors import ConfigError
 from zobench.serving import oip
 from zobench.serving.bounded_json import parse
 
-from .exchange import Call, RequestFailure, ServiceReply
+from .exchange import Call, ServiceReply
+from .request_failure import RequestFailure
 from .service import Floats, ServiceProperties, as_embeddings
 
 if TYPE_CHECKING:

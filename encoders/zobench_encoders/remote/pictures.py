@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from zobench.problem.quantization import pixels
 from zobench.serving.bounded_json import parse
 
-from .exchange import Call, RequestFailure, ServiceReply, UnexpectedShape
+from .exchange import Call, ServiceReply
+from .request_failure import RequestFailure, UnexpectedShape
 from .service import Floats, ServiceProperties, as_embeddings
 
 if TYPE_CHECKING:

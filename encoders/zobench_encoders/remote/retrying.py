@@ -15,7 +15,8 @@ import stamina
 from zobench.billing.account import Account
 from zobench.errors import ConfigError, ServiceError
 
-from .exchange import Call, Connections, RequestFailure, ServiceReply, UnexpectedShape
+from .exchange import Call, Connections, ServiceReply
+from .request_failure import RequestFailure, UnexpectedShape
 
 Answer = TypeVar("Answer")
 
@@ -213,11 +214,11 @@ class RetryingClient:
         except RequestFailure as fault:
             certain = isinstance(fault, UnexpectedShape) and not self._known
             kind = "refused" if certain else fault.kind
-            raise RequestFailure(kind, self._line.excerpt(str(fault)), 200) from None
+            raise RequestFailure(kind, self._line.text.excerpt(str(fault)), 200) from None
         except ConfigError as error:
-            raise ConfigError(self._line.excerpt(str(error))) from None
+            raise ConfigError(self._line.text.excerpt(str(error))) from None
         except Exception as error:
-            said = self._line.excerpt(f"the answer cannot be read: {error!r:.20000}")
+            said = self._line.text.excerpt(f"the answer cannot be read: {error!r:.20000}")
             raise RequestFailure("doubtful", said, 200) from None
 
     def _policy_exhausted(self, waits: list[tuple[float, float]]) -> bool:

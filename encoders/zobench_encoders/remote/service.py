@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .exchange import Call, RequestFailure, ServiceReply
+from .exchange import Call, ServiceReply
+from .request_failure import RequestFailure
 
 if TYPE_CHECKING:
     from torch import Tensor

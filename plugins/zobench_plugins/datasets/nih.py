@@ -59,6 +59,17 @@ class NihParameters:
     )
 
 
+def precheck(disease: str, given: Path | None, *_: object) -> None:
+    """Refuses a folder without the archive, and a disease that its table does not name.
+
+    Raises:
+        ConfigError: The folder is missing, or the disease is unknown.
+        DatasetError: The table cannot be read, or lacks a column.
+    """
+    source = _root(given) / TABLE
+    _with_finding(_read(source), source, disease)
+
+
 class NihDataset:
     """Films with one finding and films with "No Finding".
 

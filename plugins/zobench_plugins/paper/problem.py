@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zobench.billing.account import PaidEncoder
-from zobench.config import RunConfig, config_from_json
-from zobench.contracts.dataset import Pixels, Rows
-from zobench.contracts.encoder import EncoderSpec
-from zobench.contracts.head import HeadProtocol
-from zobench.contracts.listener import Listener, ReportProgress
+from zobench.config import RunConfig
+from zobench.contracts.listener import Listener
 from zobench.contracts.method import Method, MethodResult
-from zobench.contracts.metric import Metric, Predictions
 from zobench.contracts.purpose import Purpose
-from zobench.contracts.random_streams import generator
 from zobench.errors import ConfigError, DamagedError, PluginError
-from zobench.files.atomic import damage, damaged
-from zobench.files.json_files import read_json, write_json
-from zobench.measures.group_rates import compute
-from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
-from zobench.oracle.ledger import Counts, Ledger
+from zobench.measures.patient_bootstrap import ScoredImages
+from zobench.oracle.ledger import Ledger
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
 from zobench.problem.heads import fit_head
 from zobench.problem.images import Images, load_images
 from zobench.records.identity import identity, problem_identity, slug
-from zobench.records.layout import SCHEMA
 from zobench.records.standing import is_done
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import distribution_version
@@ -42,8 +33,8 @@ from zobench.runs.result_cache import digest
 from zobench.runs.shared_parts import SharedParts
 from zobench.suite.planning import place
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from .context import Context, KnownEmbeddings
+from .solved import Solved, read_solved, write_solved
 
 FOLDER = "methods"
 OPTIMIZER = "optimizer"
@@ -53,132 +44,6 @@ IRRELEVANT = (
     *("snapshots", "scored", "controls", "baselines"),
 )
 """Fields of a config that have no effect on a method without an optimizer."""
-
-
-@dataclass(frozen=True)
-class Solved:
-    """The result of a method with the labels of the test images.
-
-    Attributes:
-        method: The name of the method.
-        config: The request for the problem.
-        result: Scores, ledger and notes of the method.
-        test: Labels of the test images.
-    """
-
-    method: str
-    config: RunConfig
-    result: MethodResult
-    test: ScoredImages
-
-    def values(self, metric: Metric, replicates: int | None = None) -> NDArray[np.float64]:
-        """A metric ``(R + 1,)`` with its sign: on the test patients, then on R resamples of them.
-
-        The resamples are those for a mean over seeds, as a stored run gives them by default.
-        """
-        count = self.config.replicates if replicates is None else replicates
-        weights = bootstrap_weights(self.test, self.config.seed, count)
-        scores = np.asarray(self.result.scores)
-        predictions = Predictions(scores, self.test.label, self.test.sensitive)
-        return compute(metric, predictions, weights, in_means=True)
-
-
-@dataclass
-class KnownEmbeddings:
-    """Embeddings of unedited images, computed once and booked to every method that uses them."""
-
-    known: dict[int, tuple[NDArray[np.float32], Counts]] = field(default_factory=dict)
-
-    def embed(
-        self, encoder: MeteredEncoder, images: Images, purpose: Purpose, progress: ReportProgress
-    ) -> NDArray[np.float32]:
-        """Embeddings ``(n, D)``."""
-        key = id(images.pixels)
-        if key not in self.known:
-            apart = encoder.apart()
-            embeddings = embed_images(apart, images, purpose, progress=progress)
-            embeddings.setflags(write=False)  # the next method sees the same array
-            self.known[key] = embeddings, apart.ledger.of(purpose)
-        embeddings, counts = self.known[key]
-        encoder.ledger.add(purpose, counts)
-        return embeddings
-
-
-@dataclass(frozen=True)
-class Context:
-    """A problem, as a method sees it: see :class:`zobench.contracts.method.MethodContext`.
-
-    Attributes:
-        train: Training images with disease and sensitive attribute.
-        test_pixels: The test images ``(n, C, H, W)`` uint8.
-        test_sensitive: The sensitive attribute of the test images ``(n,)``.
-        metered: The frozen encoder, whose ledger is the method's own.
-        protocol: How linear heads are trained.
-        seed: Seed of the run.
-        argument: The text after the colon of the method's name.
-        optimizing: Runs an optimizer on the problem.
-        known: Embeddings that other methods have asked for.
-        progress: Receives the number of embedded images.
-    """
-
-    train: Images
-    test_pixels: Pixels
-    test_sensitive: Rows
-    metered: MeteredEncoder
-    protocol: HeadProtocol
-    seed: int
-    argument: str
-    optimizing: Callable[[str], MethodResult]
-    known: KnownEmbeddings
-    progress: ReportProgress
-
-    def rng(self) -> np.random.Generator:
-        """The stream from which heads draw; the same for all methods."""
-        return generator(self.seed, "heads")
-
-    @property
-    def spec(self) -> EncoderSpec:
-        """The encoder's spec; ``differentiable`` is true for a white-box encoder."""
-        return self.metered.spec
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Embeddings ``(n, D)`` of images ``(n, C, H, W)`` in [0, 1], for training."""
-        return self.metered.embed(images, Purpose.OPTIMIZE).cpu()
-
-    def gradient(self, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
-        """Gradient, shaped like ``images``, of a loss of their embeddings ``(n, D)``."""
-        variable = images.detach().clone().requires_grad_()
-        embeddings = self.metered.embed_with_gradient(variable, Purpose.OPTIMIZE).cpu()
-        return self.metered.backward(loss(embeddings), variable)
-
-    def embed_train(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
-        """Embeddings ``(N, D)`` of the training images, or of other pixels in their place.
-
-        The first call is booked as setup, any other as training.
-        """
-        first = not self.metered.ledger.setup.queries
-        purpose = Purpose.SETUP if first else Purpose.OPTIMIZE
-        return self._embed(self.train.pixels, pixels, purpose)
-
-    def embed_test(self, pixels: Pixels | None = None) -> NDArray[np.float32]:
-        """Embeddings ``(n, D)`` of the test images, or of other pixels in their place."""
-        return self._embed(self.test_pixels, pixels, Purpose.SCORE)
-
-    def _embed(self, own: Pixels, other: Pixels | None, purpose: Purpose) -> NDArray[np.float32]:
-        nothing = np.zeros(len(own), dtype=np.int64)
-        images = Images(own if other is None else other, nothing, nothing, nothing)
-        if other is not None:
-            return embed_images(self.metered, images, purpose, progress=self.progress)
-        return self.known.embed(self.metered, images, purpose, self.progress)
-
-    def optimize(self, optimizer: str) -> MethodResult:
-        """Runs an optimizer on the problem; returns the classifier's result on edited images."""
-        return self.optimizing(optimizer)
-
-    def result(self, scores: NDArray[np.floating], **notes: Any) -> MethodResult:
-        """Scores ``(n,)`` together with the ledger of every image that was sent."""
-        ledger = self.metered.ledger.as_dict()
-        return MethodResult(tuple(np.asarray(scores, dtype=np.float64).tolist()), ledger, notes)
 
 
 class Problem:
@@ -220,7 +85,7 @@ class Problem:
         solution = made.solve()
         self._require_unchanged(method)
         solved = Solved(method, self._config, solution, self._test())
-        _write(path, solved, asdict(parameters))
+        write_solved(path, solved, asdict(parameters))
         return solved
 
     def carry(self, noise: NDArray[np.float32], title: str) -> Solved:
@@ -250,7 +115,7 @@ class Problem:
         )
         result = context.result(head.score(test))
         solved = Solved(title, self._config, result, self._test())
-        _write(path, solved, {})
+        write_solved(path, solved, {})
         return solved
 
     def _stored(self, path: Path) -> Solved | None:
@@ -334,8 +199,8 @@ class Problem:
             registry = self._shared.registry
             carry_out(config, folder, registry=registry, listener=self._listener)
         run = StoredRun(folder)
-        assert run.stored_scores is not None
-        last = run.stored_scores.edits[-1]
+        assert run.files.scores is not None
+        last = run.files.scores.edits[-1]
         return MethodResult(last.score, run.ledger, {"run": folder.name, "norm": last.norm})
 
 
@@ -362,34 +227,3 @@ class _Passes:
             self._listener.phase(self._title, total)
         self._done = done
         self._listener.update(done)
-
-
-def read_solved(path: Path) -> Solved:
-    """Reads the result of a method from its file.
-
-    Raises:
-        DamagedError: The file is damaged.
-    """
-    found = read_json(path)
-    if found.get("file") != path.name:
-        raise damaged(path, "it is the result of another file")
-    with damage(path):
-        result = MethodResult(tuple(found["scores"]), found["ledger"], found["notes"])
-        columns = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
-        config = config_from_json(found["config"])
-        return Solved(found["method"], config, result, ScoredImages(**columns))
-
-
-def _write(path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
-    found = {
-        "schema": SCHEMA,
-        "file": path.name,
-        "method": solved.method,
-        "parameters": dict(parameters),
-        "config": solved.config.as_dict(),
-        "scores": list(solved.result.scores),
-        "ledger": solved.result.ledger,
-        "notes": dict(solved.result.notes),
-        "test": {name: column.tolist() for name, column in vars(solved.test).items()},
-    }
-    write_json(path, found)

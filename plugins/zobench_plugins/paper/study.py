@@ -21,7 +21,8 @@ from zobench.registry.discovery import Registry
 from zobench.runs.shared_parts import SharedParts
 
 from .presets import Preset
-from .problem import Problem, Solved
+from .problem import Problem
+from .solved import Solved
 
 DNE = "dne:"
 NOISES = {"DNE": "dne:adam", "DNE-GeZO": "dne:gezo"}

@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 from zobench_encoders.remote.dialects import DIALECTS, read_dialect
-from zobench_encoders.remote.exchange import RequestFailure, ServiceReply
+from zobench_encoders.remote.exchange import ServiceReply
 from zobench_encoders.remote.pictures import PictureService
+from zobench_encoders.remote.request_failure import RequestFailure
 
 from zobench.errors import ConfigError
 

@@ -23,7 +23,8 @@ from scripted import (
     scripted,
     tensor,
 )
-from zobench_encoders.remote.exchange import Call, Connections, RequestFailure, retry_delay
+from zobench_encoders.remote.exchange import Call, Connections
+from zobench_encoders.remote.request_failure import RequestFailure, retry_delay
 
 from zobench.billing.account import Account
 from zobench.errors import ConfigError, CostReached, ServiceError

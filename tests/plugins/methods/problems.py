@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tiny import SIZES, tiny_registry
-from zobench_plugins.paper.problem import Problem, Solved
+from zobench_plugins.paper.problem import Problem
+from zobench_plugins.paper.solved import Solved
 
 from zobench.config import RunConfig
 from zobench.contracts.listener import Silence

@@ -29,7 +29,8 @@ from zobench.oracle.oracle import Oracle
 from zobench.problem.heads import fit_head
 from zobench.problem.images import load_images
 from zobench.problem.spaces import PixelSpace
-from zobench.records.run_folder import Checkpoint, RunFolder
+from zobench.records.checkpoint import Checkpoint
+from zobench.records.run_folder import RunFolder
 from zobench.registry.discovery import load_registry
 from zobench.runs.extending import is_paced
 from zobench.runs.resolved import resolve_plugin

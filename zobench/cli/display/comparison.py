@@ -54,7 +54,7 @@ def _table(found: Comparison, *, both: bool) -> Table:
         style = STYLES.get(each.verdict, "dim")
         values = [_cell(value, digits) for value in (each.a, each.b)]
         table.add_row(
-            quantity.name,
+            f"{quantity.name} (%)" if quantity.unit == "percent" else quantity.name,
             *values[: 2 * both],
             _cell(each.gain, digits, signed=True),
             f"{each.superiority:.1%}" if isfinite(each.superiority) else "",

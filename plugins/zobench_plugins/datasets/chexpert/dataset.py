@@ -6,6 +6,8 @@ films with neither are left out. Labels are 1, 0, -1 (uncertain) or blank (not m
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from zobench.contracts.dataset import DatasetRequest, DatasetSpec, Pixels, Records, Rows
@@ -18,6 +20,17 @@ from ..pictures.levels import parsed_window
 from .table import AGE, VIEW, CheXpertParameters, chosen_films, find_finding, find_root
 
 BIAS = 0.8
+
+
+def precheck(disease: str, given: Path | None, *_: object) -> None:
+    """Refuses a folder without the archive, and a disease that its tables do not name.
+
+    Raises:
+        ConfigError: The folder is missing, or the disease is unknown.
+        DatasetError: A table is missing.
+    """
+    find_root(given)
+    find_finding(disease)
 
 
 class CheXpertDataset:

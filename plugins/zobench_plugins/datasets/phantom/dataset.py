@@ -51,6 +51,19 @@ class PhantomParameters:
     )
 
 
+def precheck(disease: str, *_: object) -> None:
+    """Refuses a disease that the phantom does not draw.
+
+    Raises:
+        ConfigError: The disease is unknown.
+    """
+    if disease not in FINDINGS:
+        raise ConfigError(
+            f"disease is {disease!r}, but the phantom draws only {', '.join(sorted(FINDINGS))}"
+            + nearest(disease, FINDINGS)
+        )
+
+
 class PhantomDataset:
     """Phantom patients, equally many per cell of (sex, finding); films are made on demand.
 
@@ -65,11 +78,7 @@ class PhantomDataset:
         Raises:
             ConfigError: The disease is unknown, or the encoder wants another image size.
         """
-        if request.disease not in FINDINGS:
-            raise ConfigError(
-                f"disease is {request.disease!r}, but the phantom draws only "
-                f"{', '.join(sorted(FINDINGS))}{nearest(request.disease, FINDINGS)}"
-            )
+        precheck(request.disease)
         self._disease = request.disease
         self._seed, self._patients = parameters.cohort, parameters.patients
         self._patient, self._image = _cohort(self._seed, self._patients)
