@@ -24,7 +24,7 @@ from zobench_plugins.executors.fork_server import PRELOADED
 import zobench.cli
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([*PRELOADED])
+CONTEXT.set_forkserver_preload([*PRELOADED, "zobench.cli.app", __name__])
 SECONDS = 300
 """The longest time that a command may take."""
 

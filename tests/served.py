@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx2 as httpx
 from commands import Command
+from plain_http import get
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -37,7 +37,7 @@ class Served:
 
     def images(self) -> Counter[str]:
         """The number of images by outcome, from the server's metrics."""
-        text = httpx.get(f"{self.root}/metrics").text
+        text = get(f"{self.root}/metrics").text
         return Counter(
             {
                 sample.labels["outcome"]: int(sample.value)

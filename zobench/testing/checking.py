@@ -79,14 +79,18 @@ def check(
     suite = type("Checked", (SUITES[kind],), {"name": name, **(settings or {}), **looked_up})()
     offer, _ = suite.registry().find(kind, name)
     code = Path(getattr(sys.modules.get(offer.plugin.load().__module__), "__file__", "") or "")
-    if hasattr(suite, "prepare"):
-        suite.prepare()
     first = getattr(suite, "first", "")
-    for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
-        found = _run(suite, requirement, code)
-        yield found
-        if found.crashed:
-            return
+    try:
+        if hasattr(suite, "prepare"):
+            suite.prepare()
+        for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
+            found = _run(suite, requirement, code)
+            yield found
+            if found.crashed:
+                return
+    finally:
+        if hasattr(suite, "teardown_class"):
+            suite.teardown_class()
 
 
 def _run(suite: object, requirement: str, code: Path) -> Finding:

@@ -46,6 +46,7 @@ class EncoderConformance:
     precision: ClassVar[str] = "fp32"
 
     _cache: ClassVar[TemporaryDirectory[str] | None] = None
+    _encoder: ClassVar[Encoder | None] = None
 
     def registry(self) -> Registry:
         """The registry that holds the encoder; by default all installed plugins."""
@@ -63,13 +64,29 @@ class EncoderConformance:
         encoder: Encoder = offer.plugin.make(request, self.overrides, "encoder")
         return encoder
 
+    def encoder(self) -> Encoder:
+        """The encoder under test, made once for all tests that need no other, as for a run."""
+        suite = type(self)
+        if suite._encoder is None:
+            suite._encoder = self.make()
+        return suite._encoder
+
     def prepare(self) -> None:
-        """Makes the encoder once, so that a wrong name or setting is one error before the checks."""
-        self.make().close()
+        """Makes the encoder, so that a wrong name or setting is one error before the checks."""
+        self.encoder()
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Closes the encoder after the last test, and removes the values that it measured."""
+        if cls._encoder is not None:
+            cls._encoder.close()
+        if cls._cache is not None:
+            cls._cache.cleanup()
+        cls._encoder = cls._cache = None
 
     def test_answers_finite_float32_of_the_declared_dimension(self) -> None:
         """Embeddings are ``(N, D)`` float32 and finite, and the images are left as they were."""
-        encoder = self.make()
+        encoder = self.encoder()
         images = films(encoder, 5)
         before = images.clone()
         with torch.inference_mode():
@@ -77,11 +94,10 @@ class EncoderConformance:
         assert answer.dtype == torch.float32, f"embeddings are {answer.dtype}, not float32"
         checked_embeddings(encoder.spec, 5, answer)
         assert torch.equal(images, before), "embed() changed the images that it was given"
-        encoder.close()
 
     def test_different_images_get_different_embeddings(self) -> None:
         """A wrong range of pixels gives the same embedding for every image."""
-        encoder = self.make()
+        encoder = self.encoder()
         images = films(encoder, 2) * torch.tensor([1.0, 0.3]).view(2, 1, 1, 1)
         with torch.inference_mode():
             one, two = encoder.embed(images)
@@ -89,11 +105,10 @@ class EncoderConformance:
             "two different images have the same embedding; images are float32 in [0, 1]: check the "
             "range that the network takes"
         )
-        encoder.close()
 
     def test_the_same_call_gives_the_same_bits_and_any_grouping_nearly_so(self) -> None:
         """An embedding depends on its image, and not on the images beside it."""
-        encoder = self.make()
+        encoder = self.encoder()
         images = films(encoder, 7)
         with torch.inference_mode():
             whole = encoder.embed(images)
@@ -101,21 +116,19 @@ class EncoderConformance:
             parts = torch.cat([encoder.embed(part) for part in torch.split(images, [1, 4, 2])])
         assert torch.equal(whole, again), "two calls with the same images differ"
         torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().max()))
-        encoder.close()
 
     def test_one_channel_is_taken_for_all(self) -> None:
         """Images of one channel are repeated for a network that takes more."""
-        encoder = self.make()
+        encoder = self.encoder()
         grey = films(encoder, 2)[:, :1]
         with torch.inference_mode():
             spread = encoder.embed(grey.expand(-1, encoder.spec.image_shape[0], -1, -1))
             alone = encoder.embed(grey)
         assert torch.equal(alone, spread), "a grey image and its copy in all channels differ"
-        encoder.close()
 
     def test_edits_that_the_encoder_adds_are_those_of_the_images(self) -> None:
         """``embed_edited`` agrees with ``embed``; nothing to check for an encoder without it."""
-        encoder = self.make()
+        encoder = self.encoder()
         if isinstance(encoder, EditingEncoder):
             height, width = encoder.spec.image_shape[1:]
             rng = np.random.default_rng(0)
@@ -139,15 +152,13 @@ class EncoderConformance:
                 )
                 unchanged = all(np.array_equal(*pair) for pair in zip(before, given, strict=True))
                 assert unchanged, "embed_edited() changed its arguments"
-        encoder.close()
 
     def test_gradients_flow_as_declared_and_predict_a_small_step(self) -> None:
         """``spec.differentiable`` is true exactly if gradients reach the images."""
-        encoder = self.make()
+        encoder = self.encoder()
         if not encoder.spec.differentiable:
             answer = encoder.embed(films(encoder, 1).requires_grad_())
             assert not answer.requires_grad, "gradients flow, but spec.differentiable is False"
-            encoder.close()
             return
         images = films(encoder, 2).requires_grad_()
         along = torch.randn(encoder.spec.embedding_dim, generator=torch.Generator().manual_seed(0))
@@ -163,18 +174,15 @@ class EncoderConformance:
         assert abs(rise - 2e-2 * length) <= SLOPE * 2e-2 * length, (
             f"the gradient predicts a change of {2e-2 * length:.4g} along itself, but it is {rise:.4g}"
         )
-        encoder.close()
 
     def test_refuses_images_of_another_size(self) -> None:
         """Images that do not fit ``spec.image_shape`` are an ``EncoderError``."""
-        encoder = self.make()
+        encoder = self.encoder()
         channels, height, width = encoder.spec.image_shape
         try:
             encoder.embed(torch.rand(1, channels, height - 1, width))
         except EncoderError:
             return
-        finally:
-            encoder.close()
         raise AssertionError(
             "images of another size are embedded; raise zobench.errors.EncoderError"
         )
