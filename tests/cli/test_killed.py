@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import Command, run_command
 from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.lengthy
 
-COMMAND = [sys.executable, "-m", "zobench"]
 RUN = [
     *("run", "--budget", "480", "--batch-size", "8", "--snapshots", "4", "--replicates", "50"),
     *("--set", "split.train=80", "--set", "split.test_per_cell=20"),
@@ -26,31 +26,23 @@ RUN = [
 COMPARED = ("trace.jsonl", "edit.npy")
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-
-
 def run_folder(folder: Path) -> Path | None:
     found = list((folder / "runs").glob("*/manifest.json"))
     return found[0].parent if found else None
 
 
-def kill_when(
-    process: subprocess.Popen[bytes], folder: Path, reached: Callable[[Path], bool]
-) -> None:
+def kill_when(process: Command, folder: Path, reached: Callable[[Path], bool]) -> None:
     """Sends SIGKILL as soon as the run folder is in the wanted state."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         run = run_folder(folder)
         if run is not None and reached(run):
             os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
             return
         if process.poll() is not None:
-            _, errors = process.communicate()
-            pytest.fail(f"the run ended before it could be killed: {errors.decode()[-2000:]}")
+            errors = process.said()[1]
+            pytest.fail(f"the run ended before it could be killed: {errors[-2000:]}")
         time.sleep(0.0005)  # short enough to see a state that lasts a few milliseconds
     process.kill()
     pytest.fail("the wanted state was never reached")
@@ -75,12 +67,12 @@ def test_after_kill_9_at_several_moments_a_run_ends_bit_for_bit_the_same(tmp_pat
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     whole.mkdir()
     torn.mkdir()
-    undisturbed = start(whole, *RUN)
-    _, errors = undisturbed.communicate(timeout=400)
-    assert undisturbed.returncode == 0, errors.decode()
+    typed = [sys.executable, "-m", "zobench", *RUN]
+    undisturbed = subprocess.run(typed, cwd=whole, capture_output=True, timeout=400, check=False)
+    assert undisturbed.returncode == 0, undisturbed.stderr.decode()
 
     kill_when(
-        start(torn, *RUN),
+        Command(*RUN, cwd=torn),
         torn,
         lambda run: (
             (run / "setup.safetensors.part").exists() or (run / "setup.safetensors").exists()
@@ -88,12 +80,12 @@ def test_after_kill_9_at_several_moments_a_run_ends_bit_for_bit_the_same(tmp_pat
     )
     folder = run_folder(torn)
     assert folder is not None
-    kill_when(start(torn, "resume", str(folder)), torn, lambda run: rows(run) >= 1)
-    kill_when(start(torn, "resume", str(folder)), torn, writing)
-    kill_when(start(torn, "resume", str(folder)), torn, lambda run: scored(run) >= 2)
-    last = start(torn, "resume", str(folder))
-    _, errors = last.communicate(timeout=400)
-    assert last.returncode == 0, errors.decode()
+    resume = ("resume", str(folder))
+    kill_when(Command(*resume, cwd=torn), torn, lambda run: rows(run) >= 1)
+    kill_when(Command(*resume, cwd=torn), torn, writing)
+    kill_when(Command(*resume, cwd=torn), torn, lambda run: scored(run) >= 2)
+    last = run_command(*resume, cwd=torn, timeout=400)
+    assert last.returncode == 0, last.stderr
 
     reference = run_folder(whole)
     assert reference is not None
