@@ -1,4 +1,4 @@
-"""``zobench`` commands in processes of their own, forked from one process that has loaded torch.
+"""``zobench`` commands in processes of their own, forked from one that has loaded torch and typer.
 
 Starting Python and loading torch takes longer than most of these commands. A test of how a process
 starts or leaves, or of what it loads, starts ``python -m zobench`` itself.
@@ -24,7 +24,7 @@ from zobench_plugins.executors.fork_server import PRELOADED
 import zobench.cli
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload([*PRELOADED, "zobench.cli.app", __name__])
+CONTEXT.set_forkserver_preload([*PRELOADED, "zobench.cli.app"])
 SECONDS = 300
 """The longest time that a command may take."""
 

@@ -25,7 +25,7 @@ from zobench.comparison.all_pairs import LevelRanking, rank_all
 from zobench.files.row_files import read_rows
 from zobench.measures.recovery import BEYOND_PLACEBO, RECOVERY
 from zobench.records.layout import TIMING
-from zobench.records.run_runtime import queries_to
+from zobench.records.runtime import queries_to
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries
 

@@ -178,6 +178,20 @@ def test_mistakes_get_one_message_the_right_code_and_no_traceback(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_word_too_many_is_a_split_setting_only_right_behind_one(here: InProcess) -> None:
+    setting = ("--set", "optimizer.step=1")
+    split = here("run", "--set=dataset.where=age", ">", "3")
+    assert split.returncode == 2
+    assert "must be in quotes" in split.stderr
+    forgotten = here("run", "gezo", *setting)
+    assert forgotten.returncode == 2
+    assert "must be in quotes" not in forgotten.stderr
+    assert "gezo" in forgotten.stderr
+    helped = here("run", *setting, "gezo", "--help")
+    assert helped.returncode == 0
+    assert "--optimizer" in helped.stdout
+
+
 def test_unknown_flags_are_wrong_usage_in_a_real_process_too(tmp_path: Path) -> None:
     for arguments in (["--bugdet", "3"], ["--optimizer", "gezoo"]):
         done = typed_in("run", *arguments, cwd=tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -37,8 +36,8 @@ def kill_when(process: Command, folder: Path, reached: Callable[[Path], bool]) -
     while time.monotonic() < deadline:
         run = run_folder(folder)
         if run is not None and reached(run):
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            process.kill()
+            assert process.wait() == -signal.SIGKILL
             return
         if process.poll() is not None:
             errors = process.said()[1]

@@ -16,8 +16,8 @@ from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.comparability import in_words
-from zobench.records.run_runtime import known_until
 from zobench.records.run_search import read_runs
+from zobench.records.runtime import known_until
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
 

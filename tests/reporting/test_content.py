@@ -21,8 +21,8 @@ from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.files.location import Location
-from zobench.records.run_runtime import known_until
 from zobench.records.run_search import read_runs
+from zobench.records.runtime import known_until
 from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import summary_line
 from zobench.registry.discovery import load_registry

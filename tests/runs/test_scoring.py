@@ -17,7 +17,7 @@ from zobench.contracts.listener import Silence
 from zobench.contracts.method import MethodContext, MethodResult
 from zobench.errors import ConfigError, Interrupted, PluginError
 from zobench.records.curve_json import curve_controls, curve_rows
-from zobench.records.run_runtime import known_until
+from zobench.records.runtime import known_until
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin

@@ -32,7 +32,7 @@ class StrictCommand(TyperCommand):
                 setting was split at its spaces.
         """
         values, surplus, order = self.make_parser(ctx).parse_args(list(args))
-        if surplus and any(each.partition("=")[0] == "--set" for each in args):
+        if surplus and not ctx.resilient_parsing and _splits_a_setting(args, surplus[0]):
             raise ConfigError(
                 f"nothing takes {' '.join(surplus)!r}; a setting with spaces, < or > must be in quotes: "
                 "--set 'dataset.label=dx in mel'"
@@ -54,7 +54,7 @@ class StrictCommand(TyperCommand):
         Raises:
             RunFailure: The code of a plugin, or of zobench, raised an exception.
             StoreError: The output goes to a disk that is full.
-            Interrupted: The user pressed Ctrl-C where nothing had to be saved.
+            Interrupted: The user pressed Ctrl-C where nothing is saved at a stop.
         """
         from typer import Abort, BadParameter, Exit
 
@@ -65,7 +65,7 @@ class StrictCommand(TyperCommand):
         except (ZobenchError, Abort, Exit, BadParameter, BrokenPipeError):
             raise  # a pipe that the reader has closed is typer's to handle
         except KeyboardInterrupt as error:
-            raise Interrupted("stopped; nothing had to be saved") from error
+            raise Interrupted("stopped; what was saved before stays") from error
         except OSError as error:
             if error.errno not in FULL:
                 raise run_failure(error) from error
@@ -73,6 +73,16 @@ class StrictCommand(TyperCommand):
             raise StoreError(f"the disk{place} is full: not all was written") from error
         except BaseException as error:  # SystemExit of a plugin as well
             raise run_failure(error) from error
+
+
+def _splits_a_setting(args: list[str], surplus: str) -> bool:
+    """Whether a word that nothing takes stands right behind a setting, and no help is asked for."""
+    behind = (
+        args[place - 2 : place - 1] == ["--set"] or args[place - 1].startswith("--set=")
+        for place, word in enumerate(args)
+        if place and word == surplus
+    )
+    return "--help" not in args and any(behind)
 
 
 def _numbers(function: Any) -> dict[str, type[int | float]]:

@@ -1,4 +1,4 @@
-"""The files of a run folder for readers: each is compared with its checksum before it is read."""
+"""The files of a run folder for readers: those with a checksum are compared with it first."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 
 class RunFiles:
-    """The files of a run folder, each read on first access and only once.
+    """The files of a run folder, each read on access.
 
-    A file with a checksum in the manifest is compared with it before it is read.
+    A file with a checksum in the manifest is compared with it before it is read. Manifest, trace,
+    ledger, bill and scores are kept after the first access.
 
     Attributes:
         location: The folder.

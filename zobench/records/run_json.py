@@ -1,4 +1,4 @@
-"""A stored run as a JSON object, for ``zobench run --json`` and for reports."""
+"""A stored run as a JSON object, for ``--json`` and trackers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .stored_run import StoredRun
 
 
-def run_object(run: StoredRun) -> dict[str, Any]:
+def as_json(run: StoredRun) -> dict[str, Any]:
     """The run as a JSON object; an infinite ratio is ``None``."""
     return {
         "run_id": run.run_id,
@@ -26,7 +26,7 @@ def run_object(run: StoredRun) -> dict[str, Any]:
         "objective_name": run.config.objective,
         "verdict": run.verdict.as_dict(),
         "scores": [score.as_dict() for score in run.scores],
-        **_beside_the_edits(run.results, run.config.controls),
+        **_rows_and_curve(run.results, run.config.controls),
         "recovery": run.recovery,
         "fpq": run.fpq.as_dict() if run.fpq is not None else None,
         "bill": run.bill.as_dict() if run.bill is not None else None,
@@ -35,7 +35,7 @@ def run_object(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _beside_the_edits(results: Results | None, scored_controls: str) -> dict[str, Any]:
+def _rows_and_curve(results: Results | None, scored_controls: str) -> dict[str, Any]:
     """Baselines, controls, the last edit with reweighing, and the curve."""
     if results is None:
         return {"baselines": {}, "controls": {}, "with_reweighing": None, "curve": []}

@@ -42,8 +42,8 @@ Floats = NDArray[np.float64]
 class StoredRun:
     """A run, finished or not: its files, with the statistics of its scores.
 
-    Each file is read on first access and only once. To see the progress of a run that goes on, make
-    a new object.
+    What was read or computed stays as it was. To see the progress of a run that goes on, make a new
+    object.
 
     Attributes:
         files: The files of the run folder.
@@ -280,4 +280,4 @@ class StoredRun:
 
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object; an infinite ratio is ``None``."""
-        return run_json.run_object(self)
+        return run_json.as_json(self)

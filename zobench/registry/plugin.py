@@ -54,10 +54,10 @@ class Plugin:
         outlook: Address ``"package.module:function"`` of a function that tells, from the argument and
             the parameters of an encoder that is a service, what is known before it is reached, as
             an ``EncoderOutlook``; empty for a local encoder.
-        precheck: Address ``"package.module:function"`` of a function that refuses what a dataset cannot
-            give, so that its user is told before the encoder is loaded. It gets the disease, the
-            root (``None`` if none is given), the argument and the parameters, and raises the errors
-            that the dataset itself would raise; empty if there is none.
+        precheck: Address ``"package.module:function"`` of a function that raises for a wrong disease or
+            folder of a dataset before the encoder is loaded: the errors that the dataset itself would
+            raise. It gets the disease, the root (``None`` if none is given), the argument and the
+            parameters; empty if there is none.
         advice: What an optimizer's users may try whose run found nothing, in one sentence; shown after
             the verdict.
     """
@@ -116,7 +116,9 @@ class Plugin:
         with plugin_code():
             return outlook(argument, parameters)
 
-    def check_before(self, disease: str, root: Path | None, argument: str, parameters: Any) -> None:
+    def precheck_dataset(
+        self, disease: str, root: Path | None, argument: str, parameters: Any
+    ) -> None:
         """Carries out the ``precheck`` of a dataset, if it has one.
 
         Raises:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from zobench.measures.recovery import RECOVERY
-from zobench.records.run_runtime import has_runtime, known_until, queries_charged, queries_to
+from zobench.records.runtime import has_runtime, known_until, queries_charged, queries_to
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import band, ecdf, simulated_runtimes, staircase
 

@@ -15,7 +15,7 @@ from zobench.measures.interval import Floats, interval
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.records.identity import arithmetic
 from zobench.records.results import Results
-from zobench.records.run_runtime import has_runtime, queries_charged, queries_to
+from zobench.records.runtime import has_runtime, queries_charged, queries_to
 from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries, expected_queries_interval, ranking, success_rate
 

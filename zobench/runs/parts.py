@@ -154,6 +154,21 @@ Shape = tuple[int, int, int]
 """``(C, H, W)`` of the images that an encoder takes."""
 
 
+def precheck_dataset(config: RunConfig, plugin: ResolvedPlugin) -> None:
+    """Refuses what the dataset would refuse, as far as it can tell before the encoder is loaded.
+
+    Raises:
+        ConfigError: The disease is unknown, or a folder is missing.
+        DatasetError: A file is missing or wrong.
+    """
+    root, argument = _root(config), plugin.argument
+    plugin.offer.plugin.precheck_dataset(config.disease, root, argument, plugin.parameters)
+
+
+def _root(config: RunConfig) -> Path | None:
+    return Path(config.data_root) if config.data_root is not None else None
+
+
 def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dataset:
     """The dataset that a config names, with images for an encoder that takes ``shape``.
 
@@ -181,10 +196,6 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
     return dataset
 
 
-def _root(config: RunConfig) -> Path | None:
-    return Path(config.data_root) if config.data_root is not None else None
-
-
 def make_parts(
     config: RunConfig, registry: Registry, listener: Listener, begun: Manifest | None = None
 ) -> Parts:
@@ -201,8 +212,7 @@ def make_parts(
         DatasetError: A file or a row of the dataset is wrong.
     """
     resolved = resolve_config(config, registry)
-    named = resolved.dataset
-    named.offer.plugin.check_before(config.disease, _root(config), named.argument, named.parameters)
+    precheck_dataset(config, resolved.dataset)
     listener.phase("load the encoder", 0)
     before, before_local = _settings(begun)
     with ExitStack() as opened:

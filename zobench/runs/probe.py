@@ -22,7 +22,7 @@ from zobench.problem.heads import fit_head
 from zobench.problem.images import load_images
 from zobench.registry.discovery import Registry, load_registry
 
-from .parts import make_dataset, make_encoder
+from .parts import make_dataset, make_encoder, precheck_dataset
 from .resolved import resolve_config
 
 FOLDS = 5
@@ -82,6 +82,7 @@ def probe_encoder(
     resolved = resolve_config(config, registry)
     if resolved.encoder.outlook is not None:
         listener.note(f"{config.encoder} will be sent: at most {limit:,} images")
+    precheck_dataset(config, resolved.dataset)
     encoder = make_encoder(config, resolved.encoder)
     dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
     notes = (*encoder.spec.notes, *dataset.spec.notes)

@@ -19,7 +19,15 @@ from zobench.records.identity import identity
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import Registry
 
-from .parts import Parts, Shape, fit_parts, make_dataset, make_encoder, make_local
+from .parts import (
+    Parts,
+    Shape,
+    fit_parts,
+    make_dataset,
+    make_encoder,
+    make_local,
+    precheck_dataset,
+)
 from .provenance import new_manifest, split_digest
 from .resolved import resolve_config
 
@@ -47,6 +55,7 @@ class SharedParts:
         self.registry, self.listener = registry, listener
         self._encoders: dict[str, Encoder | ZobenchError] = {}
         self._borrowed: dict[str, Encoder | ZobenchError | None] = {}
+        self._prechecked: dict[str, ZobenchError | None] = {}
         self._datasets: dict[str, Dataset | ZobenchError] = {}
         self._problems: dict[str, _Problem] = {}
         self._splits: dict[str, str] = {}
@@ -72,9 +81,14 @@ class SharedParts:
             key = _key(config.dataset, config.disease, root, settings, shape)
             return _once(self._datasets, key, make)
 
+        def prechecked() -> None:
+            precheck_dataset(config, resolved.dataset)
+
         def borrowed() -> Encoder | None:
             return make_local(config, resolved.optimizer)
 
+        root, settings = config.data_root, config.overrides.get("dataset")
+        _once(self._prechecked, _key(config.dataset, config.disease, root, settings), prechecked)
         settings = config.overrides.get("encoder")
         key = _key(config.encoder, settings, config.device, config.precision, config.quantize)
         found = _once(self._encoders, key, encoder)

@@ -6,7 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +79,18 @@ def check(
     suite = type("Checked", (SUITES[kind],), {"name": name, **(settings or {}), **looked_up})()
     offer, _ = suite.registry().find(kind, name)
     code = Path(getattr(sys.modules.get(offer.plugin.load().__module__), "__file__", "") or "")
+    if hasattr(suite, "prepare"):
+        suite.prepare()
     first = getattr(suite, "first", "")
-    try:
-        if hasattr(suite, "prepare"):
-            suite.prepare()
-        for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
-            found = _run(suite, requirement, code)
-            yield found
-            if found.crashed:
-                return
-    finally:
-        if hasattr(suite, "teardown_class"):
-            suite.teardown_class()
+    for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
+        found = _run(suite, requirement, code)
+        yield found
+        if found.crashed:
+            break
+    if hasattr(suite, "teardown_class"):
+        closing = _run(suite, "teardown_class", code)
+        if closing.fault:
+            yield replace(closing, what="it closes without an error")
 
 
 def _run(suite: object, requirement: str, code: Path) -> Finding:

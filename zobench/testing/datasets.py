@@ -130,7 +130,7 @@ class DatasetConformance:
         offer, argument = self.registry().find("datasets", self.name)
         parameters = offer.plugin.resolve(self.overrides, "dataset")
         try:
-            offer.plugin.check_before(self.disease, self.root, argument, parameters)
+            offer.plugin.precheck_dataset(self.disease, self.root, argument, parameters)
             said = ""
         except ZobenchError as error:
             said = f"{type(error).__name__}: {error}"

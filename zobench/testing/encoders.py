@@ -78,11 +78,14 @@ class EncoderConformance:
     @classmethod
     def teardown_class(cls) -> None:
         """Closes the encoder after the last test, and removes the values that it measured."""
-        if cls._encoder is not None:
-            cls._encoder.close()
-        if cls._cache is not None:
-            cls._cache.cleanup()
+        encoder, cache = cls._encoder, cls._cache
         cls._encoder = cls._cache = None
+        try:
+            if encoder is not None:
+                encoder.close()
+        finally:
+            if cache is not None:
+                cache.cleanup()
 
     def test_answers_finite_float32_of_the_declared_dimension(self) -> None:
         """Embeddings are ``(N, D)`` float32 and finite, and the images are left as they were."""

@@ -55,7 +55,7 @@ class Connections:
     """Connections to one service, kept open; each carries one request at a time.
 
     Attributes:
-        text: Makes texts of the service fit for messages.
+        text: Cleans and shortens texts of the service for messages.
     """
 
     def __init__(

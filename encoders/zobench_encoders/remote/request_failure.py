@@ -1,4 +1,4 @@
-"""Failures of a request to a service, each of one of four kinds, and the wait that it asks for."""
+"""Failures of a request to a service, each of one of four kinds, and the wait that a service wants."""
 
 from __future__ import annotations
 

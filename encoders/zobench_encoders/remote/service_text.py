@@ -1,4 +1,4 @@
-"""Texts of a service, made fit for messages: on one line, short, and without the service's key."""
+"""Texts of a service for messages: on one line, short, and without the service's key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONG_EXCERPT = 65_536
 """Characters of a service's text that the key is removed from before the text is cut."""
 
 MARKUP = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>")
-"""The parts of a web page that are no text."""
+"""The parts of a web page that are not text."""
 
 
 class ServiceText:

@@ -59,14 +59,14 @@ class NihParameters:
     )
 
 
-def precheck(disease: str, given: Path | None, *_: object) -> None:
+def precheck(disease: str, root: Path | None, *_: object) -> None:
     """Refuses a folder without the archive, and a disease that its table does not name.
 
     Raises:
         ConfigError: The folder is missing, or the disease is unknown.
         DatasetError: The table cannot be read, or lacks a column.
     """
-    source = _root(given) / TABLE
+    source = _root(root) / TABLE
     _with_finding(_read(source), source, disease)
 
 
@@ -189,7 +189,10 @@ def _read(source: Path) -> pandas.DataFrame:
 def _with_finding(table: pandas.DataFrame, source: Path, disease: str) -> pandas.DataFrame:
     """The rows with the finding or with "No Finding", and their label."""
     wanted = _plain(disease)
-    findings = table[FINDINGS].map(lambda text: {_plain(name) for name in text.split("|")})
+    names_in = {
+        text: {_plain(name) for name in text.split("|")} for text in table[FINDINGS].unique()
+    }
+    findings = table[FINDINGS].map(names_in)
     positive = findings.map(lambda names: wanted in names)
     if wanted == NEGATIVE or not positive.any():
         names = set().union(*findings)

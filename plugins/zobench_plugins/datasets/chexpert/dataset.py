@@ -22,14 +22,14 @@ from .table import AGE, VIEW, CheXpertParameters, chosen_films, find_finding, fi
 BIAS = 0.8
 
 
-def precheck(disease: str, given: Path | None, *_: object) -> None:
-    """Refuses a folder without the archive, and a disease that its tables do not name.
+def precheck(disease: str, root: Path | None, *_: object) -> None:
+    """Refuses a folder without ``train.csv``, and a disease that is none of CheXpert's.
 
     Raises:
         ConfigError: The folder is missing, or the disease is unknown.
-        DatasetError: A table is missing.
+        DatasetError: The table is missing.
     """
-    find_root(given)
+    find_root(root)
     find_finding(disease)
 
 

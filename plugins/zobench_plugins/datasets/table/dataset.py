@@ -26,13 +26,13 @@ LOOKED_AT = 16
 """Images, evenly among all, that are opened to tell whether the images have colour."""
 
 
-def precheck(disease: str, given: Path | None, argument: str, parameters: TableParameters) -> None:
+def precheck(disease: str, root: Path | None, argument: str, parameters: TableParameters) -> None:
     """Refuses a folder without a table; the table itself is read with the dataset.
 
     Raises:
         ConfigError: The folder or the table is missing.
     """
-    find_table(given, parameters.file)
+    find_table(root, parameters.file)
 
 
 class TableDataset:
