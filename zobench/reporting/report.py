@@ -75,7 +75,7 @@ def write_report(
     there, notes = _chosen(find_runs(locations), choice, registry, listener)
     folders = there if most is None else sample(there, most)
     runs = _read(folders, registry, listener)
-    listener.phase("compute", len({(run.problem, run.label) for run in runs}))
+    listener.phase("compute statistics", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
     care = cautions(runs)
     for each in care:

@@ -28,7 +28,10 @@ def print_suite_forecast(suite: Suite, as_json: bool) -> None:
     """Prints what all runs of a suite will send, cost and take."""
     with ConsoleListener() as listener:
         found = foresee_all(suite.configs, load_registry(), listener)
-    words = "what runs share is counted for each of them; runs that are done are counted, too"
+    words = (
+        "what runs share is counted for each of them; runs that are done are counted, too; the time is "
+        "that of one run after the other"
+    )
     _print(Total(tuple(found)), as_json, words)
 
 
@@ -65,7 +68,10 @@ def _table(found: Total) -> Table:
     measured = "not measured: nothing is sent to a service"
     if found.seconds is not None:
         where = "local encoders" if found.rented else "the encoder"
-        measured = f"about {_duration(found.seconds)} in {where}, from a few images on this machine"
+        measured = (
+            f"about {_duration(found.seconds)} in {where}, if this machine stays as busy as it was "
+            "for a few images"
+        )
     table.add_row("time", measured)
     table.add_row("disk", f"about {found.disk / 1e6:,.1f} MB")
     return table
