@@ -80,9 +80,9 @@ def probe_encoder(
     """
     registry = registry or load_registry()
     resolved = resolve_config(config, registry)
+    precheck_dataset(config, resolved.dataset)
     if resolved.encoder.outlook is not None:
         listener.note(f"{config.encoder} will be sent: at most {limit:,} images")
-    precheck_dataset(config, resolved.dataset)
     encoder = make_encoder(config, resolved.encoder)
     dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
     notes = (*encoder.spec.notes, *dataset.spec.notes)
