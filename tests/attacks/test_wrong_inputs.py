@@ -126,6 +126,7 @@ OTHERS: list[list[str]] = [
     ["gate", "", "--baseline", "x.json"],
     ["probe", "--images", "1"],
     ["probe", "--seed", "-1"],
+    ["probe", "--set", "optimizer.step=0.02"],
     ["serve", "--max-body", "0"],
     ["serve", "--max-body", "99999999999"],
     ["serve", "--fail-rate", "2"],

@@ -10,10 +10,13 @@ import typer
 
 from zobench.config import RunConfig, parse_overrides
 
-from .options import DEFAULTS, JsonFlag, Settings
+from .options import DEFAULTS, JsonFlag
 
 if TYPE_CHECKING:
     from zobench.measures.interval import Interval
+
+OWNERS = ("encoder", "dataset")
+"""The owners of parameters that a probe has; it has no optimizer, objective and split."""
 
 
 def probe(
@@ -27,7 +30,14 @@ def probe(
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
-    settings: Settings = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OWNER.NAME=VALUE",
+            help="A parameter of encoder or dataset, e.g. encoder.chunk=16.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure how well linear heads read labels, by patient-grouped cross-validation."""
@@ -44,7 +54,7 @@ def probe(
         seed=seed,
         device=device,
         precision=precision,
-        overrides=parse_overrides(settings or []),
+        overrides=parse_overrides(settings or [], OWNERS),
     )
     with ConsoleListener() as listener:
         found = probe_encoder(config, images, listener)

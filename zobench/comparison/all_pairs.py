@@ -158,7 +158,7 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
         labels = ", ".join(sorted({run.label for run in runs})) or "none"
         raise ConfigError(
             "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
-            f"{labels}. Two of different levels: --a LABEL --b LABEL"
+            f"{labels}. To compare two of different levels, name both: --a LABEL --b LABEL"
         )
     if all(pair.fpq is None for ranked in found for pair in ranked.pairs):
         labels = ", ".join(each for ranked in found for each in ranked.labels)
