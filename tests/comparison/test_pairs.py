@@ -126,8 +126,15 @@ def test_an_unset_parameter_differs_from_one_that_is_not_there() -> None:
 
 def test_without_partners_there_is_nothing_to_compare(folder: Path, tmp_path: Path) -> None:
     other = run(tmp_path, optimizer="random", overrides=SIZES, seed=9)
-    with pytest.raises(ConfigError, match="nothing to compare"):
-        compare_runs(read(folder, "random"), [other])
+    here = read(folder, "random")
+    with pytest.raises(ConfigError, match=r"nothing to compare: .*; A has seed 0, .*, B seed 9$"):
+        compare_runs(here, [other])
+    another = pretended(here[0], config={"disease": "another"})
+    with pytest.raises(ConfigError, match=r"and seed; A has tiny/spots tiny, B tiny/another tiny$"):
+        compare_runs(here, [another])
+    unfinished = pretended(here[0], status="interrupted")
+    with pytest.raises(ConfigError, match=r"no run of B is finished$"):
+        compare_runs(here, [unfinished])
     with pytest.raises(
         ConfigError, match=r"no run of 'gezo' there; there are: adam lr=0\.02, random"
     ):

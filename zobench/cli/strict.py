@@ -17,6 +17,9 @@ MAX_TEXT_CHARACTERS = 4096
 MAX_PART_CHARACTERS = 255
 """Most characters of a name between slashes; file systems allow 255 bytes."""
 
+PARTS = ("optimizer", "encoder", "dataset")
+"""Parts of a run, each named by an option."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a disk that takes no more."""
 
@@ -37,6 +40,8 @@ class StrictCommand(TyperCommand):
                 f"nothing takes {' '.join(surplus)!r}; a setting with spaces, < or > must be in quotes: "
                 "--set 'dataset.label=dx in mel'"
             )
+        if surplus and not ctx.resilient_parsing and "--help" not in args and not self._arguments():
+            raise ConfigError(f"{ctx.command_path} takes no {surplus[0]!r}{self._named()}")
         for parameter, count in Counter(order).items():
             if count > 1 and not parameter.multiple and parameter.nargs != -1:
                 raise ConfigError(f"{_name(parameter)} is given {count} times; give it once")
@@ -47,6 +52,15 @@ class StrictCommand(TyperCommand):
                 if isinstance(value, str):
                     _check(parameter, value, numbers.get(parameter.name))
         return super().parse_args(ctx, args)
+
+    def _arguments(self) -> list[Any]:
+        """What the command takes without an option's name."""
+        return [each for each in self.params if each.param_type_name == "argument"]
+
+    def _named(self) -> str:
+        """How parts are named where a word was typed alone, as in ``zobench run gezo``."""
+        parts = [f"--{each.name}" for each in self.params if each.name in PARTS]
+        return f"; parts are named by {', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
 
     def invoke(self, ctx: Any) -> Any:
         """Carries out the command; an exception that zobench does not know becomes one line.

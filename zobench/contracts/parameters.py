@@ -194,7 +194,7 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     """The text ``(did you mean …?)`` with the nearest known name, or an empty text."""
     if len(name) > SHOWN_CHARACTERS:
         return ""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -116,12 +116,10 @@ def _opening(case: Case, results: Results, last: Score) -> str:
     if case is Case.NO_EDIT:
         return f"No edit is recommended: images are best sent as they are{tail}."
     share = _percent(last.gap_recovery)
-    accuracy = _accuracy(last.accuracy_change)
+    accuracy = _accuracy(results, last)
     if case is Case.ACCURACY_LOST:
-        change, tolerance = -last.accuracy_change.value, results.config.tolerance
         return (
-            f"Recovery counts as 0, because accuracy fell by {change:.1f} points, more than the "
-            f"tolerance of {tolerance:g}; the edit removed {share} of the gap{tail}."
+            f"Recovery counts as 0, because {accuracy}; the edit removed {share} of the gap{tail}."
         )
     if case is Case.REMOVED:
         return f"The edit removed {share} of the gap, {accuracy}{tail}."
@@ -156,7 +154,8 @@ def _compared(results: Results) -> str:
 def _removed(results: Results, score: ClassifierScore, past: bool = True) -> str:
     """What an edit or a method did to the gap, or does: a verb and a share in percent."""
     if _costs(results, score):
-        return "loses too much accuracy to count"
+        lost = "lost" if past else "loses"
+        return f"{lost} {-score.accuracy_change.value:.1f} points of accuracy, too many to count"
     share = round(100 * float(score.recovery.value)) + 0  # no minus before a zero
     if share < 0:
         return f"{'made' if past else 'makes'} the gap larger by {-share} %"
@@ -175,7 +174,14 @@ def _on_the_way(results: Results) -> str:
     )
 
 
-def _accuracy(change: Interval) -> str:
+def _accuracy(results: Results, score: ClassifierScore) -> str:
+    change = score.accuracy_change
+    if _costs(results, score):
+        chance = ", though no more than chance" if change.high >= 0 else ""
+        return (
+            f"accuracy fell by {-change.value:.1f} points, more than the tolerance of "
+            f"{results.config.tolerance:g}{chance}"
+        )
     if change.low > 0:
         return f"accuracy rose by {change.value:.1f} points"
     if change.high < 0:

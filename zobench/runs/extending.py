@@ -108,10 +108,10 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     )
     if is_paced(plugin, config.budget):
         raise ConfigError(
-            f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} does not "
-            f"declare paced = False for a budget of {config.budget:,}, so it may have spread its steps "
-            "over it, and another budget would have given another run; start a new run with a larger "
-            "--budget"
+            f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} may have spread "
+            f"its steps over the {config.budget:,} queries that it was given (its class does not say "
+            "paced = False), and another budget would have given another run; start a new run with a "
+            "larger --budget"
         )
 
 
