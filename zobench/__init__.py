@@ -140,7 +140,7 @@ def run(  # noqa: D417  # RunConfig describes its fields
         ZobenchError: See :mod:`zobench.errors`.
     """
     arguments = locals()
-    given = {each.name: arguments[each.name] for each in _FIELDS}
+    given = {field.name: arguments[field.name] for field in _FIELDS}
     given["overrides"] = overrides or {}
     from .records.urls.copies import published
     from .runs.lifecycle import start_run
@@ -152,11 +152,11 @@ def run(  # noqa: D417  # RunConfig describes its fields
         )
     if set is not None and not isinstance(set, Mapping):
         raise ConfigError(f"set is {set!r:.80}, but must be a mapping: {{'optimizer.step': 0.02}}")
-    names = [each.name for each in _FIELDS]
+    names = [field.name for field in _FIELDS]
     for name in unknown:
-        known = [*names, "set", "out", "progress", "registry", "listener"]
+        keywords = [*names, "set", "out", "progress", "registry", "listener"]
         raise ConfigError(
-            f"zobench.run has no keyword {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+            f"zobench.run has no keyword {name!r}{nearest(name, keywords)}; known: {', '.join(keywords)}"
         )
     made = RunConfig(**given)
     if set:
@@ -237,10 +237,10 @@ def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
     from .records.stored_run import StoredRun
     from .records.urls.copies import fetch
 
-    found = StoredRun(fetch(os.fspath(folder)), registry)
-    found.files.require_whole()
-    _ = found.files.scores
-    return found
+    opened = StoredRun(fetch(os.fspath(folder)), registry)
+    opened.files.require_whole()
+    _ = opened.files.scores
+    return opened
 
 
 def run_suite(
@@ -323,7 +323,7 @@ def compare(
     from .comparison.compare import compare_locations
     from .records.urls.copies import fetch
 
-    locations = [fetch(os.fspath(each)) for each in (a, b if b is not None else a)]
+    locations = [fetch(os.fspath(place)) for place in (a, b if b is not None else a)]
     return compare_locations(
         *locations,
         optimizer_a=optimizer_a,
@@ -380,7 +380,7 @@ def report(
     if not places:
         raise ConfigError("zobench.report got no run; name run folders, or folders of runs")
     return write_report(
-        [fetch(os.fspath(each)) for each in places],
+        [fetch(os.fspath(place)) for place in places],
         Path(out),
         title=title,
         targets=TARGETS if targets is None else checked_targets(targets),

@@ -243,10 +243,10 @@ def config_from_json(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: The object has an unknown field.
     """
-    known = {each.name for each in dataclasses.fields(RunConfig)}
+    names = {declared.name for declared in dataclasses.fields(RunConfig)}
     for name in values:
-        if name not in known:
-            raise ConfigError(f"the config has an unknown field {name!r}{nearest(name, known)}")
+        if name not in names:
+            raise ConfigError(f"the config has an unknown field {name!r}{nearest(name, names)}")
     return RunConfig(**values)
 
 
@@ -258,7 +258,7 @@ def parse_overrides(
     Raises:
         ConfigError: A setting is not of the form ``owner.name=value``, or its owner is unknown.
     """
-    found: dict[str, dict[str, str]] = {}
+    overrides: dict[str, dict[str, str]] = {}
     for setting in settings:
         path, equals, value = setting.partition("=")
         owner, dot, name = path.strip().partition(".")
@@ -271,11 +271,11 @@ def parse_overrides(
             raise ConfigError(
                 f"--set goes to {', '.join(owners)}, not to {cut(owner)}{nearest(owner, owners)}"
             )
-        values = found.setdefault(owner, {})
+        values = overrides.setdefault(owner, {})
         if name in values:
             raise ConfigError(
                 f"--set {owner}.{name} is given twice, as {cut(values[name])} and {cut(value.strip())}; "
                 "give it once"
             )
         values[name] = value.strip()
-    return found
+    return overrides

@@ -35,10 +35,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise ConfigError(f"encoder.weights is {str(path)!r}, which is not a file")
     try:
         if path.suffix == ".safetensors":
-            found: object = load_file(path)
+            content: object = load_file(path)
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):  # MAE keeps its arguments
-                found = torch.load(path, map_location="cpu", weights_only=True)
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{path} holds more than tensors, and reading that could run foreign code; convert it to "
@@ -46,14 +46,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, struct.error) as error:
         raise ConfigError(f"{path} is not a readable weights file: {error}") from error
-    if isinstance(found, nn.Module):  # of classes that the caller allows
-        found = found.state_dict()
+    if isinstance(content, nn.Module):  # of classes that the caller allows
+        content = content.state_dict()
     for wrapper in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not any(isinstance(v, Tensor) for v in found.values()):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not any(isinstance(v, Tensor) for v in content.values()):
         raise ConfigError(f"{path} holds no weights: expected tensors by name, or {WRAPPERS}")
-    return {str(k).removeprefix("module."): v for k, v in found.items() if isinstance(v, Tensor)}
+    return {str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)}
 
 
 def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
@@ -87,15 +87,19 @@ def load_weights(module: nn.Module, state: dict[str, Tensor], source: str) -> No
     module.load_state_dict(state)
 
 
-def _resized_positions(module: nn.Module, found: Tensor, wanted: Tensor) -> Tensor:
+def _resized_positions(module: nn.Module, positions: Tensor, wanted: Tensor) -> Tensor:
     """Interpolates the position embeddings of patches to the model's grid; class tokens stay."""
-    if found.ndim != 3 or found.shape[-1] != wanted.shape[-1] or found.shape == wanted.shape:
-        return found
+    if (
+        positions.ndim != 3
+        or positions.shape[-1] != wanted.shape[-1]
+        or positions.shape == wanted.shape
+    ):
+        return positions
     prefix = int(getattr(module, "num_prefix_tokens", 0))
-    if math.isqrt(found.shape[1] - prefix) ** 2 != found.shape[1] - prefix:
-        return found  # the patches form no square grid: ``load_weights`` refuses the shape
+    if math.isqrt(positions.shape[1] - prefix) ** 2 != positions.shape[1] - prefix:
+        return positions  # the patches form no square grid: ``load_weights`` refuses the shape
     from timm.layers.pos_embed import resample_abs_pos_embed  # timm takes seconds to load
 
     grid = list(getattr(module, "patch_embed").grid_size)  # noqa: B009 - not in nn.Module's type
-    resized: Tensor = resample_abs_pos_embed(found, new_size=grid, num_prefix_tokens=prefix)
+    resized: Tensor = resample_abs_pos_embed(positions, new_size=grid, num_prefix_tokens=prefix)
     return resized

@@ -112,8 +112,8 @@ def _renamed(model: ModelProto) -> dict[str, Tensor]:
     """The tensors of the graph under timm's names; matrices are stored transposed in products."""
     from onnx.numpy_helper import to_array
 
-    initializers = {each.name: each for each in model.graph.initializer}
-    products = {each.name: each.input[1] for each in model.graph.node if each.op_type == "MatMul"}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    products = {node.name: node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
 
     def tensor(name: str) -> Tensor:
         return torch.from_numpy(to_array(initializers[name]).copy())

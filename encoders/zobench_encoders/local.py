@@ -194,7 +194,9 @@ class LocalEncoder:
 
         def embed(part: slice) -> Tensor:
             missing = self._missing(len(rows[part]))
-            chunk, owners = (np.pad(each[part], (0, missing), "edge") for each in (rows, owner))
+            chunk, owners = (
+                np.pad(numbers[part], (0, missing), "edge") for numbers in (rows, owner)
+            )
             levels, of_each = self._resident.rows(pixels, chunk), _of_each(added, owners)
             if tokens is None:
                 answer = self._forward(torch.add(of_each, levels.float(), alpha=1 / LEVELS))

@@ -61,14 +61,14 @@ def fastest(
         f"torch{torch.__version__}"
     )
     path = cache / "forward.json"
-    if known := _known(path, full_key, paths):
-        return known
+    if choice := _known(path, full_key, paths):
+        return choice
     with ExitStack() as stack:  # of processes that start together, one measures and the others read
         with suppress(OSError):
             cache.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(cache / "forward.lock"))
-        if known := _known(path, full_key, paths):
-            return known
+        if choice := _known(path, full_key, paths):
+            return choice
         best = _measure(device, images, paths)
         if best:
             with suppress(StoreError):

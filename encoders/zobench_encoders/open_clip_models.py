@@ -103,27 +103,27 @@ def open_clip_model(request: EncoderRequest, parameters: OpenClipParameters) -> 
         raise missing_extra(request.name, "open-clip", error) from error
     for name in set(os.environ) - set(before):
         del os.environ[name]  # it sets a variable of tokenizers, which nothing here uses
-    found = _described(open_clip, request, parameters)
+    described = _described(open_clip, request, parameters)
     with foreign_code(request.name, "cannot be built"):
-        visual = _image_tower(open_clip, found.model, parameters.seed)
+        visual = _image_tower(open_clip, described.model, parameters.seed)
         side = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
-        mean = tuple(map(float, found.preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)))
-        std = tuple(map(float, found.preprocess.get("std", open_clip.OPENAI_DATASET_STD)))
+        mean = tuple(map(float, described.preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)))
+        std = tuple(map(float, described.preprocess.get("std", open_clip.OPENAI_DATASET_STD)))
     notes: tuple[str, ...] = ()
-    if found.weights is None:
+    if described.weights is None:
         notes = (
             f"{request.name} has RANDOM weights (seed {parameters.seed}): results say nothing about "
             "trained encoders; give --set encoder.weights=FILE, or a folder as open_clip:FOLDER",
         )
     else:
-        state = read_weights(found.weights)
+        state = read_weights(described.weights)
         tower = {
             name.removeprefix(TOWER): value
             for name, value in state.items()
             if name.startswith(TOWER)
         }
-        load_weights(visual, tower, str(found.weights))
-    resample = BILINEAR if found.preprocess.get("interpolation") == "bilinear" else BICUBIC
+        load_weights(visual, tower, str(described.weights))
+    resample = BILINEAR if described.preprocess.get("interpolation") == "bilinear" else BICUBIC
     shown = parameters.size or side
     backbone = Backbone(
         module=Resized(ImageTower(visual), side, resample),
@@ -131,7 +131,7 @@ def open_clip_model(request: EncoderRequest, parameters: OpenClipParameters) -> 
         mean=mean,
         std=std,
         digest=weights_digest(
-            visual.state_dict(), json.dumps(found.model, sort_keys=True), mean, std, resample
+            visual.state_dict(), json.dumps(described.model, sort_keys=True), mean, std, resample
         ),
         notes=notes,
     )
@@ -153,7 +153,7 @@ def _described(
             f"open_clip has no model {name!r}{nearest(name, architectures)}, and there is no such folder"
         )
     folder = model_folder(request.name, name, "open-clip")
-    weights = next((folder / each for each in WEIGHTS if (folder / each).is_file()), None)
+    weights = next((folder / weight for weight in WEIGHTS if (folder / weight).is_file()), None)
     if weights is None:
         raise ConfigError(
             f"encoder {request.name}: {folder} holds no weights; one of "

@@ -58,8 +58,8 @@ class RecordedForward:
             run = record or cuda_graph
             self._replay, self._embeddings = run(lambda: forward(self._batch), device)
             noise = torch.rand(size, *shape, generator=torch.Generator().manual_seed(0))
-            wanted, found = forward(noise), self(noise)
-        if not float((found - wanted).abs().max()) <= tolerance * float(wanted.abs().max()):
+            wanted, recorded = forward(noise), self(noise)
+        if not float((recorded - wanted).abs().max()) <= tolerance * float(wanted.abs().max()):
             raise RuntimeError("its embeddings differ when the recorded pass is replayed")
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -45,10 +45,10 @@ class ResidentPixels:
 
     def rows(self, pixels: Pixels, rows: Rows) -> Tensor:
         """Rows ``(n,)`` of an array ``(N, C, H, W)``, 8-bit, on the device."""
-        found = None if self._device.type == "cpu" else self._resident(pixels)
-        if found is None:
+        resident = None if self._device.type == "cpu" else self._resident(pixels)
+        if resident is None:
             return torch.from_numpy(pixels[rows]).to(self._device)
-        return found[sent(torch.from_numpy(rows), self._device)]
+        return resident[sent(torch.from_numpy(rows), self._device)]
 
     def give_way(self) -> bool:
         """Frees the device's memory and keeps no more arrays there; whether that freed anything."""

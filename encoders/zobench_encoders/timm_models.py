@@ -81,8 +81,8 @@ def _make(name: str, parameters: TimmParameters) -> nn.Module:
     if not timm.is_model(base):
         raise ConfigError(f"timm has no model {base!r}{nearest(base, timm.list_models())}")
     if tag and name not in timm.list_pretrained(f"{base}.*"):
-        known = timm.list_pretrained(f"{base}.*")
-        raise ConfigError(f"timm has no weights {name!r}{nearest(name, known)}")
+        names = timm.list_pretrained(f"{base}.*")
+        raise ConfigError(f"timm has no weights {name!r}{nearest(name, names)}")
     options: dict[str, Any] = {"num_classes": 0, "in_chans": parameters.channels}
     if parameters.size and _takes_size(base):
         options["img_size"] = parameters.size

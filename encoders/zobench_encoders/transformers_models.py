@@ -122,7 +122,7 @@ def transformers_model(request: EncoderRequest, parameters: TransformersParamete
         processing = _processing(request.name, folder, model, channels)
         images = torch.zeros(1, channels, processing.side, processing.side)
         pool = _pool(request.name, model, missing, parameters.pool, images)
-        config = {key: each for key, each in model.config.to_dict().items() if key not in PLACES}
+        config = {key: value for key, value in model.config.to_dict().items() if key not in PLACES}
         digest = weights_digest(model.state_dict(), processing, pool, repr(config))
     side = parameters.size or processing.side
     backbone = Backbone(
@@ -173,8 +173,8 @@ def _load(name: str, folder: Path) -> tuple[Any, set[str]]:
             output_loading_info=True,
             dtype=torch.float32,
         )
-    missing = {str(each) for each in facts["missing_keys"]}
-    lost = sorted(each for each in missing if POOLER not in each)
+    missing = {str(key) for key in facts["missing_keys"]}
+    lost = sorted(name for name in missing if POOLER not in name)
     if lost or facts["mismatched_keys"]:
         raise ConfigError(
             f"encoder {name}: {folder} lacks {len(lost)} of the model's weights, such as "
@@ -225,23 +225,23 @@ def _processing(name: str, folder: Path, model: Any, channels: int) -> Processin
         side = side[0] if len(set(side)) == 1 else 0
     if not side:
         raise ConfigError(f"encoder {name}: {folder / PROCESSOR} names no square size of images")
-    found = Processing(
+    processing = Processing(
         side=int(side),
-        mean=tuple(each / white for each in mean),
-        std=tuple(each / white for each in std),
+        mean=tuple(level / white for level in mean),
+        std=tuple(level / white for level in std),
         resample=int(processor.resample or 3),
     )
-    _require_alike(folder, processor, found)
-    return found
+    _require_alike(folder, processor, processing)
+    return processing
 
 
-def _require_alike(folder: Path, processor: Any, found: Processing) -> None:
+def _require_alike(folder: Path, processor: Any, processing: Processing) -> None:
     """Refuses a processor that does more with pixels than to rescale and to normalise them.
 
     Raises:
         ConfigError: Of an image in its own size, the processor makes something else.
     """
-    shape = (found.side, found.side, len(found.mean))
+    shape = (processing.side, processing.side, len(processing.mean))
     levels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     unfit = (
         f"{folder / PROCESSOR}: {type(processor).__name__} does more with pixels than to rescale and to "
@@ -259,7 +259,9 @@ def _require_alike(folder: Path, processor: Any, found: Processing) -> None:
         seen = np.asarray(made["pixel_values"])
     except Exception as error:  # processors check their images and settings in many ways
         raise ConfigError(f"{unfit} ({type(error).__name__}: {error})") from error
-    wanted = np.moveaxis((levels / 255 - np.array(found.mean)) / np.array(found.std), 2, 0)[None]
+    wanted = np.moveaxis(
+        (levels / 255 - np.array(processing.mean)) / np.array(processing.std), 2, 0
+    )[None]
     alike = seen.shape == wanted.shape
     if not alike or np.abs(seen - wanted).max() > ALIKE * np.abs(wanted).max():
         raise ConfigError(unfit)
@@ -318,5 +320,5 @@ def _pool(name: str, model: Any, missing: set[str], asked: str, images: Tensor) 
 
 def _tensor(answer: Any) -> Tensor:
     """The features themselves, which some versions of transformers return in an output object."""
-    found: Tensor = answer if isinstance(answer, Tensor) else answer.pooler_output
-    return found
+    tensor: Tensor = answer if isinstance(answer, Tensor) else answer.pooler_output
+    return tensor

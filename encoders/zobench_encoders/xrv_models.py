@@ -82,10 +82,10 @@ def xrv_model(request: EncoderRequest, parameters: XrvParameters) -> LocalEncode
     """
     models = _models(request.name)
     name = request.argument
-    known = _names(models)
-    if name not in known:
+    names = _names(models)
+    if name not in names:
         raise ConfigError(
-            f"TorchXRayVision has no weights {cut(name)}{nearest(name, known)}; all of them: "
+            f"TorchXRayVision has no weights {cut(name)}{nearest(name, names)}; all of them: "
             "zobench list encoders --all"
         )
     facts = models.model_urls[name]

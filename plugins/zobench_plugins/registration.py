@@ -352,7 +352,7 @@ def zobench_register_metrics() -> Mapping[str, Plugin]:
         "worst_group": "correctness:WORST_GROUP",
         "auc": "auc:AUC",
     }
-    return {name: Plugin(f"zobench_plugins.metrics.{each}") for name, each in targets.items()}
+    return {name: Plugin(f"zobench_plugins.metrics.{target}") for name, target in targets.items()}
 
 
 @hookimpl

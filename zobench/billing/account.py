@@ -199,9 +199,9 @@ class Account:
 
     def first(self, name: str, values: Floats) -> Floats:
         """The array stored under a name; if there is none, stores and returns ``values``."""
-        found = self.kept(name)
-        if found is not None:
-            return found
+        stored = self.kept(name)
+        if stored is not None:
+            return stored
         if self._folder is not None:
             _write_array(self._folder / PAID / f"{name}{FIRST}", values)
         return values
@@ -298,5 +298,5 @@ def _write_array(place: Location, values: Floats) -> None:
 def _read_array(place: Location) -> Floats:
     tensors, _ = read_tensors(place)
     with damage(place):
-        found: Floats = tensors["embeddings"].numpy()
-        return found
+        embeddings: Floats = tensors["embeddings"].numpy()
+        return embeddings

@@ -68,11 +68,11 @@ class Bill:
 
     def total(self) -> Usage:
         """Totals over all purposes."""
-        found = Usage()
-        for each in self.usage.values():
-            for name, value in asdict(each).items():
-                setattr(found, name, getattr(found, name) + value)
-        return found
+        total = Usage()
+        for usage in self.usage.values():
+            for name, value in asdict(usage).items():
+                setattr(total, name, getattr(total, name) + value)
+        return total
 
     def as_dict(self) -> dict[str, Any]:
         """The bill as a JSON object."""

@@ -37,7 +37,7 @@ def chosen(wheres: list[str] | None, suite: str | None) -> Choice:
     from zobench.suite.file import read_suite
     from zobench.suite.named_suites import suite_file
 
-    conditions = [Where.parsed(each) for each in wheres or []]
+    conditions = [Where.parsed(where) for where in wheres or []]
     if suite is None:
         return Choice(conditions)
     registry = load_registry()

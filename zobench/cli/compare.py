@@ -74,7 +74,7 @@ def compare(
         )
         print_ranking(found_all, as_json, notes)
         return
-    found = compare_locations(
+    comparison = compare_locations(
         fetch(a),
         fetch(b or a),
         optimizer_a=optimizer_a,
@@ -85,5 +85,5 @@ def compare(
         registry=registry,
     )
     if export is not None:
-        write_table(export, found.pair_rows())
-    print_comparison(found, as_json)
+        write_table(export, comparison.pair_rows())
+    print_comparison(comparison, as_json)

@@ -26,8 +26,8 @@ def plugins(kind: Kind) -> Complete:
         except ZobenchError:
             return []
         names = [
-            (f"{each.name}:" if not each.plugin.takes("") else each.name, each.plugin.summary)
-            for each in offers
+            (f"{offer.name}:" if not offer.plugin.takes("") else offer.name, offer.plugin.summary)
+            for offer in offers
         ]
         return [pair for pair in names if pair[0].startswith(incomplete)]
 
@@ -47,8 +47,10 @@ def runs(incomplete: str) -> list[tuple[str, str]]:
 
     head, slash, begun = incomplete.rpartition("/")
     try:
-        inside = sorted(each for each in Path(head + slash or ".").iterdir() if each.is_dir())
+        inside = sorted(folder for folder in Path(head + slash or ".").iterdir() if folder.is_dir())
     except OSError:
         return []
-    fitting = [each for each in inside if each.name.startswith(begun)][:MOST]
-    return [(f"{head}{slash}{each.name}{'' if is_run(each) else '/'}", "") for each in fitting]
+    fitting = [folder for folder in inside if folder.name.startswith(begun)][:MOST]
+    return [
+        (f"{head}{slash}{folder.name}{'' if is_run(folder) else '/'}", "") for folder in fitting
+    ]

@@ -21,7 +21,7 @@ from zobench.errors import ConfigError
 SET = "set"
 ALWAYS = ("optimizer", "encoder", "dataset", "disease", "budget", "seed")
 """Fields that are written even where they have their default."""
-FIELDS = tuple(each.name for each in dataclasses.fields(RunConfig) if each.name != "overrides")
+FIELDS = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name != "overrides")
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def read_config(path: Path) -> dict[str, Any]:
         ConfigError: The file cannot be read, or has an unknown key.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror or error}; zobench show RUN --config prints such "
@@ -39,10 +39,10 @@ def read_config(path: Path) -> dict[str, Any]:
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    settings = found.pop(SET, {})
-    if "optimizers" in found:
+    settings = content.pop(SET, {})
+    if "optimizers" in content:
         raise ConfigError(f"{path} is a suite of many runs, not one run: zobench suite {path}")
-    for name, value in found.items():
+    for name, value in content.items():
         if name in OWNERS and isinstance(value, Mapping):
             raise ConfigError(f"{path}: [{name}] is to be [{SET}.{name}], the table of parameters")
         if name not in FIELDS:
@@ -51,10 +51,10 @@ def read_config(path: Path) -> dict[str, Any]:
                 f"{', '.join(FIELDS)}, and tables [set.OWNER] of {', '.join(OWNERS)}"
             )
     if not isinstance(settings, Mapping) or not all(
-        isinstance(each, Mapping) for each in settings.values()
+        isinstance(setting, Mapping) for setting in settings.values()
     ):
         raise ConfigError(f"{path}: parameters go into tables, such as [set.optimizer]")
-    return {**found, **({"overrides": _flat(settings)} if settings else {})}
+    return {**content, **({"overrides": _flat(settings)} if settings else {})}
 
 
 def merged(
@@ -73,9 +73,9 @@ def merged(
         if name != "overrides" and (source is None or source.name == "DEFAULT"):
             fields[name] = value
     both = (file.get("overrides", {}), typed["overrides"])
-    owners = {owner: None for each in both for owner in each}
+    owners = {owner: None for settings in both for owner in settings}
     fields["overrides"] = {
-        owner: {name: value for each in both for name, value in each.get(owner, {}).items()}
+        owner: {name: value for settings in both for name, value in settings.get(owner, {}).items()}
         for owner in owners
     }
     return fields
@@ -88,7 +88,7 @@ def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
         flat[owner] = {}
         for name, value in values.items():
             if isinstance(value, Mapping):
-                flat[owner] |= {f"{name}.{each}": inner for each, inner in value.items()}
+                flat[owner] |= {f"{name}.{key}": inner for key, inner in value.items()}
             else:
                 flat[owner][name] = value
     return flat

@@ -52,17 +52,17 @@ def gate(
     wanted = parse_margins(margins or [])
     if wanted and not update:
         raise ConfigError("margins are kept in the baseline: give --margin together with --update")
-    found = chosen(wheres, suite).of(read_runs([fetch(each) for each in runs], registry))
+    stored = chosen(wheres, suite).of(read_runs([fetch(run) for run in runs], registry))
     if not update:
-        found = fitting(found, baseline, note)
-    found, notes = largest_comparable(found)
-    found, more = without_repetitions(found)
-    for each in (*notes, *more):
-        note(each)
+        stored = fitting(stored, baseline, note)
+    stored, notes = largest_comparable(stored)
+    stored, more = without_repetitions(stored)
+    for sentence in (*notes, *more):
+        note(sentence)
     if update:
-        update_baseline(found, baseline, wanted)
+        update_baseline(stored, baseline, wanted)
         return
-    checks = check_runs(found, baseline)
-    print_checks(checks, computable(found), as_json=as_json, markdown=markdown)
+    checks = check_runs(stored, baseline)
+    print_checks(checks, computable(stored), as_json=as_json, markdown=markdown)
     if not passed(checks):
         raise typer.Exit(1)

@@ -69,10 +69,10 @@ def seconds(text: str) -> float:
     """
     if text.strip() == "0":
         return 0.0
-    found = TIME.fullmatch(text.strip())
-    if found is None:
+    match = TIME.fullmatch(text.strip())
+    if match is None:
         raise ConfigError(f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h")
-    return float(found["number"]) * UNITS[found["unit"]]
+    return float(match["number"]) * UNITS[match["unit"]]
 
 
 def recovery(text: str) -> float:

@@ -44,7 +44,7 @@ def new(
     from .display.console import output_console
     from .scaffold import EXAMPLES, registered_name, write_project
 
-    listed = next((each for each in KINDS if each == f"{kind}s"), None)
+    listed = next((plural for plural in KINDS if plural == f"{kind}s"), None)
     registered = registered_name(name, kind)
     taken = load_registry().offers[listed].get(registered) if listed else None
     if taken is not None:
@@ -84,9 +84,11 @@ def check(
     from .display.console import output_console
 
     console = output_console()
-    separators = [each for each in (os.sep, os.altsep) if each]
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
     base = what.partition(":")[0]  # the file of onnx:FILE is no project
-    is_path = base.endswith((".py", *separators)) or any(each in base for each in separators)
+    is_path = base.endswith((".py", *separators)) or any(
+        separator in base for separator in separators
+    )
     asked = Asked(disease, data_root, tuple(settings or ()))
     if what in (".", "..") or is_path or Path(what, "pyproject.toml").is_file():
         missed = _check_project(console, Path(what), asked)
@@ -120,7 +122,7 @@ class Asked:
 
         attributes: dict[str, Any] = {}
         if self.settings:
-            pairs = [each.partition("=") for each in self.settings]
+            pairs = [setting.partition("=") for setting in self.settings]
             for key, equals, _ in pairs:
                 if not equals:
                     raise ConfigError(f"--set {key} has no value; write --set KEY=VALUE")
@@ -155,13 +157,13 @@ def _check_project(console: Console, path: Path, asked: Asked) -> int:
             raise ConfigError(
                 f"{path} offers no plugin that has checks ({kinds}); see zobench plugin new"
             )
-        for _, each in mine:
-            if not _example(each.plugin) and not each.plugin.takes(""):
+        for _, offer in mine:
+            if not _example(offer.plugin) and not offer.plugin.takes(""):
                 raise ConfigError(
-                    f"{each.name} is a family, so there is no telling what to check; install it and "
-                    f"check members by name: zobench plugin check {each.name}:<{each.plugin.argument}>"
+                    f"{offer.name} is a family, so there is no telling what to check; install it and "
+                    f"check members by name: zobench plugin check {offer.name}:<{offer.plugin.argument}>"
                 )
-        names = [f"{each.name}{_example(each.plugin)}" for _, each in mine]
+        names = [f"{offer.name}{_example(offer.plugin)}" for _, offer in mine]
         pairs = zip(mine, names, strict=True)
         return sum(_check_one(console, kind, name, asked, registry) for (kind, _), name in pairs)
 
@@ -185,11 +187,13 @@ def _check_named(console: Console, name: str, asked: Asked) -> int:
     base, colon, _ = name.partition(":")
     kinds = [kind for kind in SUITES if base in registry.offers[kind]]
     if len(kinds) > 1:  # dne is an objective, and dne:<optimizer> a method
-        kinds = [each for each in kinds if registry.offers[each][base].plugin.takes(colon)] or kinds
+        kinds = [
+            suited for suited in kinds if registry.offers[suited][base].plugin.takes(colon)
+        ] or kinds
     if not kinds:
-        known = {each for kind in SUITES for each in registry.offers[kind]}
+        names = {offer for kind in SUITES for offer in registry.offers[kind]}
         raise ConfigError(
-            f"no plugin that has checks is called {name!r}{nearest(base, known)}; see zobench list"
+            f"no plugin that has checks is called {name!r}{nearest(base, names)}; see zobench list"
         )
     return sum(_check_one(console, kind, name, asked) for kind in kinds)
 

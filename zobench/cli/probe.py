@@ -57,15 +57,15 @@ def probe(
         overrides=parse_overrides(settings or [], OWNERS),
     )
     with ConsoleListener() as listener:
-        found = probe_encoder(config, images, listener)
+        probed = probe_encoder(config, images, listener)
     if as_json:
-        print(json.dumps(found.as_dict()))
+        print(json.dumps(probed.as_dict()))
         return
     console = output_console()
     console.print(
-        f"{found.images:,} images of {found.patients:,} patients, {found.folds} folds by patient"
+        f"{probed.images:,} images of {probed.patients:,} patients, {probed.folds} folds by patient"
     )
-    for name, value in (("sensitive attribute", found.sensitive), (disease, found.disease)):
+    for name, value in (("sensitive attribute", probed.sensitive), (disease, probed.disease)):
         words = "" if value.reads else "   not read: the interval of the AUC is not above 50 %"
         console.print(
             f"  {name:<22}{_shown(value.accuracy)} % accuracy   {_shown(value.auc)} % AUC{words}",

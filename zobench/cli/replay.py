@@ -22,15 +22,15 @@ def replay(path: RunFolderArgument, as_json: JsonFlag = False) -> None:
 
     from .display.console import output_console
 
-    found = replay_run(fetch(path))
+    replayed = replay_run(fetch(path))
     if as_json:
-        print(json.dumps(asdict(found)))
+        print(json.dumps(asdict(replayed)))
     else:
-        edit = "the edit that the run ended with" if found.same_edit else "ANOTHER edit"
+        edit = "the edit that the run ended with" if replayed.same_edit else "ANOTHER edit"
         output_console().print(
-            f"{found.asks} asks, {found.queries:,} queries, answered from the record; the optimizer "
-            f"ends with {edit}",
+            f"{replayed.asks} asks, {replayed.queries:,} queries, answered from the record; "
+            f"the optimizer ends with {edit}",
             soft_wrap=True,
         )
-    if not found.same_edit:
+    if not replayed.same_edit:
         raise typer.Exit(1)

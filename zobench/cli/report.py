@@ -51,14 +51,14 @@ def report(
     if reader == "people":
         if title is not None or most is not None:
             raise ConfigError("--title and --sample are for pages about many runs")
-        places = [fetch(each) for each in runs]
+        places = [fetch(run) for run in runs]
         write_people_page(the_one(places, chosen(wheres, suite)), out, force=force)
         output_console().print(f"wrote {out}", soft_wrap=True, markup=False)
         return
     declared = read_suite(suite_file(suite)) if suite is not None else None
     with ConsoleListener() as listener:
-        found = write_report(
-            [fetch(each) for each in runs],
+        written = write_report(
+            [fetch(run) for run in runs],
             out,
             title=title or (declared.name if declared is not None else "zobench report"),
             targets=declared.targets if declared is not None else TARGETS,
@@ -68,7 +68,7 @@ def report(
             listener=listener,
         )
     output_console().print(
-        f"wrote {out}: {found.runs} run{'' if found.runs == 1 else 's'}, {found.megabytes:.1f} MB",
+        f"wrote {out}: {written.runs} run{'' if written.runs == 1 else 's'}, {written.megabytes:.1f} MB",
         soft_wrap=True,
         markup=False,
     )

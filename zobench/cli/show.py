@@ -40,8 +40,8 @@ def show(
         typer.echo(written(StoredRun(place, registry).config), nl=False)
         return
     if is_run(place) or not run_folders(place.path):
-        found = StoredRun(place, registry)
-        found.files.require_whole()
-        print_result(found, as_json)
+        opened = StoredRun(place, registry)
+        opened.files.require_whole()
+        print_result(opened, as_json)
     else:
         print_runs(list(summary_lines(place, registry)), registry, as_json)

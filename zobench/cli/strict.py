@@ -55,11 +55,11 @@ class StrictCommand(TyperCommand):
 
     def _arguments(self) -> list[Any]:
         """What the command takes without an option's name."""
-        return [each for each in self.params if each.param_type_name == "argument"]
+        return [param for param in self.params if param.param_type_name == "argument"]
 
     def _named(self) -> str:
         """How parts are named where a word was typed alone, as in ``zobench run gezo``."""
-        parts = [f"--{each.name}" for each in self.params if each.name in PARTS]
+        parts = [f"--{param.name}" for param in self.params if param.name in PARTS]
         return f"; parts are named by {', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
 
     def invoke(self, ctx: Any) -> Any:

@@ -25,7 +25,7 @@ def verify(
     from .display.verification import print_verification
 
     with ConsoleListener() as listener:
-        found = verify_run(fetch(path), queries, listener=listener, encoder_url=encoder_url)
-    print_verification(found, as_json)
-    if not found.holds:
+        verification = verify_run(fetch(path), queries, listener=listener, encoder_url=encoder_url)
+    print_verification(verification, as_json)
+    if not verification.holds:
         raise typer.Exit(1)

@@ -96,10 +96,10 @@ class LevelRanking:
         """The gain of an optimizer over another, with the adjusted p-value; ``None`` if not known."""
         for pair in self.pairs:
             if {pair.a, pair.b} == {label, reference} and pair.fpq is not None:
-                found = pair.fpq.gain
+                gain = pair.fpq.gain
                 if pair.b == label:
-                    return found, pair.adjusted
-                turned = Interval(-found.value, -found.high, -found.low, found.seeds)
+                    return gain, pair.adjusted
+                turned = Interval(-gain.value, -gain.high, -gain.low, gain.seeds)
                 return turned, pair.adjusted
         return None, nan
 
@@ -116,9 +116,9 @@ class LevelRanking:
             "feedback": self.feedback,
             "all_share": self.all_share,
             "optimizers": [
-                {"label": each, "fpq": self.fpq[each].as_dict()} for each in self.labels
+                {"label": label, "fpq": self.fpq[label].as_dict()} for label in self.labels
             ],
-            "pairs": [each.as_dict() for each in self.pairs],
+            "pairs": [pair.as_dict() for pair in self.pairs],
         }
 
 
@@ -140,34 +140,34 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
             f"the runs have {', '.join(map(str, replicates))} replicates, whose resamples cannot be "
             f"paired; choose those with one number: --where replicates={replicates[-1]}"
         )
-    found = []
+    rankings = []
     for level in FEEDBACK:
         groups: dict[str, list[StoredRun]] = {}
         for run in done:
             if run.feedback == level:
                 groups.setdefault(run.label, []).append(run)
         if len(groups) > 1 and (label is None or label in groups):
-            found.append(_ranked(level, groups, label))
-    if not found and label is not None and any(run.label == label for run in done):
+            rankings.append(_ranked(level, groups, label))
+    if not rankings and label is not None and any(run.label == label for run in done):
         others = sorted({f"{run.label} ({run.feedback})" for run in done if run.label != label})
         raise ConfigError(
             f"{label} is the only optimizer of its feedback level that has finished runs; there are "
             f"runs of {', '.join(others) or 'no other'}: name both, --a {label} --b LABEL"
         )
-    if not found:
+    if not rankings:
         labels = ", ".join(sorted({run.label for run in runs})) or "none"
         raise ConfigError(
             "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
             f"{labels}. To compare two of different levels, name both: --a LABEL --b LABEL"
         )
-    if all(pair.fpq is None for ranked in found for pair in ranked.pairs):
-        labels = ", ".join(each for ranked in found for each in ranked.labels)
+    if all(pair.fpq is None for ranked in rankings for pair in ranked.pairs):
+        labels = ", ".join(name for ranked in rankings for name in ranked.labels)
         who = f"of {labels}, no two of a level" if label is None else f"{label} and no other"
         raise ConfigError(
             f"nothing to rank: {who} have finished runs of one dataset, disease, encoder and seed; "
             "list the runs: zobench show FOLDER"
         )
-    return found
+    return rankings
 
 
 def _ranked(
@@ -176,9 +176,9 @@ def _ranked(
     shared = set.intersection(
         *({(run.problem, run.config.seed) for run in members} for members in groups.values())
     )
-    fpq = {each: _own(members, shared) for each, members in groups.items()}
+    fpq = {group: _own(members, shared) for group, members in groups.items()}
     resamples = next(iter(groups.values()))[0].config.replicates
-    labels = sorted(groups, key=lambda each: -fpq[each].value)
+    labels = sorted(groups, key=lambda name: -fpq[name].value)
     tested = []
     for b, a in combinations(labels, 2):
         if label not in (None, a, b):
@@ -191,7 +191,7 @@ def _ranked(
             difference = compare_runs(groups[a], groups[b], only=FPQ).metrics[FPQ.name]
         tested.append((a, b, difference, _p(difference, resamples)))
     adjusted = holm([p for *_, p in tested])
-    pairs = [Pair(*each, after) for each, after in zip(tested, adjusted, strict=True)]
+    pairs = [Pair(*compared, after) for compared, after in zip(tested, adjusted, strict=True)]
     return LevelRanking(level, tuple(labels), fpq, tuple(pairs), bool(shared), label)
 
 

@@ -35,14 +35,14 @@ class BaselineRun(StoredRun):
     @property
     def quantities(self) -> tuple[Metric, ...]:
         """All quantities of the run but beyond placebo: a baseline has no edit."""
-        return tuple(each for each in super().quantities if each is not BEYOND_PLACEBO)
+        return tuple(quantity for quantity in super().quantities if quantity is not BEYOND_PLACEBO)
 
     def values(self, quantity: Metric, *, row: int = -1, alone: bool = False) -> Floats:
         """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples."""
         if self.results is None:
             raise ValueError(f"{self.location} has no scores")
-        found = self.results if alone else self.results.for_means
-        return found.baseline_values(self._method, quantity)
+        results = self.results if alone else self.results.for_means
+        return results.baseline_values(self._method, quantity)
 
 
 def read_side(place: Location, label: str | None, registry: Registry) -> list[StoredRun]:
@@ -60,16 +60,16 @@ def read_side(place: Location, label: str | None, registry: Registry) -> list[St
     if label is None or not label.startswith(PREFIX):
         return read_runs([place], registry, label)
     method, names = label.removeprefix(PREFIX), set[str]()
-    found: list[StoredRun] = []
+    baselines: list[StoredRun] = []
     for run in read_runs([place], registry):
         scores = run.files.scores
         names.update(scores.baselines if scores is not None else ())
         if scores is not None and method in scores.baselines:
-            found.append(BaselineRun(run, method, registry))
-    if not found:
+            baselines.append(BaselineRun(run, method, registry))
+    if not baselines:
         there = ", ".join(sorted(names)) or "none"
         raise ConfigError(
             f"no run at {place} has the no-query baseline {method!r}{nearest(method, names)}; there are "
             f"{there}. To have another one, run with --baselines"
         )
-    return found
+    return baselines

@@ -77,8 +77,8 @@ def rank_location(
     runs = choice.of(read_runs([place], registry or load_registry()))
     kept, notes = largest_comparable(runs)
     once, more = without_repetitions(kept)
-    for each in (*notes, *more, *cautions(once)):
-        note(each)
+    for sentence in (*notes, *more, *cautions(once)):
+        note(sentence)
     label = (
         None if optimizer is None else meant_label(optimizer, sorted({run.label for run in once}))
     )
@@ -95,15 +95,17 @@ def _comparable(
         return min(sum(id(run) in side for run in group) for side in (first, second))
 
     kept, notes = largest_comparable([*one, *other], partners)
-    sides = [[run for run in side if any(run is each for each in kept)] for side in (one, other)]
+    sides = [
+        [run for run in side if any(run is member for member in kept)] for side in (one, other)
+    ]
     if not all(sides):
         sides, notes = [list(one), list(other)], []
-    found = []
+    both = []
     for side in sides:
         once, more = without_repetitions(side)
-        found.append(once)
+        both.append(once)
         if not isinstance(side[0], BaselineRun):  # all optimizers' runs have the same baselines
             notes += more
-    for each in notes:
-        note(each)
-    return found[0], found[1]
+    for sentence in notes:
+        note(sentence)
+    return both[0], both[1]

@@ -53,7 +53,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]] | DataFrame) ->
     frame = (
         rows
         if isinstance(rows, DataFrame)
-        else DataFrame([{name: as_utf8(each) for name, each in row.items()} for row in rows])
+        else DataFrame([{name: as_utf8(value) for name, value in row.items()} for row in rows])
     )
     with replaced(path) as draft:
         if path.suffix == ".parquet":

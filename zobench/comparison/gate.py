@@ -132,15 +132,15 @@ def check(before: Baseline, now: Baseline, quantities: Sequence[Metric]) -> list
         ConfigError: The current runs of a row have other conditions than the baseline, or have some
             but not all of its seeds.
     """
-    directions = {each.name: each.higher_is_better for each in quantities}
+    directions = {quantity.name: quantity.higher_is_better for quantity in quantities}
     mine = {(row.optimizer, row.problem): row for row in now.rows}
     checks: list[Check] = []
     for row in before.rows:
-        found = mine.pop((row.optimizer, row.problem), None)
-        if found is not None:
-            _require_conditions(row, found.conditions)
+        measured = mine.pop((row.optimizer, row.problem), None)
+        if measured is not None:
+            _require_conditions(row, measured.conditions)
         for name, sample in row.metrics.items():
-            other = _on_the_same_seeds(row, sample, found.metrics[name]) if found else None
+            other = _on_the_same_seeds(row, sample, measured.metrics[name]) if measured else None
             checks.append(_check(row, name, sample, other, before.margins[name], directions[name]))
     for row in mine.values():
         checks += [
@@ -168,7 +168,7 @@ def _on_the_same_seeds(row: Row, before: Sample, now: Sample) -> Sample:
             f"{row.optimizer} on {row.problem} has seeds {', '.join(sorted(before.values, key=int))} "
             f"in the baseline, and the runs lack seed {', '.join(sorted(missing, key=int))}; run it, too"
         )
-    kept = ({seed: each[seed] for seed in before.values} for each in (now.values, now.errors))
+    kept = ({seed: numbers[seed] for seed in before.values} for numbers in (now.values, now.errors))
     return Sample(*kept)
 
 
@@ -180,7 +180,7 @@ def _check(
     margin: float,
     higher_is_better: bool,
 ) -> Check:
-    old, new = (math.nan if each is None else _mean(each.values) for each in (before, now))
+    old, new = (math.nan if sample is None else _mean(sample.values) for sample in (before, now))
     gain = half = math.nan
     standing: CheckStanding = "missing" if now is None else "new"
     if before is not None and now is not None:
@@ -214,13 +214,13 @@ def _half_width(before: Sample, now: Sample) -> float:
         error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
         return float(stdtrit(len(gains) - 1, 0.975)) * error
     parts, weights = [], []
-    for each in (before, now):
-        values, count = list(each.values.values()), len(each.values)
+    for sample in (before, now):
+        values, count = list(sample.values.values()), len(sample.values)
         if count > 1:
             parts.append(float(np.var(values, ddof=1)) / count)
             weights.append(parts[-1] ** 2 / (count - 1))
         else:
-            (error,) = each.errors.values()
+            (error,) = sample.errors.values()
             parts.append(error**2)
             weights.append(0.0)
     total = sum(parts)

@@ -89,10 +89,10 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
             names an unknown quantity.
     """
     try:
-        found = _baseline_content(path)
-        if found["zobench_baseline"] != SCHEMA:
+        content = _baseline_content(path)
+        if content["zobench_baseline"] != SCHEMA:
             raise ConfigError(
-                f"{path} has baseline format {found['zobench_baseline']}, but this zobench knows "
+                f"{path} has baseline format {content['zobench_baseline']}, but this zobench knows "
                 f"{SCHEMA}; upgrade zobench, or delete the file and write it anew with --update"
             )
         rows = tuple(
@@ -100,13 +100,13 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
                 row["optimizer"],
                 row["problem"],
                 {"until": 0.0, **row["conditions"]},  # baselines of before this was one
-                {name: _sample(**each) for name, each in row["metrics"].items()},
+                {name: _sample(**sample) for name, sample in row["metrics"].items()},
             )
-            for row in found["rows"]
+            for row in content["rows"]
         )
-        margins = {name: float(value) for name, value in found["margins"].items()}
+        margins = {name: float(value) for name, value in content["margins"].items()}
         for name in margins:
-            if name not in {each.name for each in quantities}:
+            if name not in {quantity.name for quantity in quantities}:
                 raise ValueError(f"metric {name!r} is unknown")
         if any(set(row.metrics) != set(margins) for row in rows):
             raise ValueError("the metrics of a row are not the metrics named in the margins")
@@ -124,7 +124,7 @@ def _sample(values: Mapping[str, float], errors: Mapping[str, float]) -> Sample:
         ValueError: There are no values, a seed is not a whole number, a number is not finite, or
             values and errors have different seeds.
     """
-    numbers = [float(each) for each in (*values.values(), *errors.values())]
+    numbers = [float(number) for number in (*values.values(), *errors.values())]
     if not values or values.keys() != errors.keys():
         raise ValueError("values and errors must have the same seeds, at least one")
     if not all(seed.isdecimal() for seed in values) or not all(map(math.isfinite, numbers)):

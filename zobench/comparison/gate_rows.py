@@ -20,7 +20,10 @@ from .gate_file import Baseline, Row, Sample
 from .margins import default_margins, require_margins
 
 DIGITS = 6
-WORDS = {"feedback": "feedback level", **{each.key: each.words for each in OF_A_PROBLEM}}
+WORDS = {
+    "feedback": "feedback level",
+    **{condition.key: condition.words for condition in OF_A_PROBLEM},
+}
 """Words for each condition in messages, by the key of the condition."""
 
 
@@ -92,36 +95,39 @@ def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
 
 
 def _quantity(run: StoredRun, name: str) -> Metric:
-    found = next((each for each in run.quantities if each.name == name), None)
-    if found is None:
+    quantity = next((quantity for quantity in run.quantities if quantity.name == name), None)
+    if quantity is None:
         raise ConfigError(
             f"{run.location} has no {name}, which a gate's margin names (runs without controls have no "
             "beyond_placebo); name runs that have it in common"
         )
-    return found
+    return quantity
 
 
 def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
-    found = run.values(quantity, alone=True)
-    if not np.isfinite(found).all():
+    values = run.values(quantity, alone=True)
+    if not np.isfinite(values).all():
         raise ConfigError(
             f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
             "margin; leave this metric out of the margins"
         )
-    return quantity.shown(found)
+    return quantity.shown(values)
 
 
 def conditions_of(run: StoredRun) -> dict[str, Any]:
     """What the runs of a row must have in common, by key, as JSON holds it."""
-    found = {"feedback": run.feedback, **{each.key: each.of(run) for each in OF_A_PROBLEM}}
-    plain: dict[str, Any] = json.loads(json.dumps(found))
+    conditions = {
+        "feedback": run.feedback,
+        **{condition.key: condition.of(run) for condition in OF_A_PROBLEM},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(conditions))
     return plain
 
 
 def margins_for(runs: Sequence[StoredRun]) -> dict[str, float]:
     """The margins of a new gate, as the quantities declare them that some run has."""
-    there = {each.name for run in runs for each in run.quantities}
-    return default_margins([each for each in computable(runs) if each.name in there])
+    there = {quantity.name for run in runs for quantity in run.quantities}
+    return default_margins([quantity for quantity in computable(runs) if quantity.name in there])
 
 
 def computable(runs: Sequence[StoredRun]) -> Sequence[Metric]:

@@ -16,12 +16,12 @@ def require_margins(margins: Mapping[str, float], quantities: Sequence[Metric]) 
     Raises:
         ConfigError: No quantity has that name, or a margin is not a finite number of at least 0.
     """
-    known = [each.name for each in quantities]
+    names = [quantity.name for quantity in quantities]
     for name, value in margins.items():
-        if name not in known:
+        if name not in names:
             raise ConfigError(
-                f"margin {name}={value:g}: there is no metric {name!r}{nearest(name, known)}; "
-                f"known: {', '.join(known)}"
+                f"margin {name}={value:g}: there is no metric {name!r}{nearest(name, names)}; "
+                f"known: {', '.join(names)}"
             )
         if not 0 <= value < inf:
             raise ConfigError(f"margin {name}={value:g} must be a finite number of at least 0")
@@ -29,4 +29,6 @@ def require_margins(margins: Mapping[str, float], quantities: Sequence[Metric]) 
 
 def default_margins(quantities: Sequence[Metric]) -> dict[str, float]:
     """The margins of a new gate, as the quantities declare them."""
-    return {each.name: each.margin for each in quantities if each.margin is not None}
+    return {
+        quantity.name: quantity.margin for quantity in quantities if quantity.margin is not None
+    }

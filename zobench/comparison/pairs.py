@@ -83,7 +83,7 @@ class Comparison:
             "feedback_b": self.feedback[1],
             "pairs": [[str(run.location) for run in pair] for pair in self.pairs],
             "left_out": [str(run.location) for run in self.left_out],
-            "metrics": {name: _plain(asdict(each)) for name, each in self.metrics.items()},
+            "metrics": {name: _plain(asdict(compared)) for name, compared in self.metrics.items()},
             "notes": list(self.notes),
             "verdict": self.verdict,
         }
@@ -96,14 +96,14 @@ class Comparison:
                 "seed": one.config.seed,
                 "a": one.label,
                 "b": other.label,
-                "metric": each.name,
-                "value_a": float(each.shown(one.values(each))[0]),
-                "value_b": float(each.shown(other.values(each))[0]),
+                "metric": quantity.name,
+                "value_a": float(quantity.shown(one.values(quantity))[0]),
+                "value_b": float(quantity.shown(other.values(quantity))[0]),
                 "run_a": one.run_id,
                 "run_b": other.run_id,
             }
             for one, other in self.pairs
-            for each in self.quantities
+            for quantity in self.quantities
         ]
 
 
@@ -139,9 +139,9 @@ def compare_runs(
     """
     if not a or not b:
         raise ConfigError("nothing to compare: A and B must each have at least one run")
-    shared = set.intersection(*({each.name for each in run.quantities} for run in (*a, *b)))
+    shared = set.intersection(*({quantity.name for quantity in run.quantities} for run in (*a, *b)))
     offered = a[0].quantities if only is None else (only,)
-    quantities = tuple(each for each in offered if each.name in shared)
+    quantities = tuple(quantity for quantity in offered if quantity.name in shared)
     margins = margins or {}
     require_margins(margins, quantities)
     by_label = max(len({run.label for run in side}) for side in (a, b)) > 1
@@ -168,7 +168,8 @@ def compare_runs(
         require_same_conditions(side)
     _require_equal_resamples(pairs)
     metrics = {
-        each.name: _difference(pairs, each, margins.get(each.name, 0.0)) for each in quantities
+        quantity.name: _difference(pairs, quantity, margins.get(quantity.name, 0.0))
+        for quantity in quantities
     }
     names = [_name(side) for side in (a, b)]
     return Comparison(
@@ -214,11 +215,11 @@ def _difference(
     The resamples of the gain have absolute gaps, as those of a mean over seeds have. With the signs of
     the data, two edits that leave equal gaps of opposite signs would differ beyond chance.
     """
-    found = difference(_by_seed(pairs, quantity), quantity, margin=margin)
-    if found.gain.seeds > 1 or not np.isfinite(found.gain.value):
-        return found
+    compared = difference(_by_seed(pairs, quantity), quantity, margin=margin)
+    if compared.gain.seeds > 1 or not np.isfinite(compared.gain.value):
+        return compared
     ((one, other),) = _by_seed(pairs, quantity, alone=True)
-    return replace(found, a=interval([one], quantity), b=interval([other], quantity))
+    return replace(compared, a=interval([one], quantity), b=interval([other], quantity))
 
 
 def _by_seed(
@@ -235,12 +236,12 @@ def _by_seed(
         quantity: The quantity.
         alone: Whether the values are for intervals of one seed, see :meth:`StoredRun.values`.
     """
-    found = []
+    samples = []
     for seed in dict.fromkeys(one.config.seed for one, _ in pairs):
         mine = [pair for pair in pairs if pair[0].config.seed == seed]
         if len(mine) == 1:
             one, other = (run.values(quantity, alone=alone) for run in mine[0])
-            found.append((one, other))
+            samples.append((one, other))
             continue
         a, b = (
             np.mean(
@@ -248,8 +249,8 @@ def _by_seed(
             )
             for side in (0, 1)
         )
-        found.append((a, b))
-    return found
+        samples.append((a, b))
+    return samples
 
 
 def _require_equal_resamples(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> None:
@@ -272,10 +273,10 @@ def _require_equal_resamples(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> No
 
 
 def _by_key(runs: Iterable[StoredRun], by_label: bool) -> dict[tuple[str, int, str], StoredRun]:
-    found: dict[tuple[str, int, str], StoredRun] = {}
+    by_key: dict[tuple[str, int, str], StoredRun] = {}
     for run in runs:
         key = (run.problem, run.config.seed, run.label if by_label else "")
-        other = found.get(key)
+        other = by_key.get(key)
         if other is not None and other.done and run.done:
             budgets = {other.config.budget, run.config.budget}
             raise ConfigError(
@@ -287,8 +288,8 @@ def _by_key(runs: Iterable[StoredRun], by_label: bool) -> dict[tuple[str, int, s
                 )
             )
         if other is None or run.done:
-            found[key] = run
-    return found
+            by_key[key] = run
+    return by_key
 
 
 def _name(runs: Sequence[StoredRun]) -> str:
@@ -317,6 +318,6 @@ def _notes(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> tuple[str, ...]:
             {run.manifest.versions.get(name) for run in side} for side in zip(*pairs, strict=True)
         ]
         if versions[0] != versions[1]:
-            words = " and ".join(", ".join(sorted(map(str, each))) for each in versions)
+            words = " and ".join(", ".join(sorted(map(str, version))) for version in versions)
             notes.append(f"different versions of {name} in A and in B: {words}")
     return tuple(notes)

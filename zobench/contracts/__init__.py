@@ -118,6 +118,6 @@ def __getattr__(name: str) -> Any:
         if name == module:
             return import_module(f"{__name__}.{module}")
         if name in names.split():
-            found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-            return found
+            member = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return member
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

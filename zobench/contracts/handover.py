@@ -62,7 +62,7 @@ class AskRules:
     images: int
 
 
-def checked_ask(found: object, rules: AskRules) -> Ask:
+def checked_ask(returned: object, rules: AskRules) -> Ask:
     """What an optimizer's ``ask`` returned, once everything but its points' values is checked.
 
     The points are neither read nor copied, so an ask whose price is refused costs no memory.
@@ -71,26 +71,28 @@ def checked_ask(found: object, rules: AskRules) -> Ask:
         PluginError: The return value breaks the contract of :class:`~zobench.contracts.Ask`.
     """
     optimizer, level = rules.optimizer, rules.level
-    if not isinstance(found, Ask):
-        raise _broken(optimizer, ASK, f"a {type(found).__name__}", "zobench.contracts.Ask")
-    points = _check_tensor(found.points, optimizer, ASK, "points", (None, *rules.shape))
+    if not isinstance(returned, Ask):
+        raise _broken(optimizer, ASK, f"a {type(returned).__name__}", "zobench.contracts.Ask")
+    points = _check_tensor(returned.points, optimizer, ASK, "points", (None, *rules.shape))
     if len(points) > MAX_POINTS:
         raise _broken(optimizer, ASK, f"{len(points):,} points", f"at most {MAX_POINTS:,}")
-    if not isinstance(found.want, str) or found.want not in FEEDBACK:
+    if not isinstance(returned.want, str) or returned.want not in FEEDBACK:
         rule = "one of " + ", ".join(FEEDBACK)
-        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
-    if FEEDBACK.index(found.want) > FEEDBACK.index(level):
+        raise _broken(optimizer, ASK, f"the feedback level {returned.want!r:.80}", rule)
+    if FEEDBACK.index(returned.want) > FEEDBACK.index(level):
         rule = f"at most its declared level, {level!r}"
-        raise _broken(optimizer, ASK, f"the feedback level {found.want!r:.80}", rule)
-    if (found.rows is None) == (found.minibatch is None):
-        fault = "both minibatch and rows" if found.rows is not None else "no minibatch and no rows"
+        raise _broken(optimizer, ASK, f"the feedback level {returned.want!r:.80}", rule)
+    if (returned.rows is None) == (returned.minibatch is None):
+        fault = (
+            "both minibatch and rows" if returned.rows is not None else "no minibatch and no rows"
+        )
         raise _broken(optimizer, ASK, fault, "one of them")
     rows = minibatch = None
-    if found.rows is not None:
-        rows = _taken_rows(found, rules)
+    if returned.rows is not None:
+        rows = _taken_rows(returned, rules)
     else:
-        minibatch = _taken_minibatch(found, rules)
-    return Ask(found.points, minibatch, found.want, found.images, rows)
+        minibatch = _taken_minibatch(returned, rules)
+    return Ask(returned.points, minibatch, returned.want, returned.images, rows)
 
 
 def taken_ask(ask: Ask, optimizer: str) -> Ask:
@@ -115,7 +117,7 @@ def _taken_minibatch(ask: Ask, rules: AskRules) -> NDArray[np.int64]:
     if minibatch.shape != (count,) or minibatch.dtype.kind not in "iu":
         raise _broken(optimizer, ASK, kind, rule)
     if int(minibatch.min()) < 0 or int(minibatch.max()) >= 2**63:
-        wrong = next(int(each) for each in minibatch if not 0 <= int(each) < 2**63)
+        wrong = next(int(number) for number in minibatch if not 0 <= int(number) < 2**63)
         raise _broken(optimizer, ASK, f"the minibatch number {wrong}", rule)
     images, rule = ask.images, f"a whole number from 1 to {rules.images:,}, the training images"
     if images is not None and (type(images) is not int or not 1 <= images <= rules.images):
@@ -142,30 +144,30 @@ def _taken_rows(ask: Ask, rules: AskRules) -> NDArray[np.int64]:
     if not 1 <= rows.shape[1] <= rules.images:
         raise _broken(optimizer, ASK, kind, rule)
     if int(rows.min()) < 0 or int(rows.max()) >= rules.images:
-        wrong = next(int(each) for each in rows.flat if not 0 <= int(each) < rules.images)
+        wrong = next(int(number) for number in rows.flat if not 0 <= int(number) < rules.images)
         raise _broken(optimizer, ASK, f"the row {wrong}", rule)
     return rows.astype(np.int64)
 
 
-def taken_point(found: object, optimizer: str, shape: tuple[int, ...]) -> Tensor:
+def taken_point(returned: object, optimizer: str, shape: tuple[int, ...]) -> Tensor:
     """A checked copy of the point that an optimizer's ``recommend`` returned.
 
     Raises:
         PluginError: The return value is no finite float32 tensor of ``shape`` on the CPU.
     """
     return _copied_tensor(
-        _check_tensor(found, optimizer, RECOMMEND, "a point", shape),
+        _check_tensor(returned, optimizer, RECOMMEND, "a point", shape),
         optimizer,
         RECOMMEND,
         "a point",
     )
 
 
-def taken_state(found: object, plugin: str, kind: str = "optimizer") -> State:
+def taken_state(returned: object, plugin: str, kind: str = "optimizer") -> State:
     """A checked copy of what a plugin's ``state_dict`` returned.
 
     Args:
-        found: The return value.
+        returned: The return value.
         plugin: The plugin's name, for messages.
         kind: The kind of plugin, for messages: ``optimizer`` or ``objective``.
 
@@ -174,13 +176,13 @@ def taken_state(found: object, plugin: str, kind: str = "optimizer") -> State:
             larger than :data:`MAX_STATE_BYTES`.
     """
     rule = "a mapping from names to tensors, whole numbers, numbers and texts"
-    if not isinstance(found, Mapping) or len(found) > MAX_STATE_ENTRIES:
-        fault = f"{type(found).__name__}"
-        if isinstance(found, Mapping):
-            fault, rule = f"{len(found):,} entries", f"at most {MAX_STATE_ENTRIES:,}"
+    if not isinstance(returned, Mapping) or len(returned) > MAX_STATE_ENTRIES:
+        fault = f"{type(returned).__name__}"
+        if isinstance(returned, Mapping):
+            fault, rule = f"{len(returned):,} entries", f"at most {MAX_STATE_ENTRIES:,}"
         raise _broken(plugin, STATE, fault, rule, kind)
     size, taken = 0, {}
-    for name, value in found.items():
+    for name, value in returned.items():
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             rule = "names of 1 to 200 letters, digits, dots, hyphens and underscores"
             raise _broken(plugin, STATE, f"the name {name!r:.80}", rule, kind)
@@ -228,48 +230,48 @@ def _copy(value: Any) -> Any:
 
 
 def _check_tensor(
-    found: object, optimizer: str, method: str, what: str, shape: tuple[int | None, ...]
+    returned: object, optimizer: str, method: str, what: str, shape: tuple[int | None, ...]
 ) -> Tensor:
     """A dense float32 tensor on the CPU, not copied; ``None`` is any length of at least 1."""
     import torch
 
-    wanted = ", ".join("K" if each is None else str(each) for each in shape)
+    wanted = ", ".join("K" if size is None else str(size) for size in shape)
     rule = f"a finite float32 tensor ({wanted}) on the CPU" + (", K >= 1" if None in shape else "")
-    if not isinstance(found, torch.Tensor):
-        raise _broken(optimizer, method, f"{what} as {type(found).__name__}", rule)
-    fits = found.ndim == len(shape) and all(
+    if not isinstance(returned, torch.Tensor):
+        raise _broken(optimizer, method, f"{what} as {type(returned).__name__}", rule)
+    fits = returned.ndim == len(shape) and all(
         have >= 1 if want is None else have == want
-        for have, want in zip(found.shape, shape, strict=True)
+        for have, want in zip(returned.shape, shape, strict=True)
     )
     if not fits:
-        raise _broken(optimizer, method, f"{what} of shape {tuple(found.shape)}", rule)
-    if found.dtype != torch.float32:
-        kind = str(found.dtype).removeprefix("torch.")
+        raise _broken(optimizer, method, f"{what} of shape {tuple(returned.shape)}", rule)
+    if returned.dtype != torch.float32:
+        kind = str(returned.dtype).removeprefix("torch.")
         raise _broken(optimizer, method, f"{what} of type {kind}, which is not converted", rule)
-    if found.device.type != "cpu" or found.layout != torch.strided:
-        where = f"{what} on {found.device} with layout {found.layout}"
+    if returned.device.type != "cpu" or returned.layout != torch.strided:
+        where = f"{what} on {returned.device} with layout {returned.layout}"
         raise _broken(optimizer, method, where, rule)
-    return found
+    return returned
 
 
-def _copied_tensor(found: Tensor, optimizer: str, method: str, what: str) -> Tensor:
+def _copied_tensor(tensor: Tensor, optimizer: str, method: str, what: str) -> Tensor:
     """A copy of a finite tensor of limited size."""
     import torch
 
-    _require_finite(found, optimizer, method, what)
-    return found.detach().clone(memory_format=torch.contiguous_format)
+    _require_finite(tensor, optimizer, method, what)
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
-def _require_finite(found: Tensor, optimizer: str, method: str, what: str) -> None:
+def _require_finite(tensor: Tensor, optimizer: str, method: str, what: str) -> None:
     """Checks that a tensor is finite and of limited size."""
     import torch
 
-    size = found.numel() * found.element_size()
+    size = tensor.numel() * tensor.element_size()
     if size > MAX_POINT_BYTES:
         fault = f"{what} of {size:,} bytes"
         raise _broken(optimizer, method, fault, f"at most {MAX_POINT_BYTES:,} bytes")
     # a finite sum has finite terms only, and is quicker; a sum of large numbers may overflow
-    if not bool(torch.isfinite(found.sum())) and not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(tensor.sum())) and not bool(torch.isfinite(tensor).all()):
         raise _broken(optimizer, method, f"{what} with NaN or infinity", "finite numbers")
 
 

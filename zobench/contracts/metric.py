@@ -138,13 +138,13 @@ class Metric:
     def _checked(self, values: Floats, count: int) -> Floats:
         import numpy as np
 
-        found = np.asarray(values)
-        if found.shape != (count,):
+        array = np.asarray(values)
+        if array.shape != (count,):
             raise PluginError(
-                f"metric {self.name!r} gave values of shape {found.shape} for {count:,} resamples, not "
+                f"metric {self.name!r} gave values of shape {array.shape} for {count:,} resamples, not "
                 f"one each: zobench plugin check {self.name}"
             )
-        return found
+        return array
 
     def shown(self, values: Floats) -> Floats:
         """The values as tables show them: absolute where the metric is signed."""

@@ -150,7 +150,7 @@ def _or(bound: float | None, otherwise: float) -> float:
 def _value_type(hint: Any) -> type:
     """``int`` for ``int | None``; a type without ``None`` is returned unchanged."""
     if isinstance(hint, types.UnionType):
-        hint = next(each for each in typing.get_args(hint) if each is not type(None))
+        hint = next(argument for argument in typing.get_args(hint) if argument is not type(None))
     assert isinstance(hint, type)
     return hint
 
@@ -190,11 +190,11 @@ def cut(value: object) -> str:
     return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}… (cut)"
 
 
-def nearest(name: str, known: typing.Iterable[str]) -> str:
+def nearest(name: str, names: typing.Iterable[str]) -> str:
     """The text ``(did you mean …?)`` with the nearest known name, or an empty text."""
     if len(name) > SHOWN_CHARACTERS:
         return ""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -71,8 +71,8 @@ def parsed_json(place: Place, content: bytes) -> Json:
     if checksum(content[: end.start()]) != end[1].decode():
         raise damaged(place, "its content does not match its checksum")
     try:
-        found: Json = json.loads(content)
-        del found[CHECKSUM]
+        parsed: Json = json.loads(content)
+        del parsed[CHECKSUM]
     except CONTENT_ERRORS as error:
         raise damaged(place, error) from error
-    return found
+    return parsed

@@ -112,7 +112,7 @@ def parsed_rows(place: Place, content: bytes) -> StoredRows:
     Raises:
         DamagedError: A row is not what was written, or a row before it is lost.
     """
-    found, end = StoredRows(), ""
+    stored, end = StoredRows(), ""
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
         begin, tail = line[: 1 - _END_BYTES], line[1 - _END_BYTES :]
         end = checksum(begin, end)
@@ -125,9 +125,9 @@ def parsed_rows(place: Place, content: bytes) -> StoredRows:
             del row[CHECKSUM]
         except CONTENT_ERRORS as error:
             raise damaged(place, error) from error
-        found.rows.append(row)
-        found.ends.append(end)
-    return found
+        stored.rows.append(row)
+        stored.ends.append(end)
+    return stored
 
 
 def keep_rows(place: Place, count: int, end: str = "") -> StoredRows:
@@ -155,8 +155,8 @@ def keep_rows(place: Place, count: int, end: str = "") -> StoredRows:
         if len(lines) < count:
             raise damaged(place, f"it has {len(lines)} rows, and {count} were stored")
         kept = b"".join(line + b"\n" for line in lines[:count])
-        found = parsed_rows(place, kept)
-        if found.end != end:
+        stored = parsed_rows(place, kept)
+        if stored.end != end:
             raise damaged(place, f"row {count} is not the row that was stored")
         os.ftruncate(file, len(kept))
-    return found
+    return stored

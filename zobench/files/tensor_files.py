@@ -86,8 +86,8 @@ def _require_checksum(place: Place, content: bytearray) -> bytes:
 
 def _checksum_start(content: bytearray) -> int:
     """Where the digits of the checksum begin in the header; negative if it has none."""
-    found = content.find(_MARK, 0, _LENGTH_BYTES + _header_bytes(content))
-    return found + len(_MARK) if found >= 0 else -DIGITS
+    place = content.find(_MARK, 0, _LENGTH_BYTES + _header_bytes(content))
+    return place + len(_MARK) if place >= 0 else -DIGITS
 
 
 def _header_bytes(content: bytearray) -> int:

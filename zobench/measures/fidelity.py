@@ -54,7 +54,9 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     Images that are smaller than the window are compared as one window with equal weights.
     """
     weights = _window(min(SIZE, *one.shape[-2:]), one)
-    blurred = [_blur(each, weights) for each in (one, other, one * one, other * other, one * other)]
+    blurred = [
+        _blur(picture, weights) for picture in (one, other, one * one, other * other, one * other)
+    ]
     mean_one, mean_other, squares_one, squares_other, products = blurred
     c1, c2 = K1**2, K2**2
     covariance = products - mean_one * mean_other

@@ -27,7 +27,7 @@ def count_groups(answers: Sequence[Predictions], weights: Floats) -> list[GroupC
     label, sensitive = answers[0].label, answers[0].sensitive
     cells = 2 * label + sensitive
     member = np.stack([cells == number for number in range(4)], axis=1).astype(np.float64)
-    called = [member * (each.score > 0)[:, None] for each in answers]
+    called = [member * (answer.score > 0)[:, None] for answer in answers]
     sums = (weights @ np.concatenate([member, *called], axis=1)).reshape(len(weights), -1, 2, 2)
     return [GroupCounts(sums[:, 0], sums[:, 1 + place]) for place in range(len(answers))]
 

@@ -116,8 +116,8 @@ def standard_error(runs: Sequence[NDArray[np.floating]]) -> Floats:
     count = len(runs)
     drawn = [run[1:] if len(run) > 1 else run for run in runs]
     mean = np.mean([run[0] for run in runs], axis=0)
-    centre = np.mean([each.mean(0) for each in drawn], axis=0)
-    spread = np.mean([((each - centre) ** 2).mean(0) for each in drawn], axis=0)
+    centre = np.mean([sample.mean(0) for sample in drawn], axis=0)
+    spread = np.mean([((sample - centre) ** 2).mean(0) for sample in drawn], axis=0)
     return np.asarray(np.sqrt((spread / count + (centre - mean) ** 2) * count / (count - 1)))
 
 
@@ -143,8 +143,8 @@ def confidence(runs: Sequence[NDArray[np.floating]]) -> float:
 
 
 def _shown(values: NDArray[np.floating], quantity: Metric | None) -> Floats:
-    found = np.asarray(values, dtype=np.float64)
-    return found if quantity is None else quantity.shown(found)
+    array = np.asarray(values, dtype=np.float64)
+    return array if quantity is None else quantity.shown(array)
 
 
 def _over_patients(values: Floats, quantity: Metric | None) -> tuple[float, float]:
@@ -164,7 +164,9 @@ def _over_patients(values: Floats, quantity: Metric | None) -> tuple[float, floa
     if positive:
         low, high = _percentiles(resamples, *ends)
     else:
-        low, high = (-each for each in _percentiles(resamples, *(1.0 - end for end in ends)))
+        low, high = (
+            -percentile for percentile in _percentiles(resamples, *(1.0 - end for end in ends))
+        )
     return (0.0 if least == 0 else max(0.0, low)), high
 
 

@@ -58,7 +58,7 @@ def bootstrap_weights(test: ScoredImages, seed: int, replicates: int) -> Floats:
     Returns:
         ``(R + 1, n)``, not to be written to; the weights of an image lie side by side in memory.
     """
-    columns = (each.tobytes() for each in (test.patient, test.label, test.sensitive))
+    columns = (array.tobytes() for array in (test.patient, test.label, test.sensitive))
     return _weights(*columns, seed, replicates)
 
 
@@ -75,7 +75,7 @@ def _counts(
     patient: bytes, label: bytes, sensitive: bytes, seed: int, replicates: int
 ) -> NDArray[np.uint16]:
     """The weights of :func:`bootstrap_weights` as small integers, cached for several runs."""
-    columns = [np.frombuffer(each, dtype=np.int64) for each in (patient, label, sensitive)]
+    columns = [np.frombuffer(raw, dtype=np.int64) for raw in (patient, label, sensitive)]
     data = np.ones((1, len(columns[0])), dtype=np.uint16)
     if not replicates:
         return data

@@ -94,9 +94,9 @@ def recovery(
     return np.where(edit_accuracy < erm_accuracy - tolerance - ROUNDING, 0.0, share)
 
 
-def reaches(found: float, target: float) -> bool:
+def reaches(value: float, target: float) -> bool:
     """Whether a recovery is at least a target; rounding does not miss one that is equal."""
-    return found >= target - ROUNDING
+    return value >= target - ROUNDING
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ class Recoveries:
             absolute: Whether gaps are absolute in the resamples, as a mean over seeds needs; else
                 they keep the signs that they have on the data.
         """
-        gaps = np.stack([(gap if absolute else signed_gap)(each) for each in counts])
-        return cls.of(gaps, np.stack([accuracy(each) for each in counts]), tolerance)
+        gaps = np.stack([(gap if absolute else signed_gap)(count) for count in counts])
+        return cls.of(gaps, np.stack([accuracy(count) for count in counts]), tolerance)
 
 
 def fairness_per_query(queries: list[int], recoveries: Floats, first: int, budget: int) -> Floats:

@@ -45,8 +45,8 @@ class Resamples:
         """
         self._weights = weights
         self._answers = [
-            Predictions(np.asarray(each, dtype=np.float64), test.label, test.sensitive)
-            for each in scores
+            Predictions(np.asarray(score, dtype=np.float64), test.label, test.sensitive)
+            for score in scores
         ]
         self._counts = count_groups(self._answers, weights())
         self._metrics: dict[tuple[str, int], Floats] = {}
@@ -56,23 +56,23 @@ class Resamples:
 
     def for_means(self) -> Resamples:
         """The same with absolute gaps in recoveries and metrics, for a mean over seeds."""
-        found = copy(self)
-        found._in_means = {}
-        found.recoveries = Recoveries.of_counts(self._counts, self._tolerance, absolute=True)
-        return found
+        other = copy(self)
+        other._in_means = {}
+        other.recoveries = Recoveries.of_counts(self._counts, self._tolerance, absolute=True)
+        return other
 
     def of(self, metric: Metric, row: int) -> Floats:
         """Values ``(R + 1,)`` of a metric for one row; a signed metric keeps its sign, a=1 minus a=0."""
         row = range(len(self._answers))[row]
         apart = None if metric.from_counts_in_means is None else self._in_means
-        known, in_means = (self._metrics, False) if apart is None else (apart, True)
-        if (metric.name, row) not in known:
+        cache, in_means = (self._metrics, False) if apart is None else (apart, True)
+        if (metric.name, row) not in cache:
             if metric.from_counts is not None:
                 values = metric.of_counts(self._counts[row], in_means=in_means)
             else:
                 values = metric.of_scores(self._answers[row], self._weights())
-            known[metric.name, row] = values
-        return known[metric.name, row]
+            cache[metric.name, row] = values
+        return cache[metric.name, row]
 
     def counts(self, row: int) -> GroupCounts:
         """The counts in the cells of (y, a) of one row."""

@@ -92,18 +92,18 @@ class Evaluator:
         """
         import torch
 
-        each, block = rows.shape[1], self.encoder.spec.block
-        fill = math.lcm(each, block) // each  # points whose images fill whole blocks
+        per_point, block = rows.shape[1], self.encoder.spec.block
+        fill = math.lcm(per_point, block) // per_point  # points whose images fill whole blocks
         values, embeddings = [], []
         for group in slices(len(points), fill * -(-POINTS // fill)):
             edits, flat = decode(points[group]), rows[group].reshape(-1)
-            owner = np.arange(len(edits)).repeat(each)
+            owner = np.arange(len(edits)).repeat(per_point)
             pending = self.encoder.begin_edited(self.images, flat, edits, owner, Purpose.OPTIMIZE)
             norms = edit_norms(edits)
             if meanwhile is not None and group.stop >= len(points):
                 with torch.inference_mode(mode=False):
                     meanwhile()
-            embedded = pending.wait().cpu().reshape(len(edits), each, -1)
+            embedded = pending.wait().cpu().reshape(len(edits), per_point, -1)
             values.append(self.terms(embedded, rows[group]) + self.penalty * norms)
             if keep_embeddings:
                 embeddings.append(embedded)
@@ -117,18 +117,18 @@ class Evaluator:
         """
         import torch
 
-        found = self.objective.values(embeddings, *self._labels(rows, embeddings))
+        values = self.objective.values(embeddings, *self._labels(rows, embeddings))
         rule = f"objective {self.name!r}: values() must give a finite float64 tensor ({len(rows)},)"
-        if not isinstance(found, torch.Tensor):
-            raise PluginError(f"{rule}, but gave {type(found).__name__}")
-        if found.shape != (len(rows),) or found.dtype != torch.float64:
-            kind = str(found.dtype).removeprefix("torch.")
-            raise PluginError(f"{rule}, but gave {tuple(found.shape)} of type {kind}")
-        if not bool(torch.isfinite(found).all()):
+        if not isinstance(values, torch.Tensor):
+            raise PluginError(f"{rule}, but gave {type(values).__name__}")
+        if values.shape != (len(rows),) or values.dtype != torch.float64:
+            kind = str(values.dtype).removeprefix("torch.")
+            raise PluginError(f"{rule}, but gave {tuple(values.shape)} of type {kind}")
+        if not bool(torch.isfinite(values).all()):
             raise PluginError(
                 f"{rule}, but gave NaN or infinity although the embeddings are finite"
             )
-        return found
+        return values
 
     @property
     def learning(self) -> LearningObjective | None:
@@ -144,7 +144,9 @@ class Evaluator:
         """The labels a and y of rows ``(K, b)``, on the device of the embeddings."""
         import torch
 
-        a, y = (torch.from_numpy(each[rows]) for each in (self.images.sensitive, self.images.label))
+        a, y = (
+            torch.from_numpy(codes[rows]) for codes in (self.images.sensitive, self.images.label)
+        )
         return a.to(embeddings.device), y.to(embeddings.device)
 
     def value_and_gradient(self, edit: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
@@ -211,13 +213,13 @@ class Evaluator:
         import torch
 
         apart = self.encoder.apart()
-        found = [
+        gradients = [
             apart.embed_edited(
                 self.images, rows[part], edit[None], np.zeros_like(rows[part]), Purpose.OPTIMIZE
             )
             for part in parts
         ]
-        embeddings = torch.cat([each.cpu() for each in found]).clone().requires_grad_()
+        embeddings = torch.cat([part.cpu() for part in gradients]).clone().requires_grad_()
         term = self.terms(embeddings[None], rows[None])[0]
         (slopes,) = torch.autograd.grad(term, embeddings)
         self.encoder.seconds += apart.seconds

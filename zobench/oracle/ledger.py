@@ -54,14 +54,14 @@ class Ledger:
         """
         if purpose is Purpose.CHECK:
             raise ValueError("the ledger of a run has no purpose 'check'")
-        found: Counts = getattr(self, purpose.value)
-        return found
+        counts: Counts = getattr(self, purpose.value)
+        return counts
 
     def put(self, purpose: Purpose, counts: Counts | Mapping[str, int]) -> None:
         """Replaces the counts of one purpose, such as with the counts of a checkpoint."""
-        found = replace(counts) if isinstance(counts, Counts) else Counts(**counts)
+        copied = replace(counts) if isinstance(counts, Counts) else Counts(**counts)
         self.of(purpose)
-        setattr(self, purpose.value, found)
+        setattr(self, purpose.value, copied)
 
     def add(self, purpose: Purpose, counts: Counts) -> None:
         """Adds counts that were booked in another ledger for the same images."""

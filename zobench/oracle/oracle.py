@@ -132,7 +132,7 @@ class Oracle:
             return ask.rows
         assert ask.minibatch is not None
         numbers, place = np.unique(ask.minibatch, return_inverse=True)
-        drawn = [self.evaluator.rows(int(each), ask.images) for each in numbers]
+        drawn = [self.evaluator.rows(int(number), ask.images) for number in numbers]
         return np.stack(drawn)[place]
 
     def _without(

@@ -176,14 +176,14 @@ def _converged(features: Floats, labels: Labels, weights: Floats) -> Head:
         return float(value), np.append(x.T @ pull + L2 * w, pull.sum())
 
     start = np.zeros(features.shape[1] + 1)
-    found = minimize(
+    solution = minimize(
         loss,
         start,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30},
     ).x
-    return scale.head(found[:-1], float(found[-1]))
+    return scale.head(solution[:-1], float(solution[-1]))
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -27,8 +27,8 @@ def pixels(images: Tensor) -> NDArray[np.uint8]:
     """The 8-bit pixels themselves, ``(N, C, H, W)``."""
     import torch
 
-    found: NDArray[np.uint8] = (images.clamp(0, 1) * LEVELS).round().to(torch.uint8).numpy()
-    return found
+    levels: NDArray[np.uint8] = (images.clamp(0, 1) * LEVELS).round().to(torch.uint8).numpy()
+    return levels
 
 
 @dataclass(frozen=True)

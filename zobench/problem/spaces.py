@@ -143,13 +143,13 @@ class BoxedSpace:
 
 
 FAMILIES: dict[str, type[SquareSpace]] = {
-    each.family: each for each in (LowresSpace, DctSpace, PatchSpace)
+    space.family: space for space in (LowresSpace, DctSpace, PatchSpace)
 }
 """Spaces that take a number after a colon: the side of a point."""
 
 SUMMARIES = {
     "pixel": PixelSpace.summary,
-    **{f"{name}:<{each.letter}>": each.summary for name, each in FAMILIES.items()},
+    **{f"{name}:<{family.letter}>": family.summary for name, family in FAMILIES.items()},
 }
 """One line for ``zobench list`` on each space, by the name as typed."""
 
@@ -179,9 +179,9 @@ def check_space_name(name: str) -> None:
     """
     family = name.partition(":")[0]
     if name != "pixel" and family not in FAMILIES:
-        known = list(SUMMARIES)
+        names = list(SUMMARIES)
         raise ConfigError(
-            f"space is {cut(name)}, but must be one of {', '.join(known)}"
+            f"space is {cut(name)}, but must be one of {', '.join(names)}"
             f"{nearest(family, ['pixel', *FAMILIES])}"
         )
 

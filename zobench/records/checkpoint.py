@@ -65,14 +65,14 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
     notes = {
         "asks": state.asks,
         **{
-            owner: {name: each for name, each in values.items() if not isinstance(each, Tensor)}
+            owner: {name: entry for name, entry in values.items() if not isinstance(entry, Tensor)}
             for owner, values in states.items()
         },
         "counts": dict(state.counts),
         "encoder_seconds": state.encoder_seconds,
         "wall_seconds": state.wall_seconds,
         "rows": dict(state.rows),
-        "snapshots": {str(queries): found for queries, found in state.snapshots.items()},
+        "snapshots": {str(queries): snapshot for queries, snapshot in state.snapshots.items()},
         "local": dict(state.local),
         "ended_by": dict(state.ended_by),
     }
@@ -99,7 +99,7 @@ def read_checkpoint(place: Location) -> Checkpoint:
             encoder_seconds=notes["encoder_seconds"],
             wall_seconds=notes["wall_seconds"],
             rows={name: (int(count), str(end)) for name, (count, end) in notes["rows"].items()},
-            snapshots={int(queries): found for queries, found in notes["snapshots"].items()},
+            snapshots={int(queries): value for queries, value in notes["snapshots"].items()},
             local=notes.get("local", {}),
             ended_by=notes.get("ended_by", {}),
         )

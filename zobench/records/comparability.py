@@ -56,7 +56,7 @@ CONDITIONS = (
     Condition("split_digest", "split digest", lambda run: run.manifest.split.digest, True),
 )
 
-OF_A_PROBLEM = tuple(each for each in CONDITIONS if not each.of_a_seed)
+OF_A_PROBLEM = tuple(rule for rule in CONDITIONS if not rule.of_a_seed)
 
 
 def require_comparable(

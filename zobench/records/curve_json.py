@@ -46,13 +46,13 @@ def curve_controls(results: Results) -> dict[str, list[dict[str, Any]]]:
     """With ``--controls all``: recovery of the placebo and the negative of every scored edit."""
     stored, rows = results.stored, {}
     for name, scores in stored.all_controls.items():
-        resamples = results.resampled([stored.edits[0].score, *(each.score for each in scores)])
+        resamples = results.resampled([stored.edits[0].score, *(score.score for score in scores)])
         recoveries = resamples.recoveries.recovery
         rows[name] = [
             {
-                "queries": each.queries,
+                "queries": score.queries,
                 "recovery": interval([recoveries[row]], RECOVERY).as_dict(),
             }
-            for row, each in enumerate(scores, start=1)
+            for row, score in enumerate(scores, start=1)
         ]
     return rows

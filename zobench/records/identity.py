@@ -54,7 +54,11 @@ def identity(manifest: Manifest) -> str:
     }
     # the snapshots of an extended run are not those of a run that had its budget from the start; one
     # that goes on after a limit of time or cost has those, and one more where it had ended
-    budgets = [each for each in manifest.extended if each["budget"] != manifest.config.budget]
+    budgets = [
+        extension
+        for extension in manifest.extended
+        if extension["budget"] != manifest.config.budget
+    ]
     if budgets:
         parts["extended"] = budgets
     if manifest.local is not None:

@@ -41,7 +41,7 @@ def take_inventory(folder: Location, *, done: bool) -> dict[str, str]:
     Raises:
         StoreError: A file cannot be read.
     """
-    snapshots = [layout.snapshot_name(each) for each in layout.snapshot_queries(folder.path)]
+    snapshots = [layout.snapshot_name(queries) for queries in layout.snapshot_queries(folder.path)]
     names = [name for name in (*SINGLE, *snapshots) if done or name != BILL]
     with disk_errors(folder):
         return {

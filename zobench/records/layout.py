@@ -76,7 +76,7 @@ def run_folders(folder: str | os.PathLike[str]) -> list[Path]:
     path = Path(folder)
     if is_run(path):
         return [path]
-    return sorted(each.parent for each in path.glob(f"*/{MANIFEST}"))
+    return sorted(file.parent for file in path.glob(f"*/{MANIFEST}"))
 
 
 def snapshot_name(queries: int) -> str:

@@ -155,8 +155,8 @@ class Manifest:
             KeyError: A field that describes the run is missing.
             ConfigError: The config has an unknown field.
         """
-        known = {each.name for each in dataclasses.fields(cls)} & values.keys()
-        fields = {name: values[name] for name in known}
+        names = {declared.name for declared in dataclasses.fields(cls)} & values.keys()
+        fields = {name: values[name] for name in names}
         return cls(
             **{
                 **fields,
@@ -224,6 +224,6 @@ def _require_schema(place: Location, values: Any) -> None:
 
 def _record(kind: Any, values: Mapping[str, Any]) -> Any:
     """A frozen record from JSON: lists become tuples, and unknown fields are left out."""
-    known = {each.name for each in dataclasses.fields(kind)} & values.keys()
-    plain = {name: values[name] for name in known}
+    names = {declared.name for declared in dataclasses.fields(kind)} & values.keys()
+    plain = {name: values[name] for name in names}
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})

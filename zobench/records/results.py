@@ -66,9 +66,9 @@ class Results:
     @cached_property
     def for_means(self) -> Results:
         """The same with absolute gaps in the resamples, for a mean over seeds."""
-        found = Results(self.stored, self.config, self.metrics, self.replicates, self.times)
-        vars(found)["resamples"] = self.resamples.for_means()  # in place of the cached property
-        return found
+        other = Results(self.stored, self.config, self.metrics, self.replicates, self.times)
+        vars(other)["resamples"] = self.resamples.for_means()  # in place of the cached property
+        return other
 
     @cached_property
     def edits(self) -> list[EditScore]:
@@ -89,14 +89,14 @@ class Results:
         if not equal:
             return edits
         first = equal[max(equal)]
-        last = [each for each in edits if each.queries == first]
-        return [*(each for each in edits if each.queries != first or not first), *last]
+        last = [edit for edit in edits if edit.queries == first]
+        return [*(edit for edit in edits if edit.queries != first or not first), *last]
 
     @cached_property
     def resamples(self) -> Resamples:
         """All predictions of all test images, in the order of :attr:`_rows`."""
-        scores = [each.score for each in self.edits]
-        scores += [each.score for each in self.stored.controls.values()]
+        scores = [edit.score for edit in self.edits]
+        scores += [control.score for control in self.stored.controls.values()]
         scores += list(self.stored.baselines.values())
         scores += [] if self.stored.combined is None else [self.stored.combined]
         return self.resampled(scores)
@@ -116,9 +116,12 @@ class Results:
         The row is ``None`` for a snapshot that is not scored. Until enough edits are scored, the
         curve ends before the first such snapshot.
         """
-        rows = {each.queries: row for row, each in enumerate(self._ordered)}
+        rows = {edit.queries: row for row, edit in enumerate(self._ordered)}
         equal = self.stored.equal
-        points = [(0, rows.get(0)), *((each, rows.get(equal[each])) for each in sorted(equal))]
+        points = [
+            (0, rows.get(0)),
+            *((snapshot, rows.get(equal[snapshot])) for snapshot in sorted(equal)),
+        ]
         enough = min(self.times * self.config.scored, len({*equal.values()} - {0}))
         if len(rows) > enough:
             return points
@@ -159,10 +162,10 @@ class Results:
     def fpq(self) -> Floats:
         """Fairness per query ``(R + 1,)`` of the curve."""
         config = self.config
-        found = fairness_per_query(
+        area = fairness_per_query(
             list(self.queries), self.curve.recovery[1:], config.batch_size, config.budget
         )
-        return np.broadcast_to(found, self.curve.gap.shape[1:])
+        return np.broadcast_to(area, self.curve.gap.shape[1:])
 
     def values(self, quantity: Metric, row: int = -1) -> Floats:
         """Signed values ``(R + 1,)`` of a quantity: the test data first, then the resamples.
@@ -203,8 +206,8 @@ class Results:
 
     def point(self, row: int) -> tuple[float, float]:
         """Gap and accuracy of a row of the table on the test data, in percent."""
-        found = self.resamples.recoveries
-        return float(found.gap[row, 0]), float(found.accuracy[row, 0])
+        recoveries = self.resamples.recoveries
+        return float(recoveries.gap[row, 0]), float(recoveries.accuracy[row, 0])
 
     @cached_property
     def scores(self) -> tuple[Score, ...]:
@@ -280,24 +283,26 @@ class Results:
         )
 
     def _outcome(self, queries: int, row: int) -> ClassifierScore:
-        samples, found = self.resamples, self.resamples.recoveries
-        recovered = interval([found.recovery[row]], RECOVERY)
-        change = interval([found.accuracy[row] - found.accuracy[0]])
+        samples, recoveries = self.resamples, self.resamples.recoveries
+        recovered = interval([recoveries.recovery[row]], RECOVERY)
+        change = interval([recoveries.accuracy[row] - recoveries.accuracy[0]])
         return ClassifierScore(
             queries=queries,
-            metrics={each.name: interval([samples.of(each, row)], each) for each in self.metrics},
+            metrics={
+                metric.name: interval([samples.of(metric, row)], metric) for metric in self.metrics
+            },
             recovery=recovered,
-            gap_recovery=interval([found.gap_recovery[row]], RECOVERY),
+            gap_recovery=interval([recoveries.gap_recovery[row]], RECOVERY),
             accuracy_change=change,
             why_zero=self._why_zero(row, change.value) if recovered.value == 0 else "",
         )
 
     def _why_zero(self, row: int, change: float) -> str:
-        found = self.resamples.recoveries
+        recoveries = self.resamples.recoveries
         if row == 0:
             return "ERM is the reference"
-        if found.gap[0, 0] == 0:
+        if recoveries.gap[0, 0] == 0:
             return "ERM has no gap"
-        if found.gap_recovery[row, 0] == 0:
+        if recoveries.gap_recovery[row, 0] == 0:
             return "the gap is as large as ERM's"
         return f"accuracy fell by {-change:.1f} points, more than {self.config.tolerance:g}"

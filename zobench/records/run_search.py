@@ -21,7 +21,7 @@ def find_runs(locations: Sequence[Location]) -> list[Location]:
     Raises:
         NotARunError: A place is neither a run folder nor holds one.
     """
-    found: dict[Path, Location] = {}
+    runs: dict[Path, Location] = {}
     for place in locations:
         inside = layout.run_folders(place.path)
         if not inside:
@@ -32,8 +32,8 @@ def find_runs(locations: Sequence[Location]) -> list[Location]:
             )
         for folder in inside:
             run = place if folder == place.path else place / folder.name
-            found.setdefault(folder.resolve(), run)
-    return list(found.values())
+            runs.setdefault(folder.resolve(), run)
+    return list(runs.values())
 
 
 def read_runs(
@@ -50,16 +50,16 @@ def read_runs(
         StoreError: A place holds no run, or a run is damaged.
         ConfigError: No label, or several, begin so.
     """
-    found: dict[str, list[StoredRun]] = {}
+    by_label: dict[str, list[StoredRun]] = {}
     for place in find_runs(locations):
         with suppress(NotARunError):
             run = StoredRun(place, registry)
-            found.setdefault(run.label, []).append(run)
-    if not found:
+            by_label.setdefault(run.label, []).append(run)
+    if not by_label:
         raise NotARunError(f"no run is left in {', '.join(map(str, locations))}")
     if optimizer is None:
-        return [run for runs in found.values() for run in runs]
-    return found[meant_label(optimizer, list(found))]
+        return [run for runs in by_label.values() for run in runs]
+    return by_label[meant_label(optimizer, list(by_label))]
 
 
 def meant_label(text: str, labels: Sequence[str]) -> str:

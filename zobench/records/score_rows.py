@@ -50,7 +50,7 @@ class ClassifierScore:
         """The outcome as a JSON object; an infinite ratio is ``None``."""
         return {
             "queries": self.queries,
-            **{name: found.as_dict() for name, found in self.metrics.items()},
+            **{name: value.as_dict() for name, value in self.metrics.items()},
             "recovery": self.recovery.as_dict(),
             "gap_recovery": self.gap_recovery.as_dict(),
             "accuracy_change": self.accuracy_change.as_dict(),

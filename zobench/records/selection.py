@@ -18,7 +18,7 @@ from .stored_run import StoredRun
 
 LABEL, STATUS, FEEDBACK = "label", "status", "feedback"
 KEYS = (
-    *(each.name for each in fields(RunConfig) if each.name != "overrides"),
+    *(field.name for field in fields(RunConfig) if field.name != "overrides"),
     LABEL,
     STATUS,
     FEEDBACK,
@@ -178,8 +178,8 @@ def largest_comparable(
 
 
 def _conditions(run: StoredRun) -> Hashable:
-    found = [each.of(run) for each in OF_A_PROBLEM]
-    return orjson.dumps(found, option=orjson.OPT_SORT_KEYS, default=str)
+    values = [condition.of(run) for condition in OF_A_PROBLEM]
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS, default=str)
 
 
 def _newest(run: StoredRun) -> str:

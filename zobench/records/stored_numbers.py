@@ -143,22 +143,22 @@ def read_scores(folder: Location) -> StoredScores | None:
     place = folder / layout.SCORES
     if not place.path.exists():
         return None
-    found = read_json(place)
+    content = read_json(place)
     with damage(place):
-        test = {name: np.asarray(each, dtype=np.int64) for name, each in found["test"].items()}
-        combined = found["combined"]
+        test = {name: np.asarray(value, dtype=np.int64) for name, value in content["test"].items()}
+        combined = content["combined"]
         return StoredScores(
-            edits=[EditScore.from_json(row) for row in found["edits"]],
-            equal={int(snapshot): first for snapshot, first in found["equal"].items()},
+            edits=[EditScore.from_json(row) for row in content["edits"]],
+            equal={int(snapshot): first for snapshot, first in content["equal"].items()},
             test=ScoredImages(**test),
-            counts=found["counts"],
-            encoder_seconds=found["encoder_seconds"],
-            baselines={name: tuple(scores) for name, scores in found["baselines"].items()},
+            counts=content["counts"],
+            encoder_seconds=content["encoder_seconds"],
+            baselines={name: tuple(scores) for name, scores in content["baselines"].items()},
             combined=None if combined is None else tuple(combined),
-            controls={name: EditScore.from_json(row) for name, row in found["controls"].items()},
+            controls={name: EditScore.from_json(row) for name, row in content["controls"].items()},
             all_controls={
                 name: tuple(map(EditScore.from_json, rows))
-                for name, rows in found["all_controls"].items()
+                for name, rows in content["all_controls"].items()
             },
-            last=found.get("last", 0),
+            last=content.get("last", 0),
         )

@@ -275,8 +275,8 @@ class StoredRun:
         """
         if self.results is None:
             raise ValueError(f"{self.location} has no scores")
-        found = self.results if alone else self.results.for_means
-        return found.values(quantity, row)
+        results = self.results if alone else self.results.for_means
+        return results.values(quantity, row)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object; an infinite ratio is ``None``."""

@@ -89,17 +89,21 @@ def reference_lines(runs: Sequence[StoredRun]) -> list[SummaryLine]:
             groups[run.problem, run.config.seed].append((run, run.on_the_data))
     lines = []
     for members in groups.values():
-        run, found = members[0]
+        run, results = members[0]
         line = replace(summary_line(run), spent=0)
-        metrics = {each.name: float(each.shown(found.values(each, 0))[0]) for each in run.metrics}
+        metrics = {
+            metric.name: float(metric.shown(results.values(metric, 0))[0]) for metric in run.metrics
+        }
         lines.append(replace(line, optimizer="ERM", values=metrics))
         having: dict[str, Results] = {}
-        for _, each in members:
-            having = {**dict.fromkeys(each.stored.baselines, each), **having}
+        for _, member in members:
+            having = {**dict.fromkeys(member.stored.baselines, member), **having}
         for name in having:
             values = {
-                each.name: float(each.shown(having[name].baseline_values(name, each))[0])
-                for each in (FPQ, RECOVERY, *run.metrics)
+                quantity.name: float(
+                    quantity.shown(having[name].baseline_values(name, quantity))[0]
+                )
+                for quantity in (FPQ, RECOVERY, *run.metrics)
             }
             lines.append(replace(line, optimizer=name, values=values))
     return lines
@@ -112,7 +116,9 @@ def summary_values(run: StoredRun) -> dict[str, float | None]:
         return {}
     absent = () if results.beyond_placebo_values is not None else (BEYOND_PLACEBO,)
     shown = [quantity for quantity in run.quantities if quantity not in absent]
-    values = {each.name: float(each.shown(results.values(each))[0]) for each in shown}
+    values = {
+        quantity.name: float(quantity.shown(results.values(quantity))[0]) for quantity in shown
+    }
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
@@ -133,5 +139,5 @@ def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:
 def _values(run: StoredRun) -> Mapping[str, float | None]:
     """The manifest's values; computed anew if a metric was installed after the run."""
     stored = run.manifest.summary
-    missing = any(each.name not in stored for each in run.quantities)
+    missing = any(quantity.name not in stored for quantity in run.quantities)
     return summary_values(run) if missing else stored

@@ -90,8 +90,8 @@ def _without_an_edit(results: Results) -> Interval:
 
 
 def _case(results: Results, last: Score) -> Case:
-    found = results.resamples.recoveries
-    if found.gap[0, 0] == 0:
+    recoveries = results.resamples.recoveries
+    if recoveries.gap[0, 0] == 0:
         return Case.NO_GAP
     if last.norm == 0:
         return Case.NO_EDIT
@@ -165,7 +165,7 @@ def _removed(results: Results, score: ClassifierScore, past: bool = True) -> str
 def _on_the_way(results: Results) -> str:
     """The best edit before the last, where that one recovers more than chance."""
     earlier = results.scores[1:-1]
-    best = max(earlier, key=lambda each: float(each.recovery.value), default=None)
+    best = max(earlier, key=lambda score: float(score.recovery.value), default=None)
     if best is None or best.recovery.value <= 0 or best.gap_recovery.low <= 0:
         return ""
     return (
@@ -192,5 +192,5 @@ def _accuracy(results: Results, score: ClassifierScore) -> str:
 def _percent(share: Interval, sign: int = 1) -> str:
     """A share in percent with its interval; with sign -1 what is lost counts as positive."""
     low, high = sorted((sign * share.low, sign * share.high))
-    value, low, high = (round(100 * each) + 0 for each in (sign * share.value, low, high))
+    value, low, high = (round(100 * number) + 0 for number in (sign * share.value, low, high))
     return f"{value} % [{low}, {high}]".replace("-", "\N{MINUS SIGN}")

@@ -23,8 +23,8 @@ ERM, NO_QUERY, CONTROL = "ERM", "no query", "control"
 
 def short(run: StoredRun) -> str:
     """The run in one line."""
-    found = "" if run.fpq is None else f", FPQ {run.fpq.value:.2f}"
-    return f"<run of {run.label} on {run.problem}, seed {run.config.seed}: {run.status}{found}>"
+    fpq = "" if run.fpq is None else f", FPQ {run.fpq.value:.2f}"
+    return f"<run of {run.label} on {run.problem}, seed {run.config.seed}: {run.status}{fpq}>"
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Row:
 
 def rows(run: StoredRun) -> list[Row]:
     """ERM, the no-query baselines, the edits, and the controls of the last edit."""
-    found, level = run.results, run.feedback
-    if found is None:
+    results, level = run.results, run.feedback
+    if results is None:
         return []
-    erm, *edits = found.scores
+    erm, *edits = results.scores
     table = [Row(ERM, NO_QUERY, erm)]
-    table += [Row(name, NO_QUERY, each) for name, each in found.baselines.items()]
-    table += [Row("edit", level, each) for each in edits]
-    if found.combined is not None:
-        table.append(Row("edit + reweighing", level, found.combined))
-    return [*table, *(Row(name, CONTROL, each) for name, each in found.controls.items())]
+    table += [Row(name, NO_QUERY, score) for name, score in results.baselines.items()]
+    table += [Row("edit", level, edit) for edit in edits]
+    if results.combined is not None:
+        table.append(Row("edit + reweighing", level, results.combined))
+    return [*table, *(Row(name, CONTROL, score) for name, score in results.controls.items())]
 
 
 def frame(run: StoredRun) -> pandas.DataFrame:
@@ -64,8 +64,8 @@ def frame(run: StoredRun) -> pandas.DataFrame:
     for each_row in rows(run):
         score = each_row.score
         row: dict[str, Any] = {"row": each_row.name, "queries": score.queries}
-        for key, each in {RECOVERY.name: score.recovery, **score.metrics}.items():
-            row |= {key: each.value, f"{key}_low": each.low, f"{key}_high": each.high}
+        for key, value in {RECOVERY.name: score.recovery, **score.metrics}.items():
+            row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
         if isinstance(score, Score):
             row |= {
                 "objective": score.objective,
@@ -79,14 +79,14 @@ def frame(run: StoredRun) -> pandas.DataFrame:
 def html(run: StoredRun) -> str:
     """The verdict and a small table; all text is escaped."""
     head = f"<p><b>{escape(run.verdict.text)}</b></p>"
-    metrics = [each for each in run.metrics if each.in_tables]
-    headings = ["", "queries", *(each.heading for each in metrics), RECOVERY.heading]
-    lines = ["".join(f"<th>{escape(each)}</th>" for each in headings)]
+    metrics = [metric for metric in run.metrics if metric.in_tables]
+    headings = ["", "queries", *(metric.heading for metric in metrics), RECOVERY.heading]
+    lines = ["".join(f"<th>{escape(heading)}</th>" for heading in headings)]
     for row in rows(run):
         score = row.score
-        values = [f"{score.metrics[each.name].value:.{each.digits()}f}" for each in metrics]
+        values = [f"{score.metrics[metric.name].value:.{metric.digits()}f}" for metric in metrics]
         cells = [row.name, f"{score.queries:,}", *values, f"{score.recovery.value:.2f}"]
-        lines.append("".join(f"<td>{escape(each)}</td>" for each in cells))
+        lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     fpq = "" if run.fpq is None else f", FPQ {run.fpq.value:.2f}"
     caption = f"{run.label} on {run.problem}, seed {run.config.seed}, {run.status}{fpq}"
@@ -109,22 +109,24 @@ def plot(run: StoredRun, axes: Axes | None = None) -> Axes:
     import numpy as np
     from matplotlib.ticker import LogLocator, NullLocator
 
-    found = run.results
-    if found is None or not found.queries:
+    results = run.results
+    if results is None or not results.queries:
         raise ValueError(f"{run.location} has no scored edit to draw")
     if axes is None:
         from matplotlib import pyplot
 
         axes = pyplot.subplots()[1]
     assert axes is not None
-    queries, recovery = np.array(found.queries), found.curve.recovery[1:]
+    queries, recovery = np.array(results.queries), results.curve.recovery[1:]
     (line,) = axes.step(queries, recovery[:, 0], where="post", label=run.label)
     ends = [interval([row], RECOVERY) for row in recovery]
-    low, high = [each.low for each in ends], [each.high for each in ends]
+    low, high = [end.low for end in ends], [end.high for end in ends]
     axes.fill_between(queries, low, high, step="post", alpha=0.15, color=line.get_color())
-    for edit in found.scores[1:]:
+    for edit in results.scores[1:]:
         axes.plot(edit.queries, edit.recovery.value, "o", color=line.get_color(), markersize=4)
-    for style, (name, free) in zip(cycle((":", "--", "-.")), found.baselines.items(), strict=False):
+    for style, (name, free) in zip(
+        cycle((":", "--", "-.")), results.baselines.items(), strict=False
+    ):
         axes.axhline(free.recovery.value, color="grey", linestyle=style, label=f"{name}, no query")
     axes.axhline(0, color="grey", linewidth=0.6)
     axes.set(xscale="log", xlabel="queries", ylabel="recovery", title=run.problem)

@@ -85,8 +85,8 @@ class Registry:
 
     def distributions(self) -> dict[str, str]:
         """Versions of zobench and of every distribution that registered a plugin, by name."""
-        found = {offer.distribution for kind in self.offers.values() for offer in kind.values()}
-        return {name: distribution_version(name) for name in sorted({"zobench", *found})}
+        names = {offer.distribution for kind in self.offers.values() for offer in kind.values()}
+        return {name: distribution_version(name) for name in sorted({"zobench", *names})}
 
     def find(self, kind: Kind, name: str) -> tuple[Offer, str]:
         """Looks up a name such as ``timm:<model>``: the plugin, and the argument after the colon.
@@ -95,16 +95,16 @@ class Registry:
             ConfigError: No plugin of this kind has that name, or the argument is missing or not
                 allowed.
         """
-        known = self.offers[kind]
+        offers = self.offers[kind]
         base, colon, argument = name.partition(":")
         what = kind[:-1]
-        if base not in known:
-            names = ", ".join(sorted(known)) or "none"
+        if base not in offers:
+            names = ", ".join(sorted(offers)) or "none"
             raise ConfigError(
-                f"{what} {name!r} is not known{nearest(base, known)}; known: {names} "
+                f"{what} {name!r} is not known{nearest(base, offers)}; known: {names} "
                 f"(see: zobench list {kind})"
             )
-        offer = known[base]
+        offer = offers[base]
         if offer.plugin.argument and offer.plugin.argument_needed and not argument:
             raise ConfigError(
                 f"{what} {base!r} needs something after a colon: {base}:<{offer.plugin.argument}>"
@@ -160,24 +160,24 @@ def distribution_version(name: str) -> str:
 
 
 def _metric(offer: Offer) -> Metric:
-    found = offer.plugin.load()
-    if not isinstance(found, Metric) or found.name != offer.name:
+    metric = offer.plugin.load()
+    if not isinstance(metric, Metric) or metric.name != offer.name:
         raise PluginError(
-            f"the metric {offer.name!r} of distribution {offer.distribution!r} is {found!r:.120}; its "
+            f"the metric {offer.name!r} of distribution {offer.distribution!r} is {metric!r:.120}; its "
             f"target must be a zobench.Metric with the name {offer.name!r}"
         )
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", found.name) or found.name in METRIC_NAMES_IN_USE:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", metric.name) or metric.name in METRIC_NAMES_IN_USE:
         raise PluginError(
-            f"the metric {found.name!r} of distribution {offer.distribution!r} needs another name: "
+            f"the metric {metric.name!r} of distribution {offer.distribution!r} needs another name: "
             "small letters, digits and underscores, and none of "
             f"{', '.join(sorted(METRIC_NAMES_IN_USE))}, which name other things in JSON"
         )
-    if (found.from_counts is None) == (found.from_scores is None):
+    if (metric.from_counts is None) == (metric.from_scores is None):
         raise PluginError(
             f"the metric {offer.name!r} of distribution {offer.distribution!r} must have exactly "
             "one of from_counts and from_scores"
         )
-    return found
+    return metric
 
 
 def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
@@ -190,17 +190,17 @@ def _check_hooks(module: object, name: str, source: str) -> None:
     Such a function has an unknown name, or lacks the decorator ``zobench.hookimpl``. Without this
     check it would be ignored without a message.
     """
-    known = [f"{PREFIX}{kind}" for kind in KINDS]
+    expected = [f"{PREFIX}{kind}" for kind in KINDS]
     marker = f"{hooks.PROJECT}_impl"
     for attribute in dir(module):
         value = getattr(module, attribute)
         looks_like_one = attribute.startswith(f"{hooks.PROJECT}_") and callable(value)
         if not looks_like_one and not hasattr(value, marker):
             continue
-        if attribute not in known:
+        if attribute not in expected:
             raise PluginError(
                 f"the plugin {name!r} of distribution {source!r} implements {attribute!r}, which is "
-                f"no hook{nearest(attribute, known)}"
+                f"no hook{nearest(attribute, expected)}"
             )
         if not hasattr(value, marker):
             raise PluginError(
@@ -212,18 +212,18 @@ def _check_hooks(module: object, name: str, source: str) -> None:
 def _collect(
     manager: pluggy.PluginManager, kind: Kind, sources: Mapping[str, str]
 ) -> dict[str, Offer]:
-    found: dict[str, Offer] = {}
+    offers: dict[str, Offer] = {}
     caller = getattr(manager.hook, f"{PREFIX}{kind}")
     for implementation in caller.get_hookimpls():
         source = sources[implementation.plugin_name]
         for name, plugin in _offers(implementation, kind, source).items():
-            if name in found:
+            if name in offers:
                 raise PluginError(
                     f"two distributions register the {kind[:-1]} {name!r}: "
-                    f"{found[name].distribution} and {source}; uninstall one or rename it"
+                    f"{offers[name].distribution} and {source}; uninstall one or rename it"
                 )
-            found[name] = Offer(name, plugin, source)
-    return found
+            offers[name] = Offer(name, plugin, source)
+    return offers
 
 
 def _offers(implementation: pluggy.HookImpl, kind: Kind, source: str) -> Mapping[str, Plugin]:

@@ -31,7 +31,7 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     first = min(run.config.batch_size for run in everyone)
     budget = max(run.config.budget for run in everyone)
     between = np.geomspace(first, max(BEYOND * budget, budget + 1), POINTS).round().astype(int)
-    told = [found.queries for run in everyone if (found := run.results) is not None]
+    told = [results.queries for run in everyone if (results := run.results) is not None]
     grid = np.unique(np.concatenate([between, [budget], *told]).astype(int))
     lines = {}
     for label, members in groups.items():
@@ -40,16 +40,16 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
         ]
         if not begun:
             continue
-        known = [
+        recoveries = [
             staircase(
-                found.queries,
-                (found if len(begun) == 1 else found.for_means).curve.recovery[1:],
+                results.queries,
+                (results if len(begun) == 1 else results.for_means).curve.recovery[1:],
                 grid,
                 math.inf if run.done else known_until(run),
             ).T
-            for run, found in begun
+            for run, results in begun
         ]
-        mean, low, high = band(known, RECOVERY)
+        mean, low, high = band(recoveries, RECOVERY)
         lines[label] = {
             "mean": rounded(mean),
             "low": rounded(low),
@@ -83,7 +83,11 @@ def runtimes(
             for target in targets
         ]
         lines[label] = {"share": rounded(ecdf(np.concatenate(drawn), grid))}
-    return {"queries": [round(float(each), 1) for each in grid], "budget": budget, "lines": lines}
+    return {
+        "queries": [round(float(queries), 1) for queries in grid],
+        "budget": budget,
+        "lines": lines,
+    }
 
 
 def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
@@ -102,14 +106,14 @@ def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
             if run.done:
                 points[label].append(_point(run, len(run.scores) - 1))
                 erm[run.config.seed] = _point(run, 0)
-                found = run.on_the_data
-                assert found is not None
-                for name in found.stored.baselines:
-                    each = _rounded_point(*found.baseline_point(name), run.config.seed)
-                    free.setdefault(name, {})[run.config.seed] = each
-                if "placebo" in found.stored.controls:
+                results = run.on_the_data
+                assert results is not None
+                for name in results.stored.baselines:
+                    point = _rounded_point(*results.baseline_point(name), run.config.seed)
+                    free.setdefault(name, {})[run.config.seed] = point
+                if "placebo" in results.stored.controls:
                     placebos.append(
-                        {**_rounded_point(*found.placebo_point, run.config.seed), "of": label}
+                        {**_rounded_point(*results.placebo_point, run.config.seed), "of": label}
                     )
     return {
         "points": points,
@@ -120,9 +124,9 @@ def tradeoff(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
 
 
 def _point(run: StoredRun, row: int) -> Json:
-    found = run.on_the_data
-    assert found is not None
-    return _rounded_point(*found.point(row), run.config.seed)
+    results = run.on_the_data
+    assert results is not None
+    return _rounded_point(*results.point(row), run.config.seed)
 
 
 def _rounded_point(gap: float, accuracy: float, seed: int) -> Json:

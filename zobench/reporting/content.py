@@ -90,8 +90,12 @@ def collect(
     _require_one_a_seed(groups)
     runs_of = Counter(run.problem for run in runs)
     problems = tuple(sorted(runs_of, key=lambda name: (-runs_of[name], name)))
-    shared = set.intersection(*({each.name for each in run.quantities} for run in runs))
-    columns = tuple(each for each in runs[0].quantities if each.in_tables and each.name in shared)
+    shared = set.intersection(*({quantity.name for quantity in run.quantities} for run in runs))
+    columns = tuple(
+        quantity
+        for quantity in runs[0].quantities
+        if quantity.in_tables and quantity.name in shared
+    )
     rows = []
     for done, (group, members) in enumerate(groups.items()):
         rows.append(

@@ -17,4 +17,4 @@ def finite(value: float) -> float | None:
 
 def rounded(values: Iterable[float]) -> list[float | None]:
     """Applies :func:`finite` to each number."""
-    return [finite(float(each)) for each in values]
+    return [finite(float(value)) for value in values]

@@ -41,7 +41,7 @@ def opening(
             sentences.append(_ranking(level, done, groups))
     free = {name: row for name, row in baselines.items() if row["recovery"] is not None}
     if free and sentences:
-        name = max(free, key=lambda each: float(free[each]["recovery"]["value"]))
+        name = max(free, key=lambda name: float(free[name]["recovery"]["value"]))
         sentences.append(
             f"At no query, {name} recovers {_share(free[name]['recovery'])} of the gap."
         )
@@ -74,6 +74,6 @@ def _ahead(one: Sequence[StoredRun], other: Sequence[StoredRun]) -> bool | None:
     return interval([first[seed].values(FPQ) - second[seed].values(FPQ) for seed in shared]).low > 0
 
 
-def _share(found: Json) -> str:
-    value, low, high = (f"{round(found[key], 2) + 0.0:.2f}" for key in ("value", "low", "high"))
+def _share(estimate: Json) -> str:
+    value, low, high = (f"{round(estimate[key], 2) + 0.0:.2f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]".replace("-", "\N{MINUS SIGN}")

@@ -98,8 +98,8 @@ def page(run: StoredRun) -> str:
 def best_free(run: StoredRun) -> str | None:
     """The name of the no-query baseline with the largest recovery; ``None`` if there is none."""
     assert run.results is not None
-    found = run.results.baselines
-    return max(found, key=lambda name: float(found[name].recovery.value), default=None)
+    baselines = run.results.baselines
+    return max(baselines, key=lambda name: float(baselines[name].recovery.value), default=None)
 
 
 def error_lines(run: StoredRun) -> list[Line]:

@@ -104,8 +104,8 @@ def templates() -> Environment:
 def _levels(content: Content) -> list[tuple[str, list[Json]]]:
     """The rows of the results table by feedback level, in each level the best FPQ first."""
     ordered = sorted(content.rows, key=lambda row: -(row["fpq"]["value"] if row["fpq"] else -9.0))
-    found = ((level, [row for row in ordered if row["feedback"] == level]) for level in FEEDBACK)
-    return [(level, rows) for level, rows in found if rows]
+    levels = ((level, [row for row in ordered if row["feedback"] == level]) for level in FEEDBACK)
+    return [(level, rows) for level, rows in levels if rows]
 
 
 def _data(content: Content) -> str:
@@ -154,16 +154,16 @@ def _pictures(runs: Sequence[StoredRun]) -> list[Json]:
 
     The run is the one with the lowest seed that is done and has both pictures.
     """
-    found: dict[tuple[str, str], Json] = {}
+    shown: dict[tuple[str, str], Json] = {}
     for run in sorted(runs, key=lambda run: run.config.seed):
         key = (run.problem, run.label)
         pictures = [(run.files.picture(name), width) for name, width in WIDTHS.items()]
-        if not run.done or key in found or any(path is None for path, _ in pictures):
+        if not run.done or key in shown or any(path is None for path, _ in pictures):
             continue
         edit, images = (embedded(path, width) for path, width in pictures if path is not None)
         names = {"problem": run.problem, "optimizer": run.label, "seed": run.config.seed}
-        found[key] = {**names, "edit": edit, "images": images}
-    return [found[key] for key in sorted(found)]
+        shown[key] = {**names, "edit": edit, "images": images}
+    return [shown[key] for key in sorted(shown)]
 
 
 def embedded(path: Path, width: int) -> str:

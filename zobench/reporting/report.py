@@ -78,8 +78,8 @@ def write_report(
     listener.phase("compute statistics", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
     care = cautions(runs)
-    for each in care:
-        listener.note(each)
+    for sentence in care:
+        listener.note(sentence)
     for name, sentences in (("left out", notes), ("with care", care)):
         if sentences:
             content = replace(content, facts=(*content.facts, (name, "; ".join(sentences))))
@@ -108,8 +108,8 @@ def _chosen(
             runs.append(run)
     kept, notes = largest_comparable(choice.of(runs))
     once, more = without_repetitions(kept)
-    for each in (*notes, *more):
-        listener.note(each)
+    for sentence in (*notes, *more):
+        listener.note(sentence)
     return [run.location for run in once], [*notes, *more]
 
 

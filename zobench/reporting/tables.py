@@ -41,7 +41,7 @@ def facts(
         ("optimizers", str(len({label for _, label in groups}))),
         ("problems", "; ".join(sorted({problem for problem, _ in groups}))),
         ("seeds", ", ".join(map(str, sorted({run.config.seed for run in runs})))),
-        ("budget, queries", ", ".join(f"{each:,}" for each in budgets)),
+        ("budget, queries", ", ".join(f"{budget:,}" for budget in budgets)),
         ("curve", of(lambda run: _curve(run.config))),
         ("training images", training_images(runs)),
         ("test images", of(lambda run: f"{run.manifest.split.test:,}")),
@@ -55,7 +55,7 @@ def facts(
 
 def _arithmetic(run: StoredRun) -> str:
     """The device and precision of the embeddings, as far as the encoder tells them."""
-    told = [each for each in arithmetic(run.manifest) if each != str(None)]
+    told = [value for value in arithmetic(run.manifest) if value != str(None)]
     return " ".join(told) or "the encoder does not tell"
 
 
@@ -72,7 +72,7 @@ def _curve(config: RunConfig) -> str:
 def training_images(runs: Sequence[StoredRun]) -> str:
     """The training images and their bias, for one run of each problem."""
     first = {run.problem: run.manifest for run in reversed(runs)}
-    words = {name: each.split.described(each.dataset.groups) for name, each in first.items()}
+    words = {name: value.split.described(value.dataset.groups) for name, value in first.items()}
     if len(set(words.values())) == 1:
         return next(iter(words.values()))
     return "; ".join(f"{name}: {words[name]}" for name in sorted(words))
@@ -101,8 +101,8 @@ def row(
         "seeds": len(members),
         "done": len(done),
         **{
-            each.name: _mean([run.values(each, alone=alone) for run in done], each)
-            for each in columns
+            column.name: _mean([run.values(column, alone=alone) for run in done], column)
+            for column in columns
         },
         "gap_recovery": _mean([_gap_recovery(run, alone) for run in done], RECOVERY),
         "why_zero": _why_zero(done),
@@ -126,8 +126,8 @@ def row(
 def _gap_recovery(run: StoredRun, alone: bool) -> Floats:
     """Share of ERM's gap that the last edit removes, whatever the accuracy, ``(R + 1,)``."""
     assert run.results is not None
-    found = run.results if alone else run.results.for_means
-    return np.asarray(found.resamples.recoveries.gap_recovery[len(found.edits) - 1])
+    results = run.results if alone else run.results.for_means
+    return np.asarray(results.resamples.recoveries.gap_recovery[len(results.edits) - 1])
 
 
 def _why_zero(done: Sequence[StoredRun]) -> str:
@@ -147,19 +147,19 @@ def erm(groups: Mapping[str, Sequence[StoredRun]], columns: Sequence[Metric]) ->
         for run in members
         if run.results is not None
     }
-    metrics = [each for each in columns if each not in (FPQ, RECOVERY, BEYOND_PLACEBO)]
+    metrics = [column for column in columns if column not in (FPQ, RECOVERY, BEYOND_PLACEBO)]
     means = {
-        each.name: _mean(
-            [run.values(each, row=0, alone=len(by_seed) == 1) for run in by_seed.values()], each
+        metric.name: _mean(
+            [run.values(metric, row=0, alone=len(by_seed) == 1) for run in by_seed.values()], metric
         )
-        for each in metrics
+        for metric in metrics
     }
     return {"seeds": len(by_seed), BEYOND_PLACEBO.name: None, **means}
 
 
 def _mean(values: Sequence[Floats], quantity: Metric) -> Json | None:
     """Mean over seeds with its interval; ``None`` without seeds or with an infinite value."""
-    if not values or not all(np.isfinite(each).all() for each in values):
+    if not values or not all(np.isfinite(value).all() for value in values):
         return None
     return interval(values, quantity).as_dict()
 
@@ -172,7 +172,9 @@ def spending(group: Group, members: Sequence[StoredRun]) -> Json:
     counts = [run.ledger for run in members]
     keys = (("setup", "forward"), ("optimize", "forward"), ("optimize", "backward"))
     sums = {
-        f"{purpose}_{what}": float(np.mean([each.get(purpose, {}).get(what, 0) for each in counts]))
+        f"{purpose}_{what}": float(
+            np.mean([count.get(purpose, {}).get(what, 0) for count in counts])
+        )
         for purpose, what in (*keys, ("score", "forward"), ("local", "forward"))
     }
     cost = members[0].config.backward_cost
@@ -184,18 +186,18 @@ def bill(group: Group, members: Sequence[StoredRun]) -> Json | None:
     bills = [run.bill for run in members if run.bill is not None]
     if not bills:
         return None
-    totals = [each.total() for each in bills]
-    costs = [each.as_dict() for each in bills if each.price]
+    totals = [account.total() for account in bills]
+    costs = [account.as_dict() for account in bills if account.price]
     return {
         "problem": group[0],
         "optimizer": group[1],
         "runs": len(bills),
         **{
-            name: sum(getattr(each, name) for each in totals)
+            name: sum(getattr(total, name) for total in totals)
             for name in ("requests", "retries", "images_billed", "images_maybe_billed")
         },
-        "cost": sum(each["cost"] for each in costs) if costs else None,
-        "cost_at_most": sum(each["cost_at_most"] for each in costs) if costs else None,
+        "cost": sum(cost["cost"] for cost in costs) if costs else None,
+        "cost_at_most": sum(cost["cost_at_most"] for cost in costs) if costs else None,
     }
 
 
@@ -211,12 +213,12 @@ def baselines(
     table = {}
     for name, by_seed in by_name.items():
         alone = len(by_seed) == 1
-        having = [each if alone else each.for_means for each in by_seed.values()]
+        having = [results if alone else results.for_means for results in by_seed.values()]
         means = {
-            each.name: None
-            if each is BEYOND_PLACEBO
-            else _mean([found.baseline_values(name, each) for found in having], each)
-            for each in columns
+            column.name: None
+            if column is BEYOND_PLACEBO
+            else _mean([member.baseline_values(name, column) for member in having], column)
+            for column in columns
         }
         table[name] = {"seeds": len(having), **means}
     return table
@@ -232,11 +234,11 @@ def ranks(problems: Sequence[str], rows: Sequence[Json]) -> dict[str, Json]:
         than two problems.
     """
     levels = dict.fromkeys(row["feedback"] for row in rows)
-    found = {
+    by_level = {
         level: _ranks(problems, [row for row in rows if row["feedback"] == level])
         for level in levels
     }
-    return {level: each for level, each in found.items() if each is not None}
+    return {level: value for level, value in by_level.items() if value is not None}
 
 
 def _ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
@@ -244,17 +246,17 @@ def _ranks(problems: Sequence[str], rows: Sequence[Json]) -> Json | None:
     for row in rows:
         if row["fpq"] is not None:
             table[row["optimizer"]][row["problem"]] = row["fpq"]["value"]
-    labels = [label for label, found in table.items() if len(found) == len(problems)]
+    labels = [label for label, by_problem in table.items() if len(by_problem) == len(problems)]
     if len(problems) < 2 or len(labels) < 2:
         return None
     scores = np.array([[table[label][problem] for label in labels] for problem in problems])
-    found = ranking(scores)
-    order = np.argsort(found.ranks, kind="stable")
+    ranked = ranking(scores)
+    order = np.argsort(ranked.ranks, kind="stable")
     return {
         "optimizers": [labels[place] for place in order],
-        "ranks": rounded(found.ranks[order]),
-        "friedman": finite(found.friedman),
-        "critical_difference": finite(found.critical_difference),
+        "ranks": rounded(ranked.ranks[order]),
+        "friedman": finite(ranked.friedman),
+        "critical_difference": finite(ranked.critical_difference),
         "problems": len(problems),
     }
 

@@ -47,7 +47,7 @@ def agreements(
             scores[problem][label] = {run.config.seed: float(run.values(FPQ)[0]) for run in done}
             levels[label] = members[0].manifest.feedback
     problems = sorted({problem for problem, _ in groups})
-    shared = [label for label in levels if all(label in scores[each] for each in problems)]
+    shared = [label for label in levels if all(label in scores[name] for name in problems)]
     sets = {level: [x for x in shared if levels[x] == level] for level in levels.values()}
     if len(sets) > 1:
         sets = {ALL: shared, **sets}
@@ -71,13 +71,13 @@ def _agreement(
     pairs = []
     for one, two in combinations(problems, 2):
         shared = sorted(seeds[one] & seeds[two])
-        found = Agreement(math.nan, math.nan, math.nan)
+        measured = Agreement(math.nan, math.nan, math.nan)
         if shared:
             first_table, second_table = (
                 _table(scores[problem], labels, shared) for problem in (one, two)
             )
-            found = agreement(first_table, second_table, rng)
-        ends = {"tau": found.tau, "low": found.low, "high": found.high}
+            measured = agreement(first_table, second_table, rng)
+        ends = {"tau": measured.tau, "low": measured.low, "high": measured.high}
         numbers = {key: finite(value) for key, value in ends.items()}
         pairs.append({"problems": [one, two], "seeds": len(shared), **numbers})
     first = {}

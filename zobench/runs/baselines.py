@@ -52,21 +52,21 @@ def find_baselines(config: RunConfig, registry: Registry) -> list[Baseline]:
     Raises:
         ConfigError: A method is unknown, or needs queries.
     """
-    found = []
+    methods = []
     for name in config.baseline_names:
         offer, argument = registry.find("methods", name)
         if getattr(offer.plugin.load(), "needs_queries", True):
             free = [
-                each.name
-                for each in registry.offers["methods"].values()
-                if not getattr(each.plugin.load(), "needs_queries", True)
+                method.name
+                for method in registry.offers["methods"].values()
+                if not getattr(method.plugin.load(), "needs_queries", True)
             ]
             raise ConfigError(
                 f"baselines has {name!r}, but this method sends images to the encoder; a baseline needs "
                 f"no query beyond setup: {', '.join(sorted(free))}"
             )
-        found.append(Baseline(name, offer, argument))
-    return found
+        methods.append(Baseline(name, offer, argument))
+    return methods
 
 
 def require_fitting(baselines: Sequence[Baseline], label: Rows, sensitive: Rows) -> None:
@@ -80,8 +80,8 @@ def require_fitting(baselines: Sequence[Baseline], label: Rows, sensitive: Rows)
     Raises:
         ConfigError: A method cannot work with them.
     """
-    for each in baselines:
-        if isinstance(method := each.offer.plugin.load(), Requiring):
+    for baseline in baselines:
+        if isinstance(method := baseline.offer.plugin.load(), Requiring):
             with plugin_code():
                 method.require(label.copy(), sensitive.copy())
 
@@ -172,8 +172,8 @@ def solve_baselines(
     Raises:
         PluginError: A method sends images, or gives something else than finite scores.
     """
-    found = {}
-    for each in baselines:
+    solved = {}
+    for baseline in baselines:
         context = EmbeddedContext(
             train=Images(
                 train.pixels, train.label.copy(), train.sensitive.copy(), train.patient.copy()
@@ -184,16 +184,16 @@ def solve_baselines(
             protocol=config.heads,
             seed=config.seed,
             spec=spec,
-            argument=each.argument,
-            name=each.name,
+            argument=baseline.argument,
+            name=baseline.name,
         )
-        method: Method = each.offer.plugin.make(context, {}, "method")
+        method: Method = baseline.offer.plugin.make(context, {}, "method")
         with plugin_code():
             scores = np.asarray(method.solve().scores, dtype=np.float64)
         if scores.shape != (len(test),) or not np.isfinite(scores).all():
             raise PluginError(
-                f"method {each.name!r}: solve() gave scores of shape {scores.shape}; it must give "
+                f"method {baseline.name!r}: solve() gave scores of shape {scores.shape}; it must give "
                 f"{len(test):,} finite scores, one per test image"
             )
-        found[each.name] = tuple(scores.tolist())
-    return found
+        solved[baseline.name] = tuple(scores.tolist())
+    return solved

@@ -46,7 +46,7 @@ class Canvas:
             bottom: Lower edge of the square.
             how: Settings of matplotlib's ``imshow``, such as ``cmap``.
         """
-        height, width = (self._side * each / max(array.shape[:2]) for each in array.shape[:2])
+        height, width = (self._side * size / max(array.shape[:2]) for size in array.shape[:2])
         left += (self._side - width) / 2
         bottom += (self._side - height) / 2
         extent = (left, left + width, bottom, bottom + height)

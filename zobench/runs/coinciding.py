@@ -27,8 +27,8 @@ def require_distinct(spec: EncoderSpec, images: Images, embeddings: NDArray[np.f
     Raises:
         EncoderError: Half of the different images or more share an embedding with another one.
     """
-    sent = len({each.tobytes() for each in images.pixels[:CHECKED]})
-    answered = len({each.tobytes() for each in embeddings[:CHECKED]})
+    sent = len({image.tobytes() for image in images.pixels[:CHECKED]})
+    answered = len({embedding.tobytes() for embedding in embeddings[:CHECKED]})
     if answered <= sent / 2 and sent > 1:
         raise EncoderError(
             f"encoder {spec.name} answered {answered} different embeddings for {sent} different "

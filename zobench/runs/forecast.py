@@ -142,8 +142,8 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
         return at_a_service(resolved, outlook)
     parts = make_parts(config, registry, listener or Silence())
     with ExitStack() as opened:
-        for each in parts.encoders:
-            opened.callback(each.close)
+        for encoder in parts.encoders:
+            opened.callback(encoder.close)
         return forecast_of(parts, seconds_an_image(parts.encoder))
 
 

@@ -64,8 +64,8 @@ def start_run(
         opened.enter_context(restored_state(listener.note))
         announce(config, registry, listener)
         parts = make_parts(config, registry, listener)
-        for each in parts.encoders:
-            opened.callback(close, each, listener)
+        for encoder in parts.encoders:
+            opened.callback(close, encoder, listener)
         if config.data_root and parts.dataset.spec.generated:
             listener.note(
                 f"--data-root is not used: the images of dataset {config.dataset} are generated; for "
@@ -108,8 +108,8 @@ def carry_out(
             opened.enter_context(restored_state(listener.note))
             announce(config, registry, listener)
             parts = make_parts(config, registry, listener)
-            for each in parts.encoders:
-                opened.callback(close, each, listener)
+            for encoder in parts.encoders:
+                opened.callback(close, encoder, listener)
             folder = RunFolder(place, alone)
             opened.callback(folder.close)
             if not is_run(place):  # another process may have been quicker
@@ -177,12 +177,12 @@ def resume_run(
         DamagedError: A finished run that is to be extended is damaged.
     """
     listener, place = listener or Silence(), Location.of(place).absolute()
-    found = read_manifest(place)
+    stored = read_manifest(place)
     registry = registry or load_registry()
     for name in trackers:
         registry.find("trackers", name)
     limits = {"budget": budget, "max_cost": max_cost, "max_time": max_time}
-    if found.status is RunStatus.DONE and not any(each is not None for each in limits.values()):
+    if stored.status is RunStatus.DONE and not any(limit is not None for limit in limits.values()):
         return StoredRun(place, registry)  # only read, so its folder need not be writable
     folder = RunFolder(place, alone)
     with ExitStack() as opened:
@@ -198,8 +198,8 @@ def resume_run(
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)
         parts = make_parts(config, registry, listener, manifest)
-        for each in parts.encoders:
-            opened.callback(close, each, listener)
+        for encoder in parts.encoders:
+            opened.callback(close, encoder, listener)
         check_same(manifest, parts, folder.location, listener)
         told = make_trackers(trackers, registry, folder.path, listener)
         folder.write_manifest(

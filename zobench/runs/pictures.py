@@ -76,15 +76,15 @@ def draw_pictures(folder: RunFolder, images: Images, groups: tuple[str, str]) ->
 
 def healthy_films(images: Images) -> Grey:
     """From each group the first image without the finding, grey ``(2, H, W)`` in [0, 1]."""
-    found = healthy_images(images)
-    return np.asarray(found if found.ndim == 3 else found.mean(axis=3))
+    pictures = healthy_images(images)
+    return np.asarray(pictures if pictures.ndim == 3 else pictures.mean(axis=3))
 
 
 def healthy_images(images: Images) -> Grey:
     """The same images as they are: grey ``(2, H, W)``, or in colour ``(2, H, W, 3)``."""
     rows = [int(np.flatnonzero((images.sensitive == a) & (images.label == 0))[0]) for a in (0, 1)]
-    found = images.batch(np.asarray(rows)).numpy()
-    return np.asarray(found[:, 0] if found.shape[1] == 1 else np.moveaxis(found, 1, 3))
+    pixels = images.batch(np.asarray(rows)).numpy()
+    return np.asarray(pixels[:, 0] if pixels.shape[1] == 1 else np.moveaxis(pixels, 1, 3))
 
 
 def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
@@ -120,7 +120,7 @@ def _edit_figure(edit: Grey, image: Grey, queries: int) -> Figure:
 def _image_figure(edit: Grey, pictures: Grey, groups: tuple[str, str]) -> Figure:
     """Rows: a group's image before, after, and the difference (mid-grey: none), times the gain."""
     most = float(np.abs(edit).max())
-    gain = next((each for each in reversed(GAINS) if each * most <= 0.5), 1)
+    gain = next((factor for factor in reversed(GAINS) if factor * most <= 0.5), 1)
     canvas = Canvas(9.35, 6.9, side=2.95)
     for bottom, image, group in zip((3.6, 0.15), pictures, groups, strict=True):
         added = edit if image.ndim == 2 else edit[..., None]  # the same in each colour

@@ -59,12 +59,12 @@ class Probe:
 
     def as_dict(self) -> dict[str, Any]:
         """The probe as a JSON object."""
-        found = {name: getattr(self, name) for name in ("images", "patients", "folds", "notes")}
+        content = {name: getattr(self, name) for name in ("images", "patients", "folds", "notes")}
         for name in ("sensitive", "disease"):
-            each: Readout = getattr(self, name)
-            accuracy, auc = each.accuracy.as_dict(), each.auc.as_dict()
-            found[name] = {"accuracy": accuracy, "auc": auc, "reads": each.reads}
-        return found
+            readout: Readout = getattr(self, name)
+            accuracy, auc = readout.accuracy.as_dict(), readout.auc.as_dict()
+            content[name] = {"accuracy": accuracy, "auc": auc, "reads": readout.reads}
+        return content
 
 
 def probe_encoder(

@@ -155,13 +155,15 @@ class RunProcess:
         encoder, forecast = self.parts.encoder, forecast_of(self.parts, None)
         assert isinstance(encoder, PaidEncoder)
         bill, price = encoder.account.bill, encoder.spec.price
-        used = sum(bill.usage[each].images_billed for each in SENT_PURPOSES if each in bill.usage)
+        used = sum(
+            bill.usage[purpose].images_billed for purpose in SENT_PURPOSES if purpose in bill.usage
+        )
         outlook = self.parts.resolved.encoder.outlook
         checks = forecast_of(self.parts, None, outlook).check
         config, times = self.parts.config, self.folder.manifest().times_scored
         sizes = len(self.parts.split.train), len(self.parts.split.test)
         first, whole = (
-            most_images(config, each * config.snapshots, *sizes, each) for each in (1, times)
+            most_images(config, count * config.snapshots, *sizes, count) for count in (1, times)
         )  # an extended run scores more edits than the forecast knows of
         left = max(0, forecast.images + whole - first - used)
         images = bill.total().images_payable + left + checks

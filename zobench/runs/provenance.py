@@ -82,7 +82,7 @@ def _git_revision() -> str:
     folder = Path(__file__).parent
     tracked = ["git", "-C", str(folder), "ls-files", "--error-unmatch", Path(__file__).name]
     revision = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    found = ""
+    commit = ""
     for command in (tracked, revision):
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
@@ -90,5 +90,5 @@ def _git_revision() -> str:
             return ""
         if done.returncode != 0:
             return ""
-        found = done.stdout.strip()
-    return found
+        commit = done.stdout.strip()
+    return commit

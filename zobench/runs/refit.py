@@ -67,8 +67,8 @@ def refit_heads(
             the images are not allowed.
         EncoderError: The scores are not those of the run.
     """
-    found = run.files.scores
-    if not run.done or found is None or run.files.setup is None:
+    scores = run.files.scores
+    if not run.done or scores is None or run.files.setup is None:
         raise ConfigError(f"{run.location} is {run.status}; only a finished run has heads to fit")
     registry, split_record = registry or load_registry(), run.manifest.split
     count = split_record.train + min(CHECKED, split_record.test)
@@ -104,8 +104,8 @@ def refit_heads(
         stored = np.array(run.results.edits[-1].score if run.results else ())
         difference = np.abs(disease.score(there) - stored[:CHECKED]).max() / np.abs(stored).max()
     finally:
-        for each in parts.encoders:
-            close_and_tell(each, listener)
+        for encoder in parts.encoders:
+            close_and_tell(encoder, listener)
     if not difference <= TOLERANCE:
         raise EncoderError(
             f"the heads of {run.location} cannot be had again: test images now have scores that differ "

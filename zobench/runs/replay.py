@@ -77,12 +77,14 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
         absent = MeteredEncoder(_AbsentEncoder(run.manifest.encoder), Ledger())
         evaluator = make_evaluator(config, plugin("objective"), data, absent)
         client = make_client(evaluator, data)
-    found, ends = plugin("optimizer"), list(run.manifest.extended)
-    budgets = [*(each["budget"] for each in ends), config.budget]
-    with _borrowed(run, found) as local:
+    resolved, ends = plugin("optimizer"), list(run.manifest.extended)
+    budgets = [*(end["budget"] for end in ends), config.budget]
+    with _borrowed(run, resolved) as local:
 
         def made(budget: int) -> Optimizer:
-            return make_optimizer(config.changed(budget=budget), found, oracle.space, client, local)
+            return make_optimizer(
+                config.changed(budget=budget), resolved, oracle.space, client, local
+            )
 
         optimizer = made(budgets[0])
         spent = 0

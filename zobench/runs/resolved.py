@@ -61,10 +61,10 @@ class ResolvedPlugin:
     @property
     def outlook(self) -> EncoderOutlook | None:
         """What is known of an encoder that is a service before it is reached; else ``None``."""
-        found: EncoderOutlook | None = self.offer.plugin.known_before(
+        outlook: EncoderOutlook | None = self.offer.plugin.known_before(
             self.argument, self.parameters
         )
-        return found
+        return outlook
 
     @property
     def essential(self) -> dict[str, Any]:
@@ -104,15 +104,18 @@ class ResolvedConfig:
     @property
     def parameters(self) -> dict[str, dict[str, Any]]:
         """Parameters that can change the result, by owner and name, including defaults."""
-        found = {owner: getattr(self, owner).essential for owner in OWNER_KINDS}
-        return {**found, "split": essential(self.split)}
+        by_owner = {owner: getattr(self, owner).essential for owner in OWNER_KINDS}
+        return {**by_owner, "split": essential(self.split)}
 
     @property
     def plugins(self) -> dict[str, str]:
         """Distribution of each plugin, by owner; that of a baseline by ``baseline NAME``."""
-        baselines = {f"{BASELINE} {each.name}": each.offer.distribution for each in self.baselines}
+        baselines = {
+            f"{BASELINE} {baseline.name}": baseline.offer.distribution
+            for baseline in self.baselines
+        }
         owners = [getattr(self, owner).distributions(owner) for owner in OWNER_KINDS]
-        return {**{name: each[name] for each in owners for name in each}, **baselines}
+        return {**{name: settings[name] for settings in owners for name in settings}, **baselines}
 
 
 def resolve_plugin(
@@ -131,9 +134,9 @@ def resolve_plugin(
     if offer.plugin.wraps:
         prefix = f"{INNER}."
         inside = {
-            each.removeprefix(prefix): outside.pop(each)
-            for each in overrides
-            if each.startswith(prefix)
+            override.removeprefix(prefix): outside.pop(override)
+            for override in overrides
+            if override.startswith(prefix)
         }
         inner = resolve_plugin(f"{owner}.{INNER}", argument, inside, registry)
     if offer.plugin.borrows:
@@ -181,7 +184,7 @@ def resolve_config(config: RunConfig, registry: Registry) -> ResolvedConfig:
         resolve_plugin(owner, getattr(config, owner), config.overrides.get(owner, {}), registry)
         for owner in OWNER_KINDS
     )
-    if config.max_cost and (known := encoder.outlook) is not None and not known.price:
+    if config.max_cost and (outlook := encoder.outlook) is not None and not outlook.price:
         raise ConfigError(unpriced(config) + "give one: --set encoder.price=0.0001")
     baselines = tuple(find_baselines(config, registry))
     return ResolvedConfig(config, optimizer, encoder, dataset, objective, split, baselines)

@@ -42,18 +42,18 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
     def setting(of: Manifest, key: str) -> object:
         return of.encoder.settings.get(key)
 
-    for name, before, found in (
+    for name, before, after in (
         ("encoder", manifest.encoder.digest, now.encoder.digest),
-        ("local encoder", *(borrowed(each) for each in (manifest, now))),
+        ("local encoder", *(borrowed(recorded) for recorded in (manifest, now))),
         ("dataset", manifest.dataset.digest, now.dataset.digest),
         ("split", manifest.split.digest, now.split.digest),
         ("set of parameters", manifest.parameters, now.parameters),
         ("device", setting(manifest, "device"), setting(now, "device")),
         ("precision", setting(manifest, "precision"), setting(now, "precision")),
     ):
-        if before != found:
+        if before != after:
             raise ConfigError(
-                f"the {name} is not what it was when {place} began ({before}, now {found}); restore "
+                f"the {name} is not what it was when {place} began ({before}, now {after}); restore "
                 "it to resume, or start a new run"
             )
     for name, version in manifest.versions.items():
@@ -130,10 +130,10 @@ def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoi
 
 def _faults(folder: Location, files: Mapping[str, str]) -> dict[str, DamagedError]:
     """The files of an inventory that are damaged or missing."""
-    found = {}
+    faults = {}
     for name in files:
         try:
             require_stored(folder, files, name)
         except DamagedError as error:
-            found[name] = error
-    return found
+            faults[name] = error
+    return faults

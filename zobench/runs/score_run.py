@@ -100,11 +100,11 @@ class RunScoring:
         plan, tolerance = self._plan(), self.parts.config.tolerance
         stored = _of_last(self.folder.scores() or self._clean(plan), plan)
         for queries in plan.distinct:
-            if queries not in {each.queries for each in stored.edits}:
+            if queries not in {edit.queries for edit in stored.edits}:
                 stored = self._edited(stored, queries, last=queries == plan.last)
-        found = _recoveries(stored, tolerance)
+        recoveries = _recoveries(stored, tolerance)
         wanted = self.parts.config.until
-        return any(reaches(found[queries][0], wanted) for queries in plan.distinct)
+        return any(reaches(recoveries[queries][0], wanted) for queries in plan.distinct)
 
     def score(self) -> None:
         """Computes and stores every score that is not stored yet.
@@ -117,7 +117,7 @@ class RunScoring:
         stored = self.folder.scores()
         if stored is not None:
             there = {0, *plan.distinct}
-            kept = [each for each in stored.edits if each.queries in there]
+            kept = [edit for edit in stored.edits if edit.queries in there]
             stored = _of_last(replace(stored, edits=kept), plan)
         controlled = controlled_edits(config.controls, plan.count) if plan.last else 0
         edits = plan.count + len(CONTROLS) * controlled
@@ -131,12 +131,14 @@ class RunScoring:
             stored = self._edited(stored, queries, last=queries == plan.last)
         if plan.last and stored.combined is None:
             stored = self._with_reweighing(stored, plan.last)
-        for queries in plan.controlled(config.controls, [each.queries for each in stored.edits]):
+        for queries in plan.controlled(config.controls, [edit.queries for edit in stored.edits]):
             for name in CONTROLS:
                 stored = self._control(stored, name, queries, last=queries == plan.last)
 
     def _plan(self) -> ScorePlan:
-        contents = {each: self._edit(each).numpy().tobytes() for each in self.folder.snapshots()}
+        contents = {
+            snapshot: self._edit(snapshot).numpy().tobytes() for snapshot in self.folder.snapshots()
+        }
         times = self.folder.manifest().times_scored
         return score_plan(contents, self._edit(0).numpy().tobytes(), self.parts.config, times)
 
@@ -169,15 +171,19 @@ class RunScoring:
         embedded = self._scorer.embed(edit, self._report())
         combined = stored.combined
         if last:
-            chosen = [each for each in self.parts.resolved.baselines if each.name == COMBINED]
+            chosen = [
+                baseline for baseline in self.parts.resolved.baselines if baseline.name == COMBINED
+            ]
             combined = self._solve(chosen, embedded).get(COMBINED)
         edits = [*stored.edits, self._scorer.score(edit, queries, embedded)]
-        edits.sort(key=lambda each: each.queries)
+        edits.sort(key=lambda edit: edit.queries)
         return self._store(replace(stored, edits=edits, combined=combined), self._scorer.images)
 
     def _with_reweighing(self, stored: StoredScores, queries: int) -> StoredScores:
         """The last edit together with :data:`COMBINED`, where the edit was scored before it was last."""
-        chosen = [each for each in self.parts.resolved.baselines if each.name == COMBINED]
+        chosen = [
+            baseline for baseline in self.parts.resolved.baselines if baseline.name == COMBINED
+        ]
         if not chosen:
             return stored
         embedded = self._scorer.embed(self._edit(queries), self._report())
@@ -188,12 +194,12 @@ class RunScoring:
         self, stored: StoredScores, name: str, queries: int, *, last: bool
     ) -> StoredScores:
         """Scores the placebo or the negative of an edit."""
-        known = stored.all_controls.get(name, ())
-        for each in known:
-            if each.queries == queries:
+        earlier = stored.all_controls.get(name, ())
+        for scored in earlier:
+            if scored.queries == queries:
                 self._images += self._scorer.images
                 if last and name not in stored.controls:
-                    stored = replace(stored, controls={**stored.controls, name: each})
+                    stored = replace(stored, controls={**stored.controls, name: scored})
                     return self._store(stored, 0)
                 return stored
         edit = self._edit(queries)
@@ -205,8 +211,8 @@ class RunScoring:
             own = np.random.SeedSequence(entropy=seeds.entropy, spawn_key=key)
             control = placebo(edit, np.random.default_rng(own))
         score = self._scorer.score(control, queries, self._scorer.embed(control, self._report()))
-        found = sorted((*known, score), key=lambda each: each.queries)
-        stored = replace(stored, all_controls={**stored.all_controls, name: tuple(found)})
+        controls = sorted((*earlier, score), key=lambda edit: edit.queries)
+        stored = replace(stored, all_controls={**stored.all_controls, name: tuple(controls)})
         if last:
             stored = replace(stored, controls={**stored.controls, name: score})
         return self._store(stored, self._scorer.images)
@@ -255,21 +261,21 @@ def _of_last(stored: StoredScores, plan: ScorePlan) -> StoredScores:
 
 def _figures(scores: StoredScores, tolerance: float) -> dict[str, float]:
     """Objective and recovery of the scored edit with most queries, for the progress display."""
-    found = _rows(scores, tolerance).recovery[-1, 0]
-    return {"objective": scores.edits[-1].objective, "recovery": float(found)}
+    share = _rows(scores, tolerance).recovery[-1, 0]
+    return {"objective": scores.edits[-1].objective, "recovery": float(share)}
 
 
 def _recoveries(scores: StoredScores, tolerance: float) -> dict[int, tuple[float, float]]:
     """Recovery with and without the tolerance of each scored edit, by query count."""
     rows = _rows(scores, tolerance)
     pairs = zip(rows.recovery[:, 0].tolist(), rows.gap_recovery[:, 0].tolist(), strict=True)
-    return {each.queries: pair for each, pair in zip(scores.edits, pairs, strict=True)}
+    return {edit.queries: pair for edit, pair in zip(scores.edits, pairs, strict=True)}
 
 
 def _rows(scores: StoredScores, tolerance: float) -> Recoveries:
     """Gap, accuracy and recovery ``(S, 1)`` of the scored edits on the test data."""
     test = scores.test
     answers = [
-        Predictions(np.asarray(each.score), test.label, test.sensitive) for each in scores.edits
+        Predictions(np.asarray(edit.score), test.label, test.sensitive) for edit in scores.edits
     ]
     return Recoveries.of_counts(count_groups(answers, np.ones((1, len(test.label)))), tolerance)

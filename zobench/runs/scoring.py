@@ -101,7 +101,7 @@ class Scorer:
         refitted = fit_sensitive_head(
             train, self.train.sensitive, self.train.label, protocol=self.protocol, rng=rng
         )
-        labels = (torch.from_numpy(each[None]) for each in (self.test.sensitive, self.test.label))
+        labels = (torch.from_numpy(codes[None]) for codes in (self.test.sensitive, self.test.label))
         term = self.objective.values(torch.from_numpy(test[None]), *labels)
         norm = float(edit.double().norm())
         return EditScore(

@@ -178,10 +178,10 @@ def check_optimizer(
         return feedback, config.batch_size
     other = make_optimizer(config, resolved.optimizer, space, None)
     with plugin_code():
-        found = other.ask()
+        asked = other.ask()
     # the number of training images is not known yet; the oracle checks it
     rules = AskRules(config.optimizer, space.shape, feedback, config.batch_size, 2**63)
-    ask = checked_ask(found, rules)
+    ask = checked_ask(asked, rules)
     price = ask.price(config.batch_size, config.backward_cost)
     if price > config.budget:
         raise ConfigError(

@@ -32,7 +32,7 @@ from .provenance import new_manifest, split_digest
 from .resolved import resolve_config
 
 Made = TypeVar("Made")
-FIELDS = tuple(each.name for each in fields(RunConfig))
+FIELDS = tuple(field.name for field in fields(RunConfig))
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class SharedParts:
         _once(self._prechecked, _key(config.dataset, config.disease, root, settings), prechecked)
         settings = config.overrides.get("encoder")
         key = _key(config.encoder, settings, config.device, config.precision, config.quantize)
-        found = _once(self._encoders, key, encoder)
+        loaded = _once(self._encoders, key, encoder)
         plugin = resolved.optimizer.borrowed
         key = _key("borrowed", plugin and plugin.name, config.device, config.precision)
         local = _once(self._borrowed, key, borrowed)
-        return fit_parts(resolved, found, dataset, local)
+        return fit_parts(resolved, loaded, dataset, local)
 
     def identity(self, config: RunConfig) -> str:
         """The identity of the run of a config.
@@ -106,14 +106,14 @@ class SharedParts:
         Raises:
             ZobenchError: The same errors as :meth:`parts`.
         """
-        seedless = _key({each: getattr(config, each) for each in FIELDS if each != "seed"})
+        seedless = _key({field: getattr(config, field) for field in FIELDS if field != "seed"})
         if seedless not in self._problems:
             parts = self.parts(config)
             self._problems[seedless] = _Problem(new_manifest(parts), parts)
-        found = self._problems[seedless]
-        manifest = found.manifest
+        problem = self._problems[seedless]
+        manifest = problem.manifest
         if config.seed != manifest.config.seed:
-            dataset, settings = found.parts.dataset, found.parts.resolved.split
+            dataset, settings = problem.parts.dataset, problem.parts.resolved.split
             key = _key(id(dataset), repr(settings), config.seed)
             if key not in self._splits:
                 split = make_split(dataset, settings, generator(config.seed, "split"))
@@ -127,9 +127,9 @@ class SharedParts:
 
     def __exit__(self, *_: object) -> None:
         """Closes the encoders."""
-        for each in (*self._encoders.values(), *self._borrowed.values()):
-            if each is not None and not isinstance(each, ZobenchError):
-                close_and_tell(each, self.listener)
+        for part in (*self._encoders.values(), *self._borrowed.values()):
+            if part is not None and not isinstance(part, ZobenchError):
+                close_and_tell(part, self.listener)
 
 
 def _key(*values: Any) -> str:
@@ -143,7 +143,7 @@ def _once(made: dict[str, Made | ZobenchError], key: str, make: Callable[[], Mad
             made[key] = make()
         except ZobenchError as error:
             made[key] = error
-    found = made[key]
-    if isinstance(found, ZobenchError):
-        raise found
-    return found
+    part = made[key]
+    if isinstance(part, ZobenchError):
+        raise part
+    return part

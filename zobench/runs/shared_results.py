@@ -64,14 +64,14 @@ class SharedResults:
             *("clean", code_digest(), processor(), spec.digest, spec.settings, spec.block),
             train.pixels,
         )
-        found = self.cache.read(key)
-        if found is not None:
-            clean = np.asarray(found[0]["clean"].numpy())
+        stored = self.cache.read(key)
+        if stored is not None:
+            clean = np.asarray(stored[0]["clean"].numpy())
             first, apart = train.part(slice(0, spec.block)), encoder.apart()
             same = np.array_equal(embed_images(apart, first, Purpose.SETUP), clean[: len(first)])
             encoder.seconds += apart.seconds
             if same:
-                ledger.put(Purpose.SETUP, found[1])
+                ledger.put(Purpose.SETUP, stored[1])
                 self.reused.append("clean embeddings")
                 return clean
         begin()
@@ -86,10 +86,10 @@ class SharedResults:
         import torch
 
         key = digest("head", code_digest(), clean, train.sensitive, train.label, protocol, seed)
-        found = self.cache.read(key)
-        if found is not None:
+        stored = self.cache.read(key)
+        if stored is not None:
             self.reused.append("SA head")
-            return Head(found[0]["weight"].numpy(), found[0]["bias"].numpy())
+            return Head(stored[0]["weight"].numpy(), stored[0]["bias"].numpy())
         rng = generator(seed, "heads")
         head = fit_sensitive_head(clean, train.sensitive, train.label, protocol=protocol, rng=rng)
         tensors = {"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)}
@@ -113,11 +113,11 @@ class SharedResults:
             *("clean test", code_digest(), clean, processor(), encoder.spec.settings),
             test.pixels,
         )
-        found = self.cache.read(key)
-        if found is not None:
-            encoder.ledger.put(Purpose.SCORE, found[1])
+        stored = self.cache.read(key)
+        if stored is not None:
+            encoder.ledger.put(Purpose.SCORE, stored[1])
             self.reused.append("clean test embeddings")
-            return np.asarray(found[0]["clean"].numpy())
+            return np.asarray(stored[0]["clean"].numpy())
         embeddings = embed_images(encoder, test, Purpose.SCORE, progress=progress)
         notes = asdict(encoder.ledger.score)
         self.cache.write(key, {"clean": torch.from_numpy(embeddings)}, notes)

@@ -67,14 +67,16 @@ def unstoppable(ignored: Sequence[signal.Signals] = STOPS) -> Iterator[None]:
 @contextmanager
 def _handled(signals: Sequence[signal.Signals], handler: Handler) -> Iterator[None]:
     """Handles those signals that the parent process did not choose to ignore."""
-    heard = [each for each in signals if signal.getsignal(each) is not signal.SIG_IGN]
+    heard = [
+        candidate for candidate in signals if signal.getsignal(candidate) is not signal.SIG_IGN
+    ]
     try:
-        before = {each: signal.signal(each, handler) for each in heard}
+        before = {number: signal.signal(number, handler) for number in heard}
     except ValueError:  # only the main thread can install signal handlers
         yield
         return
     try:
         yield
     finally:
-        for each, former in before.items():
-            signal.signal(each, former)
+        for number, former in before.items():
+            signal.signal(number, former)

@@ -111,8 +111,8 @@ def verify_run(
             _replay(parts, Path(name), min(queries, run.spent), run, listener)
             return _compared(run, StoredRun(name))
     finally:
-        for each in parts.encoders:
-            close_and_tell(each, listener)
+        for encoder in parts.encoders:
+            close_and_tell(encoder, listener)
 
 
 def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Listener) -> None:
@@ -143,7 +143,7 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
         shared = SharedResults(ResultCache(path / "shared"))
         prepared = prepare(parts, encoder, folder, shared, listener, stopped)
         # an extended run is replayed as it was carried out: with each of its budgets in turn
-        ends = [(each["queries"], each["budget"]) for each in run.manifest.extended]
+        ends = [(extension["queries"], extension["budget"]) for extension in run.manifest.extended]
         for end, budget in [*ends, (math.inf, parts.config.budget)]:
             with suppress(Interrupted):
                 optimize(
@@ -170,8 +170,8 @@ def _limited(parts: Parts, **limits: float) -> Parts:
 
 def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
     rows = replayed.trace[: len(run.trace)]
-    setups = [each.files.setup for each in (run, replayed)]
-    clean = [each.clean for each in setups if each is not None]
+    setups = [side.files.setup for side in (run, replayed)]
+    clean = [setup.clean for setup in setups if setup is not None]
     largest, first = _difference(*clean) if len(clean) == 2 else np.inf, 0
     for before, now in zip(run.trace, rows, strict=False):
         off = max(_difference(np.array(before[name]), np.array(now[name])) for name in VALUES)
@@ -180,12 +180,12 @@ def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
         largest = max(largest, off)
         if off > TOLERANCE and not first:
             first = now["ask"]
-    due = {each for each in replayed.snapshots if each <= rows[-1]["queries"]}
+    due = {snapshot for snapshot in replayed.snapshots if snapshot <= rows[-1]["queries"]}
     common = due & set(run.snapshots)
     if run.done and common != due:
         largest = np.inf  # the stored run lacks a snapshot
     for queries in common:
-        edits = [each.edit_after(queries).numpy() for each in (run, replayed)]
+        edits = [side.edit_after(queries).numpy() for side in (run, replayed)]
         largest = max(largest, _difference(*edits))
     return Verification(len(rows), rows[-1]["queries"], len(common), float(largest), first)
 

@@ -215,7 +215,7 @@ class Service:
             raise Refused(500, "this failure was asked for (--fail-rate)")
         assert self._batcher is not None
         try:
-            found = await self._batcher.embed(rounded(images) if self._of.quantize else images)
+            embeddings = await self._batcher.embed(rounded(images) if self._of.quantize else images)
         except Full as full:
             outcomes("refused").inc(count)
             raise Refused(
@@ -225,7 +225,7 @@ class Service:
             outcomes("failed").inc(count)
             raise
         outcomes("embedded").inc(count)
-        return found
+        return embeddings
 
     async def _infer(self, request: Request) -> Response:
         self._check_model(request)
@@ -236,13 +236,15 @@ class Service:
                     read_floats, body, length, spec, self._limits.images
                 )
             _require_known_outputs(message)
-            found = await self._embed(images)
+            embeddings = await self._embed(images)
             del images
         fields = {"model_name": self._name, "model_version": self.version}
         if isinstance(message.get("id"), str):
             fields["id"] = message["id"]
         binary = _wants_binary(message)
-        answer, headers = oip.write_tensor("outputs", OUTPUT, found, binary=binary, fields=fields)
+        answer, headers = oip.write_tensor(
+            "outputs", OUTPUT, embeddings, binary=binary, fields=fields
+        )
         return Response(answer, headers=headers)
 
     async def _openai(self, request: Request) -> Response:
@@ -260,11 +262,11 @@ class Service:
         coding = fields.get("encoding_format", "float")
         if coding not in ("float", "base64"):
             raise Refused(400, "encoding_format must be float or base64")
-        found = await self._embed(images)
+        embeddings = await self._embed(images)
         vectors: list[Any] = (
-            found.tolist()
+            embeddings.tolist()
             if coding == "float"
-            else [base64.b64encode(each.astype("<f4").tobytes()).decode() for each in found]
+            else [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in embeddings]
         )
         data = [
             {"object": "embedding", "index": index, "embedding": vector}
@@ -327,10 +329,10 @@ def _told_in_one_line(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 def _require_known_outputs(message: dict[str, Any]) -> None:
     """Refuses a request that names an output which there is not."""
     outputs = message.get("outputs")
-    for each in outputs if isinstance(outputs, list) else []:
-        if isinstance(each, dict) and each.get("name", OUTPUT) != OUTPUT:
+    for output in outputs if isinstance(outputs, list) else []:
+        if isinstance(output, dict) and output.get("name", OUTPUT) != OUTPUT:
             raise Refused(
-                400, f"there is no output {each['name']!r:.80}; this model has {OUTPUT!r}"
+                400, f"there is no output {output['name']!r:.80}; this model has {OUTPUT!r}"
             )
 
 
@@ -340,7 +342,7 @@ def _wants_binary(message: dict[str, Any]) -> bool:
         return True
     outputs = message.get("outputs")
     return isinstance(outputs, list) and any(
-        isinstance(each, dict) and _flag(each, "binary_data") for each in outputs
+        isinstance(output, dict) and _flag(output, "binary_data") for output in outputs
     )
 
 

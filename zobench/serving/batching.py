@@ -154,5 +154,7 @@ class Batcher:
         images = jobs[0].images if len(jobs) == 1 else torch.cat([job.images for job in jobs])
         with torch.inference_mode():
             answer = self._encoder.embed(images)
-        found: Floats = checked_embeddings(self._encoder.spec, len(images), answer).cpu().numpy()
-        return found
+        embeddings: Floats = (
+            checked_embeddings(self._encoder.spec, len(images), answer).cpu().numpy()
+        )
+        return embeddings

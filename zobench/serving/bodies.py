@@ -93,7 +93,7 @@ def read_pictures(body: bytes, spec: EncoderSpec, most: int) -> tuple[dict[str, 
         raise Refused(400, "the body is no JSON object")
     given = fields.get("input")
     texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+    if not isinstance(texts, list) or not all(isinstance(part, str) for part in texts):
         raise Refused(400, "input must be a data URI of a picture, or a list of them")
     _check_count(len(texts), most)
     pictures = [_picture(text, number, spec) for number, text in enumerate(texts)]
@@ -132,11 +132,11 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
                 raise Refused(
                     400, f"picture {number} has {content[PNG_DEPTH]} bits; the model takes 8"
                 )
-            found = np.asarray(file)
+            pixels = np.asarray(file)
     except Refused:
         raise
     except Exception as error:  # Pillow passes on any error of its decoders
         raise Refused(400, f"picture {number} cannot be read: {error}") from error
-    if found.ndim == 2:
-        return np.broadcast_to(found, (channels, height, width))
-    return found.transpose(2, 0, 1)
+    if pixels.ndim == 2:
+        return np.broadcast_to(pixels, (channels, height, width))
+    return pixels.transpose(2, 0, 1)

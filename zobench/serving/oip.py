@@ -79,13 +79,13 @@ def read_tensors(
     except ValueError as error:
         raise WireError(f"the JSON part cannot be read: {error}") from error
     entries = message.get(side) if isinstance(message, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+    if not isinstance(entries, list) or not all(isinstance(tensor, dict) for tensor in entries):
         raise WireError(f"the JSON part has no list of objects {side!r}")
-    found: dict[str, NDArray[np.float32]] = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     rest = memoryview(body)[cut:]
     for entry in entries:
         name = entry.get("name")
-        if not isinstance(name, str) or name in found:
+        if not isinstance(name, str) or name in tensors:
             raise WireError(f"{side} must have names of their own; one is called {name!r}")
         shape, datatype = _shape(entry, name), entry.get("datatype")
         if not isinstance(datatype, str) or datatype not in DATATYPES:
@@ -104,12 +104,12 @@ def read_tensors(
                 f"tensor {name!r} has {values.size} numbers; its shape is {list(shape)}"
             )
         try:
-            found[name] = values.reshape(shape)
+            tensors[name] = values.reshape(shape)
         except ValueError as error:  # nothing, of a shape that is too large nevertheless
             raise WireError(f"tensor {name!r} cannot have shape {list(shape)}") from error
     if len(rest):
         raise WireError(f"{len(rest)} bytes follow the last tensor")
-    return message, found
+    return message, tensors
 
 
 def _length(text: str, whole: int) -> int:
@@ -121,7 +121,7 @@ def _length(text: str, whole: int) -> int:
 def _shape(entry: Json, name: str) -> tuple[int, ...]:
     shape = entry.get("shape")
     whole = isinstance(shape, list) and all(
-        isinstance(each, int) and not isinstance(each, bool) and 0 <= each < 2**31 for each in shape
+        isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**31 for size in shape
     )
     if not whole or len(shape) > MAX_DIMENSIONS:  # type: ignore[arg-type]
         raise WireError(

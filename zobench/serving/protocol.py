@@ -40,14 +40,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _close_the_idlest(self) -> None:
         waiting = [
-            each
-            for each in self.connections
-            if isinstance(each, GuardedProtocol)
-            and each is not self
-            and each._is_idle()
-            and not each.transport.is_closing()
+            connection
+            for connection in self.connections
+            if isinstance(connection, GuardedProtocol)
+            and connection is not self
+            and connection._is_idle()
+            and not connection.transport.is_closing()
         ]
-        first = min(waiting, key=lambda each: (each._served, each._since), default=self)
+        first = min(
+            waiting, key=lambda connection: (connection._served, connection._since), default=self
+        )
         first.transport.abort()
 
     def _is_idle(self) -> bool:

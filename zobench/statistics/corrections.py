@@ -13,10 +13,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Holm 1979, "A simple sequentially rejective multiple test procedure". NaN stays NaN and counts
     as no test.
     """
-    found = np.asarray(p_values, dtype=np.float64)
-    tested = np.flatnonzero(np.isfinite(found))
-    order = tested[np.argsort(found[tested], kind="stable")]
+    values = np.asarray(p_values, dtype=np.float64)
+    tested = np.flatnonzero(np.isfinite(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
     factors = len(order) - np.arange(len(order))
-    adjusted = np.full(len(found), np.nan)
-    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, factors * found[order]))
-    return [float(each) for each in adjusted]
+    adjusted = np.full(len(values), np.nan)
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, factors * values[order]))
+    return [float(value) for value in adjusted]

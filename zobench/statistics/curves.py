@@ -31,9 +31,9 @@ def staircase(
         ``(G, ...)``; 0 before the first snapshot.
     """
     table = np.concatenate([np.zeros((1, *values.shape[1:])), values])
-    found = table[np.searchsorted(np.asarray(queries), grid, side="right")]
-    found[np.asarray(grid) > spent] = np.nan
-    return np.asarray(found, dtype=np.float64)
+    steps = table[np.searchsorted(np.asarray(queries), grid, side="right")]
+    steps[np.asarray(grid) > spent] = np.nan
+    return np.asarray(steps, dtype=np.float64)
 
 
 def band(
@@ -60,7 +60,7 @@ def band(
         low, high = student_limits(curves)
         return mean, np.maximum(low, least), np.minimum(high, most)
     limits = [interval([column], quantity) for column in np.asarray(curves[0]).T]
-    low, high = np.array([(each.low, each.high) for each in limits]).T
+    low, high = np.array([(limit.low, limit.high) for limit in limits]).T
     unknown = np.isnan(mean)
     return mean, np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 

@@ -57,14 +57,14 @@ def difference(
     """
     sides = [[np.asarray(pair[side], dtype=np.float64) for pair in pairs] for side in (0, 1)]
     a, b = (interval(side, quantity) for side in sides)
-    if not all(np.isfinite(each).all() for side in sides for each in side):
+    if not all(np.isfinite(sample).all() for side in sides for sample in side):
         nothing = Interval(np.nan, np.nan, np.nan, len(pairs))
         return Difference(a, b, nothing, np.nan, margin, "undecided")
     sign = 1.0 if quantity.higher_is_better else -1.0
-    shown = [[quantity.shown(each) for each in side] for side in sides]
+    shown = [[quantity.shown(sample) for sample in side] for side in sides]
     gains = [sign * (after - before) for before, after in zip(*shown, strict=True)]
     gain = interval(gains)
-    same = not any(np.any(each) for each in gains)
+    same = not any(np.any(change) for change in gains)
     return Difference(a, b, gain, confidence(gains), margin, _verdict(gain, margin, same))
 
 

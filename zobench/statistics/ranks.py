@@ -65,13 +65,13 @@ def ranking(scores: NDArray[np.floating], alpha: float = 0.05) -> Ranking:
 def _cliques(ranks: Floats, critical: float) -> tuple[tuple[int, ...], ...]:
     """Sets of at least two methods, adjacent in rank, that span at most the critical difference."""
     order = np.argsort(ranks, kind="stable")
-    found: list[tuple[int, ...]] = []
+    cliques: list[tuple[int, ...]] = []
     reach = 0
     for start in range(len(order)):
         stop = start
         while stop + 1 < len(order) and ranks[order[stop + 1]] - ranks[order[start]] <= critical:
             stop += 1
         if stop > start and stop + 1 > reach:
-            found.append(tuple(int(each) for each in order[start : stop + 1]))
+            cliques.append(tuple(int(member) for member in order[start : stop + 1]))
             reach = stop + 1
-    return tuple(found)
+    return tuple(cliques)

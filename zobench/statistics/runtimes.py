@@ -23,7 +23,7 @@ Runtimes = Sequence[int | None]
 def first_success(queries: Sequence[int], recoveries: Sequence[float], target: float) -> int | None:
     """Query count of the first snapshot with a recovery of at least ``target``, or ``None``."""
     pairs = zip(queries, recoveries, strict=True)
-    return next((count for count, found in pairs if reaches(found, target)), None)
+    return next((count for count, recovery in pairs if reaches(recovery, target)), None)
 
 
 def expected_queries(successes: Runtimes, spent: Sequence[int]) -> float:
@@ -105,7 +105,7 @@ def ecdf(runtimes: NDArray[np.floating], grid: NDArray[np.floating]) -> Floats:
 
 def data_profile(successes: Runtimes, grid: NDArray[np.floating]) -> Floats:
     """Share of problems solved within each query count of ``grid``: one run each, no restarts."""
-    return ecdf(np.asarray([np.inf if each is None else each for each in successes]), grid)
+    return ecdf(np.asarray([np.inf if success is None else success for success in successes]), grid)
 
 
 def _charged(successes: Runtimes, spent: Sequence[int]) -> tuple[Floats, NDArray[np.bool_]]:

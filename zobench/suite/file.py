@@ -36,7 +36,9 @@ SWEPT = (
     *("optimizer", "objective", "encoder", "dataset", "disease", "data_root", "space", "seed"),
     "overrides",
 )
-RUN = tuple(each.name for each in dataclasses.fields(RunConfig) if each.name not in SWEPT)
+RUN = tuple(
+    declared.name for declared in dataclasses.fields(RunConfig) if declared.name not in SWEPT
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ class Problems(list[str]):
     def raise_if_any(self, path: Path) -> None:
         """Raises a :class:`ConfigError` that lists every problem once."""
         if self:
-            found = list(dict.fromkeys(self))
-            lines = "".join(f"\n  - {each}" for each in found)
-            count = "a problem" if len(found) == 1 else f"{len(found)} problems"
+            unique = list(dict.fromkeys(self))
+            lines = "".join(f"\n  - {problem}" for problem in unique)
+            count = "a problem" if len(unique) == 1 else f"{len(unique)} problems"
             raise ConfigError(f"{path} has {count}; nothing was started:{lines}")
 
 
@@ -95,16 +97,16 @@ def read_suite(
     Raises:
         ConfigError: The file cannot be read, or has problems; all problems are listed.
     """
-    found = Problems() if problems is None else problems
+    faults = Problems() if problems is None else problems
     content = _content(path)
-    _check_keys(content, TOP, "", found)
+    _check_keys(content, TOP, "", faults)
     name = content.get("name", path.stem)
     if not isinstance(name, str):
-        found.append(f"name is {cut(name)}, but must be text")
-    entries, configs = _grid(content, path.parent, data_root, found)
-    targets = _targets(content, found)
+        faults.append(f"name is {cut(name)}, but must be text")
+    entries, configs = _grid(content, path.parent, data_root, faults)
+    targets = _targets(content, faults)
     if problems is None:
-        found.raise_if_any(path)
+        faults.raise_if_any(path)
     return Suite(str(name), configs, targets, entries)
 
 
@@ -128,17 +130,21 @@ def _content(path: Path) -> Mapping[str, Any]:
         raise ConfigError(f"{path} is no TOML: {cut(str(error))}") from error
 
 
-def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, out: Problems) -> None:
+def _check_keys(
+    table: Mapping[str, Any], allowed: Sequence[str], where: str, out: Problems
+) -> None:
     for key in table:
-        if key not in known:
-            advice = _elsewhere(key, where) or nearest(key, known) or f"; known: {', '.join(known)}"
+        if key not in allowed:
+            advice = (
+                _elsewhere(key, where) or nearest(key, allowed) or f"; known: {', '.join(allowed)}"
+            )
             shown = key if key.isprintable() and len(key) <= 80 else cut(key)
             out.append(f"unknown key {where}{shown}{advice}")
 
 
 def _elsewhere(key: str, where: str) -> str:
     """Where a key belongs that is known in another table of a suite file."""
-    outside = next((each for each in TOP if each in (key, f"{key}s")), None)
+    outside = next((section for section in TOP if section in (key, f"{key}s")), None)
     if where == "run." and outside is not None:
         return f"; it belongs before the first table, as {outside} = …"
     if not where and key in RUN:
@@ -164,14 +170,14 @@ def _grid(
     problems_of_data = [
         (dataset, disease) for dataset in datasets for disease in (dataset.diseases or diseases)
     ]
-    spaces_in_all = sum(len(each.spaces or spaces) for each in optimizers)
+    spaces_in_all = sum(len(entry.spaces or spaces) for entry in optimizers)
     entries = (*optimizers, *objectives, *encoders, *datasets)
     count = len(objectives) * len(encoders) * len(problems_of_data) * spaces_in_all * len(seeds)
     if count > MAX_RUNS:
         out.append(f"the file declares {count:,} runs; a suite has at most {MAX_RUNS:,}")
         return entries, ()
-    found: list[RunConfig] = []
-    known: set[str] = set()
+    configs: list[RunConfig] = []
+    seen: set[str] = set()
     for encoder, (dataset, disease), objective, optimizer in itertools.product(
         encoders, problems_of_data, objectives, optimizers
     ):
@@ -202,14 +208,14 @@ def _grid(
             except (ConfigError, TypeError) as error:
                 out.append(str(error))
                 continue
-            if repr(config) in known:
+            if repr(config) in seen:
                 out.append(
                     f"the run of {optimizer.name} in {space} on {dataset.name}/{disease} with seed "
                     f"{seed} is declared twice"
                 )
-            known.add(repr(config))
-            found.append(config)
-    return entries, tuple(found)
+            seen.add(repr(config))
+            configs.append(config)
+    return entries, tuple(configs)
 
 
 def _entries(
@@ -219,11 +225,11 @@ def _entries(
     if not isinstance(values, list) or not values:
         out.append(f"{key} is {cut(values)}, but must be a list of at least one name")
         return []
-    found = []
+    entries = []
     owner = key.removesuffix("s")
     for value in values:
         if isinstance(value, str):
-            found.append(Entry(owner, value))
+            entries.append(Entry(owner, value))
             continue
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
             out.append(f"{key} holds {cut(value)}, but must hold names, or tables with a name")
@@ -240,12 +246,12 @@ def _entries(
             out.append(f"{where}data_root is {cut(root)}, but must be the path of a folder")
             root = None
         lists = {
-            each: _texts(value[each], f"{where}{each}", out)
-            for each in ("spaces", "diseases")
-            if each in value
+            key: _texts(value[key], f"{where}{key}", out)
+            for key in ("spaces", "diseases")
+            if key in value
         }
-        found.append(Entry(owner, value["name"], settings, data_root=root, **lists))
-    return found
+        entries.append(Entry(owner, value["name"], settings, data_root=root, **lists))
+    return entries
 
 
 def _texts(values: object, where: str, out: Problems) -> list[str]:
@@ -260,8 +266,8 @@ def _seeds(values: object, out: Problems) -> list[int]:
         return list(range(values))
     low, high = WHOLE["seed"]
     whole = isinstance(values, list) and all(
-        isinstance(each, int) and not isinstance(each, bool) and low <= each <= high
-        for each in values
+        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        for value in values
     )
     if not whole or not 0 < len(values) <= MAX_SEEDS:  # type: ignore[arg-type]
         out.append(
@@ -282,11 +288,11 @@ def _table(content: Mapping[str, Any], key: str, out: Problems) -> dict[str, Any
 
 def _dotted(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a wrapped optimizer by dotted name: ``{"inner": {"lr": 1}}`` as ``inner.lr``."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         inside = _dotted(value) if isinstance(value, dict) else None
-        found |= {name: value} if inside is None else {f"{name}.{k}": inside[k] for k in inside}
-    return found
+        flat |= {name: value} if inside is None else {f"{name}.{k}": inside[k] for k in inside}
+    return flat
 
 
 def _is_number(value: object) -> bool:
@@ -310,10 +316,10 @@ def checked_targets(values: object) -> tuple[float, ...]:
     if (
         not isinstance(values, list | tuple)
         or not values
-        or not all(_is_number(each) and 0 < each <= 1 for each in values)
+        or not all(_is_number(value) and 0 < value <= 1 for value in values)
         or sorted(set(values)) != list(values)
     ):
         raise ConfigError(
             f"targets is {cut(values)}, but must be increasing recoveries above 0, at most 1"
         )
-    return tuple(float(each) for each in values)
+    return tuple(float(value) for value in values)

@@ -21,11 +21,11 @@ FILE = re.compile(r"(?P<name>[a-z][a-z-]*)-(?P<version>\d+)\.toml")
 def named_suites() -> Mapping[str, Path]:
     """The file of each suite, by name with version (``standard-1``); the newest by the name alone."""
     folder = Path(str(files("zobench.suite") / "named"))
-    found = [match for path in folder.iterdir() if (match := FILE.fullmatch(path.name))]
+    matches = [match for path in folder.iterdir() if (match := FILE.fullmatch(path.name))]
     newest: dict[str, Path] = {}
-    for match in sorted(found, key=lambda each: int(each["version"])):
+    for match in sorted(matches, key=lambda match: int(match["version"])):
         newest[match["name"]] = folder / match.string
-    exact = {match.string.removesuffix(".toml"): folder / match.string for match in found}
+    exact = {match.string.removesuffix(".toml"): folder / match.string for match in matches}
     return {**newest, **exact}
 
 
@@ -35,14 +35,14 @@ def suite_file(typed: str) -> Path:
     Raises:
         ConfigError: There is no file of that path, and no suite of that name.
     """
-    known = named_suites()
+    suites = named_suites()
     path = Path(typed)
-    if typed in known and not path.is_file():
-        return known[typed]
+    if typed in suites and not path.is_file():
+        return suites[typed]
     if not path.exists() and path.suffix != ".toml" and len(path.parts) == 1:
-        names = sorted(name for name in known if not name[-1].isdigit())
+        names = sorted(name for name in suites if not name[-1].isdigit())
         raise ConfigError(
-            f"there is no file and no suite {typed!r}{nearest(typed, known)}; suites that come with "
+            f"there is no file and no suite {typed!r}{nearest(typed, suites)}; suites that come with "
             f"zobench: {', '.join(names)}"
         )
     return path
@@ -62,7 +62,7 @@ def text_of(path: Path) -> str:
 
 def copy_of(path: Path) -> str:
     """The text of a suite file with a name of its own: a changed suite is another suite."""
-    return NAME.sub(lambda found: f'name = "my {found[1]}"', text_of(path), count=1)
+    return NAME.sub(lambda match: f'name = "my {match[1]}"', text_of(path), count=1)
 
 
 def summary(path: Path) -> str:

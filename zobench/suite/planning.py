@@ -84,7 +84,7 @@ def plan(
             problems.append(str(error))
     there = runs_by_identity(run_folders(out))
     jobs: list[Job] = []
-    known: dict[str, RunConfig] = {}
+    configs: dict[str, RunConfig] = {}
     with SharedParts(registry, listener) as shared:
         for config in suite.configs:
             try:
@@ -96,13 +96,13 @@ def plan(
             except ZobenchError as error:
                 problems.append(str(error))
                 continue
-            if name in known:
+            if name in configs:
                 problems.append(
                     f"{config.optimizer} with seed {config.seed} is declared twice, once with "
-                    f"{dict(config.overrides)} and once with {dict(known[name].overrides)}, which is "
+                    f"{dict(config.overrides)} and once with {dict(configs[name].overrides)}, which is "
                     "the same"
                 )
-            known[name] = config
+            configs[name] = config
             jobs.append(Job(config, there.get(name, _fresh(config, name, out)), name))
     problems.raise_if_any(path)
     return jobs
@@ -149,12 +149,12 @@ def runs_by_identity(paths: Iterable[Path]) -> dict[str, Path]:
 
     Of those that are done, one that no limit of time or cost ended comes first.
     """
-    found: dict[str, tuple[tuple[bool, bool], Path]] = {}
+    runs: dict[str, tuple[tuple[bool, bool], Path]] = {}
     for path in paths:
         with suppress(ZobenchError, KeyError):  # skip folders that hold no readable run
             manifest = read_manifest(path)
             name, done = identity(manifest), manifest.status is RunStatus.DONE
             rank = (done, done and not manifest.cut_by)
-            if name not in found or rank > found[name][0]:
-                found[name] = (rank, path)
-    return {name: path for name, (_, path) in found.items()}
+            if name not in runs or rank > runs[name][0]:
+                runs[name] = (rank, path)
+    return {name: path for name, (_, path) in runs.items()}

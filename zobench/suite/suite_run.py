@@ -58,8 +58,8 @@ class SuiteResult:
                 "config": job.config.as_dict(),
             }
             if standing == "done":
-                found = StoredRun(job.location, self.registry).as_dict()
-                row |= {key: found[key] for key in ("fpq", "recovery", "ledger")}
+                result = StoredRun(job.location, self.registry).as_dict()
+                row |= {key: result[key] for key in ("fpq", "recovery", "ledger")}
             if job in self.running.errors:
                 row["error"] = self.running.errors[job]
             rows.append(row)

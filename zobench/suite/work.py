@@ -58,8 +58,8 @@ def work(
         return Outcome("interrupted", str(error))
     except BaseException as error:  # a plugin may raise anything; the other runs go on
         listener.close()
-        known = error if isinstance(error, ZobenchError) else run_failure(error)
-        return Outcome("failed", str(known), listener.notes, known.exit_code)
+        failure = error if isinstance(error, ZobenchError) else run_failure(error)
+        return Outcome("failed", str(failure), listener.notes, failure.exit_code)
     listener.close()
     return Outcome("done", notes=listener.notes)
 

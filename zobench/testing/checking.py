@@ -82,10 +82,10 @@ def check(
     if hasattr(suite, "prepare"):
         suite.prepare()
     first = getattr(suite, "first", "")
-    for requirement in sorted(requirements(SUITES[kind]), key=lambda each: each != first):
-        found = _run(suite, requirement, code)
-        yield found
-        if found.crashed:
+    for requirement in sorted(requirements(SUITES[kind]), key=lambda other: other != first):
+        outcome = _run(suite, requirement, code)
+        yield outcome
+        if outcome.crashed:
             break
     if hasattr(suite, "teardown_class"):
         closing = _run(suite, "teardown_class", code)
@@ -118,9 +118,9 @@ def _told(error: Exception, code: Path) -> str:
     ).strip()
     own = code.parent if code.name == "__init__.py" else code
     frames = [
-        each
-        for each in traceback.extract_tb(error.__traceback__)
-        if own in (Path(each.filename), *Path(each.filename).parents)
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if own in (Path(frame.filename), *Path(frame.filename).parents)
     ]
     if frames:
         last = frames[-1]

@@ -98,9 +98,9 @@ class DatasetConformance:
         with TemporaryDirectory() as left, TemporaryDirectory() as right:
             one, two = self.make(Path(left)), self.make(Path(right))
             assert one.spec == two.spec, "two datasets of one request have different specs"
-            for each in fields(Records):
-                left_column, right_column = (getattr(it.records, each.name) for it in (one, two))
-                assert np.array_equal(left_column, right_column), f"records.{each.name} differs"
+            for field in fields(Records):
+                left_column, right_column = (getattr(it.records, field.name) for it in (one, two))
+                assert np.array_equal(left_column, right_column), f"records.{field.name} differs"
             rows = np.array(_different(one))
             assert np.array_equal(one.pixels(rows), two.pixels(rows)), "pixels differ"
 

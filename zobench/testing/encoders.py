@@ -143,7 +143,7 @@ class EncoderConformance:
             for owner in (np.full(9, 1), np.arange(9) // 3, rng.integers(0, 3, 9)):
                 sent = torch.from_numpy(pixels[rows]) / 255 + edits[torch.from_numpy(owner)]
                 given: list[NDArray[Any]] = [pixels, rows, edits.numpy(), owner]
-                before = [each.copy() for each in given]
+                before = [array.copy() for array in given]
                 with torch.inference_mode():
                     wanted = encoder.embed(sent)
                     answer = encoder.embed_edited(pixels, rows, edits, owner)

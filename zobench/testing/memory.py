@@ -77,8 +77,8 @@ def peaks(
         raise AssertionError(f"its process was killed by signal {-done.returncode}")
     if done.returncode > 0:
         raise AssertionError(f"a fresh process failed: {done.stderr[-500:]}")
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def report(names: str, side: str, overrides: str, rounds: str) -> None:
@@ -150,9 +150,9 @@ def resident_peak() -> int:
     On Linux ``ru_maxrss`` is wrong: it includes the peak of the parent process.
     """
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    if found is not None:
-        return int(found[1]) * 1024
+    match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    if match is not None:
+        return int(match[1]) * 1024
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -161,8 +161,10 @@ class ToyProblem:
         if pixels is not None:
             self._book("embed", len(pixels))
         chosen = own if pixels is None else pixels
-        found: NDArray[np.float32] = self._embedded(torch.from_numpy(chosen).float() / 255).numpy()
-        return found
+        embeddings: NDArray[np.float32] = self._embedded(
+            torch.from_numpy(chosen).float() / 255
+        ).numpy()
+        return embeddings
 
     def _embedded(self, images: Tensor) -> Tensor:
         return (images.reshape(len(images), -1) - 0.5) @ self._map

@@ -30,7 +30,7 @@ class MetricConformance:
 
     def metric(self) -> Metric:
         """The metric under test."""
-        return next(each for each in self.registry().metrics if each.name == self.name)
+        return next(metric for metric in self.registry().metrics if metric.name == self.name)
 
     def values(self, predictions: Predictions, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """The metric of test images in each of R weightings, ``(R,)``."""
@@ -87,9 +87,9 @@ class MetricConformance:
         metric = self.metric()
         if metric.from_counts_in_means is None:
             return
-        found = counts(*example())
-        alone, in_means = (metric.of_counts(found, in_means=each) for each in (False, True))
-        assert np.isclose(*(metric.shown(each)[0] for each in (alone, in_means))), (
+        counted = counts(*example())
+        alone, in_means = (metric.of_counts(counted, in_means=flag) for flag in (False, True))
+        assert np.isclose(*(metric.shown(values)[0] for values in (alone, in_means))), (
             f"the data's value is {alone[0]}, and {in_means[0]} in means"
         )
 

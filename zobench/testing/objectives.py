@@ -106,8 +106,8 @@ class ObjectiveConformance:
         direction = torch.from_numpy(along)
         step = 1e-5
         ends = [
-            float(objective.values((embeddings + each * direction).detach(), a, y)[0])
-            for each in (step, -step)
+            float(objective.values((embeddings + length * direction).detach(), a, y)[0])
+            for length in (step, -step)
         ]
         change, predicted = (ends[0] - ends[1]) / (2 * step), float((gradient * direction).sum())
         assert abs(change - predicted) <= 1e-3 * abs(predicted) + 1e-9, (
@@ -146,19 +146,19 @@ class ObjectiveConformance:
         assert isinstance(restored, LearningObjective)
         restored.load_state_dict(state)
         for number in range(8):
-            both = [each.values(*batch(3, 64)) for each in (objective, restored)]
+            both = [twin.values(*batch(3, 64)) for twin in (objective, restored)]
             assert torch.equal(*both), (
                 f"restored from its state it gives other values after {number} more asks"
             )
-            for each in (objective, restored):
-                each.observe(*batch(4, 40 + number))
+            for twin in (objective, restored):
+                twin.observe(*batch(4, 40 + number))
 
 
 def batch(count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Embeddings ``(count, size, D)`` with their labels; the same for the same sizes."""
     rng = np.random.default_rng([count, size])
     rows = np.stack([rng.choice(IMAGES, size, replace=False) for _ in range(count)])
-    clean, sensitive, label = (torch.from_numpy(each[rows]) for each in _data())
+    clean, sensitive, label = (torch.from_numpy(array[rows]) for array in _data())
     return clean, sensitive, label
 
 

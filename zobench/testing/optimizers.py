@@ -174,7 +174,7 @@ class OptimizerConformance:
             answer = oracle.query(ask)
             plain.tell(ask, answer)
             prepared.tell(twin, answer)
-            states = [_copied(each.state_dict()) for each in (plain, prepared)]
+            states = [_copied(optimizer.state_dict()) for optimizer in (plain, prepared)]
             lost = [
                 key for key, value in states[0].items() if _shown(value) != _shown(states[1][key])
             ]
@@ -266,13 +266,16 @@ class OptimizerConformance:
         """Values out of bounds and unknown names raise ``ConfigError``."""
         context = self.oracle().context(0)
         bad: list[dict[str, Any]] = [{"no_such_parameter": 1}]
-        for each in declarations(self.plugin().offer.plugin.parameters()).values():
-            assert each.help, f"parameter {each.name!r} has no help text"
-            if each.type in (int, float):
-                above = each.high + max(1, abs(each.high))
-                bad += [{each.name: each.type(each.low) - 1}, {each.name: above}]
-            if each.choices:
-                bad.append({each.name: "no such choice"})
+        for declaration in declarations(self.plugin().offer.plugin.parameters()).values():
+            assert declaration.help, f"parameter {declaration.name!r} has no help text"
+            if declaration.type in (int, float):
+                above = declaration.high + max(1, abs(declaration.high))
+                bad += [
+                    {declaration.name: declaration.type(declaration.low) - 1},
+                    {declaration.name: above},
+                ]
+            if declaration.choices:
+                bad.append({declaration.name: "no such choice"})
         for overrides in bad:
             try:
                 plugin = resolve_plugin("optimizer", self.name, overrides, self.registry())
@@ -310,7 +313,7 @@ def trace(optimizer: Optimizer, oracle: Answers, count: int = 4) -> str:
 
 def _content(ask: Ask) -> bytes:
     """All that an ask asks for."""
-    named = (b"" if each is None else each.tobytes() for each in (ask.minibatch, ask.rows))
+    named = (b"" if numbers is None else numbers.tobytes() for numbers in (ask.minibatch, ask.rows))
     words = f"{ask.want} {ask.images}".encode()
     return b"".join((ask.points.numpy().tobytes(), words, *named))
 
@@ -325,7 +328,7 @@ def remote_trace(name: str, overrides: str) -> str:
 
 def _differing(one: object, other: object) -> list[str]:
     """Names of attributes that differ: ``state_dict`` may lack them."""
-    mine, yours = (getattr(each, "__dict__", {}) for each in (one, other))
+    mine, yours = (getattr(optimizer, "__dict__", {}) for optimizer in (one, other))
     names = sorted(mine.keys() | yours.keys())
     return [name for name in names if _shown(mine.get(name)) != _shown(yours.get(name))]
 
@@ -339,9 +342,9 @@ def _shown(value: object) -> object:
     if isinstance(value, np.random.Generator):
         return json.dumps(value.bit_generator.state, default=repr)
     if isinstance(value, list | tuple):
-        return [_shown(each) for each in value]
+        return [_shown(item) for item in value]
     if isinstance(value, dict):
-        return {key: _shown(each) for key, each in value.items()}
+        return {key: _shown(entry) for key, entry in value.items()}
     return value if isinstance(value, int | float | str | None) else type(value)
 
 
@@ -355,8 +358,8 @@ def _opposite(answer: Answer) -> Answer:
 def _size(state: State) -> int:
     """Bytes of the tensors and texts of a state."""
     return sum(
-        each.numel() * each.element_size() if isinstance(each, torch.Tensor) else len(str(each))
-        for each in state.values()
+        entry.numel() * entry.element_size() if isinstance(entry, torch.Tensor) else len(str(entry))
+        for entry in state.values()
     )
 
 

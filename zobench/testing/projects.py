@@ -80,7 +80,9 @@ def as_if_installed(path: Path) -> Iterator[str]:
 def _project(root: Path, typed: Path) -> Project:
     if root.is_dir():
         name, entries = _declared(root / "pyproject.toml")
-        return Project(name, entries, tuple(each for each in (root / "src", root) if each.is_dir()))
+        return Project(
+            name, entries, tuple(folder for folder in (root / "src", root) if folder.is_dir())
+        )
     if root.suffix != ".py" or not root.is_file():
         raise ConfigError(f"{typed} is neither a project folder nor a .py file")
     if not root.stem.isidentifier():
@@ -109,7 +111,7 @@ def _declared(pyproject: Path) -> tuple[str, Mapping[str, str]]:
         raise ConfigError(f"{pyproject} is no TOML: {error}") from error
     groups = project.get("entry-points", {})
     entries = groups.get(PROJECT) if isinstance(groups, dict) else None
-    texts = isinstance(entries, dict) and all(isinstance(each, str) for each in entries.values())
+    texts = isinstance(entries, dict) and all(isinstance(entry, str) for entry in entries.values())
     if not entries or not texts:
         raise ConfigError(
             f"{pyproject} names no plugin; add a table [project.entry-points.{PROJECT}] "

@@ -97,10 +97,10 @@ class ToyOracle:
             penalty=0.0,
         )
 
-    def query(self, found: object) -> Answer:
+    def query(self, asked: object) -> Answer:
         """The answer to an ask, at the level of :attr:`feedback`."""
         rules = AskRules("under test", self.space.shape, self.feedback, self.batch_size, IMAGES)
-        ask = taken_ask(checked_ask(found, rules), "under test")
+        ask = taken_ask(checked_ask(asked, rules), "under test")
         rows = self._rows(ask.minibatch, ask.images) if ask.rows is None else ask.rows
         points = ask.points.clone().requires_grad_()
         embeddings = self._embed(points, rows)

@@ -82,7 +82,7 @@ def with_fused_convolutions(
         layers: The layers of its device.
         leaves: Modules that are not traced into.
     """
-    if not any(isinstance(each, nn.Conv2d) for each in module.modules()):
+    if not any(isinstance(part, nn.Conv2d) for part in module.modules()):
         return None
     try:
         graph = _Tracer(leaves).trace(module)
@@ -127,13 +127,13 @@ def _chain(node: fx.Node, network: fx.GraphModule) -> Chain | None:
             norm.weight,
             norm.bias,
         )
-        weight, bias = (each.detach().to(chain.weight.dtype) for each in folded)
+        weight, bias = (tensor.detach().to(chain.weight.dtype) for tensor in folded)
         chain = replace(chain, last=behind, weight=weight, bias=bias, activation=activation)
     if chain.activation == IDENTITY:
         behind = _only_user(chain.last)
-        found = None if behind is None else _activation(behind, network)
-        if behind is not None and found is not None:
-            chain = replace(chain, last=behind, activation=found)
+        applied = None if behind is None else _activation(behind, network)
+        if behind is not None and applied is not None:
+            chain = replace(chain, last=behind, activation=applied)
     return chain
 
 
@@ -150,10 +150,12 @@ def _convolution(node: fx.Node, network: fx.GraphModule) -> Chain | None:
     given = {**CALL, **dict(zip(CALL, node.args, strict=False)), **node.kwargs}
     source, bias = given["input"], _parameter(given["bias"], network)
     weight = _parameter(given["weight"], network)
-    known = weight is not None and (bias is not None or given["bias"] is None)
-    if not known or not isinstance(source, fx.Node) or isinstance(given["padding"], str):
+    constant = weight is not None and (bias is not None or given["bias"] is None)
+    if not constant or not isinstance(source, fx.Node) or isinstance(given["padding"], str):
         return None
-    stride, padding, dilation = (_both(given[each]) for each in ("stride", "padding", "dilation"))
+    stride, padding, dilation = (
+        _both(given[option]) for option in ("stride", "padding", "dilation")
+    )
     geometry = Geometry(stride, padding, dilation, given["groups"])
     return Chain(source, node, cast(Tensor, weight), bias, geometry)
 
@@ -214,5 +216,5 @@ def _parameter(argument: object, network: fx.GraphModule) -> Tensor | None:
     if not isinstance(argument, fx.Node) or argument.op != "get_attr":
         return None
     owner, _, name = str(argument.target).rpartition(".")
-    found = getattr(network.get_submodule(owner), name)
-    return found if isinstance(found, Tensor) else None
+    tensor = getattr(network.get_submodule(owner), name)
+    return tensor if isinstance(tensor, Tensor) else None

@@ -45,12 +45,14 @@ class FusedNetwork(nn.Module):
         tensors = [*network.parameters(), *network.buffers()]
         self.device = tensors[0].device if tensors else torch.device("cpu")
         layers = layers or (ONEDNN if self.device.type == "cpu" else CUDA)
-        self._network = copy.deepcopy(network, {id(each): each for each in tensors})
-        patches = [each for each in self._network.modules() if PatchProducts.fusible(each)]
+        self._network = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+        patches = [module for module in self._network.modules() if PatchProducts.fusible(module)]
         norm = (mean, std) if fold and len(patches) == 1 else None
         last = FusedLastBlock.of(self._network)
         replaced = _replace(self._network, layers, norm, last)
-        kind = next((each.dtype for each in tensors if each.is_floating_point()), torch.float32)
+        kind = next(
+            (tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32
+        )
         self._mean, self._std = (
             torch.tensor(values, dtype=torch.float32, device=self.device).view(1, -1, 1, 1)
             for values in (mean, std)
@@ -58,7 +60,9 @@ class FusedNetwork(nn.Module):
         leaves = (layers.linear, layers.convolution, FusedBlock, PatchProducts)
         convolutional = with_fused_convolutions(self._network, layers, leaves)
         self._network = convolutional or self._network
-        products = [each for each in self._network.modules() if isinstance(each, PatchProducts)]
+        products = [
+            module for module in self._network.modules() if isinstance(module, PatchProducts)
+        ]
         self._patches = products[0] if products else None
         self.equal = not replaced and convolutional is None
         """Whether nothing was rebuilt."""
@@ -155,27 +159,27 @@ def agreeing(
     with torch.inference_mode():
         for fold in (True, False):
             try:
-                found = FusedNetwork(network, mean, std, fold=fold)
-                if not found.equal and _agrees(found, eager, shape, tolerance):
-                    return found
+                fused = FusedNetwork(network, mean, std, fold=fold)
+                if not fused.equal and _agrees(fused, eager, shape, tolerance):
+                    return fused
             except Exception:  # code of any kind meets layers that it does not expect
                 continue
     return None
 
 
 def _agrees(
-    found: FusedNetwork,
+    fused: FusedNetwork,
     eager: Callable[[Tensor], Tensor],
     shape: tuple[int, int, int],
     tolerance: float,
 ) -> bool:
     """Whether a rebuilt network gives the embeddings of two random images, and of edited ones."""
-    noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(found.device)
-    pairs = [(found(each), eager(each)) for each in (noise, noise[:, :1])]
+    noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(fused.device)
+    pairs = [(fused(images), eager(images)) for images in (noise, noise[:, :1])]
     levels, edit = (noise * LEVELS).to(torch.uint8), noise[:1, :1] - 0.5
-    tokens = found.tokens_of_edits(edit)
+    tokens = fused.tokens_of_edits(edit)
     if tokens is not None:
-        pairs.append((found.edited(levels, tokens), eager(levels / LEVELS + edit)))
+        pairs.append((fused.edited(levels, tokens), eager(levels / LEVELS + edit)))
     return all(
         float((ours.float() - wanted).abs().max()) <= tolerance * float(wanted.abs().max())
         for ours, wanted in pairs

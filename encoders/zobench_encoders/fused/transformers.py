@@ -168,7 +168,9 @@ class PatchProducts(nn.Module):
     ) -> None:
         super().__init__()
         weight = patches.proj.weight.double()
-        mean_of, std_of = (weight.new_tensor(each).view(1, -1, 1, 1) for each in (mean, std))
+        mean_of, std_of = (
+            weight.new_tensor(statistic).view(1, -1, 1, 1) for statistic in (mean, std)
+        )
         scaled = weight / std_of
         shift = (scaled * mean_of).sum((1, 2, 3))
         bias = torch.zeros_like(shift) if patches.proj.bias is None else patches.proj.bias.double()

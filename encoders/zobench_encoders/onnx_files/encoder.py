@@ -143,8 +143,8 @@ def onnx_file(request: EncoderRequest, parameters: OnnxParameters) -> LocalEncod
     backbone = Backbone(
         module=module,
         image_shape=shape,
-        mean=tuple(each / parameters.scale for each in mean),
-        std=tuple(each / parameters.scale for each in std),
+        mean=tuple(value / parameters.scale for value in mean),
+        std=tuple(value / parameters.scale for value in std),
         digest=hashlib.blake2b(
             model.SerializeToString(deterministic=True), digest_size=8
         ).hexdigest(),

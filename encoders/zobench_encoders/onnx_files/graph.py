@@ -58,7 +58,7 @@ class Graph:
     @property
     def outputs(self) -> list[str]:
         """Names of the outputs that the file declares."""
-        return [each.name for each in self.model.graph.output]
+        return [tensor.name for tensor in self.model.graph.output]
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
@@ -68,23 +68,23 @@ class Graph:
         inferred = shape_inference.infer_shapes(self.model, data_prop=True).graph
         computed = {name for node in self.model.graph.node for name in node.output}
         return {
-            each.name: _shape(each)
-            for each in [*inferred.value_info, *inferred.output]
-            if each.name in computed
-            and each.type.tensor_type.HasField("shape")
-            and each.type.tensor_type.elem_type == TensorProto.FLOAT
+            tensor.name: _shape(tensor)
+            for tensor in [*inferred.value_info, *inferred.output]
+            if tensor.name in computed
+            and tensor.type.tensor_type.HasField("shape")
+            and tensor.type.tensor_type.elem_type == TensorProto.FLOAT
         }
 
     def candidates(self) -> list[tuple[str, str]]:
         """Tensors that can be embeddings, and their shapes, the last ones first."""
-        found = []
+        tensors = []
         for name, shape in reversed(self.shapes.items()):
             numbers = shape[1] if len(shape) in (2, 4) else shape[2] if len(shape) == 3 else None
             if numbers is not None and LEAST_NUMBERS <= numbers <= MOST_NUMBERS:
-                words = "x".join("?" if each is None else str(each) for each in shape[1:])
+                words = "x".join("?" if size is None else str(size) for size in shape[1:])
                 form = {2: "as it is", 3: "mean over tokens", 4: "mean over positions"}[len(shape)]
-                found.append((name, f"{words} numbers an image, {form}"))
-        return found
+                tensors.append((name, f"{words} numbers an image, {form}"))
+        return tensors
 
     def image_input(self, layout: str) -> Input:
         """The graph's only image input.
@@ -97,9 +97,9 @@ class Graph:
         """
         from onnx import TensorProto
 
-        stored = {each.name for each in self.model.graph.initializer}
-        inputs = [each for each in self.model.graph.input if each.name not in stored]
-        shapes = ", ".join(f"{each.name} {_shape(each)}" for each in inputs)
+        stored = {tensor.name for tensor in self.model.graph.initializer}
+        inputs = [tensor for tensor in self.model.graph.input if tensor.name not in stored]
+        shapes = ", ".join(f"{tensor.name} {_shape(tensor)}" for tensor in inputs)
         if len(inputs) != 1 or len(_shape(inputs[0])) != 4:
             raise ConfigError(
                 f"{self.path} takes {shapes or 'no input'}, but an encoder takes one batch of images"
@@ -149,8 +149,8 @@ class Graph:
             if needed & set(node.output):
                 nodes.append(node)
                 needed |= _read_by(node)
-        stored = [each for each in self.model.graph.initializer if each.name in needed]
-        inputs = [each for each in self.model.graph.input if each.name in needed]
+        stored = [tensor for tensor in self.model.graph.initializer if tensor.name in needed]
+        inputs = [tensor for tensor in self.model.graph.input if tensor.name in needed]
         for field, kept in (
             (graph.input, inputs),
             (graph.node, nodes[::-1]),
@@ -206,4 +206,6 @@ def list_candidates(argument: str) -> list[tuple[str, str]]:
 
 def _shape(tensor: ValueInfoProto) -> Shape:
     dimensions = tensor.type.tensor_type.shape.dim
-    return tuple(each.dim_value if each.dim_value > 0 else None for each in dimensions)
+    return tuple(
+        dimension.dim_value if dimension.dim_value > 0 else None for dimension in dimensions
+    )

@@ -82,11 +82,11 @@ def align(
     bias = torch.cat([summarise.bias.double(), -seen.mean(0) @ axes])
     numbers = LinearMap(weight.detach(), bias.detach())
     labels = torch.from_numpy(labelled.labels)
-    known = []
+    tokens = []
     for start in range(0, len(labelled.pixels), CHUNK):
-        known.append(numbers(_tokens(encoder, labelled.pixels[start : start + CHUNK])))
-        progress(len(spaced) + start + len(known[-1]), total)
-    last = alignment(torch.cat(known), labels[:, 0], labels[:, 1], numbers(seen))
+        tokens.append(numbers(_tokens(encoder, labelled.pixels[start : start + CHUNK])))
+        progress(len(spaced) + start + len(tokens[-1]), total)
+    last = alignment(torch.cat(tokens), labels[:, 0], labels[:, 1], numbers(seen))
     with torch.no_grad():
         encoder.project.weight.copy_((numbers.weight @ last.weight).T)
         encoder.project.bias.copy_(last(numbers.bias))
@@ -163,9 +163,9 @@ def _sex_difference(unit: Tensor, sex: Tensor, finding: Tensor) -> tuple[Tensor,
 
 def _tokens(encoder: CompactViT, pixels: Pixels) -> Tensor:
     """Tokens ``(n, 3136)`` float64 of 8-bit films."""
-    found = []
+    tokens = []
     with torch.no_grad():
         for start in range(0, len(pixels), CHUNK):
             films = torch.from_numpy(pixels[start : start + CHUNK]).float() / 255.0
-            found.append(encoder.tokens(standardised(films)).double())
-    return torch.cat(found)
+            tokens.append(encoder.tokens(standardised(films)).double())
+    return torch.cat(tokens)

@@ -92,10 +92,10 @@ class Learner(nn.Module):
     def _label_loss(self, summary: Tensor, labels: Tensor) -> Tensor:
         total = summary.new_zeros(())
         for column, head in enumerate(self.label_heads):
-            known = labels[:, column] != UNKNOWN
-            if known.any():
-                answers = head(summary[known])
-                total = total + F.cross_entropy(answers, labels[known, column])
+            labelled = labels[:, column] != UNKNOWN
+            if labelled.any():
+                answers = head(summary[labelled])
+                total = total + F.cross_entropy(answers, labels[labelled, column])
         return total
 
 

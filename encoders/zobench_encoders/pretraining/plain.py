@@ -89,7 +89,7 @@ def learned_summary(
     """
     recipe = replace(recipe, masked_steps=0)
     learner = _learner(recipe, trunk, labelled, folder)
-    weights = [each for each in learner.parameters() if each.requires_grad]
+    weights = [parameter for parameter in learner.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(matrices_first(weights, recipe), lr=0.0, betas=(0.9, 0.95))
     for step in range(recipe.described_steps):
         rng = np.random.default_rng([recipe.seed, step])

@@ -150,8 +150,8 @@ def description_moments(
 def matrices_first(parameters: Iterable[nn.Parameter], recipe: Recipe) -> list[dict[str, object]]:
     """AdamW's groups: matrices, which decay, and vectors, which do not."""
     every = list(parameters)
-    matrices = [each for each in every if each.ndim > 1]
-    vectors = [each for each in every if each.ndim <= 1]
+    matrices = [parameter for parameter in every if parameter.ndim > 1]
+    vectors = [parameter for parameter in every if parameter.ndim <= 1]
     return [
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": 0.0},

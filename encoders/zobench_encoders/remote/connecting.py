@@ -166,8 +166,8 @@ def outlook(argument: str, parameters: RemoteParameters) -> EncoderOutlook:
     dialect, *_ = _checked(f"http:{argument}", argument, parameters)
     chunk = parameters.chunk or (dialect.chunk if dialect is not None else 0)
     shape = (parameters.channels, parameters.size, parameters.size)
-    known, every = dialect is not None, parameters.canary
-    return EncoderOutlook(shape, chunk, parameters.price, known, every)
+    shape_known, every = dialect is not None, parameters.canary
+    return EncoderOutlook(shape, chunk, parameters.price, shape_known, every)
 
 
 def _checked(
@@ -206,13 +206,13 @@ def _inference(
         raise
     wire = str(request.settings.get("wire", parameters.wire))
     chunk = parameters.chunk or int(request.settings.get("chunk", 0))
-    wires = [each for each in WIRES if wire in ("auto", each)]
+    wires = [candidate for candidate in WIRES if wire in ("auto", candidate)]
     policy = client.policy
-    for number, each in enumerate(wires, 1):
+    for number, candidate in enumerate(wires, 1):
         last = number == len(wires)
         client.policy = policy if last else replace(policy, final=JSON_FALLBACK_STATUSES)
         try:
-            return made(InferenceService(url, metadata, each, chunk))
+            return made(InferenceService(url, metadata, candidate, chunk))
         except ServiceError as error:
             if last or error.status not in JSON_FALLBACK_STATUSES:
                 raise

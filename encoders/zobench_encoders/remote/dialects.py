@@ -135,57 +135,60 @@ def read_dialect(path: Path) -> Dialect:
         ConfigError: The file cannot be read, or a field is unknown, missing or of another type.
     """
     try:
-        found = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the template {path} cannot be read: {error}") from error
-    known = {each.name: each for each in fields(Dialect)}
-    for name, value in found.items():
-        if name not in known:
-            raise ConfigError(f"{path}: there is no field {name!r}{nearest(name, known)}")
-        type_ = {"str": str, "int": int, "bool": bool}.get(str(known[name].type))
+    declared = {field.name: field for field in fields(Dialect)}
+    for name, value in content.items():
+        if name not in declared:
+            raise ConfigError(f"{path}: there is no field {name!r}{nearest(name, declared)}")
+        type_ = {"str": str, "int": int, "bool": bool}.get(str(declared[name].type))
         if type_ is not None and type(value) is not type_:
             raise ConfigError(f"{path}: {name} is {value!r}, but must be {type_.__name__}")
-    missing = {"request", "item", "answer"} - set(found)
+    missing = {"request", "item", "answer"} - set(content)
     if missing:
         raise ConfigError(f"{path}: {', '.join(sorted(missing))} must be given")
-    if found.get("chunk", 1) < 1:
-        raise ConfigError(f"{path}: chunk is {found['chunk']}, but must be at least 1")
-    _check_headers(path, found)
-    _check_words(path, found)
-    return Dialect(**found)
+    if content.get("chunk", 1) < 1:
+        raise ConfigError(f"{path}: chunk is {content['chunk']}, but must be at least 1")
+    _check_headers(path, content)
+    _check_words(path, content)
+    return Dialect(**content)
 
 
-def _check_words(path: Path, found: Mapping[str, Any]) -> None:
+def _check_words(path: Path, content: Mapping[str, Any]) -> None:
     """Refuses templates that would send no picture, or a word that nothing fills in."""
-    request, item = texts(found["request"]), texts(found["item"])
+    request, item = texts(content["request"]), texts(content["item"])
     if IMAGES not in request:
         raise ConfigError(
             f'{path}: request must hold "$images", in place of the list of the images'
         )
     if not any(word in PICTURES for text in item for word in WORDS.findall(text)):
         raise ConfigError(f"{path}: item must hold $base64 or $uri, in place of the picture")
-    for name, inside, known in (
-        ("request", [each for each in request if each != IMAGES], (MODEL,)),
+    for name, inside, allowed in (
+        ("request", [word for word in request if word != IMAGES], (MODEL,)),
         ("item", item, (*PICTURES, MODEL)),
     ):
         for word in (word for text in inside for word in WORDS.findall(text)):
             if word == IMAGES:
                 raise ConfigError(f'{path}: in {name}, "$images" must stand alone')
-            if word not in known:
+            if word not in allowed:
                 raise ConfigError(
                     f"{path}: {name} holds {word}, which nothing stands for"
-                    f"{nearest(word, known)}; it may hold {', '.join(known)}"
+                    f"{nearest(word, allowed)}; it may hold {', '.join(allowed)}"
                 )
 
 
-def _check_headers(path: Path, found: Mapping[str, Any]) -> None:
+def _check_headers(path: Path, content: Mapping[str, Any]) -> None:
     """Refuses headers that no request can have, before one is sent."""
-    headers = found.get("headers", {})
+    headers = content.get("headers", {})
     if not isinstance(headers, dict):
         raise ConfigError(
             f"{path}: headers is {headers!r:.80}, but must be a table of names and texts"
         )
-    named = {**headers, found.get("header", Dialect.header): found.get("scheme", Dialect.scheme)}
+    named = {
+        **headers,
+        content.get("header", Dialect.header): content.get("scheme", Dialect.scheme),
+    }
     for name, value in named.items():
         if not HEADER_NAME.fullmatch(name):
             raise ConfigError(

@@ -134,7 +134,7 @@ class RemoteEncoder:
         self._check_canary(len(images))
         chunk = self._service.properties.chunk
         chunks = [images[start : start + chunk] for start in range(0, len(images), chunk)]
-        results = [self._pool.apply_async(self._ask, (each,)) for each in chunks]
+        results = [self._pool.apply_async(self._ask, (part,)) for part in chunks]
         try:
             for result in results:
                 result.wait()
@@ -147,17 +147,17 @@ class RemoteEncoder:
                 result.wait(max(0.0, last - time.monotonic()))
             raise
         failures: list[Exception] = []
-        found: list[Floats] = []
+        parts: list[Floats] = []
         for result in results:
             try:
-                found.append(result.get())
+                parts.append(result.get())
             except Exception as error:
                 failures.append(error)
         if failures:  # the cause, not the cancelled request of a chunk after it
             raise min(failures, key=lambda error: isinstance(error, RequestCancelledError))
         if not self.account.lasting:
             self.account.settle()  # no later attempt will read these answers
-        return torch.from_numpy(np.concatenate(found))
+        return torch.from_numpy(np.concatenate(parts))
 
     def close(self) -> None:
         """Ends all connections."""
@@ -196,13 +196,13 @@ class RemoteEncoder:
         return self._client.ask("canary", len(images), call, read, keep=False)
 
     def _read(self, images: int, reply: ServiceReply) -> Floats:
-        found = self._service.read(reply, images)
-        if self._dimension and found.shape[1] != self._dimension:
+        embeddings = self._service.read(reply, images)
+        if self._dimension and embeddings.shape[1] != self._dimension:
             raise RequestFailure(
                 "doubtful",
-                f"embeddings of {found.shape[1]} numbers came; they had {self._dimension} before",
+                f"embeddings of {embeddings.shape[1]} numbers came; they had {self._dimension} before",
             )
-        return found
+        return embeddings
 
     def _compare(self, before: Floats, now: Floats) -> None:
         size = float(np.abs(before).max(initial=0)) or 1.0

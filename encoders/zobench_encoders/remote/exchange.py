@@ -136,17 +136,17 @@ class Connections:
         Raises:
             RequestFailure: There is no answer, or it has another status than 200.
         """
-        found: queue.SimpleQueue[ServiceReply | BaseException] = queue.SimpleQueue()
+        outcome: queue.SimpleQueue[ServiceReply | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                found.put(self._exchange_on_own_connection(call))
+                outcome.put(self._exchange_on_own_connection(call))
             except BaseException as error:
-                found.put(error)
+                outcome.put(error)
 
         threading.Thread(target=work, daemon=True).start()
         try:
-            reply = found.get(timeout=self._connect_seconds + self._seconds + GRACE_SECONDS)
+            reply = outcome.get(timeout=self._connect_seconds + self._seconds + GRACE_SECONDS)
         except queue.Empty:
             raise RequestFailure(
                 "doubtful", f"no answer within {self._seconds:g} seconds"

@@ -72,16 +72,19 @@ def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Me
     try:
         told: Any = parse(reply.body)
         (entry,) = told["inputs"]
-        shape = [int(each) for each in entry["shape"]][-3:]
+        shape = [int(size) for size in entry["shape"]][-3:]
         outputs, parameters = told.get("outputs") or [], told.get("parameters") or {}
         if len(entry["shape"]) != 4 or entry["datatype"] != "FP32" or len(outputs) > 1:
             raise ValueError(f"input {entry!r:.20000}, outputs {outputs!r:.20000}")
-        known = (shape[0] if shape[0] > 0 else channels, *(n if n > 0 else size for n in shape[1:]))
-        if known[0] > MAX_CHANNELS or max(known[1:]) > MAX_SIDE:
+        image_shape = (
+            shape[0] if shape[0] > 0 else channels,
+            *(n if n > 0 else size for n in shape[1:]),
+        )
+        if image_shape[0] > MAX_CHANNELS or max(image_shape[1:]) > MAX_SIDE:
             raise RequestFailure(
                 "refused",
-                f"the service says that its images have shape {known}; at most {MAX_CHANNELS} channels "
-                f"and {MAX_SIDE} pixels a side are sent",
+                f"the service says that its images have shape {image_shape}; at most {MAX_CHANNELS} "
+                f"channels and {MAX_SIDE} pixels a side are sent",
             )
         marks = [told.get("name"), told.get("versions"), told.get("platform")]
         digest = (
@@ -91,7 +94,7 @@ def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Me
         return Metadata(
             input=str(entry["name"]),
             output=str(outputs[0]["name"]) if outputs else "",
-            shape=(known[0], known[1], known[2]),
+            shape=(image_shape[0], image_shape[1], image_shape[2]),
             digest=str(digest)[:MAX_DIGEST_CHARACTERS],
             chunk=int(parameters.get("block", 0)),
             most=int(parameters.get("max_images", 2**31)),
@@ -129,8 +132,8 @@ class InferenceService:
 
     def _images_per_request(self) -> int:
         """The number of images that the model takes, and that fit into a request body."""
-        each = prod(self._metadata.shape) * (4 if self._wire == "binary" else JSON_BYTES)
-        fitting = (self._metadata.bytes - 4096) // each if self._metadata.bytes else 2**31
+        image_bytes = prod(self._metadata.shape) * (4 if self._wire == "binary" else JSON_BYTES)
+        fitting = (self._metadata.bytes - 4096) // image_bytes if self._metadata.bytes else 2**31
         return min(fitting, self._metadata.most)
 
     def call(self, images: Tensor) -> Call:

@@ -110,7 +110,7 @@ class PictureService:
     def call(self, images: Tensor) -> Call:
         """A request with one PNG file per image."""
         channels = self.properties.image_shape[0]
-        items = [self._item(each) for each in pixels(images.expand(-1, channels, -1, -1))]
+        items = [self._item(image) for image in pixels(images.expand(-1, channels, -1, -1))]
         body = orjson.dumps(_filled(self._dialect.request, {IMAGES: items, "$model": self._model}))
         return Call(self._url, body, {"Content-Type": "application/json", **self._dialect.headers})
 
@@ -120,12 +120,14 @@ class PictureService:
             answer = parse(reply.body)
         except ValueError as error:
             raise RequestFailure("doubtful", f"the answer is no JSON: {error}") from error
-        found = [_numbers(each) for each in _entries(answer, self._dialect.answer)]
-        if len({each.size for each in found}) > 1:
+        embeddings = [_numbers(entry) for entry in _entries(answer, self._dialect.answer)]
+        if len({embedding.size for embedding in embeddings}) > 1:
             raise RequestFailure("doubtful", "the embeddings that came have different lengths")
-        if len(found) != images:
-            raise RequestFailure("doubtful", f"{len(found)} embeddings came for {images} images")
-        return as_embeddings(np.stack(found), images)
+        if len(embeddings) != images:
+            raise RequestFailure(
+                "doubtful", f"{len(embeddings)} embeddings came for {images} images"
+            )
+        return as_embeddings(np.stack(embeddings), images)
 
     def _item(self, image: NDArray[np.uint8]) -> Any:
         from PIL import Image
@@ -147,7 +149,7 @@ def texts(template: Template) -> list[str]:
         return [template]
     if isinstance(template, Mapping | list):
         inside = template.values() if isinstance(template, Mapping) else template
-        return [text for each in inside for text in texts(each)]
+        return [text for entry in inside for text in texts(entry)]
     return []
 
 
@@ -157,9 +159,9 @@ def _filled(template: Template, values: Mapping[str, Any]) -> Any:
             return values[template]
         return WORDS.sub(lambda word: str(values.get(word[0], word[0])), template)
     if isinstance(template, Mapping):
-        return {name: _filled(each, values) for name, each in template.items()}
+        return {name: _filled(value, values) for name, value in template.items()}
     if isinstance(template, list):
-        return [_filled(each, values) for each in template]
+        return [_filled(part, values) for part in template]
     return template
 
 
@@ -175,17 +177,17 @@ def _entries(answer: Any, path: str) -> list[Any]:
         raise UnexpectedShape(f"the answer has no list at {before!r}: {answer!r:.20000}")
     if not after:
         return entries
-    for number, each in enumerate(entries):
-        if isinstance(each, Mapping) and each.get("error"):
+    for number, entry in enumerate(entries):
+        if isinstance(entry, Mapping) and entry.get("error"):
             raise RequestFailure(
-                "doubtful", f"image {number} of a request was refused: {each['error']!r:.20000}"
+                "doubtful", f"image {number} of a request was refused: {entry['error']!r:.20000}"
             )
-    numbers = [each.get("index") for each in entries if isinstance(each, Mapping)]
+    numbers = [entry.get("index") for entry in entries if isinstance(entry, Mapping)]
     if any(number is not None for number in numbers):
         if sorted(numbers, key=str) != sorted(range(len(entries)), key=str):
             raise RequestFailure("doubtful", f"the embeddings are numbered {numbers!r:.20000}")
-        entries = sorted(entries, key=lambda each: each["index"])
-    return [_at(each, after.removeprefix(".")) for each in entries]
+        entries = sorted(entries, key=lambda entry: entry["index"])
+    return [_at(entry, after.removeprefix(".")) for entry in entries]
 
 
 def _at(value: Any, path: str) -> Any:
@@ -205,10 +207,10 @@ def _numbers(value: Any) -> Floats:
     try:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4")
-        found = np.asarray(value)
-        if found.dtype.kind not in "fiu":
+        numbers = np.asarray(value)
+        if numbers.dtype.kind not in "fiu":
             raise ValueError("they are no numbers")
         with np.errstate(over="ignore"):
-            return found.astype(np.float32).reshape(-1)
+            return numbers.astype(np.float32).reshape(-1)
     except (binascii.Error, ValueError) as error:
         raise RequestFailure("doubtful", f"an embedding cannot be read: {error}") from error

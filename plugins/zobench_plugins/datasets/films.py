@@ -89,10 +89,10 @@ class ArchiveFilms:
             for start in range(0, len(todo), AHEAD):
                 part = todo[start : start + AHEAD]
                 made = dict(zip(part.tolist(), pool.map(self._attempt, part.tolist()), strict=True))
-                good = {row: each for row, each in made.items() if isinstance(each, np.ndarray)}
+                good = {row: value for row, value in made.items() if isinstance(value, np.ndarray)}
                 if good:
                     cache.write(np.array(list(good)), np.stack(list(good.values())))
-                faults |= {r: each for r, each in made.items() if isinstance(each, DatasetError)}
+                faults |= {r: value for r, value in made.items() if isinstance(value, DatasetError)}
                 done += len(part)
                 progress(done, len(wanted))
             if faults:
@@ -126,8 +126,8 @@ class Unreadable:
 
 def stamp(film: Path) -> str:
     """Path, size and modification time of a film file, as text."""
-    found = film.stat()
-    return f"{film},{found.st_size},{found.st_mtime_ns}"
+    status = film.stat()
+    return f"{film},{status.st_size},{status.st_mtime_ns}"
 
 
 def digest_of(lines: Sequence[str]) -> str:

@@ -196,10 +196,10 @@ def _with_finding(table: pandas.DataFrame, source: Path, disease: str) -> pandas
     positive = findings.map(lambda names: wanted in names)
     if wanted == NEGATIVE or not positive.any():
         names = set().union(*findings)
-        known = sorted(name.replace(" ", "_") for name in names - {NEGATIVE, ""})
+        diseases = sorted(name.replace(" ", "_") for name in names - {NEGATIVE, ""})
         raise ConfigError(
-            f"disease is {disease!r}, but {source} knows only {', '.join(known)}"
-            + nearest(disease, known)
+            f"disease is {disease!r}, but {source} knows only {', '.join(diseases)}"
+            + nearest(disease, diseases)
         )
     negative = findings.map(lambda names: names == {NEGATIVE})
     return table.assign(label=positive.astype("int64"))[positive | negative]
@@ -215,13 +215,13 @@ def _present(
     """The rows whose image is there, with its path, and a note that counts the others."""
     folders = [root / "images", *sorted(root.glob("images_*/images")), root]
     paths: dict[str, str] = {}
-    for folder in reversed([each for each in folders if each.is_dir()]):
+    for folder in reversed([place for place in folders if place.is_dir()]):
         before = folder.relative_to(root).as_posix()
         with os.scandir(folder) as entries:
             paths |= {
-                each.name: f"{before}/{each.name}".removeprefix("./")
-                for each in entries
-                if each.is_file()
+                entry.name: f"{before}/{entry.name}".removeprefix("./")
+                for entry in entries
+                if entry.is_file()
             }
     table = table.assign(path=table[IMAGE].map(paths))
     lost = table["path"].isna()

@@ -149,8 +149,8 @@ class ForkServer:
         try:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
-            for each in (signal.SIGCHLD, signal.SIGTERM):
-                signal.signal(each, signal.SIG_DFL)
+            for number in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
             for descriptor in (self._source, self._sink, self._wake, self._waker):
                 os.close(descriptor)
             for child in self._children.values():
@@ -182,7 +182,7 @@ class ForkServer:
             self._used |= {*ending.pop("used", ())} & {*LEARNED}
             self._tell({"number": child.number, **ending})
         now = time.monotonic()
-        for moment, process in [each for each in self._left if each[0] < now]:
+        for moment, process in [child for child in self._left if child[0] < now]:
             if process not in self._children:  # else the number was given to a later run
                 _kill_group(process)
             self._left.remove((moment, process))
@@ -209,7 +209,7 @@ class ForkServer:
                 with suppress(BlockingIOError):
                     os.read(self._wake, READ_BYTES)
                 self._reap()
-        for process in [*self._children, *(each for _, each in self._left)]:
+        for process in [*self._children, *(group for _, group in self._left)]:
             _kill_group(process)
 
 

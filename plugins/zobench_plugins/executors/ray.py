@@ -105,7 +105,7 @@ class RayExecutor:
                 "ray start --head, or let zobench start one: --address local"
             )
         try:
-            found = self._ray.init(
+            cluster = self._ray.init(
                 address=address, log_to_driver=False, logging_level="ERROR", **here
             )
         except (
@@ -121,8 +121,8 @@ class RayExecutor:
                 "token? --address local starts one here"
             ) from error
         self._head = self._ray.get_runtime_context().gcs_address
-        if found.dashboard_url:
-            self._request.note(f"Ray's dashboard: http://{found.dashboard_url}")
+        if cluster.dashboard_url:
+            self._request.note(f"Ray's dashboard: http://{cluster.dashboard_url}")
 
     def _nodes(self) -> list[Node]:
         """The nodes that are alive; while waiting, checks that the head still answers.
@@ -207,7 +207,7 @@ class RayExecutor:
         """The outcome of a task that ended; ``None`` if the task has only reported progress."""
         errors = self._ray.exceptions
         try:
-            found = self._ray.get(next(stream))
+            message = self._ray.get(next(stream))
         except StopIteration:
             return Outcome("lost", "its task ended without a word")
         except errors.TaskCancelledError:
@@ -216,9 +216,9 @@ class RayExecutor:
             return Outcome("failed", f"{type(error.cause).__name__}: {error.cause}")
         except errors.RayError as error:
             return Outcome("lost", f"its worker or node died ({type(error).__name__})")
-        if isinstance(found, Outcome):
-            return found
-        self._progress[self._at[stream]] = found
+        if isinstance(message, Outcome):
+            return message
+        self._progress[self._at[stream]] = message
         return None
 
     def progress(self, job: Job) -> Progress | None:
@@ -246,17 +246,17 @@ class RayExecutor:
 def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
     """Carries out a job in a worker: yields progress twice a second, and last the outcome."""
     told, stop = LatestProgress(), Stop()
-    found: list[Outcome] = []
+    outcomes: list[Outcome] = []
 
     def run() -> None:
         import torch
 
         torch.set_num_threads(threads)
         try:
-            found.append(attempt(job, told, stop))
+            outcomes.append(attempt(job, told, stop))
         except BaseException as error:  # a bug in zobench; the thread would hide the error
             failure = run_failure(error)
-            found.append(Outcome("failed", str(failure), exit_code=failure.exit_code))
+            outcomes.append(Outcome("failed", str(failure), exit_code=failure.exit_code))
 
     thread = Thread(target=run)
     thread.start()
@@ -268,7 +268,7 @@ def carry_out(job: Job, threads: int) -> Iterator[Progress | Outcome]:
         stop.asked = True
         thread.join()
         raise
-    yield found[0] if found else Outcome("failed", "the worker's thread ended without a word")
+    yield outcomes[0] if outcomes else Outcome("failed", "the worker's thread ended without a word")
 
 
 def _is_at_work(job: Job) -> bool:

@@ -49,7 +49,7 @@ def check_nodes(ray: Any, nodes: Sequence[Node], request: ExecutorRequest) -> No
         lacking = [f"{_name(looks[look])} does not answer" for look in silent]
         for look, node in looks.items():
             if look not in silent:
-                lacking += [f"{_name(node)} {each}" for each in _lacks(ray, look, request)]
+                lacking += [f"{_name(node)} {lack}" for lack in _lacks(ray, look, request)]
     finally:
         with suppress(OSError):
             mark.unlink()
@@ -57,7 +57,7 @@ def check_nodes(ray: Any, nodes: Sequence[Node], request: ExecutorRequest) -> No
     if lacking:
         raise ExecutorError(
             "not every node of the Ray cluster can carry out these runs:"
-            + "".join(f"\n  - {each}" for each in lacking)
+            + "".join(f"\n  - {fault}" for fault in lacking)
         )
 
 
@@ -87,13 +87,13 @@ def _look() -> Callable[[list[str], str], tuple[dict[str, str], bool]]:
         import importlib.metadata
         import os.path
 
-        found = {}
+        versions = {}
         for name in names:
             try:
-                found[name] = importlib.metadata.version(name)
+                versions[name] = importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
-                found[name] = ""
-        return found, os.path.exists(mark)
+                versions[name] = ""
+        return versions, os.path.exists(mark)
 
     return look
 

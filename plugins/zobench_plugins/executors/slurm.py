@@ -206,14 +206,14 @@ class SlurmExecutor:
             return {}
         words = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]
         try:
-            found = subprocess.run(
+            listing = subprocess.run(
                 [*words, f"--jobs={arrays}"], capture_output=True, text=True, check=True, timeout=60
             )
         except subprocess.CalledProcessError as error:
             return {} if "Invalid job id" in error.stderr else None
         except (OSError, subprocess.TimeoutExpired):
             return None
-        rows = (line.split() for line in found.stdout.splitlines())
+        rows = (line.split() for line in listing.stdout.splitlines())
         return {row[0]: row[1] for row in rows if len(row) > 1}
 
     def _outcome(self, job: Job, told: Path, state: str) -> Outcome:
@@ -283,12 +283,12 @@ class Task:
 
 
 def _options(text: str) -> dict[str, str]:
-    found = {}
+    options = {}
     for option in filter(None, text.split(",")):
         name, equals, value = option.strip().removeprefix("--").partition("=")
         if not equals:
             raise ConfigError(
                 f"executor.extra holds {option!r}, but must hold name=value, e.g. account=lab,qos=low"
             )
-        found[name] = value
-    return found
+        options[name] = value
+    return options

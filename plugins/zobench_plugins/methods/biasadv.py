@@ -67,7 +67,9 @@ class BiasAdv:
         changed = self._changed(biased, self._head(clean, train.label))
         both, labels = np.concatenate([clean, changed]), np.concatenate([train.label] * 2)
         scores = self._head(both, labels).score(context.embed_test())
-        confidence = [_confidence(biased, each, train.label) for each in (clean, changed)]
+        confidence = [
+            _confidence(biased, embeddings, train.label) for embeddings in (clean, changed)
+        ]
         return context.result(scores, confidence_of_biased_head=confidence)
 
     def _head(self, embeddings: NDArray[np.float32], label: NDArray[np.int64]) -> Head:
@@ -78,14 +80,14 @@ class BiasAdv:
 
     def _changed(self, biased: Head, fair: Head) -> NDArray[np.float32]:
         """Embeddings ``(N, D)`` of the changed training images."""
-        context, found = self._context, []
+        context, embeddings = self._context, []
         for block in context.train.blocks(context.spec.block):
             images = self._attack(
                 context.train.batch(block), context.train.label[block], biased, fair
             )
-            found.append(context.embed(images).numpy())
+            embeddings.append(context.embed(images).numpy())
             context.progress(block.stop, len(context.train))
-        return np.concatenate(found)
+        return np.concatenate(embeddings)
 
     def _attack(self, images: Tensor, label: NDArray[np.int64], biased: Head, fair: Head) -> Tensor:
         """Projected sign ascent from the images themselves (Madry et al. 2018)."""
@@ -127,8 +129,8 @@ def fit_biased_head(
         return float(value), np.append(x.T @ pull + L2 * w, pull.sum())
 
     start = np.zeros(x.shape[1] + 1)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000}).x
-    return scale.head(found[:-1], float(found[-1]))
+    solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 5000}).x
+    return scale.head(solution[:-1], float(solution[-1]))
 
 
 def _confidence(head: Head, embeddings: NDArray[np.floating], label: NDArray[np.int64]) -> float:

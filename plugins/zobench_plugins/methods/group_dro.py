@@ -54,7 +54,7 @@ class GroupDro:
             self._parameters,
         )
         scores = head.score(context.embed_test())
-        return context.result(scores, group_weights=[float(each) for each in weights[-1]])
+        return context.result(scores, group_weights=[float(weight) for weight in weights[-1]])
 
 
 def fit_worst_group(

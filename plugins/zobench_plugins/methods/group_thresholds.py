@@ -38,10 +38,10 @@ class GroupThresholds:
             ConfigError: A group has images with the finding only, or without it only.
         """
         for group in (0, 1):
-            if len(found := np.unique(label[sensitive == group])) < 2:
+            if len(labels := np.unique(label[sensitive == group])) < 2:
                 raise ConfigError(
                     "group-thresholds needs images with and without the finding in both groups, "
-                    f"but those of group {group} have the labels {found.tolist()}; leave it out of "
+                    f"but those of group {group} have the labels {labels.tolist()}; leave it out of "
                     "--baselines, or use a smaller split.gap"
                 )
 

@@ -45,8 +45,8 @@ class Inlp:
         context, train = self._context, self._context.train
         scale = Scale.of(np.asarray(context.embed_train(), dtype=np.float64))
         clean, test = (
-            scale.standardised(np.asarray(each, dtype=np.float64))
-            for each in (context.embed_train(), context.embed_test())
+            scale.standardised(np.asarray(embeddings, dtype=np.float64))
+            for embeddings in (context.embed_train(), context.embed_test())
         )
         removed = np.empty((clean.shape[1], 0))  # orthonormal columns
         for _ in range(min(self._parameters.rounds, clean.shape[1] - 1)):

@@ -65,11 +65,11 @@ def erase(
         from concept_erasure import LeaceEraser
 
     features, attribute = (
-        torch.from_numpy(np.asarray(each[rows], dtype=np.float64))
-        for each in (embeddings, sensitive)
+        torch.from_numpy(np.asarray(array[rows], dtype=np.float64))
+        for array in (embeddings, sensitive)
     )
     eraser = LeaceEraser.fit(features, attribute)
-    return [eraser(torch.from_numpy(each.astype(np.float64))).numpy() for each in others]
+    return [eraser(torch.from_numpy(other.astype(np.float64))).numpy() for other in others]
 
 
 def balanced_copies(label: Rows, sensitive: Rows) -> Rows:

@@ -91,15 +91,15 @@ def _sketcher(parameters: SketchParameters) -> Sketcher:
         return lambda image: xdog(image, parameters)
     module, _, name = parameters.sketcher.partition(":")
     try:
-        found: Any = getattr(import_module(module), name)
+        function: Any = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"method.sketch.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
             f"package.module:function ({type(error).__name__}: {error})"
         ) from error
-    if not callable(found):
+    if not callable(function):
         raise ConfigError(
             f"method.sketch.sketcher is {parameters.sketcher!r}, which is no function"
         )
-    sketcher: Sketcher = found
+    sketcher: Sketcher = function
     return sketcher

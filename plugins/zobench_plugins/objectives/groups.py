@@ -39,12 +39,12 @@ def within_cells(
 
     values = []
     for vectors, a, y in zip(embeddings.double(), sensitive, label, strict=True):
-        found = []
+        distances = []
         for disease in (0, 1):
-            groups = [vectors[(y == disease) & (a == each)] for each in (0, 1)]
+            groups = [vectors[(y == disease) & (a == group)] for group in (0, 1)]
             constant = bool((torch.cat(groups) == torch.cat(groups)[:1]).all())
             if min(map(len, groups)) >= LEAST and not constant:
-                found.append(compare(*groups))
+                distances.append(compare(*groups))
         none = vectors.sum() * 0.0  # keeps the graph, so that the gradient is 0
-        values.append(torch.stack(found).mean() if found else none)
+        values.append(torch.stack(distances).mean() if distances else none)
     return torch.stack(values)

@@ -62,7 +62,7 @@ class Mmd:
         for width in WIDTHS:
             kernel = torch.exp(-squares / (2.0 * (width * self._width) ** 2 * median))
             within = [
-                each.sum() - each.diagonal().sum() for each in (kernel[:n, :n], kernel[n:, n:])
+                block.sum() - block.diagonal().sum() for block in (kernel[:n, :n], kernel[n:, n:])
             ]
             total = total + within[0] / (n * (n - 1)) + within[1] / (m * (m - 1))
             total = total - 2.0 * kernel[:n, n:].mean()

@@ -171,7 +171,9 @@ class BestOf(Stateful):
 
     def _harm(self, embeddings: Tensor) -> float:
         rows = self.rows.numpy()
-        clean, found = (self._cells.rates(each, rows) for each in (self._clean[rows], embeddings))
+        clean, edited = (
+            self._cells.rates(embedded, rows) for embedded in (self._clean[rows], embeddings)
+        )
         assert clean is not None
-        assert found is not None
-        return harm(found, clean)
+        assert edited is not None
+        return harm(edited, clean)

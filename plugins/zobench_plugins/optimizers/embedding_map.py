@@ -64,7 +64,9 @@ class EmbeddingMap:
             left_out = ridge * dual / own.clamp_min(1e-12)[:, None]
             return 1.0 - float((left_out**2).sum()) / total if total else 0.0, dual
 
-        explained, dual = max((solved(each) for each in PENALTIES), key=lambda each: each[0])
+        explained, dual = max(
+            (solved(strength) for strength in PENALTIES), key=lambda solution: solution[0]
+        )
         return cls(centre, spread, features.T @ dual, offset, explained)
 
     def __call__(self, embeddings: Tensor) -> Tensor:

@@ -123,8 +123,8 @@ class MarginProbes(Stateful):
         # penalty - L = CE, and the largest L of points of equal length is the penalty, nearly
         entropies = (self.values.max() - self.values).clamp(*ENTROPIES)
         own = torch.einsum("gkp,gk->gp", probes, -entropies.expm1().log())
-        each = torch.cholesky_solve(own.T, factor)
-        slope = each @ best_signs(own @ each)
+        coefficients = torch.cholesky_solve(own.T, factor)
+        slope = coefficients @ best_signs(own @ coefficients)
         rise = torch.cholesky_solve(torch.einsum("gkp,gk->p", probes, self.values)[:, None], factor)
         return -slope if (self._root.square() * slope) @ rise[:, 0] > 0 else slope
 

@@ -157,8 +157,8 @@ class NevergradStrategy:
         if not self._told:
             return torch.zeros(self._shape, dtype=torch.float32)
         with self._inside(spend=False), self._unmoved():
-            found = self._strategy.provide_recommendation().value
-        return torch.from_numpy(np.asarray(found, dtype=np.float32).reshape(self._shape))
+            value = self._strategy.provide_recommendation().value
+        return torch.from_numpy(np.asarray(value, dtype=np.float32).reshape(self._shape))
 
     def state_dict(self) -> State:
         """The seed, all told values, and a digest of all asked points."""

@@ -56,7 +56,7 @@ class Cells:
         A cell with fewer images gives all of them.
         """
         shares = self._shares(count)
-        drawn = [rng.choice(each, share, replace=False) for each, share in shares]
+        drawn = [rng.choice(cell, share, replace=False) for cell, share in shares]
         return rng.permutation(np.concatenate(drawn)).astype(np.int64)
 
     def balanced_count(self, count: int) -> int:
@@ -65,9 +65,9 @@ class Cells:
 
     def _shares(self, count: int) -> list[tuple[Rows, int]]:
         """The rows of each cell that has any, and how many of them are drawn."""
-        there = [each for each in self.members if len(each)]
+        there = [member for member in self.members if len(member)]
         share = max(1, count // len(there))
-        return [(each, min(len(each), share)) for each in there]
+        return [(cell, min(len(cell), share)) for cell in there]
 
     def rates(self, embeddings: Tensor, rows: Rows) -> LeftOut | None:
         """What a disease head trained on such embeddings of all training images would do.

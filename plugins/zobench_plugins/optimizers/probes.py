@@ -218,8 +218,8 @@ class Probes(Stateful):
             return self.edit
         longest = _length(self._coarse, self._p.first_length)
         edit = self._refined(direction * min(self._p.reach * self._spread / speed, longest))
-        known = edit @ self.edit if self.checked else edit[edit.abs().argmax()]
-        return -edit if float(known) < 0 else edit
+        signed = edit @ self.edit if self.checked else edit[edit.abs().argmax()]
+        return -edit if float(signed) < 0 else edit
 
     def _begin_pairs(self, edit: Tensor) -> None:
         self.edit, self.stage = edit.clone(), "pairs"
@@ -229,7 +229,7 @@ class Probes(Stateful):
     def _judge(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative does less harm; no edit may do the least."""
         clean, plus, minus = (
-            self._cells.rates(each, rows) for each in (self._clean[rows], *embeddings)
+            self._cells.rates(embedded, rows) for embedded in (self._clean[rows], *embeddings)
         )
         if clean is None or plus is None or minus is None:
             return  # a cell of disease and attribute has no training image

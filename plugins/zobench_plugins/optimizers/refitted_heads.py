@@ -92,10 +92,10 @@ def left_out_rates(
     inverse = torch.linalg.inv(products)
     scores = (target - (inverse @ target) / inverse.diagonal()).numpy()
     cells = [scores[(label == y) & (sensitive == a)] for y in (0, 1) for a in (0, 1)]
-    if any(len(each) == 0 for each in cells):
+    if any(len(cell) == 0 for cell in cells):
         return None
-    within = np.sqrt(np.mean([each.var() for each in cells]))
-    healthy0, healthy1, sick0, sick1 = ndtr(np.array([each.mean() for each in cells]) / within)
+    within = np.sqrt(np.mean([cell.var() for cell in cells]))
+    healthy0, healthy1, sick0, sick1 = ndtr(np.array([cell.mean() for cell in cells]) / within)
     gap = (abs(healthy1 - healthy0) + abs(sick1 - sick0)) / 2.0
     return LeftOut(float(gap), float((healthy0 + healthy1 + 2.0 - sick0 - sick1) / 4.0))
 

@@ -71,8 +71,8 @@ class Spsa(Stateful):
         self._radius = self.c / self.iteration**self._p.gamma
         return Ask(antithetic(self.edit, self._directions, self._radius), self._numbers(2))
 
-    def _numbers(self, each: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.repeat(self.minibatch + np.arange(self._minibatches(), dtype=np.int64), each)
+    def _numbers(self, repeats: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.repeat(self.minibatch + np.arange(self._minibatches(), dtype=np.int64), repeats)
 
     def _minibatches(self) -> int:
         """The number of minibatches of an ask."""
@@ -86,13 +86,13 @@ class Spsa(Stateful):
             self.c = min(max(noise, LEAST_RADIUS), self._p.largest_radius)
             self.phase = "slope"
             return
-        found = slopes(answer.values, self._radius)
+        measured = slopes(answer.values, self._radius)
         if self.phase == "slope":
-            usual = float(found.abs().mean()) / self._p.pairs**0.5
+            usual = float(measured.abs().mean()) / self._p.pairs**0.5
             self.a = self._p.first_step * (self.stability + 1) ** self._p.alpha / max(usual, 1e-12)
             self.phase = "iterate"
             return
-        self.step(mean_along(found, self._directions))
+        self.step(mean_along(measured, self._directions))
         self.iteration += 1
 
     def step(self, gradient: Tensor) -> None:

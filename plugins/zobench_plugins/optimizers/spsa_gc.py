@@ -49,9 +49,9 @@ class SpsaGc(TwoPoint):
         signs = self.rng.integers(0, 2, sizes.shape, dtype=np.int8) * 2 - 1
         return torch.from_numpy(sizes * signs)
 
-    def estimate(self, found: Tensor, directions: Tensor) -> Tensor:
+    def estimate(self, measured: Tensor, directions: Tensor) -> Tensor:
         """The slopes divided by each coordinate of their direction (Spall 1992, Eq. 2.2)."""
-        return mean_along(found, directions.reciprocal())
+        return mean_along(measured, directions.reciprocal())
 
     def center(self) -> Tensor:
         """The point to which the momentum moves the edit."""

@@ -116,8 +116,8 @@ class Surrogate(Stateful):
         assert answer.rows is not None
         self.checked, rows = 1, answer.rows[0]
         clean, plus, minus = (
-            self._cells.rates(each, rows)
-            for each in (self._client.clean[torch.from_numpy(rows)], *answer.embeddings)
+            self._cells.rates(embedded, rows)
+            for embedded in (self._client.clean[torch.from_numpy(rows)], *answer.embeddings)
         )
         if clean is None or plus is None or minus is None:
             return  # a cell of disease and attribute has no training image
@@ -154,8 +154,8 @@ class Surrogate(Stateful):
             for part in slices(len(rows), CHUNK):
                 variable = edit.clone().requires_grad_()
                 scores = mapped(self._embedded(variable, rows[part])) @ head
-                (found,) = torch.autograd.grad((weights[part] * scores).sum(), variable)
-                slope += found
+                (gradient,) = torch.autograd.grad((weights[part] * scores).sum(), variable)
+                slope += gradient
             if (size := float(slope.norm())) > 0:
                 edit = edit - self._p.stride * self._waves.side / math.sqrt(step) * slope / size
                 limit = self._p.length * self._waves.side
@@ -169,12 +169,12 @@ class Surrogate(Stateful):
 
     def _refitted(self, seen: list[tuple[Tensor, Rows]]) -> tuple[Tensor, Tensor]:
         """An SA head on mapped embeddings, and its weighted residuals."""
-        rows = np.concatenate([each for _, each in seen])
+        rows = np.concatenate([embedded for _, embedded in seen])
         target = torch.from_numpy(2.0 * self._cells.sensitive[rows] - 1.0)
         weights = torch.from_numpy(
             cell_weights(self._cells.label[rows], self._cells.sensitive[rows])
         )
-        return residuals(torch.cat([each for each, _ in seen]), target, weights)
+        return residuals(torch.cat([rows for rows, _ in seen]), target, weights)
 
     def _decoded(self, coefficients: Tensor) -> Tensor:
         """Points ``(K, *space.shape)`` float32 of coefficients ``(K, P)``."""

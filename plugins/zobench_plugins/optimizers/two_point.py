@@ -89,9 +89,9 @@ class TwoPoint(Stateful):
         self.step(self.estimate(slopes(answer.values, self.radius), self._directions))
         self.steps += 1
 
-    def estimate(self, found: Tensor, directions: Tensor) -> Tensor:
+    def estimate(self, measured: Tensor, directions: Tensor) -> Tensor:
         """The gradient from the slopes ``(q,)`` that were found along directions ``(q, *shape)``."""
-        return mean_along(found, directions)
+        return mean_along(measured, directions)
 
     def recommend(self) -> Tensor:
         """The last iterate."""

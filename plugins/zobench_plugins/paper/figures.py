@@ -35,10 +35,10 @@ def draw_ablation(points: Mapping[Any, Entry], erm: Entry, axis: str) -> Figure:
     axes = figure.subplots()
     places = np.arange(len(points))
     for name, (title, color, marker, shift) in LINES.items():
-        found = [entry.metrics[name] for entry in points.values()]
-        value = np.asarray([each.value for each in found])
-        below = value - [each.low for each in found]
-        above = np.asarray([each.high for each in found]) - value
+        estimates = [entry.metrics[name] for entry in points.values()]
+        value = np.asarray([estimate.value for estimate in estimates])
+        below = value - [estimate.low for estimate in estimates]
+        above = np.asarray([estimate.high for estimate in estimates]) - value
         axes.errorbar(
             places + shift,
             value,

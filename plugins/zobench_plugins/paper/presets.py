@@ -59,7 +59,7 @@ class Preset:
 
     def config(self, base: RunConfig, disease: str, seed: int) -> RunConfig:
         """The config of one problem of the table; other fields are as in ``base``."""
-        overrides: dict[str, Any] = {name: dict(each) for name, each in base.overrides.items()}
+        overrides: dict[str, Any] = {name: dict(values) for name, values in base.overrides.items()}
         per_cell = self.test_per_cell.get(disease, max(self.test_per_cell.values()))
         split = {"test_per_cell": per_cell, "bias": "amplified", **overrides.get("split", {})}
         if self.train:

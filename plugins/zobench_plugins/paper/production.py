@@ -60,7 +60,7 @@ def chosen(
         preset = dataclasses.replace(preset, epochs=epochs, ablated_epochs=epochs)
     if diseases:
         diseases = [
-            *dict.fromkeys(re.sub(r"[\s-]+", "_", each.strip().lower()) for each in diseases)
+            *dict.fromkeys(re.sub(r"[\s-]+", "_", disease.strip().lower()) for disease in diseases)
         ]
         ablated = preset.ablated if preset.ablated in diseases else diseases[0]
         preset = dataclasses.replace(preset, diseases=tuple(diseases), ablated=ablated)
@@ -68,7 +68,7 @@ def chosen(
     for method in without:
         _require(method, rows, "--without")
         rows.remove(method)
-    known = {name: dict(each) for name, each in preset.settings.items()}
+    by_method = {name: dict(values) for name, values in preset.settings.items()}
     for path, value in settings.items():
         method, dot, name = path.rpartition(".")
         if not dot:
@@ -77,14 +77,14 @@ def chosen(
                 "method.biasadv.steps=5"
             )
         _require(method, [row.partition(":")[0] for row in rows], "--set method")
-        known.setdefault(method, {})[name] = value
-    return dataclasses.replace(preset, methods=tuple(rows), settings=known)
+        by_method.setdefault(method, {})[name] = value
+    return dataclasses.replace(preset, methods=tuple(rows), settings=by_method)
 
 
-def _require(value: str, known: Sequence[str], name: str) -> None:
-    if value not in known:
+def _require(value: str, allowed: Sequence[str], name: str) -> None:
+    if value not in allowed:
         raise ConfigError(
-            f"{name} is {value!r}, but must be one of {', '.join(known)}{nearest(value, known)}"
+            f"{name} is {value!r}, but must be one of {', '.join(allowed)}{nearest(value, allowed)}"
         )
 
 
@@ -141,7 +141,7 @@ def make_paper(
 
 def _elsewhere(config: RunConfig, encoder: str) -> RunConfig:
     """The same problem with another encoder, which has default settings."""
-    rest = {owner: each for owner, each in config.overrides.items() if owner != "encoder"}
+    rest = {owner: values for owner, values in config.overrides.items() if owner != "encoder"}
     return config.changed(encoder=encoder, overrides=rest)
 
 
@@ -209,7 +209,7 @@ def _suite(study: Study, product: str) -> Suite:
 def _not_counted(preset: Preset, product: str) -> list[str]:
     """The rows of a product that are made without runs, so that a forecast does not count them."""
     if product in ("table", "all"):
-        return [each for each in preset.methods if not each.startswith(DNE)]
+        return [method for method in preset.methods if not method.startswith(DNE)]
     return [] if product in ("fig3", "fig4") else ["erm"]
 
 
@@ -250,8 +250,8 @@ class _Writer:
         )
         for encoder in self._transfer:
             targets = [_elsewhere(config, encoder) for config in own]
-            found = arrange(self._study.universality(targets), self._study.columns)
-            self._tell(found, f"transfer-{encoder.replace(':', '_').replace('/', '_')}", whole)
+            table = arrange(self._study.universality(targets), self._study.columns)
+            self._tell(table, f"transfer-{encoder.replace(':', '_').replace('/', '_')}", whole)
 
     def _tell(self, blocks: Sequence[Block], name: str, whole: bool) -> None:
         from . import table

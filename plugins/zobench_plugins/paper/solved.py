@@ -59,7 +59,9 @@ def read_solved(path: Path) -> Solved:
         raise damaged(path, "it is the result of another file")
     with damage(path):
         result = MethodResult(tuple(content["scores"]), content["ledger"], content["notes"])
-        columns = {name: np.asarray(each, dtype=np.int64) for name, each in content["test"].items()}
+        columns = {
+            name: np.asarray(value, dtype=np.int64) for name, value in content["test"].items()
+        }
         config = config_from_json(content["config"])
         return Solved(content["method"], config, result, ScoredImages(**columns))
 

@@ -109,13 +109,13 @@ class Study:
 
     def solve(self, methods: Sequence[str], problems: Sequence[RunConfig]) -> list[Solved]:
         """The results of methods on problems; stored results are read again."""
-        found = []
+        solved = []
         for config in problems:
             problem = Problem(config, self.out, self._shared)
             for method in methods:
                 settings = self.preset.settings.get(method.partition(":")[0])
-                found.append(problem.solve(method, settings))
-        return found
+                solved.append(problem.solve(method, settings))
+        return solved
 
     def table(self) -> list[Entry]:
         """Every row of the table in every block."""
@@ -123,15 +123,15 @@ class Study:
 
     def ablation(self, runs: Mapping[Any, Sequence[RunConfig]]) -> dict[Any, Entry]:
         """The entry of each point of an axis."""
-        found = {}
+        by_point = {}
         for point, configs in runs.items():
             solved = [
                 answer
                 for config in configs
                 for answer in self.solve([DNE + config.optimizer], [config])
             ]
-            (found[point],) = self.entries(solved)
-        return found
+            (by_point[point],) = self.entries(solved)
+        return by_point
 
     @property
     def source(self) -> str:
@@ -150,7 +150,7 @@ class Study:
 
     def shown_noises(self) -> dict[str, str]:
         """Methods whose noise Fig. 3 and 4 show, by title."""
-        shown = {title: each for title, each in NOISES.items() if each in self.preset.methods}
+        shown = {title: noise for title, noise in NOISES.items() if noise in self.preset.methods}
         return shown or {self.source: self.source}
 
     def shown_runs(self) -> list[RunConfig]:
@@ -173,14 +173,14 @@ class Study:
             for disease in self.preset.diseases
             for seed in seeds
         }
-        found = []
+        solved = []
         for target in targets:
             problem = Problem(target, self.out, self._shared)
-            found.append(problem.solve("erm"))
+            solved.append(problem.solve("erm"))
             for disease in self.preset.diseases:
                 title = f"noise of {disease.replace('_', ' ')}"
-                found.append(problem.carry(noises[disease, target.seed], title))
-        return self.entries(found)
+                solved.append(problem.carry(noises[disease, target.seed], title))
+        return self.entries(solved)
 
     def films(self, disease: str) -> tuple[NDArray[np.float32], tuple[str, str]]:
         """A test film without the finding per group, ``(2, H, W)``; the groups' names."""
@@ -207,24 +207,26 @@ class Study:
 
 def table_columns(registry: Registry) -> tuple[Metric, ...]:
     """The metrics that tables show, and the metric of the paper's formula."""
-    return tuple(each for each in registry.metrics if each.in_tables or each.name == FORMULA)
+    return tuple(
+        metric for metric in registry.metrics if metric.in_tables or metric.name == FORMULA
+    )
 
 
 def entries(solved: Sequence[Solved], columns: Sequence[Metric]) -> list[Entry]:
     """Means over seeds with intervals over seeds and patients, in order of appearance."""
     groups: dict[Cell, list[Solved]] = defaultdict(list)
-    for each in solved:
-        groups[each.method, each.config.disease].append(each)
-    found = []
+    for solution in solved:
+        groups[solution.method, solution.config.disease].append(solution)
+    rows = []
     for (method, disease), members in groups.items():
         metrics = {
-            metric.name: interval([each.values(metric) for each in members], metric)
+            metric.name: interval([member.values(metric) for member in members], metric)
             for metric in columns
         }
-        ledgers = [each.result.ledger for each in members]
+        ledgers = [member.result.ledger for member in members]
         queries = {
-            purpose: float(np.mean([each[purpose]["queries"] for each in ledgers]))
+            purpose: float(np.mean([ledger[purpose]["queries"] for ledger in ledgers]))
             for purpose in ledgers[0]
         }
-        found.append(Entry(method, disease, metrics, queries, len(members)))
-    return found
+        rows.append(Entry(method, disease, metrics, queries, len(members)))
+    return rows

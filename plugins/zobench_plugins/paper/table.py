@@ -100,12 +100,14 @@ def arrange(entries: Sequence[Entry], columns: Sequence[Metric]) -> list[Block]:
         ranks = {metric.name: _ranks(members, metric) for metric in columns}
         lines = []
         for place, entry in enumerate(members):
-            known = published(entry.method, disease)
+            reported = published(entry.method, disease)
             cells = []
             for name in (metric.name for metric in columns):
-                found = entry.metrics[name]
-                said = known[METRICS.index(name)] if known and name in METRICS else None
-                cells.append(Cell(found.value, found.low, found.high, said, ranks[name][place]))
+                estimate = entry.metrics[name]
+                said = reported[METRICS.index(name)] if reported and name in METRICS else None
+                cells.append(
+                    Cell(estimate.value, estimate.low, estimate.high, said, ranks[name][place])
+                )
             queries = entry.queries["setup"] + entry.queries["optimize"]
             title = METHODS.get(entry.method, entry.method)
             lines.append(Line(entry.method, title, tuple(cells), queries, entry.seeds))

@@ -60,9 +60,9 @@ def apply(
     from .picture_files import all_or_none, edited_name, picture_files, targets, with_suffix
     from .sending import form_of, window_of, write_sent
 
-    found, edit = _edit(run, at)
-    chosen = parsed_window(window, "--window") or window_of(found)
-    form, encoder = form_of(found, chosen) if as_sent else None, found.manifest.encoder
+    opened, edit = _edit(run, at)
+    chosen = parsed_window(window, "--window") or window_of(opened)
+    form, encoder = form_of(opened, chosen) if as_sent else None, opened.manifest.encoder
     suffix = ".npy" if encoder.exact_floats else ".png"
 
     def rename(path: Path, name: Path) -> Path:
@@ -77,10 +77,10 @@ def apply(
                 write_edited(path, draft, edit[0].numpy(), chosen, str(path))
     if not bool(edit.any()):
         _note("this run recommends no edit: the images were written as they are")
-    elif not found.done:
-        _note(f"the run is {found.status}, so nothing says what this edit is worth")
+    elif not opened.done:
+        _note(f"the run is {opened.status}, so nothing says what this edit is worth")
     output_console().print(
-        f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {found.label} to "
+        f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {opened.label} to "
         f"{out}",
         soft_wrap=True,
         markup=False,
@@ -98,16 +98,16 @@ def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:
     from zobench.records.stored_run import StoredRun
     from zobench.records.urls.copies import fetch
 
-    found = StoredRun(fetch(place))
-    snapshots = found.snapshots
+    run = StoredRun(fetch(place))
+    snapshots = run.snapshots
     if not snapshots:
         raise ConfigError(f"{place} has no snapshot yet, so there is no edit to apply")
     if at is not None and at not in snapshots:
         raise ConfigError(
             f"--at is {at:,}, but the snapshots of {place} are at "
-            f"{', '.join(f'{each:,}' for each in snapshots)} queries"
+            f"{', '.join(f'{snapshot:,}' for snapshot in snapshots)} queries"
         )
-    return found, found.edit_after(snapshots[-1] if at is None else at)
+    return run, run.edit_after(snapshots[-1] if at is None else at)
 
 
 def export(
@@ -130,13 +130,13 @@ def export(
 
     require_new(out)
     require_writable(out)
-    found = StoredRun(fetch(run))
-    form_of(found)
+    opened = StoredRun(fetch(run))
+    form_of(opened)
     with ConsoleListener() as listener:
-        heads = refit_heads(found, listener, allowed=lambda images: yes)
-    write_bundle(found, heads, out)
+        heads = refit_heads(opened, listener, allowed=lambda images: yes)
+    write_bundle(opened, heads, out)
     output_console().print(
-        f"wrote {out}: {found.verdict.text}\nload.py needs numpy and Pillow only; see {out}/README.md",
+        f"wrote {out}: {opened.verdict.text}\nload.py needs numpy and Pillow only; see {out}/README.md",
         soft_wrap=True,
         markup=False,
     )

@@ -177,15 +177,15 @@ def _array(path: Path, shape: tuple[int, int, int]) -> Tensor:
     import torch
 
     try:
-        found = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DatasetError(f"{path} is no array that NumPy can read: {error}") from error
-    if not isinstance(found, np.ndarray) or found.shape != shape or found.dtype.kind != "f":
-        held = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "several arrays"
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind != "f":
+        held = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
         raise DatasetError(
             f"{path} holds {held}, but the encoder is sent floats {shape}, as "
             "zobench apply --as-sent writes them"
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(array).all():
         raise DatasetError(f"{path} holds NaN or infinity")
-    return torch.from_numpy(found.astype(np.float32))
+    return torch.from_numpy(array.astype(np.float32))

@@ -33,7 +33,7 @@ def picture_files(
         ConfigError: A place does not exist, a folder holds no picture, or two pictures have the same
             name.
     """
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     for place in given:
         if place.is_dir():
             inside = [p for p in sorted(place.rglob("*")) if _ends_in(p, suffixes)]
@@ -47,10 +47,10 @@ def picture_files(
         else:
             raise ConfigError(f"{place} does not exist; name picture files, or folders of them")
         for name, path in pairs:
-            other = found.setdefault(name, path)
+            other = files.setdefault(name, path)
             if other != path:
                 raise ConfigError(f"{other} and {path} have the same name; give them one at a time")
-    return [(path, name) for name, path in found.items()]
+    return [(path, name) for name, path in files.items()]
 
 
 def _ends_in(path: Path, suffixes: Sequence[str]) -> bool:
@@ -60,7 +60,7 @@ def _ends_in(path: Path, suffixes: Sequence[str]) -> bool:
 def free_name(path: Path) -> Path:
     """A path that no file has yet: the given one, or with the first number from 2 that makes it so."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
-    return next(each for each in chain([path], numbered) if not each.exists())
+    return next(file for file in chain([path], numbered) if not file.exists())
 
 
 def edited_name(name: Path, is_dicom: bool) -> Path:
@@ -72,8 +72,8 @@ def edited_name(name: Path, is_dicom: bool) -> Path:
 
 def with_suffix(name: Path, suffix: str) -> Path:
     """A name with another suffix; a suffix that is none of a picture's is part of the name."""
-    known = name.suffix.lower() in SUFFIXES
-    return name.with_name(f"{name.stem if known else name.name}{suffix}")
+    suffixed = name.suffix.lower() in SUFFIXES
+    return name.with_name(f"{name.stem if suffixed else name.name}{suffix}")
 
 
 def targets(
@@ -92,10 +92,10 @@ def targets(
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is no folder; name another one with --out")
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     for path, name in pairs:
         target = out / rename(path, name)
-        other = found.setdefault(target, path)
+        other = files.setdefault(target, path)
         if other != path:
             raise ConfigError(
                 f"{other} and {path} would both become {target}; give them one at a time, each with a "
@@ -103,7 +103,7 @@ def targets(
             )
         if not force and (target.exists() or target.is_symlink()):
             raise ConfigError(f"{target} exists already; choose another folder, or --force")
-    return [(path, target) for target, path in found.items()]
+    return [(path, target) for target, path in files.items()]
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def all_or_none(files: Sequence[Path], out: Path) -> Iterator[list[Path]]:
     Raises:
         StoreError: The folder cannot be written.
     """
-    there = next(each for each in (out, *out.absolute().parents) if each.is_dir())
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     with ExitStack() as stack:
         with disk_errors(out):
             folder = stack.enter_context(TemporaryDirectory(dir=there, prefix=".zobench-"))

@@ -65,22 +65,28 @@ class Scores:
 
     def __init__(self, request: TrackerRequest) -> None:
         """Takes the declared quantities of a run."""
-        self._names = ["objective", *(each.name for each in request.quantities if each.in_tables)]
+        self._names = [
+            "objective",
+            *(quantity.name for quantity in request.quantities if quantity.in_tables),
+        ]
 
     def of(self, result: Mapping[str, Any] | None) -> Iterator[tuple[int, dict[str, float]]]:
         """Queries and scores of each row of a done run; nothing for ``None``."""
         for row in result["scores"] if result is not None else ():
-            found = {name: row[name] for name in self._names if name in row}
+            numbers = {name: row[name] for name in self._names if name in row}
             values = {
-                name: each["value"] if isinstance(each, Mapping) else each
-                for name, each in found.items()
+                name: value["value"] if isinstance(value, Mapping) else value
+                for name, value in numbers.items()
             }
-            yield row["queries"], {name: each for name, each in values.items() if each is not None}
+            yield (
+                row["queries"],
+                {name: value for name, value in values.items() if value is not None},
+            )
 
 
 def name_of(manifest: Mapping[str, Any]) -> str:
     """The run's id with the time when it began, because folders of two suites have the same names."""
-    began = "".join(each for each in manifest["created"] if each.isdigit())[:14]
+    began = "".join(character for character in manifest["created"] if character.isdigit())[:14]
     return f"{manifest['run_id']}-{began}" if began else str(manifest["run_id"])
 
 
@@ -90,8 +96,8 @@ def settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
     What tells of this machine or network is left out: folders, paths of files and addresses.
     """
     owners = manifest["parameters"].items()
-    parameters = {f"{owner}.{name}": each[name] for owner, each in owners for name in each}
-    fields = {name: each for name, each in manifest["config"].items() if name != "overrides"}
+    parameters = {f"{owner}.{name}": values[name] for owner, values in owners for name in values}
+    fields = {name: setting for name, setting in manifest["config"].items() if name != "overrides"}
     named = {name: _without_folder(fields.pop(name)) for name in NAMES if name in fields}
     others = {
         name: value

@@ -49,9 +49,9 @@ class MlflowServer:
         self._client, name = MlflowClient(), name_of(manifest)
         self._followed = Followed(self._folder, self._client.tracking_uri, self._experiment)
         experiment, missed = self._experiment_id(), rows
-        found = self._client.search_runs([experiment], f"tags.`{TAG}` = '{name}'", max_results=1)
-        if found:
-            self._id = found[0].info.run_id
+        matches = self._client.search_runs([experiment], f"tags.`{TAG}` = '{name}'", max_results=1)
+        if matches:
+            self._id = matches[0].info.run_id
             self._client.update_run(self._id, "RUNNING")
             missed = self._followed.missed(rows)
         else:
@@ -75,7 +75,7 @@ class MlflowServer:
     def ended(self, status: RunStatus, result: Mapping[str, Any] | None) -> None:
         """Scores and verdict of a done run, and how it ended."""
         self._send(
-            (queries, {f"score/{name}": each for name, each in values.items()})
+            (queries, {f"score/{name}": value for name, value in values.items()})
             for queries, values in self._scores.of(result)
         )
         if result is not None:
@@ -86,15 +86,15 @@ class MlflowServer:
         """The experiment, which is made if it is not there."""
         from mlflow.exceptions import MlflowException
 
-        known = self._client.get_experiment_by_name(self._experiment)
-        if known is None:
+        experiment = self._client.get_experiment_by_name(self._experiment)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(self._experiment))
             except MlflowException:  # another run has made it meanwhile
-                known = self._client.get_experiment_by_name(self._experiment)
-                if known is None:
+                experiment = self._client.get_experiment_by_name(self._experiment)
+                if experiment is None:
                     raise
-        return str(known.experiment_id)
+        return str(experiment.experiment_id)
 
     def _send(self, figures: Iterable[Values]) -> None:
         from mlflow.entities import Metric

@@ -147,7 +147,7 @@ class Clock:
 def counts(standings: Standings) -> str:
     """The number of runs per standing, in words."""
     values = list(standings.values())
-    words = [f"{values.count(each)} {each}" for each in ORDER[::-1] if each in values]
+    words = [f"{values.count(status)} {status}" for status in ORDER[::-1] if status in values]
     return f"{len(values)} runs: {', '.join(words)}"
 
 

@@ -19,46 +19,47 @@ from .layouts import print_fitting
 STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
 
 
-def print_comparison(found: Comparison, as_json: bool, console: Console | None = None) -> None:
+def print_comparison(comparison: Comparison, as_json: bool, console: Console | None = None) -> None:
     """Prints a table of quantities and one sentence, or one JSON object."""
     if as_json:
-        print(json.dumps(found.as_dict(), allow_nan=False))
+        print(json.dumps(comparison.as_dict(), allow_nan=False))
         return
     console = console or output_console()
-    levels = [f"({each})" for each in found.feedback]
+    levels = [f"({level})" for level in comparison.feedback]
     console.print(
-        f"A: [bold]{escape(found.a)}[/] {levels[0]}   B: [bold]{escape(found.b)}[/] {levels[1]}"
+        f"A: [bold]{escape(comparison.a)}[/] {levels[0]}   "
+        f"B: [bold]{escape(comparison.b)}[/] {levels[1]}"
     )
-    print_fitting([_table(found, both=True), _table(found, both=False)], console)
+    print_fitting([_table(comparison, both=True), _table(comparison, both=False)], console)
     console.print("[dim]a gain is positive where B is better, whichever way the metric points[/]")
-    for note in found.notes:
+    for note in comparison.notes:
         console.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)
-    if found.left_out:
-        names = ", ".join(run.run_id for run in found.left_out)
+    if comparison.left_out:
+        names = ", ".join(run.run_id for run in comparison.left_out)
         console.print(f"[bold yellow]note:[/] left out, without a scored partner: {escape(names)}")
-    console.print(f"[bold]{escape(found.verdict)}[/]", soft_wrap=True)
+    console.print(f"[bold]{escape(comparison.verdict)}[/]", soft_wrap=True)
 
 
-def _table(found: Comparison, *, both: bool) -> Table:
+def _table(comparison: Comparison, *, both: bool) -> Table:
     """One row per quantity: A, B and the difference, or only the difference."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "means over seeds, with 95 % intervals over seeds and patients"
-    if found.seeds == 1:
+    if comparison.seeds == 1:
         table.title = "one seed, with 95 % intervals over patients"
     table.add_column("", no_wrap=True)
     for heading in (*("A", "B")[: 2 * both], "B gains", "P(B better)"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("B is", no_wrap=True)
-    for quantity in found.quantities:
-        each, digits = found.metrics[quantity.name], quantity.digits(more=1)
-        style = STYLES.get(each.verdict, "dim")
-        values = [_cell(value, digits) for value in (each.a, each.b)]
+    for quantity in comparison.quantities:
+        difference, digits = comparison.metrics[quantity.name], quantity.digits(more=1)
+        style = STYLES.get(difference.verdict, "dim")
+        values = [_cell(value, digits) for value in (difference.a, difference.b)]
         table.add_row(
             f"{quantity.name} (%)" if quantity.unit == "percent" else quantity.name,
             *values[: 2 * both],
-            _cell(each.gain, digits, signed=True),
-            f"{each.superiority:.1%}" if isfinite(each.superiority) else "",
-            f"[{style}]{each.verdict}[/]",
+            _cell(difference.gain, digits, signed=True),
+            f"{difference.superiority:.1%}" if isfinite(difference.superiority) else "",
+            f"[{style}]{difference.verdict}[/]",
         )
     return table
 
@@ -68,7 +69,7 @@ def _cell(interval: Interval, digits: int, signed: bool = False) -> str:
         return "unknown" if signed or isnan(interval.value) else "infinite"
     sign = "+" if signed else ""
     value, low, high = (
-        f"{round(each, digits) + 0.0:{sign}.{digits}f}"
-        for each in (interval.value, interval.low, interval.high)
+        f"{round(number, digits) + 0.0:{sign}.{digits}f}"
+        for number in (interval.value, interval.low, interval.high)
     )
     return f"{value} \\[{low}, {high}]"

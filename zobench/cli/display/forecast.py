@@ -20,60 +20,60 @@ from .progress import ConsoleListener
 def print_forecast(config: RunConfig, as_json: bool) -> None:
     """Prints what a run will send, cost and take."""
     with ConsoleListener() as listener:
-        found = foresee(config, load_registry(), listener)
-    _print(Total((found,)), as_json, "nothing was sent to a service, and no run was started")
+        forecast = foresee(config, load_registry(), listener)
+    _print(Total((forecast,)), as_json, "nothing was sent to a service, and no run was started")
 
 
 def print_suite_forecast(suite: Suite, as_json: bool) -> None:
     """Prints what all runs of a suite will send, cost and take."""
     with ConsoleListener() as listener:
-        found = foresee_all(suite.configs, load_registry(), listener)
+        forecasts = foresee_all(suite.configs, load_registry(), listener)
     words = (
         "what runs share is counted for each of them; runs that are done are counted, too; the time is "
         "that of one run after the other"
     )
-    _print(Total(tuple(found)), as_json, words)
+    _print(Total(tuple(forecasts)), as_json, words)
 
 
-def _print(found: Total, as_json: bool, words: str) -> None:
+def _print(total: Total, as_json: bool, words: str) -> None:
     if as_json:
-        print(json.dumps(found.as_dict(), allow_nan=False))
+        print(json.dumps(total.as_dict(), allow_nan=False))
         return
-    output_console().print(_table(found))
+    output_console().print(_table(total))
     output_console().print(f"[dim]{words}[/]")
 
 
-def _table(found: Total) -> Table:
+def _table(total: Total) -> Table:
     """Images, requests, cost, time and disk; without retries, and otherwise at most."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column("")
     table.add_column("", justify="left")
-    if len(found.forecasts) > 1:
-        table.add_row("runs", f"{len(found.forecasts):,}")
-    check = f", to check the service about {found.check:,}" if found.check else ""
+    if len(total.forecasts) > 1:
+        table.add_row("runs", f"{len(total.forecasts):,}")
+    check = f", to check the service about {total.check:,}" if total.check else ""
     table.add_row(
         "images",
-        f"setup {found.setup:,}, optimize at most {found.optimize:,}, score at most {found.score:,}"
-        f"{check}: at most {found.images:,}",
+        f"setup {total.setup:,}, optimize at most {total.optimize:,}, score at most {total.score:,}"
+        f"{check}: at most {total.images:,}",
     )
-    if found.calls is not None:
-        table.add_row("encoder calls", f"about {found.calls:,}")
-    if found.rented:
+    if total.calls is not None:
+        table.add_row("encoder calls", f"about {total.calls:,}")
+    if total.rented:
         told = "the service tells how many images go into one"
-        table.add_row("requests", told if found.requests is None else f"about {found.requests:,}")
+        table.add_row("requests", told if total.requests is None else f"about {total.requests:,}")
         cost = "not known; give a price: --set encoder.price=0.001"
-        if found.cost is not None:
-            cost = f"at most {found.cost:,.2f}, without retries"
+        if total.cost is not None:
+            cost = f"at most {total.cost:,.2f}, without retries"
         table.add_row("cost", cost)
     measured = "not measured: nothing is sent to a service"
-    if found.seconds is not None:
-        where = "local encoders" if found.rented else "the encoder"
+    if total.seconds is not None:
+        where = "local encoders" if total.rented else "the encoder"
         measured = (
-            f"about {_duration(found.seconds)} in {where}, if this machine stays as busy as it was "
+            f"about {_duration(total.seconds)} in {where}, if this machine stays as busy as it was "
             "for a few images"
         )
     table.add_row("time", measured)
-    table.add_row("disk", f"about {found.disk / 1e6:,.1f} MB")
+    table.add_row("disk", f"about {total.disk / 1e6:,.1f} MB")
     return table
 
 

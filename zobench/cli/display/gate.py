@@ -48,7 +48,7 @@ def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str,
 
 def passed(checks: Sequence[Check]) -> bool:
     """Whether nothing fell and nothing is missing."""
-    return not any(each.standing in FAILING for each in checks)
+    return not any(check.standing in FAILING for check in checks)
 
 
 HEADINGS = ("optimizer", "feedback", "problem", "metric", "baseline", "now", "gain", "may lose", "")
@@ -56,7 +56,7 @@ OF_A_GROUP = ("feedback", "problem")
 """Columns of which the terminal makes one table for each combination."""
 
 LAYOUTS = (
-    tuple(each for each in HEADINGS if each not in OF_A_GROUP),
+    tuple(column for column in HEADINGS if column not in OF_A_GROUP),
     ("optimizer", "metric", "now", "gain", ""),
 )
 """Columns of a table in a terminal, from the widest terminals to the narrowest."""
@@ -64,28 +64,28 @@ LAYOUTS = (
 LEFT = ("optimizer", "metric", "")
 
 
-def _cells(each: Check, digits: int) -> list[str]:
+def _cells(check: Check, digits: int) -> list[str]:
     """A row of the table."""
 
     def shown(value: float, sign: str = "") -> str:
         return f"{value:{sign}.{digits}f}" if math.isfinite(value) else ""
 
-    gain = shown(each.gain, "+")
+    gain = shown(check.gain, "+")
     if gain:
-        gain = f"{gain} ± {each.half_width:.{digits}f}"
-    numbers = [shown(each.before), shown(each.now), gain, f"{each.margin:g}"]
-    return [each.optimizer, each.feedback, each.problem, each.metric, *numbers, each.standing]
+        gain = f"{gain} ± {check.half_width:.{digits}f}"
+    numbers = [shown(check.before), shown(check.now), gain, f"{check.margin:g}"]
+    return [check.optimizer, check.feedback, check.problem, check.metric, *numbers, check.standing]
 
 
 def verdict(checks: Sequence[Check]) -> str:
     """The result of all checks in one sentence."""
-    bad = [each for each in checks if each.standing in FAILING]
-    new = sum(each.standing == "new" for each in checks)
-    known = len(checks) - new
+    bad = [check for check in checks if check.standing in FAILING]
+    new = sum(check.standing == "new" for check in checks)
+    compared = len(checks) - new
     more = f"; {new} new, without a baseline" if new else ""
     if not bad:
-        return f"passed: {known} numbers hold{more}"
-    return f"failed: {len(bad)} of {known} numbers fell or are missing{more}"
+        return f"passed: {compared} numbers hold{more}"
+    return f"failed: {len(bad)} of {compared} numbers fell or are missing{more}"
 
 
 def print_checks(
@@ -97,19 +97,19 @@ def print_checks(
     console: Console | None = None,
 ) -> None:
     """Prints every check: as one JSON object, a Markdown table, or a terminal table a problem."""
-    digits = {each.name: each.digits(more=1) for each in quantities}
-    ordered = sorted(checks, key=lambda each: each.standing not in FAILING)
-    rows = [_cells(each, digits[each.metric]) for each in ordered]
+    digits = {quantity.name: quantity.digits(more=1) for quantity in quantities}
+    ordered = sorted(checks, key=lambda check: check.standing not in FAILING)
+    rows = [_cells(check, digits[check.metric]) for check in ordered]
     if as_json:
-        plain = [_plain(asdict(each)) for each in checks]
+        plain = [_plain(asdict(check)) for check in checks]
         print(json.dumps({"passed": passed(checks), "checks": plain}, allow_nan=False))
     elif markdown:
         print(_as_markdown(checks, ordered, rows))
     else:
         console = console or output_console()
         groups: dict[str, list[dict[str, str]]] = {}
-        for each, row in zip(ordered, rows, strict=True):
-            group = groups.setdefault(f"{each.problem}, {each.feedback} feedback", [])
+        for check, row in zip(ordered, rows, strict=True):
+            group = groups.setdefault(f"{check.problem}, {check.feedback} feedback", [])
             group.append(dict(zip(HEADINGS, row, strict=True)))
         for title, members in groups.items():
             print_fitting([_table(title, members, columns) for columns in LAYOUTS], console)
@@ -142,8 +142,8 @@ def _as_markdown(
 ) -> str:
     """A table for the summary page of a CI job."""
     lines = [f"| {' | '.join(HEADINGS)} |", "| --- " * len(HEADINGS) + "|"]
-    for each, cells in zip(ordered, rows, strict=True):
+    for check, cells in zip(ordered, rows, strict=True):
         row = [cell.replace("|", "\\|") for cell in cells]
-        row[-1] = f"**{row[-1]}**" if each.standing in FAILING else row[-1]
+        row[-1] = f"**{row[-1]}**" if check.standing in FAILING else row[-1]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join([f"**{verdict(checks)}**", "", *lines])

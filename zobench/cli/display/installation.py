@@ -31,12 +31,12 @@ PACKAGES = ("zobench", "torch", "torchvision", "timm", "nevergrad", "numpy", "sc
 
 def examine(as_json: bool) -> None:
     """Prints the findings; exits with 1 where something is missing."""
-    found, missing = _findings()
+    findings, missing = _findings()
     if as_json:
-        print(json.dumps({**found, "missing": missing}))
+        print(json.dumps({**findings, "missing": missing}))
     else:
         console = output_console()
-        for section, values in found.items():
+        for section, values in findings.items():
             console.print(f"[bold]{section}[/]")
             for name, value in values.items():
                 console.print(escape(_line(name, str(value), console)), soft_wrap=True)
@@ -71,14 +71,14 @@ def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
             missing.append(f"package {package}: pip install {package}")
-    found = {
+    findings = {
         "versions": versions,
         "devices": _devices(missing),
         "caches": _caches(missing),
         "plugins": _plugins(missing),
         "extras": _extras(),
     }
-    return found, missing
+    return findings, missing
 
 
 def _extras() -> dict[str, str]:
@@ -87,12 +87,12 @@ def _extras() -> dict[str, str]:
         return {}
     needed: dict[str, list[str]] = defaultdict(list)
     for line in importlib.metadata.requires("zobench") or ():
-        found = REQUIREMENT.match(line)
-        if found is not None and found["extra"] not in OF_DEVELOPERS:
-            needed[found["extra"]].append(found["package"])
+        requirement = REQUIREMENT.match(line)
+        if requirement is not None and requirement["extra"] not in OF_DEVELOPERS:
+            needed[requirement["extra"]].append(requirement["package"])
     told = {}
     for extra, packages in sorted(needed.items()):
-        absent = [each for each in packages if distribution_version(each) == "unknown"]
+        absent = [package for package in packages if distribution_version(package) == "unknown"]
         told[extra] = (
             f"without {', '.join(absent)}: python -m pip install 'zobench[{extra}]'"
             if absent
@@ -135,7 +135,7 @@ def _bf16_on_cpu() -> str:
 
 def _caches(missing: list[str]) -> dict[str, Any]:
     folder = cache_folder()
-    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
     if not os.access(existing, os.W_OK):
         missing.append(f"a writable cache: {folder} is not; set ZOBENCH_CACHE")
     return {"folder": str(folder), "size": f"{_size(folder) / 1e6:,.0f} MB"}

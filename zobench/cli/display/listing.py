@@ -46,32 +46,36 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
         _print_suites(name, as_json)
         return
     registry = load_registry()
-    kinds = [_kind(kind)] if kind is not None else [each for each in KINDS if registry.offers[each]]
+    kinds = (
+        [_kind(kind)]
+        if kind is not None
+        else [listed for listed in KINDS if registry.offers[listed]]
+    )
     if name is not None:
         _print_one(registry, kinds[0], name, as_json)
         return
     if as_json:
-        found = {
-            each: {
+        listing = {
+            listed: {
                 offer.name: {
-                    "summary": _summary(registry, each, offer),
+                    "summary": _summary(registry, listed, offer),
                     "label": offer.plugin.label,
                     "argument": offer.plugin.argument,
                     "distribution": offer.distribution,
                     **({"members": offer.plugin.all_members()} if every else {}),
                 }
-                for offer in registry.offers[each].values()
+                for offer in registry.offers[listed].values()
             }
-            for each in kinds
+            for listed in kinds
         }
         beside = {} if kind is not None else {**_spaces_dict(), "suites": _suites_dict()}
-        print(json.dumps({**found, **beside}))
+        print(json.dumps({**listing, **beside}))
         return
     console = output_console()
-    for each in kinds:
-        _print_kind(console, registry, each)
+    for listed in kinds:
+        _print_kind(console, registry, listed)
         if every:
-            _print_members(console, each, list(registry.offers[each].values()))
+            _print_members(console, listed, list(registry.offers[listed].values()))
     if kind is None:
         console.print(_spaces())
         console.print(_suites())
@@ -94,8 +98,8 @@ def _print_split(name: str | None, as_json: bool) -> None:
     from zobench.problem.split import SplitParameters  # loads numpy
 
     summary = "train and test images: sizes and bias"
-    found = Facts("split", "split", summary, SplitParameters)
-    _print_facts(found, as_json)
+    facts = Facts("split", "split", summary, SplitParameters)
+    _print_facts(facts, as_json)
 
 
 def _print_suites(name: str | None, as_json: bool) -> None:
@@ -143,8 +147,8 @@ def _kind(text: str) -> Kind:
     for kind in KINDS:
         if text in (kind, kind[:-1]):
             return kind
-    known = (*KINDS, "spaces", "split", "suites")
-    raise ConfigError(f"{text!r} cannot be listed{nearest(text, known)}; known: {', '.join(known)}")
+    names = (*KINDS, "spaces", "split", "suites")
+    raise ConfigError(f"{text!r} cannot be listed{nearest(text, names)}; known: {', '.join(names)}")
 
 
 def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
@@ -153,7 +157,7 @@ def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
         console.print(f"[bold]{kind}[/]: none\n")
         return
     table = _table(kind, ("name", LABELS.get(kind, ""), "what it is", "from"))
-    for offer in sorted(offers, key=lambda each: each.name):
+    for offer in sorted(offers, key=lambda offer: offer.name):
         argument = f":<{offer.plugin.argument}>" if offer.plugin.argument else ""
         argument = argument if offer.plugin.argument_needed else f"[{argument}]"
         summary = _summary(registry, kind, offer)
@@ -168,13 +172,13 @@ def _print_kind(console: Console, registry: Registry, kind: Kind) -> None:
 def _summary(registry: Registry, kind: Kind, offer: Offer) -> str:
     if kind != "metrics":
         return offer.plugin.summary
-    return next(each.summary for each in registry.metrics if each.name == offer.name)
+    return next(metric.summary for metric in registry.metrics if metric.name == offer.name)
 
 
 def _print_members(console: Console, kind: Kind, offers: list[Offer]) -> None:
     """Prints the members of each family, and the total number."""
     total = 0
-    for offer in sorted(offers, key=lambda each: each.name):
+    for offer in sorted(offers, key=lambda offer: offer.name):
         members = offer.plugin.all_members()
         total += len(members) or (0 if offer.plugin.argument else 1)
         if members:
@@ -276,16 +280,16 @@ def _parameters(owner: str, declared: Iterable[Declaration]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("--set", "default", "must be", "what it does"):
         table.add_column(heading, overflow="fold")
-    for each in declared:
-        default = UNSET if each.default is None else str(each.default)
-        words = (escape(text) for text in (default, each.rule, each.help))
-        table.add_row(f"{owner}.{each.name}", *words)
+    for declaration in declared:
+        default = UNSET if declaration.default is None else str(declaration.default)
+        words = (escape(text) for text in (default, declaration.rule, declaration.help))
+        table.add_row(f"{owner}.{declaration.name}", *words)
     return table
 
 
 def _print_metric(registry: Registry, name: str, as_json: bool) -> None:
     """The declaration of a metric."""
-    metric = next(each for each in registry.metrics if each.name == name)
+    metric = next(candidate for candidate in registry.metrics if candidate.name == name)
     facts = {
         "summary": metric.summary,
         "heading": metric.heading,

@@ -21,21 +21,23 @@ LEAST_P = 0.001
 
 
 def print_ranking(
-    found: Sequence[LevelRanking],
+    rankings: Sequence[LevelRanking],
     as_json: bool,
     notes: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
     """Prints one table a feedback level, or one JSON object with every pair and the notes."""
     if as_json:
-        levels = [each.as_dict() for each in found]
+        levels = [level.as_dict() for level in rankings]
         print(json.dumps({"levels": levels, "notes": list(notes)}, allow_nan=False))
         return
     console = console or output_console()
-    for level in found:
+    for level in rankings:
         console.print(_counts(level) if level.reference is None else _gains(level, level.reference))
         for place, label in enumerate(level.labels):
-            apart = [each for each in level.labels[place:] if each in level.without_shared(label)]
+            apart = [
+                other for other in level.labels[place:] if other in level.without_shared(label)
+            ]
             if apart:
                 text = f"{label} shares no problem and seed with {', '.join(apart)}"
                 console.print(text, markup=False, highlight=False)
@@ -48,7 +50,9 @@ def print_ranking(
 def _table(level: LevelRanking, *headings: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     over = (
-        "patients" if all(each.seeds == 1 for each in level.fpq.values()) else "seeds and patients"
+        "patients"
+        if all(estimate.seeds == 1 for estimate in level.fpq.values())
+        else "seeds and patients"
     )
     table.title = f"{level.feedback} feedback: FPQ with 95 % intervals over {over}"
     if not level.all_share:
@@ -65,7 +69,7 @@ def _counts(level: LevelRanking) -> Table:
     for label in level.labels:
         ahead, behind = len(level.behind(label)), len(level.ahead(label))
         others = len(level.labels) - 1 - len(level.without_shared(label))
-        counts = [str(each) for each in (ahead, behind, others - ahead - behind)]
+        counts = [str(count) for count in (ahead, behind, others - ahead - behind)]
         table.add_row(escape(label), _shown(level.fpq[label]), str(level.fpq[label].seeds), *counts)
     return table
 
@@ -91,8 +95,9 @@ def _p(value: float) -> str:
     return "< 0.001" if value < LEAST_P else f"{value:.3f}"
 
 
-def _shown(found: Interval, sign: str = "") -> str:
+def _shown(estimate: Interval, sign: str = "") -> str:
     value, low, high = (
-        f"{round(each, 2) + 0.0:{sign}.2f}" for each in (found.value, found.low, found.high)
+        f"{round(number, 2) + 0.0:{sign}.2f}"
+        for number in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value} \\[{low}, {high}]"

@@ -88,7 +88,7 @@ def _print_heading(result: StoredRun, console: Console) -> None:
             f"{config.budget:,} queries"
         )
     if manifest.extended:
-        ends = ", ".join(f"{each['queries']:,}" for each in manifest.extended)
+        ends = ", ".join(f"{extension['queries']:,}" for extension in manifest.extended)
         console.print(
             f"[bold yellow]note:[/] extended after {ends} queries, when its scores were known: "
             "where they decided how far to go, compare it with no other run"
@@ -119,9 +119,9 @@ LAYOUTS = ((False, False), (True, False), (True, True))
 def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = "percent, with 95 % intervals over patients; objective: the lower the better"
-    metrics = [each for each in result.metrics if each.in_tables]
+    metrics = [metric for metric in result.metrics if metric.in_tables]
     rows = [_cells(row, metrics, stacked, short) for row in rows_of(result)]
-    shown = [each.heading for each in metrics]
+    shown = [metric.heading for metric in metrics]
     headings = ["", "queries", "objective", *shown, "SA refit", "norm", RECOVERY.heading]
     left_out = (
         [*_left_out(metrics), "queries"] if short else []
@@ -138,24 +138,28 @@ def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
 
 def _left_out(metrics: Sequence[Metric]) -> list[str]:
     """Headings of the columns that a narrow terminal leaves out."""
-    wide = [each.heading for each in metrics if each.in_tables and not each.in_narrow_tables]
+    wide = [
+        metric.heading for metric in metrics if metric.in_tables and not metric.in_narrow_tables
+    ]
     objective, *others = SECONDARY
     return [objective, *wide, *others]
 
 
 def _cells(row: Row, metrics: Sequence[Metric], stacked: bool, short: bool) -> list[str]:
-    gap, found = "\n" if stacked else " ", row.score
-    spent = f", {found.queries:,}" if short and found.queries else ""
+    gap, score = "\n" if stacked else " ", row.score
+    spent = f", {score.queries:,}" if short and score.queries else ""
     label = f"{escape(row.name)}{gap}[dim]{row.knows}{spent}[/]"
-    edit = found if isinstance(found, Score) else None
-    cells = [label, f"{found.queries:,}", "" if edit is None else f"{edit.objective:.3f}"]
-    cells += [_interval(found.metrics[each.name], gap, each.digits()) for each in metrics]
+    edit = score if isinstance(score, Score) else None
+    cells = [label, f"{score.queries:,}", "" if edit is None else f"{edit.objective:.3f}"]
+    cells += [_interval(score.metrics[metric.name], gap, metric.digits()) for metric in metrics]
     cells += ["", ""] if edit is None else [f"{edit.sa_refitted:.1f}", f"{edit.norm:.2f}"]
-    return [*cells, "" if row.name == ERM else _share(found.recovery, gap)]
+    return [*cells, "" if row.name == ERM else _share(score.recovery, gap)]
 
 
-def _interval(found: Interval, gap: str, digits: int) -> str:
-    value, low, high = (_number(each, digits) for each in (found.value, found.low, found.high))
+def _interval(estimate: Interval, gap: str, digits: int) -> str:
+    value, low, high = (
+        _number(number, digits) for number in (estimate.value, estimate.low, estimate.high)
+    )
     return f"{value}{gap}\\[{low}, {high}]"
 
 
@@ -163,8 +167,8 @@ def _number(value: float, digits: int) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else str(value)
 
 
-def _share(found: Interval, gap: str = " ") -> str:
-    return _interval(found, gap, RECOVERY.digits())
+def _share(estimate: Interval, gap: str = " ") -> str:
+    return _interval(estimate, gap, RECOVERY.digits())
 
 
 def _ledger_table(result: StoredRun) -> Table:
@@ -208,18 +212,18 @@ def _print_size(result: StoredRun, console: Console) -> None:
 
 def _print_curve(result: StoredRun, console: Console) -> None:
     """Prints FPQ and the curve, what the last edit costs, and whether it is more than a placebo."""
-    found = result.results
-    if found is None or len(found.scores) < 2:
+    results = result.results
+    if results is None or len(results.scores) < 2:
         return
     if result.fpq is not None:
         console.print(
             f"[bold]fairness per query (FPQ): {_share(result.fpq)}[/]   "
             "1 = the whole gap removed at once, 0 = nothing"
         )
-        count, scored = len(found.queries), len(found.scores) - 1
+        count, scored = len(results.queries), len(results.scores) - 1
         edits = f"{scored} edit{'' if scored == 1 else 's'} scored"
-        console.print(f"recovery, 0 to 1, at {count} snapshots: {_curve(found)}  ({edits})")
-    last = found.scores[-1]
+        console.print(f"recovery, 0 to 1, at {count} snapshots: {_curve(results)}  ({edits})")
+    last = results.scores[-1]
     change = _interval(last.accuracy_change, " ", 1)
     console.print(
         f"the last edit: gap recovery {_share(last.gap_recovery)}, accuracy {change} points"
@@ -230,17 +234,19 @@ def _print_curve(result: StoredRun, console: Console) -> None:
         console.print(
             f"  fidelity of the films: PSNR {last.fidelity.psnr:.1f} dB, SSIM {last.fidelity.ssim:.3f}"
         )
-    if found.beyond_placebo is not None:
+    if results.beyond_placebo is not None:
         console.print(
-            f"[bold]beyond placebo: {_share(found.beyond_placebo)}[/]   recovery minus that of "
+            f"[bold]beyond placebo: {_share(results.beyond_placebo)}[/]   recovery minus that of "
             "random phases with the edit's spectrum and norm"
         )
 
 
-def _curve(found: Results) -> str:
+def _curve(results: Results) -> str:
     """The recovery of each snapshot as a bar; below 0 and 0 are the lowest bar."""
-    recoveries = found.curve.recovery[1:, 0]
-    return "".join(BARS[min(len(BARS) - 1, max(0, int(each * len(BARS))))] for each in recoveries)
+    recoveries = results.curve.recovery[1:, 0]
+    return "".join(
+        BARS[min(len(BARS) - 1, max(0, int(recovery * len(BARS))))] for recovery in recoveries
+    )
 
 
 def _print_sent(last: Score, console: Console) -> None:

@@ -35,7 +35,7 @@ ENDING = re.compile(r"^.*-(s\d+-[0-9a-f]+)$")
 
 
 def _columns(registry: Registry) -> list[Metric]:
-    return [each for each in (FPQ, RECOVERY, *registry.metrics) if each.in_tables]
+    return [quantity for quantity in (FPQ, RECOVERY, *registry.metrics) if quantity.in_tables]
 
 
 def print_runs(
@@ -102,7 +102,7 @@ def _runs_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
     table.add_column("run", no_wrap=True)
-    for heading in (*facts, *(each.heading for each in columns)):
+    for heading in (*facts, *(column.heading for column in columns)):
         left = heading in ("optimizer", "status")
         table.add_column(
             escape(heading),
@@ -117,7 +117,7 @@ def _runs_table(
             "status": run.status.value,
             "queries": spent if run.status is RunStatus.DONE else f"{spent} of {run.budget:,}",
         }
-        cells = [words[each] for each in facts] + [_number(run, each) for each in columns]
+        cells = [words[key] for key in facts] + [_number(run, key) for key in columns]
         table.add_row(escape(_short(run) if short else run.folder.name), *cells)
     return table
 
@@ -197,11 +197,11 @@ def _suite_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
     table.add_column("optimizer", no_wrap=True)
-    for heading in ("seeds", *(each.heading for each in columns)):
+    for heading in ("seeds", *(column.heading for column in columns)):
         table.add_column(escape(heading), justify="right", no_wrap=True)
     for several, style in ((references, "dim"), (groups, "")):
         for name, runs in several:
-            cells = [_spread(runs, each, ends=spread) for each in columns]
+            cells = [_spread(runs, column, ends=spread) for column in columns]
             table.add_row(escape(name), str(len(runs)), *cells, style=style)
         table.add_section()
     return table

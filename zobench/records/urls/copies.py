@@ -116,12 +116,12 @@ def fetch(place: PathOrUrl) -> Location:
         for name, note in there.items():
             run, _, path = name.partition("/")
             runs[run][path] = note
-        found = {
+        remote = {
             run
             for run, notes in runs.items()
             if _bring(system, f"{root}/{run}", notes, local / run)
         }
-        _forget(local, found)
+        _forget(local, remote)
     return location
 
 

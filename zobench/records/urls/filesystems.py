@@ -60,16 +60,16 @@ def listed(system: AbstractFileSystem, root: str) -> dict[str, Any]:
     """
     system.invalidate_cache()
     try:
-        found = system.find(root, detail=True)
-        if not found:
+        entries = system.find(root, detail=True)
+        if not entries:
             system.ls(root)  # raises an error if access is denied; find returns nothing
     except FileNotFoundError:
         return {}
-    if len(found) > MAX_FILES:
-        raise StoreError(f"{root} holds {len(found):,} files; at most {MAX_FILES:,} are read")
+    if len(entries) > MAX_FILES:
+        raise StoreError(f"{root} holds {len(entries):,} files; at most {MAX_FILES:,} are read")
     files = {
         name.removeprefix(root).removeprefix("/"): note
-        for name, note in found.items()
+        for name, note in entries.items()
         if name != root and not (name.endswith("/") and not note.get("size"))  # a folder's mark
     }
     for name, note in files.items():

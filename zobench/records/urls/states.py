@@ -61,8 +61,8 @@ class State:
         A run folder that a user copied to the URL has rank (False, 0, 0) if it is not done.
         """
         name = self.root.rpartition("/")[2]
-        if found := re.fullmatch(rf"{UNFINISHED}(\d+)-(\d+)-\w+", name):
-            return False, int(found[1]), int(found[2])
+        if match := re.fullmatch(rf"{UNFINISHED}(\d+)-(\d+)-\w+", name):
+            return False, int(match[1]), int(match[2])
         return name.startswith(END) or self._says_done(), 0, 0
 
     def _says_done(self) -> bool:
@@ -100,19 +100,19 @@ def furthest(system: AbstractFileSystem, root: str, names: Mapping[str, Any]) ->
         root: The run's folder at the URL.
         names: Files in that folder by relative name, with the file details of each.
     """
-    found = []
+    states = []
     if layout.MANIFEST in names:
         plain = {name: note for name, note in names.items() if not _folder(name)}
-        found.append(State(system, root, plain))
+        states.append(State(system, root, plain))
     for folder in _whole(names):
         start = f"{folder}/"
         inside = {
             name.removeprefix(start): note for name, note in names.items() if name.startswith(start)
         }
-        found.append(State(system, f"{root}/{folder}", inside))
-    if len(found) < 2:
-        return next(iter(found), None)
-    return max(found, key=lambda state: state.rank)
+        states.append(State(system, f"{root}/{folder}", inside))
+    if len(states) < 2:
+        return next(iter(states), None)
+    return max(states, key=lambda state: state.rank)
 
 
 def upload(

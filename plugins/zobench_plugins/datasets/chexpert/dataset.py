@@ -51,8 +51,8 @@ class CheXpertDataset:
         root = find_root(request.root)
         finding = find_finding(request.disease)
         folder = request.cache / "chexpert"
-        known = digest_of([str(root.absolute())])
-        self._unreadable = Unreadable(folder / f"unreadable-{known}.txt")
+        digest = digest_of([str(root.absolute())])
+        self._unreadable = Unreadable(folder / f"unreadable-{digest}.txt")
         table, self._paths, groups, notes = chosen_films(
             root, finding, parameters, self._unreadable
         )

@@ -87,11 +87,11 @@ def find_root(given: Path | None) -> Path:
         raise ConfigError("dataset chexpert needs --data-root: the folder that holds train.csv")
     if not given.is_dir():
         raise ConfigError(f"--data-root is {str(given)!r}, which is not a folder")
-    inside = sorted(each.parent for each in given.glob(f"*/{TABLES[0]}"))
+    inside = sorted(file.parent for file in given.glob(f"*/{TABLES[0]}"))
     if len(inside) > 1 and not (given / TABLES[0]).is_file():
         raise ConfigError(
             f"--data-root is {str(given)!r}, which holds several archives: "
-            f"{', '.join(each.name for each in inside)}; name one"
+            f"{', '.join(entry.name for entry in inside)}; name one"
         )
     for folder in (given, *inside):
         if (folder / TABLES[0]).is_file():
@@ -110,10 +110,10 @@ def find_finding(disease: str) -> str:
     """
     plain = {_plain(name): name for name in FINDINGS}
     if _plain(disease) not in plain:
-        known = sorted(name.replace(" ", "_") for name in plain)
+        findings = sorted(name.replace(" ", "_") for name in plain)
         raise ConfigError(
-            f"disease is {disease!r}, but CheXpert knows only {', '.join(known)}"
-            + nearest(disease, known)
+            f"disease is {disease!r}, but CheXpert knows only {', '.join(findings)}"
+            + nearest(disease, findings)
         )
     return plain[_plain(disease)]
 
@@ -164,16 +164,16 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
         if not path.is_file() and path.name != TABLES[0]:
             continue  # some copies lack the validation part
         try:
-            found = pandas.read_csv(path, usecols=lambda name: name in columns)
+            part = pandas.read_csv(path, usecols=lambda name: name in columns)
         except (OSError, ValueError, UnicodeDecodeError) as error:
             raise DatasetError(f"{path} cannot be read as a CSV file: {error}") from error
         for column in columns:
-            if column not in found:
+            if column not in part:
                 raise DatasetError(
                     f"{path} has no column {column!r}; of those needed it has "
-                    f"{', '.join(found.columns)}"
+                    f"{', '.join(part.columns)}"
                 )
-        parts.append(found)
+        parts.append(part)
     table = pandas.concat(parts, ignore_index=True)
     for column in (NO_FINDING, finding):
         blank = table[column].isna() | (table[column].astype(str).str.strip() == "")
@@ -195,7 +195,7 @@ def _refuse(table: pandas.DataFrame, rows: pandas.Series[bool], what: str) -> No
         DatasetError: At least one row breaks the rule.
     """
     if rows.any():
-        names = ", ".join(str(each) for each in table.loc[rows, PATH].head(SHOWN))
+        names = ", ".join(str(film) for film in table.loc[rows, PATH].head(SHOWN))
         more = f" and {int(rows.sum()) - SHOWN} more" if rows.sum() > SHOWN else ""
         raise DatasetError(f"{what}: {names}{more}")
 
@@ -276,12 +276,12 @@ def _divided(
         column = (table[AGE] >= parameters.age).astype("float")
     else:
         groups, column = _races(table, parameters)
-    known = table[column.notna()].copy()
-    known["sensitive"] = column[column.notna()].astype("int64")
+    labelled = table[column.notna()].copy()
+    labelled["sensitive"] = column[column.notna()].astype("int64")
     if kind != "age":
-        mixed = known.groupby("patient")["sensitive"].transform("nunique") > 1
-        _refuse(known, mixed, f"a patient's {kind} is not the same on all films")
-    return known, groups
+        mixed = labelled.groupby("patient")["sensitive"].transform("nunique") > 1
+        _refuse(labelled, mixed, f"a patient's {kind} is not the same on all films")
+    return labelled, groups
 
 
 def _races(
@@ -301,16 +301,16 @@ def _races(
             "demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
         )
     try:
-        found = pandas.read_csv(path, usecols=["PATIENT", "PRIMARY_RACE"], dtype=str)
+        races = pandas.read_csv(path, usecols=["PATIENT", "PRIMARY_RACE"], dtype=str)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
-    race = found["PRIMARY_RACE"].fillna("")
-    number = pandas.Series(np.nan, index=found.index)
+    race = races["PRIMARY_RACE"].fillna("")
+    number = pandas.Series(np.nan, index=races.index)
     for place, name in enumerate(names):
         number[race.str.lower().str.startswith(name.lower())] = place
-    patient = found["PATIENT"].str.extract(r"(\d+)", expand=False)
-    known = number.notna() & patient.notna()
-    by_patient = dict(zip(patient[known].astype("int64"), number[known], strict=True))
+    patient = races["PATIENT"].str.extract(r"(\d+)", expand=False)
+    complete = number.notna() & patient.notna()
+    by_patient = dict(zip(patient[complete].astype("int64"), number[complete], strict=True))
     return (names[0], names[1]), table["patient"].map(by_patient)
 
 

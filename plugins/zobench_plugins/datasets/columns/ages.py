@@ -34,5 +34,5 @@ def _matched(column: pandas.Series[str], form: str) -> pandas.Series[float]:
     """Years where a text has a form of a number and a unit; else NaN."""
     import pandas
 
-    found = column.str.extract(form)
-    return pandas.to_numeric(found[0]) / found[1].str.upper().map(UNITS)
+    matches = column.str.extract(form)
+    return pandas.to_numeric(matches[0]) / matches[1].str.upper().map(UNITS)

@@ -64,17 +64,17 @@ def divided(table: pandas.DataFrame, sensitive: str, group: str) -> Attribute:
 
 def _two_values(column: str, values: pandas.Series[str], group: str) -> tuple[str, str]:
     counts = values[values != ""].value_counts()
-    found = listed([f"{value} ({count:,})" for value, count in counts.items()], ", which has ")
+    counted = listed([f"{value} ({count:,})" for value, count in counts.items()], ", which has ")
     if not group:
         if len(counts) != 2:
             raise ConfigError(
-                f"dataset.sensitive is {column!r}{found or ', which is blank'}; name the two groups to "
-                "compare: --set 'dataset.group=A|B', or a condition: --set "
+                f"dataset.sensitive is {column!r}{counted or ', which is blank'}; name the two groups "
+                "to compare: --set 'dataset.group=A|B', or a condition: --set "
                 f"'dataset.sensitive={column}==…'"
             )
         first, second = sorted(map(str, counts.index))
         return first, second
-    names = [each.strip() for each in group.split("|")]
+    names = [part.strip() for part in group.split("|")]
     if len(names) != 2 or names[0] == names[1] or not all(names):
         raise ConfigError(
             f"dataset.group is {cut(group)}, but must be two values with | between them, in the order "
@@ -84,6 +84,6 @@ def _two_values(column: str, values: pandas.Series[str], group: str) -> tuple[st
     if unknown:
         raise ConfigError(
             f"dataset.group names {', '.join(map(repr, unknown))}, but no row of column "
-            f"{column!r}{found} has it"
+            f"{column!r}{counted} has it"
         )
     return names[0], names[1]

@@ -88,7 +88,9 @@ class Condition:
         wanted = list(_plain(pandas.Series(self.values, dtype=str)))
         counts = column[column != ""].value_counts()
         unknown = [
-            typed for typed, each in zip(self.values, wanted, strict=True) if each not in set(plain)
+            typed
+            for typed, comparable in zip(self.values, wanted, strict=True)
+            if comparable not in set(plain)
         ]
         if unknown:
             there = listed([f"{value} ({count:,})" for value, count in counts.items()], "; it has ")
@@ -118,10 +120,10 @@ def parsed(setting: str, text: str, columns: Iterable[str]) -> Condition:
     Raises:
         ConfigError: The text is no condition, or the table has no such column.
     """
-    known = list(columns)
-    name, operator, listed_values = _split(setting, text, known)
-    column = existing(setting, name, known)
-    values = tuple(each.strip() for each in listed_values.split("|"))
+    names = list(columns)
+    name, operator, listed_values = _split(setting, text, names)
+    column = existing(setting, name, names)
+    values = tuple(part.strip() for part in listed_values.split("|"))
     if not all(values):
         raise ConfigError(
             f"{setting} is {cut(text)}, but a condition needs a value after {operator}"
@@ -140,13 +142,13 @@ def _split(setting: str, text: str, columns: list[str]) -> tuple[str, str, str]:
             rest = REST.fullmatch(text.strip()[len(name) :])
             if rest is not None:
                 return name, " ".join(rest[1].split()), rest["values"]
-    found = FORM.fullmatch(text.strip())
-    if found is None:
+    match = FORM.fullmatch(text.strip())
+    if match is None:
         raise ConfigError(
             f"{setting} is {cut(text)}, but a condition is written column==value, column>=number or "
             "column in value|value"
         )
-    return found["column"], " ".join(found[2].split()), found["values"]
+    return match["column"], " ".join(match[2].split()), match["values"]
 
 
 def parsed_all(setting: str, text: str, columns: Iterable[str]) -> list[Condition]:
@@ -155,19 +157,19 @@ def parsed_all(setting: str, text: str, columns: Iterable[str]) -> list[Conditio
     A value may hold the word itself, as in ``race==Black and Brown``: a piece that is no condition
     belongs to the value before it.
     """
-    known = list(columns)
+    names = list(columns)
     pieces: list[str] = []
-    for piece in _pieces(text.strip(), known):
+    for piece in _pieces(text.strip(), names):
         if pieces and FORM.fullmatch(piece) is None:
             pieces[-1] = f"{pieces[-1]} and {piece}"
         else:
             pieces.append(piece)
-    return [parsed(setting, each, known) for each in pieces]
+    return [parsed(setting, part, names) for part in pieces]
 
 
-def _pieces(text: str, known: Sequence[str]) -> list[str]:
+def _pieces(text: str, columns: Sequence[str]) -> list[str]:
     """The text cut at each ``and`` that is not part of a column's name before an operator."""
-    names = sorted((each for each in known if JOIN.search(each)), key=len, reverse=True)
+    names = sorted((column for column in columns if JOIN.search(column)), key=len, reverse=True)
     column = re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?={OPERATOR})", re.IGNORECASE)
     pieces, start = [], 0
     while text:
@@ -182,7 +184,7 @@ def _pieces(text: str, known: Sequence[str]) -> list[str]:
 
 def is_condition(text: str, columns: Iterable[str]) -> bool:
     """Whether a text has the form of a condition, and is not the name of a column."""
-    named = text.strip().lower() in {each.lower() for each in columns}
+    named = text.strip().lower() in {column.lower() for column in columns}
     return not named and FORM.fullmatch(text.strip()) is not None
 
 
@@ -192,22 +194,22 @@ def existing(setting: str, name: str, columns: Iterable[str]) -> str:
     Raises:
         ConfigError: The table has no such column, or several that differ in capitals only.
     """
-    known = list(columns)
-    if name in known:
+    names = list(columns)
+    if name in names:
         return name
-    alike = [each for each in known if each.lower() == name.lower()]
+    alike = [column for column in names if column.lower() == name.lower()]
     if len(alike) == 1:
         return alike[0]
     raise ConfigError(
-        f"{setting} names the column {cut(name)}{_meant(name, known)}, but the table has "
-        f"{', '.join(known) or 'no column'}; name one of them: --set {setting}=…"
+        f"{setting} names the column {cut(name)}{_meant(name, names)}, but the table has "
+        f"{', '.join(names) or 'no column'}; name one of them: --set {setting}=…"
     )
 
 
-def _meant(name: str, known: list[str]) -> str:
+def _meant(name: str, columns: list[str]) -> str:
     """A guess at what was meant by a name that no column has."""
     column, equals, value = name.partition("=")
     column, value = column.strip(), value.strip()
-    if equals and column in known:
+    if equals and column in columns:
         return f" (did you mean {column}=={value}?)"
-    return nearest(name, known)
+    return nearest(name, columns)

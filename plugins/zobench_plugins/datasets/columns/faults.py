@@ -68,11 +68,11 @@ class Faults:
         return DatasetError("\n  ".join([head, *self._reasons]))
 
 
-def several(typed: Iterable[str], known: Container[str]) -> str:
+def several(typed: Iterable[str], present: Container[str]) -> str:
     """How several values are written, for ones that were typed with commas between them."""
-    for each in typed:
-        values = [value.strip() for value in re.split("[,;]", each)]
-        if len(values) > 1 and all(value in known for value in values):
+    for text in typed:
+        values = [value.strip() for value in re.split("[,;]", text)]
+        if len(values) > 1 and all(value in present for value in values):
             return f"; several values are written {'|'.join(values)}"
     return ""
 

@@ -160,7 +160,7 @@ def _cohort(seed: int, patients: int) -> tuple[Rows, Rows]:
     """Patient number and image number of every film."""
     films = _films(seed, patients)
     patient = np.repeat(np.arange(patients, dtype=np.int64), films)
-    return patient, np.concatenate([np.arange(each, dtype=np.int64) for each in films])
+    return patient, np.concatenate([np.arange(film, dtype=np.int64) for film in films])
 
 
 @cache

@@ -140,8 +140,8 @@ def _is_scaled(image: Image.Image) -> bool:
 
 def _tag(image: Image.Image, number: int) -> float | None:
     """The first value of a TIFF tag; ``None`` in other files."""
-    found = image.tag_v2.get(number) if image.format == "TIFF" else None  # type: ignore[attr-defined]
-    return None if found is None else float(np.ravel(found)[0])
+    value = image.tag_v2.get(number) if image.format == "TIFF" else None  # type: ignore[attr-defined]
+    return None if value is None else float(np.ravel(value)[0])
 
 
 def stored_bits(image: Image.Image, path: Path) -> int:

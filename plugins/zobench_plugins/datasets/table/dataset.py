@@ -54,8 +54,8 @@ class TableDataset:
         window = parsed_window(parameters.window)
         root = root.absolute()
         folder = request.cache / "table"
-        known = digest_of([str(root)])
-        self._unreadable = Unreadable(folder / f"unreadable-{known}.txt")
+        digest = digest_of([str(root)])
+        self._unreadable = Unreadable(folder / f"unreadable-{digest}.txt")
         self._skips = parameters.missing == SKIP
         chosen = selected(
             read_table(source), source, root, request.disease, parameters, self._unreadable

@@ -54,9 +54,9 @@ def matched(names: pandas.Series[str], root: Path, folder: str) -> pandas.Series
             return before + plain
         end = plain.rpartition("/")[2] if ABSOLUTE.match(plain) else plain
         candidates = [
-            each
-            for each in alike.get(end.rpartition("/")[2], ())
-            if f"/{each}".endswith(f"/{end}") or f"/{each}".rpartition(".")[0].endswith(f"/{end}")
+            path
+            for path in alike.get(end.rpartition("/")[2], ())
+            if f"/{path}".endswith(f"/{end}") or f"/{path}".rpartition(".")[0].endswith(f"/{end}")
         ]
         if len(candidates) > 1:
             return AMBIGUOUS
@@ -75,7 +75,7 @@ def _files(place: Path) -> Iterator[str]:
             continue
         seen.add(real)
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda each: each.name):
+            for entry in sorted(entries, key=lambda file: file.name):
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():

@@ -79,7 +79,7 @@ def _check_name(disease: str, parameters: TableParameters) -> None:
 
 
 def _named_like(disease: str, columns: list[str]) -> str:
-    plain = {_plain(each): each for each in reversed(columns)}
+    plain = {_plain(column): column for column in reversed(columns)}
     if _plain(disease) not in plain:
         raise ConfigError(
             f"disease is {cut(disease)}{nearest(disease, columns)}, but the table has no such column; "
@@ -93,8 +93,8 @@ def _plain(name: str) -> str:
 
 
 def _by_values(values: pandas.Series[str], column: str, parameters: TableParameters) -> Finding:
-    known = values[values != ""].value_counts()
-    found = listed([f"{value} ({count:,})" for value, count in known.items()], "; it has ")
+    counts = values[values != ""].value_counts()
+    counted = listed([f"{value} ({count:,})" for value, count in counts.items()], "; it has ")
     positive, negative = _split(parameters.positive), _split(parameters.negative)
     if negative and not positive:
         raise ConfigError(
@@ -108,14 +108,14 @@ def _by_values(values: pandas.Series[str], column: str, parameters: TableParamet
             codes = yes.astype("float").where(yes | no)
             return Finding(codes, codes.isna() & False)
         raise ConfigError(
-            f"column {column!r} of the finding is not 1 and 0, true and false or yes and no{found}; say "
-            "which values are the finding: --set 'dataset.positive=A|B'"
+            f"column {column!r} of the finding is not 1 and 0, true and false or yes and no{counted}; "
+            "say which values are the finding: --set 'dataset.positive=A|B'"
         )
-    unknown = [each for each in (*positive, *negative) if each not in known.index]
+    unknown = [value for value in (*positive, *negative) if value not in counts.index]
     if unknown:
         raise ConfigError(
             f"dataset.positive or dataset.negative names {', '.join(map(repr, unknown))}, which no row "
-            f"of column {column!r} has{several(unknown, known.index)}{found}"
+            f"of column {column!r} has{several(unknown, counts.index)}{counted}"
         )
     if set(positive) & set(negative):
         raise ConfigError("dataset.positive and dataset.negative have a value in common")
@@ -126,4 +126,4 @@ def _by_values(values: pandas.Series[str], column: str, parameters: TableParamet
 
 
 def _split(text: str) -> list[str]:
-    return [each.strip() for each in text.split("|")] if text.strip() else []
+    return [part.strip() for part in text.split("|")] if text.strip() else []

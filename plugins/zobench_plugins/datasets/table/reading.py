@@ -43,12 +43,12 @@ def find_table(root: Path | None, name: str) -> tuple[Path, Path]:
                 "file"
             )
         return root, path
-    found = sorted(
-        each for each in root.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file()
+    files = sorted(
+        file for file in root.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
     )
-    tables = [each for each in found if each.suffix.lower() != ".txt"] or found
+    tables = [file for file in files if file.suffix.lower() != ".txt"] or files
     if len(tables) != 1:
-        names = listed([each.name for each in tables], ": ")
+        names = listed([table.name for table in tables], ": ")
         raise ConfigError(
             f"--data-root is {str(root)!r}, which holds {len(tables) or 'no'} tables{names}; name the "
             "table with --set dataset.file=…"
@@ -135,8 +135,11 @@ def _named_once(path: Path, names: Sequence[str]) -> list[str]:
 
 def _delimiter(header: str) -> str:
     """The delimiter that splits the header into the most columns; a comma where none does."""
-    counts = {each: len(next(csv.reader([header], delimiter=each), [])) for each in DELIMITERS}
-    return max(counts, key=lambda each: counts[each])
+    counts = {
+        delimiter: len(next(csv.reader([header], delimiter=delimiter), []))
+        for delimiter in DELIMITERS
+    }
+    return max(counts, key=lambda value: counts[value])
 
 
 def _parquet(path: Path) -> pandas.DataFrame:
@@ -155,7 +158,9 @@ def _parquet(path: Path) -> pandas.DataFrame:
         table = table.reset_index()  # columns that pandas stored as the index
     table.columns = _named_once(path, list(map(str, table.columns)))
     objects = {name: table[name].astype(object) for name in table}
-    texts = {name: each.map(_text, na_action="ignore").fillna("") for name, each in objects.items()}
+    texts = {
+        name: value.map(_text, na_action="ignore").fillna("") for name, value in objects.items()
+    }
     return pandas.DataFrame(texts).astype(str).set_axis(range(2, len(table) + 2))
 
 

@@ -104,7 +104,7 @@ def selected(
     faults, notes = Faults(), list[str]()
     named = _named(list(table.columns), disease, parameters)
     for name in table.columns:
-        blank = [each for each in UNKNOWN if each not in named.get(name, ())]
+        blank = [word for word in UNKNOWN if word not in named.get(name, ())]
         table[name] = table[name].mask(table[name].str.lower().isin(blank), "")
     table = _filtered(table, parameters, faults, notes)
     columns = _columns(table, root, disease, parameters, faults, source)
@@ -149,10 +149,10 @@ def selected(
 
 def _named(columns: list[str], disease: str, parameters: TableParameters) -> dict[str, set[str]]:
     """Values that the settings name, in small letters, by column; there such a value is not blank."""
-    p, found = parameters, defaultdict[str, set[str]](set)
+    p, named = parameters, defaultdict[str, set[str]](set)
 
     def add(column: str, values: Iterable[str]) -> None:
-        found[column] |= {each.strip().lower() for each in values}
+        named[column] |= {value.strip().lower() for value in values}
 
     with suppress(ConfigError):  # what is wrong with a setting is told where it is read
         for condition in parsed_all("dataset.where", p.where, columns):
@@ -169,7 +169,7 @@ def _named(columns: list[str], disease: str, parameters: TableParameters) -> dic
                 add(finding_column(disease, text, columns), values.split("|"))
             else:
                 add(existing(setting, text, columns), values.split("|"))
-    return found
+    return named
 
 
 def _filtered(
@@ -242,8 +242,8 @@ def _incomplete(
     yield columns.image == "", "image is blank"
     yield (columns.paths == "") & (columns.image != ""), "image has no file"
     there = (columns.paths != "") & (columns.paths != AMBIGUOUS)
-    known = columns.paths.map(lambda path: root / path in unreadable).astype(bool)
-    yield there & known, "image could not be decoded"
+    broken = columns.paths.map(lambda path: root / path in unreadable).astype(bool)
+    yield there & broken, "image could not be decoded"
 
 
 def _check_images(table: pandas.DataFrame, paths: pandas.Series[str], faults: Faults) -> None:
@@ -254,8 +254,8 @@ def _check_images(table: pandas.DataFrame, paths: pandas.Series[str], faults: Fa
 
 def _check_patients(columns: Columns, faults: Faults) -> None:
     """Each patient must be in one group."""
-    known = (columns.patient != "") & columns.attribute.codes.notna()
-    groups = columns.attribute.codes[known].groupby(columns.patient[known]).nunique()
+    complete = (columns.patient != "") & columns.attribute.codes.notna()
+    groups = columns.attribute.codes[complete].groupby(columns.patient[complete]).nunique()
     mixed = [str(name) for name in groups[groups > 1].index]
     if mixed:
         patients = f"{len(mixed):,} patients have" if len(mixed) > 1 else "1 patient has"
