@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -25,6 +25,9 @@ import zobench.cli
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([*PRELOADED, "zobench.cli.app"])
+InProcess = Callable[..., subprocess.CompletedProcess[str]]
+"""The fixture ``here``: a command carried out in the process of the tests."""
+
 SECONDS = 300
 """The longest time that a command may take."""
 

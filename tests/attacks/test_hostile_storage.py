@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+from commands import InProcess
 from forged import sealed
 from tiny import run
 
 from zobench.errors import StoreError
 from zobench.files.names import require_plain_path
 
-InProcess = Callable[..., subprocess.CompletedProcess[str]]
 BUCKET = "memory://bench/runs"
 
 

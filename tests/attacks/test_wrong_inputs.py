@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import InProcess
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
-InProcess = Callable[..., subprocess.CompletedProcess[str]]
 TINY = ["--encoder", "tiny", "--dataset", "tiny", "--disease", "spots"]
 MANY_DIGITS = "9" * 5_000
 FULL_WIDTH = "\uff11\uff12\uff18"

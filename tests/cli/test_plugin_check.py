@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import run_command
+from commands import InProcess, run_command
 
 from zobench.cli.scaffold import write_project
-
-InProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.lengthy

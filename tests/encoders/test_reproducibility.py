@@ -41,7 +41,7 @@ print(json.dumps({
 }))
 """
 
-INSTRUCTIONS = {
+INSTRUCTIONS: dict[str, dict[str, str]] = {
     "as they are": {},
     "avx2 in torch": {"ATEN_CPU_CAPABILITY": "avx2"},
     "none in torch": {"ATEN_CPU_CAPABILITY": "default"},
@@ -64,7 +64,9 @@ INSTRUCTIONS = {
 def test_equal_batches_give_equal_bits_and_other_batches_the_stated_tolerance(
     tmp_path: Path, threads: int, instructions: str
 ) -> None:
-    """A processor without AVX2 uses the same instructions in all four settings."""
+    has = torch.backends.cpu.get_cpu_capability()
+    if "avx2" in instructions and "AVX512" not in has:
+        pytest.skip(f"this processor has {has} at most: these are its instructions as they are")
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],

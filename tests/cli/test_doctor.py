@@ -1,0 +1,33 @@
+"""``zobench doctor``: what is installed, and what the processor can do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from commands import InProcess
+
+
+def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
+    done = here("doctor")
+    assert done.returncode == 0, done.stdout
+    for word in ("torch", "timm", "gezo", "vit-mae", "caches", "zobench itself needs is in place"):
+        assert word in done.stdout
+    extras = json.loads(here("doctor", "--json").stdout)["extras"]
+    assert extras["serve"] == "installed"
+    assert set(extras.values()) - {"installed"} <= {
+        each for each in extras.values() if each.startswith("without ") and "pip install" in each
+    }
+    assert "test" not in extras
+
+
+def test_doctor_tells_whether_bf16_pays(here: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    for able, tiles, told in (
+        (False, False, "no"),
+        (True, False, "0.6 to 1.3 times as fast"),
+        (True, True, "2 to 4 times as fast"),
+    ):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
+        assert told in json.loads(here("doctor", "--json").stdout)["devices"]["bf16 on cpu"]
