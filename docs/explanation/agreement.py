@@ -35,7 +35,7 @@ def shown(value: dict[str, Any] | None) -> str:
 
 def short(problem: str, problems: Sequence[str]) -> str:
     """The part of a problem's name in which it differs from the others."""
-    words = [set(each.split(" ")) for each in problems]
+    words = [set(problem.split(" ")) for problem in problems]
     same = set.intersection(*words)
     return " ".join(word for word in problem.split(" ") if word not in same) or problem
 
@@ -52,7 +52,7 @@ def by_task(content: Content, quantity: str) -> str:
         + " |",
         "| --- | --- |" + " --- |" * len(problems),
     ]
-    for label in sorted(labels, key=lambda each: (levels[each], each)):
+    for label in sorted(labels, key=lambda label: (levels[label], label)):
         cells = [shown(rows.get((problem, label), {}).get(quantity)) for problem in problems]
         lines.append(f"| `{label}` | {levels[label]} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -60,11 +60,11 @@ def by_task(content: Content, quantity: str) -> str:
 
 def correlations(content: Content, level: str) -> str:
     """Kendall's tau between every two tasks."""
-    found = content.agreements[level]
-    lines = [f"| {level}: {len(found['optimizers'])} optimizers | Kendall's tau | over seeds |"]
+    agreement = content.agreements[level]
+    lines = [f"| {level}: {len(agreement['optimizers'])} optimizers | Kendall's tau | over seeds |"]
     lines.append("| --- | --- | --- |")
-    for pair in found["pairs"]:
-        one, two = (short(each, content.problems) for each in pair["problems"])
+    for pair in agreement["pairs"]:
+        one, two = (short(name, content.problems) for name in pair["problems"])
         tau = NONE if pair["tau"] is None else f"{pair['tau']:.2f}"
         ends = NONE if pair["low"] is None else f"[{pair['low']:.2f}, {pair['high']:.2f}]"
         lines.append(f"| {one} and {two} | {tau} | {ends} |")
@@ -73,9 +73,9 @@ def correlations(content: Content, level: str) -> str:
 
 def firsts(content: Content, level: str) -> str:
     """The first optimizer on each task."""
-    found = content.agreements[level]["first"]
+    table = content.agreements[level]["first"]
     lines = [f"| task | first in FPQ ({level}) | FPQ |", "| --- | --- | --- |"]
-    for problem, best in found.items():
+    for problem, best in table.items():
         lines.append(
             f"| {short(problem, content.problems)} | `{best['optimizer']}` | {best['fpq']:.2f} |"
         )
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path)
     folder = parser.parse_args(arguments).runs
-    runs = [StoredRun(each) for each in run_folders(folder)]
+    runs = [StoredRun(path) for path in run_folders(folder)]
     done = [run for run in runs if run.done]
     if not done:
         sys.exit(

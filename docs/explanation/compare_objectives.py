@@ -67,17 +67,17 @@ class Task:
     def run(self, out: Path) -> StoredRun | None:
         """The run, if it is done."""
         for path in self.folder(out).glob("*/manifest.json"):
-            found = StoredRun(path.parent)
-            if found.done:
-                return found
+            run = StoredRun(path.parent)
+            if run.done:
+                return run
         return None
 
 
 def row(task: Task, runs: Sequence[StoredRun]) -> list[str]:
     """One row of the table, over the seeds."""
-    found = [run.results.for_means for run in runs if run.results is not None]
-    last = [each.scores[-1] for each in found]
-    first = [each.scores[0] for each in found]
+    results = [run.results.for_means for run in runs if run.results is not None]
+    last = [one.scores[-1] for one in results]
+    first = [one.scores[0] for one in results]
 
     def mean(values: list[float]) -> str:
         return number(float(np.mean(values)), 2)
@@ -87,43 +87,44 @@ def row(task: Task, runs: Sequence[StoredRun]) -> list[str]:
         task.objective,
         f"{task.optimizer} ({runs[0].feedback})",
         str(len(runs)),
-        f"{mean([each.objective for each in first])} → {mean([each.objective for each in last])}",
+        f"{mean([score.objective for score in first])} → {mean([score.objective for score in last])}",
         f"{np.mean([e.sa_refitted for e in first]):.1f} → {np.mean([e.sa_refitted for e in last]):.1f}",
-        shown(interval([gap_recovery(each) for each in found], RECOVERY), 2),
-        shown(interval([accuracy_change(each) for each in found]), 1),
+        shown(interval([gap_recovery(one) for one in results], RECOVERY), 2),
+        shown(interval([accuracy_change(one) for one in results]), 1),
         shown(interval([run.values(RECOVERY) for run in runs], RECOVERY), 2),
         shown(interval([run.values(BEYOND_PLACEBO) for run in runs]), 2),
     ]
 
 
-def gap_recovery(found: Results) -> np.ndarray:
+def gap_recovery(results: Results) -> np.ndarray:
     """Share of ERM's gap that is gone, whatever the accuracy."""
-    return found.resamples.recoveries.gap_recovery[len(found.edits) - 1]
+    return results.resamples.recoveries.gap_recovery[len(results.edits) - 1]
 
 
-def accuracy_change(found: Results) -> np.ndarray:
+def accuracy_change(results: Results) -> np.ndarray:
     """Points of accuracy."""
-    accuracy = found.resamples.recoveries.accuracy
-    values: np.ndarray = accuracy[len(found.edits) - 1] - accuracy[0]
+    accuracy = results.resamples.recoveries.accuracy
+    values: np.ndarray = accuracy[len(results.edits) - 1] - accuracy[0]
     return values
 
 
 def baselines(encoder: str, runs: Sequence[StoredRun]) -> list[list[str]]:
     """The no-query rows of an encoder."""
-    found = [run.results.for_means for run in runs if run.results is not None]
+    results = [run.results.for_means for run in runs if run.results is not None]
     table = []
-    for name in found[0].stored.baselines:
-        value = interval([each.baseline_values(name, RECOVERY) for each in found], RECOVERY)
+    for name in results[0].stored.baselines:
+        value = interval([one.baseline_values(name, RECOVERY) for one in results], RECOVERY)
         cells = [encoder, "", f"{name} (no query)", str(len(runs)), "", "", "", ""]
         table.append([*cells, shown(value, 2), ""])
     return table
 
 
-def shown(found: Interval, digits: int) -> str:
+def shown(estimate: Interval, digits: int) -> str:
     """A number with its interval."""
-    return (
-        f"{number(found.value, digits)} [{number(found.low, digits)}, {number(found.high, digits)}]"
+    value, low, high = (
+        number(part, digits) for part in (estimate.value, estimate.low, estimate.high)
     )
+    return f"{value} [{low}, {high}]"
 
 
 def number(value: float, digits: int) -> str:
@@ -160,22 +161,22 @@ def main() -> None:
         for objective in OBJECTIVES
         for optimizer in OPTIMIZERS
     ]
-    tasks = [replace(each, seed=seed) for seed in range(wanted.seeds) for each in rows]
+    tasks = [replace(task, seed=seed) for seed in range(wanted.seeds) for task in rows]
     if not wanted.read_only:
         joblib.Parallel(n_jobs=wanted.jobs)(
             joblib.delayed(task.carry_out)(wanted.out, **settings) for task in tasks
         )
     print(f"| {' | '.join(HEADINGS)} |\n{'| --- ' * len(HEADINGS)}|")
     shown_already = set[str]()
-    for each in rows:
-        every = (replace(each, seed=seed).run(wanted.out) for seed in range(wanted.seeds))
+    for task in rows:
+        every = (replace(task, seed=seed).run(wanted.out) for seed in range(wanted.seeds))
         runs = [run for run in every if run is not None]
-        if runs and each.encoder not in shown_already:
-            shown_already.add(each.encoder)
-            for line in baselines(each.encoder, runs):
+        if runs and task.encoder not in shown_already:
+            shown_already.add(task.encoder)
+            for line in baselines(task.encoder, runs):
                 print(f"| {' | '.join(line)} |")
         if runs:
-            print(f"| {' | '.join(row(each, runs))} |")
+            print(f"| {' | '.join(row(task, runs))} |")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def embedded(place: Path, optimizer: str, seed: int) -> Embedded:
     )
     encoder = MeteredEncoder(parts.encoder, Ledger())
     zero = torch.zeros(1, *parts.encoder.spec.image_shape[1:])
-    contents = {each: run.edit_after(each).numpy().tobytes() for each in run.snapshots}
+    contents = {snapshot: run.edit_after(snapshot).numpy().tobytes() for snapshot in run.snapshots}
     plan = score_plan(contents, zero.numpy().tobytes(), config)
     kept = place / "embeddings.npz"
     if not kept.exists():
@@ -127,13 +127,13 @@ def embedded(place: Path, optimizer: str, seed: int) -> Embedded:
             arrays[f"test {queries}"] = embed_images(encoder, test, Purpose.SCORE, edit)
         np.savez(kept, **arrays)
     with np.load(kept, allow_pickle=False) as stored:
-        found = {
-            part: {each: stored[f"{part} {each}"] for each in (0, *plan.distinct)}
+        scores = {
+            part: {snapshot: stored[f"{part} {snapshot}"] for snapshot in (0, *plan.distinct)}
             for part in ("train", "test")
         }
     scored = ScoredImages(test.patient, test.label, test.sensitive)
     return Embedded(
-        config, plan, found["train"], found["test"], train.label, train.sensitive, scored
+        config, plan, scores["train"], scores["test"], train.label, train.sensitive, scored
     )
 
 
@@ -157,11 +157,11 @@ def study(run: Embedded) -> dict[str, Scored]:
     """FPQ by each way of scoring."""
     weights = bootstrap_weights(run.scored, run.config.seed, REPLICATES)
     fit, predict = np.arange(len(run.labels)), np.arange(len(run.scored.label))
-    whole = {each: run.counts(each, weights, fit, predict) for each in run.train}
+    whole = {count: run.counts(count, weights, fit, predict) for count in run.train}
     images = len(fit) + len(predict)
     snapshots = sorted(run.plan.edits)
     due = snapshot_schedule(run.config.batch_size, BUDGET, FEW)
-    few = sorted({next((q for q in snapshots if q >= each), snapshots[-1]) for each in due})
+    few = sorted({next((q for q in snapshots if q >= wanted), snapshots[-1]) for wanted in due})
     plan, chosen = replace(run.plan, scored=FEW), {0: (0.0, 0.0)}
     while (queries := plan.following(chosen)) is not None:
         rows = Recoveries.of_counts([whole[0], whole[queries]], run.config.tolerance)
@@ -172,14 +172,14 @@ def study(run: Embedded) -> dict[str, Scored]:
         subset(run.labels, run.sensitive, share, rng),
         subset(run.scored.label, run.scored.sensitive, share, rng),
     ]
-    pieces = {each: run.counts(each, weights, *part) for each in run.train}
+    pieces = {count: run.counts(count, weights, *part) for count in run.train}
     small = len(part[0]) + len(part[1])
     others = len(run.plan.distinct)
     return {
         "all": curve(run, whole, snapshots, images * others),
         "five log-spaced": curve(run, whole, few, images * len({run.plan.edits[q] for q in few})),
         "five chosen": curve(
-            run, {each: whole[each] for each in chosen}, snapshots, images * (len(chosen) - 1)
+            run, {name: whole[name] for name in chosen}, snapshots, images * (len(chosen) - 1)
         ),
         "all on a subset": curve(run, pieces, snapshots, images + small * max(0, others - 1)),
     }
@@ -189,7 +189,7 @@ def subset(label: Rows, sensitive: Rows, share: float, rng: np.random.Generator)
     """A share of the images of each cell of (y, a)."""
     cells = 2 * label + sensitive
     drawn = [rng.permutation(np.flatnonzero(cells == cell)) for cell in np.unique(cells)]
-    return np.sort(np.concatenate([each[: max(1, round(share * len(each)))] for each in drawn]))
+    return np.sort(np.concatenate([rows[: max(1, round(share * len(rows)))] for rows in drawn]))
 
 
 def curve(
@@ -197,9 +197,9 @@ def curve(
 ) -> Scored:
     """FPQ of some of the snapshots; edits without counts are interpolated."""
     places = positions([0, *snapshots], run.config.batch_size)
-    given = [counts[0], *(counts.get(run.plan.edits[each]) for each in snapshots)]
+    given = [counts[0], *(counts.get(run.plan.edits[snapshot]) for snapshot in snapshots)]
     gaps, accuracies = (
-        interpolated(places, [None if each is None else quantity(each) for each in given])
+        interpolated(places, [None if counts is None else quantity(counts) for counts in given])
         for quantity in (signed_gap, accuracy)
     )
     recoveries = Recoveries.of(gaps, accuracies, run.config.tolerance).recovery[1:]
@@ -223,17 +223,17 @@ def main() -> None:
     for seed in list(SEEDS)[: wanted.seeds]:
         for optimizer in OPTIMIZERS:
             run = embedded(wanted.out / f"{optimizer}-{seed}", optimizer, seed)
-            found = study(run)
-            everything.append(found)
-            truth = found["all"]
+            result = study(run)
+            everything.append(result)
+            truth = result["all"]
             cells = [f"{truth.fpq:.3f} ± {truth.error:.3f}".replace("-", "\N{MINUS SIGN}")]
-            cells += [signed(found[way].fpq - truth.fpq) for way in WAYS[1:]]
+            cells += [signed(result[way].fpq - truth.fpq) for way in WAYS[1:]]
             count = len(run.plan.distinct)
             print(f"| `{optimizer}`, seed {seed} | {count} | {' | '.join(cells)} |", flush=True)
     for way in WAYS:
-        errors = [each[way].fpq - each["all"].fpq for each in everything]
-        spread = np.sqrt(np.mean([each[way].error ** 2 for each in everything]))
-        images = max(each[way].images for each in everything)
+        errors = [ways[way].fpq - ways["all"].fpq for ways in everything]
+        spread = np.sqrt(np.mean([ways[way].error ** 2 for ways in everything]))
+        images = max(ways[way].images for ways in everything)
         size = float(np.sqrt(np.mean(np.square(errors))))
         print(
             f"{way}: mean error {signed(float(np.mean(errors)))}, root mean square {size:.3f}, largest "

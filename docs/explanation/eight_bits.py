@@ -45,15 +45,17 @@ def run(out: Path, optimizer: str, space: str, seed: int, bits: int) -> StoredRu
 def row(optimizer: str, space: str, exact: list[StoredRun], rounded: list[StoredRun]) -> str:
     """Means over seeds, and the differences with the least and the largest seed."""
     cells = [optimizer, space]
-    before, after = ([each.fpq.value for each in runs if each.fpq] for runs in (exact, rounded))
+    before, after = (
+        [stored.fpq.value for stored in runs if stored.fpq] for runs in (exact, rounded)
+    )
     cells += [f"{np.mean(values):.3f}" for values in (before, after)]
     differences = np.subtract(after, before)
     cells.append(f"{np.mean(differences):+.3f} ({min(differences):+.3f} … {max(differences):+.3f})")
     ends = [(a.recovery or 0.0, b.recovery or 0.0) for a, b in zip(exact, rounded, strict=True)]
     cells += [f"{np.mean([pair[i] for pair in ends]):.2f}" for i in (0, 1)]
-    last = [each.scores[-1].sent for each in rounded]
-    cells.append(f"{np.mean([each.changed for each in last if each]):.0%}")
-    cells.append(f"{np.mean([each.distortion for each in last if each]):.0%}")
+    last = [score.scores[-1].sent for score in rounded]
+    cells.append(f"{np.mean([clipped.changed for clipped in last if clipped]):.0%}")
+    cells.append(f"{np.mean([clipped.distortion for clipped in last if clipped]):.0%}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -71,14 +73,14 @@ def main() -> None:
         for bits in (0, 8)
     ]
     results = joblib.Parallel(n_jobs=wanted.jobs)(joblib.delayed(run)(*task) for task in tasks)
-    found = dict(zip((task[1:] for task in tasks), results, strict=True))
+    by_task = dict(zip((task[1:] for task in tasks), results, strict=True))
     print(
         "| optimizer | space | FPQ, exact | FPQ, 8-bit | difference | recovery, exact "
         "| recovery, 8-bit | pixels changed | distortion |"
     )
     print("| --- " * 9 + "|")
     for entry in ENTRIES:
-        pairs = [[found[(*entry, seed, bits)] for seed in range(wanted.seeds)] for bits in (0, 8)]
+        pairs = [[by_task[(*entry, seed, bits)] for seed in range(wanted.seeds)] for bits in (0, 8)]
         print(row(*entry, *pairs))
 
 

@@ -85,13 +85,13 @@ class Slopes:
 
     def embed(self, by: Embed, rows: Rows, coefficients: Tensor) -> Tensor:
         """Embeddings ``(n, D)`` of films, each with its own edit, or all with the same one."""
-        each = coefficients.expand(len(rows), -1)
+        weights = coefficients.expand(len(rows), -1)
         with torch.no_grad():
-            found = [
-                by(self.films.batch(rows[part]) + self.decode(each[part])).cpu()
+            slopes = [
+                by(self.films.batch(rows[part]) + self.decode(weights[part])).cpu()
                 for part in slices(len(rows), CHUNK)
             ]
-        return torch.cat(found).double()
+        return torch.cat(slopes).double()
 
     def gradient(
         self, by: Embed, center: Tensor, loss: Callable[[Tensor, slice], Tensor]
@@ -101,8 +101,8 @@ class Slopes:
         for part in slices(len(self.films), CHUNK):
             variable = center.clone().requires_grad_()
             answer = by(self.films.batch(part) + self.decode(variable)).double()
-            (found,) = torch.autograd.grad(loss(answer, part), variable)
-            total += found
+            (gradient,) = torch.autograd.grad(loss(answer, part), variable)
+            total += gradient
         return total
 
     def labels(self, rows: Rows) -> tuple[Tensor, Tensor]:

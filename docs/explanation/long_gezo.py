@@ -60,14 +60,14 @@ def carry_out(place: Path, fields: dict[str, Any], device: str) -> None:
 
 def lines(run: StoredRun) -> list[list[str]]:
     """ERM, the edit, its placebo and its negative; then the difference of edit and placebo."""
-    found = run.results
-    assert found is not None
+    results = run.results
+    assert results is not None
     name = f"{run.config.optimizer}, {run.config.disease}, seed {run.config.seed}"
-    rows = [(f"{name}: ERM", found.scores[0]), ("edit", found.scores[-1])]
-    rows += list(found.controls.items())
+    rows = [(f"{name}: ERM", results.scores[0]), ("edit", results.scores[-1])]
+    rows += list(results.controls.items())
     table = [[words, *cells(score)] for words, score in rows]
-    if found.beyond_placebo is not None:
-        table.append(["beyond placebo", *[""] * 7, shown(found.beyond_placebo, 2), ""])
+    if results.beyond_placebo is not None:
+        table.append(["beyond placebo", *[""] * 7, shown(results.beyond_placebo, 2), ""])
     return table
 
 
@@ -92,7 +92,7 @@ def shown(interval: Interval, digits: int) -> str:
     """A number with its interval."""
     ends = (interval.value, interval.low, interval.high)
     value, low, high = (
-        f"{round(each, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}") for each in ends
+        f"{round(end, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}") for end in ends
     )
     return f"{value} [{low}, {high}]"
 

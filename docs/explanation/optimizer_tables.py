@@ -49,11 +49,11 @@ Groups = dict[str, list[StoredRun]]
 
 def grouped(runs: Sequence[StoredRun], level: str) -> Groups:
     """The runs of a level by their optimizer, by increasing seed."""
-    found: Groups = {}
-    for run in sorted(runs, key=lambda each: each.config.seed):
+    groups: Groups = {}
+    for run in sorted(runs, key=lambda run: run.config.seed):
         if run.feedback == level:
-            found.setdefault(run.label, []).append(run)
-    return found
+            groups.setdefault(run.label, []).append(run)
+    return groups
 
 
 def table(ranking: LevelRanking, groups: Groups) -> str:
@@ -70,7 +70,7 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
             f"`{label}`",
             str(len({run.config.seed for run in runs})),
             bounded(ranking.fpq[label]),
-            *(_signed(each) for each in recoveries),
+            *(_signed(recovery) for recovery in recoveries),
             f"{np.mean([run.scores[-1].metrics['accuracy'].value for run in runs]):.0f}",
             _signed(float(np.mean([run.values(BEYOND_PLACEBO)[0] for run in runs]))),
             _expected(runs),
@@ -82,14 +82,14 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
 
 def no_query_lines(runs: Sequence[StoredRun]) -> dict[str, float]:
     """Mean recovery over findings and seeds of each no-query baseline."""
-    found: dict[str, list[float]] = {}
-    for run in {(each.config.disease, each.config.seed): each for each in runs}.values():
+    by_problem: dict[str, list[float]] = {}
+    for run in {(run.config.disease, run.config.seed): run for run in runs}.values():
         results = run.results
         assert results is not None
         for name in results.baselines:
             value = float(results.baseline_values(name, RECOVERY)[0])
-            found.setdefault(name, []).append(value)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+            by_problem.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in by_problem.items()}
 
 
 def _signed(value: float) -> str:
@@ -98,10 +98,10 @@ def _signed(value: float) -> str:
 
 def _expected(runs: Sequence[StoredRun]) -> str:
     """Expected queries to the target, at the resolution of the snapshots, and how many runs reach it."""
-    found = [queries_to(run, TARGET) for run in runs]
-    expected = expected_queries(found, [run.spent for run in runs])
+    costs = [queries_to(run, TARGET) for run in runs]
+    expected = expected_queries(costs, [run.spent for run in runs])
     rounded = "∞" if np.isinf(expected) else f"{round(expected, -1):,.0f}"
-    return f"{rounded} ({len(found) - found.count(None)} of {len(found)})"
+    return f"{rounded} ({len(costs) - costs.count(None)} of {len(costs)})"
 
 
 def _overhead(runs: Sequence[StoredRun]) -> str:
@@ -120,8 +120,8 @@ def draw_curves(rankings: Sequence[LevelRanking], runs: Sequence[StoredRun], pat
         figure.subplots(len(rankings), 1, squeeze=False).flat, rankings, strict=True
     ):
         groups = grouped(runs, ranking.feedback)
-        kept = [each for each in ranking.labels if each in ALWAYS]
-        drawn = [*[each for each in ranking.labels if each not in ALWAYS][:DRAWN], *kept]
+        kept = [name for name in ranking.labels if name in ALWAYS]
+        drawn = [*[name for name in ranking.labels if name not in ALWAYS][:DRAWN], *kept]
         for label, colour in zip(drawn, COLOURS, strict=False):
             _draw_curve(axes, groups[label], label, colour)
         for (name, value), style in zip(
@@ -140,18 +140,18 @@ def draw_curves(rankings: Sequence[LevelRanking], runs: Sequence[StoredRun], pat
 
 
 def _draw_curve(axes: Axes, runs: Sequence[StoredRun], label: str, colour: str) -> None:
-    found = [run.results for run in runs if run.results is not None]
-    grid = np.unique([queries for each in found for queries in each.queries])
+    results = [run.results for run in runs if run.results is not None]
+    grid = np.unique([queries for one in results for queries in one.queries])
     by_seed: dict[int, list[list[float]]] = {}
     for run in runs:
         by_seed.setdefault(run.config.seed, []).append([recovery_at(run, at)[0] for at in grid])
-    curves = np.stack([np.mean(each, 0) for each in by_seed.values()])  # over findings
+    curves = np.stack([np.mean(areas, 0) for areas in by_seed.values()])  # over findings
     axes.plot(grid, curves.mean(0), drawstyle="steps-post", color=colour, label=label)
     axes.fill_between(
         grid, curves.min(0), curves.max(0), step="post", alpha=0.12, color=colour, linewidth=0
     )
     placebos = [
-        each.controls["placebo"].recovery.value for each in found if "placebo" in each.controls
+        one.controls["placebo"].recovery.value for one in results if "placebo" in one.controls
     ]
     if placebos:
         axes.plot(
@@ -161,15 +161,15 @@ def _draw_curve(axes: Axes, runs: Sequence[StoredRun], label: str, colour: str) 
 
 def draw_ranks(rankings: Sequence[LevelRanking], path: Path) -> None:
     """Mean FPQ of each optimizer; a bar joins those of which no two differ beyond chance."""
-    heights = [0.6 + 0.24 * len(each.labels) for each in rankings]
+    heights = [0.6 + 0.24 * len(drawn.labels) for drawn in rankings]
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     panels = figure.subplots(
         len(rankings), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
     ).flat
     for axes, ranking in zip(panels, rankings, strict=True):
-        values = [ranking.fpq[each] for each in ranking.labels]
+        values = [ranking.fpq[label] for label in ranking.labels]
         rows = np.arange(len(values))
-        means = np.array([each.value for each in values])
+        means = np.array([value.value for value in values])
         axes.hlines(
             rows, [v.low for v in values], [v.high for v in values], color="#9ab", linewidth=1.2
         )
@@ -197,16 +197,16 @@ def draw_ranks(rankings: Sequence[LevelRanking], path: Path) -> None:
 def cliques(ranking: LevelRanking) -> list[tuple[int, int]]:
     """First and last rank of each largest row of neighbours of which no two differ."""
     apart = {frozenset((pair.a, pair.b)) for pair in ranking.pairs if pair.differs}
-    labels, found = ranking.labels, list[tuple[int, int]]()
+    labels, pairs = ranking.labels, list[tuple[int, int]]()
     for start in range(len(labels)):
         end = start
         while end + 1 < len(labels) and not any(
             frozenset(pair) in apart for pair in combinations(labels[start : end + 2], 2)
         ):
             end += 1
-        if end > start and (not found or end > found[-1][1]):
-            found.append((start, end))
-    return found
+        if end > start and (not pairs or end > pairs[-1][1]):
+            pairs.append((start, end))
+    return pairs
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -224,11 +224,11 @@ def main() -> None:
     parser.add_argument("--disease", nargs="+", help="only these findings; all of them if left out")
     parser.add_argument("--pictures", type=Path, help="folder to write the two pictures into")
     wanted = parser.parse_args()
-    every = [zobench.show(each.parent) for each in sorted(wanted.runs.glob("*/manifest.json"))]
+    every = [zobench.show(path.parent) for path in sorted(wanted.runs.glob("*/manifest.json"))]
     chosen = wanted.disease
-    known = sorted({run.config.disease for run in every})
-    if unknown := sorted({*(chosen or ())} - {*known}):
-        raise SystemExit(f"--disease {' '.join(unknown)}: the runs are of {', '.join(known)}")
+    diseases = sorted({run.config.disease for run in every})
+    if unknown := sorted({*(chosen or ())} - {*diseases}):
+        raise SystemExit(f"--disease {' '.join(unknown)}: the runs are of {', '.join(diseases)}")
     runs = [run for run in every if run.done and (not chosen or run.config.disease in chosen)]
     if not runs:
         raise SystemExit(f"{wanted.runs} has no runs that are done; run the suite first")

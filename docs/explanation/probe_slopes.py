@@ -94,7 +94,7 @@ def main() -> None:
     )
     most = 4 * max(wanted.queries)
     probes = drawn(pair_field.prior, most // 2, DEFAULTS.pair_radius)
-    rows = rng.permutation(np.concatenate([rng.choice(each, most // 8) for each in cells]))
+    rows = rng.permutation(np.concatenate([rng.choice(cell, most // 8) for cell in cells]))
     plus, minus = embed(rows, edit + probes), embed(rows, edit - probes)
     for count in (*wanted.queries, most):
         pairs = slice(0, count // 2)
@@ -115,8 +115,8 @@ def _asked(slopes: Slopes, quantize: bool, service: str | None) -> Embed:
 
 
 def _show(queries: int, plain: Tensor, process: Tensor, true: Tensor) -> None:
-    found = cosine(plain, true), cosine(process, true)
-    print("{} queries: plain mean {:.2f}, Gaussian process {:.2f}".format(queries, *found))
+    cosines = cosine(plain, true), cosine(process, true)
+    print("{} queries: plain mean {:.2f}, Gaussian process {:.2f}".format(queries, *cosines))
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ Floats = np.ndarray
 def recovery_at(run: StoredRun, queries: int) -> Floats:
     """Recovery ``(R + 1,)`` of the edit recommended at or before a number of queries."""
     assert run.results is not None
-    found = run.results.for_means
-    before = np.searchsorted([0, *found.queries], queries, side="right") - 1
-    return np.asarray(found.curve.recovery[before])
+    results = run.results.for_means
+    before = np.searchsorted([0, *results.queries], queries, side="right") - 1
+    return np.asarray(results.curve.recovery[before])
 
 
 def columns(run: StoredRun, at: Sequence[int]) -> Floats:
@@ -49,9 +49,11 @@ def shown(seeds: Sequence[Floats]) -> str:
     return "" if np.isnan(seeds).any() else bounded(interval(seeds))
 
 
-def bounded(found: Interval) -> str:
+def bounded(estimate: Interval) -> str:
     """A number with its interval, for a table."""
-    texts = (f"{round(each, 2) + 0.0:.2f}" for each in (found.value, found.low, found.high))
+    texts = (
+        f"{round(number, 2) + 0.0:.2f}" for number in (estimate.value, estimate.low, estimate.high)
+    )
     return "{} [{}, {}]".format(*texts).replace("-", "\N{MINUS SIGN}")
 
 
@@ -61,9 +63,9 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--at", type=int, nargs="+", default=AT)
     wanted = parser.parse_args()
-    runs = [zobench.show(each.parent) for each in sorted(wanted.runs.glob("*/manifest.json"))]
+    runs = [zobench.show(path.parent) for path in sorted(wanted.runs.glob("*/manifest.json"))]
     by_row: dict[tuple[str, str], dict[int, Floats]] = defaultdict(dict)
-    done = [each for each in runs if each.done]
+    done = [run for run in runs if run.done]
     if not done:
         raise SystemExit(f"{wanted.runs} has no runs that are done; run the suite first")
     several = len({run.config.encoder for run in done}) > 1
@@ -78,12 +80,12 @@ def main() -> None:
     )
     print("| --- " * (5 + len(wanted.at)) + "|")
     for label in dict.fromkeys(label for label, _ in by_row):
-        tables = {disease: found for (name, disease), found in by_row.items() if name == label}
-        seeds = sorted(set.intersection(*(set(each) for each in tables.values())))
-        for disease, found in tables.items():
-            _print_row(label, disease, list(found.values()))
+        tables = {disease: by_seed for (name, disease), by_seed in by_row.items() if name == label}
+        seeds = sorted(set.intersection(*(set(table) for table in tables.values())))
+        for disease, by_seed in tables.items():
+            _print_row(label, disease, list(by_seed.values()))
         if len(tables) > 1 and seeds:
-            means = [np.mean([each[seed] for each in tables.values()], 0) for seed in seeds]
+            means = [np.mean([table[seed] for table in tables.values()], 0) for seed in seeds]
             _print_row(label, "**mean**", means)
 
 

@@ -60,14 +60,14 @@ def main() -> None:
         mapped = EmbeddingMap.fitted(slopes.embed(by, everything, zero), clean)
         print(f"{wanted.encoder} by {surrogate}: the map explains {mapped.explained:.2f}")
         for name, (center, linear, weight) in kinds.items():
-            found = slopes.gradient(
+            gradient = slopes.gradient(
                 by,
                 center,
                 lambda answer, part, m=mapped, w=weight, h=linear: (
                     w[part] * (m(answer) @ h)
                 ).sum(),
             )
-            print(f"  {name}: {cosine(found, true[name]):.2f}", flush=True)
+            print(f"  {name}: {cosine(gradient, true[name]):.2f}", flush=True)
 
 
 if __name__ == "__main__":

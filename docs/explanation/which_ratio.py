@@ -25,8 +25,8 @@ def tables(n: int, eo_n: float, eo_p: float, accuracy: float) -> Iterator[Table]
 
     def pairs(gap: float) -> list[tuple[int, int]]:
         steps = [d for d in range(n + 1) if abs(100 * d / n - gap) <= SLACK]
-        found = {(k, k + d) for d in steps for k in range(n + 1 - d)}
-        return sorted(found | {(b, a) for a, b in found})
+        pairs = {(k, k + d) for d in steps for k in range(n + 1 - d)}
+        return sorted(pairs | {(b, a) for a, b in pairs})
 
     for positives in pairs(eo_p):
         for negatives in pairs(eo_n):
@@ -49,15 +49,15 @@ def ratio_of_true_positives(table: Table, n: int) -> float | None:
 def fits(method: str, disease: str) -> tuple[bool, bool]:
     """Whether any confusion table gives the published row, by the formula and by the released code."""
     eo_n, eo_p, gap, accuracy = PUBLISHED[method][disease]
-    n, found = PER_CELL[disease], [False, False]
+    n, works = PER_CELL[disease], [False, False]
     for table in tables(n, eo_n, eo_p, accuracy):
         for place, ratio in enumerate((ratio_of_positives, ratio_of_true_positives)):
             value = ratio(table, n)
             if value is not None and abs(100 * abs(1 - value) - gap) <= SLACK:
-                found[place] = True
-        if all(found):
+                works[place] = True
+        if all(works):
             break
-    return found[0], found[1]
+    return works[0], works[1]
 
 
 def main() -> None:
@@ -66,9 +66,9 @@ def main() -> None:
     print(f"{'':<34}{'P(yhat=1)':>12}{'TPR':>8}")
     for method, title in METHODS.items():
         for disease in PUBLISHED[method]:
-            found = fits(method, disease)
-            counts = [count + fit for count, fit in zip(counts, found, strict=True)]
-            words = ["possible" if fit else "-" for fit in found]
+            fitted = fits(method, disease)
+            counts = [count + fit for count, fit in zip(counts, fitted, strict=True)]
+            words = ["possible" if fit else "-" for fit in fitted]
             print(f"{title:<14}{disease:<20}{words[0]:>12}{words[1]:>10}")
     rows = sum(map(len, PUBLISHED.values()))
     print(f"{'of ' + str(rows) + ' rows':<34}{counts[0]:>12}{counts[1]:>8}")
