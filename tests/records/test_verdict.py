@@ -10,6 +10,7 @@ from scored_by_hand import COSTLY, ERM, FAIR, HALF, PLACEBO, results, scored
 from tiny import SIZES, run
 
 from zobench.contracts.run_status import RunStatus
+from zobench.measures.edit_score import EditScore
 from zobench.records.results import Results
 from zobench.records.verdict import Case, verdict
 
@@ -51,6 +52,15 @@ def test_a_gap_within_chance_is_named_in_place_of_advice() -> None:
     assert "The gap without an edit, 2.0 points [0, " in text
     assert "split.test_per_cell" in text
     assert "Try another." not in text
+
+
+@pytest.mark.parametrize("last", [HALF, scored(1000, 2.0, 0.2, 0.4, 0.6, 1.0)])
+@pytest.mark.parametrize("first", [ERM, scored(0, 0.0, 0.0, 0.5, 0.5, 0.9)])
+def test_intervals_of_groups_that_are_called_alike_are_said_to_be_too_short(
+    first: EditScore, last: EditScore
+) -> None:
+    text = verdict(results(edits=[first, last], tolerance=90.0), DONE).text
+    assert ("intervals are too short" in text) == ((first, last) != (ERM, HALF))
 
 
 def test_a_share_of_nothing_has_no_sign() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from zobench.contracts.run_status import RunStatus
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import GAP
@@ -38,7 +40,7 @@ class Verdict:
 
     Attributes:
         case: Which case it is.
-        text: One to three plain sentences with numbers; shares are in percent of ERM's gap.
+        text: One to four plain sentences with numbers; shares are in percent of ERM's gap.
     """
 
     case: Case
@@ -68,6 +70,7 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
         sentences.append(_on_the_way(results))
     if case in (Case.NOTHING, Case.WIDENED):
         sentences.append(_within_chance(results) or advice)
+    sentences.append(_called_alike(results))
     if status is not RunStatus.DONE:
         sentences.append(f"The run is {status}: these are the edits scored so far.")
     return Verdict(case, " ".join(filter(None, sentences)))
@@ -82,6 +85,17 @@ def _within_chance(results: Results) -> str:
         f"The gap without an edit, {erm.value:.1f} points [{erm.low:.0f}, {erm.high:.0f}], is itself no "
         "more than chance, so no optimizer could be seen to remove it here; that takes more test images "
         "(split.test_per_cell), or data with a larger gap."
+    )
+
+
+def _called_alike(results: Results) -> str:
+    """Where intervals are too short: no resample of patients who are all called alike differs."""
+    rates = [results.resamples.counts(row).rate[0] for row in (0, len(results.edits) - 1)]
+    if not np.isin(rates, (0.0, 1.0)).any():
+        return ""
+    return (
+        "All test images of a group are called alike, without the edit or with it, so resamples cannot "
+        "differ there and intervals are too short; take more test images (split.test_per_cell)."
     )
 
 
