@@ -116,7 +116,7 @@ def embedded(place: Path, optimizer: str, seed: int) -> Embedded:
     )
     encoder = MeteredEncoder(parts.encoder, Ledger())
     zero = torch.zeros(1, *parts.encoder.spec.image_shape[1:])
-    contents = {snapshot: run.edit_after(snapshot).numpy().tobytes() for snapshot in run.snapshots}
+    contents = {queries: run.edit_after(queries).numpy().tobytes() for queries in run.snapshots}
     plan = score_plan(contents, zero.numpy().tobytes(), config)
     kept = place / "embeddings.npz"
     if not kept.exists():
@@ -127,13 +127,13 @@ def embedded(place: Path, optimizer: str, seed: int) -> Embedded:
             arrays[f"test {queries}"] = embed_images(encoder, test, Purpose.SCORE, edit)
         np.savez(kept, **arrays)
     with np.load(kept, allow_pickle=False) as stored:
-        scores = {
-            part: {snapshot: stored[f"{part} {snapshot}"] for snapshot in (0, *plan.distinct)}
+        embeddings = {
+            part: {queries: stored[f"{part} {queries}"] for queries in (0, *plan.distinct)}
             for part in ("train", "test")
         }
     scored = ScoredImages(test.patient, test.label, test.sensitive)
     return Embedded(
-        config, plan, scores["train"], scores["test"], train.label, train.sensitive, scored
+        config, plan, embeddings["train"], embeddings["test"], train.label, train.sensitive, scored
     )
 
 
@@ -157,7 +157,7 @@ def study(run: Embedded) -> dict[str, Scored]:
     """FPQ by each way of scoring."""
     weights = bootstrap_weights(run.scored, run.config.seed, REPLICATES)
     fit, predict = np.arange(len(run.labels)), np.arange(len(run.scored.label))
-    whole = {count: run.counts(count, weights, fit, predict) for count in run.train}
+    whole = {queries: run.counts(queries, weights, fit, predict) for queries in run.train}
     images = len(fit) + len(predict)
     snapshots = sorted(run.plan.edits)
     due = snapshot_schedule(run.config.batch_size, BUDGET, FEW)
@@ -172,14 +172,17 @@ def study(run: Embedded) -> dict[str, Scored]:
         subset(run.labels, run.sensitive, share, rng),
         subset(run.scored.label, run.scored.sensitive, share, rng),
     ]
-    pieces = {count: run.counts(count, weights, *part) for count in run.train}
+    pieces = {queries: run.counts(queries, weights, *part) for queries in run.train}
     small = len(part[0]) + len(part[1])
     others = len(run.plan.distinct)
     return {
         "all": curve(run, whole, snapshots, images * others),
         "five log-spaced": curve(run, whole, few, images * len({run.plan.edits[q] for q in few})),
         "five chosen": curve(
-            run, {name: whole[name] for name in chosen}, snapshots, images * (len(chosen) - 1)
+            run,
+            {queries: whole[queries] for queries in chosen},
+            snapshots,
+            images * (len(chosen) - 1),
         ),
         "all on a subset": curve(run, pieces, snapshots, images + small * max(0, others - 1)),
     }
@@ -197,9 +200,9 @@ def curve(
 ) -> Scored:
     """FPQ of some of the snapshots; edits without counts are interpolated."""
     places = positions([0, *snapshots], run.config.batch_size)
-    given = [counts[0], *(counts.get(run.plan.edits[snapshot]) for snapshot in snapshots)]
+    given = [counts[0], *(counts.get(run.plan.edits[queries]) for queries in snapshots)]
     gaps, accuracies = (
-        interpolated(places, [None if counts is None else quantity(counts) for counts in given])
+        interpolated(places, [None if one is None else quantity(one) for one in given])
         for quantity in (signed_gap, accuracy)
     )
     recoveries = Recoveries.of(gaps, accuracies, run.config.tolerance).recovery[1:]

@@ -53,7 +53,7 @@ def row(optimizer: str, space: str, exact: list[StoredRun], rounded: list[Stored
     cells.append(f"{np.mean(differences):+.3f} ({min(differences):+.3f} … {max(differences):+.3f})")
     ends = [(a.recovery or 0.0, b.recovery or 0.0) for a, b in zip(exact, rounded, strict=True)]
     cells += [f"{np.mean([pair[i] for pair in ends]):.2f}" for i in (0, 1)]
-    last = [score.scores[-1].sent for score in rounded]
+    last = [stored.scores[-1].sent for stored in rounded]
     cells.append(f"{np.mean([clipped.changed for clipped in last if clipped]):.0%}")
     cells.append(f"{np.mean([clipped.distortion for clipped in last if clipped]):.0%}")
     return f"| {' | '.join(cells)} |"

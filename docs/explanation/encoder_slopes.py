@@ -87,11 +87,11 @@ class Slopes:
         """Embeddings ``(n, D)`` of films, each with its own edit, or all with the same one."""
         weights = coefficients.expand(len(rows), -1)
         with torch.no_grad():
-            slopes = [
+            embedded = [
                 by(self.films.batch(rows[part]) + self.decode(weights[part])).cpu()
                 for part in slices(len(rows), CHUNK)
             ]
-        return torch.cat(slopes).double()
+        return torch.cat(embedded).double()
 
     def gradient(
         self, by: Embed, center: Tensor, loss: Callable[[Tensor, slice], Tensor]

@@ -82,14 +82,14 @@ def table(ranking: LevelRanking, groups: Groups) -> str:
 
 def no_query_lines(runs: Sequence[StoredRun]) -> dict[str, float]:
     """Mean recovery over findings and seeds of each no-query baseline."""
-    by_problem: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for run in {(run.config.disease, run.config.seed): run for run in runs}.values():
         results = run.results
         assert results is not None
         for name in results.baselines:
             value = float(results.baseline_values(name, RECOVERY)[0])
-            by_problem.setdefault(name, []).append(value)
-    return {name: float(np.mean(values)) for name, values in by_problem.items()}
+            by_name.setdefault(name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in by_name.items()}
 
 
 def _signed(value: float) -> str:
@@ -145,7 +145,7 @@ def _draw_curve(axes: Axes, runs: Sequence[StoredRun], label: str, colour: str) 
     by_seed: dict[int, list[list[float]]] = {}
     for run in runs:
         by_seed.setdefault(run.config.seed, []).append([recovery_at(run, at)[0] for at in grid])
-    curves = np.stack([np.mean(areas, 0) for areas in by_seed.values()])  # over findings
+    curves = np.stack([np.mean(recoveries, 0) for recoveries in by_seed.values()])  # over findings
     axes.plot(grid, curves.mean(0), drawstyle="steps-post", color=colour, label=label)
     axes.fill_between(
         grid, curves.min(0), curves.max(0), step="post", alpha=0.12, color=colour, linewidth=0
@@ -161,7 +161,7 @@ def _draw_curve(axes: Axes, runs: Sequence[StoredRun], label: str, colour: str) 
 
 def draw_ranks(rankings: Sequence[LevelRanking], path: Path) -> None:
     """Mean FPQ of each optimizer; a bar joins those of which no two differ beyond chance."""
-    heights = [0.6 + 0.24 * len(drawn.labels) for drawn in rankings]
+    heights = [0.6 + 0.24 * len(ranking.labels) for ranking in rankings]
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     panels = figure.subplots(
         len(rankings), 1, squeeze=False, gridspec_kw={"height_ratios": heights}

@@ -38,9 +38,9 @@ def carry_out(strategy: str, answer: Connection) -> None:
             ask = optimizer.ask()
             width, done = len(ask.points), done + len(ask.points)
             before = time.process_time()
-            values = oracle.query(ask)
+            reply = oracle.query(ask)
             inside += time.process_time() - before
-            optimizer.tell(ask, values)
+            optimizer.tell(ask, reply)
         left = oracle.value(optimizer.recommend())
         answer.send((1.0 - left, time.process_time() - began - inside, width))
     except ConfigError as error:
@@ -76,7 +76,7 @@ def main() -> None:
     ran = {name: row for name, row in rows.items() if not isinstance(row, str)}
     print("| strategy | value gone | points per batch | own time, ms per evaluation |")
     print("| --- | --- | --- | --- |")
-    for name, (gone, seconds, width) in sorted(ran.items(), key=lambda row: -row[1][0]):
+    for name, (gone, seconds, width) in sorted(ran.items(), key=lambda item: -item[1][0]):
         print(f"| {name} | {gone:.0%} | {width} | {1000 * seconds / EVALUATIONS:.1f} |")
     print("\n| strategy | why it did not run |\n| --- | --- |")
     for name, row in rows.items():

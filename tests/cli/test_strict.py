@@ -59,7 +59,12 @@ def test_a_word_too_many_is_a_split_setting_only_right_behind_one(here: InProces
     forgotten = here("run", "gezo", *setting)
     assert forgotten.returncode == 2
     assert "must be in quotes" not in forgotten.stderr
-    assert "zobench run takes no 'gezo'; parts are named by --optimizer, " in forgotten.stderr
+    assert (
+        "zobench run takes no 'gezo'; the optimizer is named by --optimizer; " in forgotten.stderr
+    )
+    served = here("serve", "vit-mae")
+    assert served.returncode == 2
+    assert "zobench serve takes no 'vit-mae'; the encoder is named by --encoder\n" in served.stderr
     helped = here("run", *setting, "gezo", "--help")
     assert helped.returncode == 0
     assert "--optimizer" in helped.stdout

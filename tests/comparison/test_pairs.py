@@ -127,14 +127,23 @@ def test_an_unset_parameter_differs_from_one_that_is_not_there() -> None:
 def test_without_partners_there_is_nothing_to_compare(folder: Path, tmp_path: Path) -> None:
     other = run(tmp_path, optimizer="random", overrides=SIZES, seed=9)
     here = read(folder, "random")
-    with pytest.raises(ConfigError, match=r"nothing to compare: .*; A has seed 0, .*, B seed 9$"):
+    told = (
+        r"and seed; A: tiny/spots tiny seed 0, tiny/spots tiny seed 1, tiny/spots tiny seed 2; B: "
+    )
+    with pytest.raises(ConfigError, match=rf"nothing to compare: .* {told}tiny/spots tiny seed 9$"):
         compare_runs(here, [other])
     another = pretended(here[0], config={"disease": "another"})
-    with pytest.raises(ConfigError, match=r"and seed; A has tiny/spots tiny, B tiny/another tiny$"):
+    with pytest.raises(ConfigError, match=rf"{told}tiny/another tiny seed 0$"):
         compare_runs(here, [another])
     unfinished = pretended(here[0], status="interrupted")
-    with pytest.raises(ConfigError, match=r"no run of B is finished$"):
+    with pytest.raises(ConfigError, match=rf"{told}none$"):
         compare_runs(here, [unfinished])
+    both = [other, pretended(other, config={"optimizer": "adam"})]
+    with pytest.raises(
+        ConfigError,
+        match=r"; A: .* seed 2 of random and 3 more; B: .* of random, .* seed 9 of adam$",
+    ):
+        compare_runs(read(folder), both)
     with pytest.raises(
         ConfigError, match=r"no run of 'gezo' there; there are: adam lr=0\.02, random"
     ):

@@ -37,7 +37,7 @@ def test_an_edit_that_costs_too_much_has_a_recovery_of_nought_that_says_why() ->
     assert last.recovery.value == 0
     assert last.gap_recovery.value == pytest.approx(1.0)
     assert last.accuracy_change.value == pytest.approx(-10.0)
-    assert last.why_zero == "accuracy fell by 10.0 points, more than 1"
+    assert last.why_zero == "accuracy fell by 10.0 points, more than the tolerance of 1"
     allowed = results(COSTLY, tolerance=10.0).scores[-1]
     assert (allowed.recovery.value, allowed.why_zero) == (pytest.approx(1.0), "")
     assert (

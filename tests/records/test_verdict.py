@@ -12,6 +12,7 @@ from tiny import SIZES, run
 from zobench.contracts.run_status import RunStatus
 from zobench.measures.edit_score import EditScore
 from zobench.records.results import Results
+from zobench.records.score_rows import lost_points
 from zobench.records.verdict import Case, verdict
 
 DONE = RunStatus.DONE
@@ -105,11 +106,25 @@ def test_one_rule_tells_a_loss_of_accuracy_in_the_edit_and_its_placebo() -> None
     text = verdict(results(slight, controls={"placebo": slight}), DONE).text
     assert text.startswith("Nothing was found: the edit removed ")
     assert (
-        "accuracy fell by 1.5 points, more than the tolerance of 1, though no more than chance"
-        in text
+        "fell by 1.5 points, more than the tolerance of 1 (chance alone could explain it)" in text
     )
     assert "its placebo lost 1.5 points of accuracy, too many to count" in text
     assert "the same" not in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"), [(1.5, "1.5"), (1.04, "1.04"), (1.004, "1.004"), (10.0, "10.0")]
+)
+def test_a_loss_is_shown_with_the_digits_by_which_it_passes_the_tolerance(
+    loss: float, told: str
+) -> None:
+    assert lost_points(loss, 1.0) == f"{told} points, more than the tolerance of 1"
+
+
+def test_an_edit_is_not_compared_with_a_placebo_that_costs_too_much() -> None:
+    text = verdict(results(HALF, controls={"placebo": COSTLY}), DONE).text
+    assert "its placebo lost 10.0 points of accuracy, too many to count" in text
+    assert "does not beat" not in text
 
 
 def test_the_other_sign_is_named_where_it_does_no_worse() -> None:

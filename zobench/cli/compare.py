@@ -65,14 +65,14 @@ def compare(
             raise ConfigError(
                 "--margin, --export and --force need two sides: name B, or --a and --b"
             )
-        found_all = rank_location(
+        rankings = rank_location(
             fetch(a),
             optimizer=optimizer_a or optimizer_b,
             choice=choice,
             note=note,
             registry=registry,
         )
-        print_ranking(found_all, as_json, notes)
+        print_ranking(rankings, as_json, notes)
         return
     comparison = compare_locations(
         fetch(a),

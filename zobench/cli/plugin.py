@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -191,7 +192,7 @@ def _check_named(console: Console, name: str, asked: Asked) -> int:
             suited for suited in kinds if registry.offers[suited][base].plugin.takes(colon)
         ] or kinds
     if not kinds:
-        names = {offer for kind in SUITES for offer in registry.offers[kind]}
+        names = {*chain.from_iterable(registry.offers[kind] for kind in SUITES)}
         raise ConfigError(
             f"no plugin that has checks is called {name!r}{nearest(base, names)}; see zobench list"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError, Interrupted, StoreError, ZobenchError
 
 MAX_NUMBER_CHARACTERS = 40
@@ -41,7 +42,7 @@ class StrictCommand(TyperCommand):
                 "--set 'dataset.label=dx in mel'"
             )
         if surplus and not ctx.resilient_parsing and "--help" not in args and not self._arguments():
-            raise ConfigError(f"{ctx.command_path} takes no {surplus[0]!r}{self._named()}")
+            raise ConfigError(f"{ctx.command_path} takes no {cut(surplus[0])}{self._named()}")
         for parameter, count in Counter(order).items():
             if count > 1 and not parameter.multiple and parameter.nargs != -1:
                 raise ConfigError(f"{_name(parameter)} is given {count} times; give it once")
@@ -59,8 +60,8 @@ class StrictCommand(TyperCommand):
 
     def _named(self) -> str:
         """How parts are named where a word was typed alone, as in ``zobench run gezo``."""
-        parts = [f"--{param.name}" for param in self.params if param.name in PARTS]
-        return f"; parts are named by {', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+        names = [param.name for param in self.params if param.name in PARTS]
+        return "".join(f"; the {name} is named by --{name}" for name in names)
 
     def invoke(self, ctx: Any) -> Any:
         """Carries out the command; an exception that zobench does not know becomes one line.

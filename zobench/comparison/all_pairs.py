@@ -176,7 +176,7 @@ def _ranked(
     shared = set.intersection(
         *({(run.problem, run.config.seed) for run in members} for members in groups.values())
     )
-    fpq = {group: _own(members, shared) for group, members in groups.items()}
+    fpq = {name: _own(members, shared) for name, members in groups.items()}
     resamples = next(iter(groups.values()))[0].config.replicates
     labels = sorted(groups, key=lambda name: -fpq[name].value)
     tested = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
@@ -22,8 +22,8 @@ from zobench.statistics.differences import Difference, difference
 from .baseline_runs import BaselineRun
 from .margins import require_margins
 
-MOST_LISTED = 6
-"""Seeds, or other values, that an error names."""
+MOST_LISTED = 3
+"""Runs of a side that an error names."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def compare_runs(
         raise ConfigError(
             "nothing to compare: no finished run of A has a finished partner in B of the same "
             f"dataset, disease, encoder and seed{' and optimizer' if by_label else ''}"
-            f"{_why_alone(a, b, by_label)}"
+            f"; A: {_unpaired(a, by_label)}; B: {_unpaired(b, by_label)}"
         )
     for side in zip(*pairs, strict=True):
         require_same_conditions(side)
@@ -184,27 +184,15 @@ def compare_runs(
     )
 
 
-def _why_alone(a: Sequence[StoredRun], b: Sequence[StoredRun], by_label: bool) -> str:
-    """In what the finished runs of two sides have nothing in common."""
-    sides = [[run for run in side if run.done] for side in (a, b)]
-    for name, side in zip("AB", sides, strict=True):
-        if not side:
-            return f"; no run of {name} is finished"
-    kinds: dict[str, Callable[[StoredRun], str | int]] = {
-        "": lambda run: run.problem,
-        "seed ": lambda run: run.config.seed,
-        **({"optimizer ": lambda run: run.label} if by_label else {}),
-    }
-    reasons = ""
-    for kind, value in kinds.items():
-        mine, theirs = (list(dict.fromkeys(map(value, side))) for side in sides)
-        if not set(mine) & set(theirs):
-            reasons += f"; A has {kind}{_listed(mine)}, B {kind}{_listed(theirs)}"
-    return reasons
-
-
-def _listed(values: Sequence[str | int]) -> str:
-    return ", ".join(map(str, values[:MOST_LISTED])) + (", …" if len(values) > MOST_LISTED else "")
+def _unpaired(runs: Sequence[StoredRun], by_label: bool) -> str:
+    """The first finished runs of a side, by what pairs them, and how many more there are."""
+    names = [
+        f"{run.problem} seed {run.config.seed}{f' of {run.label}' if by_label else ''}"
+        for run in runs
+        if run.done
+    ]
+    more = len(names) - MOST_LISTED
+    return (", ".join(names[:MOST_LISTED]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 def _difference(
@@ -281,11 +269,8 @@ def _by_key(runs: Iterable[StoredRun], by_label: bool) -> dict[tuple[str, int, s
             budgets = {other.config.budget, run.config.budget}
             raise ConfigError(
                 f"{other.location} and {run.location} have the same problem, seed and optimizer"
-                + (
-                    f" and different budgets; choose one with --where budget={max(budgets)}"
-                    if len(budgets) > 1
-                    else "; name only one of them"
-                )
+                + (" and different budgets" if len(budgets) > 1 else "")
+                + "; name only one of them"
             )
         if other is None or run.done:
             by_key[key] = run

@@ -213,13 +213,13 @@ class Evaluator:
         import torch
 
         apart = self.encoder.apart()
-        gradients = [
+        chunks = [
             apart.embed_edited(
                 self.images, rows[part], edit[None], np.zeros_like(rows[part]), Purpose.OPTIMIZE
             )
             for part in parts
         ]
-        embeddings = torch.cat([part.cpu() for part in gradients]).clone().requires_grad_()
+        embeddings = torch.cat([chunk.cpu() for chunk in chunks]).clone().requires_grad_()
         term = self.terms(embeddings[None], rows[None])[0]
         (slopes,) = torch.autograd.grad(term, embeddings)
         self.encoder.seconds += apart.seconds

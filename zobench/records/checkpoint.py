@@ -72,7 +72,7 @@ def write_checkpoint(place: Location, state: Checkpoint) -> None:
         "encoder_seconds": state.encoder_seconds,
         "wall_seconds": state.wall_seconds,
         "rows": dict(state.rows),
-        "snapshots": {str(queries): snapshot for queries, snapshot in state.snapshots.items()},
+        "snapshots": {str(queries): digest for queries, digest in state.snapshots.items()},
         "local": dict(state.local),
         "ended_by": dict(state.ended_by),
     }
@@ -99,7 +99,7 @@ def read_checkpoint(place: Location) -> Checkpoint:
             encoder_seconds=notes["encoder_seconds"],
             wall_seconds=notes["wall_seconds"],
             rows={name: (int(count), str(end)) for name, (count, end) in notes["rows"].items()},
-            snapshots={int(queries): value for queries, value in notes["snapshots"].items()},
+            snapshots={int(queries): digest for queries, digest in notes["snapshots"].items()},
             local=notes.get("local", {}),
             ended_by=notes.get("ended_by", {}),
         )

@@ -25,7 +25,7 @@ from zobench.measures.recovery import (
 )
 from zobench.measures.resampling import Resamples
 
-from .score_rows import ClassifierScore, GroupError, Score
+from .score_rows import ClassifierScore, GroupError, Score, lost_points
 from .stored_numbers import StoredScores
 
 Floats = NDArray[np.float64]
@@ -120,7 +120,7 @@ class Results:
         equal = self.stored.equal
         points = [
             (0, rows.get(0)),
-            *((snapshot, rows.get(equal[snapshot])) for snapshot in sorted(equal)),
+            *((queries, rows.get(equal[queries])) for queries in sorted(equal)),
         ]
         enough = min(self.times * self.config.scored, len({*equal.values()} - {0}))
         if len(rows) > enough:
@@ -305,4 +305,4 @@ class Results:
             return "ERM has no gap"
         if recoveries.gap_recovery[row, 0] == 0:
             return "the gap is as large as ERM's"
-        return f"accuracy fell by {-change:.1f} points, more than {self.config.tolerance:g}"
+        return f"accuracy fell by {lost_points(-change, self.config.tolerance)}"

@@ -197,7 +197,7 @@ class RunFolder:
         """
         self._remove_drafts()
         self.drop_checkpoint()
-        snapshots = [layout.snapshot_name(snapshot) for snapshot in self.snapshots()]
+        snapshots = [layout.snapshot_name(queries) for queries in self.snapshots()]
         for name in (*ROW_FILES, layout.SCORES, *snapshots):
             self.remove(name)
         self._checksums = {}

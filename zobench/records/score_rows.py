@@ -11,6 +11,17 @@ from zobench.measures.interval import Interval
 from zobench.problem.quantization import ArrivedEdit
 
 
+def lost_points(loss: float, tolerance: float) -> str:
+    """A loss of accuracy and the tolerance that it passes, with the digits that show it.
+
+    Args:
+        loss: Points of accuracy, more than ``tolerance``.
+        tolerance: Points of accuracy that may be lost.
+    """
+    digits = next(count for count in range(1, 17) if round(loss, count) > tolerance or count == 16)
+    return f"{loss:.{digits}f} points, more than the tolerance of {tolerance:g}"
+
+
 @dataclass(frozen=True)
 class GroupError:
     """How often a classifier is wrong for patients of one group, with or without the finding.

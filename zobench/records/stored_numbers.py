@@ -149,7 +149,7 @@ def read_scores(folder: Location) -> StoredScores | None:
         combined = content["combined"]
         return StoredScores(
             edits=[EditScore.from_json(row) for row in content["edits"]],
-            equal={int(snapshot): first for snapshot, first in content["equal"].items()},
+            equal={int(queries): first for queries, first in content["equal"].items()},
             test=ScoredImages(**test),
             counts=content["counts"],
             encoder_seconds=content["encoder_seconds"],

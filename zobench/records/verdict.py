@@ -9,10 +9,10 @@ import numpy as np
 
 from zobench.contracts.run_status import RunStatus
 from zobench.measures.interval import Interval, interval
-from zobench.measures.recovery import GAP
+from zobench.measures.recovery import GAP, ROUNDING
 
 from .results import Results
-from .score_rows import ClassifierScore, Score
+from .score_rows import ClassifierScore, Score, lost_points
 
 
 class Case(StrEnum):
@@ -116,7 +116,8 @@ def _case(results: Results, last: Score) -> Case:
 
 def _costs(results: Results, score: ClassifierScore) -> bool:
     """Whether an edit or method costs more accuracy than the tolerance."""
-    return score.recovery.value == 0 and score.accuracy_change.value < -results.config.tolerance
+    lost = score.accuracy_change.value < -results.config.tolerance - ROUNDING
+    return lost and score.recovery.value == 0
 
 
 def _opening(case: Case, results: Results, last: Score) -> str:
@@ -153,7 +154,7 @@ def _compared(results: Results) -> str:
     placebo = results.controls.get("placebo")
     if placebo is not None:
         clauses += f"; its placebo {_removed(results, placebo)}"
-        beyond = results.beyond_placebo
+        beyond = None if _costs(results, placebo) else results.beyond_placebo
         if beyond is not None and beyond.low <= 0 < results.scores[-1].gap_recovery.low:
             clauses += f", which the edit does not beat by more than chance ({_percent(beyond)})"
     negative, last = results.controls.get("negative"), results.scores[-1]
@@ -191,11 +192,8 @@ def _on_the_way(results: Results) -> str:
 def _accuracy(results: Results, score: ClassifierScore) -> str:
     change = score.accuracy_change
     if _costs(results, score):
-        chance = ", though no more than chance" if change.high >= 0 else ""
-        return (
-            f"accuracy fell by {-change.value:.1f} points, more than the tolerance of "
-            f"{results.config.tolerance:g}{chance}"
-        )
+        chance = " (chance alone could explain it)" if change.high >= 0 else ""
+        return f"accuracy fell by {lost_points(-change.value, results.config.tolerance)}{chance}"
     if change.low > 0:
         return f"accuracy rose by {change.value:.1f} points"
     if change.high < 0:

@@ -61,11 +61,11 @@ def frame(run: StoredRun) -> pandas.DataFrame:
     import pandas
 
     table: list[dict[str, Any]] = []
-    for each_row in rows(run):
-        score = each_row.score
-        row: dict[str, Any] = {"row": each_row.name, "queries": score.queries}
-        for key, value in {RECOVERY.name: score.recovery, **score.metrics}.items():
-            row |= {key: value.value, f"{key}_low": value.low, f"{key}_high": value.high}
+    for line in rows(run):
+        score = line.score
+        row: dict[str, Any] = {"row": line.name, "queries": score.queries}
+        for key, number in {RECOVERY.name: score.recovery, **score.metrics}.items():
+            row |= {key: number.value, f"{key}_low": number.low, f"{key}_high": number.high}
         if isinstance(score, Score):
             row |= {
                 "objective": score.objective,

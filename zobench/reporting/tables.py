@@ -186,8 +186,8 @@ def bill(group: Group, members: Sequence[StoredRun]) -> Json | None:
     bills = [run.bill for run in members if run.bill is not None]
     if not bills:
         return None
-    totals = [account.total() for account in bills]
-    costs = [account.as_dict() for account in bills if account.price]
+    totals = [one.total() for one in bills]
+    costs = [one.as_dict() for one in bills if one.price]
     return {
         "problem": group[0],
         "optimizer": group[1],
@@ -217,7 +217,7 @@ def baselines(
         means = {
             column.name: None
             if column is BEYOND_PLACEBO
-            else _mean([member.baseline_values(name, column) for member in having], column)
+            else _mean([results.baseline_values(name, column) for results in having], column)
             for column in columns
         }
         table[name] = {"seeds": len(having), **means}

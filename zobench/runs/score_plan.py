@@ -55,7 +55,7 @@ class ScorePlan:
             return None
         snapshots = sorted(self.edits)
         places = positions([0, *snapshots], self.first)
-        pairs = [recoveries[0], *(recoveries.get(self.edits[snapshot]) for snapshot in snapshots)]
+        pairs = [recoveries[0], *(recoveries.get(self.edits[queries]) for queries in snapshots)]
         number = next_to_score(places, pairs)
         return None if number is None else self.edits[snapshots[number - 1]]
 

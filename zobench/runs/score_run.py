@@ -137,7 +137,7 @@ class RunScoring:
 
     def _plan(self) -> ScorePlan:
         contents = {
-            snapshot: self._edit(snapshot).numpy().tobytes() for snapshot in self.folder.snapshots()
+            queries: self._edit(queries).numpy().tobytes() for queries in self.folder.snapshots()
         }
         times = self.folder.manifest().times_scored
         return score_plan(contents, self._edit(0).numpy().tobytes(), self.parts.config, times)
@@ -176,7 +176,7 @@ class RunScoring:
             ]
             combined = self._solve(chosen, embedded).get(COMBINED)
         edits = [*stored.edits, self._scorer.score(edit, queries, embedded)]
-        edits.sort(key=lambda edit: edit.queries)
+        edits.sort(key=lambda scored: scored.queries)
         return self._store(replace(stored, edits=edits, combined=combined), self._scorer.images)
 
     def _with_reweighing(self, stored: StoredScores, queries: int) -> StoredScores:
@@ -211,7 +211,7 @@ class RunScoring:
             own = np.random.SeedSequence(entropy=seeds.entropy, spawn_key=key)
             control = placebo(edit, np.random.default_rng(own))
         score = self._scorer.score(control, queries, self._scorer.embed(control, self._report()))
-        controls = sorted((*earlier, score), key=lambda edit: edit.queries)
+        controls = sorted((*earlier, score), key=lambda scored: scored.queries)
         stored = replace(stored, all_controls={**stored.all_controls, name: tuple(controls)})
         if last:
             stored = replace(stored, controls={**stored.controls, name: score})

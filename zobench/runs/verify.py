@@ -180,7 +180,7 @@ def _compared(run: StoredRun, replayed: StoredRun) -> Verification:
         largest = max(largest, off)
         if off > TOLERANCE and not first:
             first = now["ask"]
-    due = {snapshot for snapshot in replayed.snapshots if snapshot <= rows[-1]["queries"]}
+    due = {queries for queries in replayed.snapshots if queries <= rows[-1]["queries"]}
     common = due & set(run.snapshots)
     if run.done and common != due:
         largest = np.inf  # the stored run lacks a snapshot

@@ -246,9 +246,9 @@ def _entries(
             out.append(f"{where}data_root is {cut(root)}, but must be the path of a folder")
             root = None
         lists = {
-            key: _texts(value[key], f"{where}{key}", out)
-            for key in ("spaces", "diseases")
-            if key in value
+            name: _texts(value[name], f"{where}{name}", out)
+            for name in ("spaces", "diseases")
+            if name in value
         }
         entries.append(Entry(owner, value["name"], settings, data_root=root, **lists))
     return entries

@@ -72,7 +72,7 @@ def read_metadata(url: str, reply: ServiceReply, size: int, channels: int) -> Me
     try:
         told: Any = parse(reply.body)
         (entry,) = told["inputs"]
-        shape = [int(size) for size in entry["shape"]][-3:]
+        shape = [int(side) for side in entry["shape"]][-3:]
         outputs, parameters = told.get("outputs") or [], told.get("parameters") or {}
         if len(entry["shape"]) != 4 or entry["datatype"] != "FP32" or len(outputs) > 1:
             raise ValueError(f"input {entry!r:.20000}, outputs {outputs!r:.20000}")

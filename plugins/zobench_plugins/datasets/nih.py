@@ -215,7 +215,7 @@ def _present(
     """The rows whose image is there, with its path, and a note that counts the others."""
     folders = [root / "images", *sorted(root.glob("images_*/images")), root]
     paths: dict[str, str] = {}
-    for folder in reversed([place for place in folders if place.is_dir()]):
+    for folder in reversed([path for path in folders if path.is_dir()]):
         before = folder.relative_to(root).as_posix()
         with os.scandir(folder) as entries:
             paths |= {

@@ -182,7 +182,7 @@ class ForkServer:
             self._used |= {*ending.pop("used", ())} & {*LEARNED}
             self._tell({"number": child.number, **ending})
         now = time.monotonic()
-        for moment, process in [child for child in self._left if child[0] < now]:
+        for moment, process in [left for left in self._left if left[0] < now]:
             if process not in self._children:  # else the number was given to a later run
                 _kill_group(process)
             self._left.remove((moment, process))

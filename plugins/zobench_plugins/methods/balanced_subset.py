@@ -41,7 +41,7 @@ class BalancedSubset:
         share = min(map(len, cells))
         scores = np.zeros(len(test))
         for _ in range(self._parameters.subsets):
-            rows = np.concatenate([rng.choice(rows, share, replace=False) for rows in cells])
+            rows = np.concatenate([rng.choice(members, share, replace=False) for members in cells])
             head = fit_head(
                 clean[rows], train.label[rows], protocol=context.protocol, role="disease", rng=rng
             )

@@ -65,7 +65,7 @@ class EmbeddingMap:
             return 1.0 - float((left_out**2).sum()) / total if total else 0.0, dual
 
         explained, dual = max(
-            (solved(strength) for strength in PENALTIES), key=lambda solution: solution[0]
+            (solved(penalty) for penalty in PENALTIES), key=lambda solution: solution[0]
         )
         return cls(centre, spread, features.T @ dual, offset, explained)
 

@@ -65,7 +65,7 @@ class Cells:
 
     def _shares(self, count: int) -> list[tuple[Rows, int]]:
         """The rows of each cell that has any, and how many of them are drawn."""
-        there = [member for member in self.members if len(member)]
+        there = [cell for cell in self.members if len(cell)]
         share = max(1, count // len(there))
         return [(cell, min(len(cell), share)) for cell in there]
 

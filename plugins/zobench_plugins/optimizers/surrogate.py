@@ -169,12 +169,12 @@ class Surrogate(Stateful):
 
     def _refitted(self, seen: list[tuple[Tensor, Rows]]) -> tuple[Tensor, Tensor]:
         """An SA head on mapped embeddings, and its weighted residuals."""
-        rows = np.concatenate([embedded for _, embedded in seen])
+        rows = np.concatenate([drawn for _, drawn in seen])
         target = torch.from_numpy(2.0 * self._cells.sensitive[rows] - 1.0)
         weights = torch.from_numpy(
             cell_weights(self._cells.label[rows], self._cells.sensitive[rows])
         )
-        return residuals(torch.cat([rows for rows, _ in seen]), target, weights)
+        return residuals(torch.cat([mapped for mapped, _ in seen]), target, weights)
 
     def _decoded(self, coefficients: Tensor) -> Tensor:
         """Points ``(K, *space.shape)`` float32 of coefficients ``(K, P)``."""

@@ -90,7 +90,7 @@ class TwoPoint(Stateful):
         self.steps += 1
 
     def estimate(self, measured: Tensor, directions: Tensor) -> Tensor:
-        """The gradient from the slopes ``(q,)`` that were found along directions ``(q, *shape)``."""
+        """The gradient from the slopes ``(q,)`` measured along directions ``(q, *shape)``."""
         return mean_along(measured, directions)
 
     def recommend(self) -> Tensor:

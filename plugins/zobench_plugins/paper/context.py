@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class KnownEmbeddings:
+class EmbeddingCache:
     """Embeddings of unedited images, computed once and booked to every method that uses them."""
 
-    known: dict[int, tuple[NDArray[np.float32], Counts]] = field(default_factory=dict)
+    cache: dict[int, tuple[NDArray[np.float32], Counts]] = field(default_factory=dict)
 
     def embed(
         self, encoder: MeteredEncoder, images: Images, purpose: Purpose, progress: ReportProgress
     ) -> NDArray[np.float32]:
         """Embeddings ``(n, D)``."""
         key = id(images.pixels)
-        if key not in self.known:
+        if key not in self.cache:
             apart = encoder.apart()
             embeddings = embed_images(apart, images, purpose, progress=progress)
             embeddings.setflags(write=False)  # the next method sees the same array
-            self.known[key] = embeddings, apart.ledger.of(purpose)
-        embeddings, counts = self.known[key]
+            self.cache[key] = embeddings, apart.ledger.of(purpose)
+        embeddings, counts = self.cache[key]
         encoder.ledger.add(purpose, counts)
         return embeddings
 
@@ -58,7 +58,7 @@ class Context:
         seed: Seed of the run.
         argument: The text after the colon of the method's name.
         optimizing: Runs an optimizer on the problem.
-        known: Embeddings that other methods have asked for.
+        cache: Embeddings that other methods have asked for.
         progress: Receives the number of embedded images.
     """
 
@@ -70,7 +70,7 @@ class Context:
     seed: int
     argument: str
     optimizing: Callable[[str], MethodResult]
-    known: KnownEmbeddings
+    cache: EmbeddingCache
     progress: ReportProgress
 
     def rng(self) -> np.random.Generator:
@@ -110,7 +110,7 @@ class Context:
         images = Images(own if other is None else other, nothing, nothing, nothing)
         if other is not None:
             return embed_images(self.metered, images, purpose, progress=self.progress)
-        return self.known.embed(self.metered, images, purpose, self.progress)
+        return self.cache.embed(self.metered, images, purpose, self.progress)
 
     def optimize(self, optimizer: str) -> MethodResult:
         """Runs an optimizer on the problem; returns the classifier's result on edited images."""

@@ -33,7 +33,7 @@ from zobench.runs.result_cache import digest
 from zobench.runs.shared_parts import SharedParts
 from zobench.suite.planning import place
 
-from .context import Context, KnownEmbeddings
+from .context import Context, EmbeddingCache
 from .solved import Solved, read_solved, write_solved
 
 FOLDER = "methods"
@@ -61,7 +61,7 @@ class Problem:
         self._config, self._out, self._shared = config, out, shared
         self._listener = shared.listener
         self._parts = shared.parts(config)
-        self._known = KnownEmbeddings()
+        self._cache = EmbeddingCache()
         self._images: tuple[Images, Images] | None = None
 
     def solve(self, method: str, overrides: Mapping[str, Any] | None = None) -> Solved:
@@ -153,7 +153,7 @@ class Problem:
             seed=self._config.seed,
             argument=argument,
             optimizing=optimizing,
-            known=self._known,
+            cache=self._cache,
             progress=_Passes(self._listener, words),
         )
 
@@ -176,7 +176,7 @@ class Problem:
                 method.
         """
         if self._images is not None and _digest(*self._images) != self._pixels:
-            self._images, self._known = None, KnownEmbeddings()
+            self._images, self._cache = None, EmbeddingCache()
             raise PluginError(
                 f"method {method!r} changed the images or labels that all methods share; it must work "
                 "on copies"

@@ -250,8 +250,8 @@ class _Writer:
         )
         for encoder in self._transfer:
             targets = [_elsewhere(config, encoder) for config in own]
-            table = arrange(self._study.universality(targets), self._study.columns)
-            self._tell(table, f"transfer-{encoder.replace(':', '_').replace('/', '_')}", whole)
+            blocks = arrange(self._study.universality(targets), self._study.columns)
+            self._tell(blocks, f"transfer-{encoder.replace(':', '_').replace('/', '_')}", whole)
 
     def _tell(self, blocks: Sequence[Block], name: str, whole: bool) -> None:
         from . import table

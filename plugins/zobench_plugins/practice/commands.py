@@ -105,7 +105,7 @@ def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:
     if at is not None and at not in snapshots:
         raise ConfigError(
             f"--at is {at:,}, but the snapshots of {place} are at "
-            f"{', '.join(f'{snapshot:,}' for snapshot in snapshots)} queries"
+            f"{', '.join(f'{queries:,}' for queries in snapshots)} queries"
         )
     return run, run.edit_after(snapshots[-1] if at is None else at)
 

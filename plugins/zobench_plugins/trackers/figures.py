@@ -73,10 +73,10 @@ class Scores:
     def of(self, result: Mapping[str, Any] | None) -> Iterator[tuple[int, dict[str, float]]]:
         """Queries and scores of each row of a done run; nothing for ``None``."""
         for row in result["scores"] if result is not None else ():
-            numbers = {name: row[name] for name in self._names if name in row}
+            entries = {name: row[name] for name in self._names if name in row}
             values = {
-                name: value["value"] if isinstance(value, Mapping) else value
-                for name, value in numbers.items()
+                name: entry["value"] if isinstance(entry, Mapping) else entry
+                for name, entry in entries.items()
             }
             yield (
                 row["queries"],

@@ -117,7 +117,7 @@ def _runs_table(
             "status": run.status.value,
             "queries": spent if run.status is RunStatus.DONE else f"{spent} of {run.budget:,}",
         }
-        cells = [words[key] for key in facts] + [_number(run, key) for key in columns]
+        cells = [words[key] for key in facts] + [_number(run, column) for column in columns]
         table.add_row(escape(_short(run) if short else run.folder.name), *cells)
     return table
 

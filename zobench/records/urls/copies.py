@@ -116,12 +116,12 @@ def fetch(place: PathOrUrl) -> Location:
         for name, note in there.items():
             run, _, path = name.partition("/")
             runs[run][path] = note
-        remote = {
+        names = {
             run
             for run, notes in runs.items()
             if _bring(system, f"{root}/{run}", notes, local / run)
         }
-        _forget(local, remote)
+        _forget(local, names)
     return location
 
 

@@ -139,7 +139,7 @@ def _delimiter(header: str) -> str:
         delimiter: len(next(csv.reader([header], delimiter=delimiter), []))
         for delimiter in DELIMITERS
     }
-    return max(counts, key=lambda value: counts[value])
+    return max(counts, key=lambda delimiter: counts[delimiter])
 
 
 def _parquet(path: Path) -> pandas.DataFrame:
@@ -159,7 +159,7 @@ def _parquet(path: Path) -> pandas.DataFrame:
     table.columns = _named_once(path, list(map(str, table.columns)))
     objects = {name: table[name].astype(object) for name in table}
     texts = {
-        name: value.map(_text, na_action="ignore").fillna("") for name, value in objects.items()
+        name: column.map(_text, na_action="ignore").fillna("") for name, column in objects.items()
     }
     return pandas.DataFrame(texts).astype(str).set_axis(range(2, len(table) + 2))
 
