@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pretended import pretended
 from rich.console import Console
+from scored_by_hand import HALF, results, scored
 from tiny import SIZES, run
 
 from zobench.cli.display.comparison import print_comparison
@@ -21,6 +22,7 @@ from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
 from zobench.files.location import Location
 from zobench.measures.recovery import FPQ, RECOVERY
+from zobench.records.results import Results
 from zobench.records.run_search import read_runs
 from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import summary_line, summary_lines
@@ -54,6 +56,25 @@ def test_the_table_loses_no_row_name_and_cuts_no_number_on_any_terminal(
             assert f"{found.value:.1f}" in text
             assert f"[{found.low:.1f}, {found.high:.1f}]" in text
     assert max(map(len, text.splitlines())) <= width or str(result.run_dir) in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_longest_numbers_are_not_cut_and_a_recovery_that_counts_as_0_is_marked(
+    tmp_path: Path, width: int
+) -> None:
+    result = run(tmp_path)
+    erm, costly = scored(0, 0.0, 0.0, 1.0, 0.0, 1.0), scored(400, 2.0, 0.6, 1.0, 0.0, 1.0)
+    unfair = results(
+        edits=[erm, costly], controls={"placebo": costly}, baselines={"free": HALF.score}
+    )
+    vars(result)["results"] = Results(unfair.stored, unfair.config, result.metrics)
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
+    print_result(result, False, console)
+    text = console.export_text()
+    assert "…" not in text
+    assert "[100.0," in text
+    assert "* counts as 0: accuracy fell by more than the tolerance of 1" in text
+    assert text.count("*") == 3  # the edit, its placebo, and the line that explains the mark
 
 
 def test_the_error_of_a_failed_run_is_told_once(tmp_path: Path) -> None:

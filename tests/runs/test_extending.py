@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from pretended import pretended
 from tiny import SETTINGS, SIZES, run, tiny_registry
 
 import zobench
 from zobench.config import RunConfig
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.run_status import RunStatus
+from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, DamagedError
 from zobench.files.location import Location
 from zobench.records import layout
@@ -58,6 +62,42 @@ def test_an_extended_run_is_the_run_that_had_the_budget_from_the_start(
     again = extend(found, 2000)
     ends = [each["queries"] for each in again.manifest.extended]
     assert ends == [before[-1].queries, found.spent]
+
+
+class Still(Stateful):
+    """Recommends the same edit, however long it runs."""
+
+    feedback: ClassVar[Feedback] = "value"
+    paced: ClassVar[bool] = False
+    remembered = ("asks",)
+
+    def __init__(self, context: OptimizerContext) -> None:
+        self.edit = torch.full(context.space.shape, 0.1)
+        self.asks = 0
+
+    def ask(self) -> Ask:
+        return Ask(self.edit[None], np.array([self.asks]))
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        self.asks += 1
+
+    def recommend(self) -> torch.Tensor:
+        return self.edit
+
+
+def test_snapshots_of_an_edit_that_stays_the_same_are_on_the_curve_of_an_extended_run(
+    tmp_path: Path,
+) -> None:
+    registry = tiny_registry(optimizer=Still)
+    straight = run(tmp_path / "long", registry, optimizer="mine", overrides=SIZES, budget=800)
+    short = run(tmp_path / "short", registry, optimizer="mine", overrides=SIZES)
+    found = resume_run(short.run_dir, registry=registry, budget=800)
+    assert found.results is not None
+    assert straight.results is not None
+    assert found.results.queries[-1] == straight.results.queries[-1] == 800
+    assert found.scores[-1] == straight.scores[-1]
+    assert found.scores[-1].queries == 800
+    found.files.require_whole()
 
 
 def test_no_suite_takes_an_extended_run_for_one_that_had_the_budget(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ class ClassifierScore:
     accuracy_change: Interval
     why_zero: str
 
+    @property
+    def accuracy_lost(self) -> bool:
+        """Whether the recovery counts as 0 because accuracy fell by more than the tolerance."""
+        return self.recovery.value == 0 and self.gap_recovery.value != 0
+
     def as_dict(self) -> dict[str, Any]:
         """The outcome as a JSON object; an infinite ratio is ``None``."""
         return {

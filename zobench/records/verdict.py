@@ -9,7 +9,7 @@ import numpy as np
 
 from zobench.contracts.run_status import RunStatus
 from zobench.measures.interval import Interval, interval
-from zobench.measures.recovery import GAP, ROUNDING
+from zobench.measures.recovery import GAP
 
 from .results import Results
 from .score_rows import ClassifierScore, Score, lost_points
@@ -110,14 +110,8 @@ def _case(results: Results, last: Score) -> Case:
     if last.norm == 0:
         return Case.NO_EDIT
     if last.gap_recovery.low > 0:
-        return Case.ACCURACY_LOST if _costs(results, last) else Case.REMOVED
+        return Case.ACCURACY_LOST if last.accuracy_lost else Case.REMOVED
     return Case.WIDENED if last.gap_recovery.high < 0 else Case.NOTHING
-
-
-def _costs(results: Results, score: ClassifierScore) -> bool:
-    """Whether an edit or method costs more accuracy than the tolerance."""
-    lost = score.accuracy_change.value < -results.config.tolerance - ROUNDING
-    return lost and score.recovery.value == 0
 
 
 def _opening(case: Case, results: Results, last: Score) -> str:
@@ -153,22 +147,22 @@ def _compared(results: Results) -> str:
     clauses = ""
     placebo = results.controls.get("placebo")
     if placebo is not None:
-        clauses += f"; its placebo {_removed(results, placebo)}"
-        beyond = None if _costs(results, placebo) else results.beyond_placebo
+        clauses += f"; its placebo {_removed(placebo)}"
+        beyond = None if placebo.accuracy_lost else results.beyond_placebo
         if beyond is not None and beyond.low <= 0 < results.scores[-1].gap_recovery.low:
             clauses += f", which the edit does not beat by more than chance ({_percent(beyond)})"
     negative, last = results.controls.get("negative"), results.scores[-1]
     if negative is not None and negative.recovery.value >= max(last.recovery.value, 1e-9):
-        clauses += f"; with the other sign it {_removed(results, negative)}, no less"
+        clauses += f"; with the other sign it {_removed(negative)}, no less"
     if results.baselines:
         name, best = max(results.baselines.items(), key=lambda item: float(item[1].recovery.value))
-        clauses += f"; {name}, at no query, {_removed(results, best, past=False)}"
+        clauses += f"; {name}, at no query, {_removed(best, past=False)}"
     return clauses
 
 
-def _removed(results: Results, score: ClassifierScore, past: bool = True) -> str:
+def _removed(score: ClassifierScore, past: bool = True) -> str:
     """What an edit or a method did to the gap, or does: a verb and a share in percent."""
-    if _costs(results, score):
+    if score.accuracy_lost:
         lost = "lost" if past else "loses"
         return f"{lost} {-score.accuracy_change.value:.1f} points of accuracy, too many to count"
     share = round(100 * float(score.recovery.value)) + 0  # no minus before a zero
@@ -191,7 +185,7 @@ def _on_the_way(results: Results) -> str:
 
 def _accuracy(results: Results, score: ClassifierScore) -> str:
     change = score.accuracy_change
-    if _costs(results, score):
+    if score.accuracy_lost:
         chance = " (chance alone could explain it)" if change.high >= 0 else ""
         return f"accuracy fell by {lost_points(-change.value, results.config.tolerance)}{chance}"
     if change.low > 0:

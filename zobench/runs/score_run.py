@@ -114,11 +114,11 @@ class RunScoring:
         """
         self._book_stored()
         config, plan = self.parts.config, self._plan()
-        stored = self.folder.scores()
-        if stored is not None:
+        before = stored = self.folder.scores()
+        if before is not None:
             there = {0, *plan.distinct}
-            kept = [edit for edit in stored.edits if edit.queries in there]
-            stored = _of_last(replace(stored, edits=kept), plan)
+            kept = [edit for edit in before.edits if edit.queries in there]
+            stored = _of_last(replace(before, edits=kept), plan)
         controlled = controlled_edits(config.controls, plan.count) if plan.last else 0
         edits = plan.count + len(CONTROLS) * controlled
         self.listener.phase("score", len(self.test) + edits * self._scorer.images)
@@ -127,6 +127,8 @@ class RunScoring:
             stored = self._clean(plan)
         else:
             self._images = len(self.test) + (len(stored.edits) - 1) * self._scorer.images
+            if before is not None and before.equal != stored.equal:
+                stored = self._store(stored, 0)  # of a run that went on to equal edits only, too
         while (queries := plan.following(_recoveries(stored, config.tolerance))) is not None:
             stored = self._edited(stored, queries, last=queries == plan.last)
         if plan.last and stored.combined is None:

@@ -32,6 +32,8 @@ LITTLE = 0.5
 """Smallest share of 8-bit pixels that an edit must change to avoid a warning."""
 LARGE = 0.5
 """Largest root mean square of an edit, in pixel range, without a warning."""
+LOST = "*"
+"""Marks a recovery that counts as 0 because accuracy fell by more than the tolerance."""
 BARS = "▁▂▃▄▅▆▇█"
 SECONDARY = ("objective", "SA refit", "norm")
 """Headings of the columns beside the metrics that a narrow terminal leaves out."""
@@ -104,6 +106,11 @@ def _print_scores(result: StoredRun, console: Console) -> None:
     layouts = [_score_table(result, stacked, short) for stacked, short in LAYOUTS]
     chosen = widest_fitting(layouts, console)
     console.print(layouts[chosen])
+    if any(row.score.accuracy_lost for row in rows_of(result)):
+        console.print(
+            f"[dim]{LOST} counts as 0: accuracy fell by more than the tolerance of "
+            f"{result.config.tolerance:g}[/]"
+        )
     if LAYOUTS[chosen][1]:
         left_out = ", ".join(_left_out(result.metrics))
         console.print(
@@ -118,7 +125,8 @@ LAYOUTS = ((False, False), (True, False), (True, True))
 
 def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = "percent, with 95 % intervals over patients; objective: the lower the better"
+    table.title = "percent, with 95 % intervals over patients"
+    table.title += "" if short else "; objective: the lower the better"
     metrics = [metric for metric in result.metrics if metric.in_tables]
     rows = [_cells(row, metrics, stacked, short) for row in rows_of(result)]
     shown = [metric.heading for metric in metrics]
@@ -129,7 +137,7 @@ def _score_table(result: StoredRun, stacked: bool, short: bool) -> Table:
     kept = [place for place, heading in enumerate(headings) if heading not in left_out]
     for number in kept:
         table.add_column(
-            escape(headings[number]), justify="right" if number else "left", no_wrap=True
+            escape(headings[number]), justify="right" if number else "left", no_wrap=not short
         )
     for row in rows:
         table.add_row(*(row[number] for number in kept))
@@ -153,7 +161,8 @@ def _cells(row: Row, metrics: Sequence[Metric], stacked: bool, short: bool) -> l
     cells = [label, f"{score.queries:,}", "" if edit is None else f"{edit.objective:.3f}"]
     cells += [_interval(score.metrics[metric.name], gap, metric.digits()) for metric in metrics]
     cells += ["", ""] if edit is None else [f"{edit.sa_refitted:.1f}", f"{edit.norm:.2f}"]
-    return [*cells, "" if row.name == ERM else _share(score.recovery, gap)]
+    mark = LOST if score.accuracy_lost else ""
+    return [*cells, "" if row.name == ERM else _share(score.recovery, mark + gap)]
 
 
 def _interval(estimate: Interval, gap: str, digits: int) -> str:
@@ -222,7 +231,8 @@ def _print_curve(result: StoredRun, console: Console) -> None:
         )
         count, scored = len(results.queries), len(results.scores) - 1
         edits = f"{scored} edit{'' if scored == 1 else 's'} scored"
-        console.print(f"recovery, 0 to 1, at {count} snapshots: {_curve(results)}  ({edits})")
+        snapshots = f"{count} snapshot{'' if count == 1 else 's'}"
+        console.print(f"recovery, 0 to 1, at {snapshots}: {_curve(results)}  ({edits})")
     last = results.scores[-1]
     change = _interval(last.accuracy_change, " ", 1)
     console.print(
