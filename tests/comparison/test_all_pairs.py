@@ -7,13 +7,15 @@ import re
 
 import numpy as np
 import pytest
+from pretended import pretended
 from scipy.stats import false_discovery_control
 from tiny import SIZES, run
 
 import zobench
 from zobench.cli.display.ranking import print_ranking
-from zobench.comparison.all_pairs import rank_all
+from zobench.comparison.all_pairs import rank_all, unranked
 from zobench.comparison.pairs import compare_runs
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.measures.recovery import FPQ
 from zobench.measures.resampling import Resamples
@@ -59,6 +61,19 @@ def test_a_mean_is_that_of_the_runs_that_all_optimizers_have(runs: list[StoredRu
     for label in level.labels:
         (first,) = (each for each in runs if (each.label, each.config.seed) == (label, 0))
         assert level.fpq[label] == first.fpq
+
+
+def test_runs_without_a_part_in_the_means_are_named(runs: list[StoredRun]) -> None:
+    half = [run for run in runs if (run.label, run.config.seed) != ("spsa", 1)]
+    stopped = pretended(half[0], status=RunStatus.INTERRUPTED)
+    named = unranked([*half, stopped], rank_all(half))
+    assert [sentence.split(":")[0] for sentence in named] == [
+        "left out 1 run (random)",
+        "left out 2 runs (adam)",
+        "left out 2 runs (random, zo-sgd)",
+    ]
+    whole = [run for run in runs if run.label != "adam"]
+    assert unranked(whole, rank_all(whole)) == []
 
 
 def test_optimizers_without_a_shared_problem_are_not_ranked(

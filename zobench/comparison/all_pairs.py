@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import isfinite, nan
@@ -12,6 +12,7 @@ from zobench.contracts.optimizer import FEEDBACK
 from zobench.errors import ConfigError
 from zobench.measures.interval import Interval, interval
 from zobench.measures.recovery import FPQ
+from zobench.records.selection import in_words
 from zobench.records.stored_run import StoredRun
 from zobench.statistics.corrections import holm
 from zobench.statistics.differences import Difference
@@ -65,7 +66,7 @@ class LevelRanking:
         fpq: Mean FPQ by label, with its interval, on the problems and seeds
             that all of them share; on its own where they share none.
         pairs: The tested pairs.
-        all_share: Whether there are problems and seeds that all of them share.
+        shared: The problems and seeds that all of them have.
         reference: The optimizer in all pairs; ``None`` if every two are tested.
     """
 
@@ -73,8 +74,13 @@ class LevelRanking:
     labels: tuple[str, ...]
     fpq: Mapping[str, Interval]
     pairs: tuple[Pair, ...]
-    all_share: bool = True
+    shared: frozenset[tuple[str, int]] = frozenset()
     reference: str | None = None
+
+    @property
+    def all_share(self) -> bool:
+        """Whether there are problems and seeds that all of them have."""
+        return bool(self.shared)
 
     def behind(self, label: str) -> list[str]:
         """The optimizers that this one is ahead of, beyond chance."""
@@ -192,7 +198,31 @@ def _ranked(
         tested.append((a, b, difference, _p(difference, resamples)))
     adjusted = holm([p for *_, p in tested])
     pairs = [Pair(*compared, after) for compared, after in zip(tested, adjusted, strict=True)]
-    return LevelRanking(level, tuple(labels), fpq, tuple(pairs), bool(shared), label)
+    return LevelRanking(level, tuple(labels), fpq, tuple(pairs), frozenset(shared), label)
+
+
+def unranked(runs: Iterable[StoredRun], rankings: Sequence[LevelRanking]) -> list[str]:
+    """Sentences on runs that have no part in the means of the rankings."""
+    runs = list(runs)
+    levels = {ranking.feedback: ranking for ranking in rankings}
+    done = [run for run in runs if run.done]
+    alone = [run for run in done if run.feedback not in levels]
+    apart = [
+        run
+        for run in done
+        if run.feedback in levels
+        and levels[run.feedback].all_share
+        and (run.problem, run.config.seed) not in levels[run.feedback].shared
+    ]
+    return [
+        f"left out {in_words(group)}: {why}"
+        for group, why in (
+            ([run for run in runs if not run.done], "not finished"),
+            (alone, "no other optimizer of that feedback level has finished runs"),
+            (apart, "means are over the problems and seeds that all optimizers of a level have"),
+        )
+        if group
+    ]
 
 
 def _own(runs: Sequence[StoredRun], shared: Collection[tuple[str, int]]) -> Interval:

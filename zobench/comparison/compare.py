@@ -10,7 +10,7 @@ from zobench.records.selection import ANY, Choice, cautions, largest_comparable,
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
-from .all_pairs import LevelRanking, rank_all
+from .all_pairs import LevelRanking, rank_all, unranked
 from .baseline_runs import BaselineRun, read_side
 from .pairs import Comparison, compare_runs
 
@@ -82,7 +82,10 @@ def rank_location(
     label = (
         None if optimizer is None else meant_label(optimizer, sorted({run.label for run in once}))
     )
-    return rank_all(once, label)
+    rankings = rank_all(once, label)
+    for sentence in unranked(once, rankings) if label is None else []:
+        note(sentence)
+    return rankings
 
 
 def _comparable(

@@ -221,18 +221,19 @@ def cautions(runs: Iterable[StoredRun]) -> list[str]:
     if cut:
         limits = " and ".join(sorted({run.manifest.cut_by for run in cut}))
         notes.append(
-            f"{limits} ended {_named(cut)} before the budget: what was recommended then counts "
+            f"{limits} ended {in_words(cut)} before the budget: what was recommended then counts "
             "to the end of it"
         )
     if extended:
         notes.append(
-            f"extended when scores were known: {_named(extended)}; where these decided how far to go, "
+            f"extended when scores were known: {in_words(extended)}; where these decided how far to go, "
             "the comparison is not fair"
         )
     return notes
 
 
-def _named(runs: Sequence[StoredRun]) -> str:
+def in_words(runs: Sequence[StoredRun]) -> str:
+    """How many runs these are, and of which optimizers."""
     labels = ", ".join(sorted({run.label for run in runs}))
     return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} ({labels})"
 
