@@ -77,7 +77,7 @@ def write_report(
     runs = _read(folders, registry, listener)
     listener.phase("compute statistics", len({(run.problem, run.label) for run in runs}))
     content = collect(runs, targets, listener.update)
-    care = cautions(runs)
+    care = [*cautions(runs), *_uneven_seeds(runs)]
     for sentence in care:
         listener.note(sentence)
     for name, sentences in (("left out", notes), ("with care", care)):
@@ -111,6 +111,19 @@ def _chosen(
     for sentence in (*notes, *more):
         listener.note(sentence)
     return [run.location for run in once], [*notes, *more]
+
+
+def _uneven_seeds(runs: Sequence[StoredRun]) -> list[str]:
+    """A sentence on each problem whose optimizers have finished runs of different seeds."""
+    seeds: dict[str, dict[str, set[int]]] = {}
+    for run in runs:
+        if run.done:
+            seeds.setdefault(run.problem, {}).setdefault(run.label, set()).add(run.config.seed)
+    return [
+        f"{problem}: optimizers have runs of different seeds, and each row is the mean over its own"
+        for problem, by_label in seeds.items()
+        if len(set(map(frozenset, by_label.values()))) > 1
+    ]
 
 
 def _read(folders: Sequence[Location], registry: Registry, listener: Listener) -> list[StoredRun]:
