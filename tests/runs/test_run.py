@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from tiny import SIZES, TinyDataset, TinyEncoder, run, tiny_registry
+from tiny import SIZES, TinyDataset, TinyEncoder, config, run, tiny_registry
 from torch import Tensor
 from zobench_plugins.optimizers.gezo import Gezo
 
@@ -22,6 +22,7 @@ from zobench.errors import BudgetExhausted, ConfigError, PluginError
 from zobench.measures.group_rates import compute
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
+from zobench.runs.forecast import foresee
 from zobench.runs.lifecycle import resume_run, start_run
 from zobench.runs.loop import snapshot_schedule
 
@@ -287,4 +288,7 @@ def test_a_folder_of_films_that_a_generated_dataset_does_not_read_is_named(tmp_p
     run(tmp_path / "runs", registry, **settings)
     assert not Notes.said
     run(tmp_path / "runs", registry, data_root=str(tmp_path), **settings)
-    assert "--data-root is not used: the images of dataset tiny are generated" in Notes.said[0]
+    foresee(replace(config("random"), data_root=str(tmp_path)), registry, Notes())
+    assert len(Notes.said) == 2
+    for said in Notes.said:
+        assert "--data-root is not used: the images of dataset tiny are generated" in said

@@ -129,7 +129,7 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
     Args:
         config: The config of the run.
         registry: Installed plugins.
-        listener: Receives the phases that take long.
+        listener: Receives the phases that take long, and notes.
 
     Raises:
         ConfigError: A name or a parameter is wrong, or two parts are incompatible.
@@ -140,11 +140,22 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
     outlook = resolved.encoder.outlook
     if outlook is not None:
         return at_a_service(resolved, outlook)
-    parts = make_parts(config, registry, listener or Silence())
+    listener = listener or Silence()
+    parts = make_parts(config, registry, listener)
     with ExitStack() as opened:
         for encoder in parts.encoders:
             opened.callback(encoder.close)
+        note_unused_folder(parts, listener)
         return forecast_of(parts, seconds_an_image(parts.encoder))
+
+
+def note_unused_folder(parts: Parts, listener: Listener) -> None:
+    """Notes that the folder of a config is not read, since the dataset generates its images."""
+    if parts.config.data_root and parts.dataset.spec.generated:
+        listener.note(
+            f"--data-root is not used: the images of dataset {parts.config.dataset} are generated; for "
+            "your own, name their dataset with --dataset"
+        )
 
 
 def announce(config: RunConfig, registry: Registry, listener: Listener) -> None:

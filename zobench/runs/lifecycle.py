@@ -21,7 +21,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .extending import extended
-from .forecast import announce
+from .forecast import announce, note_unused_folder
 from .parts import Parts, make_parts
 from .process import RunProcess
 from .process_state import restored_state
@@ -66,11 +66,7 @@ def start_run(
         parts = make_parts(config, registry, listener)
         for encoder in parts.encoders:
             opened.callback(close, encoder, listener)
-        if config.data_root and parts.dataset.spec.generated:
-            listener.note(
-                f"--data-root is not used: the images of dataset {config.dataset} are generated; for "
-                "your own, name their dataset with --dataset"
-            )
+        note_unused_folder(parts, listener)
         folder = RunFolder(_new_folder(place, config))
         opened.callback(folder.close)
         return _begin(parts, folder, listener, registry, trackers, record)
