@@ -186,10 +186,10 @@ def compare_runs(
 
 def _unpaired(runs: Sequence[StoredRun], by_label: bool) -> str:
     """The first finished runs of a side, by what pairs them, and how many more there are."""
+    keys = sorted((run.problem, run.config.seed, run.label) for run in runs if run.done)
     names = [
-        f"{run.problem} seed {run.config.seed}{f' of {run.label}' if by_label else ''}"
-        for run in runs
-        if run.done
+        f"{problem} seed {seed}{f' of {label}' if by_label else ''}"
+        for problem, seed, label in keys
     ]
     more = len(names) - MOST_LISTED
     return (", ".join(names[:MOST_LISTED]) or "none") + (f" and {more} more" if more > 0 else "")
