@@ -32,8 +32,8 @@ class StrictCommand(TyperCommand):
         """Checks the raw values, and then parses them.
 
         Raises:
-            ConfigError: An option is given twice, a value is empty, too long or no number, or a
-                setting was split at its spaces.
+            ConfigError: An option is given twice; a value is empty, too long or no number; a setting
+                was split at its spaces; or the command takes no words without options.
         """
         values, surplus, order = self.make_parser(ctx).parse_args(list(args))
         if surplus and not ctx.resilient_parsing and _splits_a_setting(args, surplus[0]):
@@ -59,7 +59,7 @@ class StrictCommand(TyperCommand):
         return [param for param in self.params if param.param_type_name == "argument"]
 
     def _named(self) -> str:
-        """How parts are named where a word was typed alone, as in ``zobench run gezo``."""
+        """The options that name parts of a run, for a message about ``zobench run gezo``."""
         names = [param.name for param in self.params if param.name in PARTS]
         return "".join(f"; the {name} is named by --{name}" for name in names)
 

@@ -185,7 +185,7 @@ def compare_runs(
 
 
 def _unpaired(runs: Sequence[StoredRun], by_label: bool) -> str:
-    """The first finished runs of a side, by what pairs them, and how many more there are."""
+    """Problem and seed of a side's first finished runs, and the number of its other ones."""
     keys = sorted((run.problem, run.config.seed, run.label) for run in runs if run.done)
     names = [
         f"{problem} seed {seed}{f' of {label}' if by_label else ''}"

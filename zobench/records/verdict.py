@@ -89,13 +89,14 @@ def _within_chance(results: Results) -> str:
 
 
 def _called_alike(results: Results) -> str:
-    """Where intervals are too short: no resample of patients who are all called alike differs."""
+    """A sentence on intervals that are too short; empty if every group has calls of both kinds."""
     rates = [results.resamples.counts(row).rate[0] for row in (0, len(results.edits) - 1)]
     if not np.isin(rates, (0.0, 1.0)).any():
         return ""
     return (
-        "All test images of a group are called alike, without the edit or with it, so resamples cannot "
-        "differ there and intervals are too short; take more test images (split.test_per_cell)."
+        "The classifier calls all test images of a group alike, without the edit or with it: their "
+        "resamples cannot differ, and intervals are too short. Take more test images "
+        "(split.test_per_cell)."
     )
 
 

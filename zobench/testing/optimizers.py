@@ -247,8 +247,8 @@ class OptimizerConformance:
             optimizer.tell(ask, oracle.query(ask))
         left = oracle.value(optimizer.recommend())
         assert left <= 1.0 - self.progress + 1e-6, (
-            f"after a thousand evaluations its value is {left:.0%} of the way from the best one to that "
-            f"of the start; {1.0 - self.progress:.0%} is allowed"
+            f"after a thousand evaluations the recommended value is {left:.0%} as far from the best "
+            f"value as the start was; at most {1.0 - self.progress:.0%} is allowed"
         )
 
     def test_holds_150528_dimensions_or_refuses_them(self) -> None:
