@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .vision_transformer import VisionTransformer
 
 IMAGE_SIZE = 224
 PATCH_SIZE = 16
@@ -27,31 +27,19 @@ class CompactViT(nn.Module):
     The usual pooling, the mean over tokens, loses the positions in a film, and a transformer of
     this size learns only slowly to encode positions in its tokens. So each token is reduced to 16
     numbers, and all 196 x 16 numbers are projected to the embedding.
-
-    Position embeddings start as sines and cosines (He et al. 2022) and stay learnable.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.trunk = VisionTransformer(
-            img_size=IMAGE_SIZE,
-            patch_size=PATCH_SIZE,
-            in_chans=1,
-            num_classes=0,
-            embed_dim=WIDTH,
-            depth=3,
-            num_heads=4,
-            class_token=False,
-            global_pool="",
+            channels=1, grid=GRID, side=PATCH_SIZE, width=WIDTH, depth=3, heads=4
         )
-        positions = build_sincos2d_pos_embed([GRID, GRID], dim=WIDTH, interleave_sin_cos=False)
-        self.trunk.pos_embed = nn.Parameter(positions[None].clone())
         self.squeeze = nn.Linear(WIDTH, SQUEEZED)
         self.project = nn.Linear(TOKENS, EMBEDDING)
 
     def tokens(self, images: Tensor) -> Tensor:
         """The squeezed tokens ``(B, 3136)`` of standardised films ``(B, 1, 224, 224)``."""
-        return cast(Tensor, self.squeeze(self.trunk.forward_features(images)).flatten(1))
+        return cast(Tensor, self.squeeze(self.trunk(images)).flatten(1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings ``(B, 176)`` in [-1, 1] of standardised films ``(B, 1, 224, 224)``.

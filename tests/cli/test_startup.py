@@ -56,6 +56,16 @@ def test_a_mistyped_name_is_told_before_anything_heavy_is_loaded(
     assert not modules & {*HEAVY, "scipy"}
 
 
+def test_a_bundled_encoder_is_loaded_without_timm(tmp_path: Path) -> None:
+    """timm loads torchvision and PyTorch's compiler, which takes longer than PyTorch itself."""
+    size = ["--set", "split.train=16", "--set", "split.test_per_cell=4", "--batch-size", "8"]
+    small = [*size, "--controls", "none", "--baselines", "none", "--budget", "160"]
+    modules, printed = loaded("run", *small, cwd=tmp_path)
+    assert "run folder" in printed
+    assert "zobench_encoders.vit_mae" in modules
+    assert not modules & {"timm", "torchvision", "torch._dynamo", "nevergrad", "pandas", "sklearn"}
+
+
 def test_what_is_stored_is_shown_without_torch(tmp_path: Path) -> None:
     found = run(tmp_path, tiny_registry(), optimizer="random", overrides=SIZES)
     for shown in (found.run_dir, tmp_path):

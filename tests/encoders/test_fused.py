@@ -21,6 +21,7 @@ from zobench_encoders.fused.packed import ONEDNN
 from zobench_encoders.fused.transformers import FusedBlock, FusedLastBlock, PatchProducts
 from zobench_encoders.local import TOLERANCE, Backbone, LocalEncoder, LocalParameters
 from zobench_encoders.resident import ResidentPixels
+from zobench_encoders.vision_transformer import VisionTransformer
 from zobench_encoders.vit_mae import VitMaeParameters, vit_mae
 
 from zobench.contracts.encoder import EncoderRequest
@@ -81,6 +82,9 @@ NETWORKS = {
     ),
     "ViT with mean": lambda: timm_network(
         "vit_tiny_patch16_224", img_size=32, depth=2, global_pool="avg"
+    ),
+    "ViT of the bundled networks": lambda: VisionTransformer(
+        channels=3, grid=2, side=16, width=48, depth=2, heads=4
     ),
     "ResNet": lambda: timm_network("resnet10t"),
     "EfficientNet": lambda: timm_network("efficientnet_lite0"),

@@ -1,6 +1,6 @@
 """Rebuilds a network for embeddings without gradients, and checks it against the original.
 
-What is rebuilt: blocks of timm's vision transformers, chains of convolution, normalisation and
+What is rebuilt: blocks of vision transformers, chains of convolution, normalisation and
 activation, and linear layers. All else stays as it is, so any network can be given.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from .convolutions import with_fused_convolutions
 from .gpu_layers import CUDA
 from .layers import IDENTITY, Layers
 from .packed import ONEDNN
+from .transformer_parts import block_behind_class_token, block_parts, patch_product
 from .transformers import EditedPixels, FusedBlock, FusedLastBlock, PatchProducts
 
 
@@ -46,9 +47,9 @@ class FusedNetwork(nn.Module):
         self.device = tensors[0].device if tensors else torch.device("cpu")
         layers = layers or (ONEDNN if self.device.type == "cpu" else CUDA)
         self._network = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
-        patches = [module for module in self._network.modules() if PatchProducts.fusible(module)]
+        patches = [module for module in self._network.modules() if patch_product(module)]
         norm = (mean, std) if fold and len(patches) == 1 else None
-        last = FusedLastBlock.of(self._network)
+        last = block_behind_class_token(self._network)
         replaced = _replace(self._network, layers, norm, last)
         kind = next(
             (tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32
@@ -117,12 +118,10 @@ def _replace(
     replaced = 0
     for name, child in module.named_children():
         fused: nn.Module
-        if child is last:
-            fused = FusedLastBlock(cast("Any", child), layers)
-        elif FusedBlock.fusible(child):
-            fused = FusedBlock(cast("Any", child), layers)
-        elif norm and PatchProducts.fusible(child):
-            fused = PatchProducts(cast("Any", child), *norm, layers)
+        if block := block_parts(child):
+            fused = (FusedLastBlock if child is last else FusedBlock)(block, layers)
+        elif norm and (product := patch_product(child)):
+            fused = PatchProducts(product, *norm, layers)
         elif type(child) is nn.Linear:
             fused = layers.linear(child.weight, child.bias, IDENTITY)
         else:

@@ -1,27 +1,18 @@
-"""timm's vision transformer blocks, and the products of their patches, with fused layers."""
+"""Blocks of vision transformers, and the products of their patches, with fused layers."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..resident import LEVELS
-from .layers import IDENTITY, Activation, Layers, known_activation
-
-if TYPE_CHECKING:
-    from timm.layers.attention import Attention
-    from timm.layers.mlp import Mlp
-    from timm.layers.patch_embed import PatchEmbed
-    from timm.models.vision_transformer import Block
-
-TIMM = "timm"
-"""The library whose networks have these parts; where it is not imported, no network has them."""
+from .layers import IDENTITY, Layers
+from .transformer_parts import BlockParts
 
 
 class FusedBlock(nn.Module):
@@ -31,43 +22,20 @@ class FusedBlock(nn.Module):
     weights, and both sums are written over the block's input.
     """
 
-    def __init__(self, block: Block, layers: Layers) -> None:
+    def __init__(self, block: BlockParts, layers: Layers) -> None:
         super().__init__()
-        attention, mlp = cast("Attention", block.attn), cast("Mlp", block.mlp)
-        self._heads = attention.num_heads
+        self._heads = block.heads
         self._norm1, self._norm2 = block.norm1, block.norm2
-        self._attention_norm, self._mlp_norm = attention.norm, mlp.norm
-        self._read(attention, layers)
-        self._project = layers.linear(*_scaled(attention.proj, block.ls1), IDENTITY)
-        activation = cast("Activation", known_activation(mlp.act))  # fusible() checked it
-        self._widen = layers.linear(mlp.fc1.weight, mlp.fc1.bias, activation)
-        narrow = _scaled(cast("nn.Linear", mlp.fc2), block.ls2)
-        self._narrow = layers.linear(*narrow, IDENTITY)
+        self._attention_norm, self._mlp_norm = block.attention_norm, block.mlp_norm
+        self._read(block, layers)
+        self._project = layers.linear(*block.project, IDENTITY)
+        self._widen = layers.linear(*block.widen, block.activation)
+        self._narrow = layers.linear(*block.narrow, IDENTITY)
 
-    def _read(self, attention: Attention, layers: Layers) -> None:
+    def _read(self, block: BlockParts, layers: Layers) -> None:
         """Keeps the weights of queries, keys and values."""
-        self._query_norm, self._key_norm = attention.q_norm, attention.k_norm
-        self._qkv = layers.linear(attention.qkv.weight, attention.qkv.bias, IDENTITY)
-
-    @staticmethod
-    def fusible(module: nn.Module) -> bool:
-        """Whether a module is a block of the usual form."""
-        if TIMM not in sys.modules:
-            return False
-        from timm.layers.attention import Attention
-        from timm.layers.mlp import Mlp
-        from timm.models.vision_transformer import Block
-
-        if type(module) is not Block:
-            return False
-        attention, mlp = module.attn, module.mlp
-        return (
-            type(attention) is Attention
-            and getattr(attention, "gate", None) is None
-            and type(mlp) is Mlp
-            and type(mlp.fc1) is type(mlp.fc2) is nn.Linear
-            and known_activation(mlp.act) is not None
-        )
+        self._query_norm, self._key_norm = block.query_norm, block.key_norm
+        self._qkv = layers.linear(*block.qkv, IDENTITY)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ``(N, T, D)`` to ``(N, T, D)``, in the memory of the argument."""
@@ -92,36 +60,16 @@ class FusedLastBlock(FusedBlock):
     a mixture sum to one, so tokens are mixed first, and the mixture alone is multiplied.
     """
 
-    def _read(self, attention: Attention, layers: Layers) -> None:
-        heads = attention.num_heads
-        queries, keys, values = attention.qkv.weight.chunk(3)
-        biases = None if attention.qkv.bias is None else attention.qkv.bias.chunk(3)
-        of_queries = None if biases is None else biases[0] * attention.scale
-        self._query = layers.linear(queries * attention.scale, of_queries, IDENTITY)
+    def _read(self, block: BlockParts, layers: Layers) -> None:
+        heads, (weight, bias) = block.heads, block.qkv
+        queries, keys, values = weight.chunk(3)
+        scale = (len(queries) // heads) ** -0.5
+        biases = None if bias is None else bias.chunk(3)
+        of_queries = None if biases is None else biases[0] * scale
+        self._query = layers.linear(queries * scale, of_queries, IDENTITY)
         self._keys = keys.detach().view(heads, -1, keys.shape[1])
         self._values = values.detach().view(heads, -1, values.shape[1]).mT
         self._value_bias = None if biases is None else biases[2].detach()
-
-    @staticmethod
-    def fusible(module: nn.Module) -> bool:
-        """Whether a module is a block of the usual form, whose queries and keys are linear."""
-        if not FusedBlock.fusible(module):
-            return False
-        attention = cast("Attention", module.attn)
-        return isinstance(attention.q_norm, nn.Identity) and isinstance(
-            attention.k_norm, nn.Identity
-        )
-
-    @staticmethod
-    def of(network: nn.Module) -> nn.Module | None:
-        """The last block of a network whose embedding is its class token; ``None`` if it has none."""
-        if TIMM not in sys.modules:
-            return None
-        from timm.models.vision_transformer import VisionTransformer
-
-        if type(network) is not VisionTransformer or network.global_pool != "token":
-            return None
-        return network.blocks[-1] if FusedLastBlock.fusible(network.blocks[-1]) else None
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ``(N, T, D)`` to the first one, ``(N, 1, D)``, in the memory of the argument."""
@@ -157,50 +105,31 @@ class PatchProducts(nn.Module):
     8-bit pixels are exact in bfloat16; others are centred before they are rounded to it.
 
     Args:
-        patches: The patch embedding.
+        product: The convolution of the patch embedding.
         mean: Mean of each channel, in units of [0, 1].
         std: Standard deviation of each channel.
         layers: The layers of the embedding's device.
     """
 
     def __init__(
-        self, patches: PatchEmbed, mean: Sequence[float], std: Sequence[float], layers: Layers
+        self, product: nn.Conv2d, mean: Sequence[float], std: Sequence[float], layers: Layers
     ) -> None:
         super().__init__()
-        weight = patches.proj.weight.double()
+        weight = product.weight.double()
         mean_of, std_of = (
             weight.new_tensor(statistic).view(1, -1, 1, 1) for statistic in (mean, std)
         )
         scaled = weight / std_of
         shift = (scaled * mean_of).sum((1, 2, 3))
-        bias = torch.zeros_like(shift) if patches.proj.bias is None else patches.proj.bias.double()
-        kind = patches.proj.weight.dtype
-        self._side, self._kind = int(patches.proj.kernel_size[0]), kind
+        bias = torch.zeros_like(shift) if product.bias is None else product.bias.double()
+        kind = product.weight.dtype
+        self._side, self._kind = product.kernel_size[0], kind
         self._center = mean_of.float() if kind == torch.bfloat16 else None
         weight, shifted = scaled.flatten(1), (bias - shift).to(kind)
         of_pixels = shifted if self._center is None else bias.to(kind)
         self._of_pixels = layers.linear(weight.to(kind), of_pixels, IDENTITY)
         self._of_levels = layers.linear((weight / LEVELS).to(kind), shifted, IDENTITY)
         self._of_edits = layers.linear(weight.to(kind), None, IDENTITY)
-
-    @staticmethod
-    def fusible(module: nn.Module) -> bool:
-        """Whether a module cuts an image into square patches that do not overlap."""
-        if TIMM not in sys.modules:
-            return False
-        from timm.layers.patch_embed import PatchEmbed
-
-        if type(module) is not PatchEmbed:
-            return False
-        product = module.proj
-        side = product.kernel_size[0]
-        return (
-            module.flatten
-            and not module.dynamic_img_pad
-            and isinstance(module.norm, nn.Identity)
-            and tuple(product.kernel_size) == tuple(product.stride) == (side, side)
-            and product.padding == (0, 0)
-        )
 
     def forward(self, images: Tensor | EditedPixels) -> Tensor:
         """Patch tokens ``(N, T, D)`` of pixels ``(N, C, H, W)`` in [0, 1], or of edited pixels."""
@@ -220,13 +149,3 @@ class PatchProducts(nn.Module):
         side, grid = self._side, (height // self._side, width // self._side)
         patches = images.reshape(count, channels, grid[0], side, grid[1], side)
         return patches.permute(0, 2, 4, 1, 3, 5).reshape(count, grid[0] * grid[1], -1)
-
-
-def _scaled(layer: nn.Linear, scale: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of a linear layer, multiplied by the layer scale behind it."""
-    from timm.layers.layer_scale import LayerScale
-
-    if not isinstance(scale, LayerScale):
-        return layer.weight, layer.bias
-    bias = None if layer.bias is None else layer.bias * scale.gamma
-    return layer.weight * scale.gamma[:, None], bias
