@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import InProcess, run_command
+from tiny import SIZES, run, tiny_registry
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,12 @@ from commands import InProcess, run_command
         (["--device", "tpu"], 2, "auto, cpu or cuda:N"),
         (["--device", "cuda:x"], 2, "auto, cpu or cuda:N"),
         (["--space", "lowres"], 2, "such as lowres:28"),
+        (["--max-time", "10"], 2, "such as 90s, 30m or 2h (did you mean 10s?)"),
+        (
+            ["--optimizer", "nevergrad"],
+            2,
+            "nevergrad:<strategy> (see: zobench list optimizers --all)",
+        ),
         (["--dataset", "nih"], 2, "needs --data-root"),
         (["--dataset", "nih", "--data-root", "nowhere"], 2, "not a folder"),
         (["--encoder", "timm:resnet_18"], 2, "timm has no model"),
@@ -95,6 +102,16 @@ def test_show_and_resume_want_a_run_folder(here: InProcess) -> None:
         done = here(command, "somewhere")
         assert done.returncode == 2
         assert "is not a run folder" in done.stderr
+
+
+def test_resuming_a_finished_run_says_that_nothing_was_left_to_do(
+    tmp_path: Path, here: InProcess
+) -> None:
+    finished = run(tmp_path, tiny_registry(), optimizer="random", overrides=SIZES)
+    done = here("resume", str(finished.run_dir))
+    assert done.returncode == 0
+    assert "the run is finished, and nothing was left to do; --budget extends it" in done.stderr
+    assert "recovery" in done.stdout
 
 
 def test_a_newer_run_folder_asks_for_an_upgrade(tmp_path: Path, here: InProcess) -> None:

@@ -71,7 +71,11 @@ def seconds(text: str) -> float:
         return 0.0
     match = TIME.fullmatch(text.strip())
     if match is None:
-        raise ConfigError(f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h")
+        in_seconds = f"{text.strip()}s"
+        meant = f" (did you mean {in_seconds}?)" if TIME.fullmatch(in_seconds) else ""
+        raise ConfigError(
+            f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h{meant}"
+        )
     return float(match["number"]) * UNITS[match["unit"]]
 
 

@@ -26,6 +26,7 @@ def resume(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with a run that was interrupted or killed, or extend a finished one."""
+    from zobench.records.manifest import read_manifest
     from zobench.records.urls.copies import published_run
     from zobench.runs.lifecycle import resume_run
 
@@ -34,6 +35,7 @@ def resume(
 
     limit = None if max_time is None else seconds(max_time)
     with ConsoleListener() as listener, published_run(path) as folder:
+        processes = read_manifest(folder).resumed
         result = resume_run(
             folder,
             listener=listener,
@@ -43,4 +45,6 @@ def resume(
             max_time=limit,
             budget=budget,
         )
+        if result.manifest.resumed == processes:
+            listener.note("the run is finished, and nothing was left to do; --budget extends it")
     print_result(result, as_json)

@@ -106,8 +106,10 @@ class Registry:
             )
         offer = offers[base]
         if offer.plugin.argument and offer.plugin.argument_needed and not argument:
+            listing = f" (see: zobench list {kind} --all)" if offer.plugin.members else ""
             raise ConfigError(
-                f"{what} {base!r} needs something after a colon: {base}:<{offer.plugin.argument}>"
+                f"{what} {base!r} needs something after a colon: "
+                f"{base}:<{offer.plugin.argument}>{listing}"
             )
         if colon and not offer.plugin.argument:
             raise ConfigError(f"{what} {base!r} takes nothing after a colon, but got {argument!r}")

@@ -21,6 +21,7 @@ from zobench.errors import ConfigError, DatasetError
 
 from .columns.ages import years
 from .columns.attribute import divided
+from .columns.cells import empty_cells
 from .columns.faults import Faults
 from .films import ArchiveFilms, digest_of
 from .pictures.decoding import PictureForm
@@ -102,10 +103,12 @@ class NihDataset:
         table = table.assign(sensitive=attribute.codes)[chosen & attribute.codes.notna()]
         if (table.groupby("sex")["sensitive"].nunique() == 1).all():  # sex, whatever it is called
             _check_patients(table, faults)
-        if len(table.groupby(["label", "sensitive"]).size()) < 4:
+        if empty := empty_cells(
+            table["label"], table["sensitive"], attribute.groups, request.disease
+        ):
             faults.add(
-                f"a cell of (finding, {parameters.sensitive}) is empty with view={parameters.view} and "
-                f"ages {parameters.min_age} to {parameters.max_age}; widen the filters"
+                f"{empty}, with view={parameters.view} and ages {parameters.min_age} to "
+                f"{parameters.max_age}; widen the filters, or name another disease"
             )
         faults.check(str(source))
         self._paths = [root / path for path in table["path"]]

@@ -137,7 +137,7 @@ def test_images_that_cannot_be_decoded_may_leave_a_cell_empty(tmp_path: Path) ->
         (root / "films" / f"film-{number:03d}.png").write_text("no picture")
     with pytest.raises(DatasetError, match="2 images cannot be used"):
         opened(root, tmp_path, missing="skip").pixels(np.arange(8))
-    with pytest.raises(DatasetError, match="there is no image woman with the finding"):
+    with pytest.raises(DatasetError, match="there is no image in the cell woman with the finding"):
         opened(root, tmp_path, missing="skip")
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
 
+from ..columns.cells import empty_cells
+
 if TYPE_CHECKING:
     import pandas
 
@@ -142,10 +144,10 @@ def chosen_films(
         table = _listed(table, Path(parameters.rows))
     table, groups = _divided(table, parameters)
     paths, table, notes = _present(table, root, parameters.missing, unreadable)
-    if len(table.groupby(["label", "sensitive"]).size()) < 4:
+    if empty := empty_cells(table["label"], table["sensitive"], groups, finding):
         raise DatasetError(
-            f"{root}: with these settings a cell of ({finding}, {parameters.sensitive}) is empty; "
-            f"there are {len(table)} films in all. Widen view, rows, races or age"
+            f"{root}: with these settings {empty}; there are {len(table)} films in all. Widen "
+            "view, rows, races or age"
         )
     return table, paths, groups, notes
 

@@ -13,8 +13,9 @@ from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError
 
 from ..columns.attribute import Attribute, divided
+from ..columns.cells import empty_cells
 from ..columns.conditions import existing, is_condition, parsed, parsed_all
-from ..columns.faults import Faults, listed
+from ..columns.faults import Faults
 from .files import AMBIGUOUS, matched
 from .finding import Finding, finding_column, labelled
 from .parameters import TableParameters
@@ -268,14 +269,7 @@ def _check_patients(columns: Columns, faults: Faults) -> None:
 
 def _check_cells(columns: Columns, faults: Faults, notes: Sequence[str]) -> None:
     """Each of the four cells of (finding, attribute) must have an image; notes tell what is left out."""
-    names = columns.attribute.groups
-    empty = []
-    for label, finding in ((0, "without the finding"), (1, "with the finding")):
-        for group, name in enumerate(names):
-            cell = (columns.finding.codes == label) & (columns.attribute.codes == group)
-            empty += [] if cell.any() else [f"{name} {finding}"]
-    if empty:
+    attribute = columns.attribute
+    if empty := empty_cells(columns.finding.codes, attribute.codes, attribute.groups):
         left_out = f" (rows left out: {'; '.join(notes)})" if notes else ""
-        faults.add(
-            f"there is no image {listed(empty, '')}; widen dataset.where, positive or group{left_out}"
-        )
+        faults.add(f"{empty}; widen dataset.where, positive or group{left_out}")
