@@ -73,6 +73,17 @@ def test_a_loss_beyond_the_margin_falls_and_a_small_one_does_not() -> None:
     assert standing(before, before) == "holds"
 
 
+def test_a_loss_of_just_the_margin_holds() -> None:
+    """0.48 - 0.5 is a little less than -0.02 in floating point."""
+    before, now = (
+        Baseline(MARGINS, (Row("mine", "films", {"budget": 1}, {"fpq": sample}),))
+        for value in (0.5, 0.48)
+        for sample in [Sample(dict.fromkeys("012", value), dict.fromkeys("012", 0.0))]
+    )
+    assert standing(before, now) == "holds"
+    assert standing(now, before) == "holds"
+
+
 def test_what_is_missing_fails_and_what_is_new_is_told() -> None:
     before = drawn(range(3), 0.3, 0.05, np.random.default_rng(0))
     other = Baseline(MARGINS, (Row("other", "films", {"budget": 1}, before.rows[0].metrics),))
@@ -165,6 +176,8 @@ def test_what_is_no_baseline_is_told(tmp_path: Path, content: str, words: str) -
         read_baseline(path, QUANTITIES)
     with pytest.raises(ConfigError, match="write one with --update"):
         read_baseline(tmp_path / "nowhere.json", QUANTITIES)
+    with pytest.raises(ConfigError, match="a folder; name the JSON file"):
+        read_baseline(tmp_path, QUANTITIES)
 
 
 def test_a_check_can_be_read_as_json(tmp_path: Path) -> None:

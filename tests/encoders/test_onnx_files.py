@@ -149,6 +149,24 @@ def test_graphs_whose_answer_is_no_embedding_are_refused(tmp_path: Path) -> None
             make(f"onnx:{path}", tmp_path)
 
 
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.FLOAT16])
+def test_an_embedding_of_another_precision_becomes_float32(tmp_path: Path, kind: int) -> None:
+    flat = helper.make_node("Flatten", ["pixels"], ["rows"])
+    path = graph(
+        tmp_path / "cast.onnx",
+        [flat, helper.make_node("Cast", ["rows"], ["out"], to=kind)],
+        ["N", 3, 8, "w"],  # the open side takes the pixels of the other one
+    )
+    model = load(path)
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    save(model, path)
+    images = films(3, 8, 3)
+    with torch.inference_mode():
+        embeddings = make(f"onnx:{path}", tmp_path).embed(images)
+    assert embeddings.dtype == torch.float32
+    assert torch.allclose(embeddings, images.flatten(1), atol=1e-3)
+
+
 def test_a_graph_for_one_image_that_flattens_all_is_run_image_by_image(tmp_path: Path) -> None:
     flat = helper.make_node("Reshape", ["pixels", "flat"], ["out"])
     path = graph(tmp_path / "one.onnx", [flat], [1, 3, 8, 8])

@@ -120,6 +120,7 @@ def test_an_extended_run_is_verified_and_replayed_with_each_of_its_budgets(
     checked = verify_run(found.run_dir, found.spent, registry=tiny_registry())
     assert checked.holds
     assert checked.queries == found.spent
+    assert checked.snapshots == len(found.snapshots)
     part = verify_run(found.run_dir, 500, registry=tiny_registry())
     assert part.holds
     assert 500 <= part.queries < found.spent

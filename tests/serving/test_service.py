@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx2 as httpx
 import numpy as np
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.usefixtures("tiny_installed")
 
 
 TOKEN = "s3cret"
+ORIENTATION = 0x0112
+"""The EXIF tag."""
 LENGTH = "Inference-Header-Content-Length"
 
 
@@ -51,15 +54,26 @@ def expected(images: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def request(images: NDArray[np.floating], **fields: object) -> dict[str, object]:
-    entry = {"name": "x", "shape": list(images.shape), "datatype": "FP32"}
-    return {"inputs": [{**entry, "data": images.tolist()}], **fields}
+def request(
+    images: NDArray[np.floating],
+    *,
+    input_name: str = "images",
+    nested: tuple[int, ...] = (),
+    **fields: object,
+) -> dict[str, object]:
+    entry = {"name": input_name, "shape": list(images.shape), "datatype": "FP32"}
+    return {
+        "inputs": [{**entry, "data": images.reshape(nested or images.shape).tolist()}],
+        **fields,
+    }
 
 
-def uri(image: NDArray[np.uint8], kind: str = "PNG", mode: str | None = None) -> str:
+def uri(
+    image: NDArray[np.uint8], kind: str = "PNG", mode: str | None = None, **options: Any
+) -> str:
     file = io.BytesIO()
     picture = Image.fromarray(image[0])
-    (picture.convert(mode) if mode else picture).save(file, kind)
+    (picture.convert(mode) if mode else picture).save(file, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
@@ -74,7 +88,7 @@ def test_json_and_raw_bytes_give_the_embeddings_of_the_encoder_here(server: Serv
     values = np.array(output["data"], dtype=np.float32).reshape(5, 6)
     assert np.array_equal(values, expected(images))
 
-    entry = {"name": "x", "shape": [5, 1, 8, 8], "datatype": "FP32"}
+    entry = {"name": "images", "shape": [5, 1, 8, 8], "datatype": "FP32"}
     size = {"parameters": {"binary_data_size": images.nbytes}}
     wanted = {"outputs": [{"name": "embeddings", "parameters": {"binary_data": True}}]}
     said = json.dumps({"inputs": [{**entry, **size}], **wanted}).encode()
@@ -96,6 +110,16 @@ def test_pictures_give_the_embeddings_of_their_levels(server: Served) -> None:
     one = {"input": uri(pictures[0]), "encoding_format": "base64"}
     (entry,) = post(f"{server.root}/v1/embeddings", json=one).json()["data"]
     assert base64.b64decode(entry["embedding"]) == expected(floats(1)).tobytes()
+
+
+def test_a_picture_that_lies_on_its_side_is_turned_upright(server: Served) -> None:
+    """As datasets read it: a camera's orientation 6 means a quarter turn clockwise."""
+    (picture,), exif = levels(1), Image.Exif()
+    exif[ORIENTATION] = 6
+    stored = np.rot90(picture, axes=(1, 2))
+    answer = post(f"{server.root}/v1/embeddings", json={"input": uri(stored, exif=exif)}).json()
+    found = np.array([entry["embedding"] for entry in answer["data"]], dtype=np.float32)
+    assert np.array_equal(found, expected(floats(1)))
 
 
 def test_it_says_what_it_is(server: Served) -> None:
@@ -131,6 +155,7 @@ def test_one_request_that_fails_is_embedded_once() -> None:
     assert calls == [2]
 
 
+BLACK = Image.new("L", (8, 8))
 BAD = [
     (json.dumps(request(floats(2), outputs=[{"name": "nope"}])), 400, "there is no output 'nope'"),
     ("{}", 400, "no list of objects 'inputs'"),
@@ -140,7 +165,9 @@ BAD = [
     (json.dumps(request(floats(257))), 400, "1 to 256"),
     (json.dumps(request(np.full((1, 1, 8, 8), np.inf))), 400, "cannot be read"),
     (json.dumps(request(np.full((1, 1, 8, 8), 1e39))), 400, "NaN or infinity"),
-    (json.dumps({"inputs": []}), 400, "0 inputs came"),
+    (json.dumps(request(floats(2), input_name="mask")), 400, "inputs came: mask"),
+    (json.dumps(request(floats(2), nested=(2, 8, 8, 1))), 400, "is nested as [2, 8, 8, 1]"),
+    (json.dumps({"inputs": []}), 400, "inputs came: none; the model takes one, 'images'"),
 ]
 
 
@@ -166,6 +193,9 @@ def test_bad_tensors_get_the_protocols_error(
         ({"input": uri(levels(1)[0], mode="I;16")}, "mode I;16"),
         ({"input": uri(levels(1)[0], "GIF")}, "cannot be read"),
         ({"input": uri(levels(1)[0]), "encoding_format": "x"}, "float or base64"),
+        ({"input": uri(levels(1)[0]), "dimensions": 1}, "dimensions"),
+        ({"input": uri(levels(1)[0], transparency=0)}, "a transparent colour"),
+        ({"input": uri(levels(1)[0], save_all=True, append_images=[BLACK])}, "several frames"),
     ],
 )
 def test_bad_pictures_get_openais_error(

@@ -16,6 +16,7 @@ import numpy as np
 
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
+from zobench.measures.recovery import ROUNDING
 from zobench.records.comparability import in_words
 from zobench.records.stored_run import StoredRun
 
@@ -187,9 +188,10 @@ def _check(
         sign = 1.0 if higher_is_better else -1.0
         gain, half = sign * (new - old), _half_width(before, now)
         standing = "holds"
-        if gain < -margin and gain + half < 0:
+        beyond = abs(gain) > margin + ROUNDING
+        if beyond and gain + half < 0:
             standing = "fell"
-        elif gain > margin and gain - half > 0:
+        elif beyond and gain - half > 0:
             standing = "rose"
     level = str(row.conditions.get("feedback"))
     return Check(row.optimizer, level, row.problem, metric, old, new, gain, half, margin, standing)

@@ -65,6 +65,10 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
 def _baseline_content(path: Path) -> Json:
     if not path.exists():
         raise ConfigError(f"there is no baseline {path}; write one with --update")
+    if path.is_dir():
+        raise ConfigError(
+            f"--baseline is {path}, a folder; name the JSON file that --update wrote, or will write"
+        )
     try:
         # version control may have made the line ends those of Windows
         return parsed_json(path, json_content(path).replace(b"\r\n", b"\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zobench.errors import PluginError
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Labels = NDArray[np.int64]
 
+Array = TypeVar("Array", bound="NDArray[Any]")
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers of a disease classifier on test images, each array ``(n,)``.
+    """The answers of a disease classifier on test images, each array ``(n,)`` and read-only.
 
     Attributes:
         score: Logit of class 1 minus logit of class 0; a positive score predicts class 1.
@@ -31,12 +33,18 @@ class Predictions:
     label: Labels
     sensitive: Labels
 
+    def __post_init__(self) -> None:
+        """Makes the arrays read-only: all metrics share them."""
+        for name in ("score", "label", "sensitive"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class GroupCounts:
     """Counts in the cells of (y, a), in each of R weightings of the test images.
 
-    Row 0 is the data itself, where every image counts once; the other rows are resamples.
+    Row 0 is the data itself, where every image counts once; the other rows are resamples. Arrays are
+    read-only.
 
     Attributes:
         images: ``(R, 2, 2)``; ``images[r, y, a]`` is the weight of the images with disease y and
@@ -47,15 +55,20 @@ class GroupCounts:
     images: Floats
     called: Floats
 
+    def __post_init__(self) -> None:
+        """Makes the arrays read-only: all metrics share them."""
+        for name in ("images", "called"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
+
     @cached_property
     def rate(self) -> Floats:
         """``P(yhat=1 | y, a)``, ``(R, 2, 2)``."""
-        return _divided(self.called, self.images)
+        return _read_only(_divided(self.called, self.images))
 
     @cached_property
     def share(self) -> Floats:
         """``P(yhat=1 | a)``, ``(R, 2)``."""
-        return _divided(self.called.sum(1), self.images.sum(1))
+        return _read_only(_divided(self.called.sum(1), self.images.sum(1)))
 
 
 Unit = Literal["percent", "share"]
@@ -149,6 +162,12 @@ class Metric:
     def shown(self, values: Floats) -> Floats:
         """The values as tables show them: absolute where the metric is signed."""
         return abs(values) if self.signed else values
+
+
+def _read_only(array: Array) -> Array:
+    view: Array = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def _divided(above: Floats, below: Floats) -> Floats:

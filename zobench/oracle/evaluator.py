@@ -15,10 +15,11 @@ import numpy as np
 from zobench.contracts.dataset import Rows
 from zobench.contracts.objective import LearningObjective, Objective
 from zobench.contracts.purpose import Purpose
-from zobench.errors import EncoderError, PluginError
+from zobench.errors import EncoderError
 from zobench.problem.images import Images, slices
 
 from .metered_encoder import MeteredEncoder
+from .objective_values import checked_values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,20 +116,8 @@ class Evaluator:
         Raises:
             PluginError: The objective gave something else than finite values ``(K,)`` float64.
         """
-        import torch
-
-        values = self.objective.values(embeddings, *self._labels(rows, embeddings))
-        rule = f"objective {self.name!r}: values() must give a finite float64 tensor ({len(rows)},)"
-        if not isinstance(values, torch.Tensor):
-            raise PluginError(f"{rule}, but gave {type(values).__name__}")
-        if values.shape != (len(rows),) or values.dtype != torch.float64:
-            kind = str(values.dtype).removeprefix("torch.")
-            raise PluginError(f"{rule}, but gave {tuple(values.shape)} of type {kind}")
-        if not bool(torch.isfinite(values).all()):
-            raise PluginError(
-                f"{rule}, but gave NaN or infinity although the embeddings are finite"
-            )
-        return values
+        labels = self._labels(rows, embeddings)
+        return checked_values(self.objective, self.name, embeddings, *labels)
 
     @property
     def learning(self) -> LearningObjective | None:

@@ -163,11 +163,10 @@ class MeteredEncoder:
 
         encoder = self._encoder
         if not isinstance(encoder, EditingEncoder):
-            answers = [
-                self.embed(images.edited(rows[part], edits, owner[part]), purpose).cpu()
-                for part in slices(len(rows), self.spec.block)
-            ]
-            return PendingEmbeddings(self, torch.cat(answers), len(rows), checked=True)
+            answers = torch.empty(len(rows), self.spec.embedding_dim)
+            for part in slices(len(rows), self.spec.block):  # copied: memory may be used again
+                answers[part] = self.embed(images.edited(rows[part], edits, owner[part]), purpose)
+            return PendingEmbeddings(self, answers, len(rows), checked=True)
         self._book(purpose, len(rows), gradient=False)
         started = time.perf_counter()
         with torch.inference_mode():

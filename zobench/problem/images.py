@@ -10,6 +10,7 @@ import numpy as np
 
 from zobench.contracts.dataset import Dataset, Pixels, Rows
 from zobench.contracts.listener import ReportProgress, silent
+from zobench.errors import PluginError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,10 +72,20 @@ def slices(length: int, size: int) -> Iterator[slice]:
 
 
 def load_images(dataset: Dataset, rows: Rows, progress: ReportProgress = silent) -> Images:
-    """The images of ``rows`` in memory."""
-    records = dataset.records
+    """The images of ``rows`` in memory.
+
+    Raises:
+        PluginError: The dataset gives other pixels than ``(n, C, H, W)`` of 8 bits.
+    """
+    records, wanted = dataset.records, (len(rows), *dataset.spec.shape)
+    pixels = dataset.pixels(rows, progress)
+    if pixels.shape != wanted or pixels.dtype != np.uint8:
+        raise PluginError(
+            f"dataset {dataset.spec.name!r} gives pixels {pixels.shape} of type {pixels.dtype}, but "
+            f"must give {wanted} of type uint8; see: zobench plugin check {dataset.spec.name}"
+        )
     return Images(
-        pixels=dataset.pixels(rows, progress),
+        pixels=pixels,
         label=records.label[rows],
         sensitive=records.sensitive[rows],
         patient=records.patient[rows],

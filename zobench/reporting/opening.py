@@ -53,7 +53,9 @@ def _ranking(level: str, rows: Sequence[Json], groups: Mapping[str, Sequence[Sto
     sentence = f"Of those that see {SEES[level]}, {first['optimizer']} "
     if not others:
         return f"{sentence}alone is done: FPQ {_share(first['fpq'])}."
-    names = ", ".join(f"{row['optimizer']} ({row['fpq']['value']:.2f})" for row in others[:SHOWN])
+    names = ", ".join(
+        f"{row['optimizer']} ({round(row['fpq']['value'], 2) + 0.0:.2f})" for row in others[:SHOWN]
+    )
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
     sentence += f"has the highest FPQ, {_share(first['fpq'])}, before {names}{more}".replace(
         "(-", "(\N{MINUS SIGN}"

@@ -175,7 +175,7 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
     Raises:
         ConfigError: The disease is unknown, or a folder is missing.
         DatasetError: A file or a row is wrong.
-        PluginError: A column of numbers is not int64.
+        PluginError: A column of numbers is not int64, or a label is neither 0 nor 1.
     """
     request = DatasetRequest(
         disease=config.disease,
@@ -187,11 +187,18 @@ def make_dataset(config: RunConfig, plugin: ResolvedPlugin, shape: Shape) -> Dat
     )
     dataset: Dataset = plugin.build(request)
     for column in ("patient", "label", "sensitive"):
-        kind = np.asarray(getattr(dataset.records, column)).dtype
-        if kind != np.int64:
+        values = np.asarray(getattr(dataset.records, column))
+        check = f"see: zobench plugin check {plugin.offer.name}"
+        if values.dtype != np.int64:
             raise PluginError(
-                f"dataset {config.dataset!r} gives {column} as {kind}, but must give int64; see: "
-                f"zobench plugin check {plugin.offer.name}"
+                f"dataset {config.dataset!r} gives {column} as {values.dtype}, but must give int64; "
+                + check
+            )
+        if column != "patient" and not np.isin(values, (0, 1)).all():
+            wrong = values[~np.isin(values, (0, 1))][0]
+            raise PluginError(
+                f"dataset {config.dataset!r} gives {wrong} as a {column}, but must give 0 or 1; leave "
+                f"images out of which it is not known; {check}"
             )
     return dataset
 

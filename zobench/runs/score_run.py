@@ -77,6 +77,7 @@ class RunScoring:
             self.encoder,
             training.head,
             make_objective(config, self.parts.resolved.objective, training),
+            config.objective,
             config.penalty,
             config.heads,
             config.seed,

@@ -16,6 +16,7 @@ from zobench.contracts.random_streams import generator
 from zobench.measures.edit_score import EditScore
 from zobench.measures.fidelity import fidelity
 from zobench.oracle.metered_encoder import MeteredEncoder, embed_images
+from zobench.oracle.objective_values import checked_values
 from zobench.problem.heads import Head, fit_head, fit_sensitive_head
 from zobench.problem.images import Images
 from zobench.problem.quantization import arrived_edit
@@ -47,6 +48,7 @@ class Scorer:
         encoder: The metered encoder.
         frozen: The SA head g.
         objective: The objective of the run, before it has seen an answer.
+        objective_name: Its name, for messages.
         penalty: lambda, the weight of the edit's norm.
         protocol: Training protocol of the heads.
         seed: Seed of the run.
@@ -57,6 +59,7 @@ class Scorer:
     encoder: MeteredEncoder
     frozen: Head
     objective: Objective
+    objective_name: str
     penalty: float
     protocol: HeadProtocol
     seed: int
@@ -93,6 +96,9 @@ class Scorer:
             edit: The edit ``(1, H, W)``.
             queries: Queries spent when the optimizer recommended the edit; 0 for ERM.
             embedded: The embeddings of the edited images.
+
+        Raises:
+            PluginError: The objective gave something else than a finite float64 number.
         """
         import torch
 
@@ -101,8 +107,9 @@ class Scorer:
         refitted = fit_sensitive_head(
             train, self.train.sensitive, self.train.label, protocol=self.protocol, rng=rng
         )
-        labels = (torch.from_numpy(codes[None]) for codes in (self.test.sensitive, self.test.label))
-        term = self.objective.values(torch.from_numpy(test[None]), *labels)
+        arrays = (test, self.test.sensitive, self.test.label)
+        inputs = (torch.from_numpy(array[None]) for array in arrays)
+        term = checked_values(self.objective, self.objective_name, *inputs)
         norm = float(edit.double().norm())
         return EditScore(
             queries=queries,

@@ -111,6 +111,7 @@ class SharedResults:
 
         key = digest(
             *("clean test", code_digest(), clean, processor(), encoder.spec.settings),
+            encoder.spec.block,
             test.pixels,
         )
         stored = self.cache.read(key)

@@ -37,8 +37,8 @@ TOLERANCE = 1e-4
 """Largest relative difference that counts as rounding on different hardware."""
 
 
-UP = 1.0
-"""A time that is up, on the clock of a replay, which otherwise stands at 0."""
+UP = 1e9
+"""A time that is up, in seconds, on the clock of a replay, which otherwise stands at 0."""
 
 
 @dataclass(frozen=True)
@@ -119,20 +119,24 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
     """Carries out the beginning of a run in another folder, with an empty cache of results.
 
     Neither time nor cost ends the replay, which may be slower or dearer than the run was. Where
-    anything but the budget ended the run, time is up after as many queries as the run spent.
+    anything but the budget ended the run, time is up after as many queries as the run spent. An
+    extended run is replayed as it was carried out, with each of its budgets in turn; time is up where
+    one was extended, so that the edit recommended there is stored, too.
     """
     ledger = Ledger(parts.config.backward_cost)
-    ended = run.done and run.manifest.ended_by != "budget"
-    parts = _limited(parts, max_cost=0.0, max_time=UP if ended else 0.0)
+    parts = _limited(parts, max_cost=0.0)
     # the full replay of a finished run is not stopped, so that it writes its last snapshot
     part = enough < run.spent or not run.done
+    ended = run.done and run.manifest.ended_by != "budget"
+    last = run.spent if ended else math.inf
+    ends = [(extension["queries"], extension["budget"]) for extension in run.manifest.extended]
+    stages = [*ends, (last, parts.config.budget)]
 
-    def clock() -> float:
-        return UP if ended and ledger.optimize.queries >= run.spent else 0.0
+    def clock(end: float) -> float:
+        return UP if ledger.optimize.queries >= end else 0.0
 
-    def stopped(end: float = math.inf) -> bool:
-        spent = ledger.optimize.queries
-        return spent >= end or (part and spent >= enough)
+    def stopped() -> bool:
+        return part and ledger.optimize.queries >= enough
 
     folder = RunFolder(path)
     folder.write_manifest(run.manifest.changed(status=RunStatus.RUNNING, files={}))
@@ -142,18 +146,17 @@ def _replay(parts: Parts, path: Path, enough: int, run: StoredRun, listener: Lis
         )
         shared = SharedResults(ResultCache(path / "shared"))
         prepared = prepare(parts, encoder, folder, shared, listener, stopped)
-        # an extended run is replayed as it was carried out: with each of its budgets in turn
-        ends = [(extension["queries"], extension["budget"]) for extension in run.manifest.extended]
-        for end, budget in [*ends, (math.inf, parts.config.budget)]:
+        for number, (end, budget) in enumerate(stages):
             with suppress(Interrupted):
                 optimize(
-                    _limited(parts, budget=budget),
+                    # a stage whose limit of time has the value of the one before would be over
+                    _limited(parts, budget=budget, max_time=UP - number if end < math.inf else 0.0),
                     prepared,
                     encoder,
                     folder,
                     listener,
-                    clock=clock,
-                    stopped=partial(stopped, end),
+                    clock=partial(clock, end),
+                    stopped=stopped,
                     checkpoint=folder.restore(),
                 )
             if stopped():

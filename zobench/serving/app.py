@@ -28,7 +28,7 @@ from zobench.registry.discovery import distribution_version
 
 from . import oip
 from .batching import Batcher, Full
-from .bodies import Refused, read_floats, read_pictures
+from .bodies import INPUT, Refused, read_floats, read_pictures
 from .counters import Counters
 from .fault_injection import Dice, FaultInjection, RateLimit
 from .limits import Limits
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 Handler = Callable[[Request], Awaitable[Response]]
-INPUT, OUTPUT = "images", "embeddings"
+OUTPUT = "embeddings"
 
 
 class Service:
@@ -262,6 +262,11 @@ class Service:
         coding = fields.get("encoding_format", "float")
         if coding not in ("float", "base64"):
             raise Refused(400, "encoding_format must be float or base64")
+        dimension = self._encoder.spec.embedding_dim
+        if fields.get("dimensions") not in (None, dimension):
+            raise Refused(
+                400, f"the embeddings of this server have {dimension} dimensions, no others"
+            )
         embeddings = await self._embed(images)
         vectors: list[Any] = (
             embeddings.tolist()

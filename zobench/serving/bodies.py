@@ -17,6 +17,8 @@ from .bounded_json import parse
 if TYPE_CHECKING:
     from torch import Tensor
 
+INPUT = "images"
+"""Name of the tensor of images."""
 PICTURES = ("PNG", "JPEG")
 MAX_CONTAINERS = 1_000
 """Most lists and objects in a request with pictures, whose input is one list of texts."""
@@ -55,9 +57,10 @@ def read_floats(
         message, tensors = oip.read_tensors("inputs", body, length)
     except oip.WireError as error:
         raise Refused(400, str(error)) from error
-    if len(tensors) != 1:
-        raise Refused(400, f"{len(tensors)} inputs came; the model takes one, its images")
-    (images,) = tensors.values()
+    if list(tensors) != [INPUT]:
+        came = ", ".join(tensors) or "none"
+        raise Refused(400, f"inputs came: {came:.80}; the model takes one, {INPUT!r}")
+    images = tensors[INPUT]
     channels, height, width = spec.image_shape
     if (
         images.ndim != 4
@@ -105,9 +108,14 @@ def _check_count(images: int, most: int) -> None:
         raise Refused(400, f"{images} images came; a request may bring 1 to {most}")
 
 
+def _unfitting(number: int, size: tuple[int, int], wanted: tuple[int, int]) -> Refused:
+    given, taken = (f"{width}x{height}" for width, height in (size, wanted))
+    return Refused(400, f"picture {number} has {given} pixels; the model takes {taken}")
+
+
 def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Pixels ``(C, H, W)`` of a data URI."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     channels, height, width = spec.image_shape
     start, comma, coded = text.partition(",")
@@ -116,11 +124,13 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
     try:
         content = base64.b64decode(coded, validate=True)
         with Image.open(io.BytesIO(content), formats=PICTURES) as file:
-            if file.size != (width, height):  # before a pixel is decoded
+            if sorted(file.size) != sorted((width, height)):  # before a pixel is decoded
+                raise _unfitting(number, file.size, (width, height))
+            if getattr(file, "n_frames", 1) > 1:
+                raise Refused(400, f"picture {number} has several frames; the model takes one")
+            if "transparency" in file.info:
                 raise Refused(
-                    400,
-                    f"picture {number} has {file.width}x{file.height} pixels; the model takes "
-                    f"{width}x{height}",
+                    400, f"picture {number} has a transparent colour; the model takes opaque pixels"
                 )
             if file.mode not in MODES or MODES[file.mode] not in (1, channels):
                 raise Refused(
@@ -132,6 +142,9 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
                 raise Refused(
                     400, f"picture {number} has {content[PNG_DEPTH]} bits; the model takes 8"
                 )
+            ImageOps.exif_transpose(file, in_place=True)  # upright, as datasets read pictures
+            if file.size != (width, height):
+                raise _unfitting(number, file.size, (width, height))
             pixels = np.asarray(file)
     except Refused:
         raise

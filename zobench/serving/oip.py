@@ -95,7 +95,7 @@ def read_tensors(
             )
         size = _binary_size(entry)
         if size is None:
-            values = _from_json(entry, name)
+            values = _from_json(entry, name, shape)
         else:
             values = _from_bytes(rest[:size], size, DATATYPES[datatype], name)
             rest = rest[size:]
@@ -147,7 +147,8 @@ def _from_bytes(raw: memoryview, size: int, type_: str, name: str) -> NDArray[np
         return np.frombuffer(raw, dtype=type_).astype(np.float32, copy=False)
 
 
-def _from_json(entry: Json, name: str) -> NDArray[np.float32]:
+def _from_json(entry: Json, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The numbers of a list that is flat, or nested as the shape says."""
     data = entry.get("data")
     if not isinstance(data, list):
         raise WireError(f"tensor {name!r} has neither a list 'data' nor a binary_data_size")
@@ -157,5 +158,10 @@ def _from_json(entry: Json, name: str) -> NDArray[np.float32]:
         raise WireError(f"tensor {name!r} is ragged") from error
     if values.size and values.dtype.kind not in "fiu":
         raise WireError(f"tensor {name!r} holds something other than numbers")
+    if values.ndim > 1 and values.shape != shape:
+        raise WireError(
+            f"tensor {name!r} is nested as {list(values.shape)}, but its shape is {list(shape)}; nest "
+            "its numbers as the shape says, or send one flat list"
+        )
     with np.errstate(over="ignore"):
         return values.reshape(-1).astype(np.float32)

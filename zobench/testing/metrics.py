@@ -108,6 +108,7 @@ def example() -> tuple[Predictions, NDArray[np.float64]]:
     score = rng.normal(size=IMAGES) + label + 0.3 * sensitive
     weights = rng.multinomial(IMAGES, np.full(IMAGES, 1 / IMAGES), RESAMPLES).astype(np.float64)
     weights[0] = 1.0
+    weights.setflags(write=False)  # as in a run
     return Predictions(score, label, sensitive), weights
 
 

@@ -66,6 +66,14 @@ class ObjectiveConformance:
         alone = torch.cat([objective.values(embeddings[[k]], a[[k]], y[[k]]) for k in range(3)])
         torch.testing.assert_close(values, alone)
 
+    def test_the_arguments_stay_as_they_are(self) -> None:
+        """Embeddings and labels are not overwritten."""
+        arguments = batch(3, 64)
+        before = [argument.clone() for argument in arguments]
+        self.make().values(*arguments)
+        for name, one, other in zip(("embeddings", "a", "y"), before, arguments, strict=True):
+            assert torch.equal(one, other), f"values() changed its argument {name}"
+
     def test_a_few_images_give_a_finite_value_and_a_finite_gradient(self) -> None:
         """Minibatches of 1, 2 and 5 images, in which a group may be absent."""
         for size in (1, 2, 5):

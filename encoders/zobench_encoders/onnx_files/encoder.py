@@ -94,7 +94,7 @@ class OnnxModule(nn.Module):
                 answer: Tensor = self.converted(images)
         else:
             answer = self._run(images.detach())
-        return pooled(answer, self._form.pool)
+        return pooled(answer.float(), self._form.pool)
 
     def _run(self, images: Tensor) -> Tensor:
         """Onnxruntime's answer; a graph for a fixed number of images gets as many."""

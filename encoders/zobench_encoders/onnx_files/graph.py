@@ -120,6 +120,10 @@ class Graph:
             layout = "NHWC" if last else "NCHW"
         rows, columns = (shape[1], shape[2]) if layout == "NHWC" else (shape[2], shape[3])
         channels = (shape[3] if layout == "NHWC" else shape[1]) or COLOURS
+        rows, columns = (
+            rows or columns,
+            columns or rows,
+        )  # an open side takes the other one's pixels
         if channels not in CHANNELS or rows != columns:
             raise ConfigError(
                 f"{self.path} takes {shapes}, which is {channels} channels of {rows}x{columns} pixels "
@@ -133,7 +137,7 @@ class Graph:
         Raises:
             ConfigError: The graph has no such tensor.
         """
-        from onnx import ModelProto, TensorProto
+        from onnx import ModelProto
         from onnx.helper import make_tensor_value_info
 
         computed = [name for node in self.model.graph.node for name in node.output]
@@ -156,11 +160,21 @@ class Graph:
             (graph.node, nodes[::-1]),
             (graph.initializer, stored),
             (graph.value_info, []),
-            (graph.output, [make_tensor_value_info(output, TensorProto.FLOAT, None)]),
+            (graph.output, [make_tensor_value_info(output, self._type_of(output), None)]),
         ):
             del field[:]
             field.extend(kept)
         return part
+
+    def _type_of(self, tensor: str) -> int:
+        """The element type of a tensor: half or double precision if the file says so, else float."""
+        from onnx import TensorProto
+
+        for value in (*self.model.graph.value_info, *self.model.graph.output):
+            kind = int(value.type.tensor_type.elem_type)
+            if value.name == tensor and kind in (TensorProto.FLOAT16, TensorProto.DOUBLE):
+                return kind
+        return int(TensorProto.FLOAT)
 
 
 def _read_by(node: NodeProto) -> set[str]:

@@ -14,6 +14,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
@@ -136,8 +138,14 @@ def read_dialect(path: Path) -> Dialect:
     """
     try:
         content = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        orjson.dumps([content.get(name) for name in ("request", "item")])
+    except (OSError, ValueError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise ConfigError(f"the template {path} cannot be read: {error}") from error
+    except (TypeError, RecursionError) as error:
+        raise ConfigError(
+            f"the template {path} cannot be sent as JSON: its request or item is nested too deep, or "
+            f"holds what JSON has not ({error})"
+        ) from error
     declared = {field.name: field for field in fields(Dialect)}
     for name, value in content.items():
         if name not in declared:

@@ -20,9 +20,6 @@ from .request_failure import RequestFailure, UnexpectedShape
 
 Answer = TypeVar("Answer")
 
-MAX_RETRY_DELAY = 60.0
-"""Upper limit, in seconds, of a delay that a service asks for."""
-
 UNREACHED_HINT = "; is the service up, and is --encoder-url its address?"
 
 MAX_FIRST_ATTEMPTS = 4
@@ -132,11 +129,11 @@ class RetryingClient:
             ServiceError: The retry policy allows no further attempt.
             CostReached: The next attempt could cost more than allowed.
         """
-        attempts = doubts = 0
+        attempts, doubts, hint = 0, 0, ""
         waits: list[tuple[float, float]] = []  # for the rate, while the service was not asked
 
         def hope(error: Exception) -> bool | float:
-            nonlocal doubts
+            nonlocal doubts, hint
             if not isinstance(error, RequestFailure) or error.kind == "refused":
                 return False
             if error.status in self.policy.final:
@@ -144,11 +141,17 @@ class RetryingClient:
             doubts += error.kind == "doubtful"
             if error.kind == "unreached" and not self._known and attempts >= MAX_FIRST_ATTEMPTS:
                 return False
-            if doubts > self.policy.retries or self._policy_exhausted(waits):
+            if doubts > self.policy.retries or (left := self._seconds_left(waits)) < 0:
                 return False
             if error.delay is None or error.delay < self.policy.first_delay:
                 return not self.stop.is_set()
-            self.stop.wait(min(error.delay, MAX_RETRY_DELAY))  # setting ``stop`` ends this wait
+            if error.delay > left:
+                hint = (
+                    f"; the service asks to wait {error.delay:,.0f} s, but encoder.patience has "
+                    f"{left:,.0f} s left: resume later, or with a larger encoder.patience"
+                )
+                return False
+            self.stop.wait(error.delay)  # setting ``stop`` ends this wait
             return 0.0
 
         try:
@@ -170,6 +173,7 @@ class RetryingClient:
             raise ServiceError(
                 f"encoder {self._name}: {fault}"
                 + (f" ({attempts} attempts)" if attempts > 1 else "")
+                + hint
                 + ("" if self._known or fault.kind != "unreached" else UNREACHED_HINT),
                 fault.status,
                 attempts,
@@ -221,9 +225,11 @@ class RetryingClient:
             said = self._line.text.excerpt(f"the answer cannot be read: {error!r:.20000}")
             raise RequestFailure("doubtful", said, 200) from None
 
-    def _policy_exhausted(self, waits: list[tuple[float, float]]) -> bool:
+    def _seconds_left(self, waits: list[tuple[float, float]]) -> float:
+        """Seconds until the run stops for lack of an answer; below 0 if it stops now."""
         with self._lock:
+            if self._failures >= self.policy.failures:
+                return -1.0
             since = self._answered_at
             waited = sum(max(0.0, end - max(begin, since)) for begin, end in waits)
-            silent = time.monotonic() - since - waited
-            return self._failures >= self.policy.failures or silent > self.policy.seconds
+            return self.policy.seconds - (time.monotonic() - since - waited)

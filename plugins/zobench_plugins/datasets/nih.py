@@ -42,6 +42,8 @@ IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
 NEGATIVE = "no finding"
 SEXES = {"F": "female", "M": "male"}
 BIAS = 0.8
+OLDEST = 150
+"""Highest age in years that a row may name."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class NihParameters:
     """Settings that select the films and the sensitive attribute."""
 
     view: str = parameter("any", "projection", choices=("any", "PA", "AP"))
-    min_age: int = parameter(0, "youngest patient, in years", low=0, high=200)
-    max_age: int = parameter(150, "oldest patient, in years", low=0, high=200)
+    min_age: int = parameter(0, "youngest patient, in years", low=0, high=OLDEST)
+    max_age: int = parameter(OLDEST, "oldest patient, in years", low=0, high=OLDEST)
     sensitive: str = parameter(
         "sex", "attribute a: sex, view, a column, or a condition, e.g. 'age>=65', which is a=1"
     )
@@ -89,11 +91,11 @@ class NihDataset:
         root = _root(request.root)
         source = root / TABLE
         table = _with_finding(_read(source), source, request.disease)
-        table, notes = _present(table, source, root, request.disease)
+        table, missing = _present(table, source, root, request.disease)
         faults = Faults()
         _check(table, faults)
         faults.check(str(source))
-        table = _named(table)
+        table, ages = _aged(_named(table))
         with faults.collecting():
             attribute = divided(_texts(table), parameters.sensitive, parameters.group)
         faults.check(str(source))
@@ -132,7 +134,7 @@ class NihDataset:
             digest=digest_of([form.key, *_described(self._paths, self.records)]),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
-            notes=notes,
+            notes=(*missing, *ages),
         )
         self._films = ArchiveFilms(request.cache / "nih", self._paths, form, self._title)
 
@@ -210,6 +212,19 @@ def _with_finding(table: pandas.DataFrame, source: Path, disease: str) -> pandas
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name.strip().lower())
+
+
+def _aged(table: pandas.DataFrame) -> tuple[pandas.DataFrame, tuple[str, ...]]:
+    """The rows whose age is possible, and a note that counts the others: the archive has a few."""
+    impossible = table["age"] > OLDEST
+    if not impossible.any():
+        return table, ()
+    first = table[impossible].iloc[0]
+    note = (
+        f"{int(impossible.sum()):,} of {len(table):,} rows of {TABLE} are left out, because their age "
+        f"is more than {OLDEST} years; the first is {first[IMAGE]!r} with {first['age']}"
+    )
+    return table[~impossible], (note,)
 
 
 def _present(

@@ -69,18 +69,20 @@ class BestOf(Stateful):
                     f"best-of compares error rates of the groups, but no training image has label {y} "
                     f"and attribute {a}; use a larger split.train"
                 )
-        # a stream of its own, so the checks do not change what the optimizer inside draws
-        (rng,) = context.rng.spawn(1)
-        self.rows = torch.from_numpy(self._cells.balanced(parameters.check_images, rng))
-        least_budget = math.ceil(len(self.rows) / parameters.share)
+        self._check = self._cells.balanced_count(parameters.check_images)
+        least_budget = math.ceil(self._check / parameters.share)
         if context.budget < least_budget:
             raise ConfigError(
                 f"budget is {context.budget}, but must be at least {least_budget} for best-of: a check "
-                f"costs {len(self.rows)} queries (check_images), and checks get a share of "
+                f"costs {self._check} queries (check_images), and checks get a share of "
                 f"{parameters.share:g} (share)"
             )
-        left = context.budget - self._most_checks() * len(self.rows)
+        left = context.budget - self._most_checks() * self._check
         self._inner = context.inner(replace(context, budget=left))
+        # a stream of its own, and the optimizer inside has its own streams before: so it draws the
+        # numbers that it would draw alone
+        (rng,) = context.rng.spawn(1)
+        self.rows = torch.from_numpy(self._cells.balanced(parameters.check_images, rng))
         self._pending: Ask | None = None
         self._before: State = {}  # of the optimizer inside, before its ask that waits
         self.best, self.least = torch.zeros(context.space.shape), self._harm(self._clean[self.rows])
@@ -137,7 +139,7 @@ class BestOf(Stateful):
         Args:
             price: Queries of the next ask of the optimizer inside.
         """
-        check, left = len(self.rows), self._context.budget - self.spent
+        check, left = self._check, self._context.budget - self.spent
         if not self.since or left < check:
             return False
         before = self.spent - self.checks * check - self.since
@@ -149,11 +151,11 @@ class BestOf(Stateful):
         Args:
             before: Its queries before the last check.
         """
-        return max(len(self.rows) * (1.0 / self._p.share - 1.0), self._p.growth * before)
+        return max(self._check * (1.0 / self._p.share - 1.0), self._p.growth * before)
 
     def _most_checks(self) -> int:
         """Checks within the budget, at most."""
-        check, budget = len(self.rows), self._context.budget
+        check, budget = self._check, self._context.budget
         count, inside = 0, 0.0
         while inside + self._wait(math.floor(inside)) + (count + 1) * check <= budget:
             inside += self._wait(math.floor(inside))
@@ -162,11 +164,11 @@ class BestOf(Stateful):
 
     def _require_a_check(self, price: int) -> None:
         """Refuses a first ask that leaves too little for a single check."""
-        needed = price + len(self.rows)
+        needed = price + self._check
         if not self.spent and needed > self._context.budget:
             raise ConfigError(
                 f"budget is {self._context.budget}, but must be at least {needed} for best-of: the "
-                f"first batch of the optimizer inside costs {price} queries, a check {len(self.rows)}"
+                f"first batch of the optimizer inside costs {price} queries, a check {self._check}"
             )
 
     def _harm(self, embeddings: Tensor) -> float:

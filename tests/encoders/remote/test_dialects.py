@@ -198,6 +198,9 @@ def test_a_service_of_ones_own_is_described_in_a_file(tmp_path: Path) -> None:
         (OWN.replace('"$images"', '["$images."]'), 'request must hold "\\$images", in place'),
         (OWN.replace("$base64", "$bass64"), r"item must hold \$base64 or \$uri"),
         (OWN.replace("$base64", "$base64 $mode"), r"holds \$mode, .*did you mean '\$model'"),
+        (OWN.replace("$base64", "$bass64") + f"x = {'9' * 5000}", "cannot be read"),
+        (OWN + f"[request.deep]\nx = {'[' * 300}{']' * 300}", "nested too deep, or"),
+        (OWN + "[request.large]\nx = 99999999999999999999", "cannot be sent as JSON"),
         (OWN.replace("$base64", "$base64 $images"), 'in item, "\\$images" must stand alone'),
     ],
 )

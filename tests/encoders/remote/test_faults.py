@@ -164,6 +164,16 @@ def test_busy_for_good_ends_when_patience_does() -> None:
         assert encoder.account.bill.total().images_payable == 1
 
 
+def test_a_wait_that_is_longer_than_patience_ends_the_run_at_once() -> None:
+    later = says(http(b"{}", "429 Too Many Requests", Retry_After="3600"))
+    with service(later, patience=3.0) as (server, encoder):
+        with pytest.raises(
+            ServiceError, match=r"asks to wait 3,600 s, but encoder\.patience has 3 s"
+        ):
+            encoder.embed(films(1))
+        assert len(server.asked) == 1
+
+
 def test_answers_that_came_before_the_end_are_not_asked_again(tmp_path: Path) -> None:
     refusal = says(http(b"{}", "403 Forbidden"))
     with service(answers(lambda found: found), refusal) as (server, encoder):

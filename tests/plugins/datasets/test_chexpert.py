@@ -134,6 +134,11 @@ Spoil = Callable[[list[Row]], None]
         (lambda rows: rows[3].update(Path="train/film.jpg"), "no patient can be read"),
         (lambda rows: rows.append({**rows[0], "Edema": "1.0", "No Finding": ""}), "there twice"),
         (lambda rows: rows.append({**row(0, 2, Edema="1.0"), "Sex": "Female"}), "not the same on"),
+        (lambda rows: rows.append({**rows[0], "Sex": "Female"}), "there twice with another sex"),
+        (lambda rows: rows.append({**rows[0], "Age": "80"}), "there twice with another age"),
+        (lambda rows: rows[1].update(Age="inf"), "not a number of years from 0 to 150.*00001"),
+        (lambda rows: rows[1].update(Age="900"), "not a number of years from 0 to 150.*00001"),
+        (lambda rows: rows[3].update(Path=f"train/patient{9:025}/a.jpg"), "no patient can be read"),
         (
             lambda rows: rows.__delitem__(slice(2, 8, 2)),
             "no image in the cell male with Edema",

@@ -84,6 +84,19 @@ def test_findings_are_named_in_any_spelling(tree: Callable[..., Path]) -> None:
     assert len(open_dataset(tree(), "EDEMA").records) == 8
 
 
+def test_impossible_ages_are_left_out_and_counted(tree: Callable[..., Path]) -> None:
+    """The archive has a few, such as 414."""
+
+    def spoil(rows: list[Row]) -> None:
+        rows[0][4] = "414Y"
+
+    dataset = open_dataset(tree(spoil))
+    assert len(dataset.records) == 7
+    (note,) = dataset.spec.notes
+    assert note.startswith("1 of 8 rows of Data_Entry_2017.csv are left out, because their age is")
+    assert note.endswith("with 414")
+
+
 def test_views_and_ages_filter(tree: Callable[..., Path], tmp_path: Path) -> None:
     def spoil(rows: list[Row]) -> None:
         for row in list(rows):

@@ -179,7 +179,7 @@ BROKEN: dict[str, tuple[list[Row], dict[str, str], str]] = {
     "one class": (
         spoiled(lambda table: [row.update(dx="mel") for row in table]),
         {},
-        "no image man without the finding, woman without the finding",
+        "no image in the cells man without the finding, woman without the finding",
     ),
     "one group": (
         spoiled(lambda table: [row.update(gender="man") for row in table]),

@@ -112,6 +112,14 @@ class LiveWalk(Walk):
         self.edit = edit.clone()
 
 
+class SpawningWalk(Walk):
+    """Draws from a stream of its own."""
+
+    def __init__(self, context: OptimizerContext, parameters: WalkParameters) -> None:
+        super().__init__(context, parameters)
+        (self.rng,) = context.rng.spawn(1)
+
+
 class NosyWalk(Walk):
     """Names its images, which its level does not include."""
 
@@ -126,6 +134,7 @@ WALKS = {
     "dear-walk": DearWalk,
     "live-walk": LiveWalk,
     "nosy-walk": NosyWalk,
+    "spawning-walk": SpawningWalk,
 }
 
 
@@ -374,6 +383,14 @@ def test_names_and_parameters_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         plugin(name, **overrides)
+
+
+def test_an_optimizer_inside_draws_what_it_draws_alone() -> None:
+    alone, inside = (
+        build_optimizer(plugin(name), Service(1.5).context(4000))
+        for name in ("spawning-walk", "best-of:spawning-walk")
+    )
+    assert alone.ask().minibatch.tolist() == inside.ask().minibatch.tolist()
 
 
 def test_a_budget_that_pays_no_check_is_refused() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
+from zobench.paths import expanded
 
 from ..columns.cells import empty_cells
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 TABLES = ("train.csv", "valid.csv")
 PATH, SEX, AGE, PLANE, VIEW = "Path", "Sex", "Age", "Frontal/Lateral", "AP/PA"
 NO_FINDING = "No Finding"
+OLDEST = 150
+"""Highest age in years that a film may name."""
+DIGITS = 18
+"""Most digits of a patient's number: those of int64."""
 FINDINGS = (
     "Enlarged Cardiomediastinum",
     "Cardiomegaly",
@@ -141,7 +146,7 @@ def chosen_films(
     table = _labelled(_read(root, finding), finding, parameters)
     table = _viewed(table, parameters.view)
     if parameters.rows:
-        table = _listed(table, Path(parameters.rows))
+        table = _listed(table, expanded(parameters.rows))
     table, groups = _divided(table, parameters)
     paths, table, notes = _present(table, root, parameters.missing, unreadable)
     if empty := empty_cells(table["label"], table["sensitive"], groups, finding):
@@ -183,9 +188,10 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
         odd = ~(blank | table[column].isin((-1.0, 0.0, 1.0)))
         _refuse(table, odd, f"column {column!r} is not 1, 0, -1 or blank")
     patient = table[PATH].astype(str).str.extract(r"patient(\d+)", expand=False)
-    _refuse(table, patient.isna(), "no patient can be read from Path (patient00001/…)")
+    unread = patient.isna() | (patient.str.len() > DIGITS)
+    _refuse(table, unread, "no patient can be read from Path (patient00001/…)")
     age = pandas.to_numeric(table[AGE], errors="coerce")
-    _refuse(table, age.isna(), f"{AGE} is not a number of years")
+    _refuse(table, ~age.between(0, OLDEST), f"{AGE} is not a number of years from 0 to {OLDEST}")
     table["patient"], table[AGE] = patient.astype("int64"), age.astype("int64")
     return table
 
@@ -224,9 +230,9 @@ def _labelled(
         negative &= said != -1
     chosen = table[positive | negative].copy()
     chosen["label"] = positive[positive | negative].astype("int64")
-    twice = chosen.duplicated(PATH, keep=False)
-    same = chosen.groupby(PATH)["label"].transform("nunique") > 1
-    _refuse(chosen, twice & same, "the same film is there twice with different labels")
+    for column, what in (("label", "different labels"), (SEX, "another sex"), (AGE, "another age")):
+        differs = chosen.groupby(PATH)[column].transform("nunique", dropna=False) > 1
+        _refuse(chosen, differs, f"the same film is there twice with {what}")
     return chosen.drop_duplicates(PATH)
 
 
@@ -296,11 +302,12 @@ def _races(
         raise ConfigError(
             f"dataset.races is {parameters.races!r}, but must be two names with a comma between them"
         )
-    path = Path(parameters.demographics)
+    path = expanded(parameters.demographics)
     if not parameters.demographics or not path.is_file():
+        missing = "which is no file" if parameters.demographics else "no file"
         raise ConfigError(
-            f"dataset.demographics is {parameters.demographics!r}, but sensitive=race needs the "
-            "demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
+            f"dataset.demographics is {parameters.demographics!r}, {missing}, but sensitive=race needs "
+            "the demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
         )
     try:
         races = pandas.read_csv(path, usecols=["PATIENT", "PRIMARY_RACE"], dtype=str)
