@@ -263,9 +263,11 @@ def parse_overrides(
         path, equals, value = setting.partition("=")
         owner, dot, name = path.strip().partition(".")
         if not (equals and dot and name):
+            bare = equals and path.isidentifier() and value
+            such = cut(f"{owners[0]}.{setting}") if bare else "optimizer.step=0.02"
             raise ConfigError(
-                f"--set {cut(setting)} is not of the form owner.name=value, e.g. optimizer.step=0.02 "
-                f"(owners: {', '.join(owners)})"
+                f"--set {cut(setting)} is not of the form owner.name=value, e.g. {such} (owners: "
+                f"{', '.join(owners)})"
             )
         if owner not in owners:
             raise ConfigError(

@@ -32,6 +32,10 @@ from tiny import SIZES, run, tiny_registry
         (["--device", "cuda:x"], 2, "auto, cpu or cuda:N"),
         (["--space", "lowres"], 2, "such as lowres:28"),
         (["--max-time", "10"], 2, "such as 90s, 30m or 2h (did you mean 10s?)"),
+        (["--max-time", "10 min"], 2, "(did you mean 10m?)"),
+        (["--budget", "6,400"], 2, "must be a whole number (did you mean 6400?)"),
+        (["--until", "recovery=40%"], 2, "0 < X <= 1 (did you mean recovery=0.4?)"),
+        (["--set", "step=0.1"], 2, "e.g. 'optimizer.step=0.1' (owners: optimizer"),
         (
             ["--optimizer", "nevergrad"],
             2,
@@ -112,6 +116,12 @@ def test_resuming_a_finished_run_says_that_nothing_was_left_to_do(
     assert done.returncode == 0
     assert "the run is finished, and nothing was left to do; --budget extends it" in done.stderr
     assert "recovery" in done.stdout
+
+
+def test_a_config_is_toml_and_not_json(here: InProcess) -> None:
+    done = here("show", "somewhere", "--config", "--json")
+    assert done.returncode == 2
+    assert "give one of them" in done.stderr
 
 
 def test_a_newer_run_folder_asks_for_an_upgrade(tmp_path: Path, here: InProcess) -> None:

@@ -85,6 +85,22 @@ def test_it_says_what_the_edit_its_placebo_and_the_best_free_method_remove() -> 
     assert "beat" not in text  # the edit has 0.8 more than its placebo
 
 
+def test_the_interval_of_recovery_is_named_where_it_is_another_one() -> None:
+    """The accuracy of the edit is ERM's, so half of the resamples lose some."""
+    text = verdict(results(HALF, tolerance=0.0), DONE).text
+    assert re.match(r"The edit removed 50 % \[[1-9]\d*, \d+\] of the gap", text)
+    assert re.search(
+        r"Its recovery is 50 % \[0, \d+\]: it counts as 0 in .* falls by more than 0 points\.", text
+    )
+    assert "Its recovery" not in verdict(results(HALF, tolerance=90.0), DONE).text
+    assert "Its recovery" not in verdict(results(COSTLY), DONE).text
+
+
+def test_the_best_free_method_has_its_interval() -> None:
+    text = verdict(results(FAIR, baselines={"best": FAIR.score}, tolerance=20.0), DONE).text
+    assert re.search(r"best, at no query, removes 100 % \[\d+, 1\d\d\]", text)
+
+
 def test_an_edit_no_better_than_its_placebo_is_not_praised() -> None:
     text = verdict(results(HALF, controls={"placebo": HALF}), DONE).text
     assert "which the edit does not beat by more than chance (0 % [0, 0])" in text

@@ -59,6 +59,8 @@ RunsArgument = Annotated[
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,6})?)(?P<unit>[smh])")
 """A time as users write it, and the seconds of its units."""
+LONG_TIME = re.compile(r"(?P<number>[0-9]{1,9}(\.[0-9]{1,6})?) ?((?P<unit>[smh])[a-z]*)?")
+"""A time without a unit, or with its unit in letters, such as ``10 min``."""
 
 
 def seconds(text: str) -> float:
@@ -71,8 +73,8 @@ def seconds(text: str) -> float:
         return 0.0
     match = TIME.fullmatch(text.strip())
     if match is None:
-        in_seconds = f"{text.strip()}s"
-        meant = f" (did you mean {in_seconds}?)" if TIME.fullmatch(in_seconds) else ""
+        long = LONG_TIME.fullmatch(text.strip())
+        meant = f" (did you mean {long['number']}{long['unit'] or 's'}?)" if long else ""
         raise ConfigError(
             f"--max-time is {cut(text)}, but must be a time such as 90s, 30m or 2h{meant}"
         )
@@ -88,4 +90,8 @@ def recovery(text: str) -> float:
     name, _, number = text.strip().partition("=")
     if name == "recovery" and NUMBER.fullmatch(number) and 0 < float(number) <= 1:
         return float(number)
-    raise ConfigError(f"--until is {cut(text)}, but must be recovery=X with 0 < X <= 1")
+    percent = number.removesuffix("%")
+    meant = ""
+    if name == "recovery" and NUMBER.fullmatch(percent) and 1 < float(percent) <= 100:
+        meant = f" (did you mean recovery={float(percent) / 100:g}?)"
+    raise ConfigError(f"--until is {cut(text)}, but must be recovery=X with 0 < X <= 1{meant}")

@@ -26,6 +26,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show a stored run again, finished or not; or list all runs of a folder."""
+    from zobench.errors import ConfigError
     from zobench.records.layout import is_run, run_folders
     from zobench.records.stored_run import StoredRun
     from zobench.records.summary_line import summary_lines
@@ -35,6 +36,8 @@ def show(
     from .display.result import print_result
     from .display.run_lists import print_runs
 
+    if as_config and as_json:
+        raise ConfigError("--config prints TOML and --json prints JSON; give one of them")
     place, registry = fetch(path), load_registry()
     if as_config:
         typer.echo(written(StoredRun(place, registry).config), nl=False)

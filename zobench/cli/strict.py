@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import re
 import typing
 from collections import Counter
 from typing import Any
@@ -13,6 +14,8 @@ from typer.core import TyperCommand
 from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError, Interrupted, StoreError, ZobenchError
 
+THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
+"""A whole number with commas, as outputs show it."""
 MAX_NUMBER_CHARACTERS = 40
 MAX_TEXT_CHARACTERS = 4096
 MAX_PART_CHARACTERS = 255
@@ -126,7 +129,9 @@ def _check(parameter: Any, value: str, number: type[int | float] | None) -> None
             number(value)
         except ValueError:
             kind = "a whole number" if number is int else "a number"
-            raise ConfigError(f"{name} is {value!r}, but must be {kind}") from None
+            plain = value.strip().replace(",", "")
+            meant = f" (did you mean {plain}?)" if THOUSANDS.fullmatch(value.strip()) else ""
+            raise ConfigError(f"{name} is {value!r}, but must be {kind}{meant}") from None
     elif parameter.name != "settings" and max(map(len, value.split("/"))) > MAX_PART_CHARACTERS:
         raise ConfigError(
             f"{name} has a part of more than {MAX_PART_CHARACTERS} characters, which no file can have "

@@ -66,6 +66,8 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
     last = results.scores[-1]
     case = _case(results, last)
     sentences = [_opening(case, results, last)]
+    if case in (Case.REMOVED, Case.NOTHING):
+        sentences.append(_counted(results, last))
     if case in (Case.ACCURACY_LOST, Case.NOTHING, Case.WIDENED):
         sentences.append(_on_the_way(results))
     if case in (Case.NOTHING, Case.WIDENED):
@@ -143,6 +145,21 @@ def _opening(case: Case, results: Results, last: Score) -> str:
     return f"Nothing was found: the edit {did}, no more than chance, {accuracy}{tail}."
 
 
+def _counted(results: Results, last: Score) -> str:
+    """The interval of recovery, where it is not that of the gap's share; else empty."""
+    recovery = _percent(last.recovery)
+    if last.accuracy_lost or recovery == _percent(last.gap_recovery):
+        return ""
+    return (
+        f"Its recovery is {recovery}: it counts as 0 in resamples of the patients where accuracy falls "
+        f"by more than {_points(results.config.tolerance)}."
+    )
+
+
+def _points(tolerance: float) -> str:
+    return f"{tolerance:g} point{'' if tolerance == 1 else 's'}"
+
+
 def _compared(results: Results) -> str:
     """Clauses on the placebo, and on the best method that needs no query."""
     clauses = ""
@@ -157,7 +174,9 @@ def _compared(results: Results) -> str:
         clauses += f"; with the other sign it {_removed(negative)}, no less"
     if results.baselines:
         name, best = max(results.baselines.items(), key=lambda item: float(item[1].recovery.value))
-        clauses += f"; {name}, at no query, {_removed(best, past=False)}"
+        low, high = (round(100 * float(end)) + 0 for end in (best.recovery.low, best.recovery.high))
+        sure = "" if best.accuracy_lost else f" [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
+        clauses += f"; {name}, at no query, {_removed(best, past=False)}{sure}"
     return clauses
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from zobench.config import RunConfig
@@ -21,7 +22,10 @@ def print_forecast(config: RunConfig, as_json: bool) -> None:
     """Prints what a run will send, cost and take."""
     with ConsoleListener() as listener:
         forecast = foresee(config, load_registry(), listener)
-    _print(Total((forecast,)), as_json, "nothing was sent to a service, and no run was started")
+    problem = f"{config.dataset} / {config.disease}"
+    run = f"{config.optimizer} on {config.encoder}, {problem}, seed {config.seed}"
+    words = "nothing was sent to a service, and no run was started"
+    _print(Total((forecast,)), as_json, words, run)
 
 
 def print_suite_forecast(suite: Suite, as_json: bool) -> None:
@@ -35,19 +39,21 @@ def print_suite_forecast(suite: Suite, as_json: bool) -> None:
     _print(Total(tuple(forecasts)), as_json, words)
 
 
-def _print(total: Total, as_json: bool, words: str) -> None:
+def _print(total: Total, as_json: bool, words: str, run: str = "") -> None:
     if as_json:
         print(json.dumps(total.as_dict(), allow_nan=False))
         return
-    output_console().print(_table(total))
+    output_console().print(_table(total, run))
     output_console().print(f"[dim]{words}[/]")
 
 
-def _table(total: Total) -> Table:
+def _table(total: Total, run: str) -> Table:
     """Images, requests, cost, time and disk; without retries, and otherwise at most."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column("")
     table.add_column("", justify="left")
+    if run:
+        table.add_row("run", escape(run))
     if len(total.forecasts) > 1:
         table.add_row("runs", f"{len(total.forecasts):,}")
     check = f", to check the service about {total.check:,}" if total.check else ""
