@@ -40,8 +40,8 @@ ROOM = 128.0
 def requests() -> list[bytes]:
     """Requests of every kind that the server answers with 200."""
     images = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
-    raw, headers = oip.write_tensor("inputs", "x", images, binary=True)
-    plain, _ = oip.write_tensor("inputs", "x", images, binary=False)
+    raw, headers = oip.write_tensor("inputs", "images", images, binary=True)
+    plain, _ = oip.write_tensor("inputs", "images", images, binary=False)
     length = f"{oip.HEADER}: {headers[oip.HEADER]}"
     return [
         http(INFER, raw, AUTHORIZED, length),

@@ -163,7 +163,7 @@ class MeteredEncoder:
 
         encoder = self._encoder
         if not isinstance(encoder, EditingEncoder):
-            answers = torch.empty(len(rows), self.spec.embedding_dim)
+            answers = torch.empty(len(rows), self.spec.embedding_dim, dtype=torch.float32)
             for part in slices(len(rows), self.spec.block):  # copied: memory may be used again
                 answers[part] = self.embed(images.edited(rows[part], edits, owner[part]), purpose)
             return PendingEmbeddings(self, answers, len(rows), checked=True)

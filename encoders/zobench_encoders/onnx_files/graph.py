@@ -120,10 +120,8 @@ class Graph:
             layout = "NHWC" if last else "NCHW"
         rows, columns = (shape[1], shape[2]) if layout == "NHWC" else (shape[2], shape[3])
         channels = (shape[3] if layout == "NHWC" else shape[1]) or COLOURS
-        rows, columns = (
-            rows or columns,
-            columns or rows,
-        )  # an open side takes the other one's pixels
+        # where the file leaves one side open, images are square
+        rows, columns = rows or columns, columns or rows
         if channels not in CHANNELS or rows != columns:
             raise ConfigError(
                 f"{self.path} takes {shapes}, which is {channels} channels of {rows}x{columns} pixels "

@@ -79,8 +79,7 @@ class BestOf(Stateful):
             )
         left = context.budget - self._most_checks() * self._check
         self._inner = context.inner(replace(context, budget=left))
-        # a stream of its own, and the optimizer inside has its own streams before: so it draws the
-        # numbers that it would draw alone
+        # spawned after the streams of the optimizer inside, which so draws what it would draw alone
         (rng,) = context.rng.spawn(1)
         self.rows = torch.from_numpy(self._cells.balanced(parameters.check_images, rng))
         self._pending: Ask | None = None

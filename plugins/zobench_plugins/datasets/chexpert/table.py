@@ -304,10 +304,9 @@ def _races(
         )
     path = expanded(parameters.demographics)
     if not parameters.demographics or not path.is_file():
-        missing = "which is no file" if parameters.demographics else "no file"
         raise ConfigError(
-            f"dataset.demographics is {parameters.demographics!r}, {missing}, but sensitive=race needs "
-            "the demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
+            f"dataset.demographics is {parameters.demographics!r}, which is no file, but sensitive=race "
+            "needs the demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
         )
     try:
         races = pandas.read_csv(path, usecols=["PATIENT", "PRIMARY_RACE"], dtype=str)
