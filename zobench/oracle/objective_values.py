@@ -16,7 +16,7 @@ def checked_values(
 ) -> Tensor:
     """The values ``(K,)`` of K points, without the norm's term.
 
-    The objective gets copies, so that nothing else sees what it does to its arguments.
+    The objective gets copies, so that an objective that overwrites its arguments harms nothing else.
 
     Args:
         objective: The objective.

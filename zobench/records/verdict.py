@@ -146,7 +146,7 @@ def _opening(case: Case, results: Results, last: Score) -> str:
 
 
 def _counted(results: Results, last: Score) -> str:
-    """The interval of recovery, where it is not that of the gap's share; else empty."""
+    """A sentence with recovery and its interval; empty if the gap's share has the same interval."""
     recovery = _percent(last.recovery)
     if last.accuracy_lost or recovery == _percent(last.gap_recovery):
         return ""

@@ -79,7 +79,7 @@ class BestOf(Stateful):
             )
         left = context.budget - self._most_checks() * self._check
         self._inner = context.inner(replace(context, budget=left))
-        # spawned after the streams of the optimizer inside, which so draws what it would draw alone
+        # the optimizer inside spawns its streams first, so that it draws what it would draw alone
         (rng,) = context.rng.spawn(1)
         self.rows = torch.from_numpy(self._cells.balanced(parameters.check_images, rng))
         self._pending: Ask | None = None
