@@ -81,6 +81,15 @@ def test_a_word_too_many_is_a_split_setting_only_right_behind_one(here: InProces
     assert "--optimizer" in helped.stdout
 
 
+def test_an_option_before_its_command_is_told_where_it_stands(here: InProcess) -> None:
+    for words in (["--budget", "640", "run"], ["--budget=640", "run"]):
+        done = here(*words)
+        assert done.returncode == 2
+        assert f"{words[0]} stands before the command" in done.stderr
+    assert here("--version", "run").stdout.startswith("zobench ")
+    assert "Which black-box optimizer" in here("--help", "run").stdout
+
+
 def test_unknown_flags_are_wrong_usage_in_a_real_process_too(tmp_path: Path) -> None:
     for arguments in (["--bugdet", "3"], ["--optimizer", "gezoo"]):
         done = run_command("run", *arguments, cwd=tmp_path)

@@ -15,6 +15,7 @@ from zobench.errors import NotARunError, StoreError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
+from zobench.records.manifest import read_manifest
 from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import SummaryLine, reference_lines, summary_line, summary_lines
 from zobench.registry.discovery import load_registry
@@ -68,6 +69,12 @@ def test_a_run_that_keeps_none_is_computed_and_an_unfinished_one_has_none(
     assert stopped.spent == older.spent
     with pytest.raises(NotARunError, match="holds none"):
         lines(tmp_path / "older" / "snapshots")
+    deep = tmp_path / "project" / "runs"
+    shutil.copytree(stored.run_dir, deep / "older")
+    with pytest.raises(NotARunError, match=rf"did you mean {deep}\?"):
+        lines(deep.parent)
+    with pytest.raises(NotARunError, match=rf"name a run folder \(did you mean {deep}\?"):
+        read_manifest(deep.parent)
 
 
 def test_a_metric_that_was_installed_after_the_run_has_a_value(

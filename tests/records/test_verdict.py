@@ -152,7 +152,7 @@ def test_the_other_sign_is_named_where_it_does_no_worse() -> None:
 
 def test_an_unfinished_run_says_so() -> None:
     text = verdict(results(HALF), RunStatus.INTERRUPTED).text
-    assert text.endswith("The run is interrupted: these are the edits scored so far.")
+    assert text.startswith("The run is interrupted; this is what the edit after 100 queries does. ")
 
 
 def test_it_is_in_the_json_of_a_run_and_says_what_its_optimizer_advises(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-from zobench.errors import PluginError
+from zobench.errors import ConfigError, PluginError
 
 from . import (
     compare,
@@ -76,6 +76,21 @@ class Commands(TyperGroup):
             (name, _described(name, _help(source), panel))
             for name, (source, panel) in self._sources.items()
         )
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses what stands before the command.
+
+        Raises:
+            ConfigError: An option of a command stands before it.
+        """
+        first, own = args[0] if args else "", {name for param in self.params for name in param.opts}
+        named = next((word for word in args[1:] if word in self._sources), None)
+        if first.startswith("-") and named and first.partition("=")[0] not in {*own, "--help"}:
+            raise ConfigError(
+                f"{first} stands before the command; its options stand behind it: "
+                f"zobench {named} {first} ..."
+            )
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help: those of plugins after the commands on many runs."""

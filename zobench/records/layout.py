@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from zobench.files.regular import require_no_link
@@ -77,6 +78,12 @@ def run_folders(folder: str | os.PathLike[str]) -> list[Path]:
     if is_run(path):
         return [path]
     return sorted(file.parent for file in path.glob(f"*/{MANIFEST}"))
+
+
+def meant_below(folder: str | os.PathLike[str]) -> str:
+    """Words for a message that name a folder of runs right below a folder; empty if there is none."""
+    deeper = next(Path(folder).glob(f"*/*/{MANIFEST}"), None)
+    return "" if deeper is None else f" (did you mean {shlex.quote(str(deeper.parent.parent))}?)"
 
 
 def snapshot_name(queries: int) -> str:

@@ -20,7 +20,7 @@ from zobench.files.atomic import CONTENT_ERRORS, damage
 from zobench.files.json_files import Json, json_content, parsed_json
 from zobench.files.location import Location
 
-from .layout import MANIFEST, SCHEMA, require_no_links, run_folders
+from .layout import MANIFEST, SCHEMA, meant_below, require_no_links, run_folders
 
 
 def _rates(shares: Sequence[float], groups: Sequence[str]) -> str:
@@ -182,7 +182,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     if not place.path.is_file():
         exists = "it is a file" if os.path.exists(folder) else "there is no such folder"
         lack = f"it has no {MANIFEST}" if os.path.isdir(folder) else exists
-        fix = "name a run folder"
+        fix = f"name a run folder{meant_below(folder)}"
         if below := len(run_folders(folder)):
             shown = f"zobench show {shlex.quote(str(folder))}"
             fix = f"it holds {below}, of which {shown} gives the names; name one"

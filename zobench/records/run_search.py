@@ -28,7 +28,8 @@ def find_runs(locations: Sequence[Location]) -> list[Location]:
             exists = ": it is a file" if place.path.exists() else ": there is no such folder"
             lack = "" if place.path.is_dir() else exists
             raise NotARunError(
-                f"{place} is no run folder and holds none{lack}; name a run folder or a folder of runs"
+                f"{place} is no run folder and holds none{lack}; name a run folder or a folder of "
+                f"runs{layout.meant_below(place.path)}"
             )
         for folder in inside:
             run = place if folder == place.path else place / folder.name

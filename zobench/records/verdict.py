@@ -40,7 +40,7 @@ class Verdict:
 
     Attributes:
         case: Which case it is.
-        text: One to four plain sentences with numbers; shares are in percent of ERM's gap.
+        text: A few plain sentences with numbers; shares are in percent of ERM's gap.
     """
 
     case: Case
@@ -65,7 +65,7 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
         return Verdict(Case.UNSCORED, "No edit is scored yet, so nothing is known.")
     last = results.scores[-1]
     case = _case(results, last)
-    sentences = [_opening(case, results, last)]
+    sentences = [_unfinished(status, last), _opening(case, results, last)]
     if case in (Case.REMOVED, Case.NOTHING):
         sentences.append(_counted(results, last))
     if case in (Case.ACCURACY_LOST, Case.NOTHING, Case.WIDENED):
@@ -73,9 +73,14 @@ def verdict(results: Results | None, status: RunStatus, advice: str = "") -> Ver
     if case in (Case.NOTHING, Case.WIDENED):
         sentences.append(_within_chance(results) or advice)
     sentences.append(_called_alike(results))
-    if status is not RunStatus.DONE:
-        sentences.append(f"The run is {status}: these are the edits scored so far.")
     return Verdict(case, " ".join(filter(None, sentences)))
+
+
+def _unfinished(status: RunStatus, last: Score) -> str:
+    """What is not final about a verdict; empty for a run that is done."""
+    if status is RunStatus.DONE:
+        return ""
+    return f"The run is {status}; this is what the edit after {last.queries:,} queries does."
 
 
 def _within_chance(results: Results) -> str:

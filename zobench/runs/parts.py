@@ -281,7 +281,24 @@ def fit_parts(
             f"dataset {config.dataset!r} gives images of shape {dataset.spec.shape}, but encoder "
             f"{config.encoder!r} takes {shape}"
         )
-    split = make_split(dataset, resolved.split, generator(config.seed, "split"))
+    split = draw_split(resolved, dataset, config.seed)
+    return Parts(resolved, encoder, dataset, split, space, feedback, first_batch, local)
+
+
+def draw_split(resolved: ResolvedConfig, dataset: Dataset, seed: int) -> Split:
+    """The split of a seed, checked against what the config asks of it.
+
+    Args:
+        resolved: The config; its own seed is not looked at.
+        dataset: The dataset.
+        seed: The seed.
+
+    Raises:
+        ConfigError: There are too few images for the split, for a minibatch or for a baseline, or too
+            many for so many replicates.
+    """
+    config = resolved.config
+    split = make_split(dataset, resolved.split, generator(seed, "split"))
     if config.batch_size > len(split.train):
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
@@ -296,4 +313,4 @@ def fit_parts(
             f"replicates is {config.replicates:,}, which with {len(split.test):,} test images takes "
             f"{8 * weights / 1e9:,.0f} GB; give at most {MAX_BOOTSTRAP_WEIGHTS // len(split.test) - 1:,}"
         )
-    return Parts(resolved, encoder, dataset, split, space, feedback, first_batch, local)
+    return split

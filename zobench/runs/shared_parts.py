@@ -12,9 +12,7 @@ from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset
 from zobench.contracts.encoder import Encoder
 from zobench.contracts.listener import Listener
-from zobench.contracts.random_streams import generator
 from zobench.errors import ZobenchError
-from zobench.problem.split import make_split
 from zobench.records.identity import identity
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import Registry
@@ -22,6 +20,7 @@ from zobench.registry.discovery import Registry
 from .parts import (
     Parts,
     Shape,
+    draw_split,
     fit_parts,
     make_dataset,
     make_encoder,
@@ -113,10 +112,10 @@ class SharedParts:
         problem = self._problems[seedless]
         manifest = problem.manifest
         if config.seed != manifest.config.seed:
-            dataset, settings = problem.parts.dataset, problem.parts.resolved.split
-            key = _key(id(dataset), repr(settings), config.seed)
+            dataset = problem.parts.dataset
+            key = _key(seedless, config.seed)
             if key not in self._splits:
-                split = make_split(dataset, settings, generator(config.seed, "split"))
+                split = draw_split(problem.parts.resolved, dataset, config.seed)
                 self._splits[key] = split_digest(split)
             manifest = manifest.changed(config=config, split=SplitRecord(self._splits[key]))
         return identity(manifest)

@@ -20,7 +20,7 @@ from zobench.records.manifest import read_manifest
 from zobench.records.standing import is_done
 from zobench.records.urls.copies import is_published
 from zobench.registry.discovery import Registry
-from zobench.runs.resolved import resolve_plugin
+from zobench.runs.resolved import resolve_config, resolve_plugin
 from zobench.runs.shared_parts import SharedParts
 
 from .file import Problems, Suite
@@ -74,7 +74,8 @@ def plan(
         problems: Problems that :func:`read_suite` found in the file.
 
     Raises:
-        ConfigError: Some run cannot be carried out; all problems are listed.
+        ConfigError: Some run cannot be carried out. All problems are listed; those that can be seen only
+            with the encoder or the dataset at hand are in a list of their own, once there are no others.
     """
     problems = Problems() if problems is None else problems
     for entry in suite.entries:  # reports all unknown plugins, also of entries without runs
@@ -82,6 +83,14 @@ def plan(
             resolve_plugin(entry.owner, entry.name, entry.set, registry)
         except ZobenchError as error:
             problems.append(str(error))
+    for config in suite.configs:  # before an encoder is loaded or a dataset is read
+        try:
+            resolve_config(config, registry)
+        except RunFailure:
+            pass  # of a plugin: the run will fail, and the others go on
+        except ZobenchError as error:
+            problems.append(str(error))
+    problems.raise_if_any(path)
     there = runs_by_identity(run_folders(out))
     jobs: list[Job] = []
     configs: dict[str, RunConfig] = {}

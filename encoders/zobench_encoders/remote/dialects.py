@@ -158,6 +158,11 @@ def read_dialect(path: Path) -> Dialect:
         raise ConfigError(f"{path}: {', '.join(sorted(missing))} must be given")
     if content.get("chunk", 1) < 1:
         raise ConfigError(f"{path}: chunk is {content['chunk']}, but must be at least 1")
+    if content["answer"].count("[]") > 1:
+        raise ConfigError(
+            f"{path}: answer is {content['answer']!r}, but one list holds the images: [] may stand "
+            "once; leave out the lists inside an entry"
+        )
     _check_headers(path, content)
     _check_words(path, content)
     return Dialect(**content)

@@ -57,7 +57,14 @@ def apply(
     from ..datasets.pictures.dicom_files import is_dicom
     from ..datasets.pictures.levels import parsed_window
     from .editing import write_edited
-    from .picture_files import all_or_none, edited_name, picture_files, targets, with_suffix
+    from .picture_files import (
+        all_or_none,
+        edited_name,
+        passed_over,
+        picture_files,
+        targets,
+        with_suffix,
+    )
     from .sending import form_of, window_of, write_sent
 
     opened, edit = _edit(run, at)
@@ -69,6 +76,8 @@ def apply(
         return with_suffix(name, suffix) if as_sent else edited_name(name, is_dicom(path))
 
     pairs = targets(picture_files(images), out, rename, force)
+    if others := passed_over(images):
+        _note(others)
     with all_or_none([target for _, target in pairs], out) as drafts:
         for (path, _), draft in zip(pairs, drafts, strict=True):
             if form is not None:
@@ -168,7 +177,7 @@ def embed(
 
     from ..datasets.pictures.levels import parsed_window
     from .embedding import Embeddings, embed_pictures
-    from .picture_files import ARRAY, SUFFIXES, picture_files
+    from .picture_files import ARRAY, SUFFIXES, passed_over, picture_files
     from .sending import form_of
 
     check_target(out, force)
@@ -180,6 +189,8 @@ def embed(
         overrides=parse_overrides(settings or [], ("encoder",)),
     )
     pairs = picture_files(images, (*SUFFIXES, ARRAY))
+    if others := passed_over(images, (*SUFFIXES, ARRAY)):
+        _note(others)
     chosen, added, form = parsed_window(window, "--window"), None, None
     if edit is not None:
         run, added = _edit(edit, None)

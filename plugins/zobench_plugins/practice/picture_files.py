@@ -24,7 +24,7 @@ def picture_files(
 
     Args:
         given: Files, and folders that are searched.
-        suffixes: How the names of pictures in a folder end.
+        suffixes: How the names of pictures in a folder end; :func:`passed_over` tells of the others.
 
     Returns:
         Pairs of a file and its name relative to the folder that it was found in.
@@ -51,6 +51,24 @@ def picture_files(
             if other != path:
                 raise ConfigError(f"{other} and {path} have the same name; give them one at a time")
     return [(path, name) for name, path in files.items()]
+
+
+def passed_over(given: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> str:
+    """A sentence on the files of given folders that are no pictures by their names; empty for none."""
+    files = [
+        path
+        for place in given
+        if place.is_dir()
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and not _ends_in(path, suffixes) and not path.name.startswith(".")
+    ]
+    if not files:
+        return ""
+    named, more = ", ".join(map(str, files[:3])), f" and {len(files) - 3:,} more"
+    return (
+        f"left out, since their names end in none of {', '.join(suffixes)}: {named}"
+        f"{more if len(files) > 3 else ''}; to take one all the same, name the file"
+    )
 
 
 def _ends_in(path: Path, suffixes: Sequence[str]) -> bool:

@@ -283,6 +283,15 @@ def test_a_wrong_answer_path_is_billed_once_and_shows_the_keys_that_are_there(
         assert caught.value.attempts == 1
 
 
+def test_a_path_through_two_lists_is_refused_before_an_image_is_billed(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(TEMPLATE.replace("result.vectors", "data[].parts[].vector"))
+    with scripted() as server:
+        with pytest.raises(ConfigError, match=r"\[\] may stand once"):
+            connected(server.url, "custom", template=str(own), size=4)
+        assert not server.asked
+
+
 def test_an_answer_without_embeddings_among_good_ones_is_asked_again(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(TEMPLATE)
     good = says(http(b'{"result": {"vectors": [[1.0, 2.0]]}}'))

@@ -361,8 +361,13 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     assert (tmp_path / "out" / "0.png").read_bytes() == first  # not even with --force
     assert not list(tmp_path.glob("**/.zobench-*"))
     (tmp_path / "mixed" / "b.png").unlink()
+    for name in ("IM0001", "notes.txt", ".hidden"):
+        (tmp_path / "mixed" / name).touch()
     done = here("apply", place, "mixed", "-o", "out", "--force")
     assert done.returncode == 0, done.stderr
+    told = " ".join(done.stderr.split())
+    assert "left out, since their names end in none of" in told
+    assert "mixed/IM0001, mixed/notes.txt; to take one" in told
     assert (tmp_path / "out" / "0.png").read_bytes() != first
     assert (tmp_path / "out" / "a.png").exists()
     here("apply", place, f"{root}/films", "-o", "out", "--force")
