@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tiny import SIZES, TinyEncoder, tiny_registry
+from torch import Tensor
 
 import zobench
 from zobench.config import RunConfig
@@ -107,3 +108,18 @@ def test_a_dataset_without_a_precheck_is_made_after_the_encoder(way: Way, tmp_pa
     )
     way(config, loads.registry, tmp_path)
     assert loads.count == 1
+
+
+def test_points_with_too_few_images_for_the_objective_are_refused_before_images_are_embedded(
+    tmp_path: Path,
+) -> None:
+    class Unused(TinyEncoder):
+        def embed(self, images: Tensor) -> Tensor:
+            raise AssertionError("an image was embedded")
+
+    config = RunConfig(
+        "random", "tiny", "tiny", "spots", objective="fisher", batch_size=1, overrides=SIZES
+    )
+    registry = tiny_registry(lambda request: Unused())
+    with pytest.raises(ConfigError, match="objective fisher compares images"):
+        run(config, registry, tmp_path)

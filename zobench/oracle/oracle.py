@@ -11,7 +11,6 @@ import numpy as np
 
 from zobench.contracts.dataset import Rows
 from zobench.contracts.handover import AskRules, checked_ask, taken_ask
-from zobench.contracts.objective import ComparingObjective
 from zobench.contracts.optimizer import Answer, Ask, Feedback
 from zobench.contracts.space import Space
 from zobench.errors import BudgetExhausted, ConfigError, EncoderError
@@ -29,6 +28,31 @@ class Recorder(Protocol):
     def give(self, ask: Ask, spent: int, evaluate: Callable[[Ask], Answer]) -> Answer:
         """Evaluates an ask that is made after ``spent`` queries, and keeps the answer."""
         ...
+
+
+def require_a_value(
+    ask: Ask, batch_size: int, optimizer: str, name: str, objective: object
+) -> None:
+    """Refuses points of so few images that an objective that compares them has no value.
+
+    Args:
+        ask: The ask; one that wants embeddings only needs no value.
+        batch_size: Images per minibatch where the ask names no other number.
+        optimizer: The optimizer's name, for the message.
+        name: The objective's name.
+        objective: The objective, or its class.
+
+    Raises:
+        ConfigError: It compares more images than a point has.
+    """
+    images, least = ask.images_each(batch_size), getattr(objective, "least_images", 1)
+    if ask.want != "embeddings" and images < least:
+        raise ConfigError(
+            f"objective {name} compares images of a point with one another, so it needs {least} at "
+            f"least, but {optimizer} asks for {images} a point; choose an objective that is a mean over "
+            "images, as dne is, another optimizer, or a larger --batch-size where the optimizer asks "
+            "for minibatches"
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +100,7 @@ class Oracle:
             self.optimizer, self.space.shape, self.feedback, size, len(evaluator.images)
         )
         checked = checked_ask(ask, rules)
-        self._require_a_value(checked)
+        require_a_value(checked, size, self.optimizer, evaluator.name, evaluator.objective)
         spec = evaluator.encoder.spec
         if checked.want == "gradient" and not spec.differentiable:
             raise EncoderError(f"encoder {spec.name} gives no gradients")
@@ -92,17 +116,6 @@ class Oracle:
         return (
             evaluate(taken) if self.recorder is None else self.recorder.give(taken, spent, evaluate)
         )
-
-    def _require_a_value(self, ask: Ask) -> None:
-        objective, images = self.evaluator.objective, ask.images_each(self.evaluator.batch_size)
-        least = objective.least_images if isinstance(objective, ComparingObjective) else 1
-        if ask.want != "embeddings" and images < least:
-            raise ConfigError(
-                f"objective {self.evaluator.name} compares images of a point with one another, so it "
-                f"needs {least} at least, but {self.optimizer} asks for {images} a point; choose an "
-                "objective that is a mean over images, as dne is, another optimizer, or a larger "
-                "--batch-size where the optimizer asks for minibatches"
-            )
 
     def _require_money(self, images: int) -> None:
         meter = self.evaluator.encoder.meter

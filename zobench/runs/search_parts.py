@@ -27,6 +27,7 @@ from zobench.contracts.space import Space
 from zobench.errors import ConfigError, PluginError
 from zobench.oracle.evaluator import Evaluator
 from zobench.oracle.metered_encoder import MeteredEncoder
+from zobench.oracle.oracle import require_a_value
 from zobench.problem.heads import Head
 from zobench.problem.images import Images
 from zobench.registry.failure import plugin_code
@@ -160,7 +161,8 @@ def check_optimizer(
         evaluation where it is not known yet.
 
     Raises:
-        ConfigError: The first batch costs more than the budget, or the encoder gives no gradients.
+        ConfigError: The first batch costs more than the budget, its points have too few images for the
+            objective, or the encoder gives no gradients.
     """
     config = resolved.config
     feedback = feedback_of(resolved.optimizer)
@@ -182,6 +184,8 @@ def check_optimizer(
     # the number of training images is not known yet; the oracle checks it
     rules = AskRules(config.optimizer, space.shape, feedback, config.batch_size, 2**63)
     ask = checked_ask(asked, rules)
+    objective = resolved.objective.offer.plugin.load()
+    require_a_value(ask, config.batch_size, config.optimizer, config.objective, objective)
     price = ask.price(config.batch_size, config.backward_cost)
     if price > config.budget:
         raise ConfigError(
