@@ -67,6 +67,12 @@ def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> N
         (("compare", "runs", "runs", "--margin", "fqp=1"), "did you mean 'fpq'"),
         (("compare", "runs", "runs", "--margin", "fpq=-1"), "of at least 0"),
         (("compare", "runs", "--export", "x.xls"), "must end in .csv or .parquet"),
+        (("compare", "runs", "runs", "--force"), "together with --export"),
+        (
+            ("compare", "runs", "runs", "--margin", "fpq=1", "--margin", "fpq=2"),
+            "--margin fpq is given twice",
+        ),
+        (("gate", "runs", "--update", "--baseline", "no/base.json"), "no is not a folder"),
         (("gate", "runs"), "write one with --update"),
         (("gate", "runs", "--margin", "fpq=1"), "together with --update"),
     ],
@@ -76,6 +82,13 @@ def test_mistakes_get_one_message(folder: Path, words: tuple[str, ...], message:
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_a_method_is_compared_in_the_runs_that_are_meant(folder: Path) -> None:
+    sides = ("--a", "method:reweighing", "--b", "adam", "--where", "feedback=gradient")
+    done = zobench(folder, "compare", "runs", *sides, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["a"] == "method:reweighing"
 
 
 def test_the_gate_holds_for_its_own_runs_and_fails_for_worse_ones(folder: Path) -> None:

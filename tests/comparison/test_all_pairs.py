@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 
 import numpy as np
 import pytest
 from pretended import pretended
+from rich.console import Console
 from scipy.stats import false_discovery_control
 from tiny import SIZES, run
 
@@ -97,6 +99,30 @@ def test_optimizers_without_a_shared_problem_are_not_ranked(
     rows = {line.split()[0]: line.split() for line in said.splitlines() if " [" in line}
     assert sum(int(each) for each in rows["random"][-3:]) == 1  # zo-sgd
     assert re.search("(random|spsa) shares no problem and seed with (random|spsa)\n", said)
+
+
+@pytest.mark.parametrize("reference", [None, "random"])
+def test_no_number_is_cut_at_80_columns_and_pairs_are_those_that_were_tested(
+    runs: list[StoredRun], reference: str | None
+) -> None:
+    settings = {"optimizer": {"momentum": 0.95, "samples": 12, "step": 0.015}}
+    parameters = {**runs[2].manifest.parameters, **settings}
+    changed = {"overrides": settings, "space": "lowres:14"}
+    long = pretended(runs[2], config=changed, parameters=parameters)
+    assert len(long.label) > 40
+    levels = rank_all([runs[0], long], reference)
+    console = Console(file=io.StringIO(), width=80)
+    print_ranking(levels, as_json=False, console=console)
+    said = console.file.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    for estimate in levels[0].fpq.values():
+        assert f"{round(estimate.value, 2) + 0.0:.2f}" in said
+        assert f"[{round(estimate.low, 2) + 0.0:.2f}, {round(estimate.high, 2) + 0.0:.2f}]" in said
+    wanted = (
+        "for all pairs of a level" if reference is None else "for all pairs with random of a level"
+    )
+    assert wanted in " ".join(said.split())
+    assert (reference is not None) == ("Gains are over random" in said)
 
 
 def test_a_ranking_computes_no_metric_that_it_does_not_show(

@@ -17,6 +17,7 @@ from zobench.comparison.gate_file import write_baseline
 from zobench.comparison.gate_rows import baseline_of
 from zobench.comparison.pairs import compare_runs
 from zobench.config import RunConfig
+from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records.run_search import meant_label, read_runs
@@ -99,6 +100,27 @@ def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun])
     newest = max(each.manifest.created for each in kept if each.config.seed == 0)
     assert newest in {each.manifest.created for each in once}
     assert more == ["left out 1 other run of the same optimizer and seed"]
+
+
+def test_finished_runs_are_kept_though_more_are_on_their_way(mixed: list[StoredRun]) -> None:
+    seeds = range(9)
+    going = [
+        pretended(mixed[0], status=RunStatus.RUNNING, config={"budget": 6400, "seed": seed})
+        for seed in seeds
+    ]
+    kept, notes = largest_comparable([*going, *mixed])
+    assert [each.config.budget for each in kept] == [400] * 4
+    assert any("left out 9 runs whose budget is 6400" in note for note in notes)
+
+
+def test_sets_of_parameters_are_told_by_what_differs(mixed: list[StoredRun]) -> None:
+    parameters = dict(mixed[0].manifest.parameters)
+    split = {**parameters["split"], "train": 81}
+    other = pretended(mixed[0], config={"budget": 400}, parameters={**parameters, "split": split})
+    alike = [run for run in mixed if run.config.budget == 400]
+    _, (note,) = largest_comparable([other, *alike])
+    assert "whose set of split parameters is train=81, not train=" in note
+    assert "{" not in note
 
 
 def test_a_run_with_its_whole_budget_comes_before_a_newer_one_that_time_ended(

@@ -21,6 +21,7 @@ from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError
 from zobench.files.location import Location
+from zobench.measures.recovery import BEYOND_PLACEBO
 from zobench.records.run_search import read_runs
 from zobench.records.runtime import known_until
 from zobench.records.stored_run import StoredRun
@@ -109,6 +110,8 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> No
     assert (found["done"], found["seeds"]) == (1, 3)
     assert dict(content.facts)["runs"] == "3 (1 interrupted, 1 failed, 1 done)"
     (curves,) = content.curves.values()
+    assert None not in curves["lines"]["random"]["mean"]  # that of the run that is done
+    (curves,) = collect([stopped, nothing], TARGETS).curves.values()
     reach = known_until(stopped)
     assert stopped.results is not None
     assert reach == stopped.results.queries[-1] < 400
@@ -117,6 +120,17 @@ def test_unfinished_runs_count_up_to_where_they_got(runs: list[StoredRun]) -> No
     (finished,) = [each for each in (stopped, *others[1:]) if each.done]
     alone = collect([finished], TARGETS)
     assert found["fpq"]["value"] == row(alone, "random")["fpq"]["value"]  # FPQ uses done runs only
+
+
+def test_a_run_without_a_placebo_takes_no_column_from_the_others(runs: list[StoredRun]) -> None:
+    none = pretended(runs[0], config={"controls": "none"})
+    for mixed in ([none, *runs[1:]], [*runs[1:], none]):
+        content = collect(mixed, TARGETS)
+        assert BEYOND_PLACEBO in content.columns
+        assert row(content, none.label)[BEYOND_PLACEBO.name] is None
+        other = next(run for run in runs if run.label != none.label)
+        assert row(content, other.label)[BEYOND_PLACEBO.name] is not None
+        assert render("title", content, mixed)
 
 
 def test_the_facts_say_how_embeddings_were_computed(runs: list[StoredRun]) -> None:

@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-from scored_by_hand import FAIR, results
+from scored_by_hand import FAIR, HALF, results, scored
 from tiny import SIZES, run
 
 from zobench.errors import ConfigError
@@ -24,6 +24,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.reporting.people import page, write_people_page
 from zobench.reporting.rendering import write_page
 
+WIDER = scored(1000, 2.0, 0.05, 0.55, 0.45, 0.95)  # gap 50, that of ERM is 40
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -55,6 +56,14 @@ def test_it_says_what_happened_before_and_after_and_what_it_does_not_show(found:
     assert "What this does not show" in text
     assert "generated images" not in text  # those of the tests stand for real ones
     assert "reweighing" in text
+
+
+def test_what_harms_is_no_negative_share(found: StoredRun) -> None:
+    other = StoredRun(found.location)
+    vars(other.files)["scores"] = results(HALF, controls={"placebo": WIDER}).stored
+    text = unescape(re.sub(r"<[^>]+>", "", page(other))).replace("\xa0", " ")
+    assert "it makes the gap larger by" in text
+    assert not re.search(r"removes? [-\N{MINUS SIGN}]", text)
 
 
 def test_text_from_a_run_is_escaped(found: StoredRun, tmp_path: Path) -> None:

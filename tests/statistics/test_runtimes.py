@@ -97,6 +97,8 @@ def test_the_interval_of_ert_holds_the_truth_as_often_as_it_says() -> None:
 
 
 def test_the_interval_of_ert_without_success_is_infinite() -> None:
+    ends = expected_queries_interval([None], [0], np.random.default_rng(0))  # failed at the start
+    assert ends == (math.inf, math.inf)
     ends = expected_queries_interval([None], [5], np.random.default_rng(0))
     assert ends == (math.inf, math.inf)
     low, high = expected_queries_interval([7, None], [9, 9], np.random.default_rng(0))

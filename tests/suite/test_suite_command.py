@@ -181,3 +181,12 @@ def test_problems_of_the_file_and_of_its_runs_are_told_together(
     for words in ("has 3 problems", "unknown key run.budgt", "'gezoo'", "adam: optimizer has no"):
         assert words in said, said
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_forecast_refuses_what_the_suite_refuses(suite_file: Write, tmp_path: Path) -> None:
+    path = suite_file('"adam"', '{name = "adam", set = {lr = 0.01}}', '"gezoo"', seeds="1")
+    said = [finished(start(path, tmp_path / "runs", *words)) for words in ((), ("--dry-run",))]
+    assert [code for code, _, _ in said] == [2, 2]
+    for _, _, errors in said:
+        assert "declared twice" in errors
+        assert "did you mean 'gezo'" in errors

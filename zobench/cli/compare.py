@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -58,13 +59,13 @@ def compare(
 
     registry, choice = load_registry(), chosen(wheres, suite)
     allowed = parse_margins(margins or [])
+    if force and export is None:
+        raise ConfigError("--force replaces the exported file: give it together with --export")
     if export is not None:
         check_target(export, force)
     if b is None and None in (optimizer_a, optimizer_b):
-        if allowed or export is not None or force:
-            raise ConfigError(
-                "--margin, --export and --force need two sides: name B, or --a and --b"
-            )
+        if allowed or export is not None:
+            raise ConfigError("--margin and --export need two sides: name B, or --a and --b")
         rankings = rank_location(
             fetch(a),
             optimizer=optimizer_a or optimizer_b,
@@ -86,4 +87,6 @@ def compare(
     )
     if export is not None:
         write_table(export, comparison.pair_rows())
+    if as_json:  # which has all that was said
+        comparison = replace(comparison, notes=(*notes, *comparison.notes))
     print_comparison(comparison, as_json)

@@ -34,6 +34,7 @@ def gate(
     from zobench.comparison.gate import check_runs, fitting
     from zobench.comparison.gate_rows import computable
     from zobench.errors import ConfigError
+    from zobench.files.atomic import require_free
     from zobench.records.run_search import read_runs
     from zobench.records.selection import largest_comparable, without_repetitions
     from zobench.records.urls.copies import fetch
@@ -48,6 +49,8 @@ def gate(
 
     if as_json + markdown + update > 1:
         raise ConfigError("give only one of --json, --markdown and --update")
+    if update:
+        require_free(baseline, force=True)
     registry = load_registry()
     wanted = parse_margins(margins or [])
     if wanted and not update:

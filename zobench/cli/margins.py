@@ -11,11 +11,13 @@ def parse_margins(texts: Sequence[str]) -> dict[str, float]:
     """Parses ``["fpq=0.02"]`` to ``{"fpq": 0.02}``.
 
     Raises:
-        ConfigError: A text is not of the form ``metric=number``.
+        ConfigError: A text is not of the form ``metric=number``, or a metric is named twice.
     """
-    margins = {}
+    margins: dict[str, float] = {}
     for text in texts:
         name, _, value = text.partition("=")
+        if name in margins:
+            raise ConfigError(f"--margin {name} is given twice; give it once")
         try:
             margins[name] = float(value)
         except ValueError:

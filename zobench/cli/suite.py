@@ -70,9 +70,11 @@ def suite(
     from zobench.config import parse_overrides
     from zobench.contracts.executor import Resources
     from zobench.errors import Interrupted
+    from zobench.registry.discovery import load_registry
     from zobench.suite.engine import Engine
-    from zobench.suite.file import read_suite
+    from zobench.suite.file import Problems, read_suite
     from zobench.suite.named_suites import copy_of, suite_file
+    from zobench.suite.planning import require_sound
     from zobench.suite.suite_run import run_suite_file
 
     from .display.board import board_for
@@ -86,7 +88,10 @@ def suite(
         typer.echo(copy_of(path), nl=False)
         return
     if dry_run:
-        print_suite_forecast(read_suite(path, data_root=data_root), as_json)
+        problems = Problems()
+        declared = read_suite(path, problems, data_root)
+        require_sound(declared, path, load_registry(), problems)
+        print_suite_forecast(declared, as_json)
         return
     named = {
         "address": address,

@@ -31,7 +31,7 @@ class Pair:
         b: Label of the second.
         fpq: The difference in FPQ over shared problems and seeds; ``None`` if they share none.
         p: Two-sided p-value that the true difference is 0; NaN if they share none.
-        adjusted: The p-value after Holm's correction for all pairs of the level.
+        adjusted: The p-value after Holm's correction for all tested pairs of the level.
     """
 
     a: str
@@ -42,7 +42,7 @@ class Pair:
 
     @property
     def differs(self) -> bool:
-        """Whether the two differ, at 5 % for all pairs of the level together."""
+        """Whether the two differ, at 5 % for all tested pairs of the level together."""
         return self.adjusted < SIGNIFICANCE
 
     def as_dict(self) -> dict[str, Any]:

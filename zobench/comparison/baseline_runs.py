@@ -9,6 +9,7 @@ from zobench.files.location import Location
 from zobench.measures.interval import Floats
 from zobench.measures.recovery import BEYOND_PLACEBO
 from zobench.records.run_search import read_runs
+from zobench.records.selection import ANY, Choice
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
 
@@ -45,23 +46,26 @@ class BaselineRun(StoredRun):
         return results.baseline_values(self._method, quantity)
 
 
-def read_side(place: Location, label: str | None, registry: Registry) -> list[StoredRun]:
+def read_side(
+    place: Location, label: str | None, registry: Registry, choice: Choice = ANY
+) -> list[StoredRun]:
     """The runs of an optimizer at a location, or the no-query baseline of every run there.
 
     Args:
         place: A run folder, or a folder of runs.
         label: Label of the optimizer, or ``method:NAME``; all optimizers if ``None``.
         registry: The plugins whose metrics are shown.
+        choice: Which runs are meant; of a baseline, the runs that it belongs to.
 
     Raises:
-        ConfigError: No run has the label or the baseline.
+        ConfigError: No run has the label or the baseline, or none is meant.
         StoreError: The location holds no run, or a run is damaged.
     """
     if label is None or not label.startswith(PREFIX):
-        return read_runs([place], registry, label)
+        return choice.of(read_runs([place], registry, label))
     method, names = label.removeprefix(PREFIX), set[str]()
     baselines: list[StoredRun] = []
-    for run in read_runs([place], registry):
+    for run in choice.of(read_runs([place], registry)):
         scores = run.files.scores
         names.update(scores.baselines if scores is not None else ())
         if scores is not None and method in scores.baselines:

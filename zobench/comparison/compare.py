@@ -47,9 +47,9 @@ def compare_locations(
     """
     registry = registry or load_registry()
     one, other = (
-        read_side(place, label, registry) for place, label in ((a, optimizer_a), (b, optimizer_b))
+        read_side(place, label, registry, choice)
+        for place, label in ((a, optimizer_a), (b, optimizer_b))
     )
-    one, other = choice.of(one), choice.of(other)
     return compare_runs(*_comparable(one, other, note), margins)
 
 

@@ -69,6 +69,9 @@ def interval(runs: Sequence[NDArray[np.floating]], quantity: Metric | None = Non
         quantity: The declaration of the quantity, with its bounds and whether tables show its
             absolute value; ``None`` for a difference, which has no bounds and keeps its sign.
 
+    Raises:
+        ValueError: There is one seed, and no resample.
+
     Returns:
         The interval. If there are several seeds and a value is not finite, such as a ratio with
         divisor 0, the lower end is the smallest of the seeds' values on the data, and the upper end
@@ -150,6 +153,8 @@ def _shown(values: NDArray[np.floating], quantity: Metric | None) -> Floats:
 def _over_patients(values: Floats, quantity: Metric | None) -> tuple[float, float]:
     """Ends of the interval for one seed, with the data first and the resamples after it."""
     resamples = values[1:]
+    if not len(resamples):
+        raise ValueError("one value has no interval; give resamples of it, or several seeds")
     if quantity is None or not quantity.signed:
         low, high = _percentiles(resamples, 0.5 - LEVEL / 2, 0.5 + LEVEL / 2)
         return low, high

@@ -14,6 +14,7 @@ from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
 from .comparability import OF_A_PROBLEM
+from .comparability import in_words as values_in_words
 from .stored_run import StoredRun
 
 LABEL, STATUS, FEEDBACK = "label", "status", "feedback"
@@ -148,9 +149,9 @@ def _plain(values: Mapping[str, Any]) -> bytes:
 def largest_comparable(
     runs: Sequence[StoredRun], size: Callable[[Sequence[StoredRun]], int] = len
 ) -> tuple[list[StoredRun], list[str]]:
-    """The largest group of runs on each problem that share all conditions.
+    """The group of runs on each problem that share all conditions and of which most are done.
 
-    Of equally large groups, the one with more runs, then the one with the newest run is taken.
+    Of equal groups, the larger one, then the one with the newest run is taken.
 
     Args:
         runs: Runs of any conditions.
@@ -168,13 +169,18 @@ def largest_comparable(
         groups: dict[Hashable, list[StoredRun]] = defaultdict(list)
         for run in members:
             groups[_conditions(run)].append(run)
-        best = max(
-            groups.values(), key=lambda group: (size(group), len(group), max(map(_newest, group)))
-        )
+        best = max(groups.values(), key=lambda group: _worth(group, size))
         others = [group for group in groups.values() if group is not best]
         notes += [_left_out(problem, group, best[0]) for group in others]
         kept |= {id(run) for run in best}
     return [run for run in runs if id(run) in kept], notes
+
+
+def _worth(
+    group: Sequence[StoredRun], size: Callable[[Sequence[StoredRun]], int]
+) -> tuple[int, int, int, str]:
+    done = [run for run in group if run.done]
+    return size(done), size(group), len(group), max(map(_newest, group))
 
 
 def _conditions(run: StoredRun) -> Hashable:
@@ -245,7 +251,6 @@ def _left_out(problem: str, group: Sequence[StoredRun], kept: StoredRun) -> str:
         if here != there:
             count = "1 run" if len(group) == 1 else f"{len(group)} runs"
             how = f"; --where {condition.key}={here} chooses them" if condition.key in KEYS else ""
-            return (
-                f"{problem}: left out {count} whose {condition.words} is {here}, not {there}{how}"
-            )
+            this, that = values_in_words(here, there)
+            return f"{problem}: left out {count} whose {condition.words} is {this}, not {that}{how}"
     raise AssertionError("groups differ in a condition")

@@ -170,22 +170,22 @@ def _compared(results: Results) -> str:
     clauses = ""
     placebo = results.controls.get("placebo")
     if placebo is not None:
-        clauses += f"; its placebo {_removed(placebo)}"
+        clauses += f"; its placebo {removed_in_words(placebo)}"
         beyond = None if placebo.accuracy_lost else results.beyond_placebo
         if beyond is not None and beyond.low <= 0 < results.scores[-1].gap_recovery.low:
             clauses += f", which the edit does not beat by more than chance ({_percent(beyond)})"
     negative, last = results.controls.get("negative"), results.scores[-1]
     if negative is not None and negative.recovery.value >= max(last.recovery.value, 1e-9):
-        clauses += f"; with the other sign it {_removed(negative)}, no less"
+        clauses += f"; with the other sign it {removed_in_words(negative)}, no less"
     if results.baselines:
         name, best = max(results.baselines.items(), key=lambda item: float(item[1].recovery.value))
         low, high = (round(100 * float(end)) + 0 for end in (best.recovery.low, best.recovery.high))
         sure = "" if best.accuracy_lost else f" [{low}, {high}]".replace("-", "\N{MINUS SIGN}")
-        clauses += f"; {name}, at no query, {_removed(best, past=False)}{sure}"
+        clauses += f"; {name}, at no query, {removed_in_words(best, past=False)}{sure}"
     return clauses
 
 
-def _removed(score: ClassifierScore, past: bool = True) -> str:
+def removed_in_words(score: ClassifierScore, past: bool = True) -> str:
     """What an edit or a method did to the gap, or does: a verb and a share in percent."""
     if score.accuracy_lost:
         lost = "lost" if past else "loses"

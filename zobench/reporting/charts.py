@@ -25,7 +25,8 @@ SIMULATED = 1000
 def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     """Mean recovery of each optimizer with its 95 % band, at query counts that all lines share.
 
-    Every count at which an edit was recommended is among them, so no step is drawn late.
+    Every count at which an edit was recommended is among them, so no step is drawn late. Of an optimizer
+    with finished runs, the others are left out, as in the tables.
     """
     everyone = [run for members in groups.values() for run in members]
     first = min(run.config.batch_size for run in everyone)
@@ -36,7 +37,9 @@ def curves(groups: Mapping[str, Sequence[StoredRun]]) -> Json:
     lines = {}
     for label, members in groups.items():
         begun = [
-            (run, run.results) for run in members if run.results is not None and known_until(run)
+            (run, run.results)
+            for run in [run for run in members if run.done] or members
+            if run.results is not None and known_until(run)
         ]
         if not begun:
             continue

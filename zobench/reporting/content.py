@@ -28,7 +28,7 @@ class Content:
         facts: Counts, problems, seeds, settings and versions of the runs, as rows of (name, value).
         problems: Names of the problems, those with the most runs first.
         targets: Target recoveries of ERT, success rates and runtimes.
-        columns: The quantities of the results table, in order.
+        columns: The quantities of the results table, in order: all that a run has.
         rows: The results table, one row per optimizer and problem.
         erm: Metrics of the classifier without any edit (ERM), by problem.
         curves: Recovery over queries, by problem.
@@ -71,9 +71,8 @@ def collect(
     """Computes the content of a report.
 
     Args:
-        runs: At least one run. The recovery curves use a run whose scoring is unfinished up to its
-            first snapshot that is not scored; the means of FPQ, recovery and metrics leave
-            unfinished runs out.
+        runs: At least one run. Means leave unfinished runs out. The recovery curve of an optimizer
+            without a finished run ends where the first snapshot is that is not scored.
         targets: Target recoveries of ERT, success rates and runtimes.
         progress: Called with the number of finished groups, a group being the runs of one optimizer
             on one problem.
@@ -90,12 +89,8 @@ def collect(
     _require_one_a_seed(groups)
     runs_of = Counter(run.problem for run in runs)
     problems = tuple(sorted(runs_of, key=lambda name: (-runs_of[name], name)))
-    shared = set.intersection(*({quantity.name for quantity in run.quantities} for run in runs))
-    columns = tuple(
-        quantity
-        for quantity in runs[0].quantities
-        if quantity.in_tables and quantity.name in shared
-    )
+    quantities = max((run.quantities for run in runs), key=len)  # some runs have no placebo
+    columns = tuple(quantity for quantity in quantities if quantity.in_tables)
     rows = []
     for done, (group, members) in enumerate(groups.items()):
         rows.append(

@@ -14,6 +14,7 @@ from zobench.records.layout import IMAGES_PICTURE
 from zobench.records.run_search import read_runs
 from zobench.records.selection import Choice
 from zobench.records.stored_run import StoredRun
+from zobench.records.verdict import removed_in_words
 from zobench.registry.discovery import Registry, distribution_version, load_registry
 
 from .rendering import embedded, templates, write_page
@@ -88,6 +89,7 @@ def page(run: StoredRun) -> str:
             training=manifest.split.described(manifest.dataset.groups),
             placebo=run.results.controls.get("placebo"),
             last=last,
+            removed=removed_in_words,
             picture=None if picture is None else embedded(picture, WIDTH),
             generated=manifest.dataset.generated,
             version=distribution_version("zobench"),

@@ -66,6 +66,7 @@ def render(title: str, content: Content, runs: Sequence[StoredRun]) -> str:
         "cell": _cell,
         "count": _count,
         "queries": _queries,
+        "share": _share,
     }
     here = resources.files("zobench.reporting")
     return environment.get_template("page.html.jinja").render(
@@ -139,6 +140,10 @@ def _count(value: float) -> Markup:
     from markupsafe import Markup
 
     return Markup('<td class="number" data-value="{}">{}</td>').format(value, f"{value:,.0f}")
+
+
+def _share(value: float) -> str:
+    return _minus(f"{round(value, 2) + 0.0:.2f}")
 
 
 def _queries(value: float | None) -> str:

@@ -87,8 +87,9 @@ def row(
 ) -> Json:
     """One row of the results table: the runs of one optimizer on one problem.
 
-    FPQ, recovery and metrics are ``None`` if no run is done or a value is infinite. ERT and success
-    rate are ``None`` if no run is done, failed or scored; an infinite ERT has the value ``None``.
+    FPQ, recovery and metrics are ``None`` if no run is done, one lacks them, or a value is infinite.
+    ERT and success rate are ``None`` if no run is done, failed or scored; an infinite ERT has the
+    value ``None``.
     """
     problem, label = group
     done = [run for run in members if run.done]
@@ -100,10 +101,7 @@ def row(
         "feedback": members[0].manifest.feedback,
         "seeds": len(members),
         "done": len(done),
-        **{
-            column.name: _mean([run.values(column, alone=alone) for run in done], column)
-            for column in columns
-        },
+        **{column.name: _mean_of_runs(done, column) for column in columns},
         "gap_recovery": _mean([_gap_recovery(run, alone) for run in done], RECOVERY),
         "why_zero": _why_zero(done),
         "ert": [],
@@ -121,6 +119,12 @@ def row(
         row["ert"].append({key: finite(value) for key, value in ert.items()})
         row["success"].append(success_rate(reached))
     return row
+
+
+def _mean_of_runs(done: Sequence[StoredRun], column: Metric) -> Json | None:
+    if not all(column in run.quantities for run in done):
+        return None
+    return _mean([run.values(column, alone=len(done) == 1) for run in done], column)
 
 
 def _gap_recovery(run: StoredRun, alone: bool) -> Floats:

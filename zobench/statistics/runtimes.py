@@ -62,7 +62,7 @@ def expected_queries_interval(
         return float("inf"), float("inf")
     drawn = rng.integers(0, len(charged), (replicates, len(charged)))
     reached = (~failed[drawn]).sum(1)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         values = np.where(reached > 0, charged[drawn].sum(1) / reached, np.inf)
     ends = np.percentile(values, [50 - 50 * level, 50 + 50 * level], method="inverted_cdf")
     return float(ends[0]), float(ends[1])

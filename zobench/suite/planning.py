@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from collections.abc import Iterable
 from contextlib import suppress
@@ -78,19 +79,7 @@ def plan(
             with the encoder or the dataset at hand are in a list of their own, once there are no others.
     """
     problems = Problems() if problems is None else problems
-    for entry in suite.entries:  # reports all unknown plugins, also of entries without runs
-        try:
-            resolve_plugin(entry.owner, entry.name, entry.set, registry)
-        except ZobenchError as error:
-            problems.append(str(error))
-    for config in suite.configs:  # before an encoder is loaded or a dataset is read
-        try:
-            resolve_config(config, registry)
-        except RunFailure:
-            pass  # of a plugin: the run will fail, and the others go on
-        except ZobenchError as error:
-            problems.append(str(error))
-    problems.raise_if_any(path)
+    require_sound(suite, path, registry, problems)
     there = runs_by_identity(run_folders(out))
     jobs: list[Job] = []
     configs: dict[str, RunConfig] = {}
@@ -106,15 +95,52 @@ def plan(
                 problems.append(str(error))
                 continue
             if name in configs:
-                problems.append(
-                    f"{config.optimizer} with seed {config.seed} is declared twice, once with "
-                    f"{dict(config.overrides)} and once with {dict(configs[name].overrides)}, which is "
-                    "the same"
-                )
+                problems.append(_twice(config, configs[name]))
             configs[name] = config
             jobs.append(Job(config, there.get(name, _fresh(config, name, out)), name))
     problems.raise_if_any(path)
     return jobs
+
+
+def require_sound(suite: Suite, path: Path, registry: Registry, problems: Problems) -> None:
+    """Refuses a suite for what can be told without loading an encoder or reading a dataset.
+
+    Args:
+        suite: The suite.
+        path: The suite's file, for messages.
+        registry: Installed plugins.
+        problems: Problems that :func:`read_suite` found in the file.
+
+    Raises:
+        ConfigError: The file has problems, a name or parameter is wrong, or a run is declared twice; all
+            problems are listed.
+    """
+    for entry in suite.entries:  # reports all unknown plugins, also of entries without runs
+        try:
+            resolve_plugin(entry.owner, entry.name, entry.set, registry)
+        except ZobenchError as error:
+            problems.append(str(error))
+    declared: dict[str, RunConfig] = {}
+    for config in suite.configs:
+        try:
+            parameters = resolve_config(config, registry).parameters
+        except RunFailure:
+            continue  # of a plugin: the run will fail, and the others go on
+        except ZobenchError as error:
+            problems.append(str(error))
+            continue
+        plain = {**config.as_dict(), "overrides": parameters, "baselines": config.baseline_names}
+        other = declared.setdefault(json.dumps(plain, sort_keys=True, default=str), config)
+        if other is not config:
+            problems.append(_twice(config, other))
+    problems.raise_if_any(path)
+
+
+def _twice(config: RunConfig, other: RunConfig) -> str:
+    return (
+        f"{config.optimizer} with seed {config.seed} is declared twice, once with "
+        f"{dict(config.overrides)} and once with {dict(other.overrides)}, which is the same"
+    )
 
 
 def tell_of_cuts(jobs: Iterable[Job], listener: Listener) -> None:

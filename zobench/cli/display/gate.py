@@ -68,7 +68,7 @@ def _cells(check: Check, digits: int) -> list[str]:
     """A row of the table."""
 
     def shown(value: float, sign: str = "") -> str:
-        return f"{value:{sign}.{digits}f}" if math.isfinite(value) else ""
+        return f"{round(value, digits) + 0.0:{sign}.{digits}f}" if math.isfinite(value) else ""
 
     gain = shown(check.gain, "+")
     if gain:

@@ -25,10 +25,10 @@ def widest_fitting(layouts: Sequence[Table], console: Console) -> int:
     return fitting[0] if fitting else len(layouts) - 1
 
 
-def print_fitting(layouts: Sequence[Table], console: Console) -> int:
+def print_fitting(layouts: Sequence[Table], console: Console, *, hint: bool = True) -> int:
     """Prints the first layout that fits, with a hint if columns are left out; returns its index."""
     chosen = widest_fitting(layouts, console)
     console.print(layouts[chosen])
-    if chosen:
+    if chosen and hint:
         console.print("[dim]a wider terminal, or --json, shows more[/]")
     return chosen
