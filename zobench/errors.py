@@ -7,7 +7,8 @@
     │   └── PluginError      a plugin is unknown, broken, registered twice or breaks its contract
     ├── DatasetError         a file or row of a dataset is wrong: names the file and the row
     ├── EncoderError         the encoder failed or gave an invalid answer
-    │   └── ServiceError     a rented encoder does not answer, refuses, or has changed
+    │   └── ServiceError     a rented encoder does not answer, or refuses
+    │       └── ModelChanged its model is another one than when the run began
     ├── ExecutorError        the executor of a suite is not set up correctly, or is lost
     ├── CostReached          the next images could cost more than ``max_cost``
     ├── RunFailure           a plugin raised an exception that zobench does not know
@@ -65,6 +66,10 @@ class ServiceError(EncoderError):
         super().__init__(message)
         self.status = status
         self.attempts = attempts
+
+
+class ModelChanged(ServiceError):
+    """A service whose model is not the one that a run began with; the run cannot go on."""
 
 
 class ExecutorError(ZobenchError):

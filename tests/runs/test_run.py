@@ -18,7 +18,7 @@ import zobench
 from zobench.contracts.listener import Silence
 from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
-from zobench.errors import BudgetExhausted, ConfigError, PluginError
+from zobench.errors import BudgetExhausted, ConfigError, ModelChanged, PluginError
 from zobench.measures.group_rates import compute
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
@@ -184,6 +184,19 @@ def test_a_gradient_optimizer_is_refused_before_anything_on_a_black_box(tmp_path
     with pytest.raises(ConfigError, match="needs gradients"):
         run(tmp_path, tiny_registry(encoder=black_box), optimizer="adam", overrides=SIZES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_run_is_to_go_on_with_another_model(tmp_path: Path) -> None:
+    class Changing(TinyEncoder):
+        def embed(self, images: torch.Tensor) -> torch.Tensor:
+            if any((tmp_path / "runs").glob("*/trace.jsonl")):
+                raise ModelChanged("it is not what it was; start a new run")
+            return super().embed(images)
+
+    registry = tiny_registry(lambda request: Changing())
+    with pytest.raises(ModelChanged, match=r"Everything so far is saved in \S+$") as caught:
+        run(tmp_path / "runs", registry, optimizer="random", overrides=SIZES)
+    assert "resume" not in str(caught.value)
 
 
 def test_white_box_adam_pays_for_its_gradients(tmp_path: Path) -> None:

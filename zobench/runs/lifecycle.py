@@ -20,6 +20,7 @@ from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
+from .affording import require_money
 from .extending import extended
 from .forecast import announce, note_unused_folder
 from .parts import Parts, make_parts
@@ -190,6 +191,7 @@ def resume_run(
             return StoredRun(folder.location, registry)
         if manifest.status is RunStatus.DONE:  # damage must not cost what is there
             StoredRun(folder.location, registry).files.require_whole()
+        require_money(manifest, begun, folder)
         manifest, config = begun, begun.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)

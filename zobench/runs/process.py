@@ -17,6 +17,7 @@ from zobench.errors import (
     CostReached,
     EncoderError,
     Interrupted,
+    ModelChanged,
     RunFailure,
     StoreError,
     ZobenchError,
@@ -127,8 +128,10 @@ class RunProcess:
         except (EncoderError, CostReached) as error:
             self._end_after_error(RunStatus.FAILED, error)
             more = f" --max-cost {self._enough():.12g}" if isinstance(error, CostReached) else ""
+            further = f"; go on with: zobench resume {folder}{more}"
             error.args = (
-                f"{error}. Everything so far is saved; go on with: zobench resume {folder}{more}",
+                f"{error}. Everything so far is saved"
+                f"{f' in {folder}' if isinstance(error, ModelChanged) else further}",
             )
             raise
         except StoreError as error:  # the folder cannot be read or written, nor the manifest

@@ -22,6 +22,8 @@ from .retrying import RateLimiter, RetryingClient, RetryPolicy
 from .service import Service
 
 MAX_KEY_CHARACTERS = 4096
+SECRET_CHARACTERS = 8
+"""Fewest characters of a header's value that may be a secret."""
 MAX_ANSWER_BYTES = 64 * 2**20
 """Largest size of an answer in bytes."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
@@ -123,6 +125,7 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         largest=MAX_ANSWER_BYTES,
         loopback=loopback,
         doubtful=frozenset({400} if dialect and dialect.failures_are_400 else ()),
+        hidden=_hidden(dialect) if kind == "custom" else (),
     )
     policy = RetryPolicy(
         parameters.retries, parameters.failures, parameters.patience, parameters.backoff
@@ -155,6 +158,12 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     except BaseException:
         line.close()
         raise
+
+
+def _hidden(dialect: Dialect | None) -> list[str]:
+    """Values of a template's headers that are long enough for a secret."""
+    values = dialect.headers.values() if dialect is not None else ()
+    return [value for value in values if len(value) >= SECRET_CHARACTERS]
 
 
 def outlook(argument: str, parameters: RemoteParameters) -> EncoderOutlook:

@@ -212,8 +212,8 @@ def _check_headers(path: Path, content: Mapping[str, Any]) -> None:
         text = isinstance(value, str) and value.isascii() and value.isprintable()
         if not text or (name in headers and value != value.strip()):
             raise ConfigError(
-                f"{path}: the header {name} is {value!r:.80}, but must be a text of printable ASCII "
-                "characters, without blanks around it"
+                f"{path}: the value of the header {name} must be a text of printable ASCII characters, "
+                "without blanks around it"  # it may be a secret, and is not shown
             )
 
 

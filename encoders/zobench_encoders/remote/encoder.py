@@ -15,7 +15,7 @@ from torch import Tensor
 from zobench.billing.account import Account
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.purpose import Purpose
-from zobench.errors import EncoderError, ServiceError
+from zobench.errors import EncoderError, ModelChanged
 
 from .exchange import Connections, ServiceReply
 from .request_failure import RequestFailure
@@ -105,7 +105,7 @@ class RemoteEncoder:
         account.take_over(self._client.account)
         self._client.account = account
         if account.kept(DRIFTED) is not None:
-            raise ServiceError(
+            raise ModelChanged(
                 f"encoder {self._name} was another model for a while during this run, and what the run "
                 "learnt then cannot be told from the rest; start a new run"
             )
@@ -213,7 +213,7 @@ class RemoteEncoder:
         if not same:
             self.account.settle()  # stored answers of the changed model must not be used
             self.account.first(DRIFTED, now)
-            raise ServiceError(
+            raise ModelChanged(
                 f"encoder {self._name} is not what it was: the same image is embedded otherwise than "
                 "when the run began, so its results cannot be compared; start a new run"
             )

@@ -7,7 +7,7 @@ import queue
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -69,6 +69,7 @@ class Connections:
         largest: int,
         loopback: bool,
         doubtful: frozenset[int] = frozenset(),
+        hidden: Iterable[str] = (),
     ) -> None:
         """Opens no connection.
 
@@ -81,12 +82,13 @@ class Connections:
             largest: Largest size of an answer in bytes.
             loopback: Whether the service is on this machine; then proxy settings are ignored.
             doubtful: Statuses of this service after which a retry may succeed.
+            hidden: Further texts that no message shows, since they may be secrets.
 
         Raises:
             ConfigError: Certificates cannot be read, or a proxy cannot be used, that an environment
                 variable names.
         """
-        self.text = ServiceText(secret)
+        self.text = ServiceText(secret, *hidden)
         self._seconds, self._largest = seconds, largest
         self._key = f"the key is read from {key_env}, which is {'set' if secret else 'not set'}"
         self._doubtful = doubtful

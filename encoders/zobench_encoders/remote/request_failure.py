@@ -54,8 +54,8 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
     """Seconds that a service asks to wait, from the headers; ``None`` if no header says so.
 
     The headers are ``retry-after-ms``,
-    ``retry-after`` (seconds or a date) and ``x-ratelimit-reset`` (seconds,
-    or a point in time since 1970).
+    ``retry-after`` (seconds or a date) and ``x-ratelimit-reset`` (seconds, or a point in time in seconds
+    or milliseconds since 1970).
     """
     from email.utils import parsedate_to_datetime
 
@@ -72,6 +72,8 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
                 seconds = when.timestamp() - time.time()
             except (ValueError, OverflowError, TypeError, IndexError, OSError):
                 continue
+        if seconds > 1e11:  # a point in time, in milliseconds
+            seconds /= 1000
         if seconds > 1e9:  # a point in time, not a span
             seconds -= time.time()
         if seconds == seconds:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html import unescape
+from html.entities import codepoint2name
 
 EXCERPT = 300
 """Most characters of a service's text in a message."""
@@ -16,16 +16,27 @@ MARKUP = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^>]*>")
 """The parts of a web page that are not text."""
 
 
-class ServiceText:
-    """Removes a service's key and control characters from texts of the service."""
+MOST_A_CHARACTER = 10
+"""Most characters that stand for one of a key, such as ``&#x0003D;``."""
 
-    def __init__(self, secret: str | None) -> None:
-        """Remembers the key.
+
+class ServiceText:
+    """Removes secrets and control characters from texts of a service.
+
+    A service may show a key in another form than it was sent: escaped as in JSON, percent-encoded as
+    in an address, or as entities of HTML.
+    """
+
+    def __init__(self, *secrets: str | None) -> None:
+        """Remembers the secrets.
 
         Args:
-            secret: Key of the service; ``None`` for a service without one.
+            secrets: The key of the service, and other texts of its headers; ``None`` and empty ones
+                count for nothing.
         """
-        self._secret = secret or ""
+        given = sorted(filter(None, secrets), key=len, reverse=True)
+        self._longest = max(map(len, given), default=0)
+        self._secret = re.compile("|".join(map(_in_any_form, given))) if given else None
 
     def clean(self, text: object) -> str:
         """The text without the service's key, and with control characters escaped."""
@@ -38,19 +49,40 @@ class ServiceText:
         """
         line = _printable(" ".join(self._without_key(text).split()))
         if len(text) >= LONG_EXCERPT and self._secret:
-            line = line[: -len(self._secret)]  # the cut may have left a part of the key at the end
+            # the cut may have left a part of a secret at the end
+            line = line[: -self._longest * MOST_A_CHARACTER]
         return line[:EXCERPT]
 
     def of_body(self, body: bytes, content_type: str) -> str:
         """The beginning of the body of an answer on one line; of a web page, its text."""
         text = body[:LONG_EXCERPT].decode(errors="replace")
-        return self.excerpt(unescape(MARKUP.sub(" ", text)) if "html" in content_type else text)
+        if "html" not in content_type:
+            return self.excerpt(text)
+        return self.excerpt(unescape(MARKUP.sub(" ", self._without_key(text))))
 
     def _without_key(self, text: str) -> str:
-        if self._secret:
-            for form in {self._secret, repr(self._secret)[1:-1], json.dumps(self._secret)[1:-1]}:
-                text = text.replace(form, "***")
-        return text
+        return text if self._secret is None else self._secret.sub("***", text)
+
+
+def _in_any_form(secret: str) -> str:
+    """A pattern of a secret whose characters stand for themselves or are escaped, each by itself.
+
+    Tags may stand between them, as an HTML page breaks long words.
+    """
+    return "(?:<[^<>]{0,40}>)?".join(map(_character, secret))
+
+
+def _character(character: str) -> str:
+    number = ord(character)
+    forms = [
+        rf"\\?{re.escape(character)}",
+        rf"(?i:\\u{number:04x})",
+        rf"(?i:&#0*{number};|&#x0*{number:x};)",
+        f"(?i:{''.join(f'%{byte:02x}' for byte in character.encode())})",
+    ]
+    if name := codepoint2name.get(number):
+        forms.append(f"&{name};")
+    return f"(?:{'|'.join(forms)})"
 
 
 def _printable(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 import ssl
 import traceback
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from rented import connected, films, right, service
 from scripted import http, says, scripted
 from zobench_encoders.remote.exchange import ServiceReply
 from zobench_encoders.remote.inference import InferenceService, read_metadata
+from zobench_encoders.remote.service_text import ServiceText
 
 from zobench.errors import ConfigError, ServiceError
 
@@ -54,6 +56,50 @@ def test_the_key_is_sent_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> N
         assert "k-secret-9" not in str(caught.value)
         assert "bad key ***" in str(caught.value)
         assert "k-secret-9" not in repr(encoder.account._rows) + repr(encoder.spec)
+
+
+KEY = "sk-se/cret+ab12=="
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (KEY, "text/plain"),
+        (json.dumps({"error": KEY}), "application/json"),
+        (json.dumps({"error": KEY}).replace("/", r"\/"), "application/json"),  # as PHP writes it
+        (KEY.replace("=", r"\u003d").replace("+", r"\u002B"), "application/json"),  # as Gson does
+        (quote(KEY, safe=""), "text/plain"),
+        (quote(KEY, safe="").lower(), "text/plain"),
+        (KEY.replace("/", "&#47;").replace("+", "&#x2B;").replace("=", "&#061;"), "text/plain"),
+        (f"<p>bad {KEY[:5]}<wbr>{KEY[5:]}</p>", "text/html"),
+        ("".join(f"%{byte:02X}" for byte in KEY.encode()), "text/plain"),
+    ],
+)
+def test_a_key_that_comes_back_in_another_form_is_shown_nowhere(body: str, kind: str) -> None:
+    shown = ServiceText(KEY).of_body(f"no: {body}!".encode(), kind)
+    assert "***" in shown
+    rest = shown.replace("***", "").replace('{"error": "', "").replace('"}', "")
+    assert " ".join(rest.split()) in ("no: !", "no: bad !")
+
+
+def test_what_is_not_the_key_is_shown() -> None:
+    told = ServiceText("a&b", None, "", "trial-key-1").of_body(b"a b, a&amp;c, trial-key", "")
+    assert told == "a b, a&amp;c, trial-key"
+
+
+def test_texts_of_a_templates_headers_are_shown_nowhere(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    lines = ['request = {input = "$images"}', 'item = "$base64"', 'answer = "v"', "[headers]"]
+    own.write_text("\n".join([*lines, 'x-api-key = "hidden-one-7"']))
+    with scripted(says(http(b"denied for hidden-one-7", "403 Forbidden"))) as server:
+        with pytest.raises(ServiceError, match=r"denied for \*\*\*") as caught:
+            connected(server.url, "custom", template=str(own), size=4)
+        assert server.asked[0].headers["x-api-key"] == "hidden-one-7"
+        assert "hidden-one-7" not in str(caught.value)
+    own.write_text("\n".join([*lines, 'x-api-key = "hidden-one-7 "']))
+    with pytest.raises(ConfigError, match="value of the header x-api-key must be") as refused:
+        connected(server.url, "custom", template=str(own), size=4)
+    assert "hidden-one-7" not in str(refused.value)
 
 
 def test_a_key_that_a_service_repeats_in_an_answer_is_shown_nowhere(

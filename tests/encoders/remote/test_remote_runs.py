@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ from commands import Command, run_command
 from scripted import honest, http, says, scripted
 from served import Served, served
 
+from zobench.files.json_files import read_json, write_json
 from zobench.files.row_files import read_rows
 
 pytestmark = pytest.mark.usefixtures("tiny_installed")
@@ -228,12 +230,34 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
     less = run_command("resume", folder, "--max-cost", str(allowed))
     assert less.returncode == 2
     assert "give a larger one" in " ".join(less.stderr.split())
+    files = [Path(folder, name) for name in ("manifest.json", "bill.jsonl")]
+    before = [file.read_bytes() for file in files]
+    little = run_command("resume", folder, "--max-cost", str(allowed + 0.1))
+    assert little.returncode == 2
+    said = " ".join(little.stderr.split())
+    needed = re.search(r"nothing was sent. Give --max-cost (\S+) or more", said)
+    assert needed is not None, said
+    assert [file.read_bytes() for file in files] == before
+    more = run_command("resume", folder, "--max-cost", needed[1], "--json")
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["ledger"]["optimize"]["queries"] > 40
     more = run_command("resume", folder, "--max-cost", "99", "--json")
     assert more.returncode == 0, more.stderr
     extended = json.loads(more.stdout)
     assert extended["ended_by"] == "budget"
     assert extended["ledger"]["optimize"]["queries"] == 400
     assert found["bill"]["cost_at_most"] < extended["bill"]["cost_at_most"] <= 99
+    manifest = read_json(files[0])
+    config = {**manifest["config"], "max_cost": extended["bill"]["cost_at_most"]}
+    write_json(files[0], {**manifest, "status": "failed", "config": config, "files": {}})
+    before = [file.read_bytes() for file in files]
+    for _ in range(2):  # as a cluster starts what failed again: not even a check is paid
+        again = run_command("resume", folder)
+        assert again.returncode == 2
+        assert "1 more are needed to check the service; nothing was sent" in " ".join(
+            again.stderr.split()
+        )
+        assert [file.read_bytes() for file in files] == before
 
 
 @pytest.mark.lengthy
