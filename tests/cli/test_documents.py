@@ -157,9 +157,11 @@ def test_the_tracker_of_the_how_to_follows_a_run(
     settings = {"optimizer": "random", "budget": 400, "batch_size": 10, "overrides": SIZES}
     config = zobench.RunConfig(encoder="tiny", dataset="tiny", disease="spots", **settings)
     start_run(config, tmp_path, registry=Registry(offers), trackers=["lines"])
-    said = capsys.readouterr().out
-    for words in ("0 rows are there", "400 queries, objective", "kept 0000", "done {"):
-        assert words in said
+    printed = capsys.readouterr()
+    wanted = ("0 rows are there", "\n50 queries, objective", "\n400 queries, objective", "kept 0000")
+    for words in (*wanted, "done, fairness per query {"):
+        assert words in printed.err
+    assert not printed.out  # which belongs to the command
 
 
 @pytest.mark.parametrize(("name", "runs"), [("bench.toml", 4 * 2 * 3), ("six.toml", 6 * 3 * 3)])

@@ -11,9 +11,12 @@ from .options import JsonFlag
 
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="optimizers, encoders, datasets, spaces, …")
+        str | None,
+        typer.Argument(metavar="[KIND]", help="optimizers, encoders, datasets, spaces, split, …"),
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="A plugin: list its parameters.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A plugin: list its parameters.")
+    ] = None,
     as_json: JsonFlag = False,
     every: Annotated[
         bool, typer.Option("--all", help="Name and count the members of families too.")

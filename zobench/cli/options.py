@@ -16,11 +16,9 @@ from . import completion
 DEFAULTS = RunConfig()
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Settings = Annotated[
+EncoderSettings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="OWNER.NAME=VALUE", help="A parameter, e.g. optimizer.step=0.02."
-    ),
+    typer.Option("--set", metavar="encoder.NAME=VALUE", help="A parameter, e.g. encoder.chunk=16."),
 ]
 Trackers = Annotated[
     list[str] | None,
@@ -33,15 +31,8 @@ MovedTo = Annotated[
     str | None,
     typer.Option("--encoder-url", help="New address of the service, if it has changed."),
 ]
-MaxTime = Annotated[
-    str | None,
-    typer.Option(
-        "--max-time",
-        metavar="TIME",
-        help="Wall time after which the optimizer is asked no more, e.g. 90s, 30m or 2h.",
-    ),
-]
-
+MAX_TIME = "Wall time after which the optimizer is asked no more, e.g. 90s, 30m or 2h."
+"""Help of ``--max-time``."""
 
 RunFolderArgument = Annotated[
     str,

@@ -11,7 +11,9 @@ from zobench.config import parse_overrides
 
 
 def pretrain(
-    recipe: Annotated[str, typer.Argument(help="Weights to make.")] = "vit-mae",
+    recipe: Annotated[
+        str, typer.Argument(metavar="[RECIPE]", help="See: zobench list pretrainings.")
+    ] = "vit-mae",
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and weights.")] = Path(
         "pretrained"
     ),

@@ -24,7 +24,10 @@ def report(
     ] = None,
     wheres: Wheres = None,
     reader: Annotated[
-        str, typer.Option("--for", metavar="READER", help="people: one run, for those who decide.")
+        str,
+        typer.Option(
+            "--for", metavar="READER", help="researchers, or people: one run, for those who decide."
+        ),
     ] = "researchers",
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     most: Annotated[

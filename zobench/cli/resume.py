@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonFlag, MaxTime, MovedTo, RunFolderArgument, Trackers, seconds
+from .options import MAX_TIME, JsonFlag, MovedTo, RunFolderArgument, Trackers, seconds
 
 
 def resume(
@@ -20,9 +20,11 @@ def resume(
         ),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(help="New limit on the total cost of the service.")
+        float | None, typer.Option(help="New limit on the total cost of the service; 0: no limit.")
     ] = None,
-    max_time: MaxTime = None,
+    max_time: Annotated[
+        str | None, typer.Option("--max-time", metavar="TIME", help=f"{MAX_TIME} 0: no limit.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with a run that was interrupted or killed, or extend a finished one."""

@@ -13,7 +13,7 @@ from zobench.errors import ConfigError
 
 from . import completion
 from .config_file import merged, read_config
-from .options import DEFAULTS, JsonFlag, MaxTime, Out, Settings, Trackers, recovery, seconds
+from .options import DEFAULTS, MAX_TIME, JsonFlag, Out, Trackers, recovery, seconds
 
 WHAT, LIMITS, ORACLE = "What is run", "Budget and limits", "What a query is"
 SCORES, WHERE, OUTPUT = "How it is scored", "Where the encoder is", "Output"
@@ -197,7 +197,10 @@ def run(
             help="Limit on the cost of a service, by encoder.price; 0: no limit.",
         ),
     ] = DEFAULTS.max_cost,
-    max_time: MaxTime = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", metavar="TIME", rich_help_panel=LIMITS, help=MAX_TIME),
+    ] = None,
     until: Annotated[
         str | None,
         typer.Option(
@@ -206,7 +209,15 @@ def run(
             help="Stop once a snapshot has it; every snapshot is scored then.",
         ),
     ] = None,
-    settings: Settings = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OWNER.NAME=VALUE",
+            rich_help_panel=WHAT,
+            help="A parameter, e.g. optimizer.step=0.02.",
+        ),
+    ] = None,
     config_file: Annotated[
         Path | None,
         typer.Option(

@@ -12,7 +12,7 @@ import typer
 from zobench.config import RunConfig, parse_overrides
 from zobench.errors import ConfigError
 
-from .options import DEFAULTS, Settings
+from .options import DEFAULTS, EncoderSettings
 
 if TYPE_CHECKING:
     from zobench.serving.fault_injection import FaultInjection
@@ -40,7 +40,7 @@ def serve(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
-    settings: Settings = None,
+    settings: EncoderSettings = None,
     max_images: Annotated[int, typer.Option(help="Images in a request.", min=1, max=65_536)] = 256,
     max_body: Annotated[int, typer.Option(help="MiB of a request's body.", min=1, max=2_048)] = 64,
     max_requests: Annotated[

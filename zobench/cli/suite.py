@@ -66,7 +66,7 @@ def suite(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the missing runs of a suite: optimizers x encoders x datasets x spaces x seeds."""
+    """Run the missing runs of a suite: optimizers x encoders x datasets x diseases x seeds, and more."""
     from zobench.config import parse_overrides
     from zobench.contracts.executor import Resources
     from zobench.errors import Interrupted

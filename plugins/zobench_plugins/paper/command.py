@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zobench.cli.options import DEFAULTS, Settings
+from zobench.cli.options import DEFAULTS
 from zobench.config import OWNERS, RunConfig, parse_overrides
 from zobench.errors import ConfigError
 
@@ -27,10 +27,21 @@ def paper(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
-    settings: Settings = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OWNER.NAME=VALUE",
+            help="A parameter, e.g. split.train=800 or method.biasadv.steps=5.",
+        ),
+    ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", metavar="NAME", help="One more row; see: zobench list methods."),
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="One more row; see: zobench list methods. May be repeated.",
+        ),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -38,7 +49,9 @@ def paper(
     ] = None,
     diseases: Annotated[
         list[str] | None,
-        typer.Option("--disease", metavar="NAME", help="Replace the three diseases. Repeatable."),
+        typer.Option(
+            "--disease", metavar="NAME", help="Replace the three diseases. May be repeated."
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(help="Replace the number of seeds.", min=1, max=1_000)
@@ -51,7 +64,7 @@ def paper(
         typer.Option(
             "--transfer-to",
             metavar="ENCODER",
-            help="Test the noise on this encoder; only universality.",
+            help="Test the noise on this encoder; only universality. May be repeated.",
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time.", min=1, max=1_000)] = 1,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from zobench.cli.options import DEFAULTS, RunFolderArgument, Settings
+from zobench.cli.options import DEFAULTS, EncoderSettings, RunFolderArgument
 from zobench.config import RunConfig, parse_overrides
 from zobench.errors import ConfigError, StoreError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .embedding import Embeddings
 
 Pictures = Annotated[
-    list[Path], typer.Argument(metavar="IMAGES...", help="Picture files, or folders of them.")
+    list[Path], typer.Argument(metavar="IMAGES", help="Picture files, or folders of them.")
 ]
 AtQueries = Annotated[
     int | None,
@@ -47,7 +47,11 @@ def apply(
     ] = False,
     at: AtQueries = None,
     window: Annotated[
-        str, typer.Option(metavar="LOW,HIGH", help="Black and white, for more than 8 bits.")
+        str,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="Pixel values that become black and white, for more than 8 bits.",
+        ),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace images in the folder.")] = False,
 ) -> None:
@@ -161,11 +165,15 @@ def embed(
         str | None, typer.Option("--edit", metavar="RUN", help="Add the last edit of this run.")
     ] = None,
     window: Annotated[
-        str, typer.Option(metavar="LOW,HIGH", help="Black and white, for more than 8 bits.")
+        str,
+        typer.Option(
+            metavar="LOW,HIGH",
+            help="Pixel values that become black and white, for more than 8 bits.",
+        ),
     ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = DEFAULTS.device,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = DEFAULTS.precision,
-    settings: Settings = None,
+    settings: EncoderSettings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Embed images with any encoder: one row an image, one column a number."""
