@@ -67,6 +67,7 @@ def test_compare_says_it_in_a_sentence_in_json_and_in_a_table(folder: Path) -> N
         (("compare", "runs", "runs", "--margin", "fqp=1"), "did you mean 'fpq'"),
         (("compare", "runs", "runs", "--margin", "fpq=-1"), "of at least 0"),
         (("compare", "runs", "--export", "x.xls"), "must end in .csv or .parquet"),
+        (("compare", "runs", "--a", "method:reweighing"), "--a method:reweighing --b LABEL"),
         (("compare", "runs", "runs", "--force"), "together with --export"),
         (
             ("compare", "runs", "runs", "--margin", "fpq=1", "--margin", "fpq=2"),

@@ -158,7 +158,12 @@ def test_the_tracker_of_the_how_to_follows_a_run(
     config = zobench.RunConfig(encoder="tiny", dataset="tiny", disease="spots", **settings)
     start_run(config, tmp_path, registry=Registry(offers), trackers=["lines"])
     printed = capsys.readouterr()
-    wanted = ("0 rows are there", "\n50 queries, objective", "\n400 queries, objective", "kept 0000")
+    wanted = (
+        "0 rows are there",
+        "\n50 queries, objective",
+        "\n400 queries, objective",
+        "kept 0000",
+    )
     for words in (*wanted, "done, fairness per query {"):
         assert words in printed.err
     assert not printed.out  # which belongs to the command

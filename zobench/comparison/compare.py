@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records.run_search import meant_label, read_runs
 from zobench.records.selection import ANY, Choice, cautions, largest_comparable, without_repetitions
@@ -11,7 +12,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .all_pairs import LevelRanking, rank_all, unranked
-from .baseline_runs import BaselineRun, read_side
+from .baseline_runs import PREFIX, BaselineRun, read_side
 from .pairs import Comparison, compare_runs
 
 
@@ -71,9 +72,15 @@ def rank_location(
         registry: The registered plugins; all installed plugins if ``None``.
 
     Raises:
-        ConfigError: No feedback level has two optimizers, or no run fulfils the conditions.
+        ConfigError: No feedback level has two optimizers, no run fulfils the conditions, or a no-query
+            baseline is given as the optimizer.
         StoreError: The location holds no run, or a run is damaged.
     """
+    if optimizer is not None and optimizer.startswith(PREFIX):
+        raise ConfigError(
+            f"{optimizer} is no optimizer of a feedback level; compare it with one: --a {optimizer} --b "
+            "LABEL"
+        )
     runs = choice.of(read_runs([place], registry or load_registry()))
     kept, notes = largest_comparable(runs)
     once, more = without_repetitions(kept)

@@ -166,7 +166,7 @@ def _filled(template: Template, values: Mapping[str, Any]) -> Any:
 
 
 def _entries(answer: Any, path: str) -> list[Any]:
-    """The entries at a path, one per image, sorted by ``index`` if they have one.
+    """The entries at a path, one per image, sorted by ``index``, from 0 or 1 on, if they have one.
 
     Raises:
         RequestFailure: There is no list at the path, or an entry holds an error instead.
@@ -184,7 +184,8 @@ def _entries(answer: Any, path: str) -> list[Any]:
             )
     numbers = [entry.get("index") for entry in entries if isinstance(entry, Mapping)]
     if any(number is not None for number in numbers):
-        if sorted(numbers, key=str) != sorted(range(len(entries)), key=str):
+        counted = [sorted(range(first, first + len(entries)), key=str) for first in (0, 1)]
+        if sorted(numbers, key=str) not in counted:
             raise RequestFailure("doubtful", f"the embeddings are numbered {numbers!r:.20000}")
         entries = sorted(entries, key=lambda entry: entry["index"])
     return [_at(entry, after.removeprefix(".")) for entry in entries]

@@ -92,6 +92,7 @@ ANSWERS = [
     ("openai", {"data": [{"embedding": each, "index": i} for i, each in enumerate(VECTORS)]}),
     ("openai", {"data": [{"embedding": VECTORS[1], "index": 1}, {"embedding": VECTORS[0], "index": 0}]}),
     ("openai", {"data": [{"embedding": each, "index": i} for i, each in enumerate(CODED)]}),
+    ("openai", {"data": [{"embedding": VECTORS[1], "index": 2}, {"embedding": VECTORS[0], "index": 1}]}),
     ("vllm", {"object": "list", "data": [{"embedding": e, "index": i} for i, e in enumerate(VECTORS)]}),
     ("jina", {"data": [{"index": i, "embedding": e} for i, e in enumerate(VECTORS)], "usage": {}}),
     ("voyage", {"data": [{"embedding": each} for each in VECTORS], "usage": {"image_pixels": 8}}),
