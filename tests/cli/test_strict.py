@@ -87,6 +87,8 @@ def test_an_option_before_its_command_is_told_where_it_stands(here: InProcess) -
         assert done.returncode == 2
         assert f"{words[0]} stands before the command" in done.stderr
     assert here("--version", "run").stdout.startswith("zobench ")
+    assert "stands before" not in here("--foo", "run").stderr
+    assert "takes no 'x'" in here("--", "run", "x").stderr
     assert "Which black-box optimizer" in here("--help", "run").stdout
 
 

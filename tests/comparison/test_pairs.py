@@ -15,7 +15,7 @@ from zobench.errors import ConfigError, NotARunError, StoreError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
-from zobench.records.comparability import in_words
+from zobench.records.comparability import differing_values
 from zobench.records.run_search import read_runs
 from zobench.records.runtime import known_until
 from zobench.records.stored_run import StoredRun
@@ -121,7 +121,7 @@ def test_runs_under_other_conditions_are_refused(
 
 
 def test_an_unset_parameter_differs_from_one_that_is_not_there() -> None:
-    assert in_words({"a": None, "b": 1}, {"b": 1}) == ("a=None", "without them")
+    assert differing_values({"a": None, "b": 1}, {"b": 1}) == ("a=None", "without them")
 
 
 def test_without_partners_there_is_nothing_to_compare(folder: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from zobench.records.selection import (
     Choice,
     Where,
     cautions,
-    largest_comparable,
+    most_finished,
     without_repetitions,
 )
 from zobench.records.stored_run import StoredRun
@@ -85,7 +85,7 @@ def test_a_suites_runs_are_found_however_their_parameters_are_typed(mixed: list[
 
 
 def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun]) -> None:
-    kept, notes = largest_comparable(mixed)
+    kept, notes = most_finished(mixed)
     assert [each.config.budget for each in kept] == [400] * 4
     assert len(notes) == 1
     assert (
@@ -108,7 +108,7 @@ def test_finished_runs_are_kept_though_more_are_on_their_way(mixed: list[StoredR
         pretended(mixed[0], status=RunStatus.RUNNING, config={"budget": 6400, "seed": seed})
         for seed in seeds
     ]
-    kept, notes = largest_comparable([*going, *mixed])
+    kept, notes = most_finished([*going, *mixed])
     assert [each.config.budget for each in kept] == [400] * 4
     assert any("left out 9 runs whose budget is 6400" in note for note in notes)
 
@@ -118,7 +118,7 @@ def test_sets_of_parameters_are_told_by_what_differs(mixed: list[StoredRun]) -> 
     split = {**parameters["split"], "train": 81}
     other = pretended(mixed[0], config={"budget": 400}, parameters={**parameters, "split": split})
     alike = [run for run in mixed if run.config.budget == 400]
-    _, (note,) = largest_comparable([other, *alike])
+    _, (note,) = most_finished([other, *alike])
     assert "whose set of split parameters is train=81, not train=" in note
     assert "{" not in note
 
@@ -228,7 +228,7 @@ def test_the_hint_on_scored_edits_names_a_value_that_is_found(tmp_path: Path) ->
         run(tmp_path, optimizer="random", overrides=SIZES, seed=seed, snapshots=3, scored=scored)
         for seed, scored in ((0, 2), (1, 5), (2, 5))
     ]
-    _, (note,) = largest_comparable(runs)
+    _, (note,) = most_finished(runs)
     assert "whose number of scored edits is 2, not 3; --where scored=2 chooses them" in note
     assert [each.config.seed for each in Choice([Where("scored", "3")]).of(runs)] == [1, 2]
 

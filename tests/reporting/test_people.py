@@ -62,7 +62,9 @@ def test_what_harms_is_no_negative_share(found: StoredRun) -> None:
     other = StoredRun(found.location)
     vars(other.files)["scores"] = results(HALF, controls={"placebo": WIDER}).stored
     text = unescape(re.sub(r"<[^>]+>", "", page(other))).replace("\xa0", " ")
-    assert "it makes the gap larger by" in text
+    placebo = re.search(r"as the edit: (.*?)\.", text)
+    assert placebo is not None
+    assert placebo[1] == "it makes the gap larger by 30 %; the edit removes 50 % of the gap"
     assert not re.search(r"removes? [-\N{MINUS SIGN}]", text)
 
 

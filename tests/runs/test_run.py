@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from tiny import SIZES, TinyDataset, TinyEncoder, config, run, tiny_registry
 from torch import Tensor
 from zobench_plugins.optimizers.gezo import Gezo
 
 import zobench
+from zobench.cli.display.result import print_result
 from zobench.contracts.listener import Silence
 from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
@@ -197,6 +200,17 @@ def test_no_run_is_to_go_on_with_another_model(tmp_path: Path) -> None:
     with pytest.raises(ModelChanged, match=r"Everything so far is saved in \S+$") as caught:
         run(tmp_path / "runs", registry, optimizer="random", overrides=SIZES)
     assert "resume" not in str(caught.value)
+    (folder,) = (tmp_path / "runs").iterdir()
+    console = Console(file=io.StringIO(), width=100)
+    print_result(StoredRun(folder, registry), as_json=False, console=console)
+    assert "zobench resume" not in console.file.getvalue()
+    assert "start a new run" in console.file.getvalue()
+
+    def load(request: object) -> TinyEncoder:
+        raise AssertionError("the service was asked")
+
+    with pytest.raises(ConfigError, match="is not the one that the run began with; start a new"):
+        resume_run(folder, registry=tiny_registry(load))
 
 
 def test_white_box_adam_pays_for_its_gradients(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from zobench.records.manifest import read_manifest
 from zobench.registry.discovery import load_registry
 from zobench.runs.lifecycle import carry_out
 from zobench.suite.file import Problems, read_suite
-from zobench.suite.planning import Job, plan, runs_by_identity, tell_of_cuts
+from zobench.suite.planning import Job, plan, require_sound, runs_by_identity, tell_of_cuts
 
 
 class Notes(Silence):
@@ -137,6 +137,19 @@ def test_what_the_file_alone_tells_is_told_before_an_encoder_is_loaded(
     with pytest.raises(ConfigError, match="Foo"):
         plan(read_suite(path), path, out, registry, Silence())
     assert loaded == ["tiny"]
+
+
+def test_what_only_digests_tell_apart_is_declared_once_each(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    path, registry = suite_file('"random"', seeds="1"), load_registry()
+    sides = '{{name = "http:oip", set = {{url = "http://127.0.0.1:{port}"}}}}'
+    both = ", ".join(sides.format(port=port) for port in (8001, 8002))
+    path.write_text(path.read_text().replace('encoders = ["tiny"]', f"encoders = [{both}]"))
+    require_sound(read_suite(path), path, registry, Problems())
+    path.write_text(path.read_text().replace("8002", "8001"))
+    with pytest.raises(ConfigError, match="declared twice"):
+        require_sound(read_suite(path), path, registry, Problems())
 
 
 def test_a_default_that_is_spelt_out_is_the_same_run(suite_file: Write, tmp_path: Path) -> None:

@@ -83,14 +83,20 @@ class Commands(TyperGroup):
         Raises:
             ConfigError: An option of a command stands before it.
         """
-        first, own = args[0] if args else "", {name for param in self.params for name in param.opts}
-        named = next((word for word in args[1:] if word in self._sources), None)
-        if first.startswith("-") and named and first.partition("=")[0] not in {*own, "--help"}:
+        first = args[0] if args and not ctx.resilient_parsing else ""
+        named = next((word for word in args[1:] if word in self._sources), "")
+        if named and first.startswith("--") and first.partition("=")[0] in self._options_of(named):
             raise ConfigError(
                 f"{first} stands before the command; its options stand behind it: "
                 f"zobench {named} {first} ..."
             )
         return super().parse_args(ctx, args)
+
+    def _options_of(self, name: str) -> set[str]:
+        """The options of a built-in command, but for those that the program has itself."""
+        own = {"--help", *(option for param in self.params for option in param.opts)}
+        params = _built(name, *self._sources[name]).params
+        return {option for param in params for option in param.opts} - own
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the help: those of plugins after the commands on many runs."""

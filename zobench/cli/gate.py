@@ -36,7 +36,7 @@ def gate(
     from zobench.errors import ConfigError
     from zobench.files.atomic import require_free
     from zobench.records.run_search import read_runs
-    from zobench.records.selection import largest_comparable, without_repetitions
+    from zobench.records.selection import most_finished, without_repetitions
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
 
@@ -58,7 +58,7 @@ def gate(
     stored = chosen(wheres, suite).of(read_runs([fetch(run) for run in runs], registry))
     if not update:
         stored = fitting(stored, baseline, note)
-    stored, notes = largest_comparable(stored)
+    stored, notes = most_finished(stored)
     stored, more = without_repetitions(stored)
     for sentence in (*notes, *more):
         note(sentence)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.records.run_search import meant_label, read_runs
-from zobench.records.selection import ANY, Choice, cautions, largest_comparable, without_repetitions
+from zobench.records.selection import ANY, Choice, cautions, most_finished, without_repetitions
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
@@ -37,8 +37,8 @@ def compare_locations(
         optimizer_b: The same for B.
         margins: Largest loss of B that still counts as no worse, by name of the quantity.
         choice: Which runs of both sides are meant.
-        note: Receives a sentence on runs that were left out, because only the largest group that can
-            be compared is taken.
+        note: Receives a sentence on runs that were left out, because only the group of which
+            most are done is taken.
         registry: The registered plugins; all installed plugins if ``None``.
 
     Raises:
@@ -82,7 +82,7 @@ def rank_location(
             "LABEL"
         )
     runs = choice.of(read_runs([place], registry or load_registry()))
-    kept, notes = largest_comparable(runs)
+    kept, notes = most_finished(runs)
     once, more = without_repetitions(kept)
     for sentence in (*notes, *more, *cautions(once)):
         note(sentence)
@@ -98,13 +98,13 @@ def rank_location(
 def _comparable(
     one: Sequence[StoredRun], other: Sequence[StoredRun], note: Callable[[str], None]
 ) -> tuple[list[StoredRun], list[StoredRun]]:
-    """The largest group of both sides together; as they are if a side would be left empty."""
+    """The group of which most are done, of both sides; as they are if a side would be left empty."""
     first, second = ({id(run) for run in side} for side in (one, other))
 
     def partners(group: Sequence[StoredRun]) -> int:
         return min(sum(id(run) in side for run in group) for side in (first, second))
 
-    kept, notes = largest_comparable([*one, *other], partners)
+    kept, notes = most_finished([*one, *other], partners)
     sides = [
         [run for run in side if any(run is member for member in kept)] for side in (one, other)
     ]

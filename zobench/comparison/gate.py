@@ -17,7 +17,7 @@ import numpy as np
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
 from zobench.measures.recovery import ROUNDING
-from zobench.records.comparability import in_words
+from zobench.records.comparability import differing_values
 from zobench.records.stored_run import StoredRun
 
 from .gate_file import Baseline, Row, Sample, read_baseline
@@ -106,7 +106,7 @@ def _from_all_of_its_problem(run: StoredRun, rows: Sequence[Row]) -> str:
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """In what conditions differ, in words; empty if they are the same."""
     different = [name for name in {**before, **now} if now.get(name) != before.get(name)]
-    pairs = {name: in_words(before.get(name), now.get(name)) for name in different}
+    pairs = {name: differing_values(before.get(name), now.get(name)) for name in different}
     return "; ".join(
         f"the {WORDS.get(name, name)} was {this} and is {that}"
         for name, (this, that) in pairs.items()

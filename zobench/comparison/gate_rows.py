@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zobench.contracts.metric import Metric
 from zobench.errors import ConfigError
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
-from zobench.records.comparability import OF_A_PROBLEM, in_words
+from zobench.records.comparability import OF_A_PROBLEM, differing_values
 from zobench.records.stored_run import StoredRun
 
 from .gate_file import Baseline, Row, Sample
@@ -72,7 +72,7 @@ def _row(runs: Sequence[StoredRun], margins: Mapping[str, float]) -> Row:
         before, now = conditions_of(first), conditions_of(run)
         for name in before:
             if before[name] != now[name]:
-                this, that = in_words(before[name], now[name])
+                this, that = differing_values(before[name], now[name])
                 raise ConfigError(
                     f"{first.location} and {run.location} are the same optimizer and problem, but "
                     f"the {WORDS[name]} is {this} in one and {that} in the other; name runs that have "

@@ -70,14 +70,14 @@ def require_comparable(
     for condition in conditions:
         here, there = condition.of(one), condition.of(other)
         if here != there:
-            this, that = in_words(here, there)
+            this, that = differing_values(here, there)
             raise ConfigError(
                 f"{one.location} and {other.location} cannot be compared: the {condition.words} is "
                 f"{this} in one and {that} in the other; name runs that have it in common"
             )
 
 
-def in_words(here: object, there: object) -> tuple[str, str]:
+def differing_values(here: object, there: object) -> tuple[str, str]:
     """Two different values for a message; of two mappings, the entries that differ."""
     if not (isinstance(here, Mapping) and isinstance(there, Mapping)):
         return str(here), str(there)

@@ -15,7 +15,7 @@ from zobench.contracts.dataset import DatasetSpec
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.optimizer import Feedback
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import DamagedError, NotARunError, StoreError
+from zobench.errors import DamagedError, ModelChanged, NotARunError, StoreError
 from zobench.files.atomic import CONTENT_ERRORS, damage
 from zobench.files.json_files import Json, json_content, parsed_json
 from zobench.files.location import Location
@@ -133,6 +133,11 @@ class Manifest:
     def cut_by(self) -> str:
         """The limit of time or cost that ended the optimizer before its budget; empty if none did."""
         return self.ended_by if self.ended_by in CUTS else ""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a run that is not done can go on: not where the model of its service has changed."""
+        return not (self.error or "").startswith(f"{ModelChanged.__name__}:")
 
     @property
     def times_scored(self) -> int:

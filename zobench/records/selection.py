@@ -1,4 +1,4 @@
-"""Chooses runs among mixed ones: by conditions, or the largest group that can be compared."""
+"""Chooses runs among mixed ones: by conditions, or those under the same ones of which most are done."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from zobench.config import RunConfig
 from zobench.contracts.parameters import nearest
 from zobench.errors import ConfigError
 
-from .comparability import OF_A_PROBLEM
-from .comparability import in_words as values_in_words
+from .comparability import OF_A_PROBLEM, differing_values
 from .stored_run import StoredRun
 
 LABEL, STATUS, FEEDBACK = "label", "status", "feedback"
@@ -146,7 +145,7 @@ def _plain(values: Mapping[str, Any]) -> bytes:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS, default=str)
 
 
-def largest_comparable(
+def most_finished(
     runs: Sequence[StoredRun], size: Callable[[Sequence[StoredRun]], int] = len
 ) -> tuple[list[StoredRun], list[str]]:
     """The group of runs on each problem that share all conditions and of which most are done.
@@ -251,6 +250,6 @@ def _left_out(problem: str, group: Sequence[StoredRun], kept: StoredRun) -> str:
         if here != there:
             count = "1 run" if len(group) == 1 else f"{len(group)} runs"
             how = f"; --where {condition.key}={here} chooses them" if condition.key in KEYS else ""
-            this, that = values_in_words(here, there)
+            this, that = differing_values(here, there)
             return f"{problem}: left out {count} whose {condition.words} is {this}, not {that}{how}"
     raise AssertionError("groups differ in a condition")

@@ -28,7 +28,7 @@ class Content:
         facts: Counts, problems, seeds, settings and versions of the runs, as rows of (name, value).
         problems: Names of the problems, those with the most runs first.
         targets: Target recoveries of ERT, success rates and runtimes.
-        columns: The quantities of the results table, in order: all that a run has.
+        columns: The quantities of the results table, in order: all that any run has.
         rows: The results table, one row per optimizer and problem.
         erm: Metrics of the classifier without any edit (ERM), by problem.
         curves: Recovery over queries, by problem.
@@ -89,8 +89,9 @@ def collect(
     _require_one_a_seed(groups)
     runs_of = Counter(run.problem for run in runs)
     problems = tuple(sorted(runs_of, key=lambda name: (-runs_of[name], name)))
-    quantities = max((run.quantities for run in runs), key=len)  # some runs have no placebo
-    columns = tuple(quantity for quantity in quantities if quantity.in_tables)
+    fullest = sorted(runs, key=lambda run: -len(run.quantities))  # some have no placebo
+    quantities = {quantity.name: quantity for run in fullest for quantity in run.quantities}
+    columns = tuple(quantity for quantity in quantities.values() if quantity.in_tables)
     rows = []
     for done, (group, members) in enumerate(groups.items()):
         rows.append(

@@ -12,6 +12,7 @@ from zobench.files.location import Location
 from zobench.measures.interval import Interval
 from zobench.records.layout import IMAGES_PICTURE
 from zobench.records.run_search import read_runs
+from zobench.records.score_rows import ClassifierScore
 from zobench.records.selection import Choice
 from zobench.records.stored_run import StoredRun
 from zobench.records.verdict import removed_in_words
@@ -89,12 +90,18 @@ def page(run: StoredRun) -> str:
             training=manifest.split.described(manifest.dataset.groups),
             placebo=run.results.controls.get("placebo"),
             last=last,
-            removed=removed_in_words,
+            did=_did,
             picture=None if picture is None else embedded(picture, WIDTH),
             generated=manifest.dataset.generated,
             version=distribution_version("zobench"),
         )
     )
+
+
+def _did(score: ClassifierScore) -> str:
+    """What an edit does to the gap, as a verb with its object."""
+    words = removed_in_words(score, past=False)
+    return f"{words} of the gap" if words.startswith("removes") else words
 
 
 def best_free(run: StoredRun) -> str | None:

@@ -12,7 +12,7 @@ from zobench.errors import NotARunError
 from zobench.files.atomic import require_free
 from zobench.files.location import Location
 from zobench.records.run_search import find_runs
-from zobench.records.selection import ANY, Choice, cautions, largest_comparable, without_repetitions
+from zobench.records.selection import ANY, Choice, cautions, most_finished, without_repetitions
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
@@ -106,7 +106,7 @@ def _chosen(
             run = StoredRun(folder, registry)
             _ = run.manifest
             runs.append(run)
-    kept, notes = largest_comparable(choice.of(runs))
+    kept, notes = most_finished(choice.of(runs))
     once, more = without_repetitions(kept)
     for sentence in (*notes, *more):
         listener.note(sentence)

@@ -87,9 +87,9 @@ def row(
 ) -> Json:
     """One row of the results table: the runs of one optimizer on one problem.
 
-    FPQ, recovery and metrics are ``None`` if no run is done, one lacks them, or a value is infinite.
-    ERT and success rate are ``None`` if no run is done, failed or scored; an infinite ERT has the
-    value ``None``.
+    FPQ, recovery and metrics are ``None`` if no run is done, a finished run lacks them, or a value is
+    infinite. ERT and success rate are ``None`` if no run is done, failed or scored; an infinite ERT has
+    the value ``None``.
     """
     problem, label = group
     done = [run for run in members if run.done]

@@ -1,4 +1,4 @@
-"""What a run that goes on can still pay, told before its service is asked anything."""
+"""Refuses to resume a run at a service where ``max_cost`` could not pay for what comes next."""
 
 from __future__ import annotations
 
@@ -10,36 +10,43 @@ from zobench.errors import ConfigError
 from zobench.measures.recovery import ROUNDING
 from zobench.records.manifest import Manifest
 from zobench.records.run_folder import RunFolder
+from zobench.registry.discovery import Registry
 
-from .score_plan import most_images
-
-CHECK = 1
-"""Images by which an encoder checks its service when it is reached."""
+from .resolved import resolve_config
+from .score_plan import images_left_to_score
 
 
-def require_money(before: Manifest, begun: Manifest, folder: RunFolder) -> None:
-    """Refuses to go on where ``max_cost`` could not pay what comes next.
+def require_affordable(
+    before: Manifest, begun: Manifest, folder: RunFolder, registry: Registry
+) -> None:
+    """Refuses to resume a run where ``max_cost`` could not pay for what comes next.
 
-    That is the check of the service. Of a finished run it is also one more batch, taken to be as large
-    as the last one, and the scores of its snapshot: without them the run would be no better than before.
+    For every run this is the check of the service. For a finished run it is also one more batch, taken
+    to be as large as the last one, and the scores of its edit: without them the run would be no better
+    than before.
 
     Args:
         before: The manifest of the run.
-        begun: The manifest with which it would go on.
+        begun: The manifest with which it would be resumed.
         folder: The run folder.
+        registry: Plugins.
 
     Raises:
         ConfigError: It costs more than ``max_cost`` leaves.
     """
     price, limit = begun.encoder.price, begun.config.max_cost
     bill = read_bill(folder.location, price) if limit and price else None
-    if bill is None:
+    outlook = resolve_config(begun.config, registry).encoder.outlook
+    if bill is None or outlook is None:
         return
-    payable, wanted, words = bill.total().images_payable, CHECK, "to check the service"
+    wanted, words = outlook.checks(1), "to check the service"
     if before.status is RunStatus.DONE:
         spent = [0, 0, *(row["queries"] for row in folder.trace())]
-        wanted += spent[-1] - spent[-2] + _images_to_score(begun, folder)
+        more = spent[-1] - spent[-2] + _left_to_score(begun, folder)
+        # the images since the last check are not known, so one check more may come
+        wanted += more + outlook.checks(more)
         words += ", for one more batch, and to score its edit"
+    payable = bill.total().images_payable
     if (payable + wanted) * price > limit * (1 + ROUNDING):
         least = math.ceil((payable + wanted) * price * 100) / 100
         raise ConfigError(
@@ -49,9 +56,10 @@ def require_money(before: Manifest, begun: Manifest, folder: RunFolder) -> None:
         )
 
 
-def _images_to_score(begun: Manifest, folder: RunFolder) -> int:
-    """Images that scoring one more snapshot sends, at most."""
+def _left_to_score(begun: Manifest, folder: RunFolder) -> int:
     split, stored = begun.split, folder.scores()
-    sizes = split.train, split.test
-    most = most_images(begun.config, len(folder.snapshots()) + 1, *sizes, begun.times_scored)
-    return max(0, most - (0 if stored is None else stored.counts["forward"]))
+    counted = 0 if stored is None else stored.counts["forward"]
+    snapshots = len(folder.snapshots())
+    return images_left_to_score(
+        begun.config, snapshots, split.train, split.test, begun.times_scored, counted
+    )

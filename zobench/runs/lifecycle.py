@@ -11,6 +11,7 @@ from zobench.billing.account import close
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener, Silence
 from zobench.contracts.run_status import RunStatus
+from zobench.errors import ConfigError
 from zobench.files.atomic import disk_errors, require_writable
 from zobench.files.location import Location, Place
 from zobench.records.identity import slug
@@ -20,7 +21,7 @@ from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
-from .affording import require_money
+from .affording import require_affordable
 from .extending import extended
 from .forecast import announce, note_unused_folder
 from .parts import Parts, make_parts
@@ -191,7 +192,12 @@ def resume_run(
             return StoredRun(folder.location, registry)
         if manifest.status is RunStatus.DONE:  # damage must not cost what is there
             StoredRun(folder.location, registry).files.require_whole()
-        require_money(manifest, begun, folder)
+        if not manifest.resumable:
+            raise ConfigError(
+                f"{folder.location} cannot go on: the model of its service is not the one that the run "
+                "began with; start a new run"
+            )
+        require_affordable(manifest, begun, folder, registry)
         manifest, config = begun, begun.config
         if encoder_url is not None:
             config = config.with_settings("encoder", url=encoder_url)

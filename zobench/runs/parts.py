@@ -281,24 +281,19 @@ def fit_parts(
             f"dataset {config.dataset!r} gives images of shape {dataset.spec.shape}, but encoder "
             f"{config.encoder!r} takes {shape}"
         )
-    split = draw_split(resolved, dataset, config.seed)
+    split = make_split(dataset, resolved.split, generator(config.seed, "split"))
+    check_split(resolved, dataset, split)
     return Parts(resolved, encoder, dataset, split, space, feedback, first_batch, local)
 
 
-def draw_split(resolved: ResolvedConfig, dataset: Dataset, seed: int) -> Split:
-    """The split of a seed, checked against what the config asks of it.
-
-    Args:
-        resolved: The config; its own seed is not looked at.
-        dataset: The dataset.
-        seed: The seed.
+def check_split(resolved: ResolvedConfig, dataset: Dataset, split: Split) -> None:
+    """Checks a split against what a config asks of it.
 
     Raises:
-        ConfigError: There are too few images for the split, for a minibatch or for a baseline, or too
-            many for so many replicates.
+        ConfigError: There are too few training images for a minibatch or for a baseline, or too many
+            test images for so many replicates.
     """
     config = resolved.config
-    split = make_split(dataset, resolved.split, generator(seed, "split"))
     if config.batch_size > len(split.train):
         raise ConfigError(
             f"batch_size is {config.batch_size}, but there are only {len(split.train)} images "
@@ -313,4 +308,3 @@ def draw_split(resolved: ResolvedConfig, dataset: Dataset, seed: int) -> Split:
             f"replicates is {config.replicates:,}, which with {len(split.test):,} test images takes "
             f"{8 * weights / 1e9:,.0f} GB; give at most {MAX_BOOTSTRAP_WEIGHTS // len(split.test) - 1:,}"
         )
-    return split

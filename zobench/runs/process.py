@@ -42,7 +42,7 @@ from .pictures import draw_pictures
 from .recorder import AnswerRecorder
 from .result_cache import ResultCache
 from .resuming import restored
-from .score_plan import most_images
+from .score_plan import images_left_to_score, most_images
 from .score_run import RunScoring
 from .shared_results import SharedResults
 from .signals import Stop, stop_on_signal
@@ -81,8 +81,8 @@ def open_account(
 
     def to_score(asked: int) -> int:
         """Images to score ERM, the stored snapshots and one more, and to check the service."""
-        most = most_images(config, len(folder.snapshots()) + 1, train, test, times)
-        left = max(0, most - max(before, ledger.score.forward))
+        counted = max(before, ledger.score.forward)
+        left = images_left_to_score(config, len(folder.snapshots()), train, test, times, counted)
         checks = encoder.checks(asked + left) if isinstance(encoder, CheckedEncoder) else 0
         return left + checks
 

@@ -103,6 +103,22 @@ def most_images(config: RunConfig, snapshots: int, train: int, test: int, times:
     return test + (edits + controls) * (train + test)
 
 
+def images_left_to_score(
+    config: RunConfig, snapshots: int, train: int, test: int, times: int, counted: int
+) -> int:
+    """The most images that scoring still embeds if one more snapshot is stored.
+
+    Args:
+        config: The config of the run.
+        snapshots: The number of snapshots that are stored.
+        train: The number of training images.
+        test: The number of test images.
+        times: As for :func:`score_plan`.
+        counted: The images that scoring has embedded.
+    """
+    return max(0, most_images(config, snapshots + 1, train, test, times) - counted)
+
+
 def controlled_edits(controls: str, scored: int) -> int:
     """The number of edits whose controls are scored, of a number of scored edits."""
     return {"none": 0, "last": min(1, scored), "all": scored}[controls]

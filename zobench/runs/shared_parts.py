@@ -12,7 +12,9 @@ from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset
 from zobench.contracts.encoder import Encoder
 from zobench.contracts.listener import Listener
+from zobench.contracts.random_streams import generator
 from zobench.errors import ZobenchError
+from zobench.problem.split import Split, make_split
 from zobench.records.identity import identity
 from zobench.records.manifest import Manifest, SplitRecord
 from zobench.registry.discovery import Registry
@@ -20,7 +22,7 @@ from zobench.registry.discovery import Registry
 from .parts import (
     Parts,
     Shape,
-    draw_split,
+    check_split,
     fit_parts,
     make_dataset,
     make_encoder,
@@ -57,7 +59,7 @@ class SharedParts:
         self._prechecked: dict[str, ZobenchError | None] = {}
         self._datasets: dict[str, Dataset | ZobenchError] = {}
         self._problems: dict[str, _Problem] = {}
-        self._splits: dict[str, str] = {}
+        self._splits: dict[str, Split] = {}
 
     def parts(self, config: RunConfig) -> Parts:
         """The checked parts of a config; the encoder and dataset may be shared with other configs.
@@ -112,12 +114,14 @@ class SharedParts:
         problem = self._problems[seedless]
         manifest = problem.manifest
         if config.seed != manifest.config.seed:
-            dataset = problem.parts.dataset
-            key = _key(seedless, config.seed)
+            dataset, resolved = problem.parts.dataset, problem.parts.resolved
+            key = _key(id(dataset), repr(resolved.split), config.seed)
             if key not in self._splits:
-                split = draw_split(problem.parts.resolved, dataset, config.seed)
-                self._splits[key] = split_digest(split)
-            manifest = manifest.changed(config=config, split=SplitRecord(self._splits[key]))
+                drawn = make_split(dataset, resolved.split, generator(config.seed, "split"))
+                self._splits[key] = drawn
+            check_split(resolved, dataset, self._splits[key])
+            record = SplitRecord(split_digest(self._splits[key]))
+            manifest = manifest.changed(config=config, split=record)
         return identity(manifest)
 
     def __enter__(self) -> Self:

@@ -24,6 +24,8 @@ from .service import Service
 MAX_KEY_CHARACTERS = 4096
 SECRET_CHARACTERS = 8
 """Fewest characters of a header's value that may be a secret."""
+OPEN_HEADERS = ("accept", "content-type", "user-agent")
+"""Headers that hold no secret, and whose values services name in messages."""
 MAX_ANSWER_BYTES = 64 * 2**20
 """Largest size of an answer in bytes."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
@@ -161,9 +163,11 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
 
 
 def _hidden(dialect: Dialect | None) -> list[str]:
-    """Values of a template's headers that are long enough for a secret."""
-    values = dialect.headers.values() if dialect is not None else ()
-    return [value for value in values if len(value) >= SECRET_CHARACTERS]
+    """Values of a template's headers, and the words in them, that are long enough for a secret."""
+    headers = dialect.headers if dialect is not None else {}
+    values = [value for name, value in headers.items() if name.lower() not in OPEN_HEADERS]
+    texts = [text for value in values for text in (value, *value.split())]
+    return [text for text in texts if len(text) >= SECRET_CHARACTERS]
 
 
 def outlook(argument: str, parameters: RemoteParameters) -> EncoderOutlook:

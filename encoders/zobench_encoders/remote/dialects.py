@@ -198,10 +198,13 @@ def _check_headers(path: Path, content: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"{path}: headers is {headers!r:.80}, but must be a table of names and texts"
         )
-    named = {
-        **headers,
-        content.get("header", Dialect.header): content.get("scheme", Dialect.scheme),
-    }
+    of_key = content.get("header", Dialect.header)
+    if taken := next((name for name in headers if name.lower() == of_key.lower()), None):
+        raise ConfigError(
+            f"{path}: {taken} is the header of the key: put the key into an environment variable "
+            "(key_env), with what stands before it in scheme, or name another header for the key"
+        )
+    named = {**headers, of_key: content.get("scheme", Dialect.scheme)}
     for name, value in named.items():
         if not HEADER_NAME.fullmatch(name):
             raise ConfigError(

@@ -15,7 +15,7 @@ from torch import Tensor
 from zobench.billing.account import Account
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.purpose import Purpose
-from zobench.errors import EncoderError, ModelChanged
+from zobench.errors import EncoderError, ModelChanged, ServiceError
 
 from .exchange import Connections, ServiceReply
 from .request_failure import RequestFailure
@@ -109,7 +109,12 @@ class RemoteEncoder:
                 f"encoder {self._name} was another model for a while during this run, and what the run "
                 "learnt then cannot be told from the rest; start a new run"
             )
-        self._compare(account.first("canary", self._first), self._first)
+        if not _same(account.first("canary", self._first), self._first):
+            raise ServiceError(
+                f"encoder {self._name} is not what it was: the same image is embedded otherwise than "
+                "when the run began; give the address of the model that it began with, or start a new "
+                "run"
+            )
 
     def checks(self, images: int) -> int:
         """Images that it sends as checks while ``images`` more are embedded, at most."""
@@ -205,18 +210,21 @@ class RemoteEncoder:
         return embeddings
 
     def _compare(self, before: Floats, now: Floats) -> None:
-        size = float(np.abs(before).max(initial=0)) or 1.0
-        same = (
-            before.shape == now.shape
-            and float(np.abs(before - now).max()) <= CANARY_TOLERANCE * size
-        )
-        if not same:
+        if not _same(before, now):
             self.account.settle()  # stored answers of the changed model must not be used
             self.account.first(DRIFTED, now)
             raise ModelChanged(
                 f"encoder {self._name} is not what it was: the same image is embedded otherwise than "
                 "when the run began, so its results cannot be compared; start a new run"
             )
+
+
+def _same(before: Floats, now: Floats) -> bool:
+    """Whether two embeddings of the canary are those of one model."""
+    size = float(np.abs(before).max(initial=0)) or 1.0
+    return (
+        before.shape == now.shape and float(np.abs(before - now).max()) <= CANARY_TOLERANCE * size
+    )
 
 
 def _block(properties: ServiceProperties, connections: int) -> int:

@@ -54,13 +54,23 @@ def picture_files(
 
 
 def passed_over(given: Sequence[Path], suffixes: Sequence[str] = SUFFIXES) -> str:
-    """A sentence on the files of given folders that are no pictures by their names; empty for none."""
-    files = [
-        path
+    """A sentence on the files of given folders that are no pictures by their names; empty for none.
+
+    Hidden files, and those of hidden folders, are not named.
+    """
+    inside = {
+        path: path.relative_to(place)
         for place in given
         if place.is_dir()
         for path in sorted(place.rglob("*"))
-        if path.is_file() and not _ends_in(path, suffixes) and not path.name.startswith(".")
+        if path.is_file() and not _ends_in(path, suffixes)
+    }
+    named_by_user = {place.resolve() for place in given}
+    files = [
+        path
+        for path, name in inside.items()
+        if path.resolve() not in named_by_user
+        and not any(part.startswith(".") for part in name.parts)
     ]
     if not files:
         return ""

@@ -72,6 +72,9 @@ KEY = "sk-se/cret+ab12=="
         (quote(KEY, safe="").lower(), "text/plain"),
         (KEY.replace("/", "&#47;").replace("+", "&#x2B;").replace("=", "&#061;"), "text/plain"),
         (f"<p>bad {KEY[:5]}<wbr>{KEY[5:]}</p>", "text/html"),
+        (f"<p>bad {KEY[:5]}<wbr></b>{KEY[5:]}</p>", "text/html"),
+        (KEY.replace("/", "&sol;").replace("+", "&plus;").replace("=", "&equals;"), "text/plain"),
+        (json.dumps(KEY.replace("/", r"\/"))[1:-1], "text/plain"),  # JSON inside JSON
         ("".join(f"%{byte:02X}" for byte in KEY.encode()), "text/plain"),
     ],
 )
@@ -82,6 +85,19 @@ def test_a_key_that_comes_back_in_another_form_is_shown_nowhere(body: str, kind:
     assert " ".join(rest.split()) in ("no: !", "no: bad !")
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "text/html"])
+@pytest.mark.parametrize("key", ["\\" * 60 + "x", "a\\\\b", KEY])
+def test_a_body_that_ends_within_the_key_or_is_full_of_it_shows_none_of_it(
+    key: str, kind: str
+) -> None:
+    text = ServiceText(key)
+    assert "***" in text.of_body(f"no {key}!".encode(), kind)
+    assert "***" in text.of_body(f"no {json.dumps(key)[1:-1]}!".encode(), kind)
+    for size in (16_384, 65_536):
+        body = b"<b>" * ((size - 5) // 3) + key.encode() * 9
+        assert key[:3] not in text.of_body(body, kind)
+
+
 def test_what_is_not_the_key_is_shown() -> None:
     told = ServiceText("a&b", None, "", "trial-key-1").of_body(b"a b, a&amp;c, trial-key", "")
     assert told == "a b, a&amp;c, trial-key"
@@ -90,6 +106,17 @@ def test_what_is_not_the_key_is_shown() -> None:
 def test_texts_of_a_templates_headers_are_shown_nowhere(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     lines = ['request = {input = "$images"}', 'item = "$base64"', 'answer = "v"', "[headers]"]
+    for words in ('Accept = "application/json"', 'X-Auth = "Token hidden-one-7"'):
+        own.write_text("\n".join([*lines, words]))
+        said = b"hidden-one-7 is wrong, application/json expected"
+        refusing = scripted(says(http(said, "403 Forbidden")))
+        with refusing as server, pytest.raises(ServiceError) as shown:
+            connected(server.url, "custom", template=str(own), size=4)
+        assert ("hidden-one-7" in str(shown.value)) == ("Accept" in words)
+        assert "application/json expected" in str(shown.value)
+    own.write_text("\n".join([*lines, 'authorization = "Bearer hidden-one-7"']))
+    with pytest.raises(ConfigError, match="authorization is the header of the key"):
+        connected(server.url, "custom", template=str(own), size=4)
     own.write_text("\n".join([*lines, 'x-api-key = "hidden-one-7"']))
     with scripted(says(http(b"denied for hidden-one-7", "403 Forbidden"))) as server:
         with pytest.raises(ServiceError, match=r"denied for \*\*\*") as caught:

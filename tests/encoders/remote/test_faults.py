@@ -27,7 +27,7 @@ from zobench_encoders.remote.exchange import Call, Connections
 from zobench_encoders.remote.request_failure import RequestFailure, retry_delay
 
 from zobench.billing.account import Account
-from zobench.errors import ConfigError, CostReached, ServiceError
+from zobench.errors import ConfigError, CostReached, ModelChanged, ServiceError
 
 ONES = np.ones((4, 3), np.float32)
 HTML = http(b"<html><h1>Bad gateway</h1></html>", "502 Bad Gateway", Content_Type="text/html")
@@ -215,7 +215,21 @@ def test_a_model_that_changes_under_way_ends_the_run_for_good(tmp_path: Path) ->
             encoder.embed(films(4))
         assert encoder.account.bill.usage["check"].images_billed == 1 + 10 + 1
         assert encoder.account.recall(next(iter(encoder.account._paid), "")) is None
-    with service() as (_, again), pytest.raises(ServiceError, match="start a new run"):
+    with service() as (_, again), pytest.raises(ModelChanged, match="start a new run"):
+        again.open_account(Account(tmp_path))
+
+
+def test_a_wrong_address_ends_no_run_for_good(tmp_path: Path) -> None:
+    with service() as (_, encoder):
+        encoder.open_account(Account(tmp_path))
+        encoder.embed(films(2))
+    with scripted(answers(lambda found: found * 1.01)) as server:
+        other = connected(server.url)
+        with pytest.raises(ServiceError, match="give the address of the model") as caught:
+            other.open_account(Account(tmp_path))
+        assert not isinstance(caught.value, ModelChanged)
+        other.close()
+    with service() as (_, again):
         again.open_account(Account(tmp_path))
 
 

@@ -261,6 +261,25 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.lengthy
+def test_the_cost_that_a_refusal_names_buys_a_batch_where_checks_are_many(
+    server: Served, tmp_path: Path
+) -> None:
+    words = ["--set", "encoder.price=0.01", "--set", "encoder.canary=20", "--controls", "none"]
+    words = remote(server, *words, "--max-cost", "6.9")
+    found = in_out(finished(start(tmp_path, *run(tmp_path, *words))), tmp_path)
+    assert found["ended_by"] == "max_cost"
+    spent = found["ledger"]["optimize"]["queries"]
+    little = run_command("resume", found["run_dir"], "--max-cost", "6.91")
+    needed = re.search(r"Give --max-cost (\S+) or more", " ".join(little.stderr.split()))
+    assert needed is not None, little.stderr
+    more = run_command("resume", found["run_dir"], "--max-cost", needed[1], "--json")
+    assert more.returncode == 0, more.stderr
+    extended = json.loads(more.stdout)
+    assert extended["ledger"]["optimize"]["queries"] > spent
+    assert extended["bill"]["cost_at_most"] <= float(needed[1])
+
+
+@pytest.mark.lengthy
 def test_edits_that_are_scored_on_the_way_are_paid_once(server: Served, tmp_path: Path) -> None:
     """With --until each snapshot is scored before the next ask: what is paid is not kept aside again."""
     words = remote(

@@ -24,7 +24,7 @@ from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
-from zobench_plugins.practice.picture_files import edited_name, targets, with_suffix
+from zobench_plugins.practice.picture_files import edited_name, passed_over, targets, with_suffix
 from zobench_plugins.practice.sending import write_sent
 
 from zobench.contracts.listener import Silence
@@ -361,13 +361,17 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     assert (tmp_path / "out" / "0.png").read_bytes() == first  # not even with --force
     assert not list(tmp_path.glob("**/.zobench-*"))
     (tmp_path / "mixed" / "b.png").unlink()
-    for name in ("IM0001", "notes.txt", ".hidden"):
+    (tmp_path / "mixed" / ".git").mkdir()
+    for name in ("IM0001", "notes.txt", ".hidden", ".git/HEAD"):
         (tmp_path / "mixed" / name).touch()
     done = here("apply", place, "mixed", "-o", "out", "--force")
     assert done.returncode == 0, done.stderr
     told = " ".join(done.stderr.split())
     assert "left out, since their names end in none of" in told
     assert "mixed/IM0001, mixed/notes.txt; to take one" in told
+    named = [tmp_path / "mixed", tmp_path / "mixed", tmp_path / "mixed" / "IM0001"]
+    assert passed_over(named).count("notes.txt") == 1
+    assert "IM0001" not in passed_over(named)
     assert (tmp_path / "out" / "0.png").read_bytes() != first
     assert (tmp_path / "out" / "a.png").exists()
     here("apply", place, f"{root}/films", "-o", "out", "--force")

@@ -17,6 +17,8 @@ from zobench.measures.interval import Interval
 from .console import output_console
 from .layouts import print_fitting
 
+NAME_WIDTH = 12
+"""Least width of the column of optimizers, in characters."""
 LEAST_P = 0.001
 """Smallest p-value that is shown as a number."""
 
@@ -71,7 +73,7 @@ def _table(level: LevelRanking, narrow: bool, *headings: str) -> Table:
         table.title += "\nEach FPQ is over other problems or seeds: none is shared by all of these"
     if level.reference is not None:
         table.title += f"\nGains are over {escape(level.reference)}"
-    table.add_column("", no_wrap=not narrow, overflow="fold")
+    table.add_column("", no_wrap=not narrow, overflow="fold", min_width=NAME_WIDTH)
     for heading in ("FPQ", "seeds", *headings):
         heading = heading.replace(" ", "\n") if narrow else heading
         table.add_column(heading, justify="right", no_wrap=True)
