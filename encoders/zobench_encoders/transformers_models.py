@@ -7,6 +7,7 @@ and whole: they are resized to the size that the network takes, and not cropped.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,8 @@ def transformers_model(request: EncoderRequest, parameters: TransformersParamete
         ConfigError: The folder holds no such model, or the pooling does not fit it.
         EncoderError: The hub's cache does not hold the model.
     """
+    if importlib.util.find_spec("transformers") is None:  # before a model is fetched for it
+        raise missing_extra(request.name, "hf", ModuleNotFoundError(name="transformers"))
     folder = model_folder(request.name, request.argument, "hf")
     with _quiet(request.name), foreign_code(request.name, "cannot be loaded"):
         model, missing = _load(request.name, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scored_by_hand import COSTLY, ERM, FAIR, HALF, PLACEBO, results, scored
 from tiny import SIZES, run
@@ -61,7 +62,19 @@ def test_intervals_of_groups_that_are_called_alike_are_said_to_be_too_short(
     first: EditScore, last: EditScore
 ) -> None:
     text = verdict(results(edits=[first, last], tolerance=90.0), DONE).text
-    assert ("intervals are too short" in text) == ((first, last) != (ERM, HALF))
+    assert ("intervals of the gaps are too short" in text) == ((first, last) != (ERM, HALF))
+
+
+def test_two_intervals_of_nearly_one_number_are_told_once() -> None:
+    differing = []
+    for tolerance in np.linspace(0.0, 12.0, 49):
+        found = results(HALF, tolerance=float(tolerance))
+        counted, share = found.scores[-1].recovery, found.scores[-1].gap_recovery
+        apart = max(abs(counted.low - share.low), abs(counted.high - share.high))
+        assert ("Its recovery is" in verdict(found, DONE).text) == (apart >= 0.02)
+        differing.append(apart)
+    assert max(differing) > 0.02
+    assert any(0 < apart < 0.02 for apart in differing)
 
 
 def test_a_share_of_nothing_has_no_sign() -> None:

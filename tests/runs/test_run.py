@@ -6,7 +6,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +18,6 @@ from zobench_plugins.optimizers.gezo import Gezo
 
 import zobench
 from zobench.cli.display.result import print_result
-from zobench.contracts.listener import Silence
 from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import BudgetExhausted, ConfigError, ModelChanged, PluginError
@@ -298,24 +297,24 @@ def test_a_time_limit_ends_the_optimizer_after_a_whole_ask_and_what_there_is_is_
     assert longer.scores[-1] == whole.scores[-1]
 
 
-def test_a_folder_of_films_that_a_generated_dataset_does_not_read_is_named(tmp_path: Path) -> None:
-    class Notes(Silence):
-        said: ClassVar[list[str]] = []
-
-        def note(self, text: str) -> None:
-            self.said.append(text)
-
+def test_a_folder_of_films_that_a_generated_dataset_does_not_read_is_refused(
+    tmp_path: Path,
+) -> None:
     class Generated(TinyDataset):
         def __init__(self) -> None:
             super().__init__()
             self.spec = replace(self.spec, generated=True)
 
     registry = tiny_registry(dataset=lambda request: Generated())
-    settings = {"optimizer": "random", "overrides": SIZES, "listener": Notes()}
-    run(tmp_path / "runs", registry, **settings)
-    assert not Notes.said
-    run(tmp_path / "runs", registry, data_root=str(tmp_path), **settings)
-    foresee(replace(config("random"), data_root=str(tmp_path)), registry, Notes())
-    assert len(Notes.said) == 2
-    for said in Notes.said:
-        assert "--data-root is not used: the images of dataset tiny are generated" in said
+    words = "but the images of dataset tiny are generated and no folder is read"
+    with pytest.raises(ConfigError, match=words):
+        run(
+            tmp_path / "runs",
+            registry,
+            data_root=str(tmp_path),
+            optimizer="random",
+            overrides=SIZES,
+        )
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(ConfigError, match=words):
+        foresee(replace(config("random"), data_root=str(tmp_path)), registry)

@@ -87,6 +87,7 @@ def compare(
     )
     if export is not None:
         write_table(export, comparison.pair_rows())
+        error_console().print(f"wrote {export}", markup=False, soft_wrap=True)
     if as_json:  # which has all that was said
         comparison = replace(comparison, notes=(*notes, *comparison.notes))
     print_comparison(comparison, as_json)

@@ -22,6 +22,8 @@ from zobench.statistics.differences import Difference, difference
 from .baseline_runs import BaselineRun
 from .margins import require_margins
 
+ENOUGH_SEEDS = 5
+"""Fewest seeds without a note on wide intervals."""
 MOST_LISTED = 3
 """Runs of a side that an error names."""
 
@@ -155,7 +157,7 @@ def compare_runs(
         require_comparable(one, other)
         if one.run_dir.resolve() == other.run_dir.resolve() and one.label == other.label:
             raise ConfigError(
-                f"{one.location} is in A and in B; say which runs are meant with --a and --b"
+                f"{one.location} is in A and in B; name two optimizers with --a and --b, or two folders"
             )
         pairs.append((one, other))
     if not pairs:
@@ -296,6 +298,11 @@ def _notes(pairs: Sequence[tuple[StoredRun, StoredRun]]) -> tuple[str, ...]:
         )
     if len({one.config.seed for one, _ in pairs}) == 1:
         notes.append("one seed: the interval covers the variation of patients, not of other seeds")
+    elif 1 < (seeds := len({one.config.seed for one, _ in pairs})) < ENOUGH_SEEDS:
+        notes.append(
+            f"{seeds} seeds: intervals are wide, since so few tell little of how much seeds differ; "
+            "five or more show smaller differences"
+        )
     optimizers = [run for pair in pairs for run in pair if not isinstance(run, BaselineRun)]
     notes += cautions({id(run): run for run in optimizers}.values())
     for name in ("zobench", "torch"):

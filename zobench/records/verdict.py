@@ -14,6 +14,9 @@ from zobench.measures.recovery import GAP
 from .results import Results
 from .score_rows import ClassifierScore, Score, lost_points
 
+LEAST_APART = 0.02
+"""Difference between the ends of two intervals from which both are told."""
+
 
 class Case(StrEnum):
     """What a run came to."""
@@ -96,14 +99,14 @@ def _within_chance(results: Results) -> str:
 
 
 def _called_alike(results: Results) -> str:
-    """A sentence on intervals that are too short; empty if every group has calls of both kinds."""
+    """A sentence on intervals that are too short; empty if every cell has calls of both kinds."""
     rates = [results.resamples.counts(row).rate[0] for row in (0, len(results.edits) - 1)]
     if not np.isin(rates, (0.0, 1.0)).any():
         return ""
     return (
-        "The classifier calls all test images of a group alike, without the edit or with it: their "
-        "resamples cannot differ, and intervals are too short. Take more test images "
-        "(split.test_per_cell)."
+        "All test images of one group with the finding, or without it, are called alike, without the "
+        "edit or with it: their resamples cannot differ, and intervals of the gaps are too short. Take "
+        "more test images (split.test_per_cell)."
     )
 
 
@@ -151,13 +154,14 @@ def _opening(case: Case, results: Results, last: Score) -> str:
 
 
 def _counted(results: Results, last: Score) -> str:
-    """A sentence with recovery and its interval; empty if the gap's share has the same interval."""
-    recovery = _percent(last.recovery)
-    if last.accuracy_lost or recovery == _percent(last.gap_recovery):
+    """A sentence with recovery and its interval; empty if the gap's share has nearly the same."""
+    counted, share = last.recovery, last.gap_recovery
+    apart = max(abs(counted.low - share.low), abs(counted.high - share.high))
+    if last.accuracy_lost or apart < LEAST_APART:
         return ""
     return (
-        f"Its recovery is {recovery}: it counts as 0 in resamples of the patients where accuracy falls "
-        f"by more than {_points(results.config.tolerance)}."
+        f"Its recovery is {_percent(counted)}: it counts as 0 in resamples of the patients where "
+        f"accuracy falls by more than {_points(results.config.tolerance)}."
     )
 
 

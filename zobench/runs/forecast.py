@@ -145,16 +145,22 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
     with ExitStack() as opened:
         for encoder in parts.encoders:
             opened.callback(encoder.close)
-        note_unused_folder(parts, listener)
+        require_folder_read(parts)
         return forecast_of(parts, seconds_an_image(parts.encoder))
 
 
-def note_unused_folder(parts: Parts, listener: Listener) -> None:
-    """Notes that the folder of a config is not read, since the dataset generates its images."""
-    if parts.config.data_root and parts.dataset.spec.generated:
-        listener.note(
-            f"--data-root is not used: the images of dataset {parts.config.dataset} are generated; for "
-            "your own, name their dataset with --dataset"
+def require_folder_read(parts: Parts) -> None:
+    """Refuses a config whose folder would not be read, since the dataset generates its images.
+
+    Raises:
+        ConfigError: There is such a folder.
+    """
+    config = parts.config
+    if config.data_root and parts.dataset.spec.generated:
+        raise ConfigError(
+            f"--data-root is {str(config.data_root)!r}, but the images of dataset {config.dataset} are "
+            "generated and no folder is read; name the dataset with --dataset, such as nih or table, or "
+            "leave --data-root out"
         )
 
 

@@ -23,7 +23,7 @@ from zobench.registry.discovery import Registry, load_registry
 
 from .affording import require_affordable
 from .extending import extended
-from .forecast import announce, note_unused_folder
+from .forecast import announce, require_folder_read
 from .parts import Parts, make_parts
 from .process import RunProcess
 from .process_state import restored_state
@@ -68,7 +68,7 @@ def start_run(
         parts = make_parts(config, registry, listener)
         for encoder in parts.encoders:
             opened.callback(close, encoder, listener)
-        note_unused_folder(parts, listener)
+        require_folder_read(parts)
         folder = RunFolder(_new_folder(place, config))
         opened.callback(folder.close)
         return _begin(parts, folder, listener, registry, trackers, record)

@@ -22,7 +22,7 @@ from zobench.records.summary_line import SummaryLine, reference_lines, summary_l
 from zobench.registry.discovery import Registry
 
 from .console import output_console
-from .layouts import print_fitting
+from .layouts import print_fitting, widest_fitting
 
 if TYPE_CHECKING:
     from zobench.suite.suite_run import SuiteResult
@@ -158,12 +158,10 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         print(json.dumps(result.as_dict(), allow_nan=False))
         return
     console, done = output_console(), [summary_line(run) for run in result.runs]
-    if done:
-        name = escape(result.suite.name)
-        console.print(f"[bold]{name}[/]: mean over seeds (least … largest)")
     columns = _columns(result.registry)
     kept = [*columns[:2], columns[-1]]
     references = reference_lines(result.runs)
+    tables: list[list[Table]] = []
     for problem, runs in _by(done, _problem):
         groups = _by(runs, lambda run: run.optimizer)
         groups.sort(key=lambda group: -_mean(group[1], FPQ))
@@ -175,6 +173,12 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
             _suite_table(problem, list(free.items()), groups, kept, spread=True),
             _suite_table(problem, list(free.items()), groups, kept, spread=False),
         ]
+        tables.append(layouts)
+    if done:
+        spread = not any(widest_fitting(layouts, console) for layouts in tables)
+        means = "mean over seeds (least … largest)" if spread else "mean over seeds"
+        console.print(f"[bold]{escape(result.suite.name)}[/]: {means}")
+    for layouts in tables:
         print_fitting(layouts, console)
     for caution in cautions(result.runs):
         console.print(f"[bold yellow]note:[/] {escape(caution)}", soft_wrap=True)
