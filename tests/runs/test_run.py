@@ -18,12 +18,14 @@ from zobench_plugins.optimizers.gezo import Gezo
 
 import zobench
 from zobench.cli.display.result import print_result
+from zobench.cli.display.run_lists import print_runs
 from zobench.contracts.metric import Predictions
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.errors import BudgetExhausted, ConfigError, ModelChanged, PluginError
 from zobench.measures.group_rates import compute
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
+from zobench.records.summary_line import summary_line
 from zobench.runs.forecast import foresee
 from zobench.runs.lifecycle import resume_run, start_run
 from zobench.runs.loop import snapshot_schedule
@@ -202,6 +204,9 @@ def test_no_run_is_to_go_on_with_another_model(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     console = Console(file=io.StringIO(), width=100)
     print_result(StoredRun(folder, registry), as_json=False, console=console)
+    print_runs(
+        [summary_line(StoredRun(folder, registry))], registry, as_json=False, console=console
+    )
     assert "zobench resume" not in console.file.getvalue()
     assert "start a new run" in console.file.getvalue()
 

@@ -36,6 +36,7 @@ class SummaryLine:
         seed: The run's seed.
         budget: Queries that the optimizer was given.
         spent: Queries that the optimizer has spent.
+        resumable: Whether the run, if it is not done, can go on.
         values: Fairness per query, and the last snapshot's recovery and metrics; empty unless done.
     """
 
@@ -47,6 +48,7 @@ class SummaryLine:
     seed: int
     budget: int
     spent: int
+    resumable: bool
     values: Mapping[str, float | None]
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ def summary_line(run: StoredRun) -> SummaryLine:
         seed=run.config.seed,
         budget=run.config.budget,
         spent=run.spent,
+        resumable=run.manifest.resumable,
         values=_values(run) if run.done else {},
     )
 

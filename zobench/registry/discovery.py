@@ -44,6 +44,7 @@ METRIC_NAMES_IN_USE = frozenset(
             "feedback",
         ),
         *("folder", "status", "problem", "optimizer", "seed", "budget", "spent", "values"),
+        "resumable",
     }
 )
 """Keys beside the metrics in JSON rows; a metric with such a name would replace them."""

@@ -36,8 +36,10 @@ def require_affordable(
     """
     price, limit = begun.encoder.price, begun.config.max_cost
     bill = read_bill(folder.location, price) if limit and price else None
+    if bill is None:
+        return
     outlook = resolve_config(begun.config, registry).encoder.outlook
-    if bill is None or outlook is None:
+    if outlook is None:
         return
     wanted, words = outlook.checks(1), "to check the service"
     if before.status is RunStatus.DONE:

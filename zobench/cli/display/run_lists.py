@@ -63,7 +63,8 @@ def print_runs(
         shortened |= _ends_only(layouts[print_fitting(tables, console)][0])
     if shortened:
         _explain_short_names(runs, console)
-    unfinished = [r for r in runs if r.status in (RunStatus.INTERRUPTED, RunStatus.FAILED)]
+    stopped = (RunStatus.INTERRUPTED, RunStatus.FAILED)
+    unfinished = [run for run in runs if run.status in stopped and run.resumable]
     for run in unfinished[:NAMED]:
         command = f"zobench resume {shlex.quote(str(run.folder))}"
         console.print(f"{run.status.value}: {escape(command)}", soft_wrap=True)  # to be copied
