@@ -71,7 +71,7 @@ def test_two_intervals_of_nearly_one_number_are_told_once() -> None:
         found = results(HALF, tolerance=float(tolerance))
         counted, share = found.scores[-1].recovery, found.scores[-1].gap_recovery
         apart = max(abs(counted.low - share.low), abs(counted.high - share.high))
-        assert ("Its recovery is" in verdict(found, DONE).text) == (apart >= 0.02)
+        assert ("The edit's recovery is" in verdict(found, DONE).text) == (apart >= 0.02)
         differing.append(apart)
     assert max(differing) > 0.02
     assert any(0 < apart < 0.02 for apart in differing)
@@ -103,10 +103,11 @@ def test_the_interval_of_recovery_is_named_where_it_is_another_one() -> None:
     text = verdict(results(HALF, tolerance=0.0), DONE).text
     assert re.match(r"The edit removed 50 % \[[1-9]\d*, \d+\] of the gap", text)
     assert re.search(
-        r"Its recovery is 50 % \[0, \d+\]: it counts as 0 in .* falls by more than 0 points\.", text
+        r"The edit's recovery is 50 % \[0, \d+\]: it counts as 0 in .* falls by more than 0 points\.",
+        text,
     )
-    assert "Its recovery" not in verdict(results(HALF, tolerance=90.0), DONE).text
-    assert "Its recovery" not in verdict(results(COSTLY), DONE).text
+    assert "edit's recovery" not in verdict(results(HALF, tolerance=90.0), DONE).text
+    assert "edit's recovery" not in verdict(results(COSTLY), DONE).text
 
 
 def test_the_best_free_method_has_its_interval() -> None:

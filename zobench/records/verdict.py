@@ -160,7 +160,7 @@ def _counted(results: Results, last: Score) -> str:
     if last.accuracy_lost or apart < LEAST_APART:
         return ""
     return (
-        f"Its recovery is {_percent(counted)}: it counts as 0 in resamples of the patients where "
+        f"The edit's recovery is {_percent(counted)}: it counts as 0 in resamples of the patients where "
         f"accuracy falls by more than {_points(results.config.tolerance)}."
     )
 
