@@ -41,20 +41,21 @@ def require_affordable(
     outlook = resolve_config(begun.config, registry).encoder.outlook
     if outlook is None:
         return
-    wanted, words = outlook.checks(1), "to check the service"
+    wanted, words = outlook.checks(1), "to check the service, besides what the run itself sends"
     if before.status is RunStatus.DONE:
         spent = [0, 0, *(row["queries"] for row in folder.trace())]
         more = spent[-1] - spent[-2] + _left_to_score(begun, folder)
         # the images since the last check are not known, so one check more may come
         wanted += more + outlook.checks(more)
-        words += ", for one more batch, and to score its edit"
+        words = "to check the service, for one more batch, and to score its edit"
     payable = bill.total().images_payable
     if (payable + wanted) * price > limit * (1 + ROUNDING):
         least = math.ceil((payable + wanted) * price * 100) / 100
+        are = "is" if wanted == 1 else "are"
         raise ConfigError(
             f"max_cost is {limit:g}, but {payable:,} images at {price:g} each were or may be billed, "
-            f"and {wanted:,} more are needed {words}; nothing was sent. Give --max-cost {least:.12g} or "
-            "more"
+            f"and {wanted:,} more {are} needed {words}; nothing was sent. Give --max-cost {least:.12g} "
+            "or more"
         )
 
 

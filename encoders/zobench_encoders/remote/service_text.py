@@ -17,10 +17,10 @@ MARKUP = re.compile(r"(?s)<(script|style)\b.*?</\1>|<[^<>]*>")
 """The parts of a web page that are not text."""
 
 LONG_PAGE = 16_384
-"""The same as ``LONG_EXCERPT`` for a web page."""
+"""Characters of a web page that are read for a message; removing its tags takes longer."""
 
-A_CHARACTER = 10
-"""About as many characters may stand for one of a key, such as ``&#x0003D;``."""
+ESCAPED_LENGTH = 10
+"""Length of a long escape of one character of a key, such as ``&#x0003D;``."""
 
 
 class ServiceText:
@@ -65,7 +65,7 @@ class ServiceText:
 
     def _without_end(self, text: str) -> str:
         """A text that was cut, without its end, where a part of a secret may have been left."""
-        return text[: max(0, len(text) - self._longest * A_CHARACTER)]
+        return text[: max(0, len(text) - self._longest * ESCAPED_LENGTH)]
 
     def _without_key(self, text: str) -> str:
         return text if self._secret is None else self._secret.sub("***", text)

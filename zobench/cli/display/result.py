@@ -66,7 +66,9 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
         console.print(f"  {names}: the noise, where it is strong, images with it")
         console.print(f"look again: [bold]zobench show {folder}[/]", soft_wrap=True)
     elif not result.manifest.resumable:
-        console.print("the model of its service has changed: start a new run")
+        console.print(
+            "this run cannot go on: the model of its service has changed; start a new run"
+        )
     else:
         gone = "if no process works on it, " if result.status is RunStatus.RUNNING else ""
         console.print(f"{gone}go on with: [bold]zobench resume {folder}[/]", soft_wrap=True)
