@@ -28,7 +28,7 @@ def test_any_summary_of_a_plugins_command_is_shown_in_the_help(
     name, offer = next(iter(load_registry().offers["commands"].items()))
     changed = replace(offer, plugin=replace(offer.plugin, summary=summary))
     found = SimpleNamespace(offers={"commands": {name: changed}})
-    monkeypatch.setattr("zobench.registry.discovery.load_registry", lambda: found)
+    monkeypatch.setattr("zobench.registry.discovery.load_registry", lambda **_: found)
     lines = here("--help").stdout.splitlines()
     (line,) = (
         each for each in lines if each.startswith(f"\N{BOX DRAWINGS LIGHT VERTICAL} {name} ")

@@ -79,6 +79,28 @@ def test_a_broken_import_names_the_distribution(shelf: Shelf) -> None:
         load_registry([shelf.put("plug_d", "import nowhere")])
 
 
+def test_those_who_only_read_are_told_of_a_broken_plugin_and_go_on_without_it(shelf: Shelf) -> None:
+    points = [
+        shelf.put("plug_x", "import nowhere"),
+        shelf.put(
+            "plug_y", "import zobench\n@zobench.hookimpl\ndef zobench_register_encoders(): return 1"
+        ),
+        shelf.put("plug_z", offering("mine")),
+    ]
+    told: list[str] = []
+    registry = load_registry(points, without=told.append)
+    assert set(registry.offers["optimizers"]) == {"mine"}
+    not_imported, nonsense = told
+    assert "dist-plug_x" in not_imported
+    assert "dist-plug_y" in nonsense
+
+
+def test_a_name_taken_twice_is_an_error_also_for_those_who_only_read(shelf: Shelf) -> None:
+    points = [shelf.put("plug_b2", offering("same")), shelf.put("plug_c2", offering("same"))]
+    with pytest.raises(PluginError, match="dist-plug_b2 and dist-plug_c2"):
+        load_registry(points, without=pytest.fail)
+
+
 @pytest.mark.parametrize("decorated", [True, False])
 def test_a_misspelled_hook_names_the_nearest_one(shelf: Shelf, decorated: bool) -> None:
     mark = "@zobench.hookimpl\n" if decorated else ""

@@ -67,6 +67,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self._broken_plugins: list[str] = []
         self._sources = {
             name: (source, panel)
             for panel, named in COMMANDS.items()
@@ -115,6 +116,11 @@ class Commands(TyperGroup):
         """The command that is typed, with its options."""
         if args[0] not in self.commands:  # near misses are looked for in these
             self.commands.update((name, self.get_command(ctx, name)) for name in self._offers)
+        if args[0] not in self.commands:  # it may be one of these
+            from .display.console import note
+
+            for sentence in self._broken_plugins:
+                note(sentence)
         name, command, rest = super().resolve_command(ctx, args)
         if name in self._sources:
             command = _built(name, *self._sources[name])
@@ -124,12 +130,12 @@ class Commands(TyperGroup):
 
     @cached_property
     def _offers(self) -> Mapping[str, Offer]:
-        """Commands of plugins; none if a plugin is broken, which other commands will say."""
+        """Commands of plugins, without those of a broken plugin."""
         from zobench.registry.discovery import load_registry
 
         try:
-            offers = load_registry().offers["commands"]
-        except PluginError:
+            offers = load_registry(without=self._broken_plugins.append).offers["commands"]
+        except PluginError:  # a name is registered twice
             return {}
         for offer in offers.values():
             if offer.name in self._sources:

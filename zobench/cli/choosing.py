@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from zobench.config import RunConfig
     from zobench.records.selection import Choice
+    from zobench.registry.discovery import Registry
 
 Wheres = Annotated[
     list[str] | None,
@@ -24,15 +25,14 @@ OfSuite = Annotated[
 ]
 
 
-def chosen(wheres: list[str] | None, suite: str | None) -> Choice:
-    """Which runs the options mean.
+def chosen(wheres: list[str] | None, suite: str | None, registry: Registry) -> Choice:
+    """Which runs the options mean; the parameters of a suite's plugins are those of the registry.
 
     Raises:
         ConfigError: A condition has another form, or the suite is unknown or broken.
     """
     from zobench.errors import ConfigError
     from zobench.records.selection import Choice, Where
-    from zobench.registry.discovery import load_registry
     from zobench.runs.resolved import resolve_config
     from zobench.suite.file import read_suite
     from zobench.suite.named_suites import suite_file
@@ -40,7 +40,6 @@ def chosen(wheres: list[str] | None, suite: str | None) -> Choice:
     conditions = [Where.parsed(where) for where in wheres or []]
     if suite is None:
         return Choice(conditions)
-    registry = load_registry()
 
     def parameters(config: RunConfig) -> Mapping[str, Any]:
         try:

@@ -47,17 +47,18 @@ def compare(
     from zobench.registry.discovery import load_registry
 
     from .display.comparison import print_comparison
-    from .display.console import error_console
+    from .display.console import error_console, note
     from .display.ranking import print_ranking
     from .margins import parse_margins
 
     notes: list[str] = []
 
-    def note(text: str) -> None:
+    def tell(text: str) -> None:
         notes.append(text)
-        error_console().print(f"note: {text}", markup=False)
+        note(text)
 
-    registry, choice = load_registry(), chosen(wheres, suite)
+    registry = load_registry(without=tell)
+    choice = chosen(wheres, suite, registry)
     allowed = parse_margins(margins or [])
     if force and export is None:
         raise ConfigError("--force replaces the exported file: give it together with --export")
@@ -70,7 +71,7 @@ def compare(
             fetch(a),
             optimizer=optimizer_a or optimizer_b,
             choice=choice,
-            note=note,
+            note=tell,
             registry=registry,
         )
         print_ranking(rankings, as_json, notes)
@@ -82,7 +83,7 @@ def compare(
         optimizer_b=optimizer_b,
         margins=allowed,
         choice=choice,
-        note=note,
+        note=tell,
         registry=registry,
     )
     if export is not None:

@@ -40,22 +40,19 @@ def gate(
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
 
-    from .display.console import error_console
+    from .display.console import note
     from .display.gate import passed, print_checks, update_baseline
     from .margins import parse_margins
-
-    def note(text: str) -> None:
-        error_console().print(f"note: {text}", markup=False)
 
     if as_json + markdown + update > 1:
         raise ConfigError("give only one of --json, --markdown and --update")
     if update:
         require_free(baseline, force=True)
-    registry = load_registry()
+    registry = load_registry(without=note)
     wanted = parse_margins(margins or [])
     if wanted and not update:
         raise ConfigError("margins are kept in the baseline: give --margin together with --update")
-    stored = chosen(wheres, suite).of(read_runs([fetch(run) for run in runs], registry))
+    stored = chosen(wheres, suite, registry).of(read_runs([fetch(run) for run in runs], registry))
     if not update:
         stored = fitting(stored, baseline, note)
     stored, notes = most_finished(stored)

@@ -41,12 +41,13 @@ def report(
     """Make one self-contained HTML page about many runs, or --for people about one."""
     from zobench.errors import ConfigError
     from zobench.records.urls.copies import fetch
+    from zobench.registry.discovery import load_registry
     from zobench.reporting.people import the_one, write_people_page
     from zobench.reporting.report import write_report
     from zobench.suite.file import TARGETS, read_suite
     from zobench.suite.named_suites import suite_file
 
-    from .display.console import output_console
+    from .display.console import note, output_console
     from .display.progress import ConsoleListener
 
     if reader not in READERS:
@@ -54,20 +55,25 @@ def report(
     if reader == "people":
         if title is not None or most is not None:
             raise ConfigError("--title and --sample are for pages about many runs")
+        registry = load_registry(without=note)
         places = [fetch(run) for run in runs]
-        write_people_page(the_one(places, chosen(wheres, suite)), out, force=force)
+        write_people_page(
+            the_one(places, chosen(wheres, suite, registry), registry), out, force=force
+        )
         output_console().print(f"wrote {out}", soft_wrap=True, markup=False)
         return
     declared = read_suite(suite_file(suite)) if suite is not None else None
     with ConsoleListener() as listener:
+        registry = load_registry(without=listener.note)
         written = write_report(
             [fetch(run) for run in runs],
             out,
             title=title or (declared.name if declared is not None else "zobench report"),
             targets=declared.targets if declared is not None else TARGETS,
             most=most,
-            choice=chosen(wheres, suite),
+            choice=chosen(wheres, suite, registry),
             force=force,
+            registry=registry,
             listener=listener,
         )
     output_console().print(

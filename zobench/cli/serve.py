@@ -140,7 +140,7 @@ def _serve_encoder(
     from zobench.serving.running import listen
     from zobench.serving.running import serve as serve_until_stopped
 
-    from .display.console import error_console
+    from .display.console import note
 
     token = _token(token_env)
     listening = listen(host, port)
@@ -149,8 +149,8 @@ def _serve_encoder(
         overrides = config.overrides.get("encoder", {})
         plugin = resolve_plugin("encoder", config.encoder, overrides, load_registry())
         encoder = make_encoder(config, plugin)
-        for note in encoder.spec.notes:
-            error_console().print(f"note: {note}", soft_wrap=True, markup=False)
+        for text in encoder.spec.notes:
+            note(text)
         service = Service(encoder, model, limits=limits, faults=faults, token=token)
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
@@ -158,7 +158,7 @@ def _serve_encoder(
             open_to = (
                 "everybody who can reach it" if token is None else "everybody who has the token"
             )
-            error_console().print(f"note: {host} is served to {open_to}, unencrypted")
+            note(f"{host} is served to {open_to}, unencrypted")
         print(f"{model} is served at http://{shown}:{port}/v2/models/{model}", flush=True)
         serve_until_stopped(service, listening, limits)
         encoder.close()

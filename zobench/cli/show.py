@@ -33,12 +33,13 @@ def show(
     from zobench.records.urls.copies import fetch
     from zobench.registry.discovery import load_registry
 
+    from .display.console import note
     from .display.result import print_result
     from .display.run_lists import print_runs
 
     if as_config and as_json:
         raise ConfigError("--config prints TOML and --json prints JSON; give one of them")
-    place, registry = fetch(path), load_registry()
+    place, registry = fetch(path), load_registry(without=note)
     if as_config:
         typer.echo(written(StoredRun(place, registry).config), nl=False)
         return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from types import ModuleType
 from typing import Literal, get_args
 
 import pluggy
@@ -117,11 +119,18 @@ class Registry:
         return offer, argument
 
 
-def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Registry:
+def load_registry(
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+    *,
+    without: Callable[[str], None] | None = None,
+) -> Registry:
     """Loads plugin entry points and calls their hooks.
 
     Args:
         entry_points: Entry points to load; all installed ones of the group ``zobench`` if ``None``.
+        without: For those who only read stored runs: receives a sentence for each plugin that
+            cannot be imported or has a wrong hook, and the registry goes without it. If ``None``,
+            such a plugin is an error. A name that is registered twice is one in any case.
 
     Raises:
         PluginError: A plugin cannot be imported, has an unknown or undecorated hook, has a hook
@@ -136,21 +145,11 @@ def load_registry(entry_points: Iterable[importlib.metadata.EntryPoint] | None =
     sources: dict[str, str] = {}
     for entry_point in sorted(entry_points, key=lambda e: (_distribution(e), e.name)):
         source = _distribution(entry_point)
-        try:
-            with aside():
-                module = entry_point.load()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit as well
-            raise PluginError(
-                f"the plugin {entry_point.name!r} of distribution {source!r} cannot be imported: "
-                f"{type(error).__name__}: {error}; mend it, or uninstall {source} if it is installed"
-            ) from error
-        _check_hooks(module, entry_point.name, source)
-        name = f"{source}:{entry_point.name}"
-        manager.register(module, name=name)
-        sources[name] = source
-    return Registry({kind: _collect(manager, kind, sources) for kind in KINDS})
+        with _left_out(without):
+            name = f"{source}:{entry_point.name}"
+            manager.register(_module(entry_point, source), name=name)
+            sources[name] = source
+    return Registry({kind: _collect(manager, kind, sources, without) for kind in KINDS})
 
 
 @cache
@@ -187,6 +186,33 @@ def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist is not None else "unknown"
 
 
+@contextmanager
+def _left_out(without: Callable[[str], None] | None) -> Iterator[None]:
+    """Tells of a broken plugin in the block, if there is somebody to be told."""
+    try:
+        yield
+    except PluginError as error:
+        if without is None:
+            raise
+        without(f"{error}; what it registers is left out")
+
+
+def _module(entry_point: importlib.metadata.EntryPoint, source: str) -> ModuleType:
+    """The module of a plugin, imported and with the right hooks."""
+    try:
+        with aside():
+            module: ModuleType = entry_point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit as well
+        raise PluginError(
+            f"the plugin {entry_point.name!r} of distribution {source!r} cannot be imported: "
+            f"{type(error).__name__}: {error}; mend it, or uninstall {source} if it is installed"
+        ) from error
+    _check_hooks(module, entry_point.name, source)
+    return module
+
+
 def _check_hooks(module: object, name: str, source: str) -> None:
     """Refuses a plugin module with a function that looks like a hook but is not one.
 
@@ -213,13 +239,19 @@ def _check_hooks(module: object, name: str, source: str) -> None:
 
 
 def _collect(
-    manager: pluggy.PluginManager, kind: Kind, sources: Mapping[str, str]
+    manager: pluggy.PluginManager,
+    kind: Kind,
+    sources: Mapping[str, str],
+    without: Callable[[str], None] | None,
 ) -> dict[str, Offer]:
     offers: dict[str, Offer] = {}
     caller = getattr(manager.hook, f"{PREFIX}{kind}")
     for implementation in caller.get_hookimpls():
         source = sources[implementation.plugin_name]
-        for name, plugin in _offers(implementation, kind, source).items():
+        registered: Mapping[str, Plugin] = {}
+        with _left_out(without):
+            registered = _offers(implementation, kind, source)
+        for name, plugin in registered.items():
             if name in offers:
                 raise PluginError(
                     f"two distributions register the {kind[:-1]} {name!r}: "

@@ -47,3 +47,8 @@ def output_console() -> Console:
 def error_console() -> Console:
     """Standard error."""
     return PrintableConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Prints a note to standard error; standard output holds results only."""
+    error_console().print(f"note: {text}", markup=False)
