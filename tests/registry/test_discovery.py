@@ -90,9 +90,9 @@ def test_those_who_only_read_are_told_of_a_broken_plugin_and_go_on_without_it(sh
     told: list[str] = []
     registry = load_registry(points, without=told.append)
     assert set(registry.offers["optimizers"]) == {"mine"}
-    not_imported, nonsense = told
-    assert "dist-plug_x" in not_imported
-    assert "dist-plug_y" in nonsense
+    first, second = told
+    assert "dist-plug_x" in first
+    assert "dist-plug_y" in second
 
 
 def test_a_name_taken_twice_is_an_error_also_for_those_who_only_read(shelf: Shelf) -> None:
