@@ -124,6 +124,19 @@ def test_in_a_narrow_list_long_names_of_runs_keep_the_end_that_tells_them_apart(
     assert example.startswith("zobench show *-s")
 
 
+def test_lists_of_several_problems_have_the_same_columns(several: list[StoredRun]) -> None:
+    lines = list(summary_lines(Location(several[0].run_dir.parent), load_registry()))
+    long = Location(Path("a-folder-that-has-been-renamed-by-its-owner-and-needs-much-room"))
+    others = [replace(line, problem="another problem", folder=long) for line in lines[:1]]
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    print_runs([*lines, *others], load_registry(), False, console)
+    text = console.export_text()
+    headings = [line.split() for line in text.splitlines() if " FPQ" in line]
+    assert len(headings) > 1
+    assert all(each == headings[0] for each in headings)
+    assert text.count("a wider terminal") == 1
+
+
 def test_the_command_that_resumes_a_run_can_be_copied_from_the_list(tmp_path: Path) -> None:
     stopped = run(tmp_path / "my runs")
     line = replace(summary_line(stopped), status=RunStatus.INTERRUPTED)

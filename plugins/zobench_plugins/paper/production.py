@@ -268,8 +268,7 @@ class _Writer:
                 self._save(name + suffix, texts[form]())
         if self._form == "terminal":
             tables = table.rich_tables(blocks), table.rich_tables(blocks, short=True)
-            for layouts in zip(*tables, strict=True):
-                print_fitting(layouts, console)
+            print_fitting(zip(*tables, strict=True), console)
             console.print(
                 "percent: mean over seeds, 95 % interval over seeds and patients, and below it what the "
                 f"paper published for CheXpert; best bold, second underlined; runs in {self._out}",

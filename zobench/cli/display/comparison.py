@@ -30,7 +30,7 @@ def print_comparison(comparison: Comparison, as_json: bool, console: Console | N
         f"A: [bold]{escape(comparison.a)}[/] {levels[0]}   "
         f"B: [bold]{escape(comparison.b)}[/] {levels[1]}"
     )
-    print_fitting([_table(comparison, both=True), _table(comparison, both=False)], console)
+    print_fitting([[_table(comparison, both=both) for both in (True, False)]], console)
     console.print("[dim]a gain is positive where B is better, whichever way the metric points[/]")
     for note in comparison.notes:
         console.print(f"[bold yellow]note:[/] {escape(note)}", soft_wrap=True)

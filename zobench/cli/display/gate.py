@@ -111,8 +111,11 @@ def print_checks(
         for check, row in zip(ordered, rows, strict=True):
             group = groups.setdefault(f"{check.problem}, {check.feedback} feedback", [])
             group.append(dict(zip(HEADINGS, row, strict=True)))
-        for title, members in groups.items():
-            print_fitting([_table(title, members, columns) for columns in LAYOUTS], console)
+        tables = (
+            [_table(title, members, columns) for columns in LAYOUTS]
+            for title, members in groups.items()
+        )
+        print_fitting(tables, console)
         console.print(f"[bold]{verdict(checks)}[/]")
 
 

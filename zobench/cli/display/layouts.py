@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -25,10 +25,21 @@ def widest_fitting(layouts: Sequence[Table], console: Console) -> int:
     return fitting[0] if fitting else len(layouts) - 1
 
 
-def print_fitting(layouts: Sequence[Table], console: Console, *, hint: bool = True) -> int:
-    """Prints the first layout that fits, with a hint if columns are left out; returns its index."""
-    chosen = widest_fitting(layouts, console)
-    console.print(layouts[chosen])
+def print_fitting(tables: Iterable[Sequence[Table]], console: Console, *, hint: bool = True) -> int:
+    """Prints tables that belong together, all in the first layout in which each of them fits.
+
+    Args:
+        tables: The layouts of each table, from the most columns to the fewest.
+        console: The console that prints the tables.
+        hint: Whether to say that columns are left out, if some are.
+
+    Returns:
+        The index of the layout.
+    """
+    tables = list(tables)
+    chosen = max((widest_fitting(layouts, console) for layouts in tables), default=0)
+    for layouts in tables:
+        console.print(layouts[chosen])
     if chosen and hint:
         console.print("[dim]a wider terminal, or --json, shows more[/]")
     return chosen

@@ -37,7 +37,7 @@ def print_ranking(
     console = console or output_console()
     for level in rankings:
         print_fitting(
-            [_level_table(level, narrow) for narrow in (False, True)], console, hint=False
+            [[_level_table(level, narrow) for narrow in (False, True)]], console, hint=False
         )
         for place, label in enumerate(level.labels):
             apart = [

@@ -57,11 +57,13 @@ def print_runs(
         (("optimizer", "status", "queries"), columns[:2]),
         (("optimizer", "status"), columns[:2]),
     ]
-    console, shortened = console or output_console(), False
-    for problem, several in _by(runs, _problem):
-        tables = [_runs_table(problem, several, *layout) for layout in layouts]
-        shortened |= _ends_only(layouts[print_fitting(tables, console)][0])
-    if shortened:
+    console = console or output_console()
+    tables = (
+        [_runs_table(problem, several, *layout) for layout in layouts]
+        for problem, several in _by(runs, _problem)
+    )
+    chosen = print_fitting(tables, console)
+    if _ends_only(layouts[chosen][0]):
         _explain_short_names(runs, console)
     stopped = (RunStatus.INTERRUPTED, RunStatus.FAILED)
     unfinished = [run for run in runs if run.status in stopped and run.resumable]
@@ -179,8 +181,7 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         spread = not any(widest_fitting(layouts, console) for layouts in tables)
         means = "mean over seeds (least … largest)" if spread else "mean over seeds"
         console.print(f"[bold]{escape(result.suite.name)}[/]: {means}")
-    for layouts in tables:
-        print_fitting(layouts, console)
+    print_fitting(tables, console)
     for caution in cautions(result.runs):
         console.print(f"[bold yellow]note:[/] {escape(caution)}", soft_wrap=True)
     for job, error in result.running.errors.items():
