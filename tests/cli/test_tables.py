@@ -126,7 +126,7 @@ def test_in_a_narrow_list_long_names_of_runs_keep_the_end_that_tells_them_apart(
 
 def test_lists_of_several_problems_have_the_same_columns(several: list[StoredRun]) -> None:
     lines = list(summary_lines(Location(several[0].run_dir.parent), load_registry()))
-    long = Location(Path("a-folder-that-has-been-renamed-by-its-owner-and-needs-much-room"))
+    long = Location(Path("a-folder-that-its-owner-has-given-a-long-name"))
     others = [replace(line, problem="another problem", folder=long) for line in lines[:1]]
     console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
     print_runs([*lines, *others], load_registry(), False, console)
