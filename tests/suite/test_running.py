@@ -90,6 +90,18 @@ def test_a_failure_is_recorded_and_stops_nobody(tmp_path: Path) -> None:
     assert running.errors == {b: "failed"}
 
 
+def test_a_run_with_a_damaged_manifest_has_failed_and_stops_nobody(tmp_path: Path) -> None:
+    a, b = wanted = jobs(tmp_path, "a", "b")
+    a.folder.mkdir()
+    (a.folder / layout.MANIFEST).write_text("{")
+    engine = Scripted({})
+    running = carried_out(wanted, engine)
+    assert running.standings == {a: "failed", b: "done"}
+    assert "manifest.json is damaged" in running.errors[a]
+    assert running.exit_codes == {a: 3}
+    assert engine.submitted == ["b"]
+
+
 def test_a_run_whose_worker_died_is_tried_again_but_not_for_ever(tmp_path: Path) -> None:
     a, b = wanted = jobs(tmp_path, "a", "b")
     engine = Scripted({"a": ["lost"], "b": ["lost"] * 99})

@@ -171,6 +171,30 @@ def test_a_failed_run_is_told_and_the_rest_is_done(suite_file: Write, tmp_path: 
     assert "Traceback" not in errors + out
 
 
+def test_damaged_runs_hide_no_others(suite_file: Write, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    assert finished(start(suite_file(seeds="1"), out))[0] == 0
+    for pattern in ("random-*/manifest.json", "gezo-*/scores.json"):
+        (file,) = out.glob(pattern)
+        file.write_text("{")
+    path = suite_file('"random"', '"gezo"', '"spsa"', seeds="1")
+    code, told, _ = finished(start(path, out, "--json"))
+    assert code == 3
+    found = {each["config"]["optimizer"]: each for each in json.loads(told)["runs"]}
+    assert {name: each["status"] for name, each in found.items()} == {
+        "random": "failed",
+        "gezo": "failed",
+        "spsa": "done",
+    }
+    assert "manifest.json is damaged" in found["random"]["error"]
+    assert "scores.json is damaged" in found["gezo"]["error"]
+    assert found["spsa"]["fpq"]
+    code, told, _ = finished(start(path, out))
+    assert code == 3
+    assert "scores.json is damaged" in " ".join(told.split())
+    assert "spsa" in told
+
+
 def test_problems_of_the_file_and_of_its_runs_are_told_together(
     suite_file: Write, tmp_path: Path
 ) -> None:
@@ -190,3 +214,8 @@ def test_a_forecast_refuses_what_the_suite_refuses(suite_file: Write, tmp_path: 
     for _, _, errors in said:
         assert "declared twice" in errors
         assert "did you mean 'gezo'" in errors
+    sound = suite_file(seeds="1")
+    for words in (("--executor", "slrm"), ("--set", "executor.nodes=3")):
+        code, _, errors = finished(start(sound, tmp_path / "runs", "--dry-run", *words))
+        assert code == 2
+        assert "slrm" in errors or "'nodes'" in errors

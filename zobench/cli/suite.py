@@ -87,12 +87,6 @@ def suite(
     if show:
         typer.echo(copy_of(path), nl=False)
         return
-    if dry_run:
-        problems = Problems()
-        declared = read_suite(path, problems, data_root)
-        require_sound(declared, path, load_registry(), problems)
-        print_suite_forecast(declared, as_json)
-        return
     named = {
         "address": address,
         "partition": partition,
@@ -108,6 +102,13 @@ def suite(
             **parse_overrides(settings or [], ("executor",)).get("executor", {}),
         },
     )
+    if dry_run:
+        problems, registry = Problems(), load_registry()
+        engine.require_known(registry)
+        declared = read_suite(path, problems, data_root)
+        require_sound(declared, path, registry, problems)
+        print_suite_forecast(declared, as_json)
+        return
     with ExitStack() as planning:
         result = run_suite_file(
             path,

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
 from zobench.config import RunConfig
+from zobench.contracts.dataset import Records
 from zobench.contracts.listener import Listener
 from zobench.contracts.metric import Predictions
 from zobench.contracts.purpose import Purpose
+from zobench.errors import ConfigError
 from zobench.measures.interval import Interval, interval
 from zobench.measures.patient_bootstrap import ScoredImages, bootstrap_weights
 from zobench.measures.roc import weighted_auc
@@ -77,6 +79,9 @@ def probe_encoder(
         limit: Largest number of images; a patient's images are all used or all left out.
         listener: Receives the progress.
         registry: Plugins; those of the installed packages if ``None``.
+
+    Raises:
+        ConfigError: The images are of too few patients for the folds.
     """
     registry = registry or load_registry()
     resolved = resolve_config(config, registry)
@@ -97,6 +102,8 @@ def probe_encoder(
     order = np.argsort(place, kind="stable")
     if len(order) > limit:
         order = order[place[order] < place[order[limit]]]
+    fold = place[order] % FOLDS
+    _require_folds(records, order, fold, limit)
     listener.phase("prepare images", len(order))
     chosen = load_images(dataset, order, lambda done, _: listener.update(done))
     listener.phase("probe", len(order))
@@ -105,7 +112,6 @@ def probe_encoder(
         metered, chosen, Purpose.SETUP, progress=lambda done, _: listener.update(done)
     )
     close_and_tell(encoder, listener)
-    fold = place[order] % FOLDS
     scored = ScoredImages(chosen.patient, chosen.label, chosen.sensitive)
     weights = bootstrap_weights(scored, config.seed, config.replicates)
     return Probe(
@@ -116,6 +122,29 @@ def probe_encoder(
         disease=_read(embeddings, chosen.label, fold, weights),
         notes=notes,
     )
+
+
+def _require_folds(
+    records: Records, order: NDArray[np.int64], fold: NDArray[np.int64], limit: int
+) -> None:
+    """Refuses images that leave a fold empty, or its head nothing to learn from."""
+    cure = "take more of them (--images)"
+    if len(order) == len(records):
+        cure = "take a dataset, or a finding, with more patients"
+    patients = len(np.unique(records.patient[order]))
+    if patients < FOLDS:
+        raise ConfigError(
+            f"at most {limit:,} of {len(records):,} images, all of a patient or none, are those of "
+            f"{patients} patient{'' if patients == 1 else 's'}, but {FOLDS} folds by patient need "
+            f"{FOLDS}; {cure}"
+        )
+    for name, labels in (("sensitive attribute", records.sensitive), ("finding", records.label)):
+        for number in range(FOLDS):
+            if len(np.unique(labels[order][fold != number])) < 2:
+                raise ConfigError(
+                    f"the {name} is the same in all images outside fold {number + 1} of {FOLDS}, so "
+                    f"nothing can be learned there; {cure}"
+                )
 
 
 def _read(

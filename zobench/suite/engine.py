@@ -34,6 +34,15 @@ class Engine:
     resources: Resources = field(default_factory=Resources)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def require_known(self, registry: Registry) -> None:
+        """Refuses an executor that no plugin registers, and parameters that it does not take.
+
+        Raises:
+            ConfigError: One of these is wrong.
+        """
+        offer, _ = registry.find("executors", self.name)
+        offer.plugin.resolve(self.settings, "executor")
+
 
 class ShownBoard(Board, Listener, Protocol):
     """A board that is also a listener, so that it can show notes about signals."""
@@ -64,7 +73,7 @@ def run_planned(
     board_for: BoardMaker = silent_board,
     note: Callable[[str], None] = lambda text: None,
 ) -> Running:
-    """Runs the jobs that are not done; no executor is made if all jobs are done.
+    """Runs the jobs that are not done; no executor is made if there are none.
 
     Args:
         planned: The jobs, in order.
@@ -78,8 +87,9 @@ def run_planned(
         ConfigError: The executor or one of its settings is unknown, or a package is missing.
         ExecutorError: The executor is not set up correctly, or is lost.
     """
-    if all(job.done for job in planned):
-        return _cleared(Running(planned))
+    running = Running(planned)
+    if not running.those("waiting"):
+        return _cleared(running)
     request = ExecutorRequest(
         out=out,
         shared=not any(job.url for job in planned),

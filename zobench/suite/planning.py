@@ -12,7 +12,7 @@ from pathlib import Path
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import RunFailure, ServiceError, ZobenchError
+from zobench.errors import RunFailure, ServiceError, StoreError, ZobenchError
 from zobench.files.location import Location
 from zobench.records.identity import identity, slug
 from zobench.records.layout import run_folders
@@ -152,9 +152,12 @@ def tell_of_cuts(jobs: Iterable[Job], listener: Listener) -> None:
         listener: Receives the notes.
     """
     for job in jobs:
-        if not is_done(job.folder):
+        try:
+            if not is_done(job.folder):
+                continue
+            manifest = read_manifest(job.folder)
+        except StoreError:  # told when the jobs are carried out
             continue
-        manifest = read_manifest(job.folder)
         limit = manifest.cut_by
         if not limit:
             continue

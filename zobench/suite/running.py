@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from zobench.contracts.executor import Executor, Outcome
+from zobench.errors import StoreError, ZobenchError
 from zobench.records.standing import lock_state
 
 from .planning import Job
@@ -44,12 +45,12 @@ class Running:
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.standings: dict[Job, Standing] = {
-            job: "done" if job.done else "waiting" for job in jobs
-        }
+        self.standings: dict[Job, Standing] = {}
         self.errors: dict[Job, str] = {}
         self.exit_codes: dict[Job, int] = {}
         self._lives = dict.fromkeys(jobs, LIVES)
+        for job in jobs:
+            self._read(job)
 
     def those(self, *standings: Standing) -> list[Job]:
         """The jobs with one of these standings."""
@@ -83,7 +84,19 @@ class Running:
         """Sets each ``elsewhere`` job without a writing process to ``done`` or ``waiting``."""
         for job in self.those("elsewhere"):
             if lock_state(job.folder) != "held":
-                self.standings[job] = "done" if job.done else "waiting"
+                self._read(job)
+
+    def _read(self, job: Job) -> None:
+        """Sets the standing of a job from its folder; with a damaged manifest the job has failed."""
+        try:
+            self.standings[job] = "done" if job.done else "waiting"
+        except StoreError as error:
+            self.ended(job, failed(error))
+
+
+def failed(error: ZobenchError) -> Outcome:
+    """The end of a job by an error."""
+    return Outcome("failed", str(error), exit_code=error.exit_code)
 
 
 def run_jobs(

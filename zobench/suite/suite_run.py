@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zobench.contracts.listener import Listener, Silence
+from zobench.errors import StoreError
 from zobench.files.atomic import require_writable
 from zobench.files.location import Location
 from zobench.records.stored_run import StoredRun
@@ -18,7 +19,7 @@ from zobench.runs.trackers import make_trackers
 from .engine import BoardMaker, Engine, run_planned, silent_board
 from .file import Problems, Suite, read_suite
 from .planning import plan, tell_of_cuts
-from .running import Running
+from .running import Running, failed
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,16 @@ class SuiteResult:
         return {"name": self.suite.name, "runs": rows}
 
 
+def _fail_unreadable(running: Running, registry: Registry) -> None:
+    """Counts finished runs with damaged results as failed, so that the others are told."""
+    for job in running.those("done"):
+        stored = StoredRun(job.location, registry)
+        try:
+            _ = stored.files.scores, stored.bill
+        except StoreError as error:
+            running.ended(job, failed(error))
+
+
 def run_suite_file(
     path: Path,
     out: str | Path,
@@ -94,14 +105,15 @@ def run_suite_file(
         planned: Called between planning and running.
 
     Raises:
-        ConfigError: The file has problems; all are listed, and no run was started.
+        ConfigError: The file has problems; all are listed, and no run was started. Or the executor is
+            unknown, or does not take its parameters.
         ExecutorError: The executor is not set up correctly, or is lost.
     """
     listener, registry = listener or Silence(), registry or load_registry()
     problems = Problems()
     suite = read_suite(path, problems, data_root)
     folder = local_copy(out)
-    registry.find("executors", engine.name)
+    engine.require_known(registry)
     if is_url(out):
         require_writable_url(str(out).rstrip("/"))
         listener.phase(f"read {folder}", 0)
@@ -118,4 +130,5 @@ def run_suite_file(
     running = run_planned(jobs, engine, registry, folder.path, board_for=board_for, note=note)
     if is_url(out):
         fetch(out)  # other machines may have published runs
+    _fail_unreadable(running, registry)
     return SuiteResult(suite, folder, running, registry)

@@ -10,6 +10,7 @@ other points; the run then ends with an error instead of continuing with another
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import tracemalloc
 import warnings
@@ -103,7 +104,8 @@ class NevergradStrategy:
             spend: Whether the numbers that it draws from these streams are spent.
 
         Raises:
-            ConfigError: The strategy needs a package that is not installed, or one point at a time.
+            ConfigError: The strategy needs a package that is not installed, one point at a time, or
+                more than one dimension.
         """
         with quiet(), self._chance.taken(spend=spend):
             try:
@@ -114,6 +116,13 @@ class NevergradStrategy:
                 raise ConfigError(
                     f"nevergrad:{self._name} evaluates one point at a time, not {self._width}; give it "
                     "--set optimizer.workers=1"
+                ) from error
+            except TypeError as error:
+                if math.prod(self._shape) > 1:
+                    raise
+                raise ConfigError(
+                    f"nevergrad:{self._name} cannot search a space of one dimension ({error}); choose a "
+                    "larger --space, or another strategy"
                 ) from error
             except (ImportError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and "No module named" not in str(error):

@@ -19,6 +19,7 @@ from torch import Tensor
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
+from zobench.errors import ConfigError
 
 from .two_point import antithetic, bernoulli, mean_along, slopes
 
@@ -44,13 +45,26 @@ class SpsaParameters:
 
 
 class Spsa(Stateful):
-    """Two asks choose the gains; then one ask is one iteration. Recommends the last iterate."""
+    """Two asks choose the gains; then one ask is one iteration. Recommends the last iterate.
+
+    Raises:
+        ConfigError: The budget is too small for the gains and one iteration.
+    """
 
     feedback: ClassVar[Feedback] = "value"
     remembered = ("edit", "minibatch", "iteration", "phase", "a", "c", "stability", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: SpsaParameters) -> None:
-        self._p = parameters
+        self._p = p = parameters
+        gains = p.trials * (2 if p.radius else 3)
+        least = context.batch_size * (gains + 2 * p.pairs)
+        if context.budget < least:
+            raise ConfigError(
+                f"spsa spends {context.batch_size * gains:,} queries on its gains and "
+                f"{2 * p.pairs * context.batch_size:,} on each step, but the budget is "
+                f"{context.budget:,}; raise it to {least:,} or more, or lower --batch-size or "
+                "optimizer.trials"
+            )
         self.rng = context.rng
         self._shape = context.space.shape
         self.edit = torch.zeros(self._shape, dtype=torch.float32)

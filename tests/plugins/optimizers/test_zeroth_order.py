@@ -129,6 +129,13 @@ def test_spsa_follows_spalls_gains() -> None:
         torch.testing.assert_close(optimizer.recommend(), here, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize(("settings", "least"), [({}, 14), ({"radius": 0.01, "pairs": 3}, 14)])
+def test_spsa_refuses_a_budget_that_its_gains_use_up(settings: dict[str, Any], least: int) -> None:
+    assert play(make("spsa", budget=least, **settings), bowl, least).any()
+    with pytest.raises(ConfigError, match=f"raise it to {least} or more"):
+        make("spsa", budget=least - 1, **settings)
+
+
 def test_spsa_gc_estimates_where_the_momentum_leads() -> None:
     optimizer = make("spsa-gc", lr=0.1, momentum=0.5, stability=0.0, pairs=1)
     positions, centers = [optimizer.recommend()], []
@@ -295,6 +302,11 @@ def test_a_strategy_that_cannot_hold_the_dimension_says_which_space_works() -> N
     with pytest.raises(ConfigError, match=r"would take about .* GB in space 'pixel'.*lowres:16"):
         make("nevergrad:CMA", PixelSpace(224, 224))
     assert make("nevergrad:CMA", LowresSpace(224, 224, 16)).ask().points.shape[1:] == (1, 16, 16)
+
+
+def test_a_strategy_that_fails_in_one_dimension_says_so() -> None:
+    with pytest.raises(ConfigError, match="NGOpt cannot search a space of one dimension"):
+        play(make("nevergrad:NGOpt", LowresSpace(SIDE, SIDE, 1), budget=100), bowl, 100)
 
 
 def test_memory_is_foreseen_within_a_factor_of_three() -> None:
