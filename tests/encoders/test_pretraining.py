@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 from zobench_encoders.architecture import CompactViT, PlainViT
 from zobench_encoders.pretraining import training
 from zobench_encoders.pretraining.films import Bank, folder_bank
-from zobench_encoders.pretraining.plain import learned_summary
+from zobench_encoders.pretraining.plain import PlainPretraining, learned_summary
 from zobench_encoders.pretraining.recipe import Recipe
 from zobench_encoders.pretraining.targets import normalised_patches, oriented_gradients
 from zobench_encoders.pretraining.training import learning_rate, train
 from zobench_encoders.vit_mae import bundled_trunk
 
+from zobench.contracts.listener import Silence
+from zobench.contracts.pretraining import PretrainingRequest
 from zobench.errors import ConfigError, DatasetError, Interrupted
 
 STAGES = {"masked_steps": 2, "described_steps": 4, "warmup": 1, "batch": 4}
@@ -132,9 +134,32 @@ def test_a_folder_of_films_is_read_grey_and_its_faults_are_named(tmp_path: Path)
     bank = folder_bank(tmp_path, 32)
     assert bank.pixels.shape == (1, 1, 32, 32)
     assert (bank.labels == -1).all()
+    deep = Image.fromarray(np.linspace(0, 65_000, 400).reshape(20, 20).astype(np.uint16))
+    clear = Image.new("LA", (20, 20), (9, 90))
+    for image, words in ((deep, "more than 8 bits"), (clear, "transparent pixels")):
+        image.save(tmp_path / "c.png")
+        with pytest.raises(DatasetError, match=rf"c.png has {words}"):
+            folder_bank(tmp_path, 32)
+    (tmp_path / "c.png").unlink()
     (tmp_path / "b.jpg").write_text("no image")
     with pytest.raises(DatasetError, match=r"b.jpg is not a readable image"):
         folder_bank(tmp_path, 32)
+
+
+def test_a_plain_layer_of_another_recipe_is_not_replaced(
+    tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "zobench_encoders.pretraining.plain.prepared_films", lambda *_: (bank, None)
+    )
+    request = PretrainingRequest(tmp_path / "out", None, lambda *_: pytest.fail("no dataset"))
+    one, other = (Recipe(described_steps=1, warmup=1, batch=4, seed=seed) for seed in (0, 1))
+    made = [PlainPretraining(request, one).run(Silence()).read_bytes() for _ in range(2)]
+    assert made[0] == made[1]
+    with pytest.raises(ConfigError, match="made with another recipe; name another --out"):
+        PlainPretraining(request, other).run(Silence())
+    (weights,) = (tmp_path / "out").iterdir()
+    assert weights.read_bytes() == made[0]
 
 
 def test_the_plain_layer_is_learned_while_the_trunk_stays_as_it_is(bank: Bank) -> None:

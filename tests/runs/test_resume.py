@@ -152,6 +152,11 @@ def test_other_pixels_in_files_of_equal_size_are_refused(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="pixels of the images are not what they were"):
         zobench.resume(folder, registry=tiny_registry(dataset=lambda request: Repainted()))
     assert zobench.resume(folder, registry=tiny_registry()).scores == whole.scores
+    with pytest.raises(ConfigError, match="pixels of the images are not what they were"):
+        zobench.resume(
+            whole.run_dir, budget=800, registry=tiny_registry(dataset=lambda request: Repainted())
+        )
+    assert read_manifest(whole.run_dir).status is RunStatus.DONE  # the result is still one
 
 
 def test_an_answer_that_comes_after_the_end_is_no_damage(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from .affording import require_affordable
 from .extending import extended
 from .forecast import announce, require_folder_read
 from .parts import Parts, make_parts
+from .phases import require_same_pixels
 from .process import RunProcess
 from .process_state import restored_state
 from .provenance import new_manifest
@@ -174,7 +175,7 @@ def resume_run(
             began with, or the run cannot be extended, see :func:`zobench.runs.extending.extended`.
         DamagedError: A finished run that is to be extended is damaged.
     """
-    listener, place = listener or Silence(), Location.of(place).absolute()
+    listener, place, stop = listener or Silence(), Location.of(place).absolute(), stop or Stop()
     stored = read_manifest(place)
     registry = registry or load_registry()
     for name in trackers:
@@ -190,7 +191,8 @@ def resume_run(
         begun = extended(manifest, limits, folder.location, registry)
         if begun is None:
             return StoredRun(folder.location, registry)
-        if manifest.status is RunStatus.DONE:  # damage must not cost what is there
+        finished = manifest.status is RunStatus.DONE
+        if finished:  # damage must not cost what is there
             StoredRun(folder.location, registry).files.require_whole()
         if not manifest.resumable:
             raise ConfigError(
@@ -205,6 +207,8 @@ def resume_run(
         for encoder in parts.encoders:
             opened.callback(close, encoder, listener)
         check_same(manifest, parts, folder.location, listener)
+        if finished:
+            require_same_pixels(parts, folder, listener, stop)
         told = make_trackers(trackers, registry, folder.path, listener)
         folder.write_manifest(
             manifest.changed(
@@ -212,7 +216,7 @@ def resume_run(
             )
         )
         return RunProcess(
-            parts, folder, listener, registry, told, stop or Stop(), manifest.wall_seconds
+            parts, folder, listener, registry, told, stop, manifest.wall_seconds
         ).carry_out()
 
 

@@ -73,9 +73,7 @@ def prepare(
         EncoderError: The encoder gives different images the same embedding.
         Interrupted: The user asked to stop.
     """
-    train, test = _load(parts, listener, stopped)
-    # generated images may differ by a rounding between machines
-    pixels = "" if parts.dataset.spec.generated else digest("images", train.pixels, test.pixels)
+    train, test, pixels = _load(parts, listener, stopped)
     if len(names := parts.dataset.records.image):
         folder.write_images(names[parts.split.train].tolist(), names[parts.split.test].tolist())
     clean = _clean_embeddings(train, pixels, encoder, folder, shared, listener, stopped)
@@ -85,13 +83,42 @@ def prepare(
     return Prepared(TrainingData(train, clean, head), test)
 
 
-def _load(parts: Parts, listener: Listener, stopped: Stopped) -> tuple[Images, Images]:
+def require_same_pixels(
+    parts: Parts, folder: RunFolder, listener: Listener, stopped: Stopped
+) -> None:
+    """Loads the images to see whether they are those of a run, before anything of it is changed.
+
+    Raises:
+        ConfigError: They are not.
+        Interrupted: The user asked to stop.
+    """
+    stored = folder.setup()
+    if stored is not None and stored.images:
+        _, _, pixels = _load(parts, listener, stopped)
+        _require_same(pixels, stored, folder)
+
+
+def _require_same(pixels: str, stored: StoredSetup, folder: RunFolder) -> None:
+    if stored.images not in ("", pixels):
+        raise ConfigError(
+            f"the pixels of the images are not what they were when {folder.location} began; restore the "
+            "files to resume, or start a new run"
+        )
+
+
+def _load(parts: Parts, listener: Listener, stopped: Stopped) -> tuple[Images, Images, str]:
+    """Training images, test images, and the digest of their pixels.
+
+    The digest of generated images is empty: they may differ by a rounding between machines.
+    """
     split = parts.split
     rows = np.concatenate([split.train, split.test])
     listener.phase("prepare images", len(rows))
     images = load_images(parts.dataset, rows, _reporting(listener, stopped))
     cut = len(split.train)
-    return images.part(slice(0, cut)), images.part(slice(cut, len(rows)))
+    train, test = images.part(slice(0, cut)), images.part(slice(cut, len(rows)))
+    pixels = "" if parts.dataset.spec.generated else digest("images", train.pixels, test.pixels)
+    return train, test, pixels
 
 
 def _clean_embeddings(
@@ -105,11 +132,7 @@ def _clean_embeddings(
 ) -> NDArray[np.float32]:
     stored = folder.setup()
     if stored is not None:
-        if stored.images not in ("", pixels):
-            raise ConfigError(
-                f"the pixels of the images are not what they were when {folder.location} began; restore "
-                "the files to resume, or start a new run"
-            )
+        _require_same(pixels, stored, folder)
         encoder.ledger.put(Purpose.SETUP, stored.counts)
         encoder.seconds += stored.encoder_seconds
         return stored.clean

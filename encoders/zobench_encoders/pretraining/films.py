@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,7 +71,8 @@ def folder_bank(folder: Path, size: int) -> Bank:
 
     Raises:
         ConfigError: The folder is missing or holds no image.
-        DatasetError: A file is not a readable image.
+        DatasetError: A file is not a readable image, has more than 8 bits, several pages, or
+            transparent pixels.
     """
     if not folder.is_dir():
         raise ConfigError(f"--images is {str(folder)!r}, which is not a folder")
@@ -82,14 +83,30 @@ def folder_bank(folder: Path, size: int) -> Bank:
         )
     films = []
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                grey = image.convert("L").resize((size, size), Image.Resampling.LANCZOS)
-        except (UnidentifiedImageError, OSError) as error:
-            raise DatasetError(f"{path} is not a readable image: {error}") from error
-        films.append(np.asarray(grey))
+        films.append(_film(path, size))
     pixels = np.stack(films)[:, None]
     return Bank(pixels, np.full((len(films), 4), UNKNOWN, dtype=np.int64))
+
+
+def _film(path: Path, size: int) -> NDArray[np.uint8]:
+    """The image of a file, upright, in 8-bit grey at one size."""
+    try:
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                raise DatasetError(f"{path} has several pages; an image file must have one")
+            if image.mode.startswith(("I", "F")):  # Pillow would clip them at 255
+                raise DatasetError(
+                    f"{path} has more than 8 bits; save it with 8, black and white as in a viewer"
+                )
+            if image.has_transparency_data:
+                raise DatasetError(f"{path} has transparent pixels; an image must be opaque")
+            ImageOps.exif_transpose(image, in_place=True)
+            grey = image.convert("L").resize((size, size), Image.Resampling.LANCZOS)
+    except DatasetError:
+        raise
+    except Exception as error:  # Pillow passes on any error of its decoders
+        raise DatasetError(f"{path} is not a readable image: {error}") from error
+    return np.asarray(grey)
 
 
 def draw_batch(

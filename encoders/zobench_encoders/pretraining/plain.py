@@ -9,7 +9,7 @@ clipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from torch import nn
 
 from zobench.contracts.listener import Listener
 from zobench.contracts.pretraining import PretrainingRequest
-from zobench.errors import Interrupted
+from zobench.errors import ConfigError, Interrupted
 from zobench.files.atomic import disk_errors
-from zobench.files.tensor_files import write_tensors
+from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.runs.signals import stop_on_signal
 
 from ..architecture import CompactViT
@@ -51,19 +51,33 @@ class PlainPretraining:
         """Trains the layer and writes it."""
         recipe, out = self._recipe, self._request.out
         labelled, folder = prepared_films(self._request, recipe, listener)
-        listener.phase("train", recipe.described_steps)
         trunk = bundled_trunk()
-        with stop_on_signal(listener) as stopped:
-            summary = learned_summary(recipe, trunk, labelled, folder, listener.update, stopped)
         notes = {
             "recipe": asdict(recipe),
             "films": films_digest(labelled, folder),
             "trunk": weights_digest(trunk.state_dict()),
         }
+        _require_same(out / PLAIN_WEIGHTS, notes)
+        listener.phase("train", recipe.described_steps)
+        with stop_on_signal(listener) as stopped:
+            summary = learned_summary(recipe, trunk, labelled, folder, listener.update, stopped)
         with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
         write_tensors(out / PLAIN_WEIGHTS, summary.state_dict(), notes)
         return out / PLAIN_WEIGHTS
+
+
+def _require_same(weights: Path, notes: Mapping[str, object]) -> None:
+    """Refuses to replace the weights of another recipe, or of other films."""
+    if not weights.exists():
+        return
+    stored = read_tensors(weights)[1]
+    changed = [name for name, value in notes.items() if stored.get(name) != value]
+    if changed:
+        raise ConfigError(
+            f"{weights} was made with another {' and another '.join(changed)}; name another --out, or "
+            "move that file away"
+        )
 
 
 def learned_summary(

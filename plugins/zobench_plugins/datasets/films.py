@@ -32,20 +32,27 @@ class UnreadableFilms(DatasetError):
     """Films that cannot be decoded.
 
     Attributes:
-        rows: The numbers of the damaged ones among them.
+        rows: The numbers of the damaged ones among them; a film that the system does not let us read
+            may be whole.
         unfitting: Whether others are whole and need another setting.
     """
 
     def __init__(self, faults: Mapping[int, DatasetError]) -> None:
-        self.rows = tuple(
-            row for row, fault in faults.items() if not isinstance(fault, UnfittingPicture)
-        )
-        self.unfitting = len(self.rows) < len(faults)
+        self.rows = tuple(row for row, fault in faults.items() if _is_damage(fault))
+        self.unfitting = any(isinstance(fault, UnfittingPicture) for fault in faults.values())
         words = [str(fault) for fault in list(faults.values())[:SHOWN]]
         if len(faults) > 1:
             more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
             words = [f"{len(faults)} images cannot be used:", *words, *more]
         super().__init__("\n  ".join(words))
+
+
+def _is_damage(fault: DatasetError) -> bool:
+    cause = fault.__cause__
+    refused = (
+        isinstance(cause, OSError) and cause.errno is not None
+    )  # permissions, a lost disk, ...
+    return not refused and not isinstance(fault, UnfittingPicture)
 
 
 class ArchiveFilms:
@@ -116,12 +123,13 @@ class Unreadable:
     def __contains__(self, film: object) -> bool:
         return bool(self._known) and isinstance(film, Path) and stamp(film) in self._known
 
-    def remember(self, films: Sequence[Path]) -> None:
-        """Adds films to the file of unreadable films."""
+    def remember(self, films: Sequence[Path]) -> str:
+        """Adds films to the file of unreadable films; returns what users should know of it."""
         with disk_errors(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
                 file.writelines(f"{stamp(film)}\n" for film in films)
+        return f"files that cannot be decoded are remembered, until they change, in {self._path}"
 
 
 def stamp(film: Path) -> str:

@@ -82,12 +82,18 @@ def apply(
     pairs = targets(picture_files(images), out, rename, force)
     if others := passed_over(images):
         _note(others)
+    hidden = 0.0
     with all_or_none([target for _, target in pairs], out) as drafts:
         for (path, _), draft in zip(pairs, drafts, strict=True):
             if form is not None:
                 write_sent(path, draft, edit, form, encoder.image_shape[0], encoder.exact_floats)
             else:
-                write_edited(path, draft, edit[0].numpy(), chosen, str(path))
+                hidden = max(hidden, write_edited(path, draft, edit[0].numpy(), chosen, str(path)))
+    if hidden:
+        _note(
+            f"up to {hidden:.0%} of an image's pixels lie beyond its window, which hides the edit "
+            "there; --as-sent writes what the encoder was sent in the run"
+        )
     if not bool(edit.any()):
         _note("this run recommends no edit: the images were written as they are")
     elif not opened.done:
@@ -162,7 +168,10 @@ def embed(
         Path, typer.Option("--out", "-o", metavar="FILE", help="A .parquet or .csv file.")
     ],
     edit: Annotated[
-        str | None, typer.Option("--edit", metavar="RUN", help="Add the last edit of this run.")
+        str | None,
+        typer.Option(
+            "--edit", metavar="RUN", help="Add the run's last edit, with its encoder's settings."
+        ),
     ] = None,
     window: Annotated[
         str,
@@ -190,11 +199,9 @@ def embed(
 
     check_target(out, force)
     require_writable(out.parent)
+    given = parse_overrides(settings or [], ("encoder",)).get("encoder", {})
     config = RunConfig(
-        encoder=encoder,
-        device=device,
-        precision=precision,
-        overrides=parse_overrides(settings or [], ("encoder",)),
+        encoder=encoder, device=device, precision=precision, overrides={"encoder": given}
     )
     pairs = picture_files(images, (*SUFFIXES, ARRAY))
     if others := passed_over(images, (*SUFFIXES, ARRAY)):
@@ -203,9 +210,16 @@ def embed(
     if edit is not None:
         run, added = _edit(edit, None)
         form = form_of(run, chosen)
+        if held := next((path for path, _ in pairs if path.suffix.lower() == ARRAY), None):
+            raise ConfigError(
+                f"{held} is what an encoder was sent, and holds an edit already; leave --edit out"
+            )
         if not run.done:
             _note(f"the run is {run.status}, so nothing says what this edit is worth")
-        if run.config.encoder != encoder:
+        if run.config.encoder == encoder:  # as in the run, but for what is given here
+            learned = {**run.config.overrides.get("encoder", {}), **given}
+            config = config.changed(quantize=run.config.quantize, overrides={"encoder": learned})
+        else:
             _note(f"the edit was learned for {run.config.encoder}, not for {encoder}")
     embeddings = Embeddings()
     with ConsoleListener() as listener, stop_on_signal(listener, hears=ENDINGS) as stop:

@@ -18,7 +18,7 @@ from zobench.errors import DatasetError
 from zobench.files.atomic import replaced
 from zobench.files.location import Location
 
-from ..datasets.pictures.dicom_files import is_dicom, linear_window, open_dicom
+from ..datasets.pictures.dicom_files import is_dicom, linear_window, open_dicom, readable
 from ..datasets.pictures.levels import UnfittingPicture, Window
 from ..datasets.pictures.pillow_files import declared_window, opened, stored_bits, white_is_zero
 
@@ -38,7 +38,7 @@ def stretched(edit: Edit, height: int, width: int) -> Edit:
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def write_edited(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> None:
+def write_edited(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> float:
     """Writes a picture with the edit, in the picture's own size and depth.
 
     Pixels outside the range of the file are clipped.
@@ -51,25 +51,35 @@ def write_edited(path: Path, out: Path, edit: Edit, window: Window | None, where
             file's own.
         where: The name of the picture in messages.
 
+    Returns:
+        The share of pixels beyond the window, 0 to 1. The run clipped them before it added the edit;
+        here the window clips both.
+
     Raises:
         ConfigError: A DICOM file needs a package that is not installed.
         DatasetError: The picture cannot be read, or has a form that cannot be written again.
         StoreError: The file cannot be written.
     """
     if is_dicom(path):
-        _write_dicom(path, out, edit, window, where)
-        return
+        with readable(where):
+            return _write_dicom(path, out, edit, window, where)
     form = "TIFF" if out.suffix.lower() in (".tif", ".tiff") else "PNG"
     with opened(path, where) as image:
-        made, settings = _edited(image, path, form, edit, window, where)
+        made, settings, hidden = _edited(image, path, form, edit, window, where)
     with replaced(Location.of(out)) as draft:
         made.save(draft, form, **settings)
+    return hidden
+
+
+def _beyond(values: NDArray[np.number], window: Window) -> float:
+    return float(((values < window.low) | (values > window.high)).mean())
 
 
 def _edited(
     image: Image.Image, path: Path, form: str, edit: Edit, window: Window | None, where: str
-) -> tuple[Image.Image, dict[str, Any]]:
-    """A picture with the edit, and what Pillow must be told to save it like the first one."""
+) -> tuple[Image.Image, dict[str, Any], float]:
+    """A picture with the edit, what Pillow must be told to save it, and the share beyond the window."""
+    hidden = 0.0
     kept: dict[str, Any] = {
         name: image.info[name] for name in ("dpi", "icc_profile") if name in image.info
     }
@@ -85,6 +95,7 @@ def _edited(
         values = np.asarray(image).astype(np.float64)
         if white_is_zero(image):  # written with black as zero
             values = chosen.low + chosen.high - values
+        hidden = _beyond(values, chosen)
         added = values + stretched(edit, *values.shape) * (chosen.high - chosen.low)
         made = Image.fromarray(np.rint(added.clip(0, HIGHEST)).astype(np.uint16))
         if form == "PNG":
@@ -100,7 +111,7 @@ def _edited(
         made = Image.fromarray(np.rint(added.clip(0, 255)).astype(np.uint8))
     else:
         raise DatasetError(f"{where} has pixel mode {image.mode}; grey and RGB can be written")
-    return made, kept
+    return made, kept, hidden
 
 
 def _scaled_png(window: Window) -> dict[str, Any]:
@@ -114,7 +125,7 @@ def _scaled_png(window: Window) -> dict[str, Any]:
     return {"pnginfo": chunks}
 
 
-def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> None:
+def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where: str) -> float:
     """A derived image with a UID of its own (DICOM PS3.3, C.7.6.1.1.2), without compression."""
     header, values = open_dicom(path, where)
     kind = str(header.PhotometricInterpretation)
@@ -123,11 +134,14 @@ def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where
         raise DatasetError(
             f"{where} has {kind} with {bits} bits; grey and 8-bit RGB can be written"
         )
+    hidden = 0.0
     if values.ndim == 3:
         step: Any = 255 * stretched(edit, *values.shape[:2])[..., None]
     else:
         chosen = linear_window(header, where, window)
         slope = float(header.get("RescaleSlope") or 1.0)
+        rescaled = values * slope + float(header.get("RescaleIntercept") or 0.0)
+        hidden = _beyond(rescaled, chosen)
         sign = -1.0 if kind == "MONOCHROME1" else 1.0
         size = sign * (chosen.high - chosen.low) / slope
         step = stretched(edit, *values.shape) * size
@@ -137,6 +151,7 @@ def _write_dicom(path: Path, out: Path, edit: Edit, window: Window | None, where
     _derive(header)
     with replaced(Location.of(out)) as draft:
         header.save_as(draft, enforce_file_format=True)
+    return hidden
 
 
 def _derive(header: Dataset) -> None:

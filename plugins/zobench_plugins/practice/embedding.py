@@ -25,7 +25,7 @@ from ..datasets.films import UnreadableFilms
 from ..datasets.pictures.decoding import COLOUR, PictureForm, has_colour
 from ..datasets.pictures.levels import UnfittingPicture, Window
 from .picture_files import ARRAY
-from .sending import sent
+from .sending import sent, window_as_option
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -162,14 +162,11 @@ def _image(
     """One picture ``(C, size, size)`` with the edit; a grey one fills all channels."""
     if path.suffix.lower() == ARRAY:
         return _array(path, (channels, size, size)) + edit
-    try:
-        if form is None:
+    if form is None:
+        with window_as_option():
             colour = channels == COLOUR and has_colour(path, str(path), window)
-            form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
-        return sent(path, str(path), form, edit, channels)
-    except UnfittingPicture as error:
-        words = str(error).replace("--set dataset.window=", "--window ")
-        raise UnfittingPicture(words.replace("--set dataset.window", "--window")) from error
+        form = PictureForm(size, COLOUR if colour else 1, window, converts=True)
+    return sent(path, str(path), form, edit, channels)
 
 
 def _array(path: Path, shape: tuple[int, int, int]) -> Tensor:

@@ -116,13 +116,24 @@ def targets(
         force: Whether files may be replaced.
 
     Raises:
-        ConfigError: Two pictures would become one file, or a file exists and ``force`` is not set.
+        ConfigError: Two pictures would become one file, a file exists and ``force`` is not set, a folder
+            or one of the pictures is in its place, or pictures have come from ``out``.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is no folder; name another one with --out")
     files: dict[Path, Path] = {}
+    given, folder = {path.resolve() for path, _ in pairs}, out.resolve()
     for path, name in pairs:
         target = out / rename(path, name)
+        searched = path.resolve().parents[len(name.parts) - 1]
+        inside = searched in folder.parents and folder in path.resolve().parents
+        if inside or target.resolve() in given:
+            raise ConfigError(
+                f"{path if inside else target} is an image that was given, and in the folder of the new "
+                "ones; choose another --out"
+            )
+        if target.is_dir():
+            raise ConfigError(f"{target} is a folder; choose another --out")
         other = files.setdefault(target, path)
         if other != path:
             raise ConfigError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from zobench.files.location import Location
 from zobench.records.stored_run import StoredRun
 
 from ..datasets.pictures.decoding import PictureForm, load_picture
-from ..datasets.pictures.levels import Window, parsed_window
+from ..datasets.pictures.levels import UnfittingPicture, Window, parsed_window
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +41,27 @@ def form_of(run: StoredRun, window: Window | None = None) -> PictureForm:
     return PictureForm(height, channels, window or window_of(run), converts=True)
 
 
+@contextmanager
+def window_as_option() -> Iterator[None]:
+    """Names the option ``--window`` in messages that name the parameter of datasets."""
+    try:
+        yield
+    except UnfittingPicture as error:
+        words = str(error).replace("--set dataset.window=", "--window ")
+        raise UnfittingPicture(words.replace("--set dataset.window", "--window")) from error
+
+
 def sent(path: Path, where: str, form: PictureForm, edit: Tensor, channels: int) -> Tensor:
-    """A picture with an edit ``(1, H, W)``, as float32 ``(channels, H, W)``; not clipped."""
+    """A picture with an edit ``(1, H, W)``, as float32 ``(channels, H, W)``; not clipped.
+
+    Raises:
+        UnfittingPicture: The picture needs a window.
+        DatasetError: It cannot be read.
+    """
     import torch
 
-    levels = torch.from_numpy(load_picture(path, where, form).copy())
+    with window_as_option():
+        levels = torch.from_numpy(load_picture(path, where, form).copy())
     return (levels.float() / 255.0 + edit).expand(channels, -1, -1)
 
 

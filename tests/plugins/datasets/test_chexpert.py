@@ -118,6 +118,20 @@ def test_race_comes_from_the_demographics(tmp_path: Path) -> None:
     assert found.spec.groups == ("White", "Black")
     assert (found.records.patient % 3 == found.records.sensitive).all()
     assert len(found.records) == 6
+    table.write_text("\n".join(["PATIENT,PRIMARY_RACE", *lines, "patient00000,Black"]))
+    with pytest.raises(DatasetError, match="patients with both White and Black: 0"):
+        dataset(root, sensitive="race", demographics=str(table))
+    table.write_text("\n".join(["PATIENT,PRIMARY_RACE", *lines, f"patient{9:025},Black"]))
+    with pytest.raises(DatasetError, match="has more than 18 digits"):
+        dataset(root, sensitive="race", demographics=str(table))
+
+
+def test_a_table_with_another_spelling_of_sex_is_told_which_it_has(tmp_path: Path) -> None:
+    rows = good()
+    for each in rows:
+        each["Sex"] = each["Sex"][0]
+    with pytest.raises(DatasetError, match=r"Sex is '[MF]', '[MF]', but must be .*Male"):
+        dataset(write(tmp_path / "any", rows))
 
 
 Spoil = Callable[[list[Row]], None]

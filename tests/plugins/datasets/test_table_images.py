@@ -9,6 +9,8 @@ import pandas
 import pytest
 from PIL import Image
 from tables import Row, opened, rows, save, write
+from zobench_plugins.datasets.films import UnreadableFilms
+from zobench_plugins.datasets.pictures.levels import UnfittingPicture
 
 from zobench.errors import ConfigError, DatasetError
 
@@ -62,6 +64,18 @@ def test_undecodable_images_are_named_together_and_skipped_when_that_is_asked_fo
     rest = opened(root, tmp_path, missing="skip")
     assert len(rest.records) == 22
     assert "2 whose image could not be decoded" in rest.spec.notes[0]
+
+
+def test_only_damage_is_remembered() -> None:
+    def fault(cause: Exception | None, kind: type[DatasetError] = DatasetError) -> DatasetError:
+        made = kind("film")
+        made.__cause__ = cause
+        return made
+
+    denied, damaged = fault(PermissionError(13, "denied")), fault(OSError("truncated"))
+    found = UnreadableFilms({3: denied, 5: damaged, 8: fault(None, UnfittingPicture)})
+    assert (found.rows, found.unfitting) == ((5,), True)
+    assert not UnreadableFilms({3: denied, 5: damaged}).unfitting
 
 
 def test_the_same_name_in_two_folders_must_be_a_path(tmp_path: Path) -> None:

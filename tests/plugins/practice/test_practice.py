@@ -24,7 +24,13 @@ from zobench_plugins.datasets.pictures.decoding import PictureForm, load_picture
 from zobench_plugins.datasets.pictures.levels import UnfittingPicture, Window
 from zobench_plugins.practice.bundle import write_bundle
 from zobench_plugins.practice.editing import write_edited
-from zobench_plugins.practice.picture_files import edited_name, passed_over, targets, with_suffix
+from zobench_plugins.practice.picture_files import (
+    edited_name,
+    passed_over,
+    picture_files,
+    targets,
+    with_suffix,
+)
 from zobench_plugins.practice.sending import write_sent
 
 from zobench.contracts.listener import Silence
@@ -331,6 +337,71 @@ def test_no_two_pictures_become_one_and_none_is_replaced(tmp_path: Path) -> None
     )
     assert not target.is_symlink()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_edited_images_are_not_edited_again_and_no_given_one_is_replaced(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    (films / "edited").mkdir(parents=True)
+    for name in ("a.png", "edited/a.png"):
+        Image.fromarray(GREY.astype(np.uint8)).save(films / name)
+
+    def same(path: Path, name: Path) -> Path:
+        return name
+
+    pairs = picture_files([films])
+    with pytest.raises(ConfigError, match=r"edited/a.png is an image that was given"):
+        targets(pairs, films / "edited", same, True)
+    with pytest.raises(ConfigError, match=r"a.png is an image that was given"):
+        targets(pairs, films, same, True)
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"a.png is a folder"):
+        targets(pairs, tmp_path / "out", same, True)
+    assert len(targets(pairs, tmp_path / "new", same, False)) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+def test_the_share_of_pixels_beyond_the_window_is_told(tmp_path: Path) -> None:
+    values = np.full((8, 8), 3000, dtype=np.uint16)
+    values[:2], values[2:4] = 100, 3900
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    edit = np.full((8, 8), 0.1, dtype=np.float32)
+    window = Window(200, 3500)
+    assert write_edited(tmp_path / "x.tif", tmp_path / "y.tif", edit, window, "film") == 0.5
+    header = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    header.WindowCenter, header.WindowWidth = "20405", "100"
+    path = tmp_path / "x.dcm"
+    header.save_as(path)
+    path.write_bytes(path.read_bytes().replace(b"20405 ", b"2040,5"))
+    whole = Window(-(2.0**16), 2.0**16)
+    assert write_edited(path, tmp_path / "y.dcm", edit, whole, "film") == 0
+    with pytest.raises(DatasetError, match="film is not a readable DICOM image"):
+        write_edited(path, tmp_path / "z.dcm", edit, None, "film")
+
+
+def test_images_are_embedded_as_in_the_run_of_the_edit(
+    tiny_installed: None,
+    found: StoredRun,
+    tmp_path: Path,
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """A run that rounded pixels to 8 bits."""
+    root = pictures(tmp_path / "own")
+    sizes = {"split": {"train": 80, "test_per_cell": 20}}
+    more = {**SETTINGS, "dataset": "table", "disease": "melanoma", "data_root": root}
+    rounded = run(tmp_path / "runs", optimizer="random", overrides=sizes, quantize=8, **more)
+    place, film = str(rounded.run_dir), str(root / "films" / "0.png")
+    done = here("apply", place, film, "-o", "sent", "--as-sent")
+    assert done.returncode == 0, done.stderr
+    levels = np.asarray(Image.open(tmp_path / "sent" / "0.png"))
+    want = TinyEncoder().embed(torch.from_numpy(levels.copy())[None, None].float() / 255)[0]
+    assert here("embed", "tiny", film, "-o", "e.csv", "--edit", place).returncode == 0
+    numbers = (tmp_path / "e.csv").read_text().splitlines()[1].split(",")[1:]
+    np.testing.assert_allclose([float(each) for each in numbers], want, rtol=1e-5)
+    done = here("apply", str(found.run_dir), film, "-o", "exact", "--as-sent")
+    assert done.returncode == 0, done.stderr
+    done = here("embed", "tiny", "exact", "-o", "f.csv", "--edit", place)
+    assert done.returncode == 2
+    assert "holds an edit already; leave --edit out" in " ".join(done.stderr.split())
 
 
 def test_the_commands_name_what_is_wrong_and_replace_nothing(

@@ -92,8 +92,8 @@ class CheXpertDataset:
         try:
             return self._films.read(rows, progress)
         except UnreadableFilms as fault:
-            self._unreadable.remember([self._paths[row] for row in fault.rows])
-            advice = (
-                "\nfiles that cannot be decoded are remembered: the same command leaves them out"
-            )
-            raise DatasetError(f"{fault}{advice if fault.rows else ''}") from fault
+            advice = ""
+            if fault.rows:
+                remembered = self._unreadable.remember([self._paths[row] for row in fault.rows])
+                advice = f"\n{remembered}: the same command leaves them out"
+            raise DatasetError(f"{fault}{advice}") from fault

@@ -279,6 +279,9 @@ def _divided(
     groups: tuple[str, str]
     if kind == "sex":
         groups, column = ("female", "male"), table[SEX].map(SEXES)
+        if not column.notna().any():
+            there = ", ".join(map(repr, table[SEX].unique()[:5]))
+            raise DatasetError(f"{SEX} is {there}, but must be {' or '.join(SEXES)}")
     elif kind == "age":
         groups = (f"under {parameters.age}", f"{parameters.age} and older")
         column = (table[AGE] >= parameters.age).astype("float")
@@ -318,7 +321,17 @@ def _races(
         number[race.str.lower().str.startswith(name.lower())] = place
     patient = races["PATIENT"].str.extract(r"(\d+)", expand=False)
     complete = number.notna() & patient.notna()
-    by_patient = dict(zip(patient[complete].astype("int64"), number[complete], strict=True))
+    known = pandas.DataFrame({"patient": patient[complete], "race": number[complete]})
+    if (long := known["patient"].str.len() > DIGITS).any():
+        raise DatasetError(
+            f"{path}: PATIENT {known['patient'][long].iloc[0]!r} has more than {DIGITS} digits"
+        )
+    known["patient"] = known["patient"].astype("int64")
+    both = known.groupby("patient")["race"].nunique() > 1
+    if both.any():
+        listed = ", ".join(map(str, both.index[both][:5]))
+        raise DatasetError(f"{path}: patients with both {names[0]} and {names[1]}: {listed}")
+    by_patient = dict(zip(known["patient"], known["race"], strict=True))
     return (names[0], names[1]), table["patient"].map(by_patient)
 
 

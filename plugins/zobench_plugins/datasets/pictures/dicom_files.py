@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.errors import ConfigError, DatasetError
+from zobench.errors import ConfigError, DatasetError, ZobenchError
 
 from .levels import Levels, UnfittingPicture, Window
 
@@ -51,7 +51,7 @@ def read_dicom(path: Path, where: str, window: Window | None) -> Levels:
         DatasetError: The file cannot be read or decoded, or holds no single image.
     """
     header, values = open_dicom(path, where)
-    with _readable(where):
+    with readable(where):
         return _levels(header, values, where, window)
 
 
@@ -69,7 +69,7 @@ def open_dicom(path: Path, where: str) -> tuple[Dataset, NDArray[np.number]]:
             f"{where} is a DICOM file, which needs the package {error.name}: python -m pip install "
             "'zobench[dicom]'"
         ) from error
-    with _readable(where):
+    with readable(where):
         header = dcmread(path)
         if "PixelData" not in header:
             raise DatasetError(f"{where} is a DICOM file without an image")
@@ -80,12 +80,13 @@ def open_dicom(path: Path, where: str) -> tuple[Dataset, NDArray[np.number]]:
 
 
 @contextmanager
-def _readable(where: str) -> Iterator[None]:
+def readable(where: str) -> Iterator[None]:
+    """Turns whatever pydicom and its decoders raise for a damaged file into a ``DatasetError``."""
     try:
         yield
-    except DatasetError:
+    except ZobenchError:
         raise
-    except Exception as error:  # pydicom and its decoders raise whatever a damaged file provokes
+    except Exception as error:
         words = str(error).strip().partition("\n")[0]
         raise DatasetError(f"{where} is not a readable DICOM image: {words}") from error
 

@@ -116,11 +116,11 @@ class TableDataset:
         try:
             return self._films.read(rows, progress)
         except UnreadableFilms as fault:
-            self._unreadable.remember([self._paths[row] for row in fault.rows])
             advice = [str(fault)]
             if fault.rows:
+                remembered = self._unreadable.remember([self._paths[row] for row in fault.rows])
                 advice.append(
-                    "files that cannot be decoded are remembered: "
+                    f"{remembered}: "
                     + ("the same command" if self._skips else "--set dataset.missing=skip")
                     + " leaves them out"
                 )
