@@ -247,7 +247,7 @@ class LocalEncoder:
                 self._spec = replace(self._spec, settings=settings)
                 continue
             start += len(parts[-1])
-        return torch.cat(parts)
+        return torch.cat(parts) if parts else torch.empty(0, self._spec.embedding_dim)
 
     def close(self) -> None:
         """Does nothing: the memory is freed with the object."""

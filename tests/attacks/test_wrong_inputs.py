@@ -131,6 +131,7 @@ OTHERS: list[list[str]] = [
     ["serve", "--fail-rate", "2"],
     ["serve", "--latency", "inf"],
     ["serve", "--port", "70000"],
+    ["serve", "--name", ".."],
     ["serve", "--token-env", "ZOBENCH_NO_SUCH_VARIABLE"],
     ["serve", "--token-env", ""],
     ["plugin", "new", ""],

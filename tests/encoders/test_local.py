@@ -40,6 +40,8 @@ def test_any_chunking_gives_the_same_embeddings_within_the_stated_tolerance(tmp_
     assert (found[0].abs() < 1).float().mean() > 0.2  # clamped values always agree
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-5, atol=1e-5)
+    none = vit_mae(request(tmp_path), VitMaeParameters(chunk=4)).embed(films(0))
+    assert none.shape == (0, found[0].shape[1])
 
 
 def test_vit_mae_is_one_channel_and_its_numbers_end(tmp_path: Path) -> None:

@@ -181,6 +181,32 @@ def test_cells_that_are_empty_on_the_page_are_empty_in_its_file(
     erm = next(row for row in rows if row["optimizer"] == "ERM (no edit)")
     assert [erm[name] for name in ("FPQ", "recovery", "ERT", "success")] == [""] * 4
     assert erm["accuracy"]
+    assert float(erm["accuracy low"]) <= float(erm["accuracy"]) <= float(erm["accuracy high"])
+    assert {"FPQ low", "recovery why", "ERT high"} & set(rows[0]) >= {"FPQ low", "ERT high"}
+
+
+def test_nothing_is_offered_to_be_sent_elsewhere(browser: webdriver.Chrome) -> None:
+    titles = {
+        str(each.get_attribute("data-title"))
+        for each in browser.find_elements(By.CSS_SELECTOR, ".modebar-btn")
+    }
+    assert titles
+    assert not [each for each in titles if "share" in each.lower() or "cloud" in each.lower()]
+
+
+def test_tables_and_buttons_have_names_and_what_scrolls_can_be_reached(
+    browser: webdriver.Chrome,
+) -> None:
+    unnamed = browser.execute_script(
+        "return [...document.querySelectorAll('table')].filter("
+        "(each) => !each.getAttribute('aria-label') && !each.getAttribute('aria-labelledby')).length"
+    )
+    assert unnamed == 0
+    buttons = browser.find_elements(By.CSS_SELECTOR, "[data-csv]")
+    names = [each.get_attribute("aria-label") for each in buttons]
+    assert len(set(names)) == len(names) == 6
+    assert not browser.find_elements(By.CSS_SELECTOR, ".scroll:not([tabindex='0'])")
+    assert not browser.find_elements(By.CSS_SELECTOR, "thead th:not([scope])")
 
 
 def test_the_numbers_behind_a_chart_are_a_table_and_a_file(

@@ -107,6 +107,10 @@ def test_pictures_give_the_embeddings_of_their_levels(server: Served) -> None:
     found = np.array([entry["embedding"] for entry in answer["data"]], dtype=np.float32)
     assert np.array_equal(found, expected(floats(3)))
 
+    plain = post(
+        f"{server.root}/v1/embeddings", json={"input": uri(pictures[0]), "encoding_format": None}
+    )
+    assert isinstance(plain.json()["data"][0]["embedding"], list)
     one = {"input": uri(pictures[0]), "encoding_format": "base64"}
     (entry,) = post(f"{server.root}/v1/embeddings", json=one).json()["data"]
     assert base64.b64decode(entry["embedding"]) == expected(floats(1)).tobytes()
@@ -398,18 +402,21 @@ READ = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"X-1: y\r\n" * 100_000,
         READ * 50_000,
         HEAD + b"X: " + b"y" * 5_000_000,
+        READ[:-2] + b"X: " + b"y" * 40_000 + b"\r\n\r\n",
     ],
-    ids=["endless trailers", "endless pipelined requests", "an endless header"],
+    ids=["endless trailers", "endless pipelined requests", "an endless header", "a long header"],
 )
 def test_endless_requests_are_cut_off(server: Served, content: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 20) as line:
         with contextlib.suppress(OSError):  # the server closes before everything is sent
             line.sendall(content)
-        received = 0
+        received, beginning = 0, b""
         with contextlib.suppress(ConnectionResetError):
             while part := line.recv(65_536):
                 received += len(part)
+                beginning = beginning or part[:20]
     assert received < 100_000
+    assert b" 200 " not in beginning or content.startswith(READ * 2)
     assert get(f"{server.root}/v2/health/live").status_code == 200
 
 

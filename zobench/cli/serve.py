@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zobench.serving.limits import Limits
 
 TOKEN_ENV = "ZOBENCH_SERVE_TOKEN"
-MODEL_NAME = re.compile(r"[A-Za-z0-9._:-]+")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 UNNAMEABLE = re.compile(r"[^A-Za-z0-9._:-]")
 """A character of an encoder's name that a part of an address cannot have as it is."""
 EXTRA = ("starlette", "uvicorn", "prometheus_client")
@@ -53,7 +53,7 @@ def serve(
     latency: Annotated[float, typer.Option(help="Simulate: seconds added per request.")] = 0.0,
     jitter: Annotated[float, typer.Option(help="Simulate: largest random delay in s.")] = 0.0,
     fail_rate: Annotated[float, typer.Option(help="Simulate: share of failed requests.")] = 0.0,
-    rate_limit: Annotated[int, typer.Option(help="Simulate: images per minute.")] = 0,
+    rate_limit: Annotated[int, typer.Option(help="Simulate: images per minute; 0: no limit.")] = 0,
     quantize: Annotated[int, typer.Option(help="Simulate: 8 rounds pixels, 0 does not.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated faults.")] = 0,
 ) -> None:
@@ -62,7 +62,7 @@ def serve(
     if name is not None and not MODEL_NAME.fullmatch(name):
         raise ConfigError(
             f"--name is {name!r}, but is a part of the address: it must be of letters, digits, dots, "
-            "colons, hyphens and underscores"
+            "colons, hyphens and underscores, the first a letter or digit"
         )
     from zobench.serving.fault_injection import FaultInjection
     from zobench.serving.limits import Limits

@@ -8,7 +8,6 @@ import typer
 
 from . import completion
 from .config_file import written
-from .options import JsonFlag
 
 
 def show(
@@ -23,7 +22,10 @@ def show(
     as_config: Annotated[
         bool, typer.Option("--config", help="Print the run's config, for zobench run --config.")
     ] = False,
-    as_json: JsonFlag = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON object on standard output; for a folder, a list."),
+    ] = False,
 ) -> None:
     """Show a stored run again, finished or not; or list all runs of a folder."""
     from zobench.errors import ConfigError

@@ -31,10 +31,10 @@
       xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, ...more,
     };
   }
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], showSendToCloud: false, plotlyServerURL: "" };
   const budgetLine = (budget) => ({
     shapes: [{ type: "line", x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888888" } }],
-    annotations: [{ x: Math.log10(budget), yref: "paper", y: 1, yanchor: "bottom", xanchor: "right", text: `budget ${budget.toLocaleString("en")}`, showarrow: false, font: { size: 11, color: "#888888" } }],
+    annotations: [{ x: Math.log10(budget), yref: "paper", y: 1, yanchor: "bottom", xanchor: "right", text: `budget ${budget.toLocaleString("en")}`, showarrow: false, font: { size: 11, color: getComputedStyle(document.documentElement).getPropertyValue("--soft").trim() } }],
   });
   // the corners of a staircase: each value holds until the next point
   const steps = (values, isX) => values.flatMap((value, i) => (i ? [isX ? value : values[i - 1], value] : [value]));
@@ -123,7 +123,7 @@
     table.replaceChildren();
     const line = (parent, cells, tag) => {
       const row = parent.insertRow();
-      for (const cell of cells) row.appendChild(Object.assign(document.createElement(tag), { textContent: cell }));
+      for (const cell of cells) row.appendChild(Object.assign(document.createElement(tag), { textContent: cell, ...(tag === "th" ? { scope: "col" } : {}) }));
     };
     line(table.createTHead(), head, "th");
     const rows = table.createTBody();
@@ -131,7 +131,11 @@
   }
 
   function draw() {
-    for (const [name, chart] of Object.entries(charts)) Plotly.react($(name), ...chart(), CONFIG);
+    for (const [name, chart] of Object.entries(charts)) {
+      const [traces, shape] = chart();
+      $(name).closest("section").hidden = !traces.length; // nothing is scored yet
+      if (traces.length) Plotly.react($(name), traces, shape, CONFIG);
+    }
     for (const each of document.querySelectorAll("details.numbers[open]")) fill(each.dataset.of);
   }
 
@@ -183,8 +187,13 @@
   function download(id) {
     if (tables[id.replace("-numbers", "")]) fill(id.replace("-numbers", ""));
     const quoted = (text) => /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
-    const lines = [...$(id).rows].filter((row) => !row.hidden && !row.classList.contains("level")).map((row) =>
-      [...row.cells].filter((cell) => !cell.hidden).map((cell) => quoted(plain(cell))).join(","));
+    const rows = [...$(id).rows].filter((row) => !row.hidden && !row.classList.contains("level"));
+    // ends of intervals, and reasons, become columns beside their number
+    const more = ["low", "high", "why"].map((name) => [name, new Set(rows.flatMap((row) => [...row.cells].filter((cell) => cell.dataset[name] !== undefined).map((cell) => cell.cellIndex)))]);
+    const beside = (row, cell) => more.filter(([, columns]) => columns.has(cell.cellIndex)).map(([name]) =>
+      row === rows[0] ? `${plain(cell)} ${name}` : cell.dataset[name] ?? "");
+    const lines = rows.map((row) =>
+      [...row.cells].filter((cell) => !cell.hidden).flatMap((cell) => [plain(cell), ...beside(row, cell)]).map(quoted).join(","));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
     link.download = `${id}.csv`;

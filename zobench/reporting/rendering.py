@@ -131,8 +131,13 @@ def _cell(interval: Json | None, digits: int, why: str = "") -> Markup:
         f"{round(interval[key], digits) + 0.0:.{digits}f}" for key in ("value", "low", "high")
     )
     star = Markup('<abbr title="{}">*</abbr>').format(why) if why else ""
-    return Markup('<td class="number" data-value="{}">{}{} <small>[{}, {}]</small></td>').format(
-        interval["value"], _minus(value), star, _minus(low), _minus(high)
+    reason = Markup(' data-why="{}"').format(why) if why else ""
+    return Markup(
+        '<td class="number" data-value="{}" data-low="{}" data-high="{}"{}>{}{} '
+        "<small>[{}, {}]</small></td>"
+    ).format(
+        *(interval[key] for key in ("value", "low", "high")),
+        *(reason, _minus(value), star, _minus(low), _minus(high)),
     )
 
 

@@ -259,7 +259,8 @@ class Service:
         """The answer in OpenAI's shape."""
         if fields.get("model", self._name) != self._name:
             raise Refused(404, f"there is no such model; this server has {self._name!r}")
-        coding = fields.get("encoding_format", "float")
+        coding = fields.get("encoding_format")
+        coding = "float" if coding is None else coding
         if coding not in ("float", "base64"):
             raise Refused(400, "encoding_format must be float or base64")
         dimension = self._encoder.spec.embedding_dim

@@ -115,7 +115,7 @@ def _unfitting(number: int, size: tuple[int, int], wanted: tuple[int, int]) -> R
 
 def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Pixels ``(C, H, W)`` of a data URI."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     channels, height, width = spec.image_shape
     start, comma, coded = text.partition(",")
@@ -148,6 +148,10 @@ def _picture(text: str, number: int, spec: EncoderSpec) -> np.ndarray[Any, np.dt
             pixels = np.asarray(file)
     except Refused:
         raise
+    except UnidentifiedImageError as error:
+        raise Refused(
+            400, f"picture {number} cannot be read: it is neither PNG nor JPEG"
+        ) from error
     except Exception as error:  # Pillow passes on any error of its decoders
         raise Refused(400, f"picture {number} cannot be read: {error}") from error
     if pixels.ndim == 2:

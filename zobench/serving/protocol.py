@@ -27,7 +27,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         super().__init__(**of_uvicorn)
         self._limits = limits
-        self._in_header, self._header_bytes = True, 0
+        self._in_header, self._header_bytes, self._field_bytes = True, 0, 0
         self._since, self._served = time.monotonic(), False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -79,16 +79,20 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         if self.cycle is not None and not self.cycle.response_complete:
             raise ValueError("pipelined")
+        self._field_bytes = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Refuses trailers, which have no limit and no use here.
+        """Refuses fields beyond the limit, and trailers, which have no limit and no use here.
 
         Raises:
-            ValueError: The header comes after the body.
+            ValueError: The fields so far are too long, or this one comes after the body.
         """
         if not self._in_header:
             raise ValueError("trailer")
+        self._field_bytes += len(name) + len(value)
+        if self._field_bytes > self._limits.header:  # a whole request may come at once
+            raise ValueError("header")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -134,6 +134,8 @@ class RemoteEncoder:
                 f"encoder {self._name} takes images of shape {self._spec.image_shape} (or one "
                 f"channel), but got {tuple(images.shape[1:])}"
             )
+        if not len(images):
+            return torch.empty(0, self._spec.embedding_dim)
         images = images.detach()
         self._client.begin()
         self._check_canary(len(images))

@@ -209,3 +209,10 @@ def test_no_request_has_more_images_than_the_model_takes(
     metadata = read_metadata("http://127.0.0.1:9", reply, 4, 1)
     service = InferenceService("http://127.0.0.1:9", metadata, "binary", chunk)
     assert service.properties.chunk == sent
+
+
+def test_no_image_is_no_request() -> None:
+    with service() as (server, encoder):
+        dimension = encoder.spec.embedding_dim
+        assert encoder.embed(films(0)).shape == (0, dimension)
+        assert not server.asked

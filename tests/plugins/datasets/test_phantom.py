@@ -49,6 +49,30 @@ def test_another_process_renders_the_same_film() -> None:
     assert done.stdout.strip() == hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
+def test_files_of_the_working_folder_are_not_taken_for_pythons_own(tmp_path: Path) -> None:
+    """Worker processes start with that folder first on their path, unless it is kept from it."""
+    for name in ("random", "numbers"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')\n")
+    code = (
+        "import numpy as np\nfrom pathlib import Path\n"
+        "from zobench.contracts.dataset import DatasetRequest\n"
+        "from zobench_plugins.datasets.phantom import PhantomDataset\n"
+        "from zobench_plugins.datasets.phantom.dataset import PhantomParameters\n"
+        "if __name__ == '__main__':\n"
+        f"    request = DatasetRequest('edema', None, 224, Path({str(tmp_path / 'cache')!r}))\n"
+        "    PhantomDataset(request, PhantomParameters(patients=90)).pixels(np.arange(90))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "imported").exists()
+
+
 @pytest.mark.parametrize("finding", sorted(FINDINGS))
 def test_a_finding_only_adds_absorption_and_mostly_where_it_belongs(finding: str) -> None:
     """On average the finding brightens the thorax and leaves the top and bottom edges unchanged."""

@@ -6,8 +6,8 @@ import hashlib
 import os
 import signal
 import warnings
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,6 +37,7 @@ BIAS = {
 docs/explanation/calibration.md."""
 
 BATCH = 32
+SAFE_PATH = "PYTHONSAFEPATH"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ class PhantomDataset:
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         jobs = min(cpu_count(), len(batches)) if len(batches) > 2 else 1
         work = (delayed(_render_rows)(*self._arguments(batch)) for batch in batches)
-        films = Parallel(n_jobs=max(jobs, 1), return_as="generator")(work)
+        with _modules_of_the_installation():
+            films = Parallel(n_jobs=max(jobs, 1), return_as="generator")(work)
         try:
             yield from zip(batches, films, strict=True)
         finally:
@@ -199,3 +201,17 @@ def _resized(films: Pixels, size: int) -> Pixels:
             for film in films
         ]
     )[:, None]
+
+
+@contextmanager
+def _modules_of_the_installation() -> Iterator[None]:
+    """Keeps files of the working folder from workers that start now: ``random.py`` is not Python's."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
