@@ -28,16 +28,19 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     for optimizer in ("random", "spsa"):
         run(out, optimizer=optimizer, overrides=SIZES)
+    update = ("gate", str(out), "--update", "--baseline", str(out.parent / "baseline.json"))
+    assert run_command(*update).returncode == 0
     return out
 
 
 @pytest.mark.usefixtures("broken")
 def test_stored_runs_are_read_without_it_and_a_note_names_it(stored: Path, tmp_path: Path) -> None:
+    baseline = stored.parent / "baseline.json"
     for command in (
         ("show", str(stored), "--json"),
         ("show", str(next(stored.iterdir()))),
         ("compare", str(stored), "--a", "random", "--b", "spsa"),
-        ("gate", str(stored), "--update", "--baseline", str(tmp_path / "baseline.json")),
+        ("gate", str(stored), "--baseline", str(baseline)),
         ("report", str(stored), "--out", str(tmp_path / "page.html")),
         ("report", "--for", "people", str(stored), "--where", "label=spsa"),
     ):
@@ -50,8 +53,11 @@ def test_stored_runs_are_read_without_it_and_a_note_names_it(stored: Path, tmp_p
 
 
 @pytest.mark.usefixtures("broken")
-def test_what_makes_runs_is_refused_and_an_unknown_command_may_be_its(tmp_path: Path) -> None:
-    for command in (("run", "--dry-run"), ("list",), ("doctor",), ("walk",)):
+def test_what_makes_runs_is_refused_and_an_unknown_command_may_be_its(
+    stored: Path, tmp_path: Path
+) -> None:
+    update = ("gate", str(stored), "--update", "--baseline", "new.json")  # must lack no metric
+    for command in (("run", "--dry-run"), ("list",), ("doctor",), ("walk",), update):
         done = run_command(*command, cwd=tmp_path)
         assert done.returncode == (1 if command == ("doctor",) else 2), command
         assert "distribution 'zobench-broken'" in " ".join((done.stdout + done.stderr).split())

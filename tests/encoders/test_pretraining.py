@@ -140,6 +140,8 @@ def test_a_folder_of_films_is_read_grey_and_its_faults_are_named(tmp_path: Path)
         image.save(tmp_path / "c.png")
         with pytest.raises(DatasetError, match=rf"c.png has {words}"):
             folder_bank(tmp_path, 32)
+    Image.new("LA", (20, 20), (9, 255)).save(tmp_path / "c.png")
+    assert (folder_bank(tmp_path, 32).pixels[1] == 9).all()
     (tmp_path / "c.png").unlink()
     (tmp_path / "b.jpg").write_text("no image")
     with pytest.raises(DatasetError, match=r"b.jpg is not a readable image"):
@@ -156,7 +158,9 @@ def test_a_plain_layer_of_another_recipe_is_not_replaced(
     one, other = (Recipe(described_steps=1, warmup=1, batch=4, seed=seed) for seed in (0, 1))
     made = [PlainPretraining(request, one).run(Silence()).read_bytes() for _ in range(2)]
     assert made[0] == made[1]
-    with pytest.raises(ConfigError, match="made with another recipe; name another --out"):
+    with pytest.raises(
+        ConfigError, match=r"other settings or films \(recipe\); name another --out"
+    ):
         PlainPretraining(request, other).run(Silence())
     (weights,) = (tmp_path / "out").iterdir()
     assert weights.read_bytes() == made[0]

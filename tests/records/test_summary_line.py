@@ -31,6 +31,20 @@ def lines(folder: Path) -> list[SummaryLine]:
     return list(summary_lines(Location(folder), load_registry()))
 
 
+def test_a_damaged_run_hides_no_others(stored: StoredRun, tmp_path: Path) -> None:
+    for name in ("sound", "torn", "broken"):
+        shutil.copytree(stored.run_dir, tmp_path / name)
+    for name in ("torn", "broken"):
+        (tmp_path / name / layout.MANIFEST).write_text("{")
+    with pytest.raises(StoreError, match="broken"):
+        lines(tmp_path)
+    done = run_command("show", str(tmp_path), "--json")
+    assert done.returncode == 3
+    assert [Path(each["folder"]).name for each in json.loads(done.stdout)] == ["sound"]
+    for name in ("torn", "broken"):
+        assert f"left out: {tmp_path / name / 'manifest.json'} is damaged" in done.stderr
+
+
 def test_it_has_the_values_of_the_last_row_of_the_table(stored: StoredRun) -> None:
     found = summary_line(stored)
     last = stored.scores[-1]

@@ -88,7 +88,7 @@ def test_those_who_only_read_are_told_of_a_broken_plugin_and_go_on_without_it(sh
         shelf.put("plug_z", offering("mine")),
     ]
     told: list[str] = []
-    registry = load_registry(points, without=told.append)
+    registry = load_registry(points, note=told.append)
     assert set(registry.offers["optimizers"]) == {"mine"}
     first, second = told
     assert "dist-plug_x" in first
@@ -98,7 +98,7 @@ def test_those_who_only_read_are_told_of_a_broken_plugin_and_go_on_without_it(sh
 def test_a_name_taken_twice_is_an_error_also_for_those_who_only_read(shelf: Shelf) -> None:
     points = [shelf.put("plug_b2", offering("same")), shelf.put("plug_c2", offering("same"))]
     with pytest.raises(PluginError, match="dist-plug_b2 and dist-plug_c2"):
-        load_registry(points, without=pytest.fail)
+        load_registry(points, note=pytest.fail)
 
 
 @pytest.mark.parametrize("decorated", [True, False])
@@ -153,6 +153,24 @@ def test_no_plugin_wraps_and_borrows(shelf: Shelf) -> None:
     )
     with pytest.raises(PluginError, match="'a' has both wraps=True and borrows=True"):
         load_registry([shelf.put("plug_both", code)])
+
+
+def test_a_hook_with_arguments_is_refused(shelf: Shelf) -> None:
+    code = "import zobench\n@zobench.hookimpl\ndef zobench_register_encoders(config): return {}"
+    with pytest.raises(PluginError, match=r"dist-plug_args.* takes arguments, but is given none"):
+        load_registry([shelf.put("plug_args", code)])
+
+
+def test_those_who_only_read_go_on_without_a_metric_that_cannot_be_loaded(shelf: Shelf) -> None:
+    code = (
+        "import zobench\n@zobench.hookimpl\n"
+        "def zobench_register_metrics(): return {'mine': zobench.Plugin('nowhere:X')}"
+    )
+    point, told = shelf.put("plug_metric", code), list[str]()
+    with pytest.raises(PluginError, match="metric 'mine' of distribution 'dist-plug_metric'"):
+        _ = load_registry([point]).metrics
+    assert load_registry([point], note=told.append).metrics == ()
+    assert "'dist-plug_metric'" in told[0]
 
 
 def test_a_hook_that_fails_names_the_distribution(shelf: Shelf) -> None:

@@ -31,14 +31,14 @@ def test_fewer_patients_than_folds() -> None:
     assert "3 patients, but 5 folds" in refused(few, 100)
     assert "a dataset, or a finding, with more" in refused(few, 100)
     said = refused(TinyDataset(), 2)
-    assert "at most 2 of " in said
+    assert "and 2 at most; they are of" in said
     assert "--images" in said
 
 
 def test_no_whole_patient_within_the_limit() -> None:
     dataset = TinyDataset()
     dataset.records.patient[:] = np.arange(len(dataset.records)) // 40
-    assert "are those of 0 patients" in refused(dataset, 20)
+    assert "they are of 0 patients" in refused(dataset, 20)
 
 
 def test_a_label_that_all_images_share() -> None:

@@ -403,8 +403,15 @@ READ = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
         READ * 50_000,
         HEAD + b"X: " + b"y" * 5_000_000,
         READ[:-2] + b"X: " + b"y" * 40_000 + b"\r\n\r\n",
+        READ.replace(b"/v2", b"/v2?" + b"y" * 40_000),
     ],
-    ids=["endless trailers", "endless pipelined requests", "an endless header", "a long header"],
+    ids=[
+        "endless trailers",
+        "endless pipelined requests",
+        "an endless header",
+        "a long header",
+        "a long address",
+    ],
 )
 def test_endless_requests_are_cut_off(server: Served, content: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), 20) as line:

@@ -134,7 +134,7 @@ class Commands(TyperGroup):
         from zobench.registry.discovery import load_registry
 
         try:
-            offers = load_registry(without=self._broken_plugins.append).offers["commands"]
+            offers = load_registry(note=self._broken_plugins.append).offers["commands"]
         except PluginError:  # a name is registered twice
             return {}
         for offer in offers.values():

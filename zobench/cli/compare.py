@@ -57,7 +57,7 @@ def compare(
         notes.append(text)
         note(text)
 
-    registry = load_registry(without=tell)
+    registry = load_registry(note=tell)
     choice = chosen(wheres, suite, registry)
     allowed = parse_margins(margins or [])
     if force and export is None:

@@ -22,7 +22,7 @@ def plugins(kind: Kind) -> Complete:
         from zobench.registry.discovery import load_registry
 
         try:
-            offers = load_registry(without=lambda _: None).offers[kind].values()
+            offers = load_registry(note=lambda _: None).offers[kind].values()
         except ZobenchError:
             return []
         names = [

@@ -55,7 +55,7 @@ def report(
     if reader == "people":
         if title is not None or most is not None:
             raise ConfigError("--title and --sample are for pages about many runs")
-        registry = load_registry(without=note)
+        registry = load_registry(note=note)
         places = [fetch(run) for run in runs]
         write_people_page(
             the_one(places, chosen(wheres, suite, registry), registry), out, force=force
@@ -64,7 +64,7 @@ def report(
         return
     declared = read_suite(suite_file(suite)) if suite is not None else None
     with ConsoleListener() as listener:
-        registry = load_registry(without=listener.note)
+        registry = load_registry(note=listener.note)
         written = write_report(
             [fetch(run) for run in runs],
             out,

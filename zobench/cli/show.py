@@ -28,7 +28,7 @@ def show(
     ] = False,
 ) -> None:
     """Show a stored run again, finished or not; or list all runs of a folder."""
-    from zobench.errors import ConfigError
+    from zobench.errors import ConfigError, StoreError
     from zobench.records.layout import is_run, run_folders
     from zobench.records.stored_run import StoredRun
     from zobench.records.summary_line import summary_lines
@@ -41,7 +41,7 @@ def show(
 
     if as_config and as_json:
         raise ConfigError("--config prints TOML and --json prints JSON; give one of them")
-    place, registry = fetch(path), load_registry(without=note)
+    place, registry = fetch(path), load_registry(note=note)
     if as_config:
         typer.echo(written(StoredRun(place, registry).config), nl=False)
         return
@@ -50,4 +50,9 @@ def show(
         opened.files.require_whole()
         print_result(opened, as_json)
     else:
-        print_runs(list(summary_lines(place, registry)), registry, as_json)
+        damaged: list[StoreError] = []
+        print_runs(list(summary_lines(place, registry, damaged.append)), registry, as_json)
+        for error in damaged:
+            note(f"left out: {error}")
+        if damaged:
+            raise typer.Exit(StoreError.exit_code)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import NotARunError
+from zobench.errors import NotARunError, StoreError
 from zobench.files.location import Location
 from zobench.measures.recovery import BEYOND_PLACEBO, FPQ, RECOVERY
 from zobench.registry.discovery import Registry
@@ -125,18 +124,32 @@ def summary_values(run: StoredRun) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def summary_lines(place: Location, registry: Registry) -> Iterator[SummaryLine]:
+def summary_lines(
+    place: Location, registry: Registry, damaged: Callable[[StoreError], None] | None = None
+) -> Iterator[SummaryLine]:
     """The summary lines of all runs right below a folder, in order.
 
     A run that vanishes meanwhile is left out.
 
+    Args:
+        place: The folder.
+        registry: The plugins whose metrics are shown.
+        damaged: Receives the error of each damaged run, which is left out; the first one is raised if
+            ``None``.
+
     Raises:
         NotARunError: The folder holds no runs.
-        StoreError: A run is damaged.
+        StoreError: A run is damaged, and ``damaged`` is ``None``.
     """
     for folder in find_runs([place]):
-        with suppress(NotARunError):
+        try:
             yield summary_line(StoredRun(folder, registry))
+        except NotARunError:
+            continue
+        except StoreError as error:
+            if damaged is None:
+                raise
+            damaged(error)
 
 
 def _values(run: StoredRun) -> Mapping[str, float | None]:

@@ -128,10 +128,12 @@ def _case(results: Results, last: Score) -> Case:
 def _opening(case: Case, results: Results, last: Score) -> str:
     if case is Case.NO_GAP:
         erm = _without_an_edit(results)
-        return (
-            "No gap between the groups was measured without an edit, so there is nothing to remove; by "
-            f"its interval it may be up to {erm.high:.0f} points."
+        said = (
+            "No gap between the groups was measured without an edit, so there is nothing to remove"
         )
+        if round(erm.high) == 0:
+            return f"{said}."
+        return f"{said}; by its interval it may be up to {erm.high:.0f} points."
     tail = _compared(results)
     if case is Case.NO_EDIT:
         return f"No edit is recommended: images are best sent as they are{tail}."

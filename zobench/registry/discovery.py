@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -122,15 +123,15 @@ class Registry:
 def load_registry(
     entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
     *,
-    without: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Registry:
     """Loads plugin entry points and calls their hooks.
 
     Args:
         entry_points: Entry points to load; all installed ones of the group ``zobench`` if ``None``.
-        without: For those who only read stored runs: receives a sentence for each plugin that
-            cannot be imported or has a wrong hook, and the registry goes without it. If ``None``,
-            such a plugin is an error. A name that is registered twice is one in any case.
+        note: For those who only read stored runs: receives a sentence for each plugin that
+            cannot be imported, or has a wrong hook or metric, and the registry goes without it. If
+            ``None``, such a plugin is an error. A name that is registered twice is one in any case.
 
     Raises:
         PluginError: A plugin cannot be imported, has an unknown or undecorated hook, has a hook
@@ -145,11 +146,15 @@ def load_registry(
     sources: dict[str, str] = {}
     for entry_point in sorted(entry_points, key=lambda e: (_distribution(e), e.name)):
         source = _distribution(entry_point)
-        with _left_out(without):
+        with _noted(note):
             name = f"{source}:{entry_point.name}"
-            manager.register(_module(entry_point, source), name=name)
+            module = _module(entry_point, source)
+            manager.register(module, name=name)
             sources[name] = source
-    return Registry({kind: _collect(manager, kind, sources, without) for kind in KINDS})
+    offers = {kind: _collect(manager, kind, sources, note) for kind in KINDS}
+    if note is not None:
+        offers["metrics"] = _sound_metrics(offers["metrics"], note)
+    return Registry(offers)
 
 
 @cache
@@ -161,8 +166,22 @@ def distribution_version(name: str) -> str:
         return "unknown"
 
 
+def _sound_metrics(offers: Mapping[str, Offer], note: Callable[[str], None]) -> dict[str, Offer]:
+    sound = {}
+    for name, offer in offers.items():
+        with _noted(note):
+            _metric(offer)
+            sound[name] = offer
+    return sound
+
+
 def _metric(offer: Offer) -> Metric:
-    metric = offer.plugin.load()
+    try:
+        metric = offer.plugin.load()
+    except PluginError as error:
+        raise PluginError(
+            f"the metric {offer.name!r} of distribution {offer.distribution!r}: {error}"
+        ) from error
     if not isinstance(metric, Metric) or metric.name != offer.name:
         raise PluginError(
             f"the metric {offer.name!r} of distribution {offer.distribution!r} is {metric!r:.120}; its "
@@ -187,14 +206,14 @@ def _distribution(entry_point: importlib.metadata.EntryPoint) -> str:
 
 
 @contextmanager
-def _left_out(without: Callable[[str], None] | None) -> Iterator[None]:
+def _noted(note: Callable[[str], None] | None) -> Iterator[None]:
     """Tells of a broken plugin in the block, if there is somebody to be told."""
     try:
         yield
     except PluginError as error:
-        if without is None:
+        if note is None:
             raise
-        without(f"{error}; what it registers is left out")
+        note(f"{error}; what it registers is left out")
 
 
 def _module(entry_point: importlib.metadata.EntryPoint, source: str) -> ModuleType:
@@ -236,20 +255,25 @@ def _check_hooks(module: object, name: str, source: str) -> None:
                 f"{attribute!r} in the plugin {name!r} of distribution {source!r} lacks the "
                 "@zobench.hookimpl decorator, so it would be ignored"
             )
+        if inspect.signature(value).parameters:
+            raise PluginError(
+                f"{attribute!r} in the plugin {name!r} of distribution {source!r} takes arguments, but "
+                "is given none"
+            )
 
 
 def _collect(
     manager: pluggy.PluginManager,
     kind: Kind,
     sources: Mapping[str, str],
-    without: Callable[[str], None] | None,
+    note: Callable[[str], None] | None,
 ) -> dict[str, Offer]:
     offers: dict[str, Offer] = {}
     caller = getattr(manager.hook, f"{PREFIX}{kind}")
     for implementation in caller.get_hookimpls():
         source = sources[implementation.plugin_name]
         registered: Mapping[str, Plugin] = {}
-        with _left_out(without):
+        with _noted(note):
             registered = _offers(implementation, kind, source)
         for name, plugin in registered.items():
             if name in offers:

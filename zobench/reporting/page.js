@@ -18,9 +18,8 @@
   const problem = () => data.problems[$("problem").value];
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
+  const of = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   function layout(x, y, more) {
-    const style = getComputedStyle(document.documentElement);
-    const of = (name) => style.getPropertyValue(name).trim();
     const narrow = window.innerWidth < 640;
     const axis = { gridcolor: of("--line"), zerolinecolor: of("--soft"), linecolor: of("--soft"), automargin: true };
     return {
@@ -34,7 +33,7 @@
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"], showSendToCloud: false, plotlyServerURL: "" };
   const budgetLine = (budget) => ({
     shapes: [{ type: "line", x0: budget, x1: budget, yref: "paper", y0: 0, y1: 1, line: { width: 1, dash: "dot", color: "#888888" } }],
-    annotations: [{ x: Math.log10(budget), yref: "paper", y: 1, yanchor: "bottom", xanchor: "right", text: `budget ${budget.toLocaleString("en")}`, showarrow: false, font: { size: 11, color: getComputedStyle(document.documentElement).getPropertyValue("--soft").trim() } }],
+    annotations: [{ x: Math.log10(budget), yref: "paper", y: 1, yanchor: "bottom", xanchor: "right", text: `budget ${budget.toLocaleString("en")}`, showarrow: false, font: { size: 11, color: of("--soft") } }],
   });
   // the corners of a staircase: each value holds until the next point
   const steps = (values, isX) => values.flatMap((value, i) => (i ? [isX ? value : values[i - 1], value] : [value]));
@@ -75,7 +74,7 @@
     },
     tradeoffs() {
       const { points, erm, baselines, placebos } = data.tradeoffs[problem()];
-      const style = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+      const style = of("--ink");
       const trace = (name, rows, marker) => ({
         x: rows.map((row) => row.accuracy), y: rows.map((row) => row.gap), text: rows.map((row) => `seed ${row.seed}`),
         name: escaped(name), mode: "markers", marker, hovertemplate: "%{text}<br>accuracy %{x:.1f} %<br>gap %{y:.1f}",
@@ -133,8 +132,9 @@
   function draw() {
     for (const [name, chart] of Object.entries(charts)) {
       const [traces, shape] = chart();
-      $(name).closest("section").hidden = !traces.length; // nothing is scored yet
-      if (traces.length) Plotly.react($(name), traces, shape, CONFIG);
+      const drawn = traces.some((trace) => trace.x.length); // else nothing is scored yet
+      $(name).closest("section").hidden = !drawn;
+      if (drawn) Plotly.react($(name), traces, shape, CONFIG);
     }
     for (const each of document.querySelectorAll("details.numbers[open]")) fill(each.dataset.of);
   }
@@ -188,8 +188,9 @@
     if (tables[id.replace("-numbers", "")]) fill(id.replace("-numbers", ""));
     const quoted = (text) => /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
     const rows = [...$(id).rows].filter((row) => !row.hidden && !row.classList.contains("level"));
-    // ends of intervals, and reasons, become columns beside their number
-    const more = ["low", "high", "why"].map((name) => [name, new Set(rows.flatMap((row) => [...row.cells].filter((cell) => cell.dataset[name] !== undefined).map((cell) => cell.cellIndex)))]);
+    // ends of intervals, and reasons, become columns beside their number, whichever rows are shown
+    const having = (name) => [...$(id).querySelectorAll(`[data-${name}]`)].map((cell) => cell.cellIndex);
+    const more = ["low", "high", "why"].map((name) => [name, new Set(having(name))]);
     const beside = (row, cell) => more.filter(([, columns]) => columns.has(cell.cellIndex)).map(([name]) =>
       row === rows[0] ? `${plain(cell)} ${name}` : cell.dataset[name] ?? "");
     const lines = rows.map((row) =>

@@ -15,7 +15,7 @@ from zobench.records.run_search import read_runs
 from zobench.records.score_rows import ClassifierScore
 from zobench.records.selection import Choice
 from zobench.records.stored_run import StoredRun
-from zobench.records.verdict import removed_in_words
+from zobench.records.verdict import removed_in_words, verdict
 from zobench.registry.discovery import Registry, distribution_version, load_registry
 
 from .rendering import embedded, templates, write_page
@@ -80,7 +80,7 @@ def page(run: StoredRun) -> str:
             config=config,
             finding=config.disease.replace("_", " "),
             groups=manifest.dataset.groups,
-            verdict=run.verdict.text,
+            verdict=verdict(run.results, run.status).text,  # without advice on options
             lines=error_lines(run),
             free=best_free(run),
             accuracy=(erm.metrics["accuracy"], last.metrics["accuracy"]),

@@ -109,9 +109,9 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     if is_paced(plugin, config.budget):
         raise ConfigError(
             f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} may have spread "
-            f"its steps over the {config.budget:,} queries that it was given (it does not declare "
-            "paced = False for them), and another budget would have given another run; start a new run "
-            "with a larger --budget"
+            f"its steps over the {config.budget:,} queries that it was given, and declares nothing "
+            "else, so another budget would have given another run; start a new run with a larger "
+            "--budget"
         )
 
 

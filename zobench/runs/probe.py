@@ -81,7 +81,8 @@ def probe_encoder(
         registry: Plugins; those of the installed packages if ``None``.
 
     Raises:
-        ConfigError: The images are of too few patients for the folds.
+        ConfigError: The images are of too few patients for the folds, or all images outside a fold have
+            the same label.
     """
     registry = registry or load_registry()
     resolved = resolve_config(config, registry)
@@ -134,9 +135,9 @@ def _require_folds(
     patients = len(np.unique(records.patient[order]))
     if patients < FOLDS:
         raise ConfigError(
-            f"at most {limit:,} of {len(records):,} images, all of a patient or none, are those of "
-            f"{patients} patient{'' if patients == 1 else 's'}, but {FOLDS} folds by patient need "
-            f"{FOLDS}; {cure}"
+            f"{len(order):,} of {len(records):,} images are used, all of a patient or none and "
+            f"{limit:,} at most; they are of {patients} patient{'' if patients == 1 else 's'}, but "
+            f"{FOLDS} folds by patient need {FOLDS}; {cure}"
         )
     for name, labels in (("sensitive attribute", records.sensitive), ("finding", records.label)):
         for number in range(FOLDS):

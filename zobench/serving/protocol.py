@@ -82,6 +82,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._field_bytes = 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """Counts the address, which is a part of the header.
+
+        Raises:
+            ValueError: It is too long by itself.
+        """
+        self._count(len(url))
+        super().on_url(url)
+
+    def _count(self, length: int) -> None:
+        self._field_bytes += length
+        if self._field_bytes > self._limits.header:  # a whole request may come at once
+            raise ValueError("header")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Refuses fields beyond the limit, and trailers, which have no limit and no use here.
 
@@ -90,9 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         if not self._in_header:
             raise ValueError("trailer")
-        self._field_bytes += len(name) + len(value)
-        if self._field_bytes > self._limits.header:  # a whole request may come at once
-            raise ValueError("header")
+        self._count(len(name) + len(value))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -22,7 +22,7 @@ from .planning import plan, tell_of_cuts
 from .running import Running, failed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuiteResult:
     """The standings of a suite's runs after one call.
 
@@ -37,6 +37,13 @@ class SuiteResult:
     folder: Location
     running: Running
     registry: Registry
+
+    def __repr__(self) -> str:
+        """The suite's name, how many of its runs are done, and where they are."""
+        done, count = len(self.running.those("done")), len(self.running.standings)
+        return (
+            f"SuiteResult({self.suite.name!r}, {done} of {count} runs done, {str(self.folder)!r})"
+        )
 
     @property
     def complete(self) -> bool:

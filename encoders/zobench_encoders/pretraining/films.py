@@ -71,7 +71,7 @@ def folder_bank(folder: Path, size: int) -> Bank:
 
     Raises:
         ConfigError: The folder is missing or holds no image.
-        DatasetError: A file is not a readable image, has more than 8 bits, several pages, or
+        DatasetError: A file is not a readable image, has more than 8 bits of grey, several pages, or
             transparent pixels.
     """
     if not folder.is_dir():
@@ -98,7 +98,7 @@ def _film(path: Path, size: int) -> NDArray[np.uint8]:
                 raise DatasetError(
                     f"{path} has more than 8 bits; save it with 8, black and white as in a viewer"
                 )
-            if image.has_transparency_data:
+            if image.has_transparency_data and not _is_opaque(image):
                 raise DatasetError(f"{path} has transparent pixels; an image must be opaque")
             ImageOps.exif_transpose(image, in_place=True)
             grey = image.convert("L").resize((size, size), Image.Resampling.LANCZOS)
@@ -107,6 +107,10 @@ def _film(path: Path, size: int) -> NDArray[np.uint8]:
     except Exception as error:  # Pillow passes on any error of its decoders
         raise DatasetError(f"{path} is not a readable image: {error}") from error
     return np.asarray(grey)
+
+
+def _is_opaque(image: Image.Image) -> bool:
+    return image.convert("RGBA").getchannel("A").getextrema() == (255, 255)
 
 
 def draw_batch(

@@ -75,8 +75,8 @@ def _require_same(weights: Path, notes: Mapping[str, object]) -> None:
     changed = [name for name, value in notes.items() if stored.get(name) != value]
     if changed:
         raise ConfigError(
-            f"{weights} was made with another {' and another '.join(changed)}; name another --out, or "
-            "move that file away"
+            f"{weights} was made with other settings or films ({', '.join(changed)}); name another "
+            "--out, or move that file away"
         )
 
 

@@ -60,10 +60,10 @@ class Spsa(Stateful):
         least = context.batch_size * (gains + 2 * p.pairs)
         if context.budget < least:
             raise ConfigError(
-                f"spsa spends {context.batch_size * gains:,} queries on its gains and "
-                f"{2 * p.pairs * context.batch_size:,} on each step, but the budget is "
-                f"{context.budget:,}; raise it to {least:,} or more, or lower --batch-size or "
-                "optimizer.trials"
+                f"spsa needs {context.batch_size * gains:,} queries for its gains and "
+                f"{2 * p.pairs * context.batch_size:,} for a step, {least:,} in all, but has "
+                f"{context.budget:,} (an optimizer around it keeps a part of the budget); raise "
+                "--budget, or lower --batch-size, or its trials or pairs"
             )
         self.rng = context.rng
         self._shape = context.space.shape

@@ -8,7 +8,6 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from zobench.cli.options import DEFAULTS, EncoderSettings, RunFolderArgument
 from zobench.config import RunConfig, parse_overrides
@@ -56,7 +55,7 @@ def apply(
     force: Annotated[bool, typer.Option("--force", help="Replace images in the folder.")] = False,
 ) -> None:
     """Add the edit of a run to images: PNG, TIFF and DICOM at their own size and depth."""
-    from zobench.cli.display.console import output_console
+    from zobench.cli.display.console import note, output_console
 
     from ..datasets.pictures.dicom_files import is_dicom
     from ..datasets.pictures.levels import parsed_window
@@ -81,7 +80,7 @@ def apply(
 
     pairs = targets(picture_files(images), out, rename, force)
     if others := passed_over(images):
-        _note(others)
+        note(others)
     hidden = 0.0
     with all_or_none([target for _, target in pairs], out) as drafts:
         for (path, _), draft in zip(pairs, drafts, strict=True):
@@ -90,26 +89,20 @@ def apply(
             else:
                 hidden = max(hidden, write_edited(path, draft, edit[0].numpy(), chosen, str(path)))
     if hidden:
-        _note(
-            f"up to {hidden:.0%} of an image's pixels lie beyond its window, which hides the edit "
-            "there; --as-sent writes what the encoder was sent in the run"
+        note(
+            f"up to {max(hidden, 0.001):.1%} of an image's pixels lie beyond its window, which hides "
+            "the edit there; --as-sent writes what the encoder was sent in the run"
         )
     if not bool(edit.any()):
-        _note("this run recommends no edit: the images were written as they are")
+        note("this run recommends no edit: the images were written as they are")
     elif not opened.done:
-        _note(f"the run is {opened.status}, so nothing says what this edit is worth")
+        note(f"the run is {opened.status}, so nothing says what this edit is worth")
     output_console().print(
         f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {opened.label} to "
         f"{out}",
         soft_wrap=True,
         markup=False,
     )
-
-
-def _note(text: str) -> None:
-    from zobench.cli.display.console import error_console
-
-    error_console().print(f"[bold yellow]note:[/] {escape(text)}")
 
 
 def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:
@@ -186,7 +179,7 @@ def embed(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Embed images with any encoder: one row an image, one column a number."""
-    from zobench.cli.display.console import output_console
+    from zobench.cli.display.console import note, output_console
     from zobench.cli.display.progress import ConsoleListener
     from zobench.comparison.export import check_target, write_table
     from zobench.files.atomic import require_writable
@@ -205,22 +198,25 @@ def embed(
     )
     pairs = picture_files(images, (*SUFFIXES, ARRAY))
     if others := passed_over(images, (*SUFFIXES, ARRAY)):
-        _note(others)
+        note(others)
     chosen, added, form = parsed_window(window, "--window"), None, None
     if edit is not None:
         run, added = _edit(edit, None)
         form = form_of(run, chosen)
         if held := next((path for path, _ in pairs if path.suffix.lower() == ARRAY), None):
             raise ConfigError(
-                f"{held} is what an encoder was sent, and holds an edit already; leave --edit out"
+                f"{held}: an array is what an encoder was sent, so no edit is added to it; leave --edit "
+                "out, or the array"
             )
         if not run.done:
-            _note(f"the run is {run.status}, so nothing says what this edit is worth")
+            note(f"the run is {run.status}, so nothing says what this edit is worth")
         if run.config.encoder == encoder:  # as in the run, but for what is given here
             learned = {**run.config.overrides.get("encoder", {}), **given}
             config = config.changed(quantize=run.config.quantize, overrides={"encoder": learned})
+            if precision == DEFAULTS.precision:
+                config = config.changed(precision=run.config.precision)
         else:
-            _note(f"the edit was learned for {run.config.encoder}, not for {encoder}")
+            note(f"the edit was learned for {run.config.encoder}, not for {encoder}")
     embeddings = Embeddings()
     with ConsoleListener() as listener, stop_on_signal(listener, hears=ENDINGS) as stop:
         try:

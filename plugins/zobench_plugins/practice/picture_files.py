@@ -125,8 +125,8 @@ def targets(
     given, folder = {path.resolve() for path, _ in pairs}, out.resolve()
     for path, name in pairs:
         target = out / rename(path, name)
-        searched = path.resolve().parents[len(name.parts) - 1]
-        inside = searched in folder.parents and folder in path.resolve().parents
+        searched = path.parents[len(name.parts) - 1].resolve()
+        inside = searched in folder.parents and folder in (searched / name).parents
         if inside or target.resolve() in given:
             raise ConfigError(
                 f"{path if inside else target} is an image that was given, and in the folder of the new "

@@ -130,7 +130,9 @@ def test_a_table_with_another_spelling_of_sex_is_told_which_it_has(tmp_path: Pat
     rows = good()
     for each in rows:
         each["Sex"] = each["Sex"][0]
-    with pytest.raises(DatasetError, match=r"Sex is '[MF]', '[MF]', but must be .*Male"):
+    with pytest.raises(
+        DatasetError, match=r"column 'Sex' .* has '[MF]', '[MF]', but must have .*Male"
+    ):
         dataset(write(tmp_path / "any", rows))
 
 

@@ -132,7 +132,7 @@ def test_spsa_follows_spalls_gains() -> None:
 @pytest.mark.parametrize(("settings", "least"), [({}, 14), ({"radius": 0.01, "pairs": 3}, 14)])
 def test_spsa_refuses_a_budget_that_its_gains_use_up(settings: dict[str, Any], least: int) -> None:
     assert play(make("spsa", budget=least, **settings), bowl, least).any()
-    with pytest.raises(ConfigError, match=f"raise it to {least} or more"):
+    with pytest.raises(ConfigError, match=f"a step, {least} in all, but has {least - 1} "):
         make("spsa", budget=least - 1, **settings)
 
 

@@ -357,6 +357,13 @@ def test_edited_images_are_not_edited_again_and_no_given_one_is_replaced(tmp_pat
     with pytest.raises(ConfigError, match=r"a.png is a folder"):
         targets(pairs, tmp_path / "out", same, True)
     assert len(targets(pairs, tmp_path / "new", same, False)) == 2
+    deep = tmp_path / "deep" / "er" / "films"
+    deep.mkdir(parents=True)
+    (deep / "linked.png").symlink_to(films / "a.png")
+    pairs = picture_files([tmp_path / "deep"])
+    assert len(targets(pairs, tmp_path / "new", same, False)) == 1
+    with pytest.raises(ConfigError, match=r"linked.png is an image that was given"):
+        targets(pairs, tmp_path / "deep" / "er", same, False)
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
@@ -401,7 +408,35 @@ def test_images_are_embedded_as_in_the_run_of_the_edit(
     assert done.returncode == 0, done.stderr
     done = here("embed", "tiny", "exact", "-o", "f.csv", "--edit", place)
     assert done.returncode == 2
-    assert "holds an edit already; leave --edit out" in " ".join(done.stderr.split())
+    assert "so no edit is added to it; leave --edit out" in " ".join(done.stderr.split())
+
+
+def test_the_encoder_of_an_edit_has_the_settings_of_its_run(
+    found: StoredRun, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    copied = shutil.copytree(found.run_dir, tmp_path / "run")
+    manifest = read_json(copied / "manifest.json")
+    config = manifest["config"]
+    config["encoder"] = "timm:test_resnet"
+    config["overrides"]["encoder"] = {"size": 8, "channels": 1, "seed": 5}
+    write_json(copied / "manifest.json", {**manifest, "config": config, "files": {}})
+    film = str(Path(str(found.config.data_root), "films", "0.png"))
+    assert here("apply", str(found.run_dir), film, "-o", "sent", "--as-sent").returncode == 0
+    settings = ("--set", "encoder.size=8", "--set", "encoder.channels=1", "--set")
+    rows = {}
+    for name, words in {
+        "as in the run": (film, "--edit", "run"),
+        "all given": ("sent/0.npy", *settings, "encoder.seed=5"),
+        "one replaced": (film, "--edit", "run", "--set", "encoder.seed=6"),
+        "all given anew": ("sent/0.npy", *settings, "encoder.seed=6"),
+    }.items():
+        done = here("embed", "timm:test_resnet", *words, "-o", f"{name}.csv")
+        assert done.returncode == 0, done.stderr
+        line = (tmp_path / f"{name}.csv").read_text().splitlines()[1]
+        rows[name] = [float(each) for each in line.split(",")[1:]]
+    np.testing.assert_allclose(rows["as in the run"], rows["all given"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(rows["one replaced"], rows["all given anew"], rtol=1e-5, atol=1e-6)
+    assert rows["as in the run"] != rows["one replaced"]
 
 
 def test_the_commands_name_what_is_wrong_and_replace_nothing(

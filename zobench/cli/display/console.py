@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
 from rich.segment import Segment
 
 ESCAPED = {
@@ -51,4 +52,4 @@ def error_console() -> Console:
 
 def note(text: str) -> None:
     """Prints a note to standard error; standard output holds results only."""
-    error_console().print(f"note: {text}", markup=False)
+    error_console().print(f"[bold yellow]note:[/] {escape(text)}")

@@ -279,7 +279,8 @@ def _print_bill(bill: Bill, console: Console) -> None:
     table.add_column("")
     for heading in ("requests", "retries", "sent", "billed", "maybe billed", "MB out", "MB in"):
         table.add_column(heading, justify="right")
-    rows: list[tuple[str, Usage]] = [*bill.usage.items(), ("total", bill.total())]
+    asked = [row for row in bill.usage.items() if row != (Purpose.LOCAL, Usage())]
+    rows: list[tuple[str, Usage]] = [*asked, ("total", bill.total())]
     for name, usage in rows:
         counts = [usage.requests, usage.retries, usage.images_sent]
         counts += [usage.images_billed, usage.images_maybe_billed]

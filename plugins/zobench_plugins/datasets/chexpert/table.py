@@ -279,9 +279,11 @@ def _divided(
     groups: tuple[str, str]
     if kind == "sex":
         groups, column = ("female", "male"), table[SEX].map(SEXES)
-        if not column.notna().any():
+        if len(table) and not column.notna().any():
             there = ", ".join(map(repr, table[SEX].unique()[:5]))
-            raise DatasetError(f"{SEX} is {there}, but must be {' or '.join(SEXES)}")
+            raise DatasetError(
+                f"column {SEX!r} of the table has {there}, but must have {' and '.join(SEXES)}"
+            )
     elif kind == "age":
         groups = (f"under {parameters.age}", f"{parameters.age} and older")
         column = (table[AGE] >= parameters.age).astype("float")

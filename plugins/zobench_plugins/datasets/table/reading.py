@@ -32,7 +32,10 @@ def find_table(root: Path | None, name: str) -> tuple[Path, Path]:
     if root is None:
         raise ConfigError("dataset table needs --data-root: the folder of the table and the images")
     if not root.is_dir():
-        raise ConfigError(f"--data-root is {str(root)!r}, which is not a folder")
+        hint = "; give its folder, and name the table with --set dataset.file=NAME"
+        raise ConfigError(
+            f"--data-root is {str(root)!r}, which is not a folder{hint if root.is_file() else ''}"
+        )
     if name:
         path = root / expanded(name)
         if not path.is_file():
