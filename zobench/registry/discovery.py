@@ -70,22 +70,33 @@ class Offer:
 
 @dataclass(frozen=True)
 class Registry:
-    """All registered plugins, by kind and name."""
+    """All registered plugins, by kind and name.
+
+    Attributes:
+        offers: The plugins.
+        note: Receives a sentence for each wrong metric, which is left out; it is an error if ``None``.
+    """
 
     offers: Mapping[Kind, Mapping[str, Offer]]
+    note: Callable[[str], None] | None = None
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """Every registered metric: the built-in ones, then those of other packages.
 
         Raises:
-            PluginError: A target is not a ``Metric``, its name is not the registered name, or it
-                does not have exactly one of ``from_counts`` and ``from_scores``.
+            PluginError: A target cannot be imported or is not a ``Metric``, its name is not the
+                registered name, or it does not have exactly one of ``from_counts`` and
+                ``from_scores``; and nobody receives notes.
         """
         offers = sorted(
             self.offers["metrics"].values(), key=lambda offer: offer.distribution != BUILT_IN
         )
-        return tuple(map(_metric, offers))
+        metrics = []
+        for offer in offers:
+            with _noted(self.note):
+                metrics.append(_metric(offer))
+        return tuple(metrics)
 
     def distributions(self) -> dict[str, str]:
         """Versions of zobench and of every distribution that registered a plugin, by name."""
@@ -151,10 +162,7 @@ def load_registry(
             module = _module(entry_point, source)
             manager.register(module, name=name)
             sources[name] = source
-    offers = {kind: _collect(manager, kind, sources, note) for kind in KINDS}
-    if note is not None:
-        offers["metrics"] = _sound_metrics(offers["metrics"], note)
-    return Registry(offers)
+    return Registry({kind: _collect(manager, kind, sources, note) for kind in KINDS}, note)
 
 
 @cache
@@ -164,15 +172,6 @@ def distribution_version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-
-
-def _sound_metrics(offers: Mapping[str, Offer], note: Callable[[str], None]) -> dict[str, Offer]:
-    sound = {}
-    for name, offer in offers.items():
-        with _noted(note):
-            _metric(offer)
-            sound[name] = offer
-    return sound
 
 
 def _metric(offer: Offer) -> Metric:
