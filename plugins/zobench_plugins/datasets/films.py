@@ -49,9 +49,8 @@ class UnreadableFilms(DatasetError):
 
 def _is_damage(fault: DatasetError) -> bool:
     cause = fault.__cause__
-    refused = (
-        isinstance(cause, OSError) and cause.errno is not None
-    )  # permissions, a lost disk, ...
+    # the system gives a number where it refuses to read: permissions, a lost disk
+    refused = isinstance(cause, OSError) and cause.errno is not None
     return not refused and not isinstance(fault, UnfittingPicture)
 
 
