@@ -42,7 +42,7 @@ def test_a_damaged_run_hides_no_others(stored: StoredRun, tmp_path: Path) -> Non
     assert done.returncode == 3
     assert [Path(each["folder"]).name for each in json.loads(done.stdout)] == ["sound"]
     for name in ("torn", "broken"):
-        assert f"left out: {tmp_path / name / 'manifest.json'} is damaged" in done.stderr
+        assert f"{tmp_path / name / 'manifest.json'} is damaged" in done.stderr
 
 
 def test_it_has_the_values_of_the_last_row_of_the_table(stored: StoredRun) -> None:

@@ -52,7 +52,7 @@ def show(
     else:
         damaged: list[StoreError] = []
         print_runs(list(summary_lines(place, registry, damaged.append)), registry, as_json)
-        for error in damaged:
+        for error in damaged[1:]:
             note(f"left out: {error}")
         if damaged:
-            raise typer.Exit(StoreError.exit_code)
+            raise damaged[0]
