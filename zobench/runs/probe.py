@@ -137,7 +137,7 @@ def _require_folds(
         raise ConfigError(
             f"{len(order):,} of {len(records):,} images are used, all of a patient or none and "
             f"{limit:,} at most; they are of {patients} patient{'' if patients == 1 else 's'}, but "
-            f"{FOLDS} folds by patient need {FOLDS}; {cure}"
+            f"{FOLDS} folds by patient need {FOLDS} patients; {cure}"
         )
     for name, labels in (("sensitive attribute", records.sensitive), ("finding", records.label)):
         for number in range(FOLDS):

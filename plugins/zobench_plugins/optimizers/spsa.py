@@ -63,7 +63,7 @@ class Spsa(Stateful):
                 f"spsa needs {context.batch_size * gains:,} queries for its gains and "
                 f"{2 * p.pairs * context.batch_size:,} for a step, {least:,} in all, but has "
                 f"{context.budget:,} (an optimizer around it keeps a part of the budget); raise "
-                "--budget, or lower --batch-size, or its trials or pairs"
+                "--budget, or lower --batch-size, or the trials or pairs of spsa"
             )
         self.rng = context.rng
         self._shape = context.space.shape

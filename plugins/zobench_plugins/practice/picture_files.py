@@ -127,10 +127,14 @@ def targets(
         target = out / rename(path, name)
         searched = path.parents[len(name.parts) - 1].resolve()
         inside = searched in folder.parents and folder in (searched / name).parents
-        if inside or target.resolve() in given:
+        if inside:
             raise ConfigError(
-                f"{path if inside else target} is an image that was given, and in the folder of the new "
-                "ones; choose another --out"
+                f"{path} lies in {out}, the folder of the new images, so it may have the edit already; "
+                "choose another --out"
+            )
+        if target.resolve() in given:
+            raise ConfigError(
+                f"{target} is an image that was given and would be replaced; choose another --out"
             )
         if target.is_dir():
             raise ConfigError(f"{target} is a folder; choose another --out")
