@@ -16,6 +16,7 @@ import pytest
 # workers share the cores, so that they do not slow each other; set before torch is imported
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a thread that waits sleeps
 
 os.environ.pop("COLUMNS", None)  # the shell's: tests look for lines that must not be wrapped
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -123,6 +124,15 @@ class RunConfig:
         Raises:
             ConfigError: One or more fields are invalid; the message lists all of them.
         """
+        for name in (
+            *WHOLE,
+            "quantize",
+        ):  # 2 and 2.0 must not make two runs, nor NumPy's numbers fail
+            if _is_whole(value := getattr(self, name)):
+                object.__setattr__(self, name, int(value))
+        for name, highest in NUMBERS.items():
+            if _is_number(value := getattr(self, name)) and 0 <= value <= highest:
+                object.__setattr__(self, name, float(value))
         if isinstance(self.data_root, str | os.PathLike):
             object.__setattr__(self, "data_root", str(expanded(self.data_root).absolute()))
         if _is_number(self.until) and self.until > 0 and _is_whole(self.snapshots):
@@ -209,13 +219,18 @@ class RunConfig:
         """The config as a JSON object."""
         return dataclasses.asdict(self)
 
+    def canonical(self) -> dict[str, Any]:
+        """The config as a JSON object in which what has several spellings has one."""
+        spelled = {"baselines": ",".join(self.baseline_names), "scored": self.most_scored}
+        return {**self.as_dict(), **spelled}
+
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _are_overrides(value: object) -> bool:
@@ -263,7 +278,7 @@ def parse_overrides(
         path, equals, value = setting.partition("=")
         owner, dot, name = path.strip().partition(".")
         if not (equals and dot and name):
-            bare = equals and path.isidentifier() and value
+            bare = equals and path.isidentifier() and path not in OWNERS and value
             such = cut(f"{owners[0]}.{setting}") if bare else "optimizer.step=0.02"
             raise ConfigError(
                 f"--set {cut(setting)} is not of the form owner.name=value, e.g. {such} (owners: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,3 +32,18 @@ def test_doctor_tells_whether_bf16_pays(here: InProcess, monkeypatch: pytest.Mon
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda able=able: able)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
         assert told in json.loads(here("doctor", "--json").stdout)["devices"]["bf16 on cpu"]
+
+
+def test_doctor_writes_to_the_cache(
+    here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To see whether it can be written: a file in its place says nothing by its permissions."""
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "taken" / "cache"))
+    done = here("doctor")
+    assert done.returncode == 1
+    assert "missing: a writable cache (" in done.stdout
+    assert str(tmp_path / "taken") in done.stdout
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "new" / "cache"))
+    assert here("doctor").returncode == 0
+    assert not (tmp_path / "new").exists()

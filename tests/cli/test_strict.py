@@ -12,6 +12,25 @@ from tiny import SIZES, run, tiny_registry
 
 
 @pytest.mark.parametrize(
+    ("typed", "pointer"),
+    [
+        ("run --jobs 2", "zobench run takes no --jobs; zobench suite does"),
+        ("suite smoke --budget 640", "a suite file names the settings of its runs"),
+        ("list --seed=3", "zobench list takes no --seed; zobench run, probe and serve do"),
+        ("embed --encoder vit-mae a.png", "leave --encoder out: what it names stands without"),
+        ("run --budgit 3", "Did you mean --budget?"),
+        ("run --seed", "--seed"),
+    ],
+)
+def test_an_option_of_another_command_is_pointed_to(
+    typed: str, pointer: str, here: InProcess
+) -> None:
+    done = here(*typed.split())
+    assert done.returncode == 2
+    assert pointer in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--optimizer", "gezoo"], 2, "did you mean 'gezo'"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pytest
 from pretended import pretended
 from tiny import SIZES, config, run, tiny_registry
@@ -221,6 +222,25 @@ def test_a_baseline_is_that_of_the_runs_that_are_meant(mixed: list[StoredRun]) -
     ((one, other),) = found.pairs
     assert one.config.budget == other.config.budget == 200
     assert not told
+
+
+def test_conditions_choose_before_a_label_is_looked_up(tmp_path: Path) -> None:
+    for space in ("pixel", "lowres:4"):
+        for name in ("random", "spsa"):
+            run(tmp_path, optimizer=name, space=space, overrides=SIZES)
+    place, choice = Location(tmp_path), Choice([Where("space", "lowres:4")])
+    pair = compare_locations(place, place, optimizer_a="rand", optimizer_b="spsa", choice=choice)
+    assert [side.label for side in pair.pairs[0]] == ["random in lowres:4", "spsa in lowres:4"]
+    with pytest.raises(ConfigError, match="2 labels begin with 'rand'"):
+        compare_locations(place, place, optimizer_a="rand", optimizer_b="spsa in")
+
+
+def test_a_whole_number_is_the_same_condition_as_the_float(tmp_path: Path) -> None:
+    runs = [
+        run(tmp_path, optimizer="random", seed=seed, tolerance=tolerance, overrides=SIZES)
+        for seed, tolerance in ((0, 1), (1, 1.0), (2, np.float32(1)))
+    ]
+    assert most_finished(runs) == (runs, [])
 
 
 def test_the_hint_on_scored_edits_names_a_value_that_is_found(tmp_path: Path) -> None:

@@ -210,8 +210,17 @@ def test_an_unknown_name_gets_the_nearest_known_one() -> None:
 def test_parameters_that_are_no_dataclass_are_refused() -> None:
     def target(context: object, parameters: int) -> None: ...
 
-    with pytest.raises(PluginError, match="must be a dataclass"):
+    with pytest.raises(
+        PluginError, match=r"'parameters' is annotated .*int.*; it must be annotated with"
+    ):
         Plugin(target, "x").parameters()
+
+    def bare(context: object, parameters) -> None: ...  # type: ignore[no-untyped-def]
+
+    with pytest.raises(
+        PluginError, match="'parameters' has no annotation; it must be annotated with"
+    ):
+        Plugin(bare, "x").parameters()
 
 
 @pytest.mark.parametrize("name", ["queries", "recovery", "Gap", "a-b"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from commands import run_command
-from tiny import SIZES, run, tiny_registry
+from tiny import SIZES, run, tiny_registry, write_suite
 
 import zobench
 from zobench.testing.projects import as_if_installed
@@ -62,6 +62,19 @@ def test_lists_tables_and_json_have_it(runs: Path, tmp_path: Path) -> None:
     assert set(found["scores"][-1][NAME]) == {"value", "low", "high"}
     (line, _) = json.loads(typed("show", str(runs), "--json", cwd=tmp_path))
     assert line[NAME] is not None
+
+
+def test_tables_of_several_runs_keep_the_accuracy_beside_it(
+    tiny_installed: None, runs: Path, tmp_path: Path
+) -> None:
+    suite = write_suite(tmp_path, '"random"', seeds="1")
+    words = (("show", str(runs)), ("suite", str(suite), "--out", str(tmp_path / "runs")))
+    for command, widths in zip(words, ((150, 200), (100, 200)), strict=True):
+        for width in widths:
+            said = run_command(*command, cwd=tmp_path, COLUMNS=str(width)).stdout
+            (line,) = [each for each in said.splitlines() if "recovery" in each][:1]
+            assert "accuracy" in line, width
+            assert HEADING in line, width
 
 
 def test_compare_exports_gate_and_report_have_it(runs: Path, tmp_path: Path) -> None:

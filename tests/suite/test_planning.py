@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import run_command
 from served import served
@@ -107,6 +108,24 @@ def test_another_seed_or_optimizer_leaves_the_others_where_they_are(
     assert len(after) == 6
 
 
+def test_a_run_of_the_command_line_is_the_suites_however_its_numbers_are_typed(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    more = 'tolerance = 2\npenalty = 0\nbaselines = "leace-cells,reweighing"\nsnapshots = 3\nscored = 99'
+    path = suite_file('"random"', seeds="1", more=more)
+    (config,) = read_suite(path).configs
+    spelled = {
+        "tolerance": 2.0,
+        "penalty": 0.0,
+        "baselines": "leace-cells, reweighing",
+        "scored": 3,
+    }
+    by_hand = zobench.run(config.changed(**spelled), out=tmp_path / "runs")
+    (job,) = planned(path, tmp_path / "runs")
+    assert job.folder == by_hand.run_dir
+    assert job.done
+
+
 def test_all_that_cannot_run_is_listed_and_nothing_is_begun(
     suite_file: Write, tmp_path: Path
 ) -> None:
@@ -169,6 +188,9 @@ def test_identity_is_what_can_change_the_result_and_nothing_else(
         manifest.changed(status=RunStatus.FAILED, wall_seconds=9.0, machine={}),
         manifest.changed(config=config.changed(data_root="/elsewhere", device="cpu")),
         manifest.changed(config=config.changed(max_cost=3.0)),
+        manifest.changed(config=config.changed(tolerance=1, penalty=np.float64(config.penalty))),
+        manifest.changed(config=config.changed(baselines=config.baselines.replace(",", " , "))),
+        manifest.changed(config=config.changed(snapshots=np.int64(config.snapshots))),
     ):
         assert identity(same) == name
     others = [

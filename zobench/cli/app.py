@@ -93,6 +93,10 @@ class Commands(TyperGroup):
             )
         return super().parse_args(ctx, args)
 
+    def owners(self, option: str) -> list[str]:
+        """The built-in commands that have an option, such as ``--jobs``."""
+        return [name for name in self._sources if option in self._options_of(name)]
+
     def _options_of(self, name: str) -> set[str]:
         """The options of a built-in command, but for those that the program has itself."""
         own = {"--help", *(option for param in self.params for option in param.opts)}

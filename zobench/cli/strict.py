@@ -18,6 +18,8 @@ THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 """A whole number with commas, as outputs show it."""
 MAX_NUMBER_CHARACTERS = 40
 MAX_TEXT_CHARACTERS = 4096
+SHOWN = 3
+"""Commands that a message names."""
 MAX_PART_CHARACTERS = 255
 """Most characters of a name between slashes; file systems allow 255 bytes."""
 
@@ -35,10 +37,17 @@ class StrictCommand(TyperCommand):
         """Checks the raw values, and then parses them.
 
         Raises:
-            ConfigError: An option is given twice; a value is empty, too long or no number; a setting
-                was split at its spaces; or the command takes no words without options.
+            ConfigError: An option is given twice, or is one of another command; a value is empty, too
+                long or no number; a setting was split at its spaces; or the command takes no words
+                without options.
         """
-        values, surplus, order = self.make_parser(ctx).parse_args(list(args))
+        try:
+            values, surplus, order = self.make_parser(ctx).parse_args(list(args))
+        except Exception as error:  # its class stands in another module with each version of typer
+            option = getattr(error, "option_name", "")
+            if pointer := self._pointer(ctx, option):
+                raise ConfigError(f"{ctx.command_path} takes no {option}; {pointer}") from None
+            raise
         if surplus and not ctx.resilient_parsing and _splits_a_setting(args, surplus[0]):
             raise ConfigError(
                 f"nothing takes {' '.join(surplus)!r}; a setting with spaces, < or > must be in quotes: "
@@ -60,6 +69,23 @@ class StrictCommand(TyperCommand):
     def _arguments(self) -> list[Any]:
         """What the command takes without an option's name."""
         return [param for param in self.params if param.param_type_name == "argument"]
+
+    def _pointer(self, ctx: Any, option: str) -> str:
+        """Where an option that this command lacks belongs; empty if no command has it."""
+        if any(option in param.opts for param in self.params):  # its value is what is missing
+            return ""
+        if option.lstrip("-") in {param.name for param in self._arguments()}:
+            return f"leave {option} out: what it names stands without an option's name"
+        owners = getattr(ctx.find_root().command, "owners", None)
+        if not option.startswith("--") or owners is None:
+            return ""
+        names: list[str] = owners(option)
+        if ctx.info_name == "suite" and "run" in names:
+            return "a suite file names the settings of its runs (docs/reference/suite-file.md)"
+        if not names:
+            return ""
+        *others, last = names[:SHOWN]
+        return f"zobench {', '.join(others)} and {last} do" if others else f"zobench {last} does"
 
     def _named(self) -> str:
         """The options that name parts of a run, for a message about ``zobench run gezo``."""

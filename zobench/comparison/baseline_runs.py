@@ -8,7 +8,7 @@ from zobench.errors import ConfigError
 from zobench.files.location import Location
 from zobench.measures.interval import Floats
 from zobench.measures.recovery import BEYOND_PLACEBO
-from zobench.records.run_search import read_runs
+from zobench.records.run_search import meant_label, read_runs
 from zobench.records.selection import ANY, Choice
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
@@ -61,11 +61,15 @@ def read_side(
         ConfigError: No run has the label or the baseline, or none is meant.
         StoreError: The location holds no run, or a run is damaged.
     """
-    if label is None or not label.startswith(PREFIX):
-        return choice.of(read_runs([place], registry, label))
+    runs = choice.of(read_runs([place], registry))
+    if label is None:
+        return runs
+    if not label.startswith(PREFIX):
+        meant = meant_label(label, sorted({run.label for run in runs}))
+        return [run for run in runs if run.label == meant]
     method, names = label.removeprefix(PREFIX), set[str]()
     baselines: list[StoredRun] = []
-    for run in choice.of(read_runs([place], registry)):
+    for run in runs:
         scores = run.files.scores
         names.update(scores.baselines if scores is not None else ())
         if scores is not None and method in scores.baselines:

@@ -45,7 +45,7 @@ def identity(manifest: Manifest) -> str:
     Returns:
         32 hexadecimal digits.
     """
-    config = manifest.config.as_dict()
+    config = manifest.config.canonical()
     left_out = (*LEFT_OUT, *(name for name in STOPS if not config[name]))
     parts = {
         "config": {key: value for key, value in config.items() if key not in left_out},
@@ -73,7 +73,7 @@ def problem_identity(manifest: Manifest, left_out: tuple[str, ...]) -> str:
         manifest: The manifest of any run on the problem.
         left_out: Fields of the config that only an optimizer looks at.
     """
-    config = manifest.config.as_dict()
+    config = manifest.config.canonical()
     parts = {
         "config": {k: v for k, v in config.items() if k not in (*LEFT_OUT, *STOPS, *left_out)},
         "parameters": {k: v for k, v in manifest.parameters.items() if k not in SEARCH_OWNERS},

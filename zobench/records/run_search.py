@@ -37,19 +37,15 @@ def find_runs(locations: Sequence[Location]) -> list[Location]:
     return list(runs.values())
 
 
-def read_runs(
-    locations: Sequence[Location], registry: Registry, optimizer: str | None = None
-) -> list[StoredRun]:
+def read_runs(locations: Sequence[Location], registry: Registry) -> list[StoredRun]:
     """All runs at or right below locations; a run that vanishes meanwhile is left out.
 
     Args:
         locations: Run folders, and folders of run folders.
         registry: The plugins whose metrics are shown.
-        optimizer: Only runs of the optimizer with this label, or with the only label that begins so.
 
     Raises:
         StoreError: A place holds no run, or a run is damaged.
-        ConfigError: No label, or several, begin so.
     """
     by_label: dict[str, list[StoredRun]] = {}
     for place in find_runs(locations):
@@ -58,9 +54,7 @@ def read_runs(
             by_label.setdefault(run.label, []).append(run)
     if not by_label:
         raise NotARunError(f"no run is left in {', '.join(map(str, locations))}")
-    if optimizer is None:
-        return [run for runs in by_label.values() for run in runs]
-    return by_label[meant_label(optimizer, list(by_label))]
+    return [run for runs in by_label.values() for run in runs]
 
 
 def meant_label(text: str, labels: Sequence[str]) -> str:

@@ -137,8 +137,7 @@ ANY = Choice()
 def _declared(config: RunConfig) -> bytes:
     """A config without its parameters, and without what may differ between machines."""
     left_out = (*OF_A_MACHINE, "overrides")
-    fields = {key: value for key, value in config.as_dict().items() if key not in left_out}
-    return _plain({**fields, "baselines": config.baseline_names})
+    return _plain({k: value for k, value in config.canonical().items() if k not in left_out})
 
 
 def _plain(values: Mapping[str, Any]) -> bytes:

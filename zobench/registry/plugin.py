@@ -147,8 +147,10 @@ class Plugin:
         if isinstance(annotation, str):
             annotation = getattr(sys.modules[target.__module__], annotation, annotation)
         if not (isinstance(annotation, type) and dataclasses.is_dataclass(annotation)):
+            bare = annotation is inspect.Parameter.empty
+            state = "has no annotation" if bare else f"is annotated {annotation!r}"
             raise PluginError(
-                f"{self.target}: the argument 'parameters' is annotated {annotation!r}; it must be a "
+                f"{self.target}: the argument 'parameters' {state}; it must be annotated with a "
                 "dataclass whose fields are declared with zobench.parameter"
             )
         return annotation

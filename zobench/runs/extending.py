@@ -108,10 +108,9 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     )
     if is_paced(plugin, config.budget):
         raise ConfigError(
-            f"{place} cannot go on with a larger budget: optimizer {config.optimizer!r} may have spread "
-            f"its steps over the {config.budget:,} queries that it was given, and declares nothing "
-            "else, so another budget would have given another run; start a new run with a larger "
-            "--budget"
+            f"{place} cannot go on with a larger budget: with one, optimizer {config.optimizer!r} may "
+            f"have taken other steps than with {config.budget:,} queries (its declaration: paced); start "
+            "a new run with a larger --budget"
         )
 
 

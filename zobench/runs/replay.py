@@ -27,7 +27,7 @@ from zobench.registry.discovery import Registry, load_registry
 
 from .parts import NEW, make_dataset, make_local
 from .recorder import RecordedOracle
-from .resolved import ResolvedPlugin, resolve_plugin
+from .resolved import ResolvedPlugin, require_installed, resolve_plugin
 from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
 
 
@@ -66,6 +66,7 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
     if not run.done:
         raise ConfigError(f"{run.location} is {run.status}; zobench resume it first")
     config, registry = oracle.config, registry or load_registry()
+    require_installed(run.manifest, registry)
 
     def plugin(owner: str) -> ResolvedPlugin:
         overrides = config.overrides.get(owner, {})

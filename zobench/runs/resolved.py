@@ -12,6 +12,7 @@ from zobench.contracts.parameters import essential, resolve
 from zobench.errors import ConfigError, PluginError
 from zobench.problem.split import SplitParameters
 from zobench.records.identity import BASELINE
+from zobench.records.manifest import Manifest
 from zobench.registry.discovery import Kind, Offer, Registry
 from zobench.registry.plugin import INNER, LOCAL
 
@@ -153,6 +154,20 @@ def resolve_plugin(
     except ConfigError as error:
         hint = f" (those of {argument}: {owner}.{INNER}.NAME)" if offer.plugin.wraps else ""
         raise ConfigError(f"{name}: {error}{hint}") from error
+
+
+def require_installed(manifest: Manifest, registry: Registry) -> None:
+    """Checks that a stored run's optimizer, encoder, dataset and objective are known here.
+
+    Raises:
+        ConfigError: One is not; the message names the distribution that the run had it from.
+    """
+    for owner, kind in OWNER_KINDS.items():
+        try:
+            registry.find(kind, getattr(manifest.config, owner))
+        except ConfigError as error:
+            source = manifest.plugins.get(owner, "unknown")
+            raise ConfigError(f"{error}; the run had it from distribution {source!r}") from error
 
 
 def unpriced(config: RunConfig) -> str:

@@ -188,11 +188,12 @@ def check_optimizer(
     require_a_value(ask, config.batch_size, config.optimizer, config.objective, objective)
     price = ask.price(config.batch_size, config.backward_cost)
     if price > config.budget:
+        size = ask.images_each(config.batch_size)
+        smaller = ", or smaller evaluations: --batch-size" if size > ask.images_each(1) else ""
         raise ConfigError(
             f"budget is {config.budget}, but the first batch of optimizer {config.optimizer!r} "
-            f"costs {price} queries ({len(ask.points)} evaluations of "
-            f"{ask.images_each(config.batch_size)} images); give at least that, or smaller evaluations: "
-            "--batch-size"
+            f"costs {price} queries ({len(ask.points)} evaluations of {size} images); give at least "
+            f"that{smaller}"
         )
     return feedback, len(ask.points) * ask.images_each(config.batch_size)
 

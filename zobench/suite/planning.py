@@ -129,7 +129,7 @@ def require_sound(suite: Suite, path: Path, registry: Registry, problems: Proble
             problems.append(str(error))
             continue
         owners = (resolved.optimizer, resolved.encoder, resolved.dataset, resolved.objective)
-        plain = {**config.as_dict(), "overrides": "", "baselines": config.baseline_names}
+        plain = {**config.canonical(), "overrides": ""}
         # with the parameters that only the encoder's digest tells apart, such as an address
         other = declared.setdefault(repr((plain, owners, resolved.split)), config)
         if other is not config:

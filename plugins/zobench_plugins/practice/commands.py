@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 
 from zobench.cli.options import DEFAULTS, EncoderSettings, RunFolderArgument
 from zobench.config import RunConfig, parse_overrides
-from zobench.errors import ConfigError, StoreError
+from zobench.errors import ConfigError, DatasetError, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,8 @@ AtQueries = Annotated[
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals at which ``zobench embed`` keeps what it has; SIGHUP is a terminal that is gone."""
+MAX_REASONS = 20
+"""Pictures that one error names."""
 
 
 def apply(
@@ -81,13 +84,16 @@ def apply(
     pairs = targets(picture_files(images), out, rename, force)
     if others := passed_over(images):
         note(others)
-    hidden = 0.0
+
+    def write(path: Path, draft: Path) -> float:
+        if form is None:
+            return write_edited(path, draft, edit[0].numpy(), chosen, str(path))
+        write_sent(path, draft, edit, form, encoder.image_shape[0], encoder.exact_floats)
+        return 0.0
+
     with all_or_none([target for _, target in pairs], out) as drafts:
-        for (path, _), draft in zip(pairs, drafts, strict=True):
-            if form is not None:
-                write_sent(path, draft, edit, form, encoder.image_shape[0], encoder.exact_floats)
-            else:
-                hidden = max(hidden, write_edited(path, draft, edit[0].numpy(), chosen, str(path)))
+        files = zip([path for path, _ in pairs], drafts, strict=True)
+        hidden = max(_of_all(write, list(files)))
     if hidden:
         note(
             f"up to {max(hidden, 0.001):.1%} of an image's pixels lie beyond its window, which hides "
@@ -103,6 +109,37 @@ def apply(
         soft_wrap=True,
         markup=False,
     )
+
+
+def _of_all(
+    write: Callable[[Path, Path], float], files: Sequence[tuple[Path, Path]]
+) -> list[float]:
+    """What ``write`` returns for each picture and its draft.
+
+    Raises:
+        DatasetError: Pictures cannot be used; the first are named with their reasons, all are counted.
+    """
+    results: list[float] = []
+    refused: list[DatasetError] = []
+    for picture, draft in files:
+        try:
+            results.append(write(picture, draft))
+        except DatasetError as error:
+            refused.append(error)
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        more = len(refused) - MAX_REASONS
+        raise DatasetError(
+            "\n  ".join(
+                [
+                    f"{len(refused):,} of {len(files):,} images cannot be used, and none was written:",
+                    *map(str, refused[:MAX_REASONS]),
+                    *([f"and {more:,} more"] if more > 0 else []),
+                ]
+            )
+        )
+    return results
 
 
 def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:

@@ -17,7 +17,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from zobench.errors import PluginError
+from zobench.errors import PluginError, StoreError
+from zobench.files.atomic import require_writable
 from zobench.paths import cache_folder
 from zobench.registry.discovery import KINDS, distribution_version, load_registry
 
@@ -135,9 +136,10 @@ def _bf16_on_cpu() -> str:
 
 def _caches(missing: list[str]) -> dict[str, Any]:
     folder = cache_folder()
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    if not os.access(existing, os.W_OK):
-        missing.append(f"a writable cache: {folder} is not; set ZOBENCH_CACHE")
+    try:
+        require_writable(folder)
+    except StoreError as error:
+        missing.append(f"a writable cache ({error}); set ZOBENCH_CACHE to another folder")
     return {"folder": str(folder), "size": f"{_size(folder) / 1e6:,.0f} MB"}
 
 

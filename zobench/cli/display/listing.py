@@ -47,7 +47,7 @@ def list_plugins(kind: str | None, name: str | None, as_json: bool, every: bool)
         return
     registry = load_registry()
     kinds = (
-        [_kind(kind)]
+        [_kind(kind, registry)]
         if kind is not None
         else [listed for listed in KINDS if registry.offers[listed]]
     )
@@ -143,10 +143,13 @@ def _table(title: str, headings: tuple[str, ...]) -> Table:
     return table
 
 
-def _kind(text: str) -> Kind:
+def _kind(text: str, registry: Registry) -> Kind:
     for kind in KINDS:
         if text in (kind, kind[:-1]):
             return kind
+    for kind in KINDS:
+        if text.partition(":")[0] in registry.offers[kind]:
+            raise ConfigError(f"{text!r} is no kind; its parameters: zobench list {kind} {text}")
     names = (*KINDS, "spaces", "split", "suites")
     raise ConfigError(f"{text!r} cannot be listed{nearest(text, names)}; known: {', '.join(names)}")
 

@@ -19,7 +19,7 @@ from zobench.contracts.run_status import RunStatus
 from zobench.measures.recovery import FPQ, RECOVERY
 from zobench.records.selection import cautions
 from zobench.records.summary_line import SummaryLine, reference_lines, summary_line
-from zobench.registry.discovery import Registry
+from zobench.registry.discovery import BUILT_IN, Registry
 
 from .console import output_console
 from .layouts import print_fitting, widest_fitting
@@ -34,8 +34,21 @@ ENDING = re.compile(r"^.*-(s\d+-[0-9a-f]+)$")
 """A folder name that zobench chose; its end, seed and digest, tells it from all others."""
 
 
-def _columns(registry: Registry) -> list[Metric]:
-    return [quantity for quantity in (FPQ, RECOVERY, *registry.metrics) if quantity.in_tables]
+def _columns(registry: Registry) -> tuple[list[Metric], list[Metric], list[Metric]]:
+    """The columns of tables, from the most to the fewest.
+
+    All; those that rank, with the accuracy that recovery is judged by, and the metrics of other
+    packages; and without the latter.
+    """
+    quantities = [quantity for quantity in (FPQ, RECOVERY, *registry.metrics) if quantity.in_tables]
+    offers = registry.offers["metrics"]
+    few = [each for each in quantities if each.name in (FPQ.name, RECOVERY.name, "accuracy")]
+    others = [
+        each
+        for each in quantities
+        if each.name in offers and offers[each.name].distribution != BUILT_IN
+    ]
+    return quantities, [*few, *others], few
 
 
 def print_runs(
@@ -48,14 +61,16 @@ def print_runs(
     if as_json:
         print(json.dumps([run.as_dict() for run in runs], allow_nan=False))
         return
-    columns = _columns(registry)
+    every, with_others, few = _columns(registry)
+    ranking = every[:2]
     layouts = [
-        (("optimizer", "seed", "status", "queries"), columns),
-        (("optimizer", "seed", "status"), [*columns[:2], columns[-1]]),
-        (("status", "queries"), columns[:2]),
-        (("status",), columns[:2]),
-        (("optimizer", "status", "queries"), columns[:2]),
-        (("optimizer", "status"), columns[:2]),
+        (("optimizer", "seed", "status", "queries"), every),
+        (("optimizer", "seed", "status"), with_others),
+        (("optimizer", "seed", "status"), few),
+        (("status", "queries"), ranking),
+        (("status",), ranking),
+        (("optimizer", "status", "queries"), ranking),
+        (("optimizer", "status"), ranking),
     ]
     console = console or output_console()
     tables = (
@@ -161,8 +176,8 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         print(json.dumps(result.as_dict(), allow_nan=False))
         return
     console, done = output_console(), [summary_line(run) for run in result.runs]
-    columns = _columns(result.registry)
-    kept = [*columns[:2], columns[-1]]
+    every, with_others, few = _columns(result.registry)
+    choices = [(every, True), (with_others, True), (few, True), (with_others, False), (few, False)]
     references = reference_lines(result.runs)
     tables: list[list[Table]] = []
     for problem, runs in _by(done, _problem):
@@ -172,13 +187,14 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         for line in references:
             if line.problem == runs[0].problem:
                 free.setdefault(line.optimizer, []).append(line)
-        layouts = [
-            _suite_table(problem, list(free.items()), groups, kept, spread=True),
-            _suite_table(problem, list(free.items()), groups, kept, spread=False),
-        ]
-        tables.append(layouts)
+        tables.append(
+            [
+                _suite_table(problem, list(free.items()), groups, columns, spread=spread)
+                for columns, spread in choices
+            ]
+        )
     if done:
-        spread = not any(widest_fitting(layouts, console) for layouts in tables)
+        _, spread = choices[max(widest_fitting(layouts, console) for layouts in tables)]
         means = "mean over seeds (least … largest)" if spread else "mean over seeds"
         console.print(f"[bold]{escape(result.suite.name)}[/]: {means}")
     print_fitting(tables, console)
