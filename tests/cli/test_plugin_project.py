@@ -205,10 +205,11 @@ def test_every_kind_of_project_installs_passes_its_own_tests_and_works_in_one_ru
 ) -> None:
     environment = fresh_environment(tmp_path / "env")
     kinds = [kind for kind in EXAMPLES if kind != "optimizer"]
+    folders = [str(write_project(f"my-{kind}", tmp_path, kind=kind)) for kind in kinds]
+    environment.run(f"pip install --quiet {' '.join(folders)}", tmp_path)
+    said = environment.run(f"python -m pytest -v {' '.join(folders)}", tmp_path)
     for kind in kinds:
-        folder = write_project(f"my-{kind}", tmp_path, kind=kind)
-        environment.run(f"pip install --quiet {folder}", tmp_path)
-        environment.run("python -m pytest -q tests", folder)
+        assert re.search(rf"test_my_{kind}\.py::\S+ PASSED", said), said
     names = "--encoder my-encoder --dataset my-dataset --disease stripes --objective my-objective"
     words = ["zobench run --optimizer random", names, "--baselines my-method", *SMALL, "--json"]
     result = environment.run(" ".join(words).replace("--budget 64", "--budget 160"), tmp_path)

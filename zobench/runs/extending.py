@@ -109,7 +109,7 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     if is_paced(plugin, config.budget):
         raise ConfigError(
             f"{place} cannot go on with a larger budget: with one, optimizer {config.optimizer!r} may "
-            f"have taken other steps than with {config.budget:,} queries (its declaration: paced); start "
+            f"have taken other steps than with {config.budget:,} queries (it declares paced); start "
             "a new run with a larger --budget"
         )
 
