@@ -49,6 +49,10 @@ def test_settings_are_written_as_on_the_command_line(tmp_path: Path) -> None:
         zobench.run("probes")  # type: ignore[arg-type]
     with pytest.raises(zobench.ConfigError, match=r"set is .*but must be a mapping"):
         zobench.run(set=["optimizer.step=1"])  # type: ignore[arg-type]
+    with pytest.raises(
+        zobench.ConfigError, match=r"overrides=\{'optimizer': \{'step': 0.1\}\}, or names"
+    ):
+        zobench.run(set={"optimizer": {"step": 0.1}})
     with pytest.raises(zobench.ConfigError, match="a config or keywords, not both"):
         zobench.run(RunConfig(), seed=3)
     with pytest.raises(zobench.ConfigError, match=r"step.*'x'"):

@@ -152,6 +152,12 @@ def run(  # noqa: D417  # RunConfig describes its fields
         )
     if set is not None and not isinstance(set, Mapping):
         raise ConfigError(f"set is {set!r:.80}, but must be a mapping: {{'optimizer.step': 0.02}}")
+    for name, value in (set or {}).items():
+        if isinstance(value, Mapping):
+            raise ConfigError(
+                f"set has a mapping at {name!r}; give overrides={{{name!r}: {value!r:.80}}}, or names "
+                "of the form owner.name: set={'optimizer.step': 0.02}"
+            )
     names = [field.name for field in _FIELDS]
     for name in unknown:
         keywords = [*names, "set", "out", "progress", "registry", "listener"]

@@ -125,7 +125,7 @@ def check_films(labelled: Bank, folder: Bank | None) -> None:
     Raises:
         ConfigError: There are too few films, or a finding has no film of a woman or of a man.
     """
-    for films, least in ((folder or labelled, AXES + 1), (labelled, AXES + SUMMARY)):
+    for films, least in ((labelled, AXES + SUMMARY), (folder or labelled, AXES + 1)):
         if len(films.pixels) < least:
             raise ConfigError(
                 f"the embedding's axes cannot be told from {len(films.pixels)} films; give at least "
