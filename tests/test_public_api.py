@@ -14,6 +14,7 @@ from tiny import SETTINGS, SIZES, run, tiny_registry
 
 import zobench
 from zobench.config import RunConfig
+from zobench.records.identity import identity
 from zobench.records.stored_run import StoredRun
 
 mpl.use("Agg")
@@ -49,14 +50,27 @@ def test_settings_are_written_as_on_the_command_line(tmp_path: Path) -> None:
         zobench.run("probes")  # type: ignore[arg-type]
     with pytest.raises(zobench.ConfigError, match=r"set is .*but must be a mapping"):
         zobench.run(set=["optimizer.step=1"])  # type: ignore[arg-type]
-    with pytest.raises(
-        zobench.ConfigError, match=r"overrides=\{'optimizer': \{'step': 0.1\}\}, or names"
-    ):
+    with pytest.raises(zobench.ConfigError, match="mappings by owner go to overrides="):
         zobench.run(set={"optimizer": {"step": 0.1}})
     with pytest.raises(zobench.ConfigError, match="a config or keywords, not both"):
         zobench.run(RunConfig(), seed=3)
     with pytest.raises(zobench.ConfigError, match=r"step.*'x'"):
         zobench.run(optimizer="random", set={"optimizer.step": "x"}, **settings)
+
+
+def test_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "registry": tiny_registry(), "overrides": SIZES, "optimizer": "random"}
+    numbers = {"seed": np.int64(3), "penalty": np.float32(0.5), "budget": np.arange(201)[-1]}
+    step = {**SIZES, "optimizer": {"step": np.float32(0.5), "candidates": np.int8(2)}}
+    given = zobench.run(out=tmp_path / "one", **{**settings, **numbers, "overrides": step})
+    plain = {"seed": 3, "penalty": 0.5, "budget": 200}
+    step = {**SIZES, "optimizer": {"step": 0.5, "candidates": 2}}
+    typed = zobench.run(out=tmp_path / "two", **{**settings, **plain, "overrides": step})
+    assert identity(given.manifest) == identity(typed.manifest)
+    assert given.config == typed.config
+    assert zobench.show(given.run_dir).config.overrides["optimizer"]["step"] == 0.5
+    with pytest.raises(zobench.ConfigError, match="seed is "):
+        zobench.run(seed=np.float64(3), out=tmp_path)
 
 
 def test_progress_is_shown_where_it_is_wanted(

@@ -155,8 +155,8 @@ def run(  # noqa: D417  # RunConfig describes its fields
     for name, value in (set or {}).items():
         if isinstance(value, Mapping):
             raise ConfigError(
-                f"set has a mapping at {name!r}; give overrides={{{name!r}: {value!r:.80}}}, or names "
-                "of the form owner.name: set={'optimizer.step': 0.02}"
+                f"set has a mapping at {name!r}, but must have names of the form owner.name: "
+                "set={'optimizer.step': 0.02}; mappings by owner go to overrides={'optimizer': {...}}"
             )
     names = [field.name for field in _FIELDS]
     for name in unknown:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -119,20 +118,22 @@ class RunConfig:
         return min(self.scored, self.snapshots)
 
     def __post_init__(self) -> None:
-        """Checks every field that can be checked without files, plugins or devices.
+        """Gives numbers one type, and checks all that needs no files, plugins or devices.
 
         Raises:
             ConfigError: One or more fields are invalid; the message lists all of them.
         """
-        for name in (
-            *WHOLE,
-            "quantize",
-        ):  # 2 and 2.0 must not make two runs, nor NumPy's numbers fail
-            if _is_whole(value := getattr(self, name)):
-                object.__setattr__(self, name, int(value))
-        for name, highest in NUMBERS.items():
+        for name in (*WHOLE, *NUMBERS, "quantize"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        for name, highest in NUMBERS.items():  # 2 and 2.0, or 0.0 and -0.0, must not make two runs
             if _is_number(value := getattr(self, name)) and 0 <= value <= highest:
-                object.__setattr__(self, name, float(value))
+                object.__setattr__(self, name, float(value) + 0.0)
+        if _are_overrides(self.overrides):
+            plain = {
+                owner: {name: _plain(value) for name, value in values.items()}
+                for owner, values in self.overrides.items()
+            }
+            object.__setattr__(self, "overrides", plain)
         if isinstance(self.data_root, str | os.PathLike):
             object.__setattr__(self, "data_root", str(expanded(self.data_root).absolute()))
         if _is_number(self.until) and self.until > 0 and _is_whole(self.snapshots):
@@ -220,17 +221,23 @@ class RunConfig:
         return dataclasses.asdict(self)
 
     def canonical(self) -> dict[str, Any]:
-        """The config as a JSON object in which what has several spellings has one."""
+        """The config for identities: baselines without blanks or repetitions, no surplus ``scored``."""
         spelled = {"baselines": ",".join(self.baseline_names), "scored": self.most_scored}
         return {**self.as_dict(), **spelled}
 
 
+def _plain(value: object) -> object:
+    """A number of NumPy, which JSON cannot hold, as Python's; anything else as it is."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else value
+
+
 def _is_whole(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _are_overrides(value: object) -> bool:
@@ -278,8 +285,9 @@ def parse_overrides(
         path, equals, value = setting.partition("=")
         owner, dot, name = path.strip().partition(".")
         if not (equals and dot and name):
-            bare = equals and path.isidentifier() and path not in OWNERS and value
-            such = cut(f"{owners[0]}.{setting}") if bare else "optimizer.step=0.02"
+            bare = equals and path.isidentifier() and path not in owners and value
+            usual = "optimizer.step=0.02" if "optimizer" in owners else f"{owners[0]}.NAME=VALUE"
+            such = cut(f"{owners[0]}.{setting}") if bare else usual
             raise ConfigError(
                 f"--set {cut(setting)} is not of the form owner.name=value, e.g. {such} (owners: "
                 f"{', '.join(owners)})"

@@ -37,7 +37,7 @@ def test_doctor_tells_whether_bf16_pays(here: InProcess, monkeypatch: pytest.Mon
 def test_doctor_writes_to_the_cache(
     here: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To see whether it can be written: a file in its place says nothing by its permissions."""
+    """A file where the cache's folder should be is found by writing, not by permissions."""
     (tmp_path / "taken").touch()
     monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "taken" / "cache"))
     done = here("doctor")

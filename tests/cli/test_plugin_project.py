@@ -208,6 +208,7 @@ def test_every_kind_of_project_installs_passes_its_own_tests_and_works_in_one_ru
     folders = [str(write_project(f"my-{kind}", tmp_path, kind=kind)) for kind in kinds]
     environment.run(f"pip install --quiet {' '.join(folders)}", tmp_path)
     said = environment.run(f"python -m pytest -v {' '.join(folders)}", tmp_path)
+    assert re.search(r"= \d+ passed in ", said), said  # none is skipped
     for kind in kinds:
         assert re.search(rf"test_my_{kind}\.py::\S+ PASSED", said), said
     names = "--encoder my-encoder --dataset my-dataset --disease stripes --objective my-objective"

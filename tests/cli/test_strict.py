@@ -17,9 +17,21 @@ from tiny import SIZES, run, tiny_registry
         ("run --jobs 2", "zobench run takes no --jobs; zobench suite does"),
         ("suite smoke --budget 640", "a suite file names the settings of its runs"),
         ("list --seed=3", "zobench list takes no --seed; zobench run, probe and serve do"),
-        ("embed --encoder vit-mae a.png", "leave --encoder out: what it names stands without"),
-        ("run --budgit 3", "Did you mean --budget?"),
-        ("run --seed", "--seed"),
+        ("suite smoke --record", "zobench suite takes no --record; zobench run does"),
+        (
+            "plugin new --seed 3",
+            "zobench plugin new takes no --seed; zobench run, probe and serve do",
+        ),
+        (
+            "embed --encoder vit-mae a.png",
+            "type its value without --encoder: zobench embed ENCODER IM",
+        ),
+        ("show --run runs/one", "type its value without --run: zobench show RUN"),
+        ("pretrain --json", "No such option: --json"),
+        ("run --budgit 3", "No such option: --budgit"),
+        ("run --seed", "requires an argument"),
+        ("run --json=3", "does not take a value"),
+        ("run -x", "No such option: -x"),
     ],
 )
 def test_an_option_of_another_command_is_pointed_to(

@@ -10,13 +10,13 @@ import pytest
 from pretended import pretended, with_metric
 from tiny import SIZES, run
 
+from zobench.comparison.baseline_runs import read_side
 from zobench.comparison.pairs import Comparison, compare_runs
 from zobench.errors import ConfigError, NotARunError, StoreError
 from zobench.files.json_files import read_json, write_json
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.comparability import differing_values
-from zobench.records.run_search import read_runs
 from zobench.records.runtime import known_until
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import load_registry
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(folder: Path, optimizer: str | None = None) -> list[StoredRun]:
-    return read_runs([Location(folder)], load_registry(), optimizer)
+    return read_side(Location(folder), optimizer, load_registry())
 
 
 def compared(folder: Path, a: str, b: str, **more: Any) -> Comparison:

@@ -67,9 +67,9 @@ def test_lists_tables_and_json_have_it(runs: Path, tmp_path: Path) -> None:
 def test_tables_of_several_runs_keep_the_accuracy_beside_it(
     tiny_installed: None, runs: Path, tmp_path: Path
 ) -> None:
-    suite = write_suite(tmp_path, '"random"', seeds="1")
+    suite = write_suite(tmp_path, '"random"', seeds="2")
     words = (("show", str(runs)), ("suite", str(suite), "--out", str(tmp_path / "runs")))
-    for command, widths in zip(words, ((150, 200), (100, 200)), strict=True):
+    for command, widths in zip(words, ((150, 200), (80, 100, 120, 200)), strict=True):
         for width in widths:
             said = run_command(*command, cwd=tmp_path, COLUMNS=str(width)).stdout
             (line,) = [each for each in said.splitlines() if "recovery" in each][:1]

@@ -213,7 +213,7 @@ def test_an_optimizer_that_spread_its_steps_over_the_budget_cannot_go_on(
 ) -> None:
     found = run(tmp_path, optimizer=optimizer, overrides=SIZES)
     with pytest.raises(
-        ConfigError, match=f"with one, optimizer '{optimizer}' may have taken other steps"
+        ConfigError, match=f"with which optimizer '{optimizer}' may have taken other steps"
     ):
         extend(found, 20_000)
     assert StoredRun(found.run_dir).done

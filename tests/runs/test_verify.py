@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from forged import rewritten_trace, with_checksums
-from tiny import SIZES, TinyEncoder, run, tiny_registry
+from tiny import SIZES, TinyEncoder, config, run, tiny_registry
 from torch import Tensor
 
 from zobench.contracts.listener import Silence
@@ -19,9 +19,10 @@ from zobench.files.row_files import read_rows
 from zobench.files.tensor_files import read_tensors, write_tensors
 from zobench.records import layout
 from zobench.records.stored_run import StoredRun
-from zobench.registry.discovery import Registry, load_registry
-from zobench.runs.lifecycle import resume_run
+from zobench.registry.discovery import Offer, Registry
+from zobench.runs.lifecycle import resume_run, start_run
 from zobench.runs.refit import refit_heads
+from zobench.runs.replay import replay_run
 from zobench.runs.verify import Verification, verify_run
 
 
@@ -107,17 +108,25 @@ def test_other_data_are_refused_and_an_empty_run_too(tmp_path: Path) -> None:
 def test_a_plugin_that_is_gone_is_named_with_the_distribution_that_brought_it(
     tmp_path: Path,
 ) -> None:
-    mine = load_registry().offers["optimizers"]["random"].plugin.target
-    stored = run(tmp_path, tiny_registry(optimizer=mine), optimizer="mine", overrides=SIZES)
-    place, without = stored.run_dir, tiny_registry()
-    for use in (
-        lambda: verify_run(place, 400, registry=without),
-        lambda: resume_run(place, budget=800, registry=without),
-        lambda: refit_heads(stored, Silence(), without, allowed=lambda images: True),
-    ):
-        with pytest.raises(ConfigError, match=r"'mine' is not known.* from distribution 'tests'"):
-            use()
-    assert StoredRun(place).done
+    without = tiny_registry()
+    optimizers = without.offers["optimizers"]
+    mine = Offer("mine", optimizers["random"].plugin, "zobench-mine")
+    registry = Registry({**without.offers, "optimizers": {**optimizers, "mine": mine}})
+    overrides = {**SIZES, "optimizer": {"check_images": 16}}
+    for name, more in (("mine", SIZES), ("best-of:mine", overrides)):
+        stored = start_run(config(name, more), tmp_path, registry=registry, record=True)
+        place = stored.run_dir
+        for use in (
+            lambda place=place: verify_run(place, 400, registry=without),
+            lambda place=place: replay_run(place, registry=without),
+            lambda place=place: resume_run(place, budget=800, registry=without),
+            lambda stored=stored: refit_heads(stored, Silence(), without, lambda images: True),
+        ):
+            with pytest.raises(
+                ConfigError, match=r"'mine' is not known.* zobench-mine, which is not"
+            ):
+                use()
+        assert StoredRun(place).done
 
 
 def test_of_a_run_that_was_interrupted_what_is_there_is_verified(tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ def test_identity_is_what_can_change_the_result_and_nothing_else(
         manifest.changed(config=config.changed(data_root="/elsewhere", device="cpu")),
         manifest.changed(config=config.changed(max_cost=3.0)),
         manifest.changed(config=config.changed(tolerance=1, penalty=np.float64(config.penalty))),
+        manifest.changed(config=config.changed(box=-0.0)),
         manifest.changed(config=config.changed(baselines=config.baselines.replace(",", " , "))),
         manifest.changed(config=config.changed(snapshots=np.int64(config.snapshots))),
     ):

@@ -19,7 +19,7 @@ THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 MAX_NUMBER_CHARACTERS = 40
 MAX_TEXT_CHARACTERS = 4096
 SHOWN = 3
-"""Commands that a message names."""
+"""Most commands that a message names."""
 MAX_PART_CHARACTERS = 255
 """Most characters of a name between slashes; file systems allow 255 bytes."""
 
@@ -71,20 +71,19 @@ class StrictCommand(TyperCommand):
         return [param for param in self.params if param.param_type_name == "argument"]
 
     def _pointer(self, ctx: Any, option: str) -> str:
-        """Where an option that this command lacks belongs; empty if no command has it."""
+        """Where an option that this command lacks belongs; empty if many built-in commands have it."""
         if any(option in param.opts for param in self.params):  # its value is what is missing
             return ""
-        if option.lstrip("-") in {param.name for param in self._arguments()}:
-            return f"leave {option} out: what it names stands without an option's name"
+        arguments = [str(param.metavar or param.name).upper() for param in self._arguments()]
+        if option.lstrip("-").upper() in arguments:
+            return f"type its value without {option}: {ctx.command_path} {' '.join(arguments)}"
         owners = getattr(ctx.find_root().command, "owners", None)
-        if not option.startswith("--") or owners is None:
-            return ""
-        names: list[str] = owners(option)
-        if ctx.info_name == "suite" and "run" in names:
+        names: list[str] = owners(option) if owners is not None and option.startswith("--") else []
+        if ctx.info_name == "suite" and _is_of_a_config(option):
             return "a suite file names the settings of its runs (docs/reference/suite-file.md)"
-        if not names:
+        if not 0 < len(names) <= SHOWN:
             return ""
-        *others, last = names[:SHOWN]
+        *others, last = names
         return f"zobench {', '.join(others)} and {last} do" if others else f"zobench {last} does"
 
     def _named(self) -> str:
@@ -117,6 +116,16 @@ class StrictCommand(TyperCommand):
             raise StoreError(f"the disk{place} is full: not all was written") from error
         except BaseException as error:  # SystemExit of a plugin as well
             raise run_failure(error) from error
+
+
+def _is_of_a_config(option: str) -> bool:
+    """Whether an option is a field of the config of a run."""
+    import dataclasses
+
+    from zobench.config import RunConfig
+
+    fields = {declared.name for declared in dataclasses.fields(RunConfig)}
+    return option.lstrip("-").replace("-", "_") in fields
 
 
 def _splits_a_setting(args: list[str], surplus: str) -> bool:

@@ -44,6 +44,9 @@ def read_runs(locations: Sequence[Location], registry: Registry) -> list[StoredR
         locations: Run folders, and folders of run folders.
         registry: The plugins whose metrics are shown.
 
+    Returns:
+        The runs; those of one label stand together.
+
     Raises:
         StoreError: A place holds no run, or a run is damaged.
     """

@@ -108,9 +108,9 @@ def _require_unpaced(manifest: Manifest, place: Location, registry: Registry) ->
     )
     if is_paced(plugin, config.budget):
         raise ConfigError(
-            f"{place} cannot go on with a larger budget: with one, optimizer {config.optimizer!r} may "
-            f"have taken other steps than with {config.budget:,} queries (it declares paced); start "
-            "a new run with a larger --budget"
+            f"{place} cannot go on with a larger budget, with which optimizer {config.optimizer!r} may "
+            f"have taken other steps (it does not declare paced = False for {config.budget:,} queries); "
+            "start a new run with a larger --budget"
         )
 
 

@@ -29,7 +29,7 @@ from .phases import require_same_pixels
 from .process import RunProcess
 from .process_state import restored_state
 from .provenance import new_manifest
-from .resolved import check_unloaded, require_installed
+from .resolved import check_unloaded, of_a_stored_run, resolve_config
 from .resuming import check_same
 from .signals import Stop
 from .trackers import make_trackers
@@ -188,10 +188,11 @@ def resume_run(
         opened.callback(folder.close)
         opened.enter_context(restored_state(listener.note))
         manifest = folder.manifest()  # read under the lock; may have changed since
-        require_installed(manifest, registry)
-        begun = extended(manifest, limits, folder.location, registry)
-        if begun is None:
-            return StoredRun(folder.location, registry)
+        with of_a_stored_run(manifest, registry):
+            begun = extended(manifest, limits, folder.location, registry)
+            if begun is None:
+                return StoredRun(folder.location, registry)
+            resolve_config(begun.config, registry)
         finished = manifest.status is RunStatus.DONE
         if finished:  # damage must not cost what is there
             StoredRun(folder.location, registry).files.require_whole()

@@ -20,7 +20,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry, load_registry
 
 from .parts import make_parts
-from .resolved import require_installed, resolve_config
+from .resolved import of_a_stored_run, resolve_config
 from .resuming import check_same
 
 CHECKED = 32
@@ -71,9 +71,10 @@ def refit_heads(
     if not run.done or scores is None or run.files.setup is None:
         raise ConfigError(f"{run.location} is {run.status}; only a finished run has heads to fit")
     registry, split_record = registry or load_registry(), run.manifest.split
-    require_installed(run.manifest, registry)
     count = split_record.train + min(CHECKED, split_record.test)
-    if resolve_config(run.config, registry).encoder.outlook is not None and not allowed(count):
+    with of_a_stored_run(run.manifest, registry):
+        resolved = resolve_config(run.config, registry)
+    if resolved.encoder.outlook is not None and not allowed(count):
         raise ConfigError(
             f"{run.config.encoder} is a service: fitting the heads again sends it {count:,} images; say "
             "--yes to send them"

@@ -27,7 +27,7 @@ from zobench.registry.discovery import Registry, load_registry
 
 from .parts import NEW, make_dataset, make_local
 from .recorder import RecordedOracle
-from .resolved import ResolvedPlugin, require_installed, resolve_plugin
+from .resolved import ResolvedPlugin, of_a_stored_run, resolve_plugin
 from .search_parts import TrainingData, make_client, make_evaluator, make_optimizer
 
 
@@ -66,11 +66,11 @@ def replay_run(place: str | os.PathLike[str], *, registry: Registry | None = Non
     if not run.done:
         raise ConfigError(f"{run.location} is {run.status}; zobench resume it first")
     config, registry = oracle.config, registry or load_registry()
-    require_installed(run.manifest, registry)
 
     def plugin(owner: str) -> ResolvedPlugin:
         overrides = config.overrides.get(owner, {})
-        return resolve_plugin(owner, getattr(config, owner), overrides, registry)
+        with of_a_stored_run(run.manifest, registry):
+            return resolve_plugin(owner, getattr(config, owner), overrides, registry)
 
     client = evaluator = None
     if run.manifest.feedback != "value":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,18 +157,25 @@ def resolve_plugin(
         raise ConfigError(f"{name}: {error}{hint}") from error
 
 
-def require_installed(manifest: Manifest, registry: Registry) -> None:
-    """Checks that a stored run's optimizer, encoder, dataset and objective are known here.
+@contextmanager
+def of_a_stored_run(manifest: Manifest, registry: Registry) -> Iterator[None]:
+    """Resolves plugins of a stored run: an error names the distributions that are gone.
 
     Raises:
-        ConfigError: One is not; the message names the distribution that the run had it from.
+        ConfigError: As in the block.
     """
-    for owner, kind in OWNER_KINDS.items():
-        try:
-            registry.find(kind, getattr(manifest.config, owner))
-        except ConfigError as error:
-            source = manifest.plugins.get(owner, "unknown")
-            raise ConfigError(f"{error}; the run had it from distribution {source!r}") from error
+    try:
+        yield
+    except ConfigError as error:
+        here = {
+            offer.distribution for offers in registry.offers.values() for offer in offers.values()
+        }
+        gone = sorted({*manifest.plugins.values()} - here)
+        if not gone:
+            raise
+        raise ConfigError(
+            f"{error}. The run has plugins of {', '.join(gone)}, which is not installed here: install it"
+        ) from error
 
 
 def unpriced(config: RunConfig) -> str:

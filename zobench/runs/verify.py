@@ -26,7 +26,7 @@ from zobench.registry.discovery import Registry, load_registry
 from .parts import Parts, make_parts
 from .phases import optimize, prepare
 from .process import open_account
-from .resolved import require_installed, resolve_config
+from .resolved import of_a_stored_run, resolve_config
 from .result_cache import ResultCache
 from .resuming import check_same
 from .shared_results import SharedResults
@@ -98,8 +98,9 @@ def verify_run(
     if encoder_url is not None:
         config = config.with_settings("encoder", url=encoder_url)
     registry = registry or load_registry()
-    require_installed(run.manifest, registry)
-    if resolve_config(config, registry).encoder.outlook is not None:
+    with of_a_stored_run(run.manifest, registry):
+        resolved = resolve_config(config, registry)
+    if resolved.encoder.outlook is not None:
         setup, least = run.manifest.split.train, min(queries, run.spent)
         listener.note(
             f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,} images, or one batch "

@@ -40,11 +40,20 @@ class UnreadableFilms(DatasetError):
     def __init__(self, faults: Mapping[int, DatasetError]) -> None:
         self.rows = tuple(row for row, fault in faults.items() if _is_damage(fault))
         self.unfitting = any(isinstance(fault, UnfittingPicture) for fault in faults.values())
-        words = [str(fault) for fault in list(faults.values())[:SHOWN]]
-        if len(faults) > 1:
-            more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-            words = [f"{len(faults)} images cannot be used:", *words, *more]
-        super().__init__("\n  ".join(words))
+        super().__init__(in_one_message(list(faults.values()), "cannot be used"))
+
+
+def in_one_message(faults: Sequence[DatasetError], what: str) -> str:
+    """The only fault; or how many images have one, the first of them, and the number of the others.
+
+    Args:
+        faults: What is wrong with each image.
+        what: What is the matter with images of which several have a fault.
+    """
+    if len(faults) == 1:
+        return str(faults[0])
+    more = [f"and {len(faults) - SHOWN:,} more"] if len(faults) > SHOWN else []
+    return "\n  ".join([f"{len(faults):,} images {what}:", *map(str, faults[:SHOWN]), *more])
 
 
 def _is_damage(fault: DatasetError) -> bool:

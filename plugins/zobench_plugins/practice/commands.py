@@ -33,8 +33,6 @@ AtQueries = Annotated[
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals at which ``zobench embed`` keeps what it has; SIGHUP is a terminal that is gone."""
-MAX_REASONS = 20
-"""Pictures that one error names."""
 
 
 def apply(
@@ -93,7 +91,7 @@ def apply(
 
     with all_or_none([target for _, target in pairs], out) as drafts:
         files = zip([path for path, _ in pairs], drafts, strict=True)
-        hidden = max(_of_all(write, list(files)))
+        hidden = _write_all(write, list(files))
     if hidden:
         note(
             f"up to {max(hidden, 0.001):.1%} of an image's pixels lie beyond its window, which hides "
@@ -111,35 +109,24 @@ def apply(
     )
 
 
-def _of_all(
-    write: Callable[[Path, Path], float], files: Sequence[tuple[Path, Path]]
-) -> list[float]:
-    """What ``write`` returns for each picture and its draft.
+def _write_all(write: Callable[[Path, Path], float], files: Sequence[tuple[Path, Path]]) -> float:
+    """The largest of what ``write`` returns for the pictures and their drafts.
 
     Raises:
-        DatasetError: Pictures cannot be used; the first are named with their reasons, all are counted.
+        DatasetError: Pictures cannot be used; the message names the first and counts all.
     """
-    results: list[float] = []
+    from ..datasets.films import in_one_message
+
+    largest = 0.0
     refused: list[DatasetError] = []
     for picture, draft in files:
         try:
-            results.append(write(picture, draft))
+            largest = max(largest, write(picture, draft))
         except DatasetError as error:
             refused.append(error)
-    if len(refused) == 1:
-        raise refused[0]
     if refused:
-        more = len(refused) - MAX_REASONS
-        raise DatasetError(
-            "\n  ".join(
-                [
-                    f"{len(refused):,} of {len(files):,} images cannot be used, and none was written:",
-                    *map(str, refused[:MAX_REASONS]),
-                    *([f"and {more:,} more"] if more > 0 else []),
-                ]
-            )
-        )
-    return results
+        raise DatasetError(in_one_message(refused, "cannot be used, and none was written"))
+    return largest
 
 
 def _edit(place: str, at: int | None) -> tuple[StoredRun, Tensor]:

@@ -139,7 +139,10 @@ def _caches(missing: list[str]) -> dict[str, Any]:
     try:
         require_writable(folder)
     except StoreError as error:
-        missing.append(f"a writable cache ({error}); set ZOBENCH_CACHE to another folder")
+        reason = getattr(error.__cause__, "strerror", None) or error
+        missing.append(
+            f"a writable cache ({folder}: {reason}); set ZOBENCH_CACHE to another folder"
+        )
     return {"folder": str(folder), "size": f"{_size(folder) / 1e6:,.0f} MB"}
 
 

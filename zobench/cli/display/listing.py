@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -149,7 +150,9 @@ def _kind(text: str, registry: Registry) -> Kind:
             return kind
     for kind in KINDS:
         if text.partition(":")[0] in registry.offers[kind]:
-            raise ConfigError(f"{text!r} is no kind; its parameters: zobench list {kind} {text}")
+            raise ConfigError(
+                f"{text!r} is no kind, but a name in one: zobench list {kind} {shlex.quote(text)}"
+            )
     names = (*KINDS, "spaces", "split", "suites")
     raise ConfigError(f"{text!r} cannot be listed{nearest(text, names)}; known: {', '.join(names)}")
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -34,21 +35,30 @@ ENDING = re.compile(r"^.*-(s\d+-[0-9a-f]+)$")
 """A folder name that zobench chose; its end, seed and digest, tells it from all others."""
 
 
-def _columns(registry: Registry) -> tuple[list[Metric], list[Metric], list[Metric]]:
-    """The columns of tables, from the most to the fewest.
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table for terminals of several widths.
 
-    All; those that rank, with the accuracy that recovery is judged by, and the metrics of other
-    packages; and without the latter.
+    Attributes:
+        every: FPQ, recovery and all metrics that tables show.
+        with_others: Those of ``few``, and the metrics of other packages.
+        few: FPQ, recovery, and the accuracy that recovery is judged by.
     """
-    quantities = [quantity for quantity in (FPQ, RECOVERY, *registry.metrics) if quantity.in_tables]
+
+    every: list[Metric]
+    with_others: list[Metric]
+    few: list[Metric]
+
+
+RANKING = [FPQ, RECOVERY]
+
+
+def _columns(registry: Registry) -> _Columns:
+    metrics = [metric for metric in registry.metrics if metric.in_tables]
     offers = registry.offers["metrics"]
-    few = [each for each in quantities if each.name in (FPQ.name, RECOVERY.name, "accuracy")]
-    others = [
-        each
-        for each in quantities
-        if each.name in offers and offers[each.name].distribution != BUILT_IN
-    ]
-    return quantities, [*few, *others], few
+    others = [metric for metric in metrics if offers[metric.name].distribution != BUILT_IN]
+    few = [*RANKING, *(metric for metric in metrics if metric.name == "accuracy")]
+    return _Columns([*RANKING, *metrics], [*few, *others], few)
 
 
 def print_runs(
@@ -61,16 +71,15 @@ def print_runs(
     if as_json:
         print(json.dumps([run.as_dict() for run in runs], allow_nan=False))
         return
-    every, with_others, few = _columns(registry)
-    ranking = every[:2]
+    columns = _columns(registry)
     layouts = [
-        (("optimizer", "seed", "status", "queries"), every),
-        (("optimizer", "seed", "status"), with_others),
-        (("optimizer", "seed", "status"), few),
-        (("status", "queries"), ranking),
-        (("status",), ranking),
-        (("optimizer", "status", "queries"), ranking),
-        (("optimizer", "status"), ranking),
+        (("optimizer", "seed", "status", "queries"), columns.every),
+        (("optimizer", "seed", "status"), columns.with_others),
+        (("optimizer", "seed", "status"), columns.few),
+        (("status", "queries"), RANKING),
+        (("status",), RANKING),
+        (("optimizer", "status", "queries"), RANKING),
+        (("optimizer", "status"), RANKING),
     ]
     console = console or output_console()
     tables = (
@@ -176,8 +185,13 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
         print(json.dumps(result.as_dict(), allow_nan=False))
         return
     console, done = output_console(), [summary_line(run) for run in result.runs]
-    every, with_others, few = _columns(result.registry)
-    choices = [(every, True), (with_others, True), (few, True), (with_others, False), (few, False)]
+    columns = _columns(result.registry)
+    choices = [
+        (columns.every, True),
+        (columns.with_others, True),
+        (columns.with_others, False),
+        (columns.few, False),
+    ]
     references = reference_lines(result.runs)
     tables: list[list[Table]] = []
     for problem, runs in _by(done, _problem):
@@ -189,8 +203,8 @@ def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
                 free.setdefault(line.optimizer, []).append(line)
         tables.append(
             [
-                _suite_table(problem, list(free.items()), groups, columns, spread=spread)
-                for columns, spread in choices
+                _suite_table(problem, list(free.items()), groups, chosen, spread=spread)
+                for chosen, spread in choices
             ]
         )
     if done:
