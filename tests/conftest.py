@@ -53,6 +53,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_LeftOutByWorkers(config))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Does not import modules without lengthy tests where only those are wanted."""
+    if config.getoption("--lengthy") != "only" or collection_path.suffix != ".py":
+        return None
+    return "lengthy" not in collection_path.read_text() or None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Selects tests by ``--lengthy``; if all run, the lengthy tests run first."""
