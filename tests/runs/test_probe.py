@@ -14,15 +14,22 @@ from zobench.runs.probe import probe_encoder
 
 
 class Unused(TinyEncoder):
+    closed = False
+
     def embed(self, images: Tensor) -> Tensor:
         raise AssertionError("an image was embedded")
 
+    def close(self) -> None:
+        self.closed = True
+
 
 def refused(dataset: TinyDataset, limit: int) -> str:
-    registry = tiny_registry(lambda request: Unused(), dataset=lambda request: dataset)
+    encoder = Unused()
+    registry = tiny_registry(lambda request: encoder, dataset=lambda request: dataset)
     config = RunConfig("random", "tiny", "tiny", "spots")
     with pytest.raises(ConfigError) as caught:
         probe_encoder(config, limit, Silence(), registry)
+    assert encoder.closed
     return str(caught.value)
 
 

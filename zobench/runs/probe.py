@@ -90,29 +90,22 @@ def probe_encoder(
     if resolved.encoder.outlook is not None:
         listener.note(f"{config.encoder} will be sent: at most {limit:,} images")
     encoder = make_encoder(config, resolved.encoder)
-    dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
-    notes = (*encoder.spec.notes, *dataset.spec.notes)
-    for note in notes:
-        listener.note(note)
-    rng = np.random.default_rng(config.seed)
-    records = dataset.records
-    patients, number = np.unique(records.patient, return_inverse=True)
-    rank = np.empty(len(patients), dtype=np.int64)
-    rank[rng.permutation(len(patients))] = np.arange(len(patients))
-    place = rank[number]
-    order = np.argsort(place, kind="stable")
-    if len(order) > limit:
-        order = order[place[order] < place[order[limit]]]
-    fold = place[order] % FOLDS
-    _require_folds(records, order, fold, limit)
-    listener.phase("prepare images", len(order))
-    chosen = load_images(dataset, order, lambda done, _: listener.update(done))
-    listener.phase("probe", len(order))
-    metered = MeteredEncoder(encoder, Ledger())
-    embeddings = embed_images(
-        metered, chosen, Purpose.SETUP, progress=lambda done, _: listener.update(done)
-    )
-    close_and_tell(encoder, listener)
+    try:
+        dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
+        notes = (*encoder.spec.notes, *dataset.spec.notes)
+        for note in notes:
+            listener.note(note)
+        order, fold = _by_patient(dataset.records, limit, config.seed)
+        _require_folds(dataset.records, order, fold, limit)
+        listener.phase("prepare images", len(order))
+        chosen = load_images(dataset, order, lambda done, _: listener.update(done))
+        listener.phase("probe", len(order))
+        metered = MeteredEncoder(encoder, Ledger())
+        embeddings = embed_images(
+            metered, chosen, Purpose.SETUP, progress=lambda done, _: listener.update(done)
+        )
+    finally:
+        close_and_tell(encoder, listener)
     scored = ScoredImages(chosen.patient, chosen.label, chosen.sensitive)
     weights = bootstrap_weights(scored, config.seed, config.replicates)
     return Probe(
@@ -123,6 +116,26 @@ def probe_encoder(
         disease=_read(embeddings, chosen.label, fold, weights),
         notes=notes,
     )
+
+
+def _by_patient(
+    records: Records, limit: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The images that are used, patient by patient in a random order, and the fold of each.
+
+    Args:
+        records: All images.
+        limit: Largest number of images; a patient's images are all used or all left out.
+        seed: Of the order.
+    """
+    patients, number = np.unique(records.patient, return_inverse=True)
+    rank = np.empty(len(patients), dtype=np.int64)
+    rank[np.random.default_rng(seed).permutation(len(patients))] = np.arange(len(patients))
+    place = rank[number]
+    order = np.argsort(place, kind="stable")
+    if len(order) > limit:
+        order = order[place[order] < place[order[limit]]]
+    return order, place[order] % FOLDS
 
 
 def _require_folds(
