@@ -92,7 +92,7 @@ def test_a_stop_saves_what_runs_and_a_failure_is_not_tried_again(
     cluster: RayNodes, suite_file: Write, tmp_path: Path
 ) -> None:
     faulty = '{name = "troubled", set = {fails_at = 3}}'
-    endless = '{name = "troubled", set = {pause = 0.5}}'
+    endless = '{name = "troubled", set = {pause = 1.0, candidates = 1}}'
     suite, out = suite_file(faulty, endless, seeds="1"), tmp_path / "ray"
     cluster.head()
     begun = on_ray(cluster, suite, out, "--json")

@@ -122,7 +122,7 @@ def test_a_job_that_is_taken_away_goes_on_where_it_was(
 def test_a_stop_cancels_the_array_and_saves_what_runs(
     node: SlurmNode, suite_file: Write, tmp_path: Path
 ) -> None:
-    endless = '{name = "troubled", set = {pause = 0.5}}'
+    endless = '{name = "troubled", set = {pause = 1.0, candidates = 1}}'
     suite, out = suite_file(endless, seeds="6"), tmp_path / "slurm"
     begun = on_slurm(node, suite, out, "--json")
     wait_for(lambda: list(out.glob(".attempts/*/*/*/checkpoint/*")))
