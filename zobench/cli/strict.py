@@ -80,7 +80,9 @@ class StrictCommand(TyperCommand):
         owners = getattr(ctx.find_root().command, "owners", None)
         names: list[str] = owners(option) if owners is not None and option.startswith("--") else []
         if ctx.info_name == "suite" and _is_of_a_config(option):
-            return "a suite file names the settings of its runs (docs/reference/suite-file.md)"
+            return (
+                "a suite file names the settings of its runs; zobench suite quick --print shows one"
+            )
         if not 0 < len(names) <= SHOWN:
             return ""
         *others, last = names
