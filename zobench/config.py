@@ -221,7 +221,7 @@ class RunConfig:
         return dataclasses.asdict(self)
 
     def canonical(self) -> dict[str, Any]:
-        """The config for identities: baselines without blanks or repetitions, no surplus ``scored``."""
+        """The config for identities: baselines without blanks, ``scored`` at most ``snapshots``."""
         spelled = {"baselines": ",".join(self.baseline_names), "scored": self.most_scored}
         return {**self.as_dict(), **spelled}
 

@@ -205,12 +205,10 @@ def test_every_kind_of_project_installs_passes_its_own_tests_and_works_in_one_ru
 ) -> None:
     environment = fresh_environment(tmp_path / "env")
     kinds = [kind for kind in EXAMPLES if kind != "optimizer"]
-    folders = [str(write_project(f"my-{kind}", tmp_path, kind=kind)) for kind in kinds]
-    environment.run(f"pip install --quiet {' '.join(folders)}", tmp_path)
-    said = environment.run(f"python -m pytest -v {' '.join(folders)}", tmp_path)
-    assert re.search(r"= \d+ passed in ", said), said  # none is skipped
-    for kind in kinds:
-        assert re.search(rf"test_my_{kind}\.py::\S+ PASSED", said), said
+    folders = [write_project(f"my-{kind}", tmp_path, kind=kind) for kind in kinds]
+    environment.run(f"pip install --quiet {' '.join(map(str, folders))}", tmp_path)
+    for folder in folders:
+        environment.run("python -m pytest -q tests", folder)
     names = "--encoder my-encoder --dataset my-dataset --disease stripes --objective my-objective"
     words = ["zobench run --optimizer random", names, "--baselines my-method", *SMALL, "--json"]
     result = environment.run(" ".join(words).replace("--budget 64", "--budget 160"), tmp_path)

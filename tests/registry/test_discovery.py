@@ -215,7 +215,7 @@ def test_parameters_that_are_no_dataclass_are_refused() -> None:
     ):
         Plugin(target, "x").parameters()
 
-    def bare(context: object, parameters) -> None: ...  # type: ignore[no-untyped-def]
+    def bare(context: object, parameters) -> None: ...
 
     with pytest.raises(
         PluginError, match="'parameters' has no annotation; it must be annotated with"

@@ -123,7 +123,7 @@ def test_a_plugin_that_is_gone_is_named_with_the_distribution_that_brought_it(
             lambda stored=stored: refit_heads(stored, Silence(), without, lambda images: True),
         ):
             with pytest.raises(
-                ConfigError, match=r"'mine' is not known.* zobench-mine, which is not"
+                ConfigError, match=r"'mine' is not known.* must be installed again: zobench-mine"
             ):
                 use()
         assert StoredRun(place).done

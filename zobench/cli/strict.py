@@ -71,7 +71,10 @@ class StrictCommand(TyperCommand):
         return [param for param in self.params if param.param_type_name == "argument"]
 
     def _pointer(self, ctx: Any, option: str) -> str:
-        """Where an option that this command lacks belongs; empty if many built-in commands have it."""
+        """Says where an option belongs that this command lacks.
+
+        Empty if no built-in command has the option, or more than a message names.
+        """
         if any(option in param.opts for param in self.params):  # its value is what is missing
             return ""
         arguments = [str(param.metavar or param.name).upper() for param in self._arguments()]

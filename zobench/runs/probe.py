@@ -126,7 +126,7 @@ def _by_patient(
     Args:
         records: All images.
         limit: Largest number of images; a patient's images are all used or all left out.
-        seed: Of the order.
+        seed: Seed of the random order.
     """
     patients, number = np.unique(records.patient, return_inverse=True)
     rank = np.empty(len(patients), dtype=np.int64)

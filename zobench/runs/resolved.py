@@ -159,10 +159,14 @@ def resolve_plugin(
 
 @contextmanager
 def of_a_stored_run(manifest: Manifest, registry: Registry) -> Iterator[None]:
-    """Resolves plugins of a stored run: an error names the distributions that are gone.
+    """A block that resolves plugins of a stored run: its errors name the distributions that are gone.
+
+    Args:
+        manifest: That of the run.
+        registry: Installed plugins.
 
     Raises:
-        ConfigError: As in the block.
+        ConfigError: The block raised one; the distributions that are not installed are named.
     """
     try:
         yield
@@ -174,7 +178,8 @@ def of_a_stored_run(manifest: Manifest, registry: Registry) -> Iterator[None]:
         if not gone:
             raise
         raise ConfigError(
-            f"{error}. The run has plugins of {', '.join(gone)}, which is not installed here: install it"
+            f"{error}. The run was made with plugins of distributions that must be installed again: "
+            f"{', '.join(gone)}"
         ) from error
 
 

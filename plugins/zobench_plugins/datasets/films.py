@@ -48,7 +48,7 @@ def in_one_message(faults: Sequence[DatasetError], what: str) -> str:
 
     Args:
         faults: What is wrong with each image.
-        what: What is the matter with images of which several have a fault.
+        what: The end of the sentence that counts the images, such as ``cannot be used``.
     """
     if len(faults) == 1:
         return str(faults[0])

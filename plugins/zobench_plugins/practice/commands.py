@@ -125,7 +125,8 @@ def _write_all(write: Callable[[Path, Path], float], files: Sequence[tuple[Path,
         except DatasetError as error:
             refused.append(error)
     if refused:
-        raise DatasetError(in_one_message(refused, "cannot be used, and none was written"))
+        told = in_one_message(refused, "cannot be used")
+        raise DatasetError(f"{told}\n  no image was written")
     return largest
 
 

@@ -96,14 +96,15 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     (tmp_path / "mixed" / "b.png").write_bytes(b"no picture")
     done = here("apply", place, "mixed", "-o", "half")
     assert (done.returncode, "b.png is not a readable image" in done.stderr) == (2, True)
+    assert done.stderr.endswith("\n  no image was written\n")
     assert not (tmp_path / "half").exists()
     for number in range(21):
         (tmp_path / "mixed" / f"c{number:02}.png").write_bytes(b"no picture")
     done = here("apply", place, "mixed", "-o", "half")
     told = done.stderr.splitlines()
-    assert "22 images cannot be used, and none was written:" in told[0]
+    assert "22 images cannot be used:" in told[0]
     assert ["b.png is not" in told[1], "c03.png is not" in told[5]] == [True, True]
-    assert told[6:] == ["  and 17 more"]
+    assert told[6:] == ["  and 17 more", "  no image was written"]
     for damaged in (tmp_path / "mixed").glob("c*.png"):
         damaged.unlink()
     Image.fromarray((GREY // 2).astype(np.uint8)).save(tmp_path / "mixed" / "0.png")

@@ -51,6 +51,7 @@ class _Columns:
 
 
 RANKING = [FPQ, RECOVERY]
+"""What optimizers are ranked by; every table has it."""
 
 
 def _columns(registry: Registry) -> _Columns:
