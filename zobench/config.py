@@ -285,7 +285,7 @@ def parse_overrides(
         path, equals, value = setting.partition("=")
         owner, dot, name = path.strip().partition(".")
         if not (equals and dot and name):
-            bare = equals and path.isidentifier() and path not in owners and value
+            bare = equals and path.isidentifier() and path not in OWNERS and value
             usual = "optimizer.step=0.02" if "optimizer" in owners else f"{owners[0]}.NAME=VALUE"
             such = cut(f"{owners[0]}.{setting}") if bare else usual
             raise ConfigError(

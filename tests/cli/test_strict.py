@@ -66,6 +66,11 @@ def test_an_option_of_another_command_is_pointed_to(
         (["--max-time", "10 min"], 2, "(did you mean 10m?)"),
         (["--budget", "6,400"], 2, "must be a whole number (did you mean 6400?)"),
         (["--until", "recovery=40%"], 2, "0 < X <= 1 (did you mean recovery=0.4?)"),
+        (
+            ["--set", "optimizer=3"],
+            2,
+            "owner.name=value, e.g. optimizer.step=0.02 (owners: optimizer",
+        ),
         (["--set", "step=0.1"], 2, "e.g. 'optimizer.step=0.1' (owners: optimizer"),
         (
             ["--optimizer", "nevergrad"],
