@@ -193,6 +193,7 @@ def resume(
     budget: int | None = None,
     max_cost: float | None = None,
     max_time: float | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
     registry: Registry | None = None,
     listener: Listener | None = None,
 ) -> StoredRun:
@@ -205,6 +206,8 @@ def resume(
             had ended goes on.
         max_time: New limit on the wall time of the whole run, in seconds; 0 for none. A finished run
             that the limit had ended goes on.
+        overrides: Other values of parameters of the encoder that cannot change a result, such as
+            ``{"encoder": {"chunk": 8}}``.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
 
@@ -225,6 +228,7 @@ def resume(
             budget=budget,
             max_cost=max_cost,
             max_time=max_time,
+            overrides=overrides,
         )
 
 

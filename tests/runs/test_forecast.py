@@ -108,13 +108,29 @@ def test_what_a_config_lacks_is_said_by_the_forecast_too() -> None:
         foresee(config("randon"), tiny_registry())
 
 
+def test_a_probe_reads_the_table_before_anything_is_sent(
+    server: Served, here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "images.csv").write_text("image,patient,sex,dx\na.png,1,f,x\nb.png,2,m,y\n")
+    table = ["--dataset", "table", "--data-root", str(tmp_path), "--disease", "x"]
+    table += ["--set", "dataset.sensitive=gender", "--set", "dataset.label=dx==x"]
+    before = server.images()
+    service = ["--encoder", "http:openai", "--set", f"encoder.url={server.root}/v1"]
+    service += ["--set", "encoder.model=tiny", "--set", "encoder.size=8"]
+    done = here("probe", *service, *table)
+    assert done.returncode == 2
+    assert "gender" in done.stderr
+    assert "images sent to" not in done.stderr
+    assert server.images() == before
+
+
 def test_a_probe_and_a_verification_say_what_they_send(
     server: Served, here: Here, tmp_path: Path
 ) -> None:
     service = ["--encoder", "http:oip", "--set", f"encoder.url={server.url}"]
     done = here("probe", *service, "--dataset", "tiny", "--disease", "spots", "--images", "60")
     assert done.returncode == 0, done.stderr
-    assert "http:oip will be sent: at most 60 images" in done.stderr
+    assert "http:oip will be sent: ≤ 60 images + check ≤ 1" in done.stderr
     done = here("run", *service, *SMALL, "--json")
     assert done.returncode == 0, done.stderr
     folder = json.loads(done.stdout)["run_dir"]

@@ -282,8 +282,8 @@ def close_and_tell(encoder: Encoder, listener: Listener) -> None:
         told = encoder.account.bill.as_dict()
         total = told["total"]
         words = (
-            f"{encoder.spec.name} was sent {total['images_sent']:,} images: "
-            f"{total['images_billed']:,} are billed, {total['images_maybe_billed']:,} may be"
+            f"images sent to {encoder.spec.name}: {total['images_sent']:,}; {total['images_billed']:,} "
+            f"billed, {total['images_maybe_billed']:,} perhaps"
         )
         cost = f", at most {told['cost_at_most']:,.2f} in all" if told["price"] else ""
         listener.note(words + cost)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from zobench.config import parse_overrides
+
 from .options import MAX_TIME, JsonFlag, MovedTo, RunFolderArgument, Trackers, seconds
 
 
@@ -13,6 +15,14 @@ def resume(
     path: RunFolderArgument,
     trackers: Trackers = None,
     encoder_url: MovedTo = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="encoder.NAME=VALUE",
+            help="A parameter of the encoder that cannot change a result, e.g. encoder.chunk=8.",
+        ),
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -35,6 +45,9 @@ def resume(
     from .display.progress import ConsoleListener
     from .display.result import print_result
 
+    overrides = parse_overrides(settings or [], ("encoder",))
+    if encoder_url is not None:
+        overrides = {"encoder": {**overrides.get("encoder", {}), "url": encoder_url}}
     limit = None if max_time is None else seconds(max_time)
     with ConsoleListener() as listener, published_run(path) as folder:
         processes = read_manifest(folder).resumed
@@ -42,7 +55,7 @@ def resume(
             folder,
             listener=listener,
             trackers=trackers or [],
-            encoder_url=encoder_url,
+            overrides=overrides,
             max_cost=max_cost,
             max_time=limit,
             budget=budget,

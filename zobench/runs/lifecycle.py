@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from zobench.billing.account import close
 from zobench.config import RunConfig
@@ -30,7 +31,7 @@ from .process import RunProcess
 from .process_state import restored_state
 from .provenance import new_manifest
 from .resolved import check_unloaded, of_a_stored_run, resolve_config
-from .resuming import check_same
+from .resuming import check_same, with_overrides
 from .signals import Stop
 from .trackers import make_trackers
 
@@ -143,7 +144,7 @@ def resume_run(
     registry: Registry | None = None,
     listener: Listener | None = None,
     trackers: Sequence[str] = (),
-    encoder_url: str | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
     max_cost: float | None = None,
     max_time: float | None = None,
     budget: int | None = None,
@@ -159,7 +160,8 @@ def resume_run(
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
         trackers: Names of the trackers that receive the events of the run.
-        encoder_url: New URL of a rented encoder; ``None`` if the URL has not changed.
+        overrides: Other values of parameters of the encoder that cannot change a result, such as the
+            address of a service, by owner (``encoder``) and name.
         max_cost: Largest sum that the rented encoder may bill over the whole run, earlier processes
             included; ``None`` for the limit in the run's config.
         max_time: Wall time of the whole run in seconds after which the optimizer is asked no more;
@@ -203,8 +205,8 @@ def resume_run(
             )
         require_affordable(manifest, begun, folder, registry)
         manifest, config = begun, begun.config
-        if encoder_url is not None:
-            config = config.with_settings("encoder", url=encoder_url)
+        if overrides:
+            config = with_overrides(config, overrides, registry)
         parts = make_parts(config, registry, listener, manifest)
         for encoder in parts.encoders:
             opened.callback(close, encoder, listener)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zobench.billing.account import close_and_tell
 from zobench.config import RunConfig
-from zobench.contracts.dataset import Records
+from zobench.contracts.dataset import Dataset, Records
 from zobench.contracts.listener import Listener
 from zobench.contracts.metric import Predictions
 from zobench.contracts.purpose import Purpose
@@ -24,7 +24,7 @@ from zobench.problem.heads import fit_head
 from zobench.problem.images import load_images
 from zobench.registry.discovery import Registry, load_registry
 
-from .parts import make_dataset, make_encoder, precheck_dataset
+from .parts import Shape, make_dataset, make_encoder, precheck_dataset
 from .resolved import resolve_config
 
 FOLDS = 5
@@ -87,16 +87,31 @@ def probe_encoder(
     registry = registry or load_registry()
     resolved = resolve_config(config, registry)
     precheck_dataset(config, resolved.dataset)
-    if resolved.encoder.outlook is not None:
-        listener.note(f"{config.encoder} will be sent: at most {limit:,} images")
+
+    def chosen_of(shape: Shape) -> tuple[Dataset, NDArray[np.int64], NDArray[np.int64]]:
+        dataset = make_dataset(config, resolved.dataset, shape)
+        order, fold = _by_patient(dataset.records, limit, config.seed)
+        _require_folds(dataset.records, order, fold, limit)
+        return dataset, order, fold
+
+    if (outlook := resolved.encoder.outlook) is not None:
+        try:
+            count = len(chosen_of(outlook.image_shape)[1])
+        except ConfigError:
+            if outlook.shape_known:
+                raise
+            count = limit  # the real image shape may fit; the service tells it
+        checks = outlook.checks(count)
+        cost = f", at most {(count + checks) * outlook.price:,.2f}" if outlook.price else ""
+        listener.note(
+            f"{config.encoder} will be sent: ≤ {count:,} images + check ≤ {checks:,}{cost}"
+        )
     encoder = make_encoder(config, resolved.encoder)
     try:
-        dataset = make_dataset(config, resolved.dataset, encoder.spec.image_shape)
+        dataset, order, fold = chosen_of(encoder.spec.image_shape)
         notes = (*encoder.spec.notes, *dataset.spec.notes)
         for note in notes:
             listener.note(note)
-        order, fold = _by_patient(dataset.records, limit, config.seed)
-        _require_folds(dataset.records, order, fold, limit)
         listener.phase("prepare images", len(order))
         chosen = load_images(dataset, order, lambda done, _: listener.update(done))
         listener.phase("probe", len(order))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
+from zobench.contracts.parameters import cut, declarations
 from zobench.errors import ConfigError, DamagedError
 from zobench.files.atomic import missing
 from zobench.files.location import Location
@@ -14,9 +17,14 @@ from zobench.records.identity import borrowed
 from zobench.records.inventory import require_stored
 from zobench.records.manifest import Manifest
 from zobench.records.run_folder import RunFolder
+from zobench.registry.discovery import Registry
 
 from .parts import Parts
 from .provenance import new_manifest
+from .resolved import resolve_config
+
+ENCODER = "encoder"
+"""The owner whose incidental parameters may change when a run goes on."""
 
 COVERED = (layout.TRACE, str(layout.CHECKPOINT))
 """Files beside the snapshots without which a run cannot go on from its checkpoint."""
@@ -62,6 +70,38 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
                 f"{name} was {version} when this run began and is {now.versions.get(name)} now: "
                 "the last bit may differ"
             )
+
+
+def with_overrides(
+    config: RunConfig, overrides: Mapping[str, Mapping[str, Any]], registry: Registry
+) -> RunConfig:
+    """The config of a run with other values of encoder parameters that cannot change a result.
+
+    Args:
+        config: The config that the run began with.
+        overrides: Values by name, for the owner ``encoder``.
+        registry: Installed plugins.
+
+    Raises:
+        ConfigError: A parameter is of another owner, unknown, out of its range, or can change a result.
+    """
+    for owner in overrides:
+        if owner != ENCODER:
+            raise ConfigError(
+                f"a run that goes on takes settings of its encoder only, not of {cut(owner)}; for "
+                "others, start a new run"
+            )
+    settings = overrides.get(ENCODER, {})
+    changed = config.with_settings(ENCODER, **settings)
+    declared = declarations(type(resolve_config(changed, registry).encoder.parameters))
+    for name in settings:
+        if not declared[name].incidental:
+            free = ", ".join(known for known in declared if declared[known].incidental)
+            raise ConfigError(
+                f"encoder.{name} can change results, so a run keeps the value that it began with; it can "
+                f"go on with other values of {free or 'no parameter'}. Start a new run, or leave it out"
+            )
+    return changed
 
 
 def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoint | None:

@@ -49,6 +49,10 @@ class RetryPolicy:
     final: frozenset[int] = frozenset()
 
 
+TOO_MANY = frozenset({400, 413, 422})
+"""Statuses of services that take fewer images a request than they were sent."""
+
+
 class RequestCancelledError(ServiceError):
     """The request was not sent, because ``stop`` was set."""
 
@@ -148,7 +152,8 @@ class RetryingClient:
             if error.delay > left:
                 hint = (
                     f"; the service asks to wait {error.delay:,.0f} s, but encoder.patience has "
-                    f"{left:,.0f} s left: resume later, or with a larger encoder.patience"
+                    f"{left:,.0f} s left: resume later, or with --set encoder.patience={error.delay:.0f} "
+                    "or more"
                 )
                 return False
             self.stop.wait(error.delay)  # setting ``stop`` ends this wait
@@ -173,7 +178,7 @@ class RetryingClient:
             raise ServiceError(
                 f"encoder {self._name}: {fault}"
                 + (f" ({attempts} attempts)" if attempts > 1 else "")
-                + hint
+                + (hint or _too_many(fault.status, images))
                 + ("" if self._known or fault.kind != "unreached" else UNREACHED_HINT),
                 fault.status,
                 attempts,
@@ -233,3 +238,13 @@ class RetryingClient:
             since = self._answered_at
             waited = sum(max(0.0, end - max(begin, since)) for begin, end in waits)
             return self.policy.seconds - (time.monotonic() - since - waited)
+
+
+def _too_many(status: int | None, images: int) -> str:
+    """What to do if a request was refused for the number of its images."""
+    if status not in TOO_MANY or images <= 1:
+        return ""
+    return (
+        f"; the request had {images:,} images: if they are too many for the service, go on with fewer "
+        f"by --set encoder.chunk={max(1, images // 2)}"
+    )

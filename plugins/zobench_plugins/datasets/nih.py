@@ -20,7 +20,7 @@ from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError, DatasetError
 
 from .columns.ages import years
-from .columns.attribute import divided
+from .columns.attribute import Attribute, divided
 from .columns.cells import empty_cells
 from .columns.faults import Faults
 from .films import ArchiveFilms, digest_of
@@ -99,6 +99,7 @@ class NihDataset:
         with faults.collecting():
             attribute = divided(_texts(table), parameters.sensitive, parameters.group)
         faults.check(str(source))
+        unknown = _unknown(attribute, parameters.sensitive)
         chosen = table["age"].between(parameters.min_age, parameters.max_age)
         if parameters.view != "any":
             chosen &= table[VIEW] == parameters.view
@@ -134,7 +135,7 @@ class NihDataset:
             digest=digest_of([form.key, *_described(self._paths, self.records)]),
             positive_rate_gap=BIAS if lean >= 0 else -BIAS,
             bias="as-is",
-            notes=(*missing, *ages),
+            notes=(*missing, *ages, *unknown),
         )
         self._films = ArchiveFilms(request.cache / "nih", self._paths, form, self._title)
 
@@ -227,6 +228,18 @@ def _aged(table: pandas.DataFrame) -> tuple[pandas.DataFrame, tuple[str, ...]]:
     return table[~impossible], (note,)
 
 
+def _unknown(attribute: Attribute, sensitive: str) -> tuple[str, ...]:
+    """A note that counts the rows that are left out because their group is unknown."""
+    blank = attribute.codes.isna() & ~attribute.other
+    if not blank.any():
+        return ()
+    note = (
+        f"{int(blank.sum()):,} of {len(blank):,} rows of {TABLE} are left out, because "
+        f"dataset.sensitive={sensitive} is unknown there; the first is line {blank.idxmax():,}"
+    )
+    return (note,)
+
+
 def _present(
     table: pandas.DataFrame, source: Path, root: Path, disease: str
 ) -> tuple[pandas.DataFrame, tuple[str, ...]]:
@@ -264,8 +277,6 @@ def _check(table: pandas.DataFrame, faults: Faults) -> None:
     faults.rows(table, ~digits, f"{PATIENT} is not a number{_such_as(table[PATIENT][~digits])}")
     aged = years(table[AGE]) >= 0
     faults.rows(table, ~aged, f"{AGE} is not a number of years{_such_as(table[AGE][~aged])}")
-    sexes = table[SEX].isin(list(SEXES))
-    faults.rows(table, ~sexes, f"{SEX} is neither F nor M{_such_as(table[SEX][~sexes])}")
     twice = table["path"].duplicated(keep=False)
     faults.rows(table, twice, "the image is named by several rows")
 
@@ -277,7 +288,7 @@ def _such_as(values: pandas.Series[str]) -> str:
 def _named(table: pandas.DataFrame) -> pandas.DataFrame:
     """The table with the columns sex, age and view beside the archive's own names."""
     return table.assign(
-        sex=table[SEX].map(SEXES),
+        sex=table[SEX].map(SEXES).fillna(""),  # neither F nor M is unknown
         age=years(table[AGE]),
         view=table[VIEW],
     )

@@ -12,7 +12,7 @@ from zobench.errors import ConfigError
 from zobench.files.atomic import disk_errors
 
 DICOM, LOSSLESS = (".dcm", ".dicom"), (".png", ".tif", ".tiff")
-SUFFIXES = (*LOSSLESS, ".jpg", ".jpeg", *DICOM)
+SUFFIXES = (*LOSSLESS, ".jpg", ".jpeg", ".bmp", *DICOM)
 ARRAY = ".npy"
 """Suffix of what an encoder of exact floats is sent, as ``zobench apply --as-sent`` writes it."""
 
@@ -92,7 +92,7 @@ def free_name(path: Path) -> Path:
 
 
 def edited_name(name: Path, is_dicom: bool) -> Path:
-    """The name of a picture with the edit: PNG instead of JPEG, since compression would change it."""
+    """The name of a picture with the edit: PNG instead of JPEG and BMP; compression would change it."""
     if is_dicom or name.suffix.lower() in LOSSLESS:
         return name
     return with_suffix(name, ".png")

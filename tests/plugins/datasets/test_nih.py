@@ -134,7 +134,6 @@ def set_cell(row: int, column: int, value: str) -> Callable[[list[Row]], None]:
     [
         (3, "abc", r"line 4\): Patient ID is not a number, such as 'abc'"),
         (4, "old", r"line 4\): Patient Age is not a number of years, such as 'old'"),
-        (5, "X", r"line 4\): Patient Gender is neither F nor M, such as 'X'"),
     ],
 )
 def test_a_wrong_row_is_named_by_line_and_column(
@@ -152,6 +151,24 @@ def test_rows_without_an_image_are_left_out_and_counted(tree: Callable[..., Path
     (note,) = part.spec.notes
     assert note.startswith(f"1 of {len(whole.records)} rows of Data_Entry_2017.csv are left out")
     assert "'missing.png'" in note
+
+
+@pytest.mark.parametrize("sex", ["", "O"])
+def test_rows_of_unknown_sex_are_left_out_and_counted_where_sex_is_compared(
+    tree: Callable[..., Path], sex: str
+) -> None:
+    whole = open_dataset(tree())
+    root = tree(set_cell(2, 5, sex))
+    part = open_dataset(root)
+    assert part.records.image.tolist() == np.delete(whole.records.image, 2).tolist()
+    (note,) = part.spec.notes
+    assert note == (
+        f"1 of {len(whole.records)} rows of Data_Entry_2017.csv are left out, because "
+        "dataset.sensitive=sex is unknown there; the first is line 4"
+    )
+    by_age = open_dataset(root, sensitive="age>=42")
+    assert len(by_age.records) == len(whole.records)
+    assert by_age.spec.notes == ()
 
 
 def test_a_table_without_any_image_is_an_error(tree: Callable[..., Path]) -> None:

@@ -63,6 +63,7 @@ def test_colour_and_other_sizes_get_the_edit_stretched_and_jpeg_becomes_png(tmp_
     ramp = np.tile(np.linspace(-0.1, 0.1, SIDE, dtype=np.float32), (SIDE, 1))
     out = tmp_path / edited_name(Path("out.jpg"), False)
     assert out.name == "out.png"
+    assert edited_name(Path("out.bmp"), False).name == "out.png"
     write_edited(tmp_path / "x.jpg", out, ramp, None, "film")
     read: NDArray[np.float64] = imread(out).astype(float)
     assert read.shape == tall.shape

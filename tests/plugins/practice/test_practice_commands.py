@@ -114,6 +114,7 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     assert not list(tmp_path.glob("**/.zobench-*"))
     (tmp_path / "mixed" / "b.png").unlink()
     (tmp_path / "mixed" / ".git").mkdir()
+    Image.fromarray(GREY.astype(np.uint8)).save(tmp_path / "mixed" / "c.bmp")
     for name in ("IM0001", "notes.txt", ".hidden", ".git/HEAD"):
         (tmp_path / "mixed" / name).touch()
     done = here("apply", place, "mixed", "-o", "out", "--force")
@@ -121,6 +122,7 @@ def test_the_commands_name_what_is_wrong_and_replace_nothing(
     told = " ".join(done.stderr.split())
     assert "left out, since their names end in none of" in told
     assert "mixed/IM0001, mixed/notes.txt; to take one" in told
+    assert (tmp_path / "out" / "c.png").exists()
     named = [tmp_path / "mixed", tmp_path / "mixed", tmp_path / "mixed" / "IM0001"]
     assert passed_over(named).count("notes.txt") == 1
     assert "IM0001" not in passed_over(named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import warnings
 from collections.abc import Sequence
@@ -82,6 +83,11 @@ def _csv(path: Path) -> pandas.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.read(SAMPLE).partition("\n")[0]
+        if "\r" in header.removesuffix("\r"):
+            raise DatasetError(
+                f"{path} has lines that end in a carriage return alone; save it with line ends of Unix "
+                "or Windows"
+            )
         delimiter = _delimiter(header)
         names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
         with warnings.catch_warnings():
@@ -100,10 +106,10 @@ def _csv(path: Path) -> pandas.DataFrame:
                 index_col=False,
             )
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path} is not in UTF-8 (byte {error.start:,} is 0x{error.object[error.start]:02x}); save "
-            "it as UTF-8"
-        ) from error
+        found = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
+        if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            found = "it is in UTF-16, as spreadsheets save 'Unicode text'"
+        raise DatasetError(f"{path} is not in UTF-8 ({found}); save it as UTF-8") from error
     except (OSError, ValueError, csv.Error, pandas.errors.ParserWarning) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error

@@ -1,0 +1,39 @@
+"""Runs that go on with other settings of their service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import Command
+from remote_runs import PATIENT, finished, in_out, run, same, start
+from served import served
+
+pytestmark = pytest.mark.usefixtures("tiny_installed")
+
+
+def test_a_service_that_takes_fewer_images_a_request_is_sent_fewer_when_the_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    straight, there = tmp_path / "straight", tmp_path / "there"
+    with served("--max-images", "8") as server:
+        service = ["--encoder", "http:openai", "--encoder-url", f"{server.root}/v1", *PATIENT]
+        service += ["--set", "encoder.model=tiny", "--set", "encoder.size=8"]
+
+        def started(out: Path, chunk: int) -> Command:
+            return start(out, *run(out, *service, "--set", f"encoder.chunk={chunk}"))
+
+        asked = started(there, 16)
+        _, errors = asked.communicate(timeout=100)
+        assert asked.returncode == 3, errors
+        words = " ".join(errors.split())
+        assert "the request had 16 images: if they are too many" in words
+        assert "by --set encoder.chunk=8. Everything so far is saved; go on with" in words
+        (folder,) = there.glob("runs/*")
+        kept = start(there, "resume", str(folder), "--set", "encoder.model=other")
+        _, errors = kept.communicate(timeout=100)
+        assert kept.returncode == 2
+        assert "encoder.model can change results, so a run keeps" in " ".join(errors.split())
+        found = finished(start(there, "resume", str(folder), "--set", "encoder.chunk=8"))
+        wanted = finished(started(straight, 8))
+    same(in_out(wanted, straight), in_out(found, there))
