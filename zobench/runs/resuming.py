@@ -98,8 +98,9 @@ def with_overrides(
         if not declared[name].incidental:
             free = ", ".join(known for known in declared if declared[known].incidental)
             raise ConfigError(
-                f"encoder.{name} can change results, so a run keeps the value that it began with; it can "
-                f"go on with other values of {free or 'no parameter'}. Start a new run, or leave it out"
+                f"encoder.{name} can change results, so a run keeps the value that it began with; it "
+                f"can go on with other values of {free or 'no parameter'}. Start a new run, or leave it "
+                "out"
             )
     return changed
 

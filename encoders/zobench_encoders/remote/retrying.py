@@ -152,8 +152,8 @@ class RetryingClient:
             if error.delay > left:
                 hint = (
                     f"; the service asks to wait {error.delay:,.0f} s, but encoder.patience has "
-                    f"{left:,.0f} s left: resume later, or with --set encoder.patience={error.delay:.0f} "
-                    "or more"
+                    f"{left:,.0f} s left: resume later, or with --set "
+                    f"encoder.patience={error.delay:.0f} or more"
                 )
                 return False
             self.stop.wait(error.delay)  # setting ``stop`` ends this wait
