@@ -115,6 +115,11 @@ def zobench_register_optimizers() -> Mapping[str, Plugin]:
             "signed gradient steps from where probes point; with --objective adversary (zobench)",
             label="gradient",
         ),
+        "probes-signum": Plugin(
+            "zobench_plugins.optimizers.probes_signum:ProbesSignum",
+            "signed steps on a refitted head, from where the encoder reacts most (zobench)",
+            label="gradient",
+        ),
         "surrogate": Plugin(
             "zobench_plugins.optimizers.surrogate:Surrogate",
             "an edit from a related encoder's gradients, checked by queries, then probes (zobench)",

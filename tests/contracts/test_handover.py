@@ -74,6 +74,46 @@ BROKEN_ROWS: dict[str, tuple[Ask, str]] = {
 }
 
 
+BROKEN_COTANGENTS: dict[str, tuple[Ask, str]] = {
+    "embeddings only": (
+        Ask(POINTS, NUMBERS, "embeddings", cotangents=torch.zeros(3, 5, 7)),
+        "cotangents with the feedback level 'embeddings'; it must give them with 'gradient' only",
+    ),
+    "too few images": (
+        Ask(POINTS, NUMBERS, "gradient", cotangents=torch.zeros(3, 4, 7)),
+        r"cotangents of shape \(3, 4, 7\); it must give a finite float32 tensor \(3, 5, D\)",
+    ),
+    "no numbers": (
+        Ask(POINTS, NUMBERS, "gradient", 2, cotangents=torch.zeros(3, 2, 0)),
+        r"\(3, 2, D\) on the CPU, D >= 1",
+    ),
+    "NaN": (
+        Ask(POINTS, NUMBERS, "gradient", cotangents=torch.full((3, 5, 7), torch.nan)),
+        "cotangents with NaN or infinity",
+    ),
+    "float64": (
+        Ask(POINTS, NUMBERS, "gradient", cotangents=torch.zeros(3, 5, 7).double()),
+        "cotangents of type float64",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_COTANGENTS)
+def test_broken_cotangents_are_one_message(name: str) -> None:
+    found, words = BROKEN_COTANGENTS[name]
+    with pytest.raises(PluginError, match=r"optimizer 'mine': ask\(\) gave .*") as error:
+        checked(found, "gradient")
+    assert error.match(words)
+
+
+def test_cotangents_are_copied() -> None:
+    given = torch.ones(3, 5, 7)
+    taken = checked(Ask(POINTS, NUMBERS, "gradient", cotangents=given), "gradient")
+    given.zero_()
+    assert taken.cotangents is not None
+    assert bool((taken.cotangents == 1).all())
+
+
 @pytest.mark.parametrize("name", BROKEN_ASKS)
 def test_a_broken_ask_is_one_message_with_plugin_method_and_rule(name: str) -> None:
     found, words = BROKEN_ASKS[name]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from asked import BATCH, HEAD, IMAGES, ask, make_oracle, points
-from tiny import SIDE, TinyEncoder
+from tiny import DIMENSION, SIDE, TinyEncoder
 from torch import Tensor
 
+from zobench.contracts.objective import Objective
 from zobench.contracts.optimizer import Ask, Feedback
 from zobench.errors import ConfigError, PluginError
 from zobench.oracle.evaluator import edit_norms
@@ -165,6 +166,43 @@ def test_gradients_of_an_objective_of_the_whole_minibatch_do_not_depend_on_the_b
     torch.testing.assert_close(answer.gradients, whole.gradients, rtol=1e-4, atol=1e-6)
     counts = oracle.ledger.optimize
     assert (counts.forward, counts.backward, counts.queries) == (10, 10, 30)
+
+
+@pytest.mark.parametrize("objective", [None, Spread(), Paired()])
+@pytest.mark.parametrize("block", [1, 2, 50])
+def test_cotangents_give_the_slope_of_their_products_with_the_embeddings(
+    objective: Objective | None, block: int
+) -> None:
+    encoder = TinyEncoder(block=block)
+    oracle = make_oracle(objective=objective, encoder=encoder, penalty=0.3)
+    cotangents = torch.randn(2, BATCH, DIMENSION, generator=torch.Generator().manual_seed(0))
+    asked = replace(ask(2, "gradient"), cotangents=cotangents)
+    answer = oracle.query(asked)
+    assert answer.gradients is not None
+    assert answer.embeddings is not None
+    counts = oracle.ledger.optimize
+    assert (counts.forward, counts.backward, counts.queries) == (10, 10, 30)
+    h = 1e-2
+    for k in range(2):
+        direction = points(1, 1.0)[0]
+        images = torch.from_numpy(oracle.evaluator.images.pixels[oracle.evaluator.rows(k)] / 255.0)
+        ends = [
+            TinyEncoder().embed(images.float() + asked.points[k] + sign * h * direction).double()
+            for sign in (1, -1)
+        ]
+        slope = float(((ends[0] - ends[1]) / (2 * h) * cotangents[k]).sum(1).mean())
+        assert float((answer.gradients[k] * direction).sum()) == pytest.approx(slope, rel=2e-3)
+    plain = make_oracle(objective=objective, penalty=0.3).query(ask(2, "gradient"))
+    torch.testing.assert_close(answer.values, plain.values, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(answer.embeddings, plain.embeddings, rtol=1e-5, atol=1e-6)
+
+
+def test_cotangents_need_no_value_of_the_objective_and_as_many_numbers_as_an_embedding() -> None:
+    oracle = make_oracle(objective=Paired())
+    asked = replace(ask(1, "gradient"), images=1)
+    oracle.query(replace(asked, cotangents=torch.zeros(1, 1, DIMENSION)))
+    with pytest.raises(PluginError, match=rf"cotangents of 2 numbers; it must give {DIMENSION}"):
+        oracle.query(replace(asked, cotangents=torch.zeros(1, 1, 2)))
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-24, 1e-3, 1.0, 1e20])

@@ -92,7 +92,14 @@ def checked_ask(returned: object, rules: AskRules) -> Ask:
         rows = _taken_rows(returned, rules)
     else:
         minibatch = _taken_minibatch(returned, rules)
-    return Ask(returned.points, minibatch, returned.want, returned.images, rows)
+    ask = Ask(returned.points, minibatch, returned.want, returned.images, rows, returned.cotangents)
+    if ask.cotangents is not None:
+        if ask.want != "gradient":
+            fault = f"cotangents with the feedback level {ask.want!r}"
+            raise _broken(optimizer, ASK, fault, "them with 'gradient' only")
+        shape = (len(points), ask.images_each(rules.batch_size), None)
+        _check_tensor(ask.cotangents, optimizer, ASK, "cotangents", shape)
+    return ask
 
 
 def taken_ask(ask: Ask, optimizer: str) -> Ask:
@@ -105,7 +112,10 @@ def taken_ask(ask: Ask, optimizer: str) -> Ask:
         PluginError: The points are too large, or not finite.
     """
     _require_finite(ask.points, optimizer, ASK, "points")
-    return replace(ask, points=ask.points.detach().contiguous())
+    cotangents = ask.cotangents
+    if cotangents is not None:
+        cotangents = _copied_tensor(cotangents, optimizer, ASK, "cotangents")
+    return replace(ask, points=ask.points.detach().contiguous(), cotangents=cotangents)
 
 
 def _taken_minibatch(ask: Ask, rules: AskRules) -> NDArray[np.int64]:
@@ -235,8 +245,10 @@ def _check_tensor(
     """A dense float32 tensor on the CPU, not copied; ``None`` is any length of at least 1."""
     import torch
 
-    wanted = ", ".join("K" if size is None else str(size) for size in shape)
-    rule = f"a finite float32 tensor ({wanted}) on the CPU" + (", K >= 1" if None in shape else "")
+    free = "K" if shape[0] is None else "D"
+    wanted = ", ".join(free if size is None else str(size) for size in shape)
+    at_least = f", {free} >= 1" if None in shape else ""
+    rule = f"a finite float32 tensor ({wanted}) on the CPU{at_least}"
     if not isinstance(returned, torch.Tensor):
         raise _broken(optimizer, method, f"{what} as {type(returned).__name__}", rule)
     fits = returned.ndim == len(shape) and all(

@@ -46,6 +46,10 @@ class Ask:
         images: b, the number of images of each minibatch; the run's batch size if ``None``.
         rows: Rows of the training images for each point, ``(K, b)`` int64; only for optimizers
             that declare ``embeddings`` or ``gradient``.
+        cotangents: A vector for each embedding, ``(K, b, D)`` float32, where ``want`` is ``gradient``:
+            the gradients are then those of the mean over a point's images of the product of cotangent
+            and embedding, in place of L's. So a white box follows any function of the embeddings
+            (vector-Jacobian products); ``None`` for L.
     """
 
     points: Tensor
@@ -53,6 +57,12 @@ class Ask:
     want: Feedback = "value"
     images: int | None = None
     rows: NDArray[np.int64] | None = None
+    cotangents: Tensor | None = None
+
+    @property
+    def needs_a_value(self) -> bool:
+        """Whether the objective's value or its gradient is what is asked for."""
+        return self.want != "embeddings" and self.cotangents is None
 
     def images_each(self, batch_size: int) -> int:
         """b, the number of images that each point is evaluated on, in a run of this batch size."""
@@ -73,7 +83,8 @@ class Answer:
     Attributes:
         values: ``(K,)`` float64, L of each point on its images.
         embeddings: ``(K, b, D)`` float32; ``None`` for optimizers that declare ``value``.
-        gradients: ``(K, *space.shape)`` float32, dL/dpoint where asked for, else ``None``.
+        gradients: ``(K, *space.shape)`` float32 where asked for, else ``None``: dL/dpoint, or that of
+            the products with the ask's cotangents.
         rows: Rows ``(K, b)`` int64 of the training images; ``None`` for optimizers that declare
             ``value``.
     """

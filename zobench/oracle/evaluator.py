@@ -138,7 +138,9 @@ class Evaluator:
         )
         return a.to(embeddings.device), y.to(embeddings.device)
 
-    def value_and_gradient(self, edit: Tensor, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    def value_and_gradient(
+        self, edit: Tensor, rows: Rows, cotangents: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """L of one edit ``(1, H, W)``, its embeddings ``(b, D)`` and dL/dedit ``(1, H, W)``.
 
         At the origin, where the norm has no gradient, its subgradient 0 is taken.
@@ -146,6 +148,8 @@ class Evaluator:
         Args:
             edit: The edit.
             rows: Rows ``(b,)`` of the training images.
+            cotangents: Vectors ``(b, D)``; the gradient is then that of the mean of their products with
+                the embeddings, and not of L.
         """
         import torch
 
@@ -153,7 +157,7 @@ class Evaluator:
         booked = replace(self.encoder.ledger.of(Purpose.OPTIMIZE))
         while True:
             try:
-                return self._value_and_gradient(edit, rows, size)
+                return self._value_and_gradient(edit, rows, size, cotangents)
             except torch.OutOfMemoryError as error:
                 if size == 1:
                     raise EncoderError(
@@ -164,14 +168,16 @@ class Evaluator:
                 size = max(1, min(size, len(rows)) // 2)
 
     def _value_and_gradient(
-        self, edit: Tensor, rows: Rows, size: int
+        self, edit: Tensor, rows: Rows, size: int, cotangents: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Value and gradient, with the graph of at most ``size`` images in memory at a time."""
         import torch
 
         parts = list(slices(len(rows), size))
         whole, slopes = None, None
-        if len(parts) > 1 and not self.objective.mean_over_images:
+        if cotangents is not None:
+            slopes = cotangents / len(rows)
+        elif len(parts) > 1 and not self.objective.mean_over_images:
             whole, slopes = self._slopes(edit, rows, parts)
         total = torch.zeros_like(edit)
         terms, embeddings = [], []
@@ -187,11 +193,14 @@ class Evaluator:
                 loss = (answer * slopes[part].to(answer.device)).sum()
             total += self.encoder.backward(loss, variable)
             embeddings.append(answer.detach().cpu())
+        embedded = torch.cat(embeddings)
         norm = edit_norms(edit[None])[0]
-        if norm > 0:
+        if norm > 0 and cotangents is None:
             total += (self.penalty * edit.double() / norm).float()
+        if cotangents is not None:
+            whole = self.terms(embedded[None], rows[None])[0]
         term = torch.stack(terms).sum() if whole is None else whole
-        return term + self.penalty * norm, torch.cat(embeddings), total
+        return term + self.penalty * norm, embedded, total
 
     def _slopes(self, edit: Tensor, rows: Rows, parts: list[slice]) -> tuple[Tensor, Tensor]:
         """The objective of a minibatch, and its gradient ``(b, D)`` at the embeddings.

@@ -13,7 +13,7 @@ from zobench.contracts.dataset import Rows
 from zobench.contracts.handover import AskRules, checked_ask, taken_ask
 from zobench.contracts.optimizer import Answer, Ask, Feedback
 from zobench.contracts.space import Space
-from zobench.errors import BudgetExhausted, ConfigError, EncoderError
+from zobench.errors import BudgetExhausted, ConfigError, EncoderError, PluginError
 
 from .evaluator import Evaluator
 from .ledger import Ledger
@@ -36,7 +36,7 @@ def require_a_value(
     """Refuses points of so few images that an objective that compares them has no value.
 
     Args:
-        ask: The ask; one that wants embeddings only needs no value.
+        ask: The ask; one that wants embeddings only, or products with cotangents, needs no value.
         batch_size: Images per minibatch where the ask names no other number.
         optimizer: The optimizer's name, for the message.
         name: The objective's name.
@@ -46,7 +46,7 @@ def require_a_value(
         ConfigError: It compares more images than a point has.
     """
     images, least = ask.images_each(batch_size), getattr(objective, "least_images", 1)
-    if ask.want != "embeddings" and images < least:
+    if ask.needs_a_value and images < least:
         raise ConfigError(
             f"objective {name} compares images of a point with one another, so it needs {least} at "
             f"least, but {optimizer} asks for {images} a point; choose an objective that is a mean over "
@@ -104,6 +104,7 @@ class Oracle:
         spec = evaluator.encoder.spec
         if checked.want == "gradient" and not spec.differentiable:
             raise EncoderError(f"encoder {spec.name} gives no gradients")
+        self._require_fitting(checked.cotangents)
         price, spent = checked.price(size, self.ledger.backward_cost), self.ledger.optimize.queries
         if spent + price > self.budget:
             raise BudgetExhausted(
@@ -116,6 +117,14 @@ class Oracle:
         return (
             evaluate(taken) if self.recorder is None else self.recorder.give(taken, spent, evaluate)
         )
+
+    def _require_fitting(self, cotangents: Tensor | None) -> None:
+        dimension = self.evaluator.encoder.spec.embedding_dim
+        if cotangents is not None and cotangents.shape[2] != dimension:
+            raise PluginError(
+                f"optimizer {self.optimizer!r}: ask() gave cotangents of {cotangents.shape[2]} numbers; "
+                f"it must give {dimension}, as many as an embedding has"
+            )
 
     def _require_money(self, images: int) -> None:
         meter = self.evaluator.encoder.meter
@@ -164,11 +173,14 @@ class Oracle:
         import torch
 
         values, embeddings, gradients = [], [], []
-        for point, its_rows in zip(ask.points, rows, strict=True):
+        cotangents = ask.cotangents if ask.cotangents is not None else [None] * len(rows)
+        for point, its_rows, its_cotangents in zip(ask.points, rows, cotangents, strict=True):
             variable = point.detach().clone().requires_grad_()
             with torch.enable_grad():
                 edit = self.space.decode(variable[None])[0]
-            value, embedded, slope = self.evaluator.value_and_gradient(edit.detach(), its_rows)
+            value, embedded, slope = self.evaluator.value_and_gradient(
+                edit.detach(), its_rows, its_cotangents
+            )
             (gradient,) = torch.autograd.grad(edit, variable, slope)
             values.append(value)
             embeddings.append(embedded)

@@ -25,11 +25,12 @@ def answer_file(ask: Ask, spent: int) -> str:
     """The name of an answer's file: a digest of the ask, which one different bit changes.
 
     Args:
-        ask: Its points, images and feedback count.
+        ask: Its points, images, feedback and cotangents count.
         spent: Queries before the ask: an objective that learns answers the same ask anew each time.
     """
     images = ask.minibatch if ask.rows is None else ask.rows
-    asked = (ask.points.numpy(), np.asarray(images), str(ask.images), ask.want)
+    along = () if ask.cotangents is None else (ask.cotangents.numpy(),)
+    asked = (ask.points.numpy(), np.asarray(images), str(ask.images), ask.want, *along)
     return f"{digest(*asked, str(spent))}.safetensors"
 
 

@@ -90,6 +90,9 @@ class OptimizerConformance:
             assert FEEDBACK.index(ask.want) <= FEEDBACK.index(oracle.feedback), (
                 f"wants {ask.want!r} but declares {oracle.feedback!r}"
             )
+            if ask.cotangents is not None:
+                assert ask.want == "gradient", f"cotangents with want={ask.want!r}, not 'gradient'"
+                assert torch.isfinite(ask.cotangents).all(), "cotangents hold NaN or infinity"
 
     def test_always_recommends_a_finite_point_of_the_space(self) -> None:
         """The recommendation is valid before the first answer and after every answer."""
@@ -316,7 +319,8 @@ def _content(ask: Ask) -> bytes:
     """All that an ask asks for."""
     named = (b"" if numbers is None else numbers.tobytes() for numbers in (ask.minibatch, ask.rows))
     words = f"{ask.want} {ask.images}".encode()
-    return b"".join((ask.points.numpy().tobytes(), words, *named))
+    along = b"" if ask.cotangents is None else ask.cotangents.numpy().tobytes()
+    return b"".join((ask.points.numpy().tobytes(), words, *named, along))
 
 
 def remote_trace(name: str, overrides: str) -> str:

@@ -107,7 +107,10 @@ class ToyOracle:
         values = _values(embeddings)
         gradients = None
         if ask.want == "gradient":
-            (gradients,) = torch.autograd.grad(values.sum(), points)
+            wanted = values.sum()
+            if ask.cotangents is not None:
+                wanted = (embeddings * ask.cotangents).sum() / embeddings.shape[1]
+            (gradients,) = torch.autograd.grad(wanted, points)
         if self.feedback == "value":
             return Answer(values.detach())
         return Answer(values.detach(), embeddings.detach(), gradients, rows)

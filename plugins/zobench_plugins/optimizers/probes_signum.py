@@ -1,0 +1,192 @@
+"""Probes, then Signum: short signed steps against an SA head that is refitted after each of them.
+
+A white box may differentiate any function of the embeddings: an ask names a cotangent for each image,
+and the answer is the vector-Jacobian product. The search has four stages:
+
+1. ``single``: probes of single images, each with a smooth edit of its own. The first right singular
+   vector u of the changes of their embeddings is where edits move embeddings most.
+2. ``product``: the mean of J_i^T u over a few images is the edit that moves them fastest along u, as in
+   the power method for singular vectors of a Jacobian (Khrulkov and Oseledets, "Art of Singular Vectors
+   and Universal Adversarial Perturbations", CVPR 2018).
+3. ``check``: a few images are sent with this edit and with its negative. The sign with the smaller gap
+   of a refitted disease head is kept (:mod:`.paid_checks`); if no edit has the smallest, the search goes
+   on from none.
+4. ``step``: an SA head is refitted on the embeddings bought last. A product on a few balanced images
+   tells how an edit lowers its score where the attribute is 1 and raises it where it is 0. The step is
+   the sign of an average of these slopes (Signum: Bernstein et al., "signSGD: Compressed Optimisation
+   for Non-Convex Problems", ICML 2018). Head and slope are new after every step.
+
+The objective of the run is not used: it is lowered by shifts that a refitted head undoes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
+from zobench.contracts.parameters import parameter
+from zobench.contracts.stateful import Stateful
+from zobench.errors import PluginError
+from zobench.problem.heads import cell_weights
+from zobench.problem.spaces import DctSpace
+
+from .frequencies import spectrum
+from .paid_checks import Cells, harm
+from .refitted_heads import residuals
+
+SMOOTHNESS, CORNER = 1.5, 6.0
+"""Prior of the single probes over frequencies, as that of :mod:`.probes`."""
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ProbesSignumParameters:
+    """Hyperparameters of probes-signum; a root mean square is that of the points, in pixel range."""
+
+    singles: int = parameter(32, "single probes, the first ask", low=2, high=4096)
+    coarse: int = parameter(12, "frequencies of single probes, down and across", low=1, high=64)
+    radius: float = parameter(0.02, "root mean square of a single probe", low=1e-6)
+    products: int = parameter(8, "balanced images of the first edit's product", low=1, high=10_000)
+    reach: float = parameter(
+        0.5, "shift of the embeddings by the first edit, relative to the clean spread", low=1e-6
+    )
+    first_length: float = parameter(0.03, "root mean square of the first edit, at most", low=1e-6)
+    check_images: int = parameter(48, "images of the check, each sent twice", low=8, high=10_000)
+    images: int = parameter(8, "balanced images of a step", low=4, high=10_000)
+    step: float = parameter(
+        0.002, "first step of every coordinate, in pixel range; step t has 1 / sqrt(t) of it", low=0
+    )
+    momentum: float = parameter(0.9, "share of the last average of gradients", low=0, high=0.9999)
+    memory: int = parameter(
+        128, "embeddings that the SA head is refitted on, at most", low=8, high=100_000
+    )
+
+
+class ProbesSignum(Stateful):
+    """Single probes, a product, a check, then one product a step. Recommends the current edit."""
+
+    feedback: ClassVar[Feedback] = "gradient"
+    paced = False
+    remembered = ("edit", "stage", "steps", "velocity", "axis", "bought", "rows", "rng")
+
+    def __init__(self, context: OptimizerContext, parameters: ProbesSignumParameters) -> None:
+        if context.client is None:
+            raise PluginError("probes-signum needs the client data of the level gradient")
+        p, client = parameters, context.client
+        self._p, self._clean, self.rng = p, client.clean, context.rng
+        self._cells = Cells.of(client)
+        self._spread = float(client.clean.var(0).double().sum().sqrt())
+        _, height, width = context.space.shape
+        self._coarse = DctSpace(height, width, min(p.coarse, height, width))
+        self.stage, self.steps = "single", 0
+        self.edit = self.velocity = torch.zeros(context.space.shape)
+        self.axis = torch.zeros(client.clean.shape[1])
+        self._remember_clean()
+
+    def ask(self) -> Ask:
+        """Single probes, the first edit's product, both of its signs, or the product of a step."""
+        if self.stage == "single":
+            rows = self.rng.choice(len(self._clean), (self._singles, 1), replace=False)
+            return Ask(self._probes(), rows=rows, want="embeddings")
+        if self.stage == "check":
+            rows = self._cells.balanced(self._p.check_images, self.rng)
+            both = torch.stack([self.edit, -self.edit])
+            return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
+        if self.stage == "product":
+            rows = self._cells.balanced(self._p.products, self.rng)
+            cotangents = self.axis.expand(len(rows), -1)
+        else:
+            rows = self._cells.balanced(self._p.images, self.rng)
+            towards = torch.from_numpy(1.0 - 2.0 * self._cells.sensitive[rows])
+            cotangents = (towards[:, None] * self._head()).float()
+        points = self.edit[None]
+        return Ask(points, rows=rows[None], want="gradient", cotangents=cotangents[None])
+
+    def tell(self, ask: Ask, answer: Answer) -> None:
+        """Goes on to the next stage, or takes a step."""
+        assert answer.embeddings is not None
+        assert answer.rows is not None
+        if self.stage == "single":
+            changes = answer.embeddings[:, 0] - self._clean[answer.rows[:, 0]]
+            self.axis = torch.linalg.svd(changes.double(), full_matrices=False)[2][0].float()
+            self.stage = "product"
+        elif self.stage == "product":
+            assert answer.gradients is not None
+            self.edit = self._first_edit(answer.gradients[0])
+            self.stage = "check" if bool(self.edit.any()) else "step"
+        elif self.stage == "check":
+            self._judge(answer.embeddings, answer.rows[0])
+            self.stage = "step"
+        else:
+            assert answer.gradients is not None
+            self._step(answer.gradients[0])
+            self._remember(answer.embeddings[0], answer.rows[0])
+
+    def recommend(self) -> Tensor:
+        """The current edit; before the check its sign is arbitrary."""
+        return self.edit.clone()
+
+    @property
+    def _singles(self) -> int:
+        return min(self._p.singles, len(self._clean))
+
+    def _probes(self) -> Tensor:
+        """Smooth points of equal length, one for each single probe."""
+        side = self._coarse.side
+        prior = spectrum(side, SMOOTHNESS, CORNER)
+        white = torch.from_numpy(self.rng.standard_normal((self._singles, side**2)))
+        coefficients = self._p.radius * side * torch.nn.functional.normalize(white * prior.sqrt())
+        return self._coarse.decode(coefficients.float().reshape(-1, 1, side, side))
+
+    def _first_edit(self, product: Tensor) -> Tensor:
+        """The product J^T u, as long as shifts the embeddings by ``reach`` along u."""
+        length = float(product.double().square().mean().sqrt())
+        if length == 0:
+            return torch.zeros_like(product)
+        speed = length * product.numel()  # of the shift, for an edit of root mean square 1
+        return product * (min(self._p.reach * self._spread / speed, self._p.first_length) / length)
+
+    def _judge(self, embeddings: Tensor, rows: Rows) -> None:
+        """Turns the edit round if its negative does less harm; no edit may do the least."""
+        clean, plus, minus = (
+            self._cells.rates(embedded, rows) for embedded in (self._clean[rows], *embeddings)
+        )
+        kept = embeddings[0]
+        if clean is not None and plus is not None and minus is not None:
+            if harm(minus, clean) < harm(plus, clean):
+                self.edit, plus, kept = -self.edit, minus, embeddings[1]
+            if harm(plus, clean) >= harm(clean, clean):
+                self.edit = torch.zeros_like(self.edit)
+                return
+        self.bought, self.rows = kept.clone(), torch.from_numpy(rows)
+
+    def _head(self) -> Tensor:
+        """An SA head ``(D,)`` refitted on the embeddings bought last."""
+        rows = self.rows.numpy()
+        label, sensitive = self._cells.label[rows], self._cells.sensitive[rows]
+        target = torch.from_numpy(2.0 * sensitive - 1.0)
+        weights = torch.from_numpy(cell_weights(label, sensitive))
+        return residuals(self.bought.double(), target, weights)[0]
+
+    def _step(self, gradient: Tensor) -> None:
+        self.steps += 1
+        self.velocity = self._p.momentum * self.velocity + gradient
+        self.edit = self.edit + self._p.step / math.sqrt(self.steps) * self.velocity.sign()
+
+    def _remember_clean(self) -> None:
+        """The clean embeddings, for a search that goes on from no edit."""
+        rows = self._cells.balanced(self._p.memory, np.random.default_rng(0))
+        self.bought, self.rows = self._clean[rows].clone(), torch.from_numpy(rows)
+
+    def _remember(self, embeddings: Tensor, rows: Rows) -> None:
+        most = self._p.memory
+        self.bought = torch.cat([self.bought, embeddings])[-most:].clone()
+        self.rows = torch.cat([self.rows, torch.from_numpy(rows)])[-most:].clone()

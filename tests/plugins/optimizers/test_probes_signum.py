@@ -1,0 +1,174 @@
+"""Probes, then Signum, on a linear encoder in which an edit can take the attribute away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from zobench_plugins.optimizers.probes_signum import ProbesSignum, ProbesSignumParameters
+
+from zobench.contracts.client import Client
+from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
+from zobench.problem.heads import Head, fit_sensitive_head
+from zobench.problem.spaces import PixelSpace
+
+SIDE, IMAGES, DIMENSION = 16, 240, 8
+SIZES = ProbesSignumParameters(singles=24, products=40, check_images=40, images=8, memory=64)
+WAVE = torch.outer(torch.ones(SIDE), torch.cos(torch.arange(SIDE) * math.pi / SIDE))
+
+
+class Api:
+    """Embeddings whose first number tells the label and, unless the edit has the wave, the attribute.
+
+    Attributes:
+        clean: The embeddings without an edit; the wave moves the first number by ``push`` of each image.
+    """
+
+    def __init__(self, push: float, bent: bool = False) -> None:
+        rng = np.random.default_rng(0)
+        self.label = rng.integers(0, 2, IMAGES)
+        self.sensitive = np.where(rng.random(IMAGES) < 0.8, self.label, 1 - self.label)
+        clean = rng.standard_normal((IMAGES, DIMENSION))
+        clean[:, 0] += 2.0 * self.label + 3.0 * self.sensitive
+        self.clean = torch.from_numpy(clean).float()
+        self.push, self.bent = push * torch.from_numpy(self.sensitive).float(), bent
+
+    def embed(self, points: Tensor, rows: np.ndarray) -> Tensor:
+        strength = (points * WAVE).mean((1, 2, 3))[:, None]
+        moved = strength - 400 * strength**2 if self.bent else strength  # bent: harm by either sign
+        first = self.clean[rows][..., :1] - (moved * self.push[rows])[..., None]
+        return torch.cat([first, self.clean[rows][..., 1:]], dim=-1)
+
+    def answer(self, ask: Ask) -> Answer:
+        assert ask.rows is not None
+        points = ask.points.clone().requires_grad_()
+        embeddings = self.embed(points, ask.rows)
+        gradients = None
+        if ask.want == "gradient":
+            assert ask.cotangents is not None
+            products = (embeddings * ask.cotangents).sum(-1).mean(-1)
+            (gradients,) = torch.autograd.grad(products.sum(), points)
+        values = torch.zeros(len(points), dtype=torch.float64)
+        return Answer(values, embeddings.detach(), gradients, ask.rows)
+
+    def optimizer(self) -> ProbesSignum:
+        head = fit_sensitive_head(
+            self.clean.numpy(), self.sensitive, self.label, protocol="converged", rng=None
+        )
+        assert isinstance(head, Head)
+        client = Client(
+            head=head,
+            clean=self.clean,
+            sensitive=torch.from_numpy(self.sensitive),
+            label=torch.from_numpy(self.label),
+            pixels=lambda rows: torch.zeros(len(rows), 1, SIDE, SIDE),
+            values=lambda embeddings, rows: embeddings.double().mean((1, 2)),
+            penalty=0.0,
+        )
+        space, rng = PixelSpace(SIDE, SIDE), np.random.default_rng(1)
+        return ProbesSignum(OptimizerContext(space, rng, 9_999, 8, client=client), SIZES)
+
+    def gap(self, edit: Tensor) -> float:
+        """How far apart the attribute's groups are, at equal labels."""
+        embedded = self.embed(edit[None], np.arange(IMAGES)[None])[0, :, 0].numpy()
+        means = [
+            embedded[(self.label == y) & (self.sensitive == a)].mean()
+            for y in (0, 1)
+            for a in (0, 1)
+        ]
+        return float(abs(means[1] - means[0]) + abs(means[3] - means[2])) / 2
+
+
+def driven(api: Api, optimizer: ProbesSignum) -> Iterator[tuple[Ask, Answer]]:
+    while True:
+        ask = optimizer.ask()
+        answer = api.answer(ask)
+        optimizer.tell(ask, answer)
+        yield ask, answer
+
+
+def cells(api: Api, rows: np.ndarray) -> list[int]:
+    return np.bincount(2 * api.label[rows] + api.sensitive[rows], minlength=4).tolist()
+
+
+def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> None:
+    api = Api(push=300.0)
+    optimizer = api.optimizer()
+    search = driven(api, optimizer)
+    singles, _ = next(search)
+    assert singles.want == "embeddings"
+    assert singles.rows is not None
+    assert singles.rows.shape == (SIZES.singles, 1)
+    rms = singles.points.double().square().mean((1, 2, 3)).sqrt()
+    torch.testing.assert_close(rms, torch.full_like(rms, SIZES.radius), rtol=1e-5, atol=0)
+
+    product, _ = next(search)
+    assert (product.want, product.points.any().item()) == ("gradient", False)
+    assert product.rows is not None
+    assert cells(api, product.rows[0]) == [SIZES.products // 4] * 4
+    check, _ = next(search)
+    assert check.want == "embeddings"
+    assert torch.equal(check.points[0], -check.points[1])
+    # only the wave moves embeddings, and the encoder is linear, so the shift is as long as asked for
+    similar = torch.nn.functional.cosine_similarity(
+        check.points[0].flatten(), WAVE.flatten(), dim=0
+    )
+    assert abs(float(similar)) == pytest.approx(1.0, abs=1e-5)
+    moved = api.embed(check.points[:1], product.rows)[0] - api.clean[product.rows[0]]
+    spread = float(api.clean.var(0).double().sum().sqrt())
+    assert float(moved.mean(0).norm()) == pytest.approx(SIZES.reach * spread, rel=1e-3)
+
+    edit = optimizer.recommend()
+    assert any(torch.equal(edit, each) for each in check.points)
+    average = torch.zeros_like(edit)
+    for number in range(1, 5):
+        step, answer = next(search)
+        assert torch.equal(step.points[0], edit)
+        assert step.rows is not None
+        assert step.cotangents is not None
+        assert answer.gradients is not None
+        assert cells(api, step.rows[0]) == [SIZES.images // 4] * 4
+        # images of one group get the opposite of the other group's cotangent
+        group = api.sensitive[step.rows[0]]
+        along = step.cotangents[0][group == 0][0]
+        assert all(torch.equal(each, -along) for each in step.cotangents[0][group == 1])
+        average = SIZES.momentum * average + answer.gradients[0]
+        edit = edit + SIZES.step / math.sqrt(number) * average.sign()
+        torch.testing.assert_close(optimizer.recommend(), edit, rtol=0, atol=1e-7)
+
+
+def test_the_groups_come_together_by_the_first_edit_and_further_by_the_steps() -> None:
+    api = Api(push=300.0)
+    optimizer = api.optimizer()
+    search = driven(api, optimizer)
+    for _ in range(3):
+        next(search)
+    first = api.gap(optimizer.recommend())
+    assert first < 0.9 * api.gap(torch.zeros(1, SIDE, SIDE))
+    for _ in range(25):
+        next(search)
+    assert api.gap(optimizer.recommend()) < 0.75 * first
+
+
+def test_a_first_edit_that_does_harm_is_given_up_and_steps_begin_from_none() -> None:
+    api = Api(push=300.0, bent=True)
+    optimizer = api.optimizer()
+    search = driven(api, optimizer)
+    _, _, check = (next(search)[0] for _ in range(3))
+    assert check.points.any()
+    assert not optimizer.recommend().any()
+    step, _ = next(search)
+    assert (step.want, step.points.any().item()) == ("gradient", False)
+
+
+def test_an_encoder_that_no_edit_moves_is_sent_no_check() -> None:
+    api = Api(push=0.0)
+    optimizer = api.optimizer()
+    search = driven(api, optimizer)
+    _, _, step = (next(search)[0] for _ in range(3))
+    assert step.want == "gradient"
+    assert not step.points.any()
