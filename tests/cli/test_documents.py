@@ -88,8 +88,8 @@ def test_the_comparison_has_every_bundled_optimizer_and_its_tables_are_made_from
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry, problems = load_registry(), Problems()
-    # two came later: one for another objective than the others, one after their comparison
-    files = ("optimizers.toml", "probes-pgd.toml", "margin-probes.toml")
+    # three came later: one for another objective than the others, two after their comparison
+    files = ("optimizers.toml", "probes-pgd.toml", "margin-probes.toml", "probes-signum.toml")
     suites = [read_suite(DOCS / "explanation" / file, problems) for file in files]
     assert not problems
     parts = {
