@@ -58,7 +58,7 @@ class ProbesSignumParameters:
     reach: float = parameter(
         0.5, "shift of the embeddings by the first edit, relative to the clean spread", low=1e-6
     )
-    first_length: float = parameter(0.03, "root mean square of the first edit, at most", low=1e-6)
+    first_length: float = parameter(0.005, "root mean square of the first edit, at most", low=1e-6)
     check_images: int = parameter(48, "images of the check, each sent twice", low=8, high=10_000)
     images: int = parameter(8, "balanced images of a step", low=4, high=10_000)
     step: float = parameter(
