@@ -110,7 +110,10 @@ def _edited(
         added = values + (more if values.ndim == 2 else more[..., None])
         made = Image.fromarray(np.rint(added.clip(0, 255)).astype(np.uint8))
     else:
-        raise DatasetError(f"{where} has pixel mode {image.mode}; grey and RGB can be written")
+        raise DatasetError(
+            f"{where} has pixel mode {image.mode}; grey and RGB can be written, so convert it first, or "
+            "write what the encoder is sent: --as-sent"
+        )
     return made, kept, hidden
 
 

@@ -17,7 +17,9 @@ from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 240, 8
-SIZES = ProbesSignumParameters(singles=24, products=40, check_images=40, images=8, memory=64)
+SIZES = ProbesSignumParameters(
+    singles=24, products=40, first_length=0.03, check_images=40, images=8, memory=64
+)
 WAVE = torch.outer(torch.ones(SIDE), torch.cos(torch.arange(SIDE) * math.pi / SIDE))
 
 
