@@ -89,7 +89,7 @@ class ProbesSignum(Stateful):
         self.stage, self.steps = "single", 0
         self.edit = self.velocity = torch.zeros(context.space.shape)
         self.axis = torch.zeros(client.clean.shape[1])
-        self._remember_clean()
+        self.bought, self.rows = client.clean[:0], torch.empty(0, dtype=torch.int64)
 
     def ask(self) -> Ask:
         """Single probes, the first edit's product, both of its signs, or the product of a step."""
@@ -120,11 +120,12 @@ class ProbesSignum(Stateful):
             self.stage = "product"
         elif self.stage == "product":
             assert answer.gradients is not None
-            self.edit = self._first_edit(answer.gradients[0])
-            self.stage = "check" if bool(self.edit.any()) else "step"
+            self.edit, self.stage = self._first_edit(answer.gradients[0]), "check"
+            if not bool(self.edit.any()):
+                self._begin_from_none()
         elif self.stage == "check":
-            self._judge(answer.embeddings, answer.rows[0])
             self.stage = "step"
+            self._judge(answer.embeddings, answer.rows[0])
         else:
             assert answer.gradients is not None
             self._step(answer.gradients[0])
@@ -164,7 +165,7 @@ class ProbesSignum(Stateful):
             if harm(minus, clean) < harm(plus, clean):
                 self.edit, plus, kept = -self.edit, minus, embeddings[1]
             if harm(plus, clean) >= harm(clean, clean):
-                self.edit = torch.zeros_like(self.edit)
+                self._begin_from_none()
                 return
         self.bought, self.rows = kept.clone(), torch.from_numpy(rows)
 
@@ -181,9 +182,10 @@ class ProbesSignum(Stateful):
         self.velocity = self._p.momentum * self.velocity + gradient
         self.edit = self.edit + self._p.step / math.sqrt(self.steps) * self.velocity.sign()
 
-    def _remember_clean(self) -> None:
-        """The clean embeddings, for a search that goes on from no edit."""
-        rows = self._cells.balanced(self._p.memory, np.random.default_rng(0))
+    def _begin_from_none(self) -> None:
+        """Steps begin at no edit, with a head fitted on clean embeddings, which are paid for."""
+        rows = self._cells.balanced(self._p.memory, self.rng)
+        self.edit, self.stage = torch.zeros_like(self.edit), "step"
         self.bought, self.rows = self._clean[rows].clone(), torch.from_numpy(rows)
 
     def _remember(self, embeddings: Tensor, rows: Rows) -> None:
