@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,3 +14,17 @@ def spectrum(side: int, smoothness: float, corner: float) -> Tensor:
     squares = torch.arange(side, dtype=torch.float64) ** 2
     frequency = (squares[:, None] + squares).flatten()
     return (1.0 + frequency / corner**2) ** -smoothness
+
+
+def directions(prior: Tensor, count: int, rms: float, rng: np.random.Generator) -> Tensor:
+    """Coefficients ``(count, P)`` of equal length, drawn by their prior variances ``(P,)``.
+
+    Args:
+        prior: The variances, up to a factor.
+        count: How many directions.
+        rms: Root mean square of the points that they are decoded to.
+        rng: The random numbers.
+    """
+    white = torch.from_numpy(rng.standard_normal((count, len(prior))))
+    length = rms * math.sqrt(len(prior))
+    return length * torch.nn.functional.normalize(white * prior.sqrt())

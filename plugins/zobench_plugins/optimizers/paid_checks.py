@@ -83,6 +83,44 @@ class Cells:
         weights = torch.from_numpy(cell_weights(label, sensitive)) / self.weights[rows]
         return left_out_rates(embeddings.double(), label, sensitive, weights)
 
+    def targets(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """For an SA head on images ``(n,)``: -1 and 1, and weights that give the cells equal shares."""
+        label, sensitive = self.label[rows], self.sensitive[rows]
+        weights = torch.from_numpy(cell_weights(label, sensitive))
+        return torch.from_numpy(2.0 * sensitive - 1.0), weights
+
+    def better_sign(self, clean: Tensor, both: Tensor, rows: Rows) -> SignCheck | None:
+        """Which of an edit and its negative does less harm.
+
+        Args:
+            clean: Clean embeddings of the images, ``(n, D)``.
+            both: Their embeddings with the edit and with its negative, ``(2, n, D)``.
+            rows: The images, ``(n,)``.
+
+        Returns:
+            The sign; ``None`` where a cell has no image among the rows.
+        """
+        without, plus, minus = (self.rates(embedded, rows) for embedded in (clean, *both))
+        if without is None or plus is None or minus is None:
+            return None
+        left, turned = harm(plus, without), harm(minus, without)
+        return SignCheck(-1 if turned < left else 1, min(left, turned), harm(without, without))
+
+
+@dataclass(frozen=True)
+class SignCheck:
+    """An edit or its negative, checked.
+
+    Attributes:
+        sign: -1 if the negative does less harm, else 1.
+        harm: What is left with this sign.
+        without: What is left without an edit.
+    """
+
+    sign: int
+    harm: float
+    without: float
+
 
 def harm(edited: LeftOut, clean: LeftOut) -> float:
     """The gap plus the errors added to those on clean embeddings, as a share.

@@ -33,12 +33,11 @@ from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, PluginError
-from zobench.problem.heads import cell_weights
 from zobench.problem.spaces import DctSpace
 
-from .frequencies import spectrum
+from .frequencies import directions, spectrum
 from .jacobian_field import JacobianField
-from .paid_checks import Cells, harm
+from .paid_checks import Cells
 from .refitted_heads import residuals
 
 POWER_STEPS = 30
@@ -228,23 +227,17 @@ class Probes(Stateful):
 
     def _judge(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative does less harm; no edit may do the least."""
-        clean, plus, minus = (
-            self._cells.rates(embedded, rows) for embedded in (self._clean[rows], *embeddings)
-        )
-        if clean is None or plus is None or minus is None:
+        found = self._cells.better_sign(self._clean[rows], embeddings, rows)
+        if found is None:
             return  # a cell of disease and attribute has no training image
-        if harm(minus, clean) < harm(plus, clean):
-            self.edit, plus = -self.edit, minus
-        if harm(plus, clean) >= harm(clean, clean):
+        self.edit = found.sign * self.edit
+        if found.harm >= found.without:
             self._begin_pairs(torch.zeros_like(self.edit))
 
     def _step(self) -> None:
         """One step along the slope of the squared error of an SA head refitted on the last pairs."""
         rows = self.rows.numpy()
-        label, sensitive = self._cells.label[rows], self._cells.sensitive[rows]
-        target = torch.from_numpy(2.0 * sensitive - 1.0)
-        weights = torch.from_numpy(cell_weights(label, sensitive))
-        head, residual = residuals(self.bought.double(), target, weights)
+        head, residual = residuals(self.bought.double(), *self._cells.targets(rows))
         scores = self.changes.double() @ head
         slope = -self._pair_field.slope(self.probes, rows, scores, residual)
         size = slope.norm()
@@ -267,10 +260,7 @@ class Probes(Stateful):
 
     def _directions(self, field: JacobianField, count: int, rms: float) -> Tensor:
         """Changes of the coefficients ``(count, P)`` of equal length, drawn from a field's prior."""
-        prior = field.prior
-        white = torch.from_numpy(self.rng.standard_normal((count, len(prior))))
-        length = rms * math.sqrt(len(prior))
-        return length * torch.nn.functional.normalize(white * prior.sqrt())
+        return directions(field.prior, count, rms, self.rng)
 
     def _refined(self, coefficients: Tensor) -> Tensor:
         """The edit with these coarse coefficients, as coefficients of all frequencies."""

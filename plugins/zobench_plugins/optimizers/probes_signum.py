@@ -13,10 +13,11 @@ and the answer is the vector-Jacobian product. The search has four stages:
    on from none.
 4. ``step``: an SA head is refitted on the embeddings bought last. A product on a few balanced images
    tells how an edit lowers its score where the attribute is 1 and raises it where it is 0. The step is
-   the sign of an average of these slopes (Signum: Bernstein et al., "signSGD: Compressed Optimisation
-   for Non-Convex Problems", ICML 2018). Head and slope are new after every step.
+   the sign of a decaying sum of these slopes (Signum: Bernstein et al., "signSGD: Compressed
+   Optimisation for Non-Convex Problems", ICML 2018). Head and slope are new after every step.
 
-The objective of the run is not used: it is lowered by shifts that a refitted head undoes.
+The objective of the run is not used: it is lowered by shifts that a refitted head undoes. Single probes
+are smooth on the points' grid, so the search is for the spaces ``pixel`` and ``lowres:<k>``.
 """
 
 from __future__ import annotations
@@ -34,15 +35,18 @@ from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import PluginError
-from zobench.problem.heads import cell_weights
 from zobench.problem.spaces import DctSpace
 
-from .frequencies import spectrum
-from .paid_checks import Cells, harm
+from .frequencies import directions, spectrum
+from .paid_checks import Cells
+from .probes import SMOOTHNESS
 from .refitted_heads import residuals
 
-SMOOTHNESS, CORNER = 1.5, 6.0
-"""Prior of the single probes over frequencies, as that of :mod:`.probes`."""
+CORNER = 6.0
+"""Frequency from which the prior of single probes falls."""
+
+SMALLEST = 1e-30
+"""Root mean square of a product that is 0 but for rounding."""
 
 Rows = NDArray[np.int64]
 
@@ -54,7 +58,7 @@ class ProbesSignumParameters:
     singles: int = parameter(32, "single probes, the first ask", low=2, high=4096)
     coarse: int = parameter(12, "frequencies of single probes, down and across", low=1, high=64)
     radius: float = parameter(0.02, "root mean square of a single probe", low=1e-6)
-    products: int = parameter(8, "balanced images of the first edit's product", low=1, high=10_000)
+    products: int = parameter(8, "balanced images of the first edit's product", low=4, high=10_000)
     reach: float = parameter(
         0.5, "shift of the embeddings by the first edit, relative to the clean spread", low=1e-6
     )
@@ -64,7 +68,9 @@ class ProbesSignumParameters:
     step: float = parameter(
         0.002, "first step of every coordinate, in pixel range; step t has 1 / sqrt(t) of it", low=0
     )
-    momentum: float = parameter(0.9, "share of the last average of gradients", low=0, high=0.9999)
+    momentum: float = parameter(
+        0.9, "what is left, in a step, of the slopes of earlier steps", low=0, high=0.9999
+    )
     memory: int = parameter(
         128, "embeddings that the SA head is refitted on, at most", low=8, high=100_000
     )
@@ -105,8 +111,8 @@ class ProbesSignum(Stateful):
             cotangents = self.axis.expand(len(rows), -1)
         else:
             rows = self._cells.balanced(self._p.images, self.rng)
-            towards = torch.from_numpy(1.0 - 2.0 * self._cells.sensitive[rows])
-            cotangents = (towards[:, None] * self._head()).float()
+            target, weights = self._cells.targets(rows)
+            cotangents = ((-target * weights)[:, None] * self._head()).float()
         points = self.edit[None]
         return Ask(points, rows=rows[None], want="gradient", cotangents=cotangents[None])
 
@@ -116,7 +122,8 @@ class ProbesSignum(Stateful):
         assert answer.rows is not None
         if self.stage == "single":
             changes = answer.embeddings[:, 0] - self._clean[answer.rows[:, 0]]
-            self.axis = torch.linalg.svd(changes.double(), full_matrices=False)[2][0].float()
+            axis = torch.linalg.svd(changes.double(), full_matrices=False)[2][0].float()
+            self.axis = axis * axis[axis.abs().argmax()].sign()  # else the library's choice
             self.stage = "product"
         elif self.stage == "product":
             assert answer.gradients is not None
@@ -143,39 +150,33 @@ class ProbesSignum(Stateful):
         """Smooth points of equal length, one for each single probe."""
         side = self._coarse.side
         prior = spectrum(side, SMOOTHNESS, CORNER)
-        white = torch.from_numpy(self.rng.standard_normal((self._singles, side**2)))
-        coefficients = self._p.radius * side * torch.nn.functional.normalize(white * prior.sqrt())
-        return self._coarse.decode(coefficients.float().reshape(-1, 1, side, side))
+        drawn = directions(prior, self._singles, self._p.radius, self.rng)
+        return self._coarse.decode(drawn.float().reshape(-1, 1, side, side))
 
     def _first_edit(self, product: Tensor) -> Tensor:
         """The product J^T u, as long as shifts the embeddings by ``reach`` along u."""
         length = float(product.double().square().mean().sqrt())
-        if length == 0:
+        if length < SMALLEST:
             return torch.zeros_like(product)
         speed = length * product.numel()  # of the shift, for an edit of root mean square 1
         return product * (min(self._p.reach * self._spread / speed, self._p.first_length) / length)
 
     def _judge(self, embeddings: Tensor, rows: Rows) -> None:
-        """Turns the edit round if its negative does less harm; no edit may do the least."""
-        clean, plus, minus = (
-            self._cells.rates(embedded, rows) for embedded in (self._clean[rows], *embeddings)
-        )
-        kept = embeddings[0]
-        if clean is not None and plus is not None and minus is not None:
-            if harm(minus, clean) < harm(plus, clean):
-                self.edit, plus, kept = -self.edit, minus, embeddings[1]
-            if harm(plus, clean) >= harm(clean, clean):
-                self._begin_from_none()
-                return
-        self.bought, self.rows = kept.clone(), torch.from_numpy(rows)
+        """Turns the edit round if its negative does less harm; no edit may do the least.
+
+        Where a cell of disease and attribute has no training image, the edit is kept as it is.
+        """
+        found = self._cells.better_sign(self._clean[rows], embeddings, rows)
+        if found is not None and found.harm >= found.without:
+            self._begin_from_none()
+            return
+        turned = found is not None and found.sign < 0
+        self.edit = -self.edit if turned else self.edit
+        self.bought, self.rows = embeddings[int(turned)].clone(), torch.from_numpy(rows)
 
     def _head(self) -> Tensor:
         """An SA head ``(D,)`` refitted on the embeddings bought last."""
-        rows = self.rows.numpy()
-        label, sensitive = self._cells.label[rows], self._cells.sensitive[rows]
-        target = torch.from_numpy(2.0 * sensitive - 1.0)
-        weights = torch.from_numpy(cell_weights(label, sensitive))
-        return residuals(self.bought.double(), target, weights)[0]
+        return residuals(self.bought.double(), *self._cells.targets(self.rows.numpy()))[0]
 
     def _step(self, gradient: Tensor) -> None:
         self.steps += 1

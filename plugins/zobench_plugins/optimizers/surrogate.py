@@ -28,12 +28,11 @@ from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
 from zobench.errors import ConfigError, PluginError
-from zobench.problem.heads import cell_weights
 from zobench.problem.images import slices
 from zobench.problem.spaces import DctSpace
 
 from .embedding_map import EmbeddingMap
-from .paid_checks import Cells, harm
+from .paid_checks import Cells
 from .probes import Probes, ProbesParameters
 from .refitted_heads import residuals
 
@@ -115,15 +114,11 @@ class Surrogate(Stateful):
         assert answer.embeddings is not None
         assert answer.rows is not None
         self.checked, rows = 1, answer.rows[0]
-        clean, plus, minus = (
-            self._cells.rates(embedded, rows)
-            for embedded in (self._client.clean[torch.from_numpy(rows)], *answer.embeddings)
-        )
-        if clean is None or plus is None or minus is None:
+        found = self._cells.better_sign(self._client.clean[rows], answer.embeddings, rows)
+        if found is None:
             return  # a cell of disease and attribute has no training image
-        if harm(minus, clean) < harm(plus, clean):
-            self.edit, plus = -self.edit, minus
-        if harm(plus, clean) <= (1.0 - self._p.least) * clean.gap:
+        self.edit = found.sign * self.edit
+        if found.harm <= (1.0 - self._p.least) * found.without:
             self.probes.begin_at(self.edit)
 
     def recommend(self) -> Tensor:
@@ -170,11 +165,7 @@ class Surrogate(Stateful):
     def _refitted(self, seen: list[tuple[Tensor, Rows]]) -> tuple[Tensor, Tensor]:
         """An SA head on mapped embeddings, and its weighted residuals."""
         rows = np.concatenate([drawn for _, drawn in seen])
-        target = torch.from_numpy(2.0 * self._cells.sensitive[rows] - 1.0)
-        weights = torch.from_numpy(
-            cell_weights(self._cells.label[rows], self._cells.sensitive[rows])
-        )
-        return residuals(torch.cat([mapped for mapped, _ in seen]), target, weights)
+        return residuals(torch.cat([mapped for mapped, _ in seen]), *self._cells.targets(rows))
 
     def _decoded(self, coefficients: Tensor) -> Tensor:
         """Points ``(K, *space.shape)`` float32 of coefficients ``(K, P)``."""
