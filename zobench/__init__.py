@@ -206,7 +206,7 @@ def resume(
             had ended goes on.
         max_time: New limit on the wall time of the whole run, in seconds; 0 for none. A finished run
             that the limit had ended goes on.
-        overrides: Other values of parameters of the encoder that cannot change a result, such as
+        overrides: Other values of the parameters that say how a service is used, such as
             ``{"encoder": {"chunk": 8}}``.
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.

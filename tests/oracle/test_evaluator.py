@@ -201,7 +201,8 @@ def test_cotangents_need_no_value_of_the_objective_and_as_many_numbers_as_an_emb
     oracle = make_oracle(objective=Paired())
     asked = replace(ask(1, "gradient"), images=1)
     oracle.query(replace(asked, cotangents=torch.zeros(1, 1, DIMENSION)))
-    with pytest.raises(PluginError, match=rf"cotangents of 2 numbers; it must give {DIMENSION}"):
+    rule = rf"cotangents of shape \(1, 1, 2\); .* \(1, 1, {DIMENSION}\)"
+    with pytest.raises(PluginError, match=rule):
         oracle.query(replace(asked, cotangents=torch.zeros(1, 1, 2)))
 
 

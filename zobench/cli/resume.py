@@ -20,7 +20,7 @@ def resume(
         typer.Option(
             "--set",
             metavar="encoder.NAME=VALUE",
-            help="A parameter of the encoder that cannot change a result, e.g. encoder.chunk=8.",
+            help="How the service is used from here on, e.g. encoder.chunk=8.",
         ),
     ] = None,
     budget: Annotated[
@@ -45,9 +45,9 @@ def resume(
     from .display.progress import ConsoleListener
     from .display.result import print_result
 
-    overrides = parse_overrides(settings or [], ("encoder",))
     if encoder_url is not None:
-        overrides = {"encoder": {**overrides.get("encoder", {}), "url": encoder_url}}
+        settings = [*(settings or []), f"encoder.url={encoder_url}"]
+    overrides = parse_overrides(settings or [], ("encoder",))
     limit = None if max_time is None else seconds(max_time)
     with ConsoleListener() as listener, published_run(path) as folder:
         processes = read_manifest(folder).resumed

@@ -53,6 +53,7 @@ class AskRules:
         level: The feedback level that the optimizer declares.
         batch_size: Images per minibatch where the ask names no other number.
         images: N, the number of training images.
+        dimension: D, the numbers of an embedding; ``None`` where it is not known yet.
     """
 
     optimizer: str
@@ -60,6 +61,7 @@ class AskRules:
     level: Feedback
     batch_size: int
     images: int
+    dimension: int | None = None
 
 
 def checked_ask(returned: object, rules: AskRules) -> Ask:
@@ -97,7 +99,7 @@ def checked_ask(returned: object, rules: AskRules) -> Ask:
         if ask.want != "gradient":
             fault = f"cotangents with the feedback level {ask.want!r}"
             raise _broken(optimizer, ASK, fault, "them with 'gradient' only")
-        shape = (len(points), ask.images_each(rules.batch_size), None)
+        shape = (len(points), ask.images_each(rules.batch_size), rules.dimension)
         _check_tensor(ask.cotangents, optimizer, ASK, "cotangents", shape)
     return ask
 

@@ -59,11 +59,6 @@ class Ask:
     rows: NDArray[np.int64] | None = None
     cotangents: Tensor | None = None
 
-    @property
-    def needs_a_value(self) -> bool:
-        """Whether the objective's value or its gradient is what is asked for."""
-        return self.want != "embeddings" and self.cotangents is None
-
     def images_each(self, batch_size: int) -> int:
         """b, the number of images that each point is evaluated on, in a run of this batch size."""
         if self.rows is not None:

@@ -198,7 +198,7 @@ class Evaluator:
         if norm > 0 and cotangents is None:
             total += (self.penalty * edit.double() / norm).float()
         if cotangents is not None:
-            whole = self.terms(embedded[None], rows[None])[0]
+            whole = self.terms(embedded[None], rows[None])[0].detach()
         term = torch.stack(terms).sum() if whole is None else whole
         return term + self.penalty * norm, embedded, total
 

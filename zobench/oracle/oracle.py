@@ -13,7 +13,7 @@ from zobench.contracts.dataset import Rows
 from zobench.contracts.handover import AskRules, checked_ask, taken_ask
 from zobench.contracts.optimizer import Answer, Ask, Feedback
 from zobench.contracts.space import Space
-from zobench.errors import BudgetExhausted, ConfigError, EncoderError, PluginError
+from zobench.errors import BudgetExhausted, ConfigError, EncoderError
 
 from .evaluator import Evaluator
 from .ledger import Ledger
@@ -46,7 +46,8 @@ def require_a_value(
         ConfigError: It compares more images than a point has.
     """
     images, least = ask.images_each(batch_size), getattr(objective, "least_images", 1)
-    if ask.needs_a_value and images < least:
+    for_its_value = ask.want != "embeddings" and ask.cotangents is None
+    if for_its_value and images < least:
         raise ConfigError(
             f"objective {name} compares images of a point with one another, so it needs {least} at "
             f"least, but {optimizer} asks for {images} a point; choose an objective that is a mean over "
@@ -95,16 +96,13 @@ class Oracle:
             EncoderError: The encoder failed, gave an invalid answer, or has no gradients.
         """
         evaluator = self.evaluator
-        size = evaluator.batch_size
-        rules = AskRules(
-            self.optimizer, self.space.shape, self.feedback, size, len(evaluator.images)
-        )
+        size, spec = evaluator.batch_size, evaluator.encoder.spec
+        images, dimension = len(evaluator.images), spec.embedding_dim
+        rules = AskRules(self.optimizer, self.space.shape, self.feedback, size, images, dimension)
         checked = checked_ask(ask, rules)
         require_a_value(checked, size, self.optimizer, evaluator.name, evaluator.objective)
-        spec = evaluator.encoder.spec
         if checked.want == "gradient" and not spec.differentiable:
             raise EncoderError(f"encoder {spec.name} gives no gradients")
-        self._require_fitting(checked.cotangents)
         price, spent = checked.price(size, self.ledger.backward_cost), self.ledger.optimize.queries
         if spent + price > self.budget:
             raise BudgetExhausted(
@@ -117,14 +115,6 @@ class Oracle:
         return (
             evaluate(taken) if self.recorder is None else self.recorder.give(taken, spent, evaluate)
         )
-
-    def _require_fitting(self, cotangents: Tensor | None) -> None:
-        dimension = self.evaluator.encoder.spec.embedding_dim
-        if cotangents is not None and cotangents.shape[2] != dimension:
-            raise PluginError(
-                f"optimizer {self.optimizer!r}: ask() gave cotangents of {cotangents.shape[2]} numbers; "
-                f"it must give {dimension}, as many as an embedding has"
-            )
 
     def _require_money(self, images: int) -> None:
         meter = self.evaluator.encoder.meter

@@ -6,6 +6,7 @@ import datetime
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 from zobench.billing.account import close
@@ -160,8 +161,8 @@ def resume_run(
         registry: Plugins; those of the installed packages if ``None``.
         listener: Receives the progress.
         trackers: Names of the trackers that receive the events of the run.
-        overrides: Other values of parameters of the encoder that cannot change a result, such as the
-            address of a service, by owner (``encoder``) and name.
+        overrides: Other values of the parameters that say how a service is used, such as its address
+            or the images of a request, by owner (``encoder``) and name.
         max_cost: Largest sum that the rented encoder may bill over the whole run, earlier processes
             included; ``None`` for the limit in the run's config.
         max_time: Wall time of the whole run in seconds after which the optimizer is asked no more;
@@ -184,6 +185,11 @@ def resume_run(
         registry.find("trackers", name)
     limits = {"budget": budget, "max_cost": max_cost, "max_time": max_time}
     if stored.status is RunStatus.DONE and not any(limit is not None for limit in limits.values()):
+        if overrides:
+            raise ConfigError(
+                f"{place} is finished, so other settings of its encoder change nothing; leave them out, "
+                "or extend the run with a larger budget"
+            )
         return StoredRun(place, registry)  # only read, so its folder need not be writable
     folder = RunFolder(place, alone)
     with ExitStack() as opened:
@@ -194,6 +200,8 @@ def resume_run(
             begun = extended(manifest, limits, folder.location, registry)
             if begun is None:
                 return StoredRun(folder.location, registry)
+            if overrides:
+                begun = begun.changed(config=with_overrides(begun.config, overrides, registry))
             resolve_config(begun.config, registry)
         finished = manifest.status is RunStatus.DONE
         if finished:  # damage must not cost what is there
@@ -205,8 +213,9 @@ def resume_run(
             )
         require_affordable(manifest, begun, folder, registry)
         manifest, config = begun, begun.config
-        if overrides:
-            config = with_overrides(config, overrides, registry)
+        changed = (overrides or {}).get("encoder", {})
+        kept = {name: at for name, at in manifest.encoder.settings.items() if name not in changed}
+        manifest = manifest.changed(encoder=replace(manifest.encoder, settings=kept))
         parts = make_parts(config, registry, listener, manifest)
         for encoder in parts.encoders:
             opened.callback(close, encoder, listener)
@@ -214,9 +223,14 @@ def resume_run(
         if finished:
             require_same_pixels(parts, folder, listener, stop)
         told = make_trackers(trackers, registry, folder.path, listener)
+        used = replace(manifest.encoder, settings=new_manifest(parts).encoder.settings)
         folder.write_manifest(
             manifest.changed(
-                status=RunStatus.RUNNING, error=None, resumed=manifest.resumed + 1, config=config
+                status=RunStatus.RUNNING,
+                error=None,
+                resumed=manifest.resumed + 1,
+                config=config,
+                encoder=used if changed else manifest.encoder,
             )
         )
         return RunProcess(

@@ -94,9 +94,11 @@ def probe_encoder(
         _require_folds(dataset.records, order, fold, limit)
         return dataset, order, fold
 
+    read = None
     if (outlook := resolved.encoder.outlook) is not None:
         try:
-            count = len(chosen_of(outlook.image_shape)[1])
+            read = chosen_of(outlook.image_shape)
+            count = len(read[1])
         except ConfigError:
             if outlook.shape_known:
                 raise
@@ -108,7 +110,10 @@ def probe_encoder(
         )
     encoder = make_encoder(config, resolved.encoder)
     try:
-        dataset, order, fold = chosen_of(encoder.spec.image_shape)
+        shape = encoder.spec.image_shape
+        if read is None or shape != read[0].spec.shape:
+            read = chosen_of(shape)
+        dataset, order, fold = read
         notes = (*encoder.spec.notes, *dataset.spec.notes)
         for note in notes:
             listener.note(note)

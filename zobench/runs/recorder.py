@@ -79,6 +79,7 @@ class RecordedOracle:
             raise ConfigError(f"{self._place} has no recorded answers; record a run with --record")
         self.config: RunConfig = manifest.config
         self._feedback, self._images = manifest.feedback, manifest.split.train
+        self._dimension = manifest.encoder.embedding_dim
         shape = manifest.encoder.image_shape
         self.space: Space = make_space(self.config.space, shape, self.config.box)
         self.queries = 0
@@ -93,7 +94,12 @@ class RecordedOracle:
         """
         config = self.config
         rules = AskRules(
-            config.optimizer, self.space.shape, self._feedback, config.batch_size, self._images
+            config.optimizer,
+            self.space.shape,
+            self._feedback,
+            config.batch_size,
+            self._images,
+            self._dimension,
         )
         taken = taken_ask(checked_ask(ask, rules), config.optimizer)
         price = taken.price(config.batch_size, config.backward_cost)

@@ -75,7 +75,7 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
 def with_overrides(
     config: RunConfig, overrides: Mapping[str, Mapping[str, Any]], registry: Registry
 ) -> RunConfig:
-    """The config of a run with other values of encoder parameters that cannot change a result.
+    """The config of a run with other values of the parameters that say how its service is used.
 
     Args:
         config: The config that the run began with.
@@ -83,7 +83,8 @@ def with_overrides(
         registry: Installed plugins.
 
     Raises:
-        ConfigError: A parameter is of another owner, unknown, out of its range, or can change a result.
+        ConfigError: The encoder is no service, or a parameter is of another owner, unknown, out of its
+            range, can change a result, or is the price, which the bill is made of.
     """
     for owner in overrides:
         if owner != ENCODER:
@@ -92,15 +93,22 @@ def with_overrides(
                 "others, start a new run"
             )
     settings = overrides.get(ENCODER, {})
+    begun_with = resolve_config(config, registry).encoder
+    if begun_with.outlook is None:
+        raise ConfigError(
+            f"encoder {config.encoder} is no service, and its settings can change the last bits of a "
+            "result, so a run keeps those that it began with; leave them out"
+        )
     changed = config.with_settings(ENCODER, **settings)
-    declared = declarations(type(resolve_config(changed, registry).encoder.parameters))
+    after = resolve_config(changed, registry).encoder
+    declared = declarations(type(after.parameters))
+    free = [name for name in declared if declared[name].incidental and name != "price"]
     for name in settings:
-        if not declared[name].incidental:
-            free = ", ".join(known for known in declared if declared[known].incidental)
+        if name not in free:
+            why = "is what its bill is made of" if name == "price" else "can change results"
             raise ConfigError(
-                f"encoder.{name} can change results, so a run keeps the value that it began with; it "
-                f"can go on with other values of {free or 'no parameter'}. Start a new run, or leave it "
-                "out"
+                f"encoder.{name} {why}, so a run keeps the value that it began with; it can go on with "
+                f"other values of {', '.join(free)}. Start a new run, or leave it out"
             )
     return changed
 

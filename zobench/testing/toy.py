@@ -99,7 +99,9 @@ class ToyOracle:
 
     def query(self, asked: object) -> Answer:
         """The answer to an ask, at the level of :attr:`feedback`."""
-        rules = AskRules("under test", self.space.shape, self.feedback, self.batch_size, IMAGES)
+        rules = AskRules(
+            "under test", self.space.shape, self.feedback, self.batch_size, IMAGES, GRID**2
+        )
         ask = taken_ask(checked_ask(asked, rules), "under test")
         rows = self._rows(ask.minibatch, ask.images) if ask.rows is None else ask.rows
         points = ask.points.clone().requires_grad_()

@@ -132,7 +132,8 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     policy = RetryPolicy(
         parameters.retries, parameters.failures, parameters.patience, parameters.backoff
     )
-    client = RetryingClient(request.name, line, policy, RateLimiter(parameters.rate))
+    pace = RateLimiter(parameters.rate)
+    client = RetryingClient(request.name, line, policy, pace, parameters.price)
     notes = () if loopback or url.startswith("https:") else (UNENCRYPTED.format(url=url),)
     made = partial(
         RemoteEncoder,

@@ -66,7 +66,6 @@ class RemoteEncoder:
             ServiceError: The service does not answer.
         """
         self._name, self._service, self._client, self._line = name, service, client, line
-        client.account.price = price
         self._every, self._since = canary_every, 0
         properties = service.properties
         self._dimension = 0  # not known before the first answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -49,8 +50,8 @@ class RetryPolicy:
     final: frozenset[int] = frozenset()
 
 
-TOO_MANY = frozenset({400, 413, 422})
-"""Statuses of services that take fewer images a request than they were sent."""
+MAYBE_TOO_MANY = frozenset({400, 413, 422})
+"""Statuses that some services give to a request with more images than they take."""
 
 
 class RequestCancelledError(ServiceError):
@@ -87,7 +88,12 @@ class RetryingClient:
     """
 
     def __init__(
-        self, name: str, line: Connections, policy: RetryPolicy, pace: RateLimiter
+        self,
+        name: str,
+        line: Connections,
+        policy: RetryPolicy,
+        pace: RateLimiter,
+        price: float = 0.0,
     ) -> None:
         self._name, self._line, self._pace = name, line, pace
         self._lock = threading.Lock()
@@ -96,7 +102,7 @@ class RetryingClient:
         self._answered_at = time.monotonic()
         self.policy = policy
         self.stop = threading.Event()
-        self.account = Account()
+        self.account = Account(price=price)
 
     def begin(self) -> None:
         """Resets the failure counts; called before a new batch of images."""
@@ -153,7 +159,7 @@ class RetryingClient:
                 hint = (
                     f"; the service asks to wait {error.delay:,.0f} s, but encoder.patience has "
                     f"{left:,.0f} s left: resume later, or with --set "
-                    f"encoder.patience={error.delay:.0f} or more"
+                    f"encoder.patience={math.ceil(error.delay + self.policy.seconds)}"
                 )
                 return False
             self.stop.wait(error.delay)  # setting ``stop`` ends this wait
@@ -242,9 +248,9 @@ class RetryingClient:
 
 def _too_many(status: int | None, images: int) -> str:
     """What to do if a request was refused for the number of its images."""
-    if status not in TOO_MANY or images <= 1:
+    if status not in MAYBE_TOO_MANY or images <= 1:
         return ""
     return (
-        f"; the request had {images:,} images: if they are too many for the service, go on with fewer "
-        f"by --set encoder.chunk={max(1, images // 2)}"
+        f"; the request had {images:,} images: if they are too many for the service, send fewer by "
+        f"--set encoder.chunk={images // 2}"
     )

@@ -41,6 +41,8 @@ IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
 )
 NEGATIVE = "no finding"
 SEXES = {"F": "female", "M": "male"}
+UNKNOWN_SEX = ("", "O", "U")
+"""Other values of the column of the sex: none, and DICOM's "other" and what is common for unknown."""
 BIAS = 0.8
 OLDEST = 150
 """Highest age in years that a row may name."""
@@ -99,10 +101,10 @@ class NihDataset:
         with faults.collecting():
             attribute = divided(_texts(table), parameters.sensitive, parameters.group)
         faults.check(str(source))
-        unknown = _unknown(attribute, parameters.sensitive)
         chosen = table["age"].between(parameters.min_age, parameters.max_age)
         if parameters.view != "any":
             chosen &= table[VIEW] == parameters.view
+        unknown = _unknown(attribute, chosen, parameters.sensitive)
         table = table.assign(sensitive=attribute.codes)[chosen & attribute.codes.notna()]
         if (table.groupby("sex")["sensitive"].nunique() == 1).all():  # sex, whatever it is called
             _check_patients(table, faults)
@@ -228,9 +230,9 @@ def _aged(table: pandas.DataFrame) -> tuple[pandas.DataFrame, tuple[str, ...]]:
     return table[~impossible], (note,)
 
 
-def _unknown(attribute: Attribute, sensitive: str) -> tuple[str, ...]:
-    """A note that counts the rows that are left out because their group is unknown."""
-    blank = attribute.codes.isna() & ~attribute.other
+def _unknown(attribute: Attribute, chosen: pandas.Series[bool], sensitive: str) -> tuple[str, ...]:
+    """A note that counts the chosen rows that are left out because their group is unknown."""
+    blank = (attribute.codes.isna() & ~attribute.other)[chosen]
     if not blank.any():
         return ()
     note = (
@@ -277,6 +279,9 @@ def _check(table: pandas.DataFrame, faults: Faults) -> None:
     faults.rows(table, ~digits, f"{PATIENT} is not a number{_such_as(table[PATIENT][~digits])}")
     aged = years(table[AGE]) >= 0
     faults.rows(table, ~aged, f"{AGE} is not a number of years{_such_as(table[AGE][~aged])}")
+    sexes = table[SEX].isin([*SEXES, *UNKNOWN_SEX])
+    rule = f"{SEX} is neither F nor M, nor blank, O or U for unknown"
+    faults.rows(table, ~sexes, f"{rule}{_such_as(table[SEX][~sexes])}")
     twice = table["path"].duplicated(keep=False)
     faults.rows(table, twice, "the image is named by several rows")
 
@@ -288,7 +293,7 @@ def _such_as(values: pandas.Series[str]) -> str:
 def _named(table: pandas.DataFrame) -> pandas.DataFrame:
     """The table with the columns sex, age and view beside the archive's own names."""
     return table.assign(
-        sex=table[SEX].map(SEXES).fillna(""),  # neither F nor M is unknown
+        sex=table[SEX].map(SEXES).fillna(""),
         age=years(table[AGE]),
         view=table[VIEW],
     )

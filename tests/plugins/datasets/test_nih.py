@@ -134,6 +134,7 @@ def set_cell(row: int, column: int, value: str) -> Callable[[list[Row]], None]:
     [
         (3, "abc", r"line 4\): Patient ID is not a number, such as 'abc'"),
         (4, "old", r"line 4\): Patient Age is not a number of years, such as 'old'"),
+        (5, "f", r"line 4\): Patient Gender is neither F nor M, .* unknown, such as 'f'"),
     ],
 )
 def test_a_wrong_row_is_named_by_line_and_column(
@@ -153,7 +154,7 @@ def test_rows_without_an_image_are_left_out_and_counted(tree: Callable[..., Path
     assert "'missing.png'" in note
 
 
-@pytest.mark.parametrize("sex", ["", "O"])
+@pytest.mark.parametrize("sex", ["", "O", "U"])
 def test_rows_of_unknown_sex_are_left_out_and_counted_where_sex_is_compared(
     tree: Callable[..., Path], sex: str
 ) -> None:
@@ -166,6 +167,7 @@ def test_rows_of_unknown_sex_are_left_out_and_counted_where_sex_is_compared(
         f"1 of {len(whole.records)} rows of Data_Entry_2017.csv are left out, because "
         "dataset.sensitive=sex is unknown there; the first is line 4"
     )
+    assert open_dataset(root, min_age=43).spec.notes == ()  # the row is left out by its age
     by_age = open_dataset(root, sensitive="age>=42")
     assert len(by_age.records) == len(whole.records)
     assert by_age.spec.notes == ()

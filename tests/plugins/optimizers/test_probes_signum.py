@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from zobench_plugins.optimizers.paid_checks import Cells
 from zobench_plugins.optimizers.probes_signum import ProbesSignum, ProbesSignumParameters
+from zobench_plugins.optimizers.refitted_heads import residuals
 
 from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
@@ -30,12 +32,12 @@ class Api:
         clean: The embeddings without an edit; the wave moves the first number by ``push`` of each image.
     """
 
-    def __init__(self, push: float, bent: bool = False) -> None:
+    def __init__(self, push: float, bent: bool = False, leaning: float = 3.0) -> None:
         rng = np.random.default_rng(0)
         self.label = rng.integers(0, 2, IMAGES)
         self.sensitive = np.where(rng.random(IMAGES) < 0.8, self.label, 1 - self.label)
         clean = rng.standard_normal((IMAGES, DIMENSION))
-        clean[:, 0] += 2.0 * self.label + 3.0 * self.sensitive
+        clean[:, 0] += 2.0 * self.label + leaning * self.sensitive
         self.clean = torch.from_numpy(clean).float()
         self.push, self.bent = push * torch.from_numpy(self.sensitive).float(), bent
 
@@ -57,12 +59,12 @@ class Api:
         values = torch.zeros(len(points), dtype=torch.float64)
         return Answer(values, embeddings.detach(), gradients, ask.rows)
 
-    def optimizer(self) -> ProbesSignum:
+    def client(self) -> Client:
         head = fit_sensitive_head(
             self.clean.numpy(), self.sensitive, self.label, protocol="converged", rng=None
         )
         assert isinstance(head, Head)
-        client = Client(
+        return Client(
             head=head,
             clean=self.clean,
             sensitive=torch.from_numpy(self.sensitive),
@@ -71,8 +73,11 @@ class Api:
             values=lambda embeddings, rows: embeddings.double().mean((1, 2)),
             penalty=0.0,
         )
+
+    def optimizer(self, sizes: ProbesSignumParameters = SIZES) -> ProbesSignum:
         space, rng = PixelSpace(SIDE, SIDE), np.random.default_rng(1)
-        return ProbesSignum(OptimizerContext(space, rng, 9_999, 8, client=client), SIZES)
+        context = OptimizerContext(space, rng, 9_999, 8, client=self.client())
+        return ProbesSignum(context, sizes)
 
     def gap(self, edit: Tensor) -> float:
         """How far apart the attribute's groups are, at equal labels."""
@@ -114,6 +119,7 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     assert cells(api, product.rows[0]) == [SIZES.products // 4] * 4
     check, _ = next(search)
     assert check.want == "embeddings"
+    assert check.rows is not None
     assert torch.equal(check.points[0], -check.points[1])
     # only the wave moves embeddings, and the encoder is linear, so the shift is as long as asked for
     similar = torch.nn.functional.cosine_similarity(
@@ -125,7 +131,6 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     assert float(moved.mean(0).norm()) == pytest.approx(SIZES.reach * spread, rel=1e-3)
 
     edit = optimizer.recommend()
-    assert any(torch.equal(edit, each) for each in check.points)
     average = torch.zeros_like(edit)
     for number in range(1, 5):
         step, answer = next(search)
@@ -134,17 +139,34 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
         assert step.cotangents is not None
         assert answer.gradients is not None
         assert cells(api, step.rows[0]) == [SIZES.images // 4] * 4
-        # images of one group get the opposite of the other group's cotangent
-        group = api.sensitive[step.rows[0]]
-        along = step.cotangents[0][group == 0][0]
-        assert all(torch.equal(each, -along) for each in step.cotangents[0][group == 1])
+        if number == 1:  # by a head on what the check has bought with the edit that was kept
+            bought = api.embed(edit[None], check.rows[:1])[0].double()
+            head, _ = residuals(bought, *Cells.of(api.client()).targets(check.rows[0]))
+            towards = torch.from_numpy(1.0 - 2.0 * api.sensitive[step.rows[0]])
+            wanted = (towards[:, None] * head).float()
+            torch.testing.assert_close(step.cotangents[0], wanted, rtol=1e-5, atol=1e-6)
         average = SIZES.momentum * average + answer.gradients[0]
         edit = edit + SIZES.step / math.sqrt(number) * average.sign()
         torch.testing.assert_close(optimizer.recommend(), edit, rtol=0, atol=1e-7)
 
 
-def test_the_groups_come_together_by_the_first_edit_and_further_by_the_steps() -> None:
-    api = Api(push=300.0)
+def test_the_sign_of_the_first_edit_is_that_which_brings_the_groups_together() -> None:
+    signs = []
+    for leaning in (3.0, -3.0):
+        api = Api(push=300.0, leaning=leaning)
+        optimizer = api.optimizer()
+        search = driven(api, optimizer)
+        _, _, check = (next(search)[0] for _ in range(3))
+        one, other = (api.gap(point) for point in check.points)
+        kept = optimizer.recommend()
+        assert torch.equal(kept, check.points[0 if one < other else 1])
+        signs.append(one < other)
+    assert signs == [True, False] or signs == [False, True]  # turned round in one of them
+
+
+@pytest.mark.parametrize("push", [300.0, -300.0])
+def test_the_groups_come_together_by_the_first_edit_and_further_by_the_steps(push: float) -> None:
+    api = Api(push)
     optimizer = api.optimizer()
     search = driven(api, optimizer)
     for _ in range(3):
@@ -174,3 +196,24 @@ def test_an_encoder_that_no_edit_moves_is_sent_no_check() -> None:
     _, _, step = (next(search)[0] for _ in range(3))
     assert step.want == "gradient"
     assert not step.points.any()
+
+
+def test_the_first_edit_is_no_longer_than_it_may_be() -> None:
+    api = Api(push=3.0)  # the shift that is asked for would take a long edit
+    optimizer = api.optimizer()
+    search = driven(api, optimizer)
+    _, _, check = (next(search)[0] for _ in range(3))
+    length = float(check.points[0].double().square().mean().sqrt())
+    assert length == pytest.approx(SIZES.first_length, rel=1e-5)
+
+
+def test_the_head_is_fitted_on_the_last_embeddings_only() -> None:
+    api = Api(push=300.0)
+    optimizer = api.optimizer()
+    bought: list[Tensor] = []
+    for _, (ask, answer) in zip(range(20), driven(api, optimizer), strict=False):
+        assert answer.embeddings is not None
+        if ask.want == "gradient":
+            bought.append(answer.embeddings[0])
+    assert len(optimizer.bought) == len(optimizer.rows) == SIZES.memory
+    assert torch.equal(optimizer.bought, torch.cat(bought)[-SIZES.memory :])

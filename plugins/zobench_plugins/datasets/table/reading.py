@@ -82,8 +82,9 @@ def _csv(path: Path) -> pandas.DataFrame:
 
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.read(SAMPLE).partition("\n")[0]
-        if "\r" in header.removesuffix("\r"):
+            sample = file.read(SAMPLE)
+        header = sample.partition("\n")[0]
+        if "\r" in sample and "\n" not in sample:
             raise DatasetError(
                 f"{path} has lines that end in a carriage return alone; save it with line ends of Unix "
                 "or Windows"
