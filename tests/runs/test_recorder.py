@@ -24,6 +24,7 @@ from zobench.records.layout import ANSWERS
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Registry
 from zobench.runs.lifecycle import resume_run, start_run
+from zobench.runs.recorder import answer_file
 from zobench.runs.replay import replay_run
 
 
@@ -40,7 +41,8 @@ def without_encoder() -> Registry:
 
 
 @pytest.mark.parametrize(
-    "optimizer", ["gezo", "adam", "kalman", "nevergrad:OnePlusOne", "scattered-probes"]
+    "optimizer",
+    ["gezo", "adam", "kalman", "nevergrad:OnePlusOne", "scattered-probes", "probes-signum"],
 )
 def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None:
     settings = {"samples": 2} if optimizer == "gezo" else {}
@@ -49,6 +51,13 @@ def test_every_kind_of_answer_comes_back(tmp_path: Path, optimizer: str) -> None
     assert found.same_edit
     assert found.queries == run.ledger["optimize"]["queries"]
     assert found.asks == len(read_rows(run.run_dir / layout.TRACE).rows)
+
+
+def test_asks_that_differ_in_their_cotangents_alone_are_two() -> None:
+    asked = Ask(torch.zeros(1, 1, 2, 2), np.zeros(1, dtype=np.int64), "gradient")
+    one, other = (replace(asked, cotangents=torch.full((1, 3, 2), x)) for x in (1.0, 2.0))
+    names = {answer_file(each, spent=0) for each in (asked, one, other)}
+    assert len(names) == 3
 
 
 def test_what_was_not_recorded_is_refused_with_its_number(tmp_path: Path) -> None:

@@ -89,6 +89,22 @@ def test_resuming_on_another_encoder_is_refused(tmp_path: Path) -> None:
         zobench.resume(folder, registry=tiny_registry(encoder=changed))
 
 
+def test_other_settings_are_for_services_that_go_on(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path, listener=StopAfter(40))
+    (folder,) = tmp_path.iterdir()
+    registry, chunk = tiny_registry(), {"encoder": {"chunk": 8}}
+    with pytest.raises(
+        ConfigError, match="encoder tiny is no service, and its settings can change"
+    ):
+        zobench.resume(folder, registry=registry, overrides=chunk)
+    with pytest.raises(ConfigError, match="settings of its encoder only, not of 'split'"):
+        zobench.resume(folder, registry=registry, overrides={"split": {"train": 8}})
+    assert zobench.resume(folder, registry=registry).status == "done"
+    with pytest.raises(ConfigError, match=r"is finished, so other settings .* change nothing"):
+        zobench.resume(folder, registry=registry, overrides=chunk)
+
+
 def test_resuming_a_finished_run_only_reads_it(tmp_path: Path) -> None:
     result = run(tmp_path)
     again = zobench.resume(result.run_dir, registry=tiny_registry())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from served import served
 pytestmark = pytest.mark.usefixtures("tiny_installed")
 
 
+@pytest.mark.lengthy
 def test_a_service_that_takes_fewer_images_a_request_is_sent_fewer_when_the_run_goes_on(
     tmp_path: Path,
 ) -> None:
@@ -30,10 +32,17 @@ def test_a_service_that_takes_fewer_images_a_request_is_sent_fewer_when_the_run_
         assert "the request had 16 images: if they are too many" in words
         assert "by --set encoder.chunk=8. Everything so far is saved; go on with" in words
         (folder,) = there.glob("runs/*")
-        kept = start(there, "resume", str(folder), "--set", "encoder.model=other")
-        _, errors = kept.communicate(timeout=100)
-        assert kept.returncode == 2
-        assert "encoder.model can change results, so a run keeps" in " ".join(errors.split())
+        for setting, words in (
+            ("encoder.model=other", "encoder.model can change results, so a run keeps"),
+            ("encoder.price=1", "encoder.price is what its bill is made of, so a run keeps"),
+            ("encoder.chunks=8", "did you mean 'chunk'"),
+        ):
+            refused = start(there, "resume", str(folder), "--set", setting)
+            _, errors = refused.communicate(timeout=100)
+            assert refused.returncode == 2
+            assert words in " ".join(errors.split())
         found = finished(start(there, "resume", str(folder), "--set", "encoder.chunk=8"))
         wanted = finished(started(straight, 8))
     same(in_out(wanted, straight), in_out(found, there))
+    encoder = json.loads((folder / "manifest.json").read_text())["encoder"]
+    assert encoder["settings"]["chunk"] == 8
