@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from client_data import client_data
 from scipy.fft import dctn
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -19,7 +20,6 @@ from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
 from zobench.contracts.parameters import resolve
 from zobench.errors import ConfigError
-from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 200, 12
@@ -44,19 +44,7 @@ class Problem:
         self.clean = torch.from_numpy(clean).float()
 
     def client(self) -> Client:
-        head = fit_sensitive_head(
-            self.clean.numpy(), self.sensitive, self.label, protocol="converged", rng=None
-        )
-        assert isinstance(head, Head)
-        return Client(
-            head=head,
-            clean=self.clean,
-            sensitive=torch.from_numpy(self.sensitive),
-            label=torch.from_numpy(self.label),
-            pixels=lambda rows: torch.zeros(len(rows), 1, SIDE, SIDE),
-            values=lambda embeddings, rows: embeddings.double().mean((1, 2)),
-            penalty=0.0,
-        )
+        return client_data(self.clean, self.label, self.sensitive, SIDE)
 
     def optimizer(self, parameters: ProbesParameters = SMALL, seed: int = 0) -> Probes:
         rng = np.random.default_rng(seed)

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import torch
+from client_data import client_data
 from torch import Tensor
 from zobench_plugins.optimizers.probes_pgd import ProbesPgd, ProbesPgdParameters
 
-from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
-from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 200, 8
@@ -50,19 +49,7 @@ class Api:
         return Answer(torch.zeros(len(ask.points)), embeddings, wanted, ask.rows)
 
     def optimizer(self) -> ProbesPgd:
-        head = fit_sensitive_head(
-            self.clean.numpy(), self.sensitive, self.label, protocol="converged", rng=None
-        )
-        assert isinstance(head, Head)
-        client = Client(
-            head=head,
-            clean=self.clean,
-            sensitive=torch.from_numpy(self.sensitive),
-            label=torch.from_numpy(self.label),
-            pixels=lambda rows: torch.zeros(len(rows), 1, SIDE, SIDE),
-            values=lambda embeddings, rows: embeddings.double().mean((1, 2)),
-            penalty=0.0,
-        )
+        client = client_data(self.clean, self.label, self.sensitive, SIDE)
         rng = np.random.default_rng(1)
         return ProbesPgd(
             OptimizerContext(PixelSpace(SIDE, SIDE), rng, 9_999, 8, client=client), SIZES

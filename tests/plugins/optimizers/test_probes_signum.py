@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from client_data import client_data
 from torch import Tensor
 from zobench_plugins.optimizers.paid_checks import Cells
 from zobench_plugins.optimizers.probes_signum import ProbesSignum, ProbesSignumParameters
@@ -15,7 +16,6 @@ from zobench_plugins.optimizers.refitted_heads import residuals
 
 from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
-from zobench.problem.heads import Head, fit_sensitive_head
 from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 240, 8
@@ -60,19 +60,7 @@ class Api:
         return Answer(values, embeddings.detach(), gradients, ask.rows)
 
     def client(self) -> Client:
-        head = fit_sensitive_head(
-            self.clean.numpy(), self.sensitive, self.label, protocol="converged", rng=None
-        )
-        assert isinstance(head, Head)
-        return Client(
-            head=head,
-            clean=self.clean,
-            sensitive=torch.from_numpy(self.sensitive),
-            label=torch.from_numpy(self.label),
-            pixels=lambda rows: torch.zeros(len(rows), 1, SIDE, SIDE),
-            values=lambda embeddings, rows: embeddings.double().mean((1, 2)),
-            penalty=0.0,
-        )
+        return client_data(self.clean, self.label, self.sensitive, SIDE)
 
     def optimizer(self, sizes: ProbesSignumParameters = SIZES) -> ProbesSignum:
         space, rng = PixelSpace(SIDE, SIDE), np.random.default_rng(1)
