@@ -25,6 +25,7 @@ from zobench.records.inventory import take_inventory
 from zobench.records.manifest import Manifest, read_manifest
 from zobench.records.run_folder import RunFolder
 from zobench.runs import lifecycle
+from zobench.runs.resuming import with_overrides
 
 
 class Failing(TinyEncoder):
@@ -94,9 +95,13 @@ def test_other_settings_are_for_services_that_go_on(tmp_path: Path) -> None:
         run(tmp_path, listener=StopAfter(40))
     (folder,) = tmp_path.iterdir()
     registry, chunk = tiny_registry(), {"encoder": {"chunk": 8}}
-    with pytest.raises(
-        ConfigError, match="encoder tiny is no service, and its settings can change"
-    ):
+    manifest = read_manifest(folder)
+    local = replace(manifest.encoder, name="vit-mae", settings={"chunk": 16, "path": "fused"})
+    on_vit_mae = manifest.changed(config=manifest.config.changed(encoder="vit-mae"), encoder=local)
+    kept = r"encoder\.chunk can change results, so a run keeps .* other values of weights"
+    with pytest.raises(ConfigError, match=kept):
+        with_overrides(on_vit_mae, chunk, registry)
+    with pytest.raises(ConfigError, match="has no parameter 'chunk'"):
         zobench.resume(folder, registry=registry, overrides=chunk)
     with pytest.raises(ConfigError, match="settings of its encoder only, not of 'split'"):
         zobench.resume(folder, registry=registry, overrides={"split": {"train": 8}})

@@ -201,7 +201,7 @@ def resume_run(
             if begun is None:
                 return StoredRun(folder.location, registry)
             if overrides:
-                begun = begun.changed(config=with_overrides(begun.config, overrides, registry))
+                begun = with_overrides(begun, overrides, registry)
             resolve_config(begun.config, registry)
         finished = manifest.status is RunStatus.DONE
         if finished:  # damage must not cost what is there
@@ -213,9 +213,6 @@ def resume_run(
             )
         require_affordable(manifest, begun, folder, registry)
         manifest, config = begun, begun.config
-        changed = (overrides or {}).get("encoder", {})
-        kept = {name: at for name, at in manifest.encoder.settings.items() if name not in changed}
-        manifest = manifest.changed(encoder=replace(manifest.encoder, settings=kept))
         parts = make_parts(config, registry, listener, manifest)
         for encoder in parts.encoders:
             opened.callback(close, encoder, listener)
@@ -230,7 +227,7 @@ def resume_run(
                 error=None,
                 resumed=manifest.resumed + 1,
                 config=config,
-                encoder=used if changed else manifest.encoder,
+                encoder=used if overrides else manifest.encoder,
             )
         )
         return RunProcess(

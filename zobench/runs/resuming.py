@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.parameters import cut, declarations
 from zobench.errors import ConfigError, DamagedError
@@ -73,18 +73,18 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
 
 
 def with_overrides(
-    config: RunConfig, overrides: Mapping[str, Mapping[str, Any]], registry: Registry
-) -> RunConfig:
-    """The config of a run with other values of the parameters that say how its service is used.
+    manifest: Manifest, overrides: Mapping[str, Mapping[str, Any]], registry: Registry
+) -> Manifest:
+    """The manifest of a run that goes on with other settings of its encoder, such as a service's.
 
     Args:
-        config: The config that the run began with.
+        manifest: The manifest that the run would go on with.
         overrides: Values by name, for the owner ``encoder``.
         registry: Installed plugins.
 
     Raises:
-        ConfigError: The encoder is no service, or a parameter is of another owner, unknown, out of its
-            range, can change a result, or is the price, which the bill is made of.
+        ConfigError: A parameter is of another owner, unknown or out of its range, can change a result,
+            is the price, which the bill is made of, or is a setting that a local encoder keeps.
     """
     for owner in overrides:
         if owner != ENCODER:
@@ -92,25 +92,23 @@ def with_overrides(
                 f"a run that goes on takes settings of its encoder only, not of {cut(owner)}; for "
                 "others, start a new run"
             )
-    settings = overrides.get(ENCODER, {})
-    begun_with = resolve_config(config, registry).encoder
-    if begun_with.outlook is None:
-        raise ConfigError(
-            f"encoder {config.encoder} is no service, and its settings can change the last bits of a "
-            "result, so a run keeps those that it began with; leave them out"
-        )
-    changed = config.with_settings(ENCODER, **settings)
+    settings, before = overrides.get(ENCODER, {}), manifest.encoder.settings
+    changed = manifest.config.with_settings(ENCODER, **settings)
     after = resolve_config(changed, registry).encoder
     declared = declarations(type(after.parameters))
-    free = [name for name in declared if declared[name].incidental and name != "price"]
+    # those of a local encoder, such as its chunk, decide the last bits of embeddings
+    kept = {"price", *(before if after.outlook is None else ())}
+    free = [name for name in declared if declared[name].incidental and name not in kept]
     for name in settings:
         if name not in free:
             why = "is what its bill is made of" if name == "price" else "can change results"
             raise ConfigError(
                 f"encoder.{name} {why}, so a run keeps the value that it began with; it can go on with "
-                f"other values of {', '.join(free)}. Start a new run, or leave it out"
+                f"other values of {', '.join(free) or 'no parameter'}. Start a new run, or leave it out"
             )
-    return changed
+    left = {name: value for name, value in before.items() if name not in settings}
+    encoder = replace(manifest.encoder, settings=left)
+    return manifest.changed(config=changed, encoder=encoder)
 
 
 def restored(folder: RunFolder, *, rented: bool, listener: Listener) -> Checkpoint | None:
