@@ -42,7 +42,7 @@ IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
 NEGATIVE = "no finding"
 SEXES = {"F": "female", "M": "male"}
 UNKNOWN_SEX = ("", "O", "U")
-"""Other values of the column of the sex: none, and DICOM's "other" and what is common for unknown."""
+"""Values that name neither sex: a blank cell, DICOM's O for other, and U for unknown."""
 BIAS = 0.8
 OLDEST = 150
 """Highest age in years that a row may name."""
