@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,10 @@ import pytest
 from tiny import SETTINGS, SIZES, run, tiny_registry
 
 import zobench
+from zobench.comparison.margins import require_margins
 from zobench.config import RunConfig
+from zobench.contracts.executor import ExecutorRequest
+from zobench.measures.recovery import FPQ
 from zobench.records.identity import identity
 from zobench.records.stored_run import StoredRun
 
@@ -145,3 +149,29 @@ def test_a_report_of_nothing_and_targets_that_are_none_are_refused(
     assert not (tmp_path / "page.html").exists()
     with pytest.raises(zobench.ConfigError, match=r"must be a list of names: \['wandb'\]"):
         zobench.run_suite("quick", trackers="wandb")
+
+
+def test_values_of_a_wrong_type_are_refused_with_the_rule(found: StoredRun, tmp_path: Path) -> None:
+    folder = found.run_dir.parent
+    for wrong, words in (
+        (
+            lambda: zobench.compare(folder, where=["seed=0"]),
+            r"where is \['seed=0'\], but must be a map",
+        ),
+        (lambda: zobench.report(folder, tmp_path / "a.html", where="seed=0"), "{'budget': 6400}"),
+        (lambda: require_margins("fpq=1", (FPQ,)), "mapping from metrics to losses: {'fpq': 0.02}"),
+        (lambda: zobench.run(out=None), "out is None, but must be a path or a URL"),
+        (lambda: zobench.show(3), "folder is 3, but must be a path or a URL"),
+        (lambda: zobench.report([3], tmp_path / "a.html"), "runs is 3, but must be a path"),
+    ):
+        with pytest.raises(zobench.ConfigError, match=words):
+            wrong()
+    for margin in ("x", math.nan, -1):
+        with pytest.raises(zobench.ConfigError, match=f"margin fpq={margin!r} must be a finite"):
+            require_margins({"fpq": margin}, (FPQ,))
+    for jobs in ("2", 1.5, 0, True):
+        with pytest.raises(zobench.ConfigError, match=f"--jobs is {jobs!r}, but must be a whole"):
+            ExecutorRequest(tmp_path, jobs=jobs)
+    unscored = StoredRun(tmp_path)
+    with pytest.raises(zobench.ZobenchError):
+        unscored.plot()

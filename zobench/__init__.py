@@ -172,7 +172,7 @@ def run(  # noqa: D417  # RunConfig describes its fields
     if config is not None and made != _DEFAULTS:
         raise ConfigError("give zobench.run a config or keywords, not both")
     with ExitStack() as entered:
-        folder = entered.enter_context(published(os.fspath(out)))
+        folder = entered.enter_context(published(_place(out, "out")))
         if listener is None and (_is_watched() if progress is None else progress):
             from .cli.display.progress import ConsoleListener
 
@@ -220,7 +220,7 @@ def resume(
     from .records.urls.copies import published_run
     from .runs.lifecycle import resume_run
 
-    with published_run(os.fspath(folder)) as place:
+    with published_run(_place(folder, "folder")) as place:
         return resume_run(
             place,
             registry=registry,
@@ -247,7 +247,7 @@ def show(folder: PathOrUrl, *, registry: Registry | None = None) -> StoredRun:
     from .records.stored_run import StoredRun
     from .records.urls.copies import fetch
 
-    opened = StoredRun(fetch(os.fspath(folder)), registry)
+    opened = StoredRun(fetch(_place(folder, "folder")), registry)
     opened.files.require_whole()
     _ = opened.files.scores
     return opened
@@ -295,8 +295,8 @@ def run_suite(
         raise ConfigError(f"trackers is {trackers!r}, but must be a list of names: [{trackers!r}]")
     engine = Engine(executor, jobs, settings=settings or {})
     return run_suite_file(
-        suite_file(os.fspath(file)),
-        os.fspath(out),
+        suite_file(_place(file, "file")),
+        _place(out, "out"),
         engine,
         trackers=trackers,
         data_root=Path(data_root) if data_root is not None else None,
@@ -333,7 +333,8 @@ def compare(
     from .comparison.compare import compare_locations
     from .records.urls.copies import fetch
 
-    locations = [fetch(os.fspath(place)) for place in (a, b if b is not None else a)]
+    sides = _place(a, "a"), _place(b if b is not None else a, "b")
+    locations = [fetch(place) for place in sides]
     return compare_locations(
         *locations,
         optimizer_a=optimizer_a,
@@ -344,9 +345,18 @@ def compare(
     )
 
 
+def _place(value: PathOrUrl, name: str) -> str:
+    """A path or URL that a caller gave, as text."""
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"{name} is {value!r:.80}, but must be a path or a URL")
+    return os.fspath(value)
+
+
 def _choice(where: Mapping[str, object] | None) -> Choice:
     from .records.selection import Choice, Where
 
+    if where is not None and not isinstance(where, Mapping):
+        raise ConfigError(f"where is {where!r:.80}, but must be a mapping: {{'budget': 6400}}")
     return Choice([Where.parsed(f"{key}={value}") for key, value in (where or {}).items()])
 
 
@@ -390,8 +400,8 @@ def report(
     if not places:
         raise ConfigError("zobench.report got no run; name run folders, or folders of runs")
     return write_report(
-        [fetch(os.fspath(place)) for place in places],
-        Path(out),
+        [fetch(_place(place, "runs")) for place in places],
+        Path(_place(out, "out")),
         title=title,
         targets=TARGETS if targets is None else checked_targets(targets),
         most=most,

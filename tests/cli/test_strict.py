@@ -78,6 +78,8 @@ def test_an_option_of_another_command_is_pointed_to(
             "nevergrad:<strategy> (see: zobench list optimizers --all)",
         ),
         (["--dataset", "nih"], 2, "needs --data-root"),
+        (["--baselines", ""], 2, "--baselines is empty; give a value (none for none), or leave"),
+        (["--dataset", " "], 2, "--dataset is empty; give a value, or leave --dataset out"),
         (["--dataset", "nih", "--data-root", "nowhere"], 2, "not a folder"),
         (["--encoder", "timm:resnet_18"], 2, "timm has no model"),
         (["--out", "/proc/nowhere"], 3, "/proc/nowhere"),

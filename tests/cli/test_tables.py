@@ -16,7 +16,7 @@ from tiny import SIZES, run
 from zobench.cli.display.comparison import print_comparison
 from zobench.cli.display.gate import print_checks
 from zobench.cli.display.result import print_result
-from zobench.cli.display.run_lists import print_runs
+from zobench.cli.display.run_lists import print_runs, print_suite
 from zobench.comparison.gate import Check
 from zobench.comparison.pairs import compare_runs
 from zobench.contracts.run_status import RunStatus
@@ -27,6 +27,10 @@ from zobench.records.run_search import read_runs
 from zobench.records.stored_run import StoredRun
 from zobench.records.summary_line import summary_line, summary_lines
 from zobench.registry.discovery import load_registry
+from zobench.suite.file import Suite
+from zobench.suite.planning import Job
+from zobench.suite.running import Running
+from zobench.suite.suite_run import SuiteResult
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,26 @@ def test_the_error_of_a_failed_run_is_told_once(tmp_path: Path) -> None:
     console = Console(record=True, file=io.StringIO())
     print_result(pretended(run(tmp_path), error="the disk is full"), False, console)
     assert console.export_text().count("the disk is full") == 1
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_table_of_a_suite_wraps_long_labels_and_cuts_no_number(
+    several: list[StoredRun], tmp_path: Path, width: int
+) -> None:
+    long = {"beta1": 0.912345, "beta2": 0.987654, "lr": 0.012345, "radius": 0.0234567}
+    overrides = {**SIZES, "optimizer": long}
+    labelled = run(tmp_path, optimizer="zo-adamm", overrides=overrides, space="lowres:4")
+    assert len(labelled.label) > 70
+    jobs = [Job(each.config, each.run_dir, each.run_id) for each in (labelled, *several)]
+    running = Running(jobs)
+    result = SuiteResult(Suite("mine", (), ()), Location(tmp_path), running, load_registry())
+    console = Console(width=width, record=True, file=io.StringIO(), highlight=False)
+    print_suite(result, str(tmp_path), False, console)
+    text = console.export_text()
+    assert "…" not in text.replace("(least … largest)", "").replace(" … ", "")
+    assert labelled.fpq is not None
+    assert f"{labelled.fpq.value + 0.0:.2f}" in text
+    assert "0.0234567" in text
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

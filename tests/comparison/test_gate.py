@@ -13,7 +13,7 @@ from forged import sealed
 from tiny import SIZES, run
 
 from zobench.cli.display.gate import verdict
-from zobench.comparison.gate import Check, check
+from zobench.comparison.gate import Check, check, fitting
 from zobench.comparison.gate_file import Baseline, Row, Sample, read_baseline, write_baseline
 from zobench.comparison.gate_rows import baseline_of
 from zobench.errors import ConfigError
@@ -130,6 +130,24 @@ def test_a_baseline_of_other_conditions_is_refused(
     now = baseline_of(read(runs(tmp_path / "b", **change)))
     with pytest.raises(ConfigError, match=words):
         check(before, now, QUANTITIES)
+
+
+def test_runs_that_do_not_fit_are_left_out_with_the_reason_and_never_shown_as_new(
+    tmp_path: Path,
+) -> None:
+    path, notes = tmp_path / "baseline.json", list[str]()
+    write_baseline(path, baseline_of(read(runs(tmp_path / "before"))))
+    run(tmp_path / "now", optimizer="adam", overrides=SIZES)
+    run(tmp_path / "now", optimizer="adam", overrides=SIZES, seed=1, budget=800)
+    (kept,) = fitting(read(tmp_path / "now"), path, notes.append)
+    assert (kept.config.seed, kept.config.budget) == (0, 400)
+    (note,) = notes
+    assert "-s1-" in note
+    assert note.endswith(": the budget was 400 and is 800")
+    run(tmp_path / "other", optimizer="random", overrides=SIZES, budget=800)
+    with pytest.raises(ConfigError, match=r"none of the runs can be held to .*baseline\.json; run"):
+        fitting(read(tmp_path / "other"), path, notes.append)
+    assert "without a row in the baseline: the budget was 400 and is 800" in notes[-1]
 
 
 def test_runs_without_the_controls_of_others_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commands import run_command
 from served import served
-from tiny import TinyEncoder, tiny_registry
+from tiny import SIZES, TinyEncoder, run, tiny_registry
 
 import zobench
 from zobench.contracts.encoder import EncoderRequest
@@ -173,8 +173,22 @@ def test_what_only_digests_tell_apart_is_declared_once_each(
 
 def test_a_default_that_is_spelt_out_is_the_same_run(suite_file: Write, tmp_path: Path) -> None:
     path = suite_file('"adam"', '{name = "adam", set = {lr = 0.01}}', seeds="1")
-    with pytest.raises(ConfigError, match="declared twice"):
+    with pytest.raises(ConfigError, match="declared twice") as refused:
         planned(path, tmp_path / "runs")
+    assert "once with {'optimizer': {'lr': 0.01}} and once with defaults" in str(refused.value)
+    path = suite_file('"adam"', '"adam"', seeds="1")
+    with pytest.raises(ConfigError, match=r"has a problem; .*\n.* is declared twice$") as refused:
+        planned(path, tmp_path / "runs")
+    assert str(refused.value).count("twice") == 1
+
+
+def test_runs_are_not_put_into_a_run(suite_file: Write, tmp_path: Path) -> None:
+    there = run(tmp_path / "my runs", optimizer="random", overrides=SIZES).run_dir
+    words = "is a run folder, and new runs go into a folder of runs; name '.*/my runs', or another"
+    with pytest.raises(ConfigError, match=words):
+        planned(suite_file(seeds="1"), there)
+    with pytest.raises(ConfigError, match=words):
+        run(there, optimizer="random", overrides=SIZES)
 
 
 def test_identity_is_what_can_change_the_result_and_nothing_else(

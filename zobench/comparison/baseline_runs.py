@@ -41,7 +41,7 @@ class BaselineRun(StoredRun):
     def values(self, quantity: Metric, *, row: int = -1, alone: bool = False) -> Floats:
         """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples."""
         if self.results is None:
-            raise ValueError(f"{self.location} has no scores")
+            raise ConfigError(f"{self.location} has no scores")
         results = self.results if alone else self.results.for_means
         return results.baseline_values(self._method, quantity)
 

@@ -61,8 +61,9 @@ def fitting(
 ) -> list[StoredRun]:
     """The runs that a baseline speaks of: those of its conditions, where it has a row for them.
 
-    Of the others, those are left out, with a note, that had not their whole budget at once, or
-    that are on a problem of the baseline under other conditions than its rows.
+    Of the others, those are left out, with a note, that had not their whole budget at once, that
+    are on a problem of the baseline under other conditions than its rows, or that differ in a
+    condition from their row, where other runs of the row do not.
 
     Args:
         runs: At least one run.
@@ -70,8 +71,8 @@ def fitting(
         note: Receives a sentence on each run that is left out for such a reason.
 
     Raises:
-        ConfigError: The file cannot be read, or is not a baseline; or all runs of one of its rows
-            have other conditions.
+        ConfigError: The file cannot be read, or is not a baseline; all runs of one of its rows have
+            other conditions; or no run is kept.
     """
     rows = {(row.optimizer, row.problem): row for row in read_baseline(path, computable(runs)).rows}
     beside = [(run, rows.get((run.label, run.problem)), conditions_of(run)) for run in runs]
@@ -81,15 +82,22 @@ def fitting(
         if row is not None:
             if conditions == row.conditions:
                 kept.append(run)
-            elif row not in met:
+                continue
+            if row not in met:
                 _require_conditions(row, conditions)
+            note(f"left out {run.location}: {_differing(row.conditions, conditions)}")
         elif in_pieces(run):
             note(f"left out {run.location}, which {in_pieces(run)}")
         elif difference := _from_all_of_its_problem(run, list(rows.values())):
             note(f"left out {run.location}, without a row in the baseline: {difference}")
         else:
             kept.append(run)
-    return kept or list(runs)
+    if not kept:
+        raise ConfigError(
+            f"none of the runs can be held to {path}; run its optimizers as they were run for it, or "
+            "write another baseline with --update"
+        )
+    return kept
 
 
 def _from_all_of_its_problem(run: StoredRun, rows: Sequence[Row]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
+from numbers import Real
 
 from zobench.contracts.metric import Metric
 from zobench.contracts.parameters import nearest
@@ -16,15 +17,19 @@ def require_margins(margins: Mapping[str, float], quantities: Sequence[Metric]) 
     Raises:
         ConfigError: No quantity has that name, or a margin is not a finite number of at least 0.
     """
+    if not isinstance(margins, Mapping):
+        raise ConfigError(
+            f"margins is {margins!r:.80}, but must be a mapping from metrics to losses: {{'fpq': 0.02}}"
+        )
     names = [quantity.name for quantity in quantities]
     for name, value in margins.items():
         if name not in names:
             raise ConfigError(
-                f"margin {name}={value:g}: there is no metric {name!r}{nearest(name, names)}; "
+                f"margin {name}={value}: there is no metric {name!r}{nearest(str(name), names)}; "
                 f"known: {', '.join(names)}"
             )
-        if not 0 <= value < inf:
-            raise ConfigError(f"margin {name}={value:g} must be a finite number of at least 0")
+        if not isinstance(value, Real) or not 0 <= value < inf:
+            raise ConfigError(f"margin {name}={value!r:.80} must be a finite number of at least 0")
 
 
 def default_margins(quantities: Sequence[Metric]) -> dict[str, float]:

@@ -81,8 +81,11 @@ class ExecutorRequest:
         Raises:
             ConfigError: The number of jobs is out of range.
         """
-        if self.jobs is not None and not 1 <= self.jobs <= MAX_JOBS:
-            raise ConfigError(f"--jobs is {self.jobs}, but must be from 1 to {MAX_JOBS:,}")
+        whole = isinstance(self.jobs, int) and not isinstance(self.jobs, bool)
+        if self.jobs is not None and not (whole and 1 <= self.jobs <= MAX_JOBS):
+            raise ConfigError(
+                f"--jobs is {self.jobs!r:.80}, but must be a whole number from 1 to {MAX_JOBS:,}"
+            )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ import re
 import shlex
 from pathlib import Path
 
+from zobench.errors import ConfigError
 from zobench.files.regular import require_no_link
 
 SCHEMA = 5
@@ -70,6 +71,19 @@ def require_no_links(folder: str | os.PathLike[str]) -> None:
 def is_run(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is a run folder, whatever the status of the run."""
     return Path(folder, MANIFEST).is_file()
+
+
+def require_folder_of_runs(folder: str | os.PathLike[str]) -> None:
+    """Refuses a run folder where a folder of runs is meant: a run inside a run is never found again.
+
+    Raises:
+        ConfigError: The folder is a run folder.
+    """
+    if is_run(folder):
+        raise ConfigError(
+            f"{folder} is a run folder, and new runs go into a folder of runs; name "
+            f"{shlex.quote(str(Path(folder).absolute().parent))}, or another one"
+        )
 
 
 def run_folders(folder: str | os.PathLike[str]) -> list[Path]:

@@ -26,6 +26,9 @@ KEYS = (
 """What a condition may name: a field of the config, the label, the run status, the feedback level."""
 
 
+NAMED = 3
+"""Most runs that are named in a sentence on what was left out."""
+
 OF_A_MACHINE = ("data_root", "device", "precision", "max_cost", "max_time")
 """Fields of a config in which a suite's run may differ from the suite."""
 
@@ -193,7 +196,8 @@ def _newest(run: StoredRun) -> str:
 def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
     """One run of each problem, optimizer and seed: the newest that is done, or that got furthest.
 
-    Of runs that are done, those that had their whole budget at once come first.
+    Of runs that are done, those that had their whole budget at once come first, and then those with
+    more controls and no-query baselines.
 
     Returns:
         The runs in their order, and a sentence on what was left out.
@@ -205,15 +209,21 @@ def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], lis
         if other is None or _standing(run) > _standing(other):
             best[key] = run
     chosen = {id(run) for run in best.values()}
-    count = len(runs) - len(chosen)
-    plural = "run" if count == 1 else "runs"
-    notes = [f"left out {count} other {plural} of the same optimizer and seed"] if count else []
+    others = [run for run in runs if id(run) not in chosen]
+    plural = "run" if len(others) == 1 else "runs"
+    names = ", ".join(run.run_dir.name for run in others[:NAMED])
+    more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+    notes = [
+        f"left out {len(others)} other {plural} of the same optimizer and seed: {names}{more}"
+    ] * bool(others)
     return [run for run in runs if id(run) in chosen], notes
 
 
-def _standing(run: StoredRun) -> tuple[bool, bool, int, str]:
+def _standing(run: StoredRun) -> tuple[bool, bool, int, bool, int, str]:
+    config, spent = run.config, 0 if run.done else run.spent
     whole = run.done and not run.manifest.cut_by and not run.manifest.extended
-    return run.done, whole, 0 if run.done else run.spent, _newest(run)
+    beside = config.controls != "none", len(config.baseline_names)
+    return run.done, whole, spent, *beside, _newest(run)
 
 
 def cautions(runs: Iterable[StoredRun]) -> list[str]:

@@ -271,10 +271,10 @@ class StoredRun:
                 The resampled gaps differ, see :mod:`zobench.measures.recovery`.
 
         Raises:
-            ValueError: The run has no scores.
+            ConfigError: The run has no scores.
         """
         if self.results is None:
-            raise ValueError(f"{self.location} has no scores")
+            raise ConfigError(f"{self.location} has no scores")
         results = self.results if alone else self.results.for_means
         return results.values(quantity, row)
 

@@ -7,6 +7,7 @@ from html import escape
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from zobench.errors import ConfigError
 from zobench.measures.interval import interval
 from zobench.measures.recovery import RECOVERY
 
@@ -104,14 +105,14 @@ def plot(run: StoredRun, axes: Axes | None = None) -> Axes:
         The axes.
 
     Raises:
-        ValueError: No edit is scored yet.
+        ConfigError: No edit is scored yet.
     """
     import numpy as np
     from matplotlib.ticker import LogLocator, NullLocator
 
     results = run.results
     if results is None or not results.queries:
-        raise ValueError(f"{run.location} has no scored edit to draw")
+        raise ConfigError(f"{run.location} is {run.status} and has no scored edit to draw")
     if axes is None:
         from matplotlib import pyplot
 

@@ -17,7 +17,7 @@ from zobench.errors import ConfigError
 from zobench.files.atomic import disk_errors, require_writable
 from zobench.files.location import Location, Place
 from zobench.records.identity import slug
-from zobench.records.layout import is_run
+from zobench.records.layout import is_run, require_folder_of_runs
 from zobench.records.manifest import read_manifest
 from zobench.records.run_folder import RunFolder
 from zobench.records.stored_run import StoredRun
@@ -60,6 +60,7 @@ def start_run(
         ZobenchError: See :mod:`zobench.errors`; the folder keeps every result up to the error.
     """
     listener, place = listener or Silence(), Location.of(out).absolute()
+    require_folder_of_runs(place.path)
     require_writable(place)
     registry = registry or load_registry()
     check_unloaded(config, registry)

@@ -88,8 +88,6 @@ def run_planned(
         ExecutorError: The executor is not set up correctly, or is lost.
     """
     running = Running(planned)
-    if not running.those("waiting"):
-        return _cleared(running)
     request = ExecutorRequest(
         out=out,
         shared=not any(job.url for job in planned),
@@ -98,6 +96,8 @@ def run_planned(
         distributions=registry.distributions(),
         note=note,
     )
+    if not running.those("waiting"):
+        return _cleared(running)
     offer, _ = registry.find("executors", engine.name)
     executor: Executor[Job] = offer.plugin.make(request, engine.settings, "executor")
     try:

@@ -213,6 +213,7 @@ def _grid(
                     f"the run of {optimizer.name} in {space} on {dataset.name}/{disease} with seed "
                     f"{seed} is declared twice"
                 )
+                continue
             seen.add(repr(config))
             configs.append(config)
     return entries, tuple(configs)

@@ -15,7 +15,7 @@ from zobench.contracts.run_status import RunStatus
 from zobench.errors import RunFailure, ServiceError, StoreError, ZobenchError
 from zobench.files.location import Location
 from zobench.records.identity import identity, slug
-from zobench.records.layout import run_folders
+from zobench.records.layout import require_folder_of_runs, run_folders
 from zobench.records.manifest import read_manifest
 from zobench.records.standing import is_done
 from zobench.records.urls.copies import is_published
@@ -74,9 +74,11 @@ def plan(
         problems: Problems that :func:`read_suite` found in the file.
 
     Raises:
-        ConfigError: Some run cannot be carried out. All problems are listed; those that can be seen only
-            with the encoder or the dataset at hand are in a list of their own, once there are no others.
+        ConfigError: ``out`` is a run folder. Or some run cannot be carried out: all problems are listed;
+            those that can be seen only with the encoder or the dataset at hand are in a list of their
+            own, once there are no others.
     """
+    require_folder_of_runs(out)
     problems = Problems() if problems is None else problems
     require_sound(suite, path, registry, problems)
     there = runs_by_identity(run_folders(out))
@@ -138,9 +140,16 @@ def require_sound(suite: Suite, path: Path, registry: Registry, problems: Proble
 
 
 def _twice(config: RunConfig, other: RunConfig) -> str:
+    mine, others = (
+        {owner: values for owner, values in these.items() if those.get(owner) != values}
+        for these, those in (
+            (config.overrides, other.overrides),
+            (other.overrides, config.overrides),
+        )
+    )
     return (
-        f"{config.optimizer} with seed {config.seed} is declared twice, once with "
-        f"{dict(config.overrides)} and once with {dict(other.overrides)}, which is the same"
+        f"{config.optimizer} with seed {config.seed} is declared twice, once with {mine or 'defaults'} "
+        f"and once with {others or 'defaults'}, which is the same"
     )
 
 

@@ -36,6 +36,10 @@ class SketchParameters:
     threshold: float = parameter(0.5, "XDoG's epsilon, level from which pixels are white", low=0.0)
     slope: float = parameter(10.0, "XDoG's phi, the sharpness of the lines", low=0.0)
 
+    def __post_init__(self) -> None:
+        """Refuses a sketcher that cannot be imported, before anything is computed."""
+        _sketcher(self)
+
 
 RATIO = 1.6
 """k of the difference of Gaussians, after Marr and Hildreth 1980."""

@@ -174,18 +174,21 @@ def _rounded(value: float, quantity: Metric) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def print_suite(result: SuiteResult, out: str, as_json: bool) -> None:
+def print_suite(
+    result: SuiteResult, out: str, as_json: bool, console: Console | None = None
+) -> None:
     """Prints the means of finished runs, sorted by FPQ, and the errors of failed runs.
 
     Args:
         result: The runs of the suite, with their standings and errors.
         out: The folder of run folders, as typed.
         as_json: Whether to print one JSON object.
+        console: Where the tables are printed; standard output if ``None``.
     """
     if as_json:
         print(json.dumps(result.as_dict(), allow_nan=False))
         return
-    console, done = output_console(), [summary_line(run) for run in result.runs]
+    console, done = console or output_console(), [summary_line(run) for run in result.runs]
     columns = _columns(result.registry)
     choices = [
         (columns.every, True),
@@ -233,7 +236,7 @@ def _suite_table(
     """ERM and the no-query baselines first, then the optimizers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = escape(problem)
-    table.add_column("optimizer", no_wrap=True)
+    table.add_column("optimizer", overflow="fold")  # wrapped where no layout fits: numbers stay
     for heading in ("seeds", *(column.heading for column in columns)):
         table.add_column(escape(heading), justify="right", no_wrap=True)
     for several, style in ((references, "dim"), (groups, "")):
