@@ -11,12 +11,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-from tiny import SETTINGS, SIZES, run, tiny_registry
+from tiny import SETTINGS, SIZES, TinyEncoder, run, tiny_registry
 
 import zobench
 from zobench.comparison.margins import require_margins
 from zobench.config import RunConfig
-from zobench.contracts.executor import ExecutorRequest
 from zobench.measures.recovery import FPQ
 from zobench.records.identity import identity
 from zobench.records.stored_run import StoredRun
@@ -163,15 +162,35 @@ def test_values_of_a_wrong_type_are_refused_with_the_rule(found: StoredRun, tmp_
         (lambda: zobench.run(out=None), "out is None, but must be a path or a URL"),
         (lambda: zobench.show(3), "folder is 3, but must be a path or a URL"),
         (lambda: zobench.report([3], tmp_path / "a.html"), "runs is 3, but must be a path"),
+        (lambda: zobench.report(3, tmp_path / "a.html"), "runs is 3, but must be a path"),
+        (lambda: zobench.report(folder, 3), "out is 3, but must be a path$"),
+        (lambda: zobench.run_suite(None), "file is None, but must be a path, or the name of a"),
     ):
         with pytest.raises(zobench.ConfigError, match=words):
             wrong()
-    for margin in ("x", math.nan, -1):
+    for margin in ("x", math.nan, -1, True):
         with pytest.raises(zobench.ConfigError, match=f"margin fpq={margin!r} must be a finite"):
             require_margins({"fpq": margin}, (FPQ,))
-    for jobs in ("2", 1.5, 0, True):
-        with pytest.raises(zobench.ConfigError, match=f"--jobs is {jobs!r}, but must be a whole"):
-            ExecutorRequest(tmp_path, jobs=jobs)
-    unscored = StoredRun(tmp_path)
-    with pytest.raises(zobench.ZobenchError):
-        unscored.plot()
+
+
+def test_a_run_that_failed_before_its_scores_says_so_where_they_are_wanted(tmp_path: Path) -> None:
+    class Broken:
+        def __init__(self, context: object) -> None:
+            self.spec = TinyEncoder().spec
+
+        def embed(self, images: object) -> object:
+            raise RuntimeError("out of order")
+
+        def close(self) -> None:
+            pass
+
+    with pytest.raises(zobench.ZobenchError, match="out of order"):
+        run(tmp_path, tiny_registry(encoder=Broken), optimizer="random", overrides=SIZES)
+    (folder,) = tmp_path.iterdir()
+    failed = StoredRun(folder)
+    with pytest.raises(
+        zobench.ConfigError, match="is failed and has no scored edit to draw; compl"
+    ):
+        failed.plot()
+    with pytest.raises(zobench.ConfigError, match="is failed and has no scores; complete it with"):
+        failed.values(FPQ)

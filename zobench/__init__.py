@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .config import RunConfig, parse_overrides
 from .contracts.head import HeadProtocol
 from .contracts.metric import Metric
-from .contracts.parameters import nearest, parameter
+from .contracts.parameters import cut, nearest, parameter
 from .errors import (
     BudgetExhausted,
     ConfigError,
@@ -295,7 +295,7 @@ def run_suite(
         raise ConfigError(f"trackers is {trackers!r}, but must be a list of names: [{trackers!r}]")
     engine = Engine(executor, jobs, settings=settings or {})
     return run_suite_file(
-        suite_file(_place(file, "file")),
+        suite_file(_place(file, "file", "a path, or the name of a suite")),
         _place(out, "out"),
         engine,
         trackers=trackers,
@@ -345,10 +345,10 @@ def compare(
     )
 
 
-def _place(value: PathOrUrl, name: str) -> str:
+def _place(value: PathOrUrl, name: str, rule: str = "a path or a URL") -> str:
     """A path or URL that a caller gave, as text."""
     if not isinstance(value, str | os.PathLike):
-        raise ConfigError(f"{name} is {value!r:.80}, but must be a path or a URL")
+        raise ConfigError(f"{name} is {cut(value)}, but must be {rule}")
     return os.fspath(value)
 
 
@@ -356,7 +356,7 @@ def _choice(where: Mapping[str, object] | None) -> Choice:
     from .records.selection import Choice, Where
 
     if where is not None and not isinstance(where, Mapping):
-        raise ConfigError(f"where is {where!r:.80}, but must be a mapping: {{'budget': 6400}}")
+        raise ConfigError(f"where is {cut(where)}, but must be a mapping: {{'budget': 6400}}")
     return Choice([Where.parsed(f"{key}={value}") for key, value in (where or {}).items()])
 
 
@@ -396,12 +396,12 @@ def report(
     from .reporting.report import write_report
     from .suite.file import TARGETS, checked_targets
 
-    places = [runs] if isinstance(runs, str | os.PathLike) else runs
+    places = [runs] if not isinstance(runs, Sequence) or isinstance(runs, str) else runs
     if not places:
         raise ConfigError("zobench.report got no run; name run folders, or folders of runs")
     return write_report(
         [fetch(_place(place, "runs")) for place in places],
-        Path(_place(out, "out")),
+        Path(_place(out, "out", "a path")),
         title=title,
         targets=TARGETS if targets is None else checked_targets(targets),
         most=most,

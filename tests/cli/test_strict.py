@@ -78,7 +78,11 @@ def test_an_option_of_another_command_is_pointed_to(
             "nevergrad:<strategy> (see: zobench list optimizers --all)",
         ),
         (["--dataset", "nih"], 2, "needs --data-root"),
-        (["--baselines", ""], 2, "--baselines is empty; give a value (none for none), or leave"),
+        (
+            ["--baselines", ""],
+            2,
+            "--baselines is empty; give a value, the word none for nothing,",
+        ),
         (["--dataset", " "], 2, "--dataset is empty; give a value, or leave --dataset out"),
         (["--dataset", "nih", "--data-root", "nowhere"], 2, "not a folder"),
         (["--encoder", "timm:resnet_18"], 2, "timm has no model"),

@@ -101,7 +101,7 @@ def test_the_largest_group_is_kept_and_the_rest_is_named(mixed: list[StoredRun])
     newest = max(each.manifest.created for each in kept if each.config.seed == 0)
     assert newest in {each.manifest.created for each in once}
     (other,) = (each for each in kept if each not in once)
-    assert more == [f"left out 1 other run of the same optimizer and seed: {other.run_dir.name}"]
+    assert more == [f"left out 1 other run of the same optimizer and seed: {other.location}"]
 
 
 def test_finished_runs_are_kept_though_more_are_on_their_way(mixed: list[StoredRun]) -> None:
@@ -123,20 +123,6 @@ def test_sets_of_parameters_are_told_by_what_differs(mixed: list[StoredRun]) -> 
     _, (note,) = most_finished([other, *alike])
     assert "whose set of split parameters is train=81, not train=" in note
     assert "{" not in note
-
-
-def test_a_run_with_controls_and_baselines_comes_before_a_newer_one_without(
-    tmp_path: Path,
-) -> None:
-    fields = {"optimizer": "random", "overrides": SIZES}
-    complete = run(tmp_path, **fields)
-    for less in ({"controls": "none"}, {"baselines": "none"}):
-        bare = run(tmp_path, **fields, **less)
-        (kept,), (note,) = without_repetitions([complete, bare])
-        assert kept is complete
-        assert note.endswith(bare.run_dir.name)
-    (kept,), _ = without_repetitions([bare, run(tmp_path, **fields, baselines="none")])
-    assert kept is not bare
 
 
 def test_a_run_with_its_whole_budget_comes_before_a_newer_one_that_time_ended(

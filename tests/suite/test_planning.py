@@ -17,12 +17,13 @@ import zobench
 from zobench.contracts.encoder import EncoderRequest
 from zobench.contracts.listener import Silence
 from zobench.contracts.run_status import RunStatus
-from zobench.errors import ConfigError
+from zobench.errors import ConfigError, StoreError
 from zobench.records import layout, standing
 from zobench.records.identity import identity, problem
 from zobench.records.manifest import read_manifest
 from zobench.registry.discovery import load_registry
 from zobench.runs.lifecycle import carry_out
+from zobench.suite.engine import Engine
 from zobench.suite.file import Problems, read_suite
 from zobench.suite.planning import Job, plan, require_sound, runs_by_identity, tell_of_cuts
 
@@ -175,7 +176,7 @@ def test_a_default_that_is_spelt_out_is_the_same_run(suite_file: Write, tmp_path
     path = suite_file('"adam"', '{name = "adam", set = {lr = 0.01}}', seeds="1")
     with pytest.raises(ConfigError, match="declared twice") as refused:
         planned(path, tmp_path / "runs")
-    assert "once with {'optimizer': {'lr': 0.01}} and once with defaults" in str(refused.value)
+    assert "what comes to the same: optimizer.lr=0.01 / without them" in str(refused.value)
     path = suite_file('"adam"', '"adam"', seeds="1")
     with pytest.raises(ConfigError, match=r"has a problem; .*\n.* is declared twice$") as refused:
         planned(path, tmp_path / "runs")
@@ -184,11 +185,25 @@ def test_a_default_that_is_spelt_out_is_the_same_run(suite_file: Write, tmp_path
 
 def test_runs_are_not_put_into_a_run(suite_file: Write, tmp_path: Path) -> None:
     there = run(tmp_path / "my runs", optimizer="random", overrides=SIZES).run_dir
-    words = "is a run folder, and new runs go into a folder of runs; name '.*/my runs', or another"
+    words = "holds a manifest.json, so it is a run, and new runs go into a folder of runs; name"
     with pytest.raises(ConfigError, match=words):
-        planned(suite_file(seeds="1"), there)
+        zobench.run_suite(suite_file(seeds="1"), out=there, registry=tiny_registry())
     with pytest.raises(ConfigError, match=words):
         run(there, optimizer="random", overrides=SIZES)
+    with pytest.raises(StoreError, match="File name too long"):
+        run(tmp_path / ("a" * 300), optimizer="random", overrides=SIZES)
+
+
+def test_a_wrong_number_of_jobs_is_refused_though_all_runs_are_done(
+    suite_file: Write, tmp_path: Path
+) -> None:
+    for jobs in ("2", 1.5, 0, True):
+        with pytest.raises(ConfigError, match=f"--jobs is {jobs!r}, but must be a whole number"):
+            Engine(jobs=jobs).require_known(load_registry())
+        with pytest.raises(ConfigError, match=f"--jobs is {jobs!r}, but must be a whole number"):
+            zobench.run_suite(suite_file(seeds="1"), out=tmp_path / "runs", jobs=jobs)
+    assert not list(tmp_path.rglob("manifest.json"))
+    Engine(jobs=np.int64(2)).require_known(load_registry())
 
 
 def test_identity_is_what_can_change_the_result_and_nothing_else(

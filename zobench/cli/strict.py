@@ -14,8 +14,8 @@ from typer.core import TyperCommand
 from zobench.contracts.parameters import cut
 from zobench.errors import ConfigError, Interrupted, StoreError, ZobenchError
 
-NONE = re.compile(r"\bor none\b")
-"""In the help of an option that takes the word none."""
+MAY_BE_NONE = ("baselines", "controls")
+"""Options whose value for nothing is the word none."""
 THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+")
 """A whole number with commas, as outputs show it."""
 MAX_NUMBER_CHARACTERS = 40
@@ -159,7 +159,7 @@ def _numbers(function: Any) -> dict[str, type[int | float]]:
 def _check(parameter: Any, value: str, number: type[int | float] | None) -> None:
     name = _name(parameter)
     if not value.strip():
-        nothing = " (none for none)" if NONE.search(getattr(parameter, "help", None) or "") else ""
+        nothing = ", the word none for nothing" if parameter.name in MAY_BE_NONE else ""
         raise ConfigError(f"{name} is empty; give a value{nothing}, or leave {name} out")
     if number is not None:
         if len(value) > MAX_NUMBER_CHARACTERS:

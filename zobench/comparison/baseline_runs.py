@@ -39,10 +39,12 @@ class BaselineRun(StoredRun):
         return tuple(quantity for quantity in super().quantities if quantity is not BEYOND_PLACEBO)
 
     def values(self, quantity: Metric, *, row: int = -1, alone: bool = False) -> Floats:
-        """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples."""
-        if self.results is None:
-            raise ConfigError(f"{self.location} has no scores")
-        results = self.results if alone else self.results.for_means
+        """Signed values ``(R + 1,)`` of one quantity: the test data first, then the resamples.
+
+        Raises:
+            ConfigError: The run has no scores.
+        """
+        results = self.scored() if alone else self.scored().for_means
         return results.baseline_values(self._method, quantity)
 
 

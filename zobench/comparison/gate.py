@@ -76,16 +76,16 @@ def fitting(
     """
     rows = {(row.optimizer, row.problem): row for row in read_baseline(path, computable(runs)).rows}
     beside = [(run, rows.get((run.label, run.problem)), conditions_of(run)) for run in runs]
-    met = [row for _, row, conditions in beside if row and conditions == row.conditions]
+    met = [row for _, row, now in beside if row and not _differing(row.conditions, now)]
     kept = []
     for run, row, conditions in beside:
         if row is not None:
-            if conditions == row.conditions:
-                kept.append(run)
-                continue
             if row not in met:
                 _require_conditions(row, conditions)
-            note(f"left out {run.location}: {_differing(row.conditions, conditions)}")
+            if differing := _differing(row.conditions, conditions):
+                note(f"left out {run.location}: {differing}")
+            else:
+                kept.append(run)
         elif in_pieces(run):
             note(f"left out {run.location}, which {in_pieces(run)}")
         elif difference := _from_all_of_its_problem(run, list(rows.values())):

@@ -7,7 +7,7 @@ from math import inf
 from numbers import Real
 
 from zobench.contracts.metric import Metric
-from zobench.contracts.parameters import nearest
+from zobench.contracts.parameters import cut, nearest
 from zobench.errors import ConfigError
 
 
@@ -19,17 +19,17 @@ def require_margins(margins: Mapping[str, float], quantities: Sequence[Metric]) 
     """
     if not isinstance(margins, Mapping):
         raise ConfigError(
-            f"margins is {margins!r:.80}, but must be a mapping from metrics to losses: {{'fpq': 0.02}}"
+            f"margins is {cut(margins)}, but must be a mapping from metrics to losses: {{'fpq': 0.02}}"
         )
     names = [quantity.name for quantity in quantities]
     for name, value in margins.items():
         if name not in names:
             raise ConfigError(
-                f"margin {name}={value}: there is no metric {name!r}{nearest(str(name), names)}; "
+                f"margin {name}={cut(value)}: there is no metric {name!r}{nearest(str(name), names)}; "
                 f"known: {', '.join(names)}"
             )
-        if not isinstance(value, Real) or not 0 <= value < inf:
-            raise ConfigError(f"margin {name}={value!r:.80} must be a finite number of at least 0")
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < inf:
+            raise ConfigError(f"margin {name}={cut(value)} must be a finite number of at least 0")
 
 
 def default_margins(quantities: Sequence[Metric]) -> dict[str, float]:

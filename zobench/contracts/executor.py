@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from zobench.errors import ConfigError, ExecutorError
+
+from .parameters import cut
 
 DEFAULT = "local"
 GIB = 1024**3
@@ -79,13 +82,22 @@ class ExecutorRequest:
         """Checks the number of jobs.
 
         Raises:
-            ConfigError: The number of jobs is out of range.
+            ConfigError: It is no whole number, or out of range.
         """
-        whole = isinstance(self.jobs, int) and not isinstance(self.jobs, bool)
-        if self.jobs is not None and not (whole and 1 <= self.jobs <= MAX_JOBS):
-            raise ConfigError(
-                f"--jobs is {self.jobs!r:.80}, but must be a whole number from 1 to {MAX_JOBS:,}"
-            )
+        require_jobs(self.jobs)
+
+
+def require_jobs(jobs: int | None) -> None:
+    """Refuses a number of runs at a time.
+
+    Raises:
+        ConfigError: It is no whole number, or out of range.
+    """
+    whole = isinstance(jobs, Integral) and not isinstance(jobs, bool)
+    if jobs is not None and not (whole and 1 <= jobs <= MAX_JOBS):
+        raise ConfigError(
+            f"--jobs is {cut(jobs)}, but must be a whole number from 1 to {MAX_JOBS:,}"
+        )
 
 
 @dataclass(frozen=True)

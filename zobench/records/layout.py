@@ -30,6 +30,8 @@ import shlex
 from pathlib import Path
 
 from zobench.errors import ConfigError
+from zobench.files.atomic import disk_errors
+from zobench.files.location import Location
 from zobench.files.regular import require_no_link
 
 SCHEMA = 5
@@ -73,16 +75,19 @@ def is_run(folder: str | os.PathLike[str]) -> bool:
     return Path(folder, MANIFEST).is_file()
 
 
-def require_folder_of_runs(folder: str | os.PathLike[str]) -> None:
-    """Refuses a run folder where a folder of runs is meant: a run inside a run is never found again.
+def require_folder_of_runs(folder: Location) -> None:
+    """Refuses a run folder where a folder of runs is meant: a run inside a run is not found again.
 
     Raises:
         ConfigError: The folder is a run folder.
+        StoreError: It cannot be read.
     """
-    if is_run(folder):
+    with disk_errors(folder):
+        inside = is_run(folder.path)
+    if inside:
         raise ConfigError(
-            f"{folder} is a run folder, and new runs go into a folder of runs; name "
-            f"{shlex.quote(str(Path(folder).absolute().parent))}, or another one"
+            f"{folder} holds a {MANIFEST}, so it is a run, and new runs go into a folder of runs; name "
+            "another folder with --out"
         )
 
 

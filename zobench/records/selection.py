@@ -196,8 +196,7 @@ def _newest(run: StoredRun) -> str:
 def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
     """One run of each problem, optimizer and seed: the newest that is done, or that got furthest.
 
-    Of runs that are done, those that had their whole budget at once come first, and then those with
-    more controls and no-query baselines.
+    Of runs that are done, those that had their whole budget at once come first.
 
     Returns:
         The runs in their order, and a sentence on what was left out.
@@ -211,19 +210,15 @@ def without_repetitions(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], lis
     chosen = {id(run) for run in best.values()}
     others = [run for run in runs if id(run) not in chosen]
     plural = "run" if len(others) == 1 else "runs"
-    names = ", ".join(run.run_dir.name for run in others[:NAMED])
+    names = ", ".join(str(run.location) for run in others[:NAMED])
     more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
-    notes = [
-        f"left out {len(others)} other {plural} of the same optimizer and seed: {names}{more}"
-    ] * bool(others)
-    return [run for run in runs if id(run) in chosen], notes
+    note = f"left out {len(others)} other {plural} of the same optimizer and seed: {names}{more}"
+    return [run for run in runs if id(run) in chosen], [note] if others else []
 
 
-def _standing(run: StoredRun) -> tuple[bool, bool, int, bool, int, str]:
-    config, spent = run.config, 0 if run.done else run.spent
+def _standing(run: StoredRun) -> tuple[bool, bool, int, str]:
     whole = run.done and not run.manifest.cut_by and not run.manifest.extended
-    beside = config.controls != "none", len(config.baseline_names)
-    return run.done, whole, spent, *beside, _newest(run)
+    return run.done, whole, 0 if run.done else run.spent, _newest(run)
 
 
 def cautions(runs: Iterable[StoredRun]) -> list[str]:

@@ -273,10 +273,20 @@ class StoredRun:
         Raises:
             ConfigError: The run has no scores.
         """
-        if self.results is None:
-            raise ConfigError(f"{self.location} has no scores")
-        results = self.results if alone else self.results.for_means
+        results = self.scored() if alone else self.scored().for_means
         return results.values(quantity, row)
+
+    def scored(self) -> Results:
+        """The results.
+
+        Raises:
+            ConfigError: The run has none.
+        """
+        if self.results is None:
+            raise ConfigError(
+                f"{self.location} is {self.status} and has no scores; complete it with zobench resume"
+            )
+        return self.results
 
     def as_dict(self) -> dict[str, Any]:
         """The result as a JSON object; an infinite ratio is ``None``."""

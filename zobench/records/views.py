@@ -107,12 +107,15 @@ def plot(run: StoredRun, axes: Axes | None = None) -> Axes:
     Raises:
         ConfigError: No edit is scored yet.
     """
+    results = run.results
+    if results is None or not results.queries:
+        raise ConfigError(
+            f"{run.location} is {run.status} and has no scored edit to draw; complete it with zobench "
+            "resume"
+        )
     import numpy as np
     from matplotlib.ticker import LogLocator, NullLocator
 
-    results = run.results
-    if results is None or not results.queries:
-        raise ConfigError(f"{run.location} is {run.status} and has no scored edit to draw")
     if axes is None:
         from matplotlib import pyplot
 

@@ -60,8 +60,8 @@ def start_run(
         ZobenchError: See :mod:`zobench.errors`; the folder keeps every result up to the error.
     """
     listener, place = listener or Silence(), Location.of(out).absolute()
-    require_folder_of_runs(place.path)
     require_writable(place)
+    require_folder_of_runs(place)
     registry = registry or load_registry()
     check_unloaded(config, registry)
     for name in trackers:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from zobench.contracts.executor import DEFAULT, Executor, ExecutorRequest, Resources
+from zobench.contracts.executor import DEFAULT, Executor, ExecutorRequest, Resources, require_jobs
 from zobench.contracts.listener import Listener, Silence
 from zobench.registry.discovery import Registry
 from zobench.runs.signals import stop_on_signal
@@ -35,11 +35,12 @@ class Engine:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def require_known(self, registry: Registry) -> None:
-        """Refuses an executor that no plugin registers, and parameters that it does not take.
+        """Refuses an executor that no plugin registers, parameters that it does not take, and jobs.
 
         Raises:
             ConfigError: One of these is wrong.
         """
+        require_jobs(self.jobs)
         offer, _ = registry.find("executors", self.name)
         offer.plugin.resolve(self.settings, "executor")
 
@@ -88,6 +89,8 @@ def run_planned(
         ExecutorError: The executor is not set up correctly, or is lost.
     """
     running = Running(planned)
+    if not running.those("waiting"):
+        return _cleared(running)
     request = ExecutorRequest(
         out=out,
         shared=not any(job.url for job in planned),
@@ -96,8 +99,6 @@ def run_planned(
         distributions=registry.distributions(),
         note=note,
     )
-    if not running.those("waiting"):
-        return _cleared(running)
     offer, _ = registry.find("executors", engine.name)
     executor: Executor[Job] = offer.plugin.make(request, engine.settings, "executor")
     try:

@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import RunFailure, ServiceError, StoreError, ZobenchError
 from zobench.files.location import Location
+from zobench.records.comparability import differing_values
 from zobench.records.identity import identity, slug
-from zobench.records.layout import require_folder_of_runs, run_folders
+from zobench.records.layout import run_folders
 from zobench.records.manifest import read_manifest
 from zobench.records.standing import is_done
 from zobench.records.urls.copies import is_published
@@ -74,11 +76,9 @@ def plan(
         problems: Problems that :func:`read_suite` found in the file.
 
     Raises:
-        ConfigError: ``out`` is a run folder. Or some run cannot be carried out: all problems are listed;
-            those that can be seen only with the encoder or the dataset at hand are in a list of their
-            own, once there are no others.
+        ConfigError: Some run cannot be carried out. All problems are listed; those that can be seen only
+            with the encoder or the dataset at hand are in a list of their own, once there are no others.
     """
-    require_folder_of_runs(out)
     problems = Problems() if problems is None else problems
     require_sound(suite, path, registry, problems)
     there = runs_by_identity(run_folders(out))
@@ -140,17 +140,19 @@ def require_sound(suite: Suite, path: Path, registry: Registry, problems: Proble
 
 
 def _twice(config: RunConfig, other: RunConfig) -> str:
-    mine, others = (
-        {owner: values for owner, values in these.items() if those.get(owner) != values}
-        for these, those in (
-            (config.overrides, other.overrides),
-            (other.overrides, config.overrides),
-        )
-    )
+    this, that = differing_values(*map(_flat, (config, other)))
     return (
-        f"{config.optimizer} with seed {config.seed} is declared twice, once with {mine or 'defaults'} "
-        f"and once with {others or 'defaults'}, which is the same"
+        f"{config.optimizer} with seed {config.seed} is declared twice, with what comes to the same: "
+        f"{this} / {that}"
     )
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    """The values of a config by name, parameters as ``owner.name``."""
+    fields = {**config.as_dict(), "overrides": None}
+    for owner, values in config.overrides.items():
+        fields |= {f"{owner}.{name}": value for name, value in values.items()}
+    return fields
 
 
 def tell_of_cuts(jobs: Iterable[Job], listener: Listener) -> None:

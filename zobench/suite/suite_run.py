@@ -11,6 +11,7 @@ from zobench.contracts.listener import Listener, Silence
 from zobench.errors import StoreError
 from zobench.files.atomic import require_writable
 from zobench.files.location import Location
+from zobench.records.layout import require_folder_of_runs
 from zobench.records.stored_run import StoredRun
 from zobench.records.urls.copies import fetch, is_url, local_copy, require_writable_url
 from zobench.registry.discovery import Registry, load_registry
@@ -113,7 +114,7 @@ def run_suite_file(
 
     Raises:
         ConfigError: The file has problems; all are listed, and no run was started. Or the executor is
-            unknown, or does not take its parameters.
+            unknown, or does not take its parameters, or ``out`` is a run folder.
         ExecutorError: The executor is not set up correctly, or is lost.
     """
     listener, registry = listener or Silence(), registry or load_registry()
@@ -127,6 +128,7 @@ def run_suite_file(
         fetch(out)
     else:
         require_writable(folder)
+    require_folder_of_runs(folder)
     make_trackers(trackers, registry, folder.path, listener)  # raises now if a package is missing
     jobs = [
         replace(job, trackers=tuple(trackers), url=folder.known_as)

@@ -21,6 +21,7 @@ from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
 from zobench.errors import ConfigError
 from zobench.problem.heads import fit_head
+from zobench.registry.failure import plugin_code
 
 Sketcher = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 """A function from an image ``(H, W)`` in [0, 1] to its sketch, of the same shape and range."""
@@ -37,7 +38,12 @@ class SketchParameters:
     slope: float = parameter(10.0, "XDoG's phi, the sharpness of the lines", low=0.0)
 
     def __post_init__(self) -> None:
-        """Refuses a sketcher that cannot be imported, before anything is computed."""
+        """Refuses a sketcher that cannot be imported, before anything is computed.
+
+        Raises:
+            ConfigError: There is no such function.
+            RunFailure: Its module raised something else when it was imported.
+        """
         _sketcher(self)
 
 
@@ -94,13 +100,14 @@ def _sketcher(parameters: SketchParameters) -> Sketcher:
     if parameters.sketcher == "xdog":
         return lambda image: xdog(image, parameters)
     module, _, name = parameters.sketcher.partition(":")
-    try:
-        function: Any = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"method.sketch.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
-            f"package.module:function ({type(error).__name__}: {error})"
-        ) from error
+    with plugin_code():
+        try:
+            function: Any = getattr(import_module(module), name)
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"method.sketch.sketcher is {parameters.sketcher!r}, but must be xdog or an importable "
+                f"package.module:function ({type(error).__name__}: {error})"
+            ) from error
     if not callable(function):
         raise ConfigError(
             f"method.sketch.sketcher is {parameters.sketcher!r}, which is no function"

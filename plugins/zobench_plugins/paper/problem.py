@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from zobench.problem.images import Images, load_images
 from zobench.records.identity import identity, problem_identity, slug
 from zobench.records.standing import is_done
 from zobench.records.stored_run import StoredRun
-from zobench.registry.discovery import Offer, distribution_version
+from zobench.registry.discovery import distribution_version
 from zobench.runs.lifecycle import carry_out
 from zobench.runs.pictures import healthy_films
 from zobench.runs.provenance import new_manifest
@@ -46,17 +46,6 @@ IRRELEVANT = (
 """Fields of a config that have no effect on a method without an optimizer."""
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A method on a problem, and the file of its result."""
-
-    method: str
-    offer: Offer
-    argument: str
-    parameters: Any
-    path: Path
-
-
 class Problem:
     """A split of a dataset with an encoder; all methods share its images and clean embeddings."""
 
@@ -75,32 +64,12 @@ class Problem:
         self._cache = EmbeddingCache()
         self._images: tuple[Images, Images] | None = None
 
-    def require(self, method: str, overrides: Mapping[str, Any] | None = None) -> None:
-        """Lets a method refuse the problem before anything is embedded, unless it is solved already.
-
-        Raises:
-            ZobenchError: The method is not known, or cannot be used here.
-        """
-        wanted = self._wanted(method, overrides)
-        if not wanted.path.exists():
-            self._make(wanted)
-
     def solve(self, method: str, overrides: Mapping[str, Any] | None = None) -> Solved:
         """The result of a method, from its file if it was solved before.
 
         Raises:
             ZobenchError: The method is not known, or cannot be used here.
         """
-        wanted = self._wanted(method, overrides)
-        if (stored := self._stored(wanted.path)) is not None:
-            return stored
-        solution = self._make(wanted).solve()
-        self._require_unchanged(method)
-        solved = Solved(method, self._config, solution, self._test())
-        write_solved(wanted.path, solved, asdict(wanted.parameters))
-        return solved
-
-    def _wanted(self, method: str, overrides: Mapping[str, Any] | None) -> _Wanted:
         offer, argument = self._shared.registry.find("methods", method)
         owner = f"method.{method.partition(':')[0]}"
         parameters = offer.plugin.resolve(dict(overrides or {}), owner)
@@ -109,14 +78,15 @@ class Problem:
         version = distribution_version(offer.distribution)
         key = digest(name, method, asdict(parameters), offer.distribution, version)
         path = self._out / FOLDER / f"{self._slug(method)}-{key[:10]}.json"
-        return _Wanted(method, offer, argument, parameters, path)
-
-    def _make(self, wanted: _Wanted) -> Method:
-        optimizes = wanted.offer.plugin.argument == OPTIMIZER
-        optimizing = self._optimize if optimizes else _refused
-        context = self._context(wanted.argument, wanted.method, optimizing)
-        made: Method = wanted.offer.plugin.build(context, wanted.parameters)
-        return made
+        if (stored := self._stored(path)) is not None:
+            return stored
+        context = self._context(argument, method, self._optimize if optimizes else _refused)
+        made: Method = offer.plugin.build(context, parameters)
+        solution = made.solve()
+        self._require_unchanged(method)
+        solved = Solved(method, self._config, solution, self._test())
+        write_solved(path, solved, asdict(parameters))
+        return solved
 
     def carry(self, noise: NDArray[np.float32], title: str) -> Solved:
         """The classifier's result on images with a noise ``(H, W)`` that was learnt elsewhere.

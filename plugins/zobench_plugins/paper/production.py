@@ -132,8 +132,6 @@ def make_paper(
                 )
             return True
         _check_transfer(base, transfer, registry)
-        if product in ("table", "all"):
-            study.require_methods()
         if not _run_ahead(study, product, jobs, registry, listener):
             return False
         wanted = PRODUCTS[:-1] if product == "all" else (product,)

@@ -107,28 +107,15 @@ class Study:
             return config
         return config.with_settings("optimizer", iterations=iterations)
 
-    def require_methods(self) -> None:
-        """Lets every row of the table without runs refuse the first problem, before there are runs.
-
-        Raises:
-            ZobenchError: A method cannot be used here.
-        """
-        first = Problem(self.problems()[0], self.out, self._shared)
-        for method in self.preset.methods:
-            if not method.startswith(DNE):
-                first.require(method, self._settings(method))
-
     def solve(self, methods: Sequence[str], problems: Sequence[RunConfig]) -> list[Solved]:
         """The results of methods on problems; stored results are read again."""
         solved = []
         for config in problems:
             problem = Problem(config, self.out, self._shared)
             for method in methods:
-                solved.append(problem.solve(method, self._settings(method)))
+                settings = self.preset.settings.get(method.partition(":")[0])
+                solved.append(problem.solve(method, settings))
         return solved
-
-    def _settings(self, method: str) -> Mapping[str, Any] | None:
-        return self.preset.settings.get(method.partition(":")[0])
 
     def table(self) -> list[Entry]:
         """Every row of the table in every block."""
