@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -396,7 +396,8 @@ def report(
     from .reporting.report import write_report
     from .suite.file import TARGETS, checked_targets
 
-    places = [runs] if not isinstance(runs, Sequence) or isinstance(runs, str) else runs
+    several = isinstance(runs, Iterable) and not isinstance(runs, str)  # a path is no iterable
+    places: list[Any] = [*runs] if several else [runs]  # type: ignore[misc]
     if not places:
         raise ConfigError("zobench.report got no run; name run folders, or folders of runs")
     return write_report(

@@ -44,7 +44,7 @@ class BaselineRun(StoredRun):
         Raises:
             ConfigError: The run has no scores.
         """
-        results = self.scored() if alone else self.scored().for_means
+        results = self.require_results() if alone else self.require_results().for_means
         return results.baseline_values(self._method, quantity)
 
 

@@ -26,11 +26,11 @@ KEYS = (
 """What a condition may name: a field of the config, the label, the run status, the feedback level."""
 
 
-NAMED = 3
-"""Most runs that are named in a sentence on what was left out."""
-
 OF_A_MACHINE = ("data_root", "device", "precision", "max_cost", "max_time")
 """Fields of a config in which a suite's run may differ from the suite."""
+
+NAMED = 3
+"""Most runs that are named in a sentence on what was left out."""
 
 
 @dataclass(frozen=True)

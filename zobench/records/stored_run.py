@@ -273,10 +273,10 @@ class StoredRun:
         Raises:
             ConfigError: The run has no scores.
         """
-        results = self.scored() if alone else self.scored().for_means
+        results = self.require_results() if alone else self.require_results().for_means
         return results.values(quantity, row)
 
-    def scored(self) -> Results:
+    def require_results(self) -> Results:
         """The results.
 
         Raises:
