@@ -27,6 +27,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 20)
 """
 
 
+TRIES = 4
+"""Processes of which one must have few faults: a kernel that takes pages back only adds to them."""
+
+
 def faults(mode: str, **variables: str) -> tuple[list[str], float]:
     own = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
     done = subprocess.run(
@@ -43,10 +47,14 @@ def faults(mode: str, **variables: str) -> tuple[list[str], float]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_page_faults_of_large_tensors_end() -> None:
     _, usual = faults("usual")
-    said, raised = faults("raised")
-    assert said == ["True"]
     assert usual > 100
-    assert raised < usual / 4  # 0 on a quiet machine
+    most = usual / 4  # 0 on a quiet machine
+    for _ in range(TRIES):
+        said, raised = faults("raised")
+        assert said == ["True"]
+        if raised < most:
+            break
+    assert raised < most
 
 
 def test_the_users_own_options_stay() -> None:
