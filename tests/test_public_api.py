@@ -150,6 +150,11 @@ def test_a_report_of_nothing_and_targets_that_are_none_are_refused(
         zobench.run_suite("quick", trackers="wandb")
 
 
+def test_a_report_takes_runs_from_any_iterable(found: StoredRun, tmp_path: Path) -> None:
+    zobench.report(iter([found.run_dir]), tmp_path / "page.html")  # type: ignore[arg-type]
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
 def test_values_of_a_wrong_type_are_refused_with_the_rule(found: StoredRun, tmp_path: Path) -> None:
     folder = found.run_dir.parent
     for wrong, words in (

@@ -396,8 +396,9 @@ def report(
     from .reporting.report import write_report
     from .suite.file import TARGETS, checked_targets
 
-    several = isinstance(runs, Iterable) and not isinstance(runs, str)  # a path is no iterable
-    places: list[Any] = [*runs] if several else [runs]  # type: ignore[misc]
+    places = (  # a path is no iterable
+        list(runs) if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
+    )
     if not places:
         raise ConfigError("zobench.report got no run; name run folders, or folders of runs")
     return write_report(

@@ -35,7 +35,7 @@ class Engine:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def require_known(self, registry: Registry) -> None:
-        """Refuses an executor that no plugin registers, parameters that it does not take, and jobs.
+        """Refuses an unknown executor, parameters that it does not take, and a wrong number of jobs.
 
         Raises:
             ConfigError: One of these is wrong.
