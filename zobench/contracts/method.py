@@ -161,6 +161,11 @@ class Requiring(Protocol):
         ...
 
 
+def needs_gradients(method: type) -> bool:
+    """Whether a method works only with the gradients of a white-box encoder."""
+    return bool(getattr(method, "needs_gradients", False))
+
+
 class Method(Protocol):
     """A method, one row of a table; made as ``target(context, parameters)``.
 
@@ -168,7 +173,9 @@ class Method(Protocol):
         needs_queries: Whether the method sends further images to the encoder for training. A method
             that needs only the clean embeddings is a no-query baseline of every run.
 
-    It may have ``require()``, too: see :class:`Requiring`.
+    It may have ``require()``, too: see :class:`Requiring`; and a method that calls
+    ``context.gradient`` declares ``needs_gradients = True``, so that it is refused before anything is
+    sent where the encoder gives none.
     """
 
     needs_queries: ClassVar[bool]

@@ -15,7 +15,7 @@ from zobench.contracts.dataset import Pixels, Rows
 from zobench.contracts.encoder import EncoderSpec
 from zobench.contracts.head import PROTOCOLS, HeadProtocol
 from zobench.contracts.listener import ReportProgress, silent
-from zobench.contracts.method import Method, MethodResult
+from zobench.contracts.method import Method, MethodResult, needs_gradients
 from zobench.errors import ConfigError, PluginError
 from zobench.oracle.ledger import Ledger
 from zobench.problem.images import Images
@@ -71,6 +71,16 @@ class MethodConformance:
         self.solve(problem)
         assert problem.sends or not problem.booked, (
             f"needs_queries is False, but the method sends images: {problem.booked}"
+        )
+
+    def test_uses_gradients_only_if_it_says_so(self) -> None:
+        """``needs_gradients`` is declared where a gradient is asked for."""
+        problem = ToyProblem()
+        self.solve(problem)
+        target = self.registry().find("methods", self.name)[0].plugin.load()
+        assert needs_gradients(target) or "gradient" not in problem.booked, (
+            "the method asks for gradients: declare needs_gradients = True, so that it is refused "
+            "before anything is sent where the encoder gives none"
         )
 
     def test_leaves_the_problem_as_it_was(self) -> None:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from zobench.contracts.method import MethodContext, MethodResult
 from zobench.contracts.parameters import parameter
-from zobench.errors import ConfigError
 from zobench.problem.heads import L2, Head, Scale, fit_head
 
 if TYPE_CHECKING:
@@ -44,19 +43,9 @@ class BiasAdv:
     """A disease head trained on images and on images that fool a biased head."""
 
     needs_queries: ClassVar[bool] = True
+    needs_gradients: ClassVar[bool] = True
 
     def __init__(self, context: MethodContext, parameters: BiasAdvParameters) -> None:
-        """Asks nothing yet.
-
-        Raises:
-            ConfigError: The encoder gives no gradients.
-        """
-        spec = context.spec
-        if not spec.differentiable:
-            raise ConfigError(
-                f"method biasadv attacks images through the encoder's gradients, and encoder "
-                f"{spec.name!r} gives none; leave it out (--without biasadv), or use a white-box encoder"
-            )
         self._context, self._parameters = context, parameters
 
     def solve(self) -> MethodResult:

@@ -34,6 +34,7 @@ from zobench.runs.shared_parts import SharedParts
 from zobench.suite.planning import place
 
 from .context import Context, EmbeddingCache
+from .gradients import require_gradients
 from .solved import Solved, read_solved, write_solved
 
 FOLDER = "methods"
@@ -70,7 +71,8 @@ class Problem:
         Raises:
             ZobenchError: The method is not known, or cannot be used here.
         """
-        offer, argument = self._shared.registry.find("methods", method)
+        registry = self._shared.registry
+        offer, argument = registry.find("methods", method)
         owner = f"method.{method.partition(':')[0]}"
         parameters = offer.plugin.resolve(dict(overrides or {}), owner)
         optimizes = offer.plugin.argument == OPTIMIZER
@@ -80,6 +82,7 @@ class Problem:
         path = self._out / FOLDER / f"{self._slug(method)}-{key[:10]}.json"
         if (stored := self._stored(path)) is not None:
             return stored
+        require_gradients([method], self._parts.encoder.spec.differentiable, self._config, registry)
         context = self._context(argument, method, self._optimize if optimizes else _refused)
         made: Method = offer.plugin.build(context, parameters)
         solution = made.solve()

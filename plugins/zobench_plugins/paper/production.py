@@ -22,6 +22,7 @@ from zobench.files.atomic import write_atomically
 from zobench.runs.shared_parts import SharedParts
 from zobench.suite.engine import Engine, run_planned
 
+from .gradients import require_before_any_run
 from .presets import PRESETS, Preset
 from .study import DNE, Study
 
@@ -122,6 +123,8 @@ def make_paper(
         resolve(offer.plugin.parameters(), preset.settings.get(name, {}), f"method.{name}")
     if transfer and product not in ("universality", "all"):
         raise ConfigError("--transfer-to goes with universality, or all")
+    if product in ("table", "all"):
+        require_before_any_run(preset.methods, base, registry)
     with ConsoleListener() as listener, SharedParts(registry, listener) as shared:
         study = Study(preset, base, out, shared)
         if dry:

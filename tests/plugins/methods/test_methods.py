@@ -132,7 +132,10 @@ def test_biasadv_refuses_an_encoder_without_gradients(tmp_path: Path) -> None:
             super().__init__()
             self.spec = EncoderSpec("closed", (1, 8, 8), 6, False, True, "closed", 50)
 
-    with pytest.raises(ConfigError, match="'closed' gives none"):
+    with pytest.raises(
+        ConfigError,
+        match="biasadv needs gradients, which encoder 'tiny' does not give; leave it out",
+    ):
         solve(tmp_path, "biasadv", encoder=lambda request: Closed())
 
 

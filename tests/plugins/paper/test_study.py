@@ -155,6 +155,22 @@ def test_wrong_words_are_told_before_anything_runs(
     assert "must be a folder" in done.stderr
 
 
+def test_a_row_that_needs_gradients_is_refused_before_a_service_is_reached(
+    tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    nobody = ("--encoder", "http:oip", "--set", "encoder.url=http://127.0.0.1:9/v2/models/m")
+    out = ("--dataset", "tiny", *SPLIT, "--out", str(tmp_path / "out"))
+    for words in ((), ("--dry-run",), ("--without", "dne:gezo")):
+        done = here("paper", "table", "--without", "dne:adam", *nobody, *out, *words)
+        assert done.returncode == 2
+        assert "method biasadv needs gradients, which encoder 'http:oip'" in done.stderr
+        assert "leave it out (--without biasadv)" in " ".join(done.stderr.split())
+        assert not (tmp_path / "out").exists()
+    words = ("--without", "dne:adam", "--without", "biasadv", "--dry-run")
+    done = here("paper", "table", *words, *nobody, *out)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_forecast_names_the_rows_that_it_does_not_count(
     tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
