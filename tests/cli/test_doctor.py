@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from commands import InProcess
+
+from zobench.cli.display import installation
 
 
 def test_doctor_finds_this_installation_in_order(here: InProcess) -> None:
@@ -47,3 +50,27 @@ def test_doctor_writes_to_the_cache(
     monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "new" / "cache"))
     assert here("doctor").returncode == 0
     assert not (tmp_path / "new").exists()
+
+
+def test_doctor_names_every_package_that_zobench_requires(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = installation.distribution_version
+
+    def without(name: str) -> str:
+        return "unknown" if name in ("stamina", "torch") else real(name)
+
+    monkeypatch.setattr(installation, "distribution_version", without)
+    done = here("doctor", "--json")
+    assert done.returncode == 1
+    missing = json.loads(done.stdout)["missing"]
+    assert [line.split(":")[0] for line in missing] == ["package torch", "package stamina"]
+
+
+def test_doctor_takes_no_harm_from_files_that_vanish(
+    here: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = os.walk
+    gone = [("/nowhere", [], ["draft"])]
+    monkeypatch.setattr(installation.os, "walk", lambda folder: [*walk(folder), *gone])
+    assert here("doctor").returncode == 0

@@ -21,7 +21,7 @@ from zobench_encoders.vit_mae import bundled_trunk
 
 from zobench.contracts.listener import Silence
 from zobench.contracts.pretraining import PretrainingRequest
-from zobench.errors import ConfigError, DatasetError, Interrupted
+from zobench.errors import ConfigError, DamagedError, DatasetError, Interrupted
 
 STAGES = {"masked_steps": 2, "described_steps": 4, "warmup": 1, "batch": 4}
 SMALL = Recipe(**STAGES)
@@ -80,6 +80,22 @@ def test_a_checkpoint_of_another_recipe_or_other_films_is_refused(
         train(Recipe(**STAGES, seed=1), bank, None, tmp_path, lambda *_: None)
     with pytest.raises(ConfigError, match="another recipe or other films"):
         train(SMALL, bank, bank, tmp_path, lambda *_: None)
+
+
+def test_a_training_that_diverges_ends_before_its_checkpoint_is_lost(
+    tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    wild = Recipe(**STAGES, learning_rate=1e30)
+    with pytest.raises(ConfigError, match=r"diverges: at step \d .*learning_rate is 1e\+30"):
+        train(wild, bank, None, tmp_path / "out", lambda *_: None)
+    kept = load_file(tmp_path / "out" / training.CHECKPOINT)
+    assert all(torch.isfinite(values).all() for values in kept.values())
+    with pytest.raises(ConfigError, match="diverges"):
+        learned_summary(wild, bundled_trunk(), bank, None, lambda *_, **__: None)
+    (tmp_path / "out" / training.CHECKPOINT).write_bytes(b"torn")
+    with pytest.raises(DamagedError, match="move it away, and the training begins anew"):
+        train(wild, bank, None, tmp_path / "out", lambda *_: None)
 
 
 def test_too_few_films_are_refused_before_the_training(tmp_path: Path, bank: Bank) -> None:

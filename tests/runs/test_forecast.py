@@ -130,7 +130,7 @@ def test_a_probe_and_a_verification_say_what_they_send(
     service = ["--encoder", "http:oip", "--set", f"encoder.url={server.url}"]
     done = here("probe", *service, "--dataset", "tiny", "--disease", "spots", "--images", "60")
     assert done.returncode == 0, done.stderr
-    assert "http:oip will be sent: ≤ 60 images + check ≤ 1" in done.stderr
+    assert "http:oip will be sent: ≤ 60 images + check ≤ 2" in done.stderr
     done = here("run", *service, *SMALL, "--json")
     assert done.returncode == 0, done.stderr
     folder = json.loads(done.stdout)["run_dir"]

@@ -16,7 +16,10 @@ from zobench.billing.bill import read_bill
 from zobench.contracts.purpose import Purpose
 from zobench.files.tensor_files import read_tensors
 from zobench.records import layout
+from zobench.records.layout import is_run
 from zobench.records.manifest import read_manifest
+from zobench.records.run_folder import RunFolder
+from zobench.records.standing import is_done
 from zobench.registry.discovery import load_registry
 from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.engine import Engine, run_planned
@@ -102,6 +105,20 @@ def test_one_that_was_thought_dead_does_not_undo_what_is_further(tmp_path: Path)
     assert attempt(wanted, told, told.stop).state == "interrupted"
     notes = read_tensors(wanted.folder / layout.CHECKPOINT)[1]
     assert notes["counts"]["queries"] >= 300
+
+
+def test_nothing_is_moved_from_under_a_process_that_writes_to_the_run(tmp_path: Path) -> None:
+    wanted = job(tmp_path)
+    writer = RunFolder(wanted.folder)
+    outcome = attempt(wanted)
+    assert outcome.state == "busy"
+    assert not is_run(wanted.folder)
+    (kept,) = (wanted.folder.parent / ATTEMPTS / "one").glob("*/one")
+    assert is_done(kept)
+    writer.close()
+    before = read_manifest(kept)
+    assert attempt(wanted).state == "done"
+    assert read_manifest(wanted.folder).wall_seconds == before.wall_seconds
 
 
 def test_a_run_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -263,7 +263,16 @@ class CheckedEncoder(PaidEncoder, Protocol):
     """A rented encoder that sends images of its own, to check that the service is what it was."""
 
     def checks(self, images: int) -> int:
-        """Images that it sends as checks while ``images`` more are embedded, at most."""
+        """Images that it sends as checks while ``images`` more are embedded and after them, at most."""
+        ...
+
+    def check(self) -> None:
+        """Checks the service now, unless nothing was embedded since the last check.
+
+        Raises:
+            ModelChanged: The service has changed.
+            ServiceError: The service does not answer.
+        """
         ...
 
 

@@ -63,8 +63,8 @@ class EncoderOutlook:
     check_every: int = 0
 
     def checks(self, images: int) -> int:
-        """Images that check the service, at the beginning and while ``images`` others are sent."""
-        return 1 + images // self.check_every if self.check_every and images else 0
+        """Images that check the service: first, last, and while ``images`` others are sent."""
+        return 2 + images // self.check_every if self.check_every and images else 0
 
 
 class Encoder(Protocol):

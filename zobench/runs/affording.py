@@ -46,7 +46,7 @@ def require_affordable(
         spent = [0, 0, *(row["queries"] for row in folder.trace())]
         more = spent[-1] - spent[-2] + _left_to_score(begun, folder)
         # the images since the last check are not known, so one check more may come
-        wanted += more + outlook.checks(more)
+        wanted = more + outlook.checks(more) + 1
         words = "to check the service, for one more batch, and to score its edit"
     payable = bill.total().images_payable
     if (payable + wanted) * price > limit * (1 + ROUNDING):

@@ -40,7 +40,7 @@ from .parts import Parts
 from .phases import optimize, prepare
 from .pictures import draw_pictures
 from .recorder import AnswerRecorder
-from .result_cache import ResultCache
+from .result_cache import HeldCache, ResultCache
 from .resuming import restored
 from .score_plan import images_left_to_score, most_images
 from .score_run import RunScoring
@@ -108,8 +108,9 @@ class RunProcess:
         ledger = Ledger(self.parts.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, ledger)
         self.scorer = MeteredEncoder(self.parts.encoder, ledger)  # has a clock of its own
-        cache = ResultCache(cache_folder() / "shared", self.listener.note)
-        self.shared = SharedResults(cache)
+        kind = HeldCache if isinstance(self.parts.encoder, PaidEncoder) else ResultCache
+        self.cache = kind(cache_folder() / "shared", self.listener.note)
+        self.shared = SharedResults(self.cache)
 
     def carry_out(self) -> StoredRun:
         """Carries out all phases; the manifest records how the run ended, also after an error."""
@@ -235,9 +236,22 @@ class RunProcess:
             reached=scoring.reached if parts.config.until else None,
         )
         scoring.score()
+        self._check_service()
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
         summary = summary_values(StoredRun(folder.location, self.registry))
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
+
+    def _check_service(self) -> None:
+        """Checks a service a last time; what it has embedded is then good for other runs, too.
+
+        Raises:
+            ModelChanged: The service has changed since the last check.
+            ServiceError: The service does not answer.
+        """
+        if isinstance(self.parts.encoder, CheckedEncoder):
+            self.parts.encoder.check()
+        if isinstance(self.cache, HeldCache):
+            self.cache.release()
 
     def _end_after_error(self, status: RunStatus, why: BaseException) -> None:
         """Records the end; a manifest that cannot be written never hides the cause."""

@@ -105,7 +105,8 @@ class SharedResults:
     ) -> NDArray[np.float32]:
         """Embeddings ``(n, D)`` of the clean test images, booked as ``score``.
 
-        The cached ones are those of an encoder that gave equal embeddings of the training images.
+        The cached ones are those of an encoder that gave equal embeddings of the training images, and
+        was still the same after the run that stored them.
         """
         import torch
 

@@ -23,7 +23,7 @@ from zobench.files.atomic import DRAFT, disk_errors, sync_folder
 from zobench.files.location import Location
 from zobench.records import layout
 from zobench.records.manifest import read_manifest
-from zobench.records.standing import NOWHERE, Rank, is_done, rank
+from zobench.records.standing import NOWHERE, Rank, is_done, lock_state, rank
 from zobench.records.urls import copies
 from zobench.runs.signals import Stop
 
@@ -74,7 +74,8 @@ def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> O
     own = _begin(job)
     told = listener or ProgressFile(progress_folder(job))
     outcome = work(job, told, stop, Location(own, str(job.location)))
-    _put_in_place(own, job.folder)
+    if not _put_in_place(own, job.folder):
+        return Outcome("busy", "another process writes to the run folder", outcome.notes)
     shutil.rmtree(own.parent, ignore_errors=True)
     if not is_done(job.folder):
         return outcome
@@ -106,14 +107,22 @@ def _begin(job: Job) -> Path:
     with disk_errors(own):
         _make(own.parent)
         for other in sorted(others, key=_rank, reverse=True):
-            if rank(other) == NOWHERE:
+            if rank(other) == NOWHERE or _copied(other, own):
                 break
-            try:
-                _copy(other, own)
-                break
-            except (OSError, shutil.Error):  # the other folder was removed during the copy
-                shutil.rmtree(own, ignore_errors=True)
     return own
+
+
+def _copied(other: Path, own: Path) -> bool:
+    """Whether a state could be copied; a writer that is alive removes files now and then."""
+    for _ in range(TRIES):
+        try:
+            _copy(other, own)
+            return True
+        except (OSError, shutil.Error):
+            shutil.rmtree(own, ignore_errors=True)
+            if not other.exists():
+                break
+    return False
 
 
 def _make(folder: Path) -> None:
@@ -153,16 +162,22 @@ def _copy(other: Path, own: Path) -> None:
         shutil.copyfile(other / layout.CHECKPOINT, own / layout.CHECKPOINT, follow_symlinks=False)
 
 
-def _put_in_place(own: Path, place: Path) -> None:
+def _put_in_place(own: Path, place: Path) -> bool:
     """Renames an attempt to the run folder, unless the run there has at least the same rank.
 
     If ``place`` holds a run of lower rank, that run is moved aside and its rank is read again. The
     run with the higher rank is renamed to ``place``. These steps repeat if another attempt renames
     its run first. A run moved aside is under ``.attempts``, so the next attempt finds it if this
     one is killed. A finished run is deleted only if ``place`` holds another finished run.
+
+    Returns:
+        ``False`` if a process that takes locks, such as ``zobench resume``, writes to ``place``: nothing
+        is moved from under its hands, and the attempt stays where the next one finds it.
     """
     best, moved = own, []
     while _rank(best) > _rank(place):
+        if lock_state(place) == "held":
+            return False
         aside = own.parent.parent / f"{FORMER}{secrets.token_hex(4)}" / place.name
         with disk_errors(place):
             _make(aside.parent)
@@ -177,6 +192,7 @@ def _put_in_place(own: Path, place: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         sync_folder(place.parent)
+    return True
 
 
 def _rank(folder: Path) -> tuple[Rank, int, int]:

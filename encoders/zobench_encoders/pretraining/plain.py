@@ -37,6 +37,7 @@ from .training import (
     films_digest,
     learning_rate,
     matrices_first,
+    require_finite,
 )
 
 
@@ -99,6 +100,7 @@ def learned_summary(
         stopped: Whether the user asked to stop; called after every step.
 
     Raises:
+        ConfigError: The training diverges.
         Interrupted: ``stopped`` returned true; nothing is kept.
     """
     recipe = replace(recipe, masked_steps=0)
@@ -112,7 +114,8 @@ def learned_summary(
         batch = draw_batch(labelled, folder, recipe.batch, recipe.folder_share, rng)
         optimizer.zero_grad()
         losses = described_step(recipe, learner, batch)
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        slope = torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        require_finite(recipe, step, losses, slope)
         optimizer.step()
         report(step + 1, **losses)
         if stopped():

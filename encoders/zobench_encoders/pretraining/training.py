@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zobench.contracts.listener import ReportProgress, silent
-from zobench.errors import ConfigError, Interrupted
+from zobench.errors import ConfigError, DamagedError, Interrupted
 from zobench.files.atomic import disk_errors
 from zobench.files.tensor_files import read_tensors, write_tensors
 
@@ -61,9 +61,9 @@ def train(
 
     Raises:
         ConfigError: ``out`` holds a checkpoint of another recipe or of other films, or there are too
-            few films.
+            few films; or the training diverges.
         Interrupted: ``stopped`` returned true; the state is saved.
-        StoreError: ``out`` cannot be read or written.
+        StoreError: ``out`` cannot be read or written, or its checkpoint is damaged.
     """
     check_films(labelled, folder)
     moments = description_moments(recipe, labelled, folder)
@@ -88,7 +88,8 @@ def train(
             losses = _masked_step(recipe, learner, batch, rng)
         else:
             losses = described_step(recipe, learner, batch)
-        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        slope = torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        require_finite(recipe, step, losses, slope)
         optimizer.step()
         report(step + 1, steps, losses)
         stopping = stopped()
@@ -118,6 +119,28 @@ def described_step(recipe: Recipe, learner: Learner, batch: Batch) -> dict[str, 
     loss = film + recipe.label_weight * patient
     loss.backward()  # type: ignore[no-untyped-call]
     return {"film": film.item(), "labels": patient.item()}
+
+
+def require_finite(
+    recipe: Recipe, step: int, losses: Mapping[str, float], slope: torch.Tensor
+) -> None:
+    """Refuses to go on with a training that diverges, before its weights are lost.
+
+    Args:
+        recipe: The settings.
+        step: The step, from 0.
+        losses: The losses of the step by name.
+        slope: Norm of their gradient.
+
+    Raises:
+        ConfigError: A loss or the gradient is infinite or NaN.
+    """
+    if not all(map(math.isfinite, (*losses.values(), float(slope)))):
+        raise ConfigError(
+            f"the training diverges: at step {step + 1} a loss or its gradient is not finite "
+            f"({', '.join(f'{name} {value:g}' for name, value in losses.items())}); "
+            f"recipe.learning_rate is {recipe.learning_rate:g}: give a lower one, and another --out"
+        )
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -177,7 +200,10 @@ def _restore(
     """Loads the checkpoint, if there is one, and returns the step to resume at."""
     if not path.exists():
         return 0
-    tensors, stored = read_tensors(path)
+    try:
+        tensors, stored = read_tensors(path)
+    except DamagedError as error:
+        raise DamagedError(error.fault, "move it away, and the training begins anew") from error
     for what in notes:
         if stored[what] != notes[what]:
             raise ConfigError(

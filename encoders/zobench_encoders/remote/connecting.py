@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from urllib.parse import urlsplit
 
 from zobench.contracts.encoder import EncoderOutlook, EncoderRequest
 from zobench.contracts.parameters import nearest, parameter
@@ -18,7 +19,7 @@ from .encoder import RemoteEncoder
 from .exchange import Call, Connections
 from .inference import WIRES, InferenceService, read_metadata
 from .pictures import Dialect, PictureService
-from .retrying import RateLimiter, RetryingClient, RetryPolicy
+from .retrying import LONGEST_PATIENCE, RateLimiter, RetryingClient, RetryPolicy
 from .service import Service
 
 MAX_KEY_CHARACTERS = 4096
@@ -29,6 +30,15 @@ OPEN_HEADERS = ("accept", "content-type", "user-agent")
 MAX_ANSWER_BYTES = 64 * 2**20
 """Largest size of an answer in bytes."""
 UNENCRYPTED = "images and key travel unencrypted to {url}: plain http to another machine"
+VENDORS = {
+    "OPENAI_API_KEY": ("openai.com",),
+    "HF_TOKEN": ("huggingface.co", "huggingface.cloud"),
+    "VOYAGE_API_KEY": ("voyageai.com",),
+    "CO_API_KEY": ("cohere.com",),
+    "JINA_API_KEY": ("jina.ai",),
+}
+"""Environment variables that hold the key of a vendor for any program, and the vendor's domains."""
+LENT_KEY = "the key of {key_env} was sent to {host}; --set encoder.key_env=OTHER sends another one"
 JSON_FALLBACK_STATUSES = frozenset({200, 400, 415, 422, 500, 501})
 """Statuses after which JSON replaces raw bytes; 200 stands for an unreadable answer."""
 
@@ -76,7 +86,7 @@ class RemoteParameters:
         600.0,
         "seconds without any answer after which the run stops",
         low=0,
-        high=31_536_000,
+        high=LONGEST_PATIENCE,
         incidental=True,
     )
     backoff: float = parameter(
@@ -134,7 +144,14 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     )
     pace = RateLimiter(parameters.rate)
     client = RetryingClient(request.name, line, policy, pace, parameters.price)
-    notes = () if loopback or url.startswith("https:") else (UNENCRYPTED.format(url=url),)
+    notes = [] if loopback or url.startswith("https:") else [UNENCRYPTED.format(url=url)]
+    if (
+        secret is not None
+        and not parameters.key_env
+        and kind != "custom"
+        and _is_lent(key_env, url)
+    ):
+        notes.append(LENT_KEY.format(key_env=key_env, host=urlsplit(url).netloc))
     made = partial(
         RemoteEncoder,
         request.name,
@@ -143,7 +160,7 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
         connections=parameters.connections,
         canary_every=parameters.canary,
         price=parameters.price,
-        notes=notes,
+        notes=tuple(notes),
     )
     try:
         if dialect is not None:
@@ -161,6 +178,12 @@ def remote_encoder(request: EncoderRequest, parameters: RemoteParameters) -> Rem
     except BaseException:
         line.close()
         raise
+
+
+def _is_lent(key_env: str, url: str) -> bool:
+    """Whether the key of a vendor goes to somebody else."""
+    host = f".{urlsplit(url).hostname}"
+    return key_env in VENDORS and not any(host.endswith(f".{home}") for home in VENDORS[key_env])
 
 
 def _hidden(dialect: Dialect | None) -> list[str]:

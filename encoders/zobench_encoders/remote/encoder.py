@@ -67,6 +67,7 @@ class RemoteEncoder:
         """
         self._name, self._service, self._client, self._line = name, service, client, line
         self._every, self._since = canary_every, 0
+        self._unchecked = 0
         properties = service.properties
         self._dimension = 0  # not known before the first answer
         self._canary = canary(properties.image_shape)
@@ -117,8 +118,25 @@ class RemoteEncoder:
             )
 
     def checks(self, images: int) -> int:
-        """Images that it sends as checks while ``images`` more are embedded, at most."""
-        return (self._since + images) // self._every
+        """Images that it sends as checks while ``images`` more are embedded and after them, at most."""
+        return (self._since + images) // self._every + 1
+
+    def check(self) -> None:
+        """Embeds the canary and compares it, unless nothing was embedded since the last time.
+
+        Raises:
+            ModelChanged: The model has changed.
+            ServiceError: The retry policy allows no further attempt.
+        """
+        if not self._unchecked:
+            return
+        self._client.begin()
+        purpose, self.account.purpose = self.account.purpose, Purpose.CHECK
+        try:
+            self._compare(self._first, self._embed_canary(self._canary))
+        finally:
+            self.account.purpose = purpose
+        self._unchecked = 0
 
     def embed(self, images: Tensor) -> Tensor:
         """Embeddings ``(N, D)`` float32; chunks with a stored answer are not sent again.
@@ -139,6 +157,7 @@ class RemoteEncoder:
         images = images.detach()
         self._client.begin()
         self._check_canary(len(images))
+        self._unchecked += len(images)
         chunk = self._service.properties.chunk
         chunks = [images[start : start + chunk] for start in range(0, len(images), chunk)]
         results = [self._pool.apply_async(self._ask, (part,)) for part in chunks]
@@ -188,14 +207,9 @@ class RemoteEncoder:
     def _check_canary(self, images: int) -> None:
         """Embeds the canary after every ``canary_every`` images, and compares the embedding."""
         self._since += images
-        if self._since <= self._every:
-            return
-        purpose, self.account.purpose = self.account.purpose, Purpose.CHECK
-        try:
-            self._compare(self._first, self._embed_canary(self._canary))
-        finally:
-            self.account.purpose = purpose
-        self._since %= self._every
+        if self._since > self._every:
+            self.check()
+            self._since %= self._every
 
     def _embed_canary(self, images: Tensor) -> Floats:
         call = self._service.call(images)

@@ -98,7 +98,9 @@ class PictureService:
         self._url = url if url.endswith(dialect.path) else url + dialect.path
         self._dialect, self._model, self._compression = dialect, model, compression
         most = dialect.bytes // (prod(image_shape) * 4 // 3 + 2000) if dialect.bytes else 2**31
-        marks = [model, dialect.request, dialect.item, dialect.answer]
+        # without a model's name, only the address tells one model from another
+        named = model or self._url.partition("://")[2]
+        marks = [named, dialect.request, dialect.item, dialect.answer]
         self.properties = ServiceProperties(
             image_shape=image_shape,
             exact_floats=False,

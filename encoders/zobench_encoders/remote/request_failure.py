@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import UTC
@@ -76,6 +77,6 @@ def retry_delay(headers: Mapping[str, str]) -> float | None:
             seconds /= 1000
         if seconds > 1e9:  # a point in time, not a span
             seconds -= time.time()
-        if seconds == seconds:
+        if math.isfinite(seconds):
             return max(0.0, seconds)
     return None

@@ -26,6 +26,9 @@ UNREACHED_HINT = "; is the service up, and is --encoder-url its address?"
 MAX_FIRST_ATTEMPTS = 4
 """Largest number of attempts to reach a service that has never answered."""
 
+LONGEST_PATIENCE = 365 * 86_400
+"""Largest number of seconds to go on without an answer."""
+
 # stamina's log line for every retry would break the progress display
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
@@ -156,11 +159,7 @@ class RetryingClient:
             if error.delay is None or error.delay < self.policy.first_delay:
                 return not self.stop.is_set()
             if error.delay > left:
-                hint = (
-                    f"; the service asks to wait {error.delay:,.0f} s, but encoder.patience has "
-                    f"{left:,.0f} s left: resume later, or with --set "
-                    f"encoder.patience={math.ceil(error.delay + self.policy.seconds)}"
-                )
+                hint = _too_long(error.delay, left, self.policy.seconds)
                 return False
             self.stop.wait(error.delay)  # setting ``stop`` ends this wait
             return 0.0
@@ -244,6 +243,16 @@ class RetryingClient:
             since = self._answered_at
             waited = sum(max(0.0, end - max(begin, since)) for begin, end in waits)
             return self.policy.seconds - (time.monotonic() - since - waited)
+
+
+def _too_long(delay: float, left: float, patience: float) -> str:
+    """What to do if the service asks for a longer wait than the user allows."""
+    if (enough := math.ceil(delay + patience)) > LONGEST_PATIENCE:
+        return "; the service asks to wait for a year or more: ask whoever runs it"
+    return (
+        f"; the service asks to wait {delay:,.0f} s, but encoder.patience has {left:,.0f} s left: "
+        f"resume later, or with --set encoder.patience={enough}"
+    )
 
 
 def _too_many(status: int | None, images: int) -> str:

@@ -21,6 +21,27 @@ from zobench_encoders.remote.service_text import ServiceText
 from zobench.errors import ConfigError, ServiceError
 
 
+def test_a_vendors_key_that_goes_to_another_address_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k-secret-9")
+    monkeypatch.setenv("ZOBENCH_API_KEY", "k-secret-8")
+    answer = says(http(b'{"data": [{"embedding": [1.0, 2.0]}]}'))
+    for settings, told in (
+        ({"kind": "openai"}, "the key of OPENAI_API_KEY was sent to 127.0.0.1:"),
+        ({"kind": "openai", "key_env": "OPENAI_API_KEY"}, ""),
+        ({"kind": "oip"}, ""),
+    ):
+        with scripted() as server:
+            server.script.extend([answer] if told or "key_env" in settings else [])
+            encoder = connected(server.url, **settings)
+            encoder.close()
+            assert server.asked[0].headers["authorization"].startswith("Bearer k-secret-")
+        assert len(encoder.spec.notes) == bool(told)
+        assert not told or encoder.spec.notes[0].startswith(told)
+        assert "k-secret" not in repr(encoder.spec)
+
+
 @pytest.mark.parametrize("when", ["expired", "valid"])
 def test_certificates_are_checked(
     when: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -212,3 +212,15 @@ def test_a_file_that_describes_no_service_is_refused(tmp_path: Path, text: str, 
         read_dialect(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_dialect(tmp_path / "none.toml")
+
+
+def test_without_a_models_name_another_address_is_another_model() -> None:
+    def digests(model: str) -> list[str]:
+        return [
+            PictureService(url, DIALECTS["vertex"], model, (1, 2, 2)).properties.digest
+            for url in ("https://a.org/one:predict", "http://a.org/one:predict", "https://b.org/v")
+        ]
+
+    assert len(set(digests(""))) == 2
+    assert len(set(digests("m-1"))) == 1
+    assert digests("m-1") != digests("m-2")

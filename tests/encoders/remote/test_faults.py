@@ -175,6 +175,14 @@ def test_a_wait_that_is_longer_than_patience_ends_the_run_at_once() -> None:
         assert len(server.asked) == 1
 
 
+def test_a_wait_of_more_than_a_year_is_no_patience_that_could_be_given() -> None:
+    later = says(http(b"{}", "429 Too Many Requests", Retry_After="1e308"))
+    with service(later, patience=3.0) as (_, encoder):
+        with pytest.raises(ServiceError, match="asks to wait for a year or more: ask") as caught:
+            encoder.embed(films(1))
+        assert "encoder.patience" not in str(caught.value)
+
+
 def test_answers_that_came_before_the_end_are_not_asked_again(tmp_path: Path) -> None:
     refusal = says(http(b"{}", "403 Forbidden"))
     with service(answers(lambda found: found), refusal) as (server, encoder):
@@ -275,6 +283,8 @@ def test_delays_are_read_from_the_headers_in_use(monkeypatch: pytest.MonkeyPatch
     assert retry_delay({"x-ratelimit-reset": ahead}) == pytest.approx(5, abs=1)
     assert retry_delay({"retry-after": "soon"}) is None
     assert retry_delay({"retry-after": "-3"}) == 0
+    for never in ("inf", "1e999", "nan"):
+        assert retry_delay({"retry-after": never}) is None
     assert retry_delay({}) is None
     monkeypatch.undo()
     time.tzset()

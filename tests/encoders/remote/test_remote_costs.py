@@ -26,7 +26,7 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
         process = start(tmp_path, *words)
         _, errors = process.communicate()
         assert process.returncode == 2
-        least = images + 1  # the service is checked with one
+        least = images + 2  # the service is checked before and after
         assert f"with its controls, is {least:,} images" in " ".join(errors.split())
         assert "--controls none" in errors
         assert not list(tmp_path.glob("runs/*/trace.jsonl"))
@@ -69,7 +69,7 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
         again = run_command("resume", folder)
         assert again.returncode == 2
         assert (
-            "1 more is needed to check the service, besides what the run itself sends; nothing was sent"
+            "2 more are needed to check the service, besides what the run itself sends; nothing was sent"
             in " ".join(again.stderr.split())
         )
         assert [file.read_bytes() for file in files] == before

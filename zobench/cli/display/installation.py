@@ -10,6 +10,7 @@ import platform
 import re
 import textwrap
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from .console import output_console
 REQUIREMENT = re.compile(r"(?P<package>[A-Za-z0-9._-]+).*; extra == ['\"](?P<extra>[^'\"]+)")
 """A requirement of an extra, as the metadata of a distribution has it."""
 OF_DEVELOPERS = ("dev", "test")
+REQUIRED = re.compile(r"[A-Za-z0-9._-]+(?=[^;]*$)")
+"""The package of a requirement without a condition."""
 PACKAGES = ("zobench", "torch", "torchvision", "timm", "nevergrad", "numpy", "scipy", "safetensors")
 
 
@@ -71,7 +74,12 @@ def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
-            missing.append(f"package {package}: pip install {package}")
+    needed = dict.fromkeys((*PACKAGES, *_required()))
+    missing += [
+        f"package {package}: python -m pip install {package}"
+        for package in needed
+        if distribution_version(package) == "unknown"
+    ]
     findings = {
         "versions": versions,
         "devices": _devices(missing),
@@ -80,6 +88,14 @@ def _findings() -> tuple[dict[str, dict[str, Any]], list[str]]:
         "extras": _extras(),
     }
     return findings, missing
+
+
+def _required() -> list[str]:
+    """The packages that zobench requires, whatever its extras."""
+    if distribution_version("zobench") == "unknown":  # run from its source
+        return []
+    lines = importlib.metadata.requires("zobench") or ()
+    return [found[0] for line in lines if (found := REQUIRED.match(line))]
 
 
 def _extras() -> dict[str, str]:
@@ -148,8 +164,12 @@ def _caches(missing: list[str]) -> dict[str, Any]:
 
 def _size(folder: Path) -> int:
     """Bytes on disk; the length of a sparse image cache would be too large."""
-    files = folder.rglob("*") if folder.exists() else []
-    return sum(512 * getattr(path.stat(), "st_blocks", 0) for path in files if path.is_file())
+    held = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # another process has just replaced it
+                held += 512 * getattr(os.lstat(os.path.join(where, name)), "st_blocks", 0)
+    return held
 
 
 def _plugins(missing: list[str]) -> dict[str, Any]:
