@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.account import PaidEncoder
+from zobench.billing.account import CheckedEncoder, PaidEncoder
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.method import Method, MethodResult
@@ -88,7 +88,7 @@ class Problem:
         solution = made.solve()
         self._require_unchanged(method)
         solved = Solved(method, self._config, solution, self._test())
-        write_solved(path, solved, asdict(parameters))
+        self._store(path, solved, asdict(parameters))
         return solved
 
     def carry(self, noise: NDArray[np.float32], title: str) -> Solved:
@@ -118,8 +118,14 @@ class Problem:
         )
         result = context.result(head.score(test))
         solved = Solved(title, self._config, result, self._test())
-        write_solved(path, solved, {})
+        self._store(path, solved, {})
         return solved
+
+    def _store(self, path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
+        """Stores a result; that of a service only if the service is still what it was."""
+        if isinstance(self._parts.encoder, CheckedEncoder):
+            self._parts.encoder.check()
+        write_solved(path, solved, parameters)
 
     def _stored(self, path: Path) -> Solved | None:
         """A stored result; a damaged one is computed anew, unless the encoder must be paid again."""

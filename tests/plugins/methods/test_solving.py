@@ -14,11 +14,12 @@ from tiny import TinyEncoder, tiny_registry
 from zobench_plugins.optimizers.random_search import RandomSearch, RandomSearchParameters
 from zobench_plugins.paper.problem import Problem
 
+from zobench.billing.account import Account
 from zobench.contracts.listener import Silence
 from zobench.contracts.method import MethodContext
 from zobench.contracts.optimizer import OptimizerContext
 from zobench.contracts.parameters import parameter
-from zobench.errors import ConfigError, PluginError
+from zobench.errors import ConfigError, ModelChanged, PluginError
 from zobench.records.stored_run import StoredRun
 from zobench.registry.discovery import Offer, Registry
 from zobench.registry.plugin import Plugin
@@ -185,3 +186,25 @@ def test_a_method_that_changes_the_shared_images_is_refused(tmp_path: Path) -> N
         for each in alone:
             assert problem.solve(each.method).result.scores == each.result.scores
     assert not list((tmp_path / "both").rglob("*vandal*"))
+
+
+def test_the_result_of_a_service_that_has_changed_is_not_stored(tmp_path: Path) -> None:
+    class Changing(TinyEncoder):
+        account = Account()
+        changed = True
+
+        def open_account(self, account: Account) -> None: ...
+
+        def checks(self, images: int) -> int:
+            return 1
+
+        def check(self) -> None:
+            if self.changed:
+                raise ModelChanged("it is another one")
+
+    with pytest.raises(ModelChanged):
+        solve(tmp_path, "erm", encoder=lambda request: Changing())
+    assert not list(tmp_path.glob("methods/*"))
+    Changing.changed = False
+    solve(tmp_path, "erm", encoder=lambda request: Changing())
+    assert len(list(tmp_path.glob("methods/*"))) == 1
