@@ -62,9 +62,14 @@ class EncoderOutlook:
     shape_known: bool = True
     check_every: int = 0
 
-    def checks(self, images: int) -> int:
-        """Images that check the service: first, last, and while ``images`` others are sent."""
-        return 2 + images // self.check_every if self.check_every and images else 0
+    def checks(self, images: int, shared: int = 0) -> int:
+        """Images that check the service: first, last, and while ``images`` others are sent.
+
+        Args:
+            images: The other images.
+            shared: Sets of them that are shared with other runs, each after a check of its own.
+        """
+        return 2 + shared + images // self.check_every if self.check_every and images else 0
 
 
 class Encoder(Protocol):

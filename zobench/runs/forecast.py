@@ -19,6 +19,7 @@ from .parts import Parts, fit_parts, make_dataset, make_parts
 from .resolved import ResolvedConfig, resolve_config
 from .score_plan import most_images
 from .search_parts import feedback_of
+from .shared_results import CLEAN_SETS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -210,8 +211,8 @@ def forecast_of(
     images = train + config.budget + score
     check = 0
     if outlook is not None:
-        check = outlook.checks(images)
-        least += outlook.checks(least)
+        check = outlook.checks(images, CLEAN_SETS)
+        least += outlook.checks(least, CLEAN_SETS)
     _, height, width = spec.image_shape
     edits = min(config.snapshots, 1 + config.budget // config.batch_size) + 1
     disk = FLOAT * (edits * height * width + train * spec.embedding_dim) + A_SCORE * test * (

@@ -40,11 +40,11 @@ from .parts import Parts
 from .phases import optimize, prepare
 from .pictures import draw_pictures
 from .recorder import AnswerRecorder
-from .result_cache import HeldCache, ResultCache
+from .result_cache import ResultCache
 from .resuming import restored
 from .score_plan import images_left_to_score, most_images
 from .score_run import RunScoring
-from .shared_results import SharedResults
+from .shared_results import CLEAN_SETS, SharedResults
 from .signals import Stop, stop_on_signal
 from .trackers import Trackers
 
@@ -78,15 +78,18 @@ def open_account(
     train, test = len(parts.split.train), len(parts.split.test)
     times, stored = folder.manifest().times_scored, folder.scores()
     before = 0 if stored is None else stored.counts["forward"]
+    begun = folder.setup() is not None
+    clean_sets = 0 if stored is not None else CLEAN_SETS - begun
 
     def to_score(asked: int) -> int:
         """Images to score ERM, the stored snapshots and one more, and to check the service."""
         counted = max(before, ledger.score.forward)
         left = images_left_to_score(config, len(folder.snapshots()), train, test, times, counted)
-        checks = encoder.checks(asked + left) if isinstance(encoder, CheckedEncoder) else 0
+        checks = 0
+        if isinstance(encoder, CheckedEncoder):
+            checks = encoder.checks(asked + left) + clean_sets
         return left + checks
 
-    begun = folder.setup() is not None
     account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)
     return account
 
@@ -108,9 +111,8 @@ class RunProcess:
         ledger = Ledger(self.parts.config.backward_cost)
         self.encoder = MeteredEncoder(self.parts.encoder, ledger)
         self.scorer = MeteredEncoder(self.parts.encoder, ledger)  # has a clock of its own
-        kind = HeldCache if isinstance(self.parts.encoder, PaidEncoder) else ResultCache
-        self.cache = kind(cache_folder() / "shared", self.listener.note)
-        self.shared = SharedResults(self.cache)
+        cache = ResultCache(cache_folder() / "shared", self.listener.note)
+        self.shared = SharedResults(cache, self._check_service)
 
     def carry_out(self) -> StoredRun:
         """Carries out all phases; the manifest records how the run ended, also after an error."""
@@ -242,7 +244,7 @@ class RunProcess:
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
 
     def _check_service(self) -> None:
-        """Checks a service a last time; what it has embedded is then good for other runs, too.
+        """Checks that a service is what it was while it embedded what it has embedded so far.
 
         Raises:
             ModelChanged: The service has changed since the last check.
@@ -250,8 +252,6 @@ class RunProcess:
         """
         if isinstance(self.parts.encoder, CheckedEncoder):
             self.parts.encoder.check()
-        if isinstance(self.cache, HeldCache):
-            self.cache.release()
 
     def _end_after_error(self, status: RunStatus, why: BaseException) -> None:
         """Records the end; a manifest that cannot be written never hides the cause."""

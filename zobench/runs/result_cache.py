@@ -100,29 +100,3 @@ class ResultCache:
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / f"{key[2:]}.safetensors"
-
-
-class HeldCache(ResultCache):
-    """Keeps new results to itself until they are released.
-
-    The embeddings of a service are good for other runs only once a later check has shown that the
-    service was still what it had been.
-    """
-
-    def __init__(self, folder: Path, note: Callable[[str], None] = lambda text: None) -> None:
-        super().__init__(folder, note)
-        self._held: dict[str, tuple[dict[str, Tensor], Json]] = {}
-
-    def read(self, key: str) -> tuple[dict[str, Tensor], Json] | None:
-        """A result of this run, or one from the folder."""
-        return self._held.get(key) or super().read(key)
-
-    def write(self, key: str, tensors: Mapping[str, Tensor], notes: Json | None = None) -> None:
-        """Keeps a result."""
-        self._held[key] = (dict(tensors), notes or {})
-
-    def release(self) -> None:
-        """Stores all results in the folder."""
-        for key, (tensors, notes) in self._held.items():
-            super().write(key, tensors, notes)
-        self._held.clear()

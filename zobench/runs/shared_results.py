@@ -26,6 +26,9 @@ from .result_cache import ResultCache, code_digest, digest, processor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+CLEAN_SETS = 2
+"""Sets of clean images, training and test, whose embeddings are shared."""
+
 
 @dataclass
 class SharedResults:
@@ -33,10 +36,13 @@ class SharedResults:
 
     Attributes:
         cache: The cache of results.
+        confirm: Called before embeddings are stored for other runs; raises if the encoder has changed
+            while it made them.
         reused: Names of the results that this run read from the cache.
     """
 
     cache: ResultCache
+    confirm: Callable[[], None] = lambda: None
     reused: list[str] = field(default_factory=list)
 
     def clean_embeddings(
@@ -76,6 +82,7 @@ class SharedResults:
                 return clean
         begin()
         clean = embed_images(encoder, train, Purpose.SETUP, progress=progress)
+        self.confirm()
         self.cache.write(key, {"clean": torch.from_numpy(clean)}, asdict(ledger.setup))
         return clean
 
@@ -106,7 +113,7 @@ class SharedResults:
         """Embeddings ``(n, D)`` of the clean test images, booked as ``score``.
 
         The cached ones are those of an encoder that gave equal embeddings of the training images, and
-        was still the same after the run that stored them.
+        was still the same when they were stored.
         """
         import torch
 
@@ -121,6 +128,7 @@ class SharedResults:
             self.reused.append("clean test embeddings")
             return np.asarray(stored[0]["clean"].numpy())
         embeddings = embed_images(encoder, test, Purpose.SCORE, progress=progress)
+        self.confirm()
         notes = asdict(encoder.ledger.score)
         self.cache.write(key, {"clean": torch.from_numpy(embeddings)}, notes)
         return embeddings

@@ -57,17 +57,31 @@ def test_the_last_check_comes_after_the_last_image_and_only_if_there_was_one(
 
 @pytest.mark.usefixtures("tiny_installed")
 def test_embeddings_of_a_model_that_was_another_one_for_a_while_reach_no_other_run(
-    here: Run, tmp_path: Path
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
     with scripted() as server:
-        changed = here(*asked(server, *[honest] * 4, *[OTHER] * 999))
+        changed = here(*asked(server, *[honest] * 4, *[OTHER] * 999))  # within the training images
         assert changed.returncode == 3
         assert "is not what it was" in changed.stderr
-        again = [here(*asked(server)) for _ in range(2)]
-    found = [json.loads(done.stdout) for done in again]
+        found = [json.loads(here(*asked(server)).stdout) for _ in range(2)]
     manifests = [json.loads(Path(each["run_dir"], "manifest.json").read_text()) for each in found]
     assert [each["reused"] for each in manifests] == [
         [],
         ["clean embeddings", "SA head", "clean test embeddings"],
     ]
     assert found[0]["scores"] == found[1]["scores"]
+
+
+@pytest.mark.usefixtures("tiny_installed")
+def test_a_change_at_the_last_image_is_noticed(
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted() as server:
+        monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "one"))
+        assert here(*asked(server)).returncode == 0
+        requests = len(server.asked)
+        monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "two"))
+        changed = here(*asked(server, *[honest] * (requests - 2), *[OTHER] * 999))
+    assert changed.returncode == 3
+    assert "start a new run" in changed.stderr

@@ -26,7 +26,7 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
         process = start(tmp_path, *words)
         _, errors = process.communicate()
         assert process.returncode == 2
-        least = images + 2  # the service is checked before and after
+        least = images + 4  # checks: before, after the clean images (two sets), and after all
         assert f"with its controls, is {least:,} images" in " ".join(errors.split())
         assert "--controls none" in errors
         assert not list(tmp_path.glob("runs/*/trace.jsonl"))
