@@ -44,6 +44,7 @@ class Account:
         price: The price of an image.
         limit: The sum that all images together may cost; 0 for no limit.
         lost: The number of stored answers that are damaged, and are requested again.
+        inherited: Whether an answer was used that an earlier process had received.
     """
 
     def __init__(self, folder: Place | None = None, price: float = 0.0, limit: float = 0.0) -> None:
@@ -67,6 +68,8 @@ class Account:
         self._rows: list[Json] = []
         self._paid: dict[str, Floats] = {}
         self.lost = 0
+        self._former: set[str] = set()
+        self.inherited = False
         if self._folder is not None:
             self._reopen(self._folder)
 
@@ -119,6 +122,7 @@ class Account:
     def recall(self, key: str) -> Floats | None:
         """An answer that was paid for but not used before the last process ended."""
         with self._lock:
+            self.inherited |= key in self._former
             return self._paid.get(key)
 
     def sent(self, key: str, images: int, size: int, *, retry: bool) -> int:
@@ -176,6 +180,7 @@ class Account:
                 if self._folder is not None:
                     self._paid_file(self._folder, key).path.unlink(missing_ok=True)
             self._paid.clear()
+            self._former.clear()
 
     def take_over(self, other: Account) -> None:
         """Adds the rows of another account, such as the encoder's account from before the run."""
@@ -215,6 +220,7 @@ class Account:
             if not file.name.endswith(FIRST):
                 try:
                     self._paid[file.stem] = _read_array(folder / PAID / file.name)
+                    self._former.add(file.stem)
                 except DamagedError:
                     self.lost += 1
         for number, row in list(self._tally.open.items()):

@@ -41,7 +41,7 @@ def require_affordable(
     outlook = resolve_config(begun.config, registry).encoder.outlook
     if outlook is None:
         return
-    wanted, words = outlook.checks(1), "to check the service, besides what the run itself sends"
+    wanted, words = 1, "to check the service, besides what the run itself sends"
     if before.status is RunStatus.DONE:
         spent = [0, 0, *(row["queries"] for row in folder.trace())]
         more = spent[-1] - spent[-2] + _left_to_score(begun, folder)

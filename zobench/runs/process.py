@@ -44,7 +44,7 @@ from .result_cache import ResultCache
 from .resuming import restored
 from .score_plan import images_left_to_score, most_images
 from .score_run import RunScoring
-from .shared_results import CLEAN_SETS, SharedResults
+from .shared_results import SharedResults
 from .signals import Stop, stop_on_signal
 from .trackers import Trackers
 
@@ -79,7 +79,6 @@ def open_account(
     times, stored = folder.manifest().times_scored, folder.scores()
     before = 0 if stored is None else stored.counts["forward"]
     begun = folder.setup() is not None
-    clean_sets = 0 if stored is not None else CLEAN_SETS - begun
 
     def to_score(asked: int) -> int:
         """Images to score ERM, the stored snapshots and one more, and to check the service."""
@@ -87,6 +86,9 @@ def open_account(
         left = images_left_to_score(config, len(folder.snapshots()), train, test, times, counted)
         checks = 0
         if isinstance(encoder, CheckedEncoder):
+            clean_sets = (ledger.setup.forward == 0) + (
+                counted == 0
+            )  # checked before they are shared
             checks = encoder.checks(asked + left) + clean_sets
         return left + checks
 
@@ -112,7 +114,7 @@ class RunProcess:
         self.encoder = MeteredEncoder(self.parts.encoder, ledger)
         self.scorer = MeteredEncoder(self.parts.encoder, ledger)  # has a clock of its own
         cache = ResultCache(cache_folder() / "shared", self.listener.note)
-        self.shared = SharedResults(cache, self._check_service)
+        self.shared = SharedResults(cache, self._shareable)
 
     def carry_out(self) -> StoredRun:
         """Carries out all phases; the manifest records how the run ended, also after an error."""
@@ -252,6 +254,16 @@ class RunProcess:
         """
         if isinstance(self.parts.encoder, CheckedEncoder):
             self.parts.encoder.check()
+
+    def _shareable(self) -> bool:
+        """Whether what was embedded so far may be shared with other runs, after a check of a service.
+
+        Answers that an earlier process received are not shared: the service may have been another one
+        then.
+        """
+        self._check_service()
+        encoder = self.parts.encoder
+        return not (isinstance(encoder, PaidEncoder) and encoder.account.inherited)
 
     def _end_after_error(self, status: RunStatus, why: BaseException) -> None:
         """Records the end; a manifest that cannot be written never hides the cause."""

@@ -36,13 +36,13 @@ class SharedResults:
 
     Attributes:
         cache: The cache of results.
-        confirm: Called before embeddings are stored for other runs; raises if the encoder has changed
-            while it made them.
+        shareable: Called before embeddings are stored for other runs: whether they may be; raises if the
+            encoder has changed while it made them.
         reused: Names of the results that this run read from the cache.
     """
 
     cache: ResultCache
-    confirm: Callable[[], None] = lambda: None
+    shareable: Callable[[], bool] = lambda: True
     reused: list[str] = field(default_factory=list)
 
     def clean_embeddings(
@@ -82,8 +82,8 @@ class SharedResults:
                 return clean
         begin()
         clean = embed_images(encoder, train, Purpose.SETUP, progress=progress)
-        self.confirm()
-        self.cache.write(key, {"clean": torch.from_numpy(clean)}, asdict(ledger.setup))
+        if self.shareable():
+            self.cache.write(key, {"clean": torch.from_numpy(clean)}, asdict(ledger.setup))
         return clean
 
     def sensitive_head(
@@ -128,7 +128,7 @@ class SharedResults:
             self.reused.append("clean test embeddings")
             return np.asarray(stored[0]["clean"].numpy())
         embeddings = embed_images(encoder, test, Purpose.SCORE, progress=progress)
-        self.confirm()
-        notes = asdict(encoder.ledger.score)
-        self.cache.write(key, {"clean": torch.from_numpy(embeddings)}, notes)
+        if self.shareable():
+            notes = asdict(encoder.ledger.score)
+            self.cache.write(key, {"clean": torch.from_numpy(embeddings)}, notes)
         return embeddings

@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,8 @@ FORMER = "former-"
 """Folder name prefix of attempts that were moved out of the run folder's path."""
 
 TRIES = 5
+SECONDS = 0.2
+"""Seconds between two tries of a copy."""
 
 
 def progress_folder(job: Job) -> Path:
@@ -58,7 +61,7 @@ def attempt(job: Job, listener: Progressing | None = None, stop: Stop | None = N
             copies.fetch_run(job.url, job.folder)
         if not is_done(job.folder):
             outcome = _carried_out(job, listener, stop)
-        if job.url:
+        if job.url and outcome.state != "busy":
             copies.publish_run(job.folder, job.url)
             if outcome.state == "done" and not copies.is_published(job.folder):
                 return Outcome("lost", "the run was removed while it was published")
@@ -75,7 +78,8 @@ def _carried_out(job: Job, listener: Progressing | None, stop: Stop | None) -> O
     told = listener or ProgressFile(progress_folder(job))
     outcome = work(job, told, stop, Location(own, str(job.location)))
     if not _put_in_place(own, job.folder):
-        return Outcome("busy", "another process writes to the run folder", outcome.notes)
+        busy = Outcome("busy", "another process writes to the run folder", outcome.notes)
+        return busy if outcome.state == "done" else outcome
     shutil.rmtree(own.parent, ignore_errors=True)
     if not is_done(job.folder):
         return outcome
@@ -113,16 +117,25 @@ def _begin(job: Job) -> Path:
 
 
 def _copied(other: Path, own: Path) -> bool:
-    """Whether a state could be copied; a writer that is alive removes files now and then."""
-    for _ in range(TRIES):
+    """Whether a state could be copied before its folder was removed.
+
+    A writer that is alive removes files now and then, so a failure is tried again.
+
+    Raises:
+        OSError: It cannot be copied, such as for a full disk.
+    """
+    for left in reversed(range(TRIES)):
         try:
             _copy(other, own)
             return True
-        except (OSError, shutil.Error):
+        except OSError:
             shutil.rmtree(own, ignore_errors=True)
             if not other.exists():
-                break
-    return False
+                return False
+            if not left:
+                raise
+            time.sleep(SECONDS)
+    raise AssertionError("unreachable")
 
 
 def _make(folder: Path) -> None:
@@ -174,9 +187,13 @@ def _put_in_place(own: Path, place: Path) -> bool:
         ``False`` if a process that takes locks, such as ``zobench resume``, writes to ``place``: nothing
         is moved from under its hands, and the attempt stays where the next one finds it.
     """
-    best, moved = own, []
+    best = own
+    moved: list[Path] = []
     while _rank(best) > _rank(place):
         if lock_state(place) == "held":
+            for folder in moved:
+                with suppress(OSError):  # it holds a run
+                    folder.rmdir()
             return False
         aside = own.parent.parent / f"{FORMER}{secrets.token_hex(4)}" / place.name
         with disk_errors(place):

@@ -36,6 +36,7 @@ VENDORS = {
     "VOYAGE_API_KEY": ("voyageai.com",),
     "CO_API_KEY": ("cohere.com",),
     "JINA_API_KEY": ("jina.ai",),
+    "VERTEX_ACCESS_TOKEN": ("googleapis.com", "vertexai.goog"),
 }
 """Environment variables that hold the key of a vendor for any program, and the vendor's domains."""
 LENT_KEY = "the key of {key_env} was sent to {host}; --set encoder.key_env=OTHER sends another one"

@@ -247,8 +247,9 @@ class RetryingClient:
 
 def _too_long(delay: float, left: float, patience: float) -> str:
     """What to do if the service asks for a longer wait than the user allows."""
-    if (enough := math.ceil(delay + patience)) > LONGEST_PATIENCE:
+    if delay >= LONGEST_PATIENCE:
         return "; the service asks to wait for a year or more: ask whoever runs it"
+    enough = min(math.ceil(delay + patience), LONGEST_PATIENCE)
     return (
         f"; the service asks to wait {delay:,.0f} s, but encoder.patience has {left:,.0f} s left: "
         f"resume later, or with --set encoder.patience={enough}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 from zobench.config import RunConfig
 from zobench.contracts.method import needs_gradients
@@ -43,9 +44,8 @@ def require_before_any_run(methods: Sequence[str], config: RunConfig, registry: 
     )
     given = False
     if plugin.outlook is None:
-        encoder = make_encoder(config, plugin)
-        given = encoder.spec.differentiable
-        encoder.close()
+        with closing(make_encoder(config, plugin)) as encoder:
+            given = encoder.spec.differentiable
     require_gradients(methods, given, config, registry)
 
 

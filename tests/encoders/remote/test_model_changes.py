@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from remote_runs import PATIENT, SMALL
 from rented import films, service
-from scripted import Act, Scripted, answers, honest, scripted
+from scripted import Act, Scripted, answers, honest, http, says, scripted
 
 from zobench.billing.account import Account
 from zobench.errors import ModelChanged
@@ -18,14 +18,8 @@ from zobench.errors import ModelChanged
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 OTHER = answers(lambda found: -3 * found[:, ::-1])
-SETTINGS = (
-    "--set",
-    "encoder.chunk=32",
-    "--set",
-    "encoder.wire=json",
-    "--set",
-    "encoder.canary=700",
-)
+CHUNK = 8
+SETTINGS = ("chunk=8", "connections=1", "wire=json", "canary=700")
 
 
 def asked(server: Scripted, *script: Act) -> list[str]:
@@ -34,7 +28,8 @@ def asked(server: Scripted, *script: Act) -> list[str]:
     server.script[:] = script
     words = ["run", "--optimizer", "random", "--budget", "80", "--controls", "none", *SMALL]
     words += ["--scored", "1", "--encoder", "http:oip", "--encoder-url", server.url]
-    return [*words, *PATIENT, *SETTINGS, "--json"]
+    settings = [word for each in SETTINGS for word in ("--set", f"encoder.{each}")]
+    return [*words, *PATIENT, *settings, "--json"]
 
 
 def test_the_last_check_comes_after_the_last_image_and_only_if_there_was_one(
@@ -56,21 +51,27 @@ def test_the_last_check_comes_after_the_last_image_and_only_if_there_was_one(
 
 
 @pytest.mark.usefixtures("tiny_installed")
-def test_embeddings_of_a_model_that_was_another_one_for_a_while_reach_no_other_run(
+def test_embeddings_of_a_model_that_changed_reach_no_other_run(
     here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    """The changes come after the first block, which a run compares before it uses stored embeddings."""
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "one"))
     with scripted() as server:
-        changed = here(*asked(server, *[honest] * 4, *[OTHER] * 999))  # within the training images
-        assert changed.returncode == 3
-        assert "is not what it was" in changed.stderr
-        found = [json.loads(here(*asked(server)).stdout) for _ in range(2)]
-    manifests = [json.loads(Path(each["run_dir"], "manifest.json").read_text()) for each in found]
-    assert [each["reused"] for each in manifests] == [
-        [],
-        ["clean embeddings", "SA head", "clean test embeddings"],
-    ]
-    assert found[0]["scores"] == found[1]["scores"]
+        whole = json.loads(here(*asked(server)).stdout)
+        requests = len(server.asked)
+        monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "two"))
+        edited = (120 + 160) // CHUNK  # come last, before the last check
+        for honest_ones in (
+            10,
+            requests - edited - 4,
+        ):  # within training images, within test images
+            changed = here(*asked(server, *[honest] * honest_ones, *[OTHER] * 999))
+            assert changed.returncode == 3
+            assert "is not what it was" in changed.stderr
+        again = json.loads(here(*asked(server)).stdout)
+    manifest = json.loads(Path(again["run_dir"], "manifest.json").read_text())
+    assert manifest["reused"] == ["clean embeddings", "SA head"]
+    assert again["scores"] == whole["scores"]
 
 
 @pytest.mark.usefixtures("tiny_installed")
@@ -85,3 +86,19 @@ def test_a_change_at_the_last_image_is_noticed(
         changed = here(*asked(server, *[honest] * (requests - 2), *[OTHER] * 999))
     assert changed.returncode == 3
     assert "start a new run" in changed.stderr
+
+
+@pytest.mark.usefixtures("tiny_installed")
+def test_answers_that_an_earlier_process_received_reach_no_other_run(
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    refused = says(http(b"{}", "403 Forbidden"))
+    with scripted() as server:
+        ended = here(*asked(server, *[honest] * 10, *[OTHER] * 2, refused))
+        assert ended.returncode == 3
+        (folder,) = (tmp_path / "runs").iterdir()
+        server.script.clear()
+        assert here("resume", str(folder)).returncode == 0
+    stored = [path.stat().st_size for path in (tmp_path / "cache").glob("shared/*/*")]
+    assert len(stored) == 1  # the SA head, whose name holds the embeddings that it is of

@@ -30,6 +30,8 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
         assert f"with its controls, is {least:,} images" in " ".join(errors.split())
         assert "--controls none" in errors
         assert not list(tmp_path.glob("runs/*/trace.jsonl"))
+    exact = ["--max-cost", str((need + 4) / 100), *controls]
+    assert finished(start(tmp_path, *run(tmp_path, *remote(server, *price, *exact))))["fpq"]
     allowed = (need + 68) / 100
     words = run(tmp_path, *remote(server, *price, "--max-cost", str(allowed), *controls))
     found = finished(start(tmp_path, *words))
@@ -69,7 +71,7 @@ def test_a_cost_limit_is_never_passed(server: Served, tmp_path: Path) -> None:
         again = run_command("resume", folder)
         assert again.returncode == 2
         assert (
-            "2 more are needed to check the service, besides what the run itself sends; nothing was sent"
+            "1 more is needed to check the service, besides what the run itself sends; nothing was sent"
             in " ".join(again.stderr.split())
         )
         assert [file.read_bytes() for file in files] == before
