@@ -86,10 +86,9 @@ def open_account(
         left = images_left_to_score(config, len(folder.snapshots()), train, test, times, counted)
         checks = 0
         if isinstance(encoder, CheckedEncoder):
-            clean_sets = (ledger.setup.forward == 0) + (
-                counted == 0
-            )  # checked before they are shared
-            checks = encoder.checks(asked + left) + clean_sets
+            # one for each set of clean images, once it is embedded
+            unshared = (ledger.setup.forward == 0) + (counted == 0)
+            checks = encoder.checks(asked + left) + unshared
         return left + checks
 
     account.set_aside(to_score, besides=0 if begun else train + parts.first_batch)
