@@ -151,7 +151,7 @@ def test_a_report_of_nothing_and_targets_that_are_none_are_refused(
 
 
 def test_a_report_takes_runs_from_any_iterable(found: StoredRun, tmp_path: Path) -> None:
-    zobench.report(iter([found.run_dir]), tmp_path / "page.html")  # type: ignore[arg-type]
+    zobench.report(iter([found.run_dir]), tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size > 10_000
 
 

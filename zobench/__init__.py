@@ -361,7 +361,7 @@ def _choice(where: Mapping[str, object] | None) -> Choice:
 
 
 def report(
-    runs: PathOrUrl | Sequence[PathOrUrl],
+    runs: PathOrUrl | Iterable[PathOrUrl],
     out: str | os.PathLike[str] = "report.html",
     *,
     title: str = "zobench report",

@@ -21,6 +21,7 @@ from zobench.records.manifest import read_manifest
 from zobench.records.run_folder import RunFolder
 from zobench.records.standing import is_done
 from zobench.registry.discovery import load_registry
+from zobench.suite import attempts
 from zobench.suite.attempts import ATTEMPTS, attempt
 from zobench.suite.engine import Engine, run_planned
 from zobench.suite.work import LatestProgress
@@ -119,6 +120,31 @@ def test_nothing_is_moved_from_under_a_process_that_writes_to_the_run(tmp_path: 
     before = read_manifest(kept)
     assert attempt(wanted).state == "done"
     assert read_manifest(wanted.folder).wall_seconds == before.wall_seconds
+
+
+def test_a_state_that_changes_is_copied_again_and_one_that_cannot_be_copied_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, copy = job(tmp_path), attempts._copy
+    faults: list[OSError] = []
+    interrupted(wanted, 100)
+    began = read_manifest(wanted.folder)
+
+    def troubled(other: Path, own: Path) -> None:
+        if faults:
+            raise faults[0] if len(faults) > 1 else faults.pop()
+        copy(other, own)
+
+    monkeypatch.setattr(attempts, "_copy", troubled)
+    monkeypatch.setattr(attempts, "SECONDS", 0.0)
+    faults[:] = [OSError(28, "No space left on device")] * 2  # for good
+    full = attempt(wanted)
+    assert full.state == "failed"
+    assert "No space left" in full.error
+    assert read_manifest(wanted.folder) == began
+    faults[:] = [FileNotFoundError(2, "gone", "a")]  # once
+    assert attempt(wanted).state == "done"
+    assert read_manifest(wanted.folder).resumed > began.resumed
 
 
 def test_a_run_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -41,12 +41,13 @@ def require_affordable(
     outlook = resolve_config(begun.config, registry).encoder.outlook
     if outlook is None:
         return
-    wanted, words = 1, "to check the service, besides what the run itself sends"
+    wanted = min(1, outlook.checks(1))
+    words = "to check the service, besides what the run itself sends"
     if before.status is RunStatus.DONE:
         spent = [0, 0, *(row["queries"] for row in folder.trace())]
         more = spent[-1] - spent[-2] + _left_to_score(begun, folder)
         # the images since the last check are not known, so one check more may come
-        wanted = more + outlook.checks(more) + 1
+        wanted += more + outlook.checks(more)
         words = "to check the service, for one more batch, and to score its edit"
     payable = bill.total().images_payable
     if (payable + wanted) * price > limit * (1 + ROUNDING):

@@ -61,10 +61,8 @@ def test_embeddings_of_a_model_that_changed_reach_no_other_run(
         requests = len(server.asked)
         monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "two"))
         edited = (120 + 160) // CHUNK  # come last, before the last check
-        for honest_ones in (
-            10,
-            requests - edited - 4,
-        ):  # within training images, within test images
+        within_training, within_test = 10, requests - edited - 4
+        for honest_ones in (within_training, within_test):
             changed = here(*asked(server, *[honest] * honest_ones, *[OTHER] * 999))
             assert changed.returncode == 3
             assert "is not what it was" in changed.stderr
@@ -100,5 +98,5 @@ def test_answers_that_an_earlier_process_received_reach_no_other_run(
         (folder,) = (tmp_path / "runs").iterdir()
         server.script.clear()
         assert here("resume", str(folder)).returncode == 0
-    stored = [path.stat().st_size for path in (tmp_path / "cache").glob("shared/*/*")]
+    stored = list((tmp_path / "cache").glob("shared/*/*"))
     assert len(stored) == 1  # the SA head, whose name holds the embeddings that it is of
