@@ -282,6 +282,17 @@ class CheckedEncoder(PaidEncoder, Protocol):
         ...
 
 
+def check_service(encoder: Encoder) -> None:
+    """Checks that a service is what it was while it embedded what it has embedded so far.
+
+    Raises:
+        ModelChanged: The service has changed since the last check.
+        ServiceError: The service does not answer.
+    """
+    if isinstance(encoder, CheckedEncoder):
+        encoder.check()
+
+
 def close(encoder: Encoder, listener: Listener) -> None:
     """Closes an encoder; an error of closing is only noted, as all results are there."""
     try:

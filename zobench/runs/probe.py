@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.account import CheckedEncoder, close_and_tell
+from zobench.billing.account import check_service, close_and_tell
 from zobench.config import RunConfig
 from zobench.contracts.dataset import Dataset, Records
 from zobench.contracts.listener import Listener
@@ -124,8 +124,7 @@ def probe_encoder(
         embeddings = embed_images(
             metered, chosen, Purpose.SETUP, progress=lambda done, _: listener.update(done)
         )
-        if isinstance(encoder, CheckedEncoder):
-            encoder.check()
+        check_service(encoder)
     finally:
         close_and_tell(encoder, listener)
     scored = ScoredImages(chosen.patient, chosen.label, chosen.sensitive)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zobench.billing.account import Account, CheckedEncoder, PaidEncoder
+from zobench.billing.account import Account, CheckedEncoder, PaidEncoder, check_service
 from zobench.contracts.listener import Listener
 from zobench.contracts.purpose import SENT_PURPOSES, Purpose
 from zobench.contracts.run_status import RunStatus
@@ -239,20 +239,10 @@ class RunProcess:
             reached=scoring.reached if parts.config.until else None,
         )
         scoring.score()
-        self._check_service()
+        check_service(parts.encoder)
         draw_pictures(folder, prepared.test, parts.dataset.spec.groups)
         summary = summary_values(StoredRun(folder.location, self.registry))
         self._end(RunStatus.DONE, summary=summary, ended_by=ended_by)
-
-    def _check_service(self) -> None:
-        """Checks that a service is what it was while it embedded what it has embedded so far.
-
-        Raises:
-            ModelChanged: The service has changed since the last check.
-            ServiceError: The service does not answer.
-        """
-        if isinstance(self.parts.encoder, CheckedEncoder):
-            self.parts.encoder.check()
 
     def _shareable(self) -> bool:
         """Whether what was embedded so far may be shared with other runs, after a check of a service.
@@ -260,8 +250,8 @@ class RunProcess:
         Answers that an earlier process received are not shared: the service may have been another one
         then.
         """
-        self._check_service()
         encoder = self.parts.encoder
+        check_service(encoder)
         return not (isinstance(encoder, PaidEncoder) and encoder.account.inherited)
 
     def _end_after_error(self, status: RunStatus, why: BaseException) -> None:

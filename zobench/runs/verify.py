@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.account import close_and_tell
+from zobench.billing.account import check_service, close_and_tell
 from zobench.contracts.listener import Listener, Silence
 from zobench.contracts.run_status import RunStatus
 from zobench.errors import ConfigError, Interrupted
@@ -89,6 +89,7 @@ def verify_run(
     Raises:
         ConfigError: The trace is empty, or encoder, data, parameters, device or precision differ
             from those of the run.
+        ModelChanged: A service changed during the replay.
         ZobenchError: See :mod:`zobench.errors`.
     """
     listener, run = listener or Silence(), StoredRun(place)
@@ -100,17 +101,18 @@ def verify_run(
     registry = registry or load_registry()
     with of_a_stored_run(run.manifest, registry):
         resolved = resolve_config(config, registry)
-    if resolved.encoder.outlook is not None:
+    if (outlook := resolved.encoder.outlook) is not None:
         setup, least = run.manifest.split.train, min(queries, run.spent)
         listener.note(
-            f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,} images, or one batch "
-            "more"
+            f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,} + check ≤ "
+            f"{outlook.checks(setup + least):,} images, or one batch more"
         )
     parts = make_parts(config, registry, listener, run.manifest)
     try:
         check_same(run.manifest, parts, run.location, listener)
         with TemporaryDirectory() as name:
             _replay(parts, Path(name), min(queries, run.spent), run, listener)
+            check_service(parts.encoder)
             return _compared(run, StoredRun(name))
     finally:
         for encoder in parts.encoders:

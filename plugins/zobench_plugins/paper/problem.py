@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zobench.billing.account import CheckedEncoder, PaidEncoder
+from zobench.billing.account import PaidEncoder, check_service
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.contracts.method import Method, MethodResult
@@ -123,8 +123,7 @@ class Problem:
 
     def _store(self, path: Path, solved: Solved, parameters: Mapping[str, Any]) -> None:
         """Stores a result; that of a service only if the service is still what it was."""
-        if isinstance(self._parts.encoder, CheckedEncoder):
-            self._parts.encoder.check()
+        check_service(self._parts.encoder)
         write_solved(path, solved, parameters)
 
     def _stored(self, path: Path) -> Solved | None:

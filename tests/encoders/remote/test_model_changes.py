@@ -100,3 +100,21 @@ def test_answers_that_an_earlier_process_received_reach_no_other_run(
         assert here("resume", str(folder)).returncode == 0
     stored = list((tmp_path / "cache").glob("shared/*/*"))
     assert len(stored) == 1  # the SA head, whose name holds the embeddings that it is of
+
+
+@pytest.mark.usefixtures("tiny_installed")
+def test_a_verification_notices_a_change_at_its_last_image(
+    here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as a change of the service, and not as a run that cannot be reproduced."""
+    monkeypatch.setenv("ZOBENCH_CACHE", str(tmp_path / "cache"))
+    with scripted() as server:
+        folder = json.loads(here(*asked(server)).stdout)["run_dir"]
+        verify = ("verify", folder, "--queries", "16")
+        before = len(server.asked)
+        assert here(*verify).returncode == 0
+        requests = len(server.asked) - before
+        server.script[:] = [*[honest] * (requests - 2), *[OTHER] * 2]
+        changed = here(*verify)
+    assert changed.returncode == 3
+    assert "is not what it was" in changed.stderr
