@@ -136,4 +136,6 @@ def test_a_probe_and_a_verification_say_what_they_send(
     folder = json.loads(done.stdout)["run_dir"]
     done = here("verify", folder, "--queries", "40")
     assert done.returncode == 0, done.stderr
-    assert "will be sent: setup 120 + optimize 40 + check ≤ 2 images" in " ".join(done.stderr.split())
+    assert "will be sent: setup 120 + optimize 40 + check ≤ 2 images" in " ".join(
+        done.stderr.split()
+    )

@@ -23,6 +23,7 @@ from .columns.ages import years
 from .columns.attribute import Attribute, divided
 from .columns.cells import empty_cells
 from .columns.faults import Faults
+from .columns.reading import read_table, require_columns
 from .films import ArchiveFilms, digest_of
 from .pictures.decoding import PictureForm
 from .pictures.levels import parsed_window
@@ -173,24 +174,10 @@ def _read(source: Path) -> pandas.DataFrame:
     """All rows as texts, indexed by line.
 
     Raises:
-        DatasetError: The file is no CSV file in UTF-8, or lacks a column.
+        DatasetError: The file is no CSV file in UTF-8, has no row, or lacks a column.
     """
-    import pandas
-
-    try:
-        table = pandas.read_csv(
-            source, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
-        )
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{source} cannot be read as a UTF-8 CSV file: {error}") from error
-    missing = [
-        name for name in (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW) if name not in table.columns
-    ]
-    if missing:
-        raise DatasetError(
-            f"{source} has no column {', '.join(map(repr, missing))}; it has {', '.join(table.columns)}"
-        )
-    table.index = pandas.RangeIndex(2, len(table) + 2)
+    table = read_table(source)
+    require_columns(table, (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW), source)
     return table
 
 

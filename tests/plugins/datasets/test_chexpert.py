@@ -112,12 +112,22 @@ def test_race_comes_from_the_demographics(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="PRIMARY_RACE"):
         dataset(root, sensitive="race")
     table = tmp_path / "demo.csv"
-    lines = [f"patient{n:05d},{['White, non-Hispanic', 'Black', 'Asian'][n % 3]}" for n in range(8)]
+    lines = [
+        f'patient{n:05d},"{["White, non-Hispanic", "Black", "Asian"][n % 3]}"' for n in range(8)
+    ]
     table.write_text("\n".join(["PATIENT,PRIMARY_RACE", *lines]))
     found = dataset(root, sensitive="race", demographics=str(table))
     assert found.spec.groups == ("White", "Black")
     assert (found.records.patient % 3 == found.records.sensitive).all()
     assert len(found.records) == 6
+    assert found.spec.notes[0].startswith(
+        "2 of 8 films are left out, because their patient's race is"
+    )
+    table.write_text("\n".join(["PATIENT,PRIMARY_RACE", *lines]).replace('"', ""))
+    with pytest.raises(
+        DatasetError, match=r"more cells than its header; a cell with ',' in it needs"
+    ):
+        dataset(root, sensitive="race", demographics=str(table))
     table.write_text("\n".join(["PATIENT,PRIMARY_RACE", *lines, "patient00000,Black"]))
     with pytest.raises(DatasetError, match="patients with both White and Black: 0"):
         dataset(root, sensitive="race", demographics=str(table))
@@ -131,7 +141,7 @@ def test_a_table_with_another_spelling_of_sex_is_told_which_it_has(tmp_path: Pat
     for each in rows:
         each["Sex"] = each["Sex"][0]
     with pytest.raises(
-        DatasetError, match=r"column 'Sex' .* has '[MF]', '[MF]', but must have .*Male"
+        DatasetError, match="Sex is neither Female nor Male.*, such as 'M': .* and 3 more"
     ):
         dataset(write(tmp_path / "any", rows))
 
@@ -188,7 +198,16 @@ def test_one_of_several_archives_must_be_named(tmp_path: Path) -> None:
 def test_a_person_of_unknown_sex_is_left_out(tmp_path: Path) -> None:
     rows = good()
     rows[0]["Sex"] = "Unknown"
-    assert len(dataset(write(tmp_path / "any", rows)).records) == 7
+    found = dataset(write(tmp_path / "any", rows))
+    assert len(found.records) == 7
+    assert re.match(r"1 of 8 films .* sex is unknown; .*patient00000", found.spec.notes[0])
+
+
+def test_one_row_with_another_spelling_of_sex_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    rows = good()
+    rows[0]["Sex"] = "M"
+    with pytest.raises(DatasetError, match="such as 'M': .*patient00000.*frontal.jpg$"):
+        dataset(write(tmp_path / "any", rows))
 
 
 def test_a_missing_column_folder_or_finding_is_named(tmp_path: Path) -> None:

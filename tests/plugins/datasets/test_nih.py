@@ -208,6 +208,24 @@ def test_a_missing_column_is_named_with_those_that_are_there(tree: Callable[...,
         open_dataset(tree(header=header))
 
 
+def test_a_table_without_rows_or_with_cells_to_spare_is_an_error(
+    tree: Callable[..., Path],
+) -> None:
+    with pytest.raises(DatasetError, match="no rows below its header"):
+        open_dataset(tree(lambda rows: rows.clear()))
+    with pytest.raises(DatasetError, match="more cells than its header"):
+        open_dataset(tree(lambda rows: [row.append("x") for row in rows] and None))
+
+
+def test_a_blank_line_shifts_no_line_number(tree: Callable[..., Path]) -> None:
+    def spoil(rows: list[Row]) -> None:
+        rows[2][4] = "old"
+        rows.insert(1, [])
+
+    with pytest.raises(DatasetError, match=r"line 5\): Patient Age"):
+        open_dataset(tree(spoil))
+
+
 def test_missing_folders_and_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not a folder"):
         open_dataset(tmp_path / "nowhere")

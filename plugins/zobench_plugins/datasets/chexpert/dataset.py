@@ -62,7 +62,7 @@ class CheXpertDataset:
             label=label,
             sensitive=sensitive,
             age=table[AGE].to_numpy(),
-            view=table[VIEW].fillna("").to_numpy(dtype=str),
+            view=table[VIEW].to_numpy(dtype=str),
             image=np.array([path.relative_to(root).as_posix() for path in self._paths]),
         )
         form = PictureForm(request.size, window=parsed_window(parameters.window))

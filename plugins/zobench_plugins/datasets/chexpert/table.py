@@ -16,6 +16,7 @@ from zobench.errors import ConfigError, DatasetError
 from zobench.paths import expanded
 
 from ..columns.cells import empty_cells
+from ..columns.reading import read_table, require_columns
 
 if TYPE_CHECKING:
     import pandas
@@ -47,6 +48,7 @@ UNCERTAIN_IS_POSITIVE = ("Atelectasis", "Edema")
 DEVICES = "Support Devices"
 """A film may have this label and No Finding at once; such a film counts as positive."""
 SEXES = {"Female": 0, "Male": 1}
+UNKNOWN_SEX = ("", "Unknown")
 SHOWN = 5
 """Films that a message names."""
 
@@ -147,14 +149,14 @@ def chosen_films(
     table = _viewed(table, parameters.view)
     if parameters.rows:
         table = _listed(table, expanded(parameters.rows))
-    table, groups = _divided(table, parameters)
-    paths, table, notes = _present(table, root, parameters.missing, unreadable)
+    table, groups, unknown = _divided(table, parameters)
+    paths, table, missing = _present(table, root, parameters.missing, unreadable)
     if empty := empty_cells(table["label"], table["sensitive"], groups, finding):
         raise DatasetError(
             f"{root}: with these settings {empty}; there are {len(table)} films in all. Widen "
             "view, rows, races or age"
         )
-    return table, paths, groups, notes
+    return table, paths, groups, (*unknown, *missing)
 
 
 def _plain(name: str) -> str:
@@ -170,24 +172,16 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
     for path in (root / name for name in TABLES):
         if not path.is_file() and path.name != TABLES[0]:
             continue  # some copies lack the validation part
-        try:
-            part = pandas.read_csv(path, usecols=lambda name: name in columns)
-        except (OSError, ValueError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path} cannot be read as a CSV file: {error}") from error
-        for column in columns:
-            if column not in part:
-                raise DatasetError(
-                    f"{path} has no column {column!r}; of those needed it has "
-                    f"{', '.join(part.columns)}"
-                )
-        parts.append(part)
+        part = read_table(path)
+        require_columns(part, columns, path)
+        parts.append(part[columns])
     table = pandas.concat(parts, ignore_index=True)
     for column in (NO_FINDING, finding):
-        blank = table[column].isna() | (table[column].astype(str).str.strip() == "")
-        table[column] = pandas.to_numeric(table[column], errors="coerce")
-        odd = ~(blank | table[column].isin((-1.0, 0.0, 1.0)))
+        number = pandas.to_numeric(table[column], errors="coerce")
+        odd = (table[column] != "") & ~number.isin((-1.0, 0.0, 1.0))
         _refuse(table, odd, f"column {column!r} is not 1, 0, -1 or blank")
-    patient = table[PATH].astype(str).str.extract(r"patient(\d+)", expand=False)
+        table[column] = number
+    patient = table[PATH].str.extract(r"patient(\d+)", expand=False)
     unread = patient.isna() | (patient.str.len() > DIGITS)
     _refuse(table, unread, "no patient can be read from Path (patient00001/…)")
     age = pandas.to_numeric(table[AGE], errors="coerce")
@@ -240,7 +234,7 @@ def _viewed(table: pandas.DataFrame, view: str) -> pandas.DataFrame:
     if view == "any":
         return table
     if view in ("frontal", "lateral"):
-        return table[table[PLANE].astype(str).str.lower() == view]
+        return table[table[PLANE].str.lower() == view]
     return table[table[VIEW] == view]
 
 
@@ -273,28 +267,39 @@ def _tail(path: str) -> str:
 
 def _divided(
     table: pandas.DataFrame, parameters: CheXpertParameters
-) -> tuple[pandas.DataFrame, tuple[str, str]]:
-    """Rows with a known sensitive attribute, in column ``sensitive``; the groups' names."""
-    kind = parameters.sensitive
+) -> tuple[pandas.DataFrame, tuple[str, str], tuple[str, ...]]:
+    """Rows with a known sensitive attribute, in column ``sensitive``.
+
+    Also the groups' names, and a note that counts the other rows.
+    """
+    kind, why = parameters.sensitive, ""
     groups: tuple[str, str]
     if kind == "sex":
         groups, column = ("female", "male"), table[SEX].map(SEXES)
-        if len(table) and not column.notna().any():
-            there = ", ".join(map(repr, table[SEX].unique()[:5]))
-            raise DatasetError(
-                f"column {SEX!r} of the table has {there}, but must have {' and '.join(SEXES)}"
-            )
+        odd = ~table[SEX].isin([*SEXES, *UNKNOWN_SEX])
+        such = f", such as {table[SEX][odd].iloc[0]!r}" if odd.any() else ""
+        _refuse(table, odd, f"{SEX} is neither {' nor '.join(SEXES)}, nor blank or Unknown{such}")
+        why = "their patient's sex is unknown"
     elif kind == "age":
         groups = (f"under {parameters.age}", f"{parameters.age} and older")
         column = (table[AGE] >= parameters.age).astype("float")
     else:
         groups, column = _races(table, parameters)
+        why = f"their patient's race is neither {groups[0]} nor {groups[1]}, or unknown"
     labelled = table[column.notna()].copy()
     labelled["sensitive"] = column[column.notna()].astype("int64")
     if kind != "age":
         mixed = labelled.groupby("patient")["sensitive"].transform("nunique") > 1
         _refuse(labelled, mixed, f"a patient's {kind} is not the same on all films")
-    return labelled, groups
+    return labelled, groups, _left_out(table[PATH][column.isna()].tolist(), len(table), why)
+
+
+def _left_out(films: list[str], among: int, why: str) -> tuple[str, ...]:
+    """A note that counts the films that are left out; none if there are none."""
+    if not films:
+        return ()
+    note = f"{len(films):,} of {among:,} films are left out, because {why}; the first is {films[0]}"
+    return (note,)
 
 
 def _races(
@@ -313,11 +318,9 @@ def _races(
             f"dataset.demographics is {parameters.demographics!r}, which is no file, but sensitive=race "
             "needs the demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
         )
-    try:
-        races = pandas.read_csv(path, usecols=["PATIENT", "PRIMARY_RACE"], dtype=str)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}") from error
-    race = races["PRIMARY_RACE"].fillna("")
+    races = read_table(path)
+    require_columns(races, ("PATIENT", "PRIMARY_RACE"), path)
+    race = races["PRIMARY_RACE"]
     number = pandas.Series(np.nan, index=races.index)
     for place, name in enumerate(names):
         number[race.str.lower().str.startswith(name.lower())] = place
@@ -363,8 +366,5 @@ def _present(
             f"{allowed:g} that dataset.missing allows: {', '.join(names[:SHOWN])}"
             + (f" and {lost - SHOWN} more" if lost > SHOWN else "")
         )
-    note = (
-        f"{lost:,} of {len(paths):,} films are left out, because their files are missing or unreadable; "
-        f"the first is {names[0]}"
-    )
-    return [path for path, ok in zip(paths, there, strict=True) if ok], table[there], (note,)
+    notes = _left_out(names, len(paths), "their files are missing or unreadable")
+    return [path for path, ok in zip(paths, there, strict=True) if ok], table[there], notes

@@ -12,11 +12,12 @@ from zobench.contracts.listener import ReportProgress, silent
 from zobench.errors import ConfigError, DatasetError
 
 from ..columns.ages import years
+from ..columns.reading import read_table
 from ..films import ArchiveFilms, Unreadable, UnreadableFilms, digest_of
 from ..pictures.decoding import COLOUR, GREY, PictureForm, has_colour
 from ..pictures.levels import Window, parsed_window
 from .parameters import TableParameters
-from .reading import find_table, read_table
+from .place import find_table
 from .selection import SKIP, selected
 
 BIAS = 0.8

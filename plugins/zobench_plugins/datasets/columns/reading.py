@@ -1,4 +1,4 @@
-"""The table itself: texts by column, from CSV, TSV or parquet."""
+"""Reads a table as texts by column, from CSV, TSV or parquet."""
 
 from __future__ import annotations
 
@@ -11,53 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zobench.errors import ConfigError, DatasetError
-from zobench.paths import expanded
-
-from ..columns.faults import listed
 
 if TYPE_CHECKING:
     import pandas
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 DELIMITERS = ",;\t|"
 SAMPLE = 65_536
 """Characters from which the delimiter is told."""
-
-
-def find_table(root: Path | None, name: str) -> tuple[Path, Path]:
-    """The folder of the dataset, and the file of the table.
-
-    Raises:
-        ConfigError: There is no such folder or file, or no telling which file it is.
-    """
-    if root is None:
-        raise ConfigError("dataset table needs --data-root: the folder of the table and the images")
-    if not root.is_dir():
-        hint = "; give its folder, and name the table with --set dataset.file=NAME"
-        raise ConfigError(
-            f"--data-root is {str(root)!r}, which is not a folder{hint if root.is_file() else ''}"
-        )
-    if name:
-        path = root / expanded(name)
-        if not path.is_file():
-            raise ConfigError(f"dataset.file is {name!r}, but {path} is not a file")
-        if path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(
-                f"dataset.file is {name!r}, but must be a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} "
-                "file"
-            )
-        return root, path
-    files = sorted(
-        file for file in root.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
-    )
-    tables = [file for file in files if file.suffix.lower() != ".txt"] or files
-    if len(tables) != 1:
-        names = listed([table.name for table in tables], ": ")
-        raise ConfigError(
-            f"--data-root is {str(root)!r}, which holds {len(tables) or 'no'} tables{names}; name the "
-            "table with --set dataset.file=…"
-        )
-    return root, tables[0]
 
 
 def read_table(path: Path) -> pandas.DataFrame:
@@ -77,6 +37,18 @@ def read_table(path: Path) -> pandas.DataFrame:
     return table
 
 
+def require_columns(table: pandas.DataFrame, names: Sequence[str], path: Path) -> None:
+    """Refuses a table that lacks a column.
+
+    Raises:
+        DatasetError: A column is missing.
+    """
+    if missing := [name for name in names if name not in table]:
+        raise DatasetError(
+            f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(table.columns)}"
+        )
+
+
 def _csv(path: Path) -> pandas.DataFrame:
     import pandas
 
@@ -92,9 +64,7 @@ def _csv(path: Path) -> pandas.DataFrame:
         delimiter = _delimiter(header)
         names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", pandas.errors.ParserWarning
-            )  # a row with too many fields
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
             table = pandas.read_csv(
                 path,
                 sep=delimiter,
@@ -111,7 +81,12 @@ def _csv(path: Path) -> pandas.DataFrame:
         if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             found = "it is in UTF-16, as spreadsheets save 'Unicode text'"
         raise DatasetError(f"{path} is not in UTF-8 ({found}); save it as UTF-8") from error
-    except (OSError, ValueError, csv.Error, pandas.errors.ParserWarning) as error:
+    except pandas.errors.ParserWarning as error:
+        raise DatasetError(
+            f"{path} cannot be read as a table: its first rows have more cells than its header; a cell "
+            f"with {delimiter!r} in it needs quotation marks around it"
+        ) from error
+    except (OSError, ValueError, csv.Error) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
     table.index = _lines(path, delimiter, len(table))
