@@ -23,7 +23,7 @@ from .columns.ages import years
 from .columns.attribute import Attribute, divided
 from .columns.cells import empty_cells
 from .columns.faults import Faults
-from .columns.reading import read_table, require_columns
+from .columns.reading import read_table
 from .films import ArchiveFilms, digest_of
 from .pictures.decoding import PictureForm
 from .pictures.levels import parsed_window
@@ -40,6 +40,7 @@ IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
     "Patient Gender",
     "View Position",
 )
+NEEDED = (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW)
 NEGATIVE = "no finding"
 SEXES = {"F": "female", "M": "male"}
 UNKNOWN_SEX = ("", "O", "U")
@@ -73,7 +74,7 @@ def precheck(disease: str, root: Path | None, *_: object) -> None:
         DatasetError: The table cannot be read, or lacks a column.
     """
     source = _root(root) / TABLE
-    _with_finding(_read(source), source, disease)
+    _with_finding(read_table(source, NEEDED), source, disease)
 
 
 class NihDataset:
@@ -93,7 +94,7 @@ class NihDataset:
         """
         root = _root(request.root)
         source = root / TABLE
-        table = _with_finding(_read(source), source, request.disease)
+        table = _with_finding(read_table(source, NEEDED), source, request.disease)
         table, missing = _present(table, source, root, request.disease)
         faults = Faults()
         _check(table, faults)
@@ -168,17 +169,6 @@ def _root(given: Path | None) -> Path:
             "images (ChestX-ray14's layout)"
         )
     return given
-
-
-def _read(source: Path) -> pandas.DataFrame:
-    """All rows as texts, indexed by line.
-
-    Raises:
-        DatasetError: The file is no CSV file in UTF-8, has no row, or lacks a column.
-    """
-    table = read_table(source)
-    require_columns(table, (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW), source)
-    return table
 
 
 def _with_finding(table: pandas.DataFrame, source: Path, disease: str) -> pandas.DataFrame:

@@ -16,7 +16,7 @@ from zobench.errors import ConfigError, DatasetError
 from zobench.paths import expanded
 
 from ..columns.cells import empty_cells
-from ..columns.reading import read_table, require_columns
+from ..columns.reading import read_table
 
 if TYPE_CHECKING:
     import pandas
@@ -172,9 +172,7 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
     for path in (root / name for name in TABLES):
         if not path.is_file() and path.name != TABLES[0]:
             continue  # some copies lack the validation part
-        part = read_table(path)
-        require_columns(part, columns, path)
-        parts.append(part[columns])
+        parts.append(read_table(path, columns, others=False))
     table = pandas.concat(parts, ignore_index=True)
     for column in (NO_FINDING, finding):
         number = pandas.to_numeric(table[column], errors="coerce")
@@ -318,8 +316,7 @@ def _races(
             f"dataset.demographics is {parameters.demographics!r}, which is no file, but sensitive=race "
             "needs the demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
         )
-    races = read_table(path)
-    require_columns(races, ("PATIENT", "PRIMARY_RACE"), path)
+    races = read_table(path, ("PATIENT", "PRIMARY_RACE"), others=False)
     race = races["PRIMARY_RACE"]
     number = pandas.Series(np.nan, index=races.index)
     for place, name in enumerate(names):

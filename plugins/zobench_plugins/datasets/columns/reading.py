@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,16 +19,22 @@ SAMPLE = 65_536
 """Characters from which the delimiter is told."""
 
 
-def read_table(path: Path) -> pandas.DataFrame:
+def read_table(path: Path, needed: Sequence[str] = (), *, others: bool = True) -> pandas.DataFrame:
     """The rows of a table as texts without surrounding blanks, indexed by line of the file.
 
     An empty cell is an empty text. The first line of a parquet file is 2, as if it had a header.
 
+    Args:
+        path: The file.
+        needed: Columns that must be there.
+        others: Whether other columns are read, too.
+
     Raises:
         ConfigError: A parquet file needs a package that is not installed.
-        DatasetError: The file cannot be read, has no row, or two columns of one name.
+        DatasetError: The file cannot be read, has no row, lacks a column, or has two of one name.
     """
-    table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    read = _parquet if path.suffix.lower() == ".parquet" else _csv
+    table = read(path, needed, others)
     if table.empty:
         raise DatasetError(f"{path} has no rows below its header")
     for name in table.columns:
@@ -37,19 +42,7 @@ def read_table(path: Path) -> pandas.DataFrame:
     return table
 
 
-def require_columns(table: pandas.DataFrame, names: Sequence[str], path: Path) -> None:
-    """Refuses a table that lacks a column.
-
-    Raises:
-        DatasetError: A column is missing.
-    """
-    if missing := [name for name in names if name not in table]:
-        raise DatasetError(
-            f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(table.columns)}"
-        )
-
-
-def _csv(path: Path) -> pandas.DataFrame:
+def _csv(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
     import pandas
 
     try:
@@ -63,46 +56,60 @@ def _csv(path: Path) -> pandas.DataFrame:
             )
         delimiter = _delimiter(header)
         names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            table = pandas.read_csv(
-                path,
-                sep=delimiter,
-                names=names or None,
-                skiprows=1 if names else None,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                skip_blank_lines=False,
-                index_col=False,
-            )
+        if names:
+            _require(needed, names, path)
+        lines = _lines(path, delimiter, len(names))
+        table = pandas.read_csv(
+            path,
+            sep=delimiter,
+            names=names or None,
+            usecols=None if others else list(needed),
+            skiprows=1 if names else None,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skip_blank_lines=False,
+            index_col=False,
+        )
     except UnicodeDecodeError as error:
         found = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
         if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             found = "it is in UTF-16, as spreadsheets save 'Unicode text'"
         raise DatasetError(f"{path} is not in UTF-8 ({found}); save it as UTF-8") from error
-    except pandas.errors.ParserWarning as error:
-        raise DatasetError(
-            f"{path} cannot be read as a table: its first rows have more cells than its header; a cell "
-            f"with {delimiter!r} in it needs quotation marks around it"
-        ) from error
     except (OSError, ValueError, csv.Error) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
-    table.index = _lines(path, delimiter, len(table))
+    known = lines is not None and len(lines) == len(table)
+    table.index = lines if known else range(2, len(table) + 2)
     blank = (table == "").all(axis=1)
     return table[~blank]
 
 
-def _lines(path: Path, delimiter: str, rows: int) -> Sequence[int]:
-    """The line of the file that each row begins in: a quoted cell may hold line breaks."""
+def _lines(path: Path, delimiter: str, width: int) -> Sequence[int] | None:
+    """The line of the file that each row begins in: a quoted cell may hold line breaks.
+
+    ``None`` where each row is a line.
+
+    Raises:
+        DatasetError: A row has more cells than ``width``, the number of columns.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        plain = all('"' not in line and line.count(delimiter) < width for line in file)
+    if plain:  # a tenth of the time
+        return None
     starts, end = [], 0
     with path.open(encoding="utf-8-sig", newline="") as file, suppress(csv.Error):
         reader = csv.reader(file, delimiter=delimiter)
-        for _ in reader:
+        for row in reader:
+            if len(row) > width:
+                raise DatasetError(
+                    f"{path} cannot be read as a table: its header names {width} columns, but line "
+                    f"{end + 1:,} has {len(row)} cells; a cell with {delimiter!r} in it needs quotation "
+                    "marks around it"
+                )
             starts.append(end + 1)
             end = reader.line_num
-    return starts[1:] if len(starts) == rows + 1 else range(2, rows + 2)
+    return starts[1:]
 
 
 def _named_once(path: Path, names: Sequence[str]) -> list[str]:
@@ -127,7 +134,14 @@ def _delimiter(header: str) -> str:
     return max(counts, key=lambda delimiter: counts[delimiter])
 
 
-def _parquet(path: Path) -> pandas.DataFrame:
+def _require(needed: Sequence[str], names: Sequence[str], path: Path) -> None:
+    if missing := [name for name in needed if name not in names]:
+        raise DatasetError(
+            f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(names)}"
+        )
+
+
+def _parquet(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
     import pandas
 
     try:
@@ -142,6 +156,9 @@ def _parquet(path: Path) -> pandas.DataFrame:
     if table.index.names != [None]:
         table = table.reset_index()  # columns that pandas stored as the index
     table.columns = _named_once(path, list(map(str, table.columns)))
+    _require(needed, list(table.columns), path)
+    if not others:
+        table = table[list(needed)]
     objects = {name: table[name].astype(object) for name in table}
     texts = {
         name: column.map(_text, na_action="ignore").fillna("") for name, column in objects.items()
