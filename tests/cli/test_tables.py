@@ -81,6 +81,15 @@ def test_the_longest_numbers_are_not_cut_and_a_recovery_that_counts_as_0_is_mark
     assert text.count("*") == 3  # the edit, its placebo, and the line that explains the mark
 
 
+def test_a_killed_run_shows_no_time_since_none_was_written(tmp_path: Path) -> None:
+    console = Console(record=True, file=io.StringIO())
+    killed = pretended(run(tmp_path), status=RunStatus.RUNNING, wall_seconds=0.0)
+    print_result(killed, False, console)
+    text = console.export_text()
+    assert "status running" in text
+    assert "wall time" not in text
+
+
 def test_the_error_of_a_failed_run_is_told_once(tmp_path: Path) -> None:
     console = Console(record=True, file=io.StringIO())
     print_result(pretended(run(tmp_path), error="the disk is full"), False, console)

@@ -136,7 +136,7 @@ def test_a_ranking_computes_no_metric_that_it_does_not_show(
 
 
 def test_nothing_to_rank_says_what_is_there(runs: list[StoredRun]) -> None:
-    with pytest.raises(ConfigError, match=r"nothing to rank.*runs of: adam"):
+    with pytest.raises(ConfigError, match=r"nothing to rank.*runs of: adam$"):
         rank_all([each for each in runs if each.label == "adam"])
 
 

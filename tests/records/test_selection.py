@@ -112,7 +112,7 @@ def test_finished_runs_are_kept_though_more_are_on_their_way(mixed: list[StoredR
     ]
     kept, notes = most_finished([*going, *mixed])
     assert [each.config.budget for each in kept] == [400] * 4
-    assert any("left out 9 runs whose budget is 6400" in note for note in notes)
+    assert any("left out 9 unfinished runs whose budget is 6400" in note for note in notes)
 
 
 def test_sets_of_parameters_are_told_by_what_differs(mixed: list[StoredRun]) -> None:

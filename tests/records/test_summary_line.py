@@ -113,7 +113,7 @@ def test_a_run_with_an_unknown_field_is_named(stored: StoredRun, tmp_path: Path)
 
 def test_a_folder_of_runs_in_place_of_one_says_how_to_see_their_names(stored: StoredRun) -> None:
     folder = stored.run_dir.parent
-    with pytest.raises(NotARunError, match=rf"holds \d+, .*zobench show {folder} gives the names"):
+    with pytest.raises(NotARunError, match=rf"holds \d+ runs?; .*zobench show {folder} lists"):
         zobench.show(folder)
 
 

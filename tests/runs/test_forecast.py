@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 from served import Served
-from tiny import SIZES, config, run, tiny_registry
+from tiny import SIZES, TinyDataset, config, run, tiny_registry
 
 from zobench.contracts.listener import Silence
 from zobench.errors import ConfigError
@@ -35,6 +35,24 @@ def test_a_run_sends_no_more_than_was_foreseen(tmp_path: Path, optimizer: str) -
     assert found.least <= found.images
     assert found.seconds is not None
     assert found.cost is None
+
+
+@pytest.mark.parametrize("encoder", ["tiny", "http:oip"])
+def test_what_is_known_of_the_data_is_told_before_a_run(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(request: object) -> TinyDataset:
+        dataset = TinyDataset()
+        dataset.spec = replace(dataset.spec, notes=("3 of 9 rows are left out",))
+        return dataset
+
+    told: list[str] = []
+    listener = Silence()
+    monkeypatch.setattr(listener, "note", told.append)
+    service = {"url": "http://127.0.0.1:9/v2/models/x"} if encoder != "tiny" else {}
+    wanted = config("random", {**SIZES, "encoder": service}).changed(encoder=encoder)
+    foresee(wanted, tiny_registry(dataset=noted), listener)
+    assert "3 of 9 rows are left out" in told
 
 
 def test_a_suite_is_the_sum_of_its_runs() -> None:

@@ -161,10 +161,11 @@ def rank_all(runs: Sequence[StoredRun], label: str | None = None) -> list[LevelR
             f"runs of {', '.join(others) or 'no other'}: name both, --a {label} --b LABEL"
         )
     if not rankings:
-        labels = ", ".join(sorted({run.label for run in runs})) or "none"
+        there = sorted({run.label for run in runs})
+        both = ". To compare two of different levels, name both: --a LABEL --b LABEL"
         raise ConfigError(
             "nothing to rank: no feedback level has finished runs of two optimizers; there are runs of: "
-            f"{labels}. To compare two of different levels, name both: --a LABEL --b LABEL"
+            f"{', '.join(there) or 'none'}{both if len(there) > 1 else ''}"
         )
     if all(pair.fpq is None for ranked in rankings for pair in ranked.pairs):
         labels = ", ".join(name for ranked in rankings for name in ranked.labels)

@@ -194,8 +194,9 @@ def nearest(name: str, names: typing.Iterable[str]) -> str:
     """The text ``(did you mean …?)`` with the nearest known name, or an empty text."""
     if len(name) > SHOWN_CHARACTERS:
         return ""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    lower = {known.lower(): known for known in names}  # capitals count for nothing
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    return f" (did you mean {lower[close[0]]!r}?)" if close else ""
 
 
 def _advice(name: str, declared: Mapping[str, Declaration]) -> str:

@@ -190,7 +190,8 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
         fix = f"name a run folder{meant_below(folder)}"
         if below := len(run_folders(folder)):
             shown = f"zobench show {shlex.quote(str(folder))}"
-            fix = f"it holds {below}, of which {shown} gives the names; name one"
+            runs = "1 run" if below == 1 else f"{below:,} runs"
+            fix = f"it holds {runs}; name one of those that {shown} lists"
         raise NotARunError(f"{folder} is not a run folder: {lack}; {fix}")
     require_no_links(folder)
     content = json_content(place)

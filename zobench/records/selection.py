@@ -252,7 +252,8 @@ def _left_out(problem: str, group: Sequence[StoredRun], kept: StoredRun) -> str:
     for condition in OF_A_PROBLEM:
         here, there = condition.of(first), condition.of(kept)
         if here != there:
-            count = "1 run" if len(group) == 1 else f"{len(group)} runs"
+            which = "" if any(run.done for run in group) else "unfinished "
+            count = f"1 {which}run" if len(group) == 1 else f"{len(group)} {which}runs"
             how = f"; --where {condition.key}={here} chooses them" if condition.key in KEYS else ""
             this, that = differing_values(here, there)
             return f"{problem}: left out {count} whose {condition.words} is {this}, not {that}{how}"

@@ -137,16 +137,17 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
         DatasetError: A file or a row of the dataset is wrong.
         EncoderError: A local encoder cannot be loaded.
     """
+    listener = listener or Silence()
     resolved = resolve_config(config, registry)
     outlook = resolved.encoder.outlook
     if outlook is not None:
-        return at_a_service(resolved, outlook)
-    listener = listener or Silence()
+        return at_a_service(resolved, outlook, listener)
     parts = make_parts(config, registry, listener)
     with ExitStack() as opened:
         for encoder in parts.encoders:
             opened.callback(encoder.close)
         require_folder_read(parts)
+        _tell_of_the_data(parts, listener)
         return forecast_of(parts, seconds_an_image(parts.encoder))
 
 
@@ -184,13 +185,22 @@ def announce(config: RunConfig, registry: Registry, listener: Listener) -> None:
         listener.note(f"{config.encoder} will be sent: {forecast.line}")
 
 
-def at_a_service(resolved: ResolvedConfig, outlook: EncoderOutlook) -> Forecast:
+def _tell_of_the_data(parts: Parts, listener: Listener) -> None:
+    """Says what is known of the dataset before a run, such as rows that are left out."""
+    for note in parts.dataset.spec.notes:
+        listener.note(note)
+
+
+def at_a_service(
+    resolved: ResolvedConfig, outlook: EncoderOutlook, listener: Listener | None = None
+) -> Forecast:
     """The forecast of a run at a service, which is not reached."""
     config = resolved.config
     dataset = make_dataset(config, resolved.dataset, outlook.image_shape)
     # what the service really takes is known once it is reached; the numbers of images are not affected
     encoder = _Unreached(config.encoder, dataset.spec.shape, outlook.price)
     parts = fit_parts(resolved, encoder, lambda shape: dataset)
+    _tell_of_the_data(parts, listener or Silence())
     return forecast_of(parts, None, outlook)
 
 

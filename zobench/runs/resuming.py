@@ -60,9 +60,10 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
         ("precision", setting(manifest, "precision"), setting(now, "precision")),
     ):
         if before != after:
+            known = "; images found unreadable are left out since" if name == "dataset" else ""
             raise ConfigError(
-                f"the {name} is not what it was when {place} began ({before}, now {after}); restore "
-                "it to resume, or start a new run"
+                f"the {name} is not what it was when {place} began ({before}, now {after}{known}); "
+                "restore it to resume, or start a new run"
             )
     for name, version in manifest.versions.items():
         if now.versions.get(name) != version:

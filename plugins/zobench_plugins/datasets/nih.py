@@ -7,7 +7,6 @@ are left out. The sensitive attribute is sex, or another column or condition.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from .columns.ages import years
 from .columns.attribute import Attribute, divided
 from .columns.cells import empty_cells
 from .columns.faults import Faults
+from .columns.names import finding_name
 from .columns.reading import read_table
 from .films import ArchiveFilms, digest_of
 from .pictures.decoding import PictureForm
@@ -41,7 +41,7 @@ IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW = (
     "View Position",
 )
 NEEDED = (IMAGE, FINDINGS, PATIENT, AGE, SEX, VIEW)
-NEGATIVE = "no finding"
+NEGATIVE = "no_finding"
 SEXES = {"F": "female", "M": "male"}
 UNKNOWN_SEX = ("", "O", "U")
 """Values that name neither sex: a blank cell, DICOM's O for other, and U for unknown."""
@@ -173,25 +173,19 @@ def _root(given: Path | None) -> Path:
 
 def _with_finding(table: pandas.DataFrame, source: Path, disease: str) -> pandas.DataFrame:
     """The rows with the finding or with "No Finding", and their label."""
-    wanted = _plain(disease)
     names_in = {
-        text: {_plain(name) for name in text.split("|")} for text in table[FINDINGS].unique()
+        text: {finding_name(name) for name in text.split("|")} for text in table[FINDINGS].unique()
     }
     findings = table[FINDINGS].map(names_in)
-    positive = findings.map(lambda names: wanted in names)
-    if wanted == NEGATIVE or not positive.any():
-        names = set().union(*findings)
-        diseases = sorted(name.replace(" ", "_") for name in names - {NEGATIVE, ""})
+    positive = findings.map(lambda names: disease in names)
+    if disease == NEGATIVE or not positive.any():
+        diseases = sorted(set().union(*findings) - {NEGATIVE, ""})
         raise ConfigError(
             f"disease is {disease!r}, but {source} knows only {', '.join(diseases)}"
             + nearest(disease, diseases)
         )
     negative = findings.map(lambda names: names == {NEGATIVE})
     return table.assign(label=positive.astype("int64"))[positive | negative]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
 def _aged(table: pandas.DataFrame) -> tuple[pandas.DataFrame, tuple[str, ...]]:

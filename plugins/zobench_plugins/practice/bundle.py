@@ -114,6 +114,7 @@ def _readme(run: StoredRun, facts: dict[str, Any]) -> str:
     form, encoder, data = facts["preprocessing"], facts["encoder"], facts["dataset"]
     first, second = data["groups"]
     size, scale = form["size"], "in the range 0 to 1"
+    nothing = "" if facts["scores"]["edit"]["norm"] else "; zero in this run, which recommends none"
     return f"""# An edit that zobench found
 
 {facts["verdict"]}
@@ -123,7 +124,7 @@ def _readme(run: StoredRun, facts: dict[str, Any]) -> str:
 Measured on {data["test_images"]:,} test images; every number with its 95 % interval is in
 `bundle.json`.
 
-- `edit.npy`: the edit, float32 `(1, {size}, {size})`, added to images {scale}
+- `edit.npy`: the edit, float32 `(1, {size}, {size})`, added to images {scale}{nothing}
 - `heads.npz`: weights and biases of two linear heads, `disease` on embeddings of images with the
   edit, `sensitive` on those without
 - `bundle.json`: preprocessing, encoder, data, scores, names of the images, if they are files

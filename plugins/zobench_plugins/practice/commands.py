@@ -97,13 +97,14 @@ def apply(
             f"up to {max(hidden, 0.001):.1%} of an image's pixels lie beyond its window, which hides "
             "the edit there; --as-sent writes what the encoder was sent in the run"
         )
-    if not bool(edit.any()):
+    edited = bool(edit.any())
+    if not edited:
         note("this run recommends no edit: the images were written as they are")
     elif not opened.done:
         note(f"the run is {opened.status}, so nothing says what this edit is worth")
+    how = f"with the edit of {opened.label}" if edited else "without an edit"
     output_console().print(
-        f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} with the edit of {opened.label} to "
-        f"{out}",
+        f"wrote {len(pairs):,} image{'' if len(pairs) == 1 else 's'} {how} to {out}",
         soft_wrap=True,
         markup=False,
     )
@@ -172,10 +173,10 @@ def export(
     with ConsoleListener() as listener:
         heads = refit_heads(opened, listener, allowed=lambda images: yes)
     write_bundle(opened, heads, out)
+    output_console().print(f"wrote {out}", soft_wrap=True, markup=False)
+    output_console().print(opened.verdict.text, markup=False)
     output_console().print(
-        f"wrote {out}: {opened.verdict.text}\nload.py needs numpy and Pillow only; see {out}/README.md",
-        soft_wrap=True,
-        markup=False,
+        f"load.py needs numpy and Pillow only; see {out}/README.md", soft_wrap=True, markup=False
     )
 
 
@@ -233,7 +234,9 @@ def embed(
                 f"{held}: an array is what an encoder was sent, so no edit is added to it; leave --edit "
                 "out, or the array"
             )
-        if not run.done:
+        if not bool(added.any()):
+            note("this run recommends no edit: the images are embedded as they are")
+        elif not run.done:
             note(f"the run is {run.status}, so nothing says what this edit is worth")
         if run.config.encoder == encoder:  # as in the run, but for what is given here
             learned = {**run.config.overrides.get("encoder", {}), **given}

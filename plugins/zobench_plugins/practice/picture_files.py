@@ -49,7 +49,10 @@ def picture_files(
         for name, path in pairs:
             other = files.setdefault(name, path)
             if other != path:
-                raise ConfigError(f"{other} and {path} have the same name; give them one at a time")
+                raise ConfigError(
+                    f"{other} and {path} have the same name; give them one at a time, each with an "
+                    "--out of its own"
+                )
     return [(path, name) for name, path in files.items()]
 
 

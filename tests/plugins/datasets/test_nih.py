@@ -80,8 +80,11 @@ def test_rows_with_neither_the_finding_nor_none_are_left_out(tree: Callable[...,
     assert dataset.spec.groups == ("female", "male")
 
 
-def test_findings_are_named_in_any_spelling(tree: Callable[..., Path]) -> None:
-    assert len(open_dataset(tree(), "EDEMA").records) == 8
+def test_a_finding_has_one_name_so_that_it_is_one_problem(tree: Callable[..., Path]) -> None:
+    assert len(open_dataset(tree(), "edema").records) == 8
+    for typed in ("EDEMA", "Edema"):
+        with pytest.raises(ConfigError, match="did you mean 'edema'"):
+            open_dataset(tree(), typed)
 
 
 def test_impossible_ages_are_left_out_and_counted(tree: Callable[..., Path]) -> None:

@@ -204,7 +204,12 @@ BROKEN: dict[str, tuple[list[Row], dict[str, str], str]] = {
     "a condition without a value": (rows(), {"where": "view=="}, "needs a value after =="),
     "negative alone": (rows(), {"positive": "", "negative": "nv"}, "name both, or positive alone"),
     "a wrong condition": (rows(), {"where": "view is PA"}, "a condition is written"),
-    "a condition without a number": (rows(), {"where": "age>old"}, "compares with a number"),
+    "a condition without a number": (rows(), {"where": "age>old"}, "number, not with 'old'$"),
+    "conditions joined by another word": (
+        rows(),
+        {"where": "age>40 or view==PA"},
+        r"not with '40 or view==PA'; conditions are joined by 'and' alone",
+    ),
     "a condition and values": (
         rows(),
         {"label": "dx==mel"},
@@ -254,7 +259,7 @@ def test_files_that_are_no_table_are_named(tmp_path: Path) -> None:
     refuses("holds no tables; name the table with --set dataset.file")
     path = tmp_path / "data" / "labels.csv"
     path.write_text("")
-    refuses("cannot be read as a table: No columns")
+    refuses("has no header: its first line is empty")
     path.write_text("file,person,dx\n")
     refuses("has no rows below its header")
     path.write_text("file,dx,dx\na.png,1,2\n")
@@ -266,7 +271,9 @@ def test_files_that_are_no_table_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"file,person\ra.png,1\r")
     refuses("lines that end in a carriage return alone; save it with")
     path.write_text("file,dx\na.png,1\nb.png,1,2,3\n")
-    refuses("cannot be read as a table")
+    refuses("its header names 2 columns, but line 3 has 4 cells")
+    path.write_text('file,dx\n"a\n.png",1\nb.png,"1\nc.png,1\n')
+    refuses("a quotation mark in line 4 is never closed")
     (tmp_path / "data" / "more.tsv").write_text("file\n")
     refuses("holds 2 tables: labels.csv, more.tsv")
     refuses("is not a file", file="other.csv")

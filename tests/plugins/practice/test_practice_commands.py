@@ -47,6 +47,30 @@ def test_images_are_embedded_as_in_the_run_of_the_edit(
     assert "so no edit is added to it; leave --edit out" in " ".join(done.stderr.split())
 
 
+def test_a_run_without_an_edit_is_told_by_all_commands(
+    tiny_installed: None,
+    found: StoredRun,
+    tmp_path: Path,
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    overrides = {**found.config.overrides, "optimizer": {"lr": 0.0}}
+    shared = {"dataset": "table", "disease": "melanoma", "data_root": found.config.data_root}
+    more = {**SETTINGS, **shared, "overrides": overrides}
+    idle = run(tmp_path / "runs", optimizer="openai-es", **more)
+    place, film = str(idle.run_dir), str(Path(str(found.config.data_root), "films", "0.png"))
+    done = here("apply", place, film, "-o", "same")
+    assert done.returncode == 0, done.stderr
+    assert "wrote 1 image without an edit to same" in done.stdout
+    done = here("embed", "tiny", film, "-o", "e.csv", "--edit", place)
+    assert done.returncode == 0, done.stderr
+    assert "recommends no edit: the images are embedded as they are" in done.stderr
+    assert here("export", place, "-o", "bundle").returncode == 0
+    assert "zero in this run, which recommends none" in (tmp_path / "bundle/README.md").read_text()
+    assert "edit.npy" not in here("show", place).stdout
+    assert here("report", place, "--for", "people", "-o", "page.html").returncode == 0
+    assert "What it does to images" not in (tmp_path / "page.html").read_text()
+
+
 def test_the_encoder_of_an_edit_has_the_settings_of_its_run(
     found: StoredRun, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -37,7 +37,7 @@ def update_baseline(runs: Sequence[StoredRun], path: Path, margins: Mapping[str,
     kept = margins_for(runs) if old is None else old.margins
     baseline = baseline_of(runs, {**kept, **margins})
     write_baseline(path, baseline)
-    words = f"wrote {path}: rows: {len(baseline.rows)}"
+    words = f"wrote {path}: {len(baseline.rows):,} row{'' if len(baseline.rows) == 1 else 's'}"
     there = {(row.optimizer, row.problem) for row in baseline.rows}
     gone = [row for row in (old.rows if old else ()) if (row.optimizer, row.problem) not in there]
     if gone:

@@ -29,7 +29,10 @@ UNITS = {
     "optimize": "queries",
     "score": "images",
     "prepare images": "images",
+    "embed": "images",
     "embed clean images": "images",
+    "embed edited images": "images",
+    "read runs": "runs",
     "train": "steps",
     "align": "images",
     "probe": "images",
@@ -141,7 +144,7 @@ class ConsoleListener:
         self._figures, self._printed = {}, (0, "")
         if not self._live:
             words = f"{name} ..." if not total else f"{name}: {total:,} {_unit(name)}"
-            self._console.print(words, markup=False)
+            self._console.print(words.rstrip(), markup=False)
             return
         if self._task is not None:  # a phase may end before its total, as optimizers may
             done = self._progress.tasks[self._task].completed
@@ -174,7 +177,7 @@ class ConsoleListener:
             if (done, shown) == self._printed:
                 return  # the rate alone is no news
             self._printed = (done, shown)
-            share = f"{done:,} of {self._total:,} {_unit(self._name)}"
+            share = f"{done:,} of {self._total:,} {_unit(self._name)}".rstrip()
             self._console.print(f"  {self._name}: {share}  {rate}  {shown}".rstrip(), markup=False)
 
     def note(self, text: str) -> None:

@@ -56,14 +56,17 @@ def print_result(result: StoredRun, as_json: bool, console: Console | None = Non
     _print_left(result, console)
     if result.bill is not None:
         _print_bill(result.bill, console)
-    console.print(
-        f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the encoder"
-    )
+    if result.wall_seconds:  # written when a process ends, unless it is killed
+        console.print(
+            f"wall time {result.wall_seconds:.1f} s, of which {result.encoder_seconds:.1f} s in the "
+            "encoder"
+        )
     folder = escape(shlex.quote(str(result.location)))
     console.print(f"run folder: {folder}", soft_wrap=True)
     if result.done:
-        names = ", ".join((EDIT, EDIT_PICTURE, IMAGES_PICTURE))
-        console.print(f"  {names}: the noise, where it is strong, images with it")
+        if result.scores[-1].norm:
+            names = ", ".join((EDIT, EDIT_PICTURE, IMAGES_PICTURE))
+            console.print(f"  {names}: the noise, where it is strong, images with it")
         console.print(f"look again: [bold]zobench show {folder}[/]", soft_wrap=True)
     elif not result.manifest.resumable:
         console.print(
@@ -81,7 +84,7 @@ def _print_heading(result: StoredRun, console: Console) -> None:
     console.print(
         f"[bold]{escape(config.optimizer)}[/] ({manifest.feedback} feedback, {config.space} space) "
         f"on [bold]{escape(config.encoder)}[/], {escape(config.dataset)} / {escape(config.disease)}, "
-        f"seed {config.seed}, status {result.status}"
+        f"seed {config.seed}{'' if result.done else f', status {result.status}'}"
     )
     console.print(
         f"{escape(split.described(groups))}, {split.test:,} balanced test images of "

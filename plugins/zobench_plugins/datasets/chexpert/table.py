@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from zobench.errors import ConfigError, DatasetError
 from zobench.paths import expanded
 
 from ..columns.cells import empty_cells
+from ..columns.names import finding_name
 from ..columns.reading import read_table
 
 if TYPE_CHECKING:
@@ -117,14 +117,14 @@ def find_finding(disease: str) -> str:
     Raises:
         ConfigError: The tables have no such disease.
     """
-    plain = {_plain(name): name for name in FINDINGS}
-    if _plain(disease) not in plain:
-        findings = sorted(name.replace(" ", "_") for name in plain)
+    columns = {finding_name(name): name for name in FINDINGS}
+    if disease not in columns:
+        findings = sorted(columns)
         raise ConfigError(
             f"disease is {disease!r}, but CheXpert knows only {', '.join(findings)}"
             + nearest(disease, findings)
         )
-    return plain[_plain(disease)]
+    return columns[disease]
 
 
 def chosen_films(
@@ -157,10 +157,6 @@ def chosen_films(
             "view, rows, races or age"
         )
     return table, paths, groups, (*unknown, *missing)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name.strip().lower())
 
 
 def _read(root: Path, finding: str) -> pandas.DataFrame:
@@ -244,7 +240,8 @@ def _listed(table: pandas.DataFrame, path: Path) -> pandas.DataFrame:
         }
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"dataset.rows is {str(path)!r}, which cannot be read: {error}"
+            f"dataset.rows is {str(path)!r}, which cannot be read: "
+            f"{getattr(error, 'strerror', None) or error}"
         ) from error
     tails = table[PATH].map(_tail)
     unknown = wanted - set(tails)
@@ -312,9 +309,11 @@ def _races(
         )
     path = expanded(parameters.demographics)
     if not parameters.demographics or not path.is_file():
+        named = parameters.demographics
+        given = f"{named!r}, which is no file" if named else "empty"
         raise ConfigError(
-            f"dataset.demographics is {parameters.demographics!r}, which is no file, but sensitive=race "
-            "needs the demographics of CheXpert as a CSV file with the columns PATIENT and PRIMARY_RACE"
+            f"dataset.demographics is {given}, but sensitive=race needs CheXpert's demographics as a "
+            "CSV file with the columns PATIENT and PRIMARY_RACE"
         )
     races = read_table(path, ("PATIENT", "PRIMARY_RACE"), others=False)
     race = races["PRIMARY_RACE"]

@@ -69,8 +69,8 @@ def _two_values(column: str, values: pandas.Series[str], group: str) -> tuple[st
         if len(counts) != 2:
             raise ConfigError(
                 f"dataset.sensitive is {column!r}{counted or ', which is blank'}; name the two groups "
-                "to compare: --set 'dataset.group=A|B', or a condition: --set "
-                f"'dataset.sensitive={column}==…'"
+                "to compare, without all other rows: --set 'dataset.group=A|B', or the values of one "
+                f"group, against all others: --set 'dataset.sensitive={column} in A|B'"
             )
         first, second = sorted(map(str, counts.index))
         return first, second

@@ -131,7 +131,11 @@ def parsed(setting: str, text: str, columns: Iterable[str]) -> Condition:
     if "in" not in operator and len(values) > 1:
         raise ConfigError(f"{setting} is {cut(text)}, but several values need 'in' or 'not in'")
     if operator in ORDERED and not NUMBER.fullmatch(values[0]):
-        raise ConfigError(f"{setting} is {cut(text)}, but {operator} compares with a number")
+        joined = "; conditions are joined by 'and' alone" if " " in values[0] else ""
+        raise ConfigError(
+            f"{setting} is {cut(text)}, but {operator} compares with a number, not with "
+            f"{cut(values[0])}{joined}"
+        )
     return Condition(column, operator, values)
 
 

@@ -45,6 +45,7 @@ def read_table(path: Path, needed: Sequence[str] = (), *, others: bool = True) -
 def _csv(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
     import pandas
 
+    lines: Sequence[int] | None = None
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             sample = file.read(SAMPLE)
@@ -56,15 +57,16 @@ def _csv(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
             )
         delimiter = _delimiter(header)
         names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
-        if names:
-            _require(needed, names, path)
+        if not names:
+            raise DatasetError(f"{path} has no header: its first line is empty")
+        _require(needed, names, path)
         lines = _lines(path, delimiter, len(names))
         table = pandas.read_csv(
             path,
             sep=delimiter,
-            names=names or None,
+            names=names,
             usecols=None if others else list(needed),
-            skiprows=1 if names else None,
+            skiprows=1,
             dtype=str,
             keep_default_na=False,
             encoding="utf-8-sig",
@@ -76,6 +78,11 @@ def _csv(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
         if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             found = "it is in UTF-16, as spreadsheets save 'Unicode text'"
         raise DatasetError(f"{path} is not in UTF-8 ({found}); save it as UTF-8") from error
+    except pandas.errors.ParserError as error:
+        words = " ".join(str(error).split())
+        if lines and "EOF inside string" in words:
+            words = f"a quotation mark in line {lines[-1]:,} is never closed"
+        raise DatasetError(f"{path} cannot be read as a table: {words}") from error
     except (OSError, ValueError, csv.Error) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
