@@ -4,8 +4,8 @@
     python docs/explanation/optimizer_tables.py runs/optimizers --disease edema --pictures pictures
 
 One table for each feedback level, the highest FPQ first; runs that are not done are left out. The
-pictures are ``optimizers.svg`` (recovery over queries) and ``optimizers-ranks.svg`` (which differences
-are beyond chance).
+pictures have the name of the folder of runs: ``optimizers.svg`` (recovery over queries) and
+``optimizers-ranks.svg`` (which differences are beyond chance).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zobench.records.stored_run import StoredRun
 from zobench.statistics import expected_queries
 
 AT = (160, 640, 3200, 12_800)
-"""Query counts of the columns."""
+"""Query counts of the columns, where ``--at`` names none."""
 
 TARGET = 0.25
 """Recovery whose expected number of queries is shown."""
@@ -56,23 +56,25 @@ def grouped(runs: Sequence[StoredRun], level: str) -> Groups:
     return groups
 
 
-def table(ranking: LevelRanking, groups: Groups) -> str:
+def table(ranking: LevelRanking, groups: Groups, at: Sequence[int]) -> str:
     """Markdown: means over findings and seeds; 95 % intervals over seeds and patients."""
     lines = [
-        f"| optimizer | seeds | FPQ | {' | '.join(f'@{at:,}' for at in AT)} | accuracy | beyond placebo "
+        f"| optimizer | seeds | FPQ | {' | '.join(f'@{n:,}' for n in at)} | accuracy | beyond placebo "
         f"| ERT({TARGET}) | all but the encoder |",
-        "| --- " * (len(AT) + 7) + "|",
+        "| --- " * (len(at) + 7) + "|",
     ]
     for label in ranking.labels:
         runs = groups[label]
-        recoveries = [float(np.mean([recovery_at(run, at)[0] for run in runs])) for at in AT]
+        recoveries = [
+            float(np.mean([recovery_at(run, queries)[0] for run in runs])) for queries in at
+        ]
         cells = [
             f"`{label}`",
             str(len({run.config.seed for run in runs})),
             bounded(ranking.fpq[label]),
             *(_signed(recovery) for recovery in recoveries),
             f"{np.mean([run.scores[-1].metrics['accuracy'].value for run in runs]):.0f}",
-            _signed(float(np.mean([run.values(BEYOND_PLACEBO)[0] for run in runs]))),
+            _beyond_placebo(runs),
             _expected(runs),
             _overhead(runs),
         ]
@@ -90,6 +92,12 @@ def no_query_lines(runs: Sequence[StoredRun]) -> dict[str, float]:
             value = float(results.baseline_values(name, RECOVERY)[0])
             by_name.setdefault(name, []).append(value)
     return {name: float(np.mean(values)) for name, values in by_name.items()}
+
+
+def _beyond_placebo(runs: Sequence[StoredRun]) -> str:
+    if any(run.results is None or "placebo" not in run.results.controls for run in runs):
+        return "\N{EN DASH}"
+    return _signed(float(np.mean([run.values(BEYOND_PLACEBO)[0] for run in runs])))
 
 
 def _signed(value: float) -> str:
@@ -222,6 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
     parser.add_argument("--disease", nargs="+", help="only these findings; all of them if left out")
+    parser.add_argument("--at", nargs="+", type=int, default=AT, help="queries of the columns")
     parser.add_argument("--pictures", type=Path, help="folder to write the two pictures into")
     wanted = parser.parse_args()
     every = [zobench.show(path.parent) for path in sorted(wanted.runs.glob("*/manifest.json"))]
@@ -235,15 +244,17 @@ def main() -> None:
     rankings = rank_all(runs)
     for ranking in rankings:
         groups = grouped(runs, ranking.feedback)
-        print(f"\n### Feedback: {LEVELS[ranking.feedback]}\n\n{table(ranking, groups)}\n")
+        print(
+            f"\n### Feedback: {LEVELS[ranking.feedback]}\n\n{table(ranking, groups, wanted.at)}\n"
+        )
         differing = sum(pair.differs for pair in ranking.pairs)
         print(f"{differing} of {len(ranking.pairs)} pairs differ beyond chance (Holm, 5 %).")
-    values = ", ".join(f"{name} {value:.2f}" for name, value in no_query_lines(runs).items())
-    print(f"\nRecovery at no query: {values}.")
+    if values := ", ".join(f"{name} {value:.2f}" for name, value in no_query_lines(runs).items()):
+        print(f"\nRecovery at no query: {values}.")
     if wanted.pictures:
         wanted.pictures.mkdir(parents=True, exist_ok=True)
-        draw_curves(rankings, runs, wanted.pictures / "optimizers.svg")
-        draw_ranks(rankings, wanted.pictures / "optimizers-ranks.svg")
+        draw_curves(rankings, runs, wanted.pictures / f"{wanted.runs.name}.svg")
+        draw_ranks(rankings, wanted.pictures / f"{wanted.runs.name}-ranks.svg")
 
 
 if __name__ == "__main__":

@@ -171,17 +171,26 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
         parts.append(read_table(path, columns, others=False))
     table = pandas.concat(parts, ignore_index=True)
     for column in (NO_FINDING, finding):
-        number = pandas.to_numeric(table[column], errors="coerce")
+        number = _numbers(table[column])
         odd = (table[column] != "") & ~number.isin((-1.0, 0.0, 1.0))
         _refuse(table, odd, f"column {column!r} is not 1, 0, -1 or blank")
         table[column] = number
     patient = table[PATH].str.extract(r"patient(\d+)", expand=False)
     unread = patient.isna() | (patient.str.len() > DIGITS)
     _refuse(table, unread, "no patient can be read from Path (patient00001/…)")
-    age = pandas.to_numeric(table[AGE], errors="coerce")
+    age = _numbers(table[AGE])
     _refuse(table, ~age.between(0, OLDEST), f"{AGE} is not a number of years from 0 to {OLDEST}")
     table["patient"], table[AGE] = patient.astype("int64"), age.astype("int64")
     return table
+
+
+def _numbers(texts: pandas.Series[str]) -> pandas.Series[float]:
+    """The number of each text, NaN where it is none; each different text is read once."""
+    import pandas
+
+    codes, different = texts.factorize()
+    numbers = np.asarray(pandas.to_numeric(different, errors="coerce"), dtype=np.float64)
+    return pandas.Series(numbers[codes], index=texts.index)
 
 
 def _refuse(table: pandas.DataFrame, rows: pandas.Series[bool], what: str) -> None:
