@@ -143,7 +143,9 @@ def draw_curves(rankings: Sequence[LevelRanking], runs: Sequence[StoredRun], pat
         axes.set_title(f"feedback: {LEVELS[ranking.feedback]}", loc="left", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    axes.set_xlabel("queries; \N{MULTIPLICATION SIGN}: the last edit's placebo")
+    marked = any("placebo" in run.results.controls for run in runs if run.results is not None)
+    cross = "; \N{MULTIPLICATION SIGN}: the last edit's placebo" if marked else ""
+    axes.set_xlabel(f"queries{cross}")
     _save(figure, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -141,13 +142,13 @@ def foresee(config: RunConfig, registry: Registry, listener: Listener | None = N
     resolved = resolve_config(config, registry)
     outlook = resolved.encoder.outlook
     if outlook is not None:
-        return at_a_service(resolved, outlook, listener)
+        return at_a_service(resolved, outlook, listener.note)
     parts = make_parts(config, registry, listener)
     with ExitStack() as opened:
         for encoder in parts.encoders:
             opened.callback(encoder.close)
         require_folder_read(parts)
-        _tell_of_the_data(parts, listener)
+        tell_of_the_data(parts, listener.note)
         return forecast_of(parts, seconds_an_image(parts.encoder))
 
 
@@ -185,22 +186,22 @@ def announce(config: RunConfig, registry: Registry, listener: Listener) -> None:
         listener.note(f"{config.encoder} will be sent: {forecast.line}")
 
 
-def _tell_of_the_data(parts: Parts, listener: Listener) -> None:
+def tell_of_the_data(parts: Parts, note: Callable[[str], None]) -> None:
     """Says what is known of the dataset before a run, such as rows that are left out."""
-    for note in parts.dataset.spec.notes:
-        listener.note(note)
+    for text in parts.dataset.spec.notes:
+        note(text)
 
 
 def at_a_service(
-    resolved: ResolvedConfig, outlook: EncoderOutlook, listener: Listener | None = None
+    resolved: ResolvedConfig, outlook: EncoderOutlook, note: Callable[[str], None]
 ) -> Forecast:
-    """The forecast of a run at a service, which is not reached."""
+    """The forecast of a run at a service, which is not reached; ``note`` is told of the data."""
     config = resolved.config
     dataset = make_dataset(config, resolved.dataset, outlook.image_shape)
     # what the service really takes is known once it is reached; the numbers of images are not affected
     encoder = _Unreached(config.encoder, dataset.spec.shape, outlook.price)
     parts = fit_parts(resolved, encoder, lambda shape: dataset)
-    _tell_of_the_data(parts, listener or Silence())
+    tell_of_the_data(parts, note)
     return forecast_of(parts, None, outlook)
 
 

@@ -60,7 +60,9 @@ def check_same(manifest: Manifest, parts: Parts, place: Location, listener: List
         ("precision", setting(manifest, "precision"), setting(now, "precision")),
     ):
         if before != after:
-            known = "; images found unreadable are left out since" if name == "dataset" else ""
+            known = (
+                "; perhaps images found unreadable are left out since" if name == "dataset" else ""
+            )
             raise ConfigError(
                 f"the {name} is not what it was when {place} began ({before}, now {after}{known}); "
                 "restore it to resume, or start a new run"

@@ -103,9 +103,10 @@ def verify_run(
         resolved = resolve_config(config, registry)
     if (outlook := resolved.encoder.outlook) is not None:
         setup, least = run.manifest.split.train, min(queries, run.spent)
+        checks = outlook.checks(setup + least)
         listener.note(
-            f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,} + check ≤ "
-            f"{outlook.checks(setup + least):,} images, or one batch more"
+            f"{config.encoder} will be sent: setup {setup:,} + optimize {least:,}"
+            f"{f' + check ≤ {checks:,}' if checks else ''} images, or one batch more"
         )
     parts = make_parts(config, registry, listener, run.manifest)
     try:

@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 from zobench.config import RunConfig
 from zobench.contracts.listener import Listener
 from zobench.registry.discovery import Registry
-from zobench.runs.forecast import Forecast, at_a_service, forecast_of, seconds_an_image
+from zobench.runs.forecast import (
+    Forecast,
+    at_a_service,
+    forecast_of,
+    seconds_an_image,
+    tell_of_the_data,
+)
 from zobench.runs.resolved import resolve_config
 from zobench.runs.shared_parts import SharedParts
 
@@ -28,14 +34,21 @@ def foresee_all(
         DatasetError: A file or a row of a dataset is wrong.
         EncoderError: A local encoder cannot be loaded.
     """
-    forecasts, measured = [], dict[int, float]()
+    forecasts, measured, told = [], dict[int, float](), set[str]()
+
+    def note(text: str) -> None:  # once, though many runs are on the same data
+        if text not in told:
+            told.add(text)
+            listener.note(text)
+
     with SharedParts(registry, listener) as shared:
         for config in configs:
             resolved = resolve_config(config, registry)
             if (outlook := resolved.encoder.outlook) is not None:
-                forecasts.append(at_a_service(resolved, outlook))
+                forecasts.append(at_a_service(resolved, outlook, note))
                 continue
             parts = shared.parts(config)
+            tell_of_the_data(parts, note)
             key = id(parts.encoder)
             if key not in measured:
                 measured[key] = seconds_an_image(parts.encoder)

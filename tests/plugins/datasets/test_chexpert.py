@@ -203,6 +203,15 @@ def test_a_person_of_unknown_sex_is_left_out(tmp_path: Path) -> None:
     assert re.match(r"1 of 8 films .* sex is unknown; .*patient00000", found.spec.notes[0])
 
 
+@pytest.mark.parametrize("blank", ["NA", "NaN", "nan"])
+def test_a_blank_may_be_written_in_words(tmp_path: Path, blank: str) -> None:
+    rows = [{name: each.get(name) or blank for name in HEADER} for each in good()]
+    rows[0]["Sex"] = blank
+    found = dataset(write(tmp_path / "any", rows))
+    assert len(found.records) == 7
+    assert "sex is unknown" in found.spec.notes[0]
+
+
 def test_one_row_with_another_spelling_of_sex_is_not_left_out_in_silence(tmp_path: Path) -> None:
     rows = good()
     rows[0]["Sex"] = "M"

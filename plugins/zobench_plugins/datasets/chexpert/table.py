@@ -49,6 +49,8 @@ DEVICES = "Support Devices"
 """A film may have this label and No Finding at once; such a film counts as positive."""
 SEXES = {"Female": 0, "Male": 1}
 UNKNOWN_SEX = ("", "Unknown")
+BLANK = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+"""What programs write for a blank cell."""
 SHOWN = 5
 """Films that a message names."""
 
@@ -170,6 +172,7 @@ def _read(root: Path, finding: str) -> pandas.DataFrame:
             continue  # some copies lack the validation part
         parts.append(read_table(path, columns, others=False))
     table = pandas.concat(parts, ignore_index=True)
+    table = table.mask(table.isin(BLANK), "")
     for column in (NO_FINDING, finding):
         number = _numbers(table[column])
         odd = (table[column] != "") & ~number.isin((-1.0, 0.0, 1.0))

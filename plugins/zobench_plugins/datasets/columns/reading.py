@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,13 @@ def read_table(path: Path, needed: Sequence[str] = (), *, others: bool = True) -
     """The rows of a table as texts without surrounding blanks, indexed by line of the file.
 
     An empty cell is an empty text. The first line of a parquet file is 2, as if it had a header.
+    Columns without a name are not read.
 
     Args:
         path: The file.
         needed: Columns that must be there.
-        others: Whether other columns are read, too.
+        others: Whether other columns are read, too. Without them a row may be blank, and lines are
+            counted without blank ones.
 
     Raises:
         ConfigError: A parquet file needs a package that is not installed.
@@ -49,87 +50,115 @@ def _csv(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             sample = file.read(SAMPLE)
-        header = sample.partition("\n")[0]
-        if "\r" in sample and "\n" not in sample:
-            raise DatasetError(
-                f"{path} has lines that end in a carriage return alone; save it with line ends of Unix "
-                "or Windows"
-            )
-        delimiter = _delimiter(header)
-        names = _named_once(path, next(csv.reader([header], delimiter=delimiter), []))
-        if not names:
-            raise DatasetError(f"{path} has no header: its first line is empty")
-        _require(needed, names, path)
-        lines = _lines(path, delimiter, len(names))
+            if "\r" in sample and "\n" not in sample:
+                raise DatasetError(
+                    f"{path} has lines that end in a carriage return alone; save it with line ends of "
+                    "Unix or Windows"
+                )
+            delimiter = _delimiter(sample.partition("\n")[0])
+            file.seek(0)
+            header = next(csv.reader(file, delimiter=delimiter), [])
+        names = [name.strip() for name in header]
+        if not any(names):
+            raise DatasetError(f"{path} has no header: its first line is blank")
+        read = _columns(path, names, needed, others)
+        lines, width = _lines(path, delimiter, len(names))
         table = pandas.read_csv(
             path,
             sep=delimiter,
-            names=names,
-            usecols=None if others else list(needed),
-            skiprows=1,
+            header=0,
+            names=[name if name in read else f"\0{place}" for place, name in enumerate(names)]
+            + [f"\0{place}" for place in range(len(names), width)],
+            usecols=read,
             dtype=str,
             keep_default_na=False,
             encoding="utf-8-sig",
-            skip_blank_lines=False,
+            skip_blank_lines=not others,
             index_col=False,
         )
-    except UnicodeDecodeError as error:
-        found = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
-        if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            found = "it is in UTF-16, as spreadsheets save 'Unicode text'"
-        raise DatasetError(f"{path} is not in UTF-8 ({found}); save it as UTF-8") from error
+    except UnicodeDecodeError:
+        raise _not_in_utf8(path) from None
     except pandas.errors.ParserError as error:
         words = " ".join(str(error).split())
-        if lines and "EOF inside string" in words:
-            words = f"a quotation mark in line {lines[-1]:,} is never closed"
+        if "EOF inside string" in words:
+            row = f"the row that begins in line {lines[-1]:,}" if lines else "the header"
+            words = f"{row} has a quotation mark that is never closed"
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
     except (OSError, ValueError, csv.Error) as error:
         words = " ".join(str(error).split())
         raise DatasetError(f"{path} cannot be read as a table: {words}") from error
     known = lines is not None and len(lines) == len(table)
     table.index = lines if known else range(2, len(table) + 2)
-    blank = (table == "").all(axis=1)
-    return table[~blank]
+    return table[~(table == "").all(axis=1)] if others else table
 
 
-def _lines(path: Path, delimiter: str, width: int) -> Sequence[int] | None:
-    """The line of the file that each row begins in: a quoted cell may hold line breaks.
-
-    ``None`` where each row is a line.
+def _columns(path: Path, names: Sequence[str], needed: Sequence[str], others: bool) -> list[str]:
+    """The columns to read.
 
     Raises:
-        DatasetError: A row has more cells than ``width``, the number of columns.
+        DatasetError: One that is needed is missing, or two have one name.
+    """
+    if missing := [name for name in needed if name not in names]:
+        raise DatasetError(
+            f"{path} has no column {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(name for name in names if name)}"
+        )
+    read = [name for name in names if name and (others or name in needed)]
+    if twice := sorted({name for name in read if read.count(name) > 1}):
+        raise DatasetError(f"{path} has several columns of one name: {', '.join(twice)}")
+    return read
+
+
+def _lines(path: Path, delimiter: str, width: int) -> tuple[Sequence[int] | None, int]:
+    """The line of the file that each row begins in, and the most cells of a row.
+
+    A quoted cell may hold line breaks. The lines are ``None`` where each row is one.
+
+    Args:
+        path: The file.
+        delimiter: What is between two cells.
+        width: The number of columns; cells beyond them must be blank.
+
+    Raises:
+        DatasetError: A row has more cells, or a cell is too long to be one.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
-        plain = all('"' not in line and line.count(delimiter) < width for line in file)
-    if plain:  # a tenth of the time
-        return None
-    starts, end = [], 0
-    with path.open(encoding="utf-8-sig", newline="") as file, suppress(csv.Error):
+        if all('"' not in line and line.count(delimiter) < width for line in file):
+            return None, width  # in a tenth of the time
+    starts, end, most = list[int](), 0, width
+    with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter)
-        for row in reader:
-            if len(row) > width:
-                raise DatasetError(
-                    f"{path} cannot be read as a table: its header names {width} columns, but line "
-                    f"{end + 1:,} has {len(row)} cells; a cell with {delimiter!r} in it needs quotation "
-                    "marks around it"
-                )
-            starts.append(end + 1)
-            end = reader.line_num
-    return starts[1:]
+        try:
+            for row in reader:
+                if any(cell.strip() for cell in row[width:]):
+                    raise DatasetError(
+                        f"{path} cannot be read as a table: its header names {width} "
+                        f"column{'' if width == 1 else 's'}, but line {end + 1:,} has {len(row)} cells; "
+                        f"a cell with {delimiter!r} in it needs quotation marks around it"
+                    )
+                most = max(most, len(row))
+                starts.append(end + 1)
+                end = reader.line_num
+        except csv.Error as error:
+            raise DatasetError(
+                f"{path} cannot be read as a table: the row that begins in line {end + 1:,} has a cell "
+                f"of more than {csv.field_size_limit():,} characters; perhaps a quotation mark is never "
+                "closed"
+            ) from error
+    return starts[1:], most
 
 
-def _named_once(path: Path, names: Sequence[str]) -> list[str]:
-    """The names of the columns, without blanks around them.
-
-    Raises:
-        DatasetError: Two columns have one name.
-    """
-    stripped = [name.strip() for name in names]
-    twice = sorted({name for name in stripped if stripped.count(name) > 1})
-    if twice:
-        raise DatasetError(f"{path} has several columns of one name: {', '.join(twice)}")
-    return stripped
+def _not_in_utf8(path: Path) -> DatasetError:
+    content = path.read_bytes()
+    found = "it changes while it is read"
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte {error.start:,}, in line {line:,}, is 0x{content[error.start]:02x}"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        found = "it is in UTF-16, as spreadsheets save 'Unicode text'"
+    return DatasetError(f"{path} is not in UTF-8 ({found}); save it as UTF-8")
 
 
 def _delimiter(header: str) -> str:
@@ -139,13 +168,6 @@ def _delimiter(header: str) -> str:
         for delimiter in DELIMITERS
     }
     return max(counts, key=lambda delimiter: counts[delimiter])
-
-
-def _require(needed: Sequence[str], names: Sequence[str], path: Path) -> None:
-    if missing := [name for name in needed if name not in names]:
-        raise DatasetError(
-            f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(names)}"
-        )
 
 
 def _parquet(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
@@ -162,10 +184,8 @@ def _parquet(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFram
         raise DatasetError(f"{path} is not a readable parquet file: {words}") from error
     if table.index.names != [None]:
         table = table.reset_index()  # columns that pandas stored as the index
-    table.columns = _named_once(path, list(map(str, table.columns)))
-    _require(needed, list(table.columns), path)
-    if not others:
-        table = table[list(needed)]
+    table.columns = [str(name).strip() for name in table.columns]
+    table = table[_columns(path, list(table.columns), needed, others)]
     objects = {name: table[name].astype(object) for name in table}
     texts = {
         name: column.map(_text, na_action="ignore").fillna("") for name, column in objects.items()
