@@ -98,7 +98,7 @@ def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) ->
     build_optimizer(plugin, ToyOracle(feedback=level).context(0)).ask()  # imports what it needs
     context = ToyOracle(side, feedback=level).context(0)
     _forget_peak()
-    before = resident_peak()
+    before, files = resident_peak(), _held_of_files()
     try:
         optimizer = build_optimizer(plugin, context)
     except ConfigError:
@@ -108,7 +108,8 @@ def _peak(name: str, side: int, overrides: Mapping[str, object], rounds: int) ->
         optimizer.tell(ask, _any_answer(ask, number, context))
         optimizer.recommend()
         del ask
-    return resident_peak() - before
+    # code of libraries that is used for the first time is not the optimizer's
+    return resident_peak() - before - max(0, _held_of_files() - files)
 
 
 def _any_answer(ask: Ask, number: int, context: OptimizerContext) -> Answer:
@@ -128,13 +129,12 @@ def _any_answer(ask: Ask, number: int, context: OptimizerContext) -> Answer:
 
 def _limit_memory() -> None:
     """Limits the private memory of this process to ``ROOM`` more bytes (Linux only)."""
-    status = Path("/proc/self/status")
-    if status.exists():
+    held = _status("VmData")
+    if held is not None:
         import resource
 
-        held = re.search(r"VmData:\s+(\d+) kB", status.read_text())
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = (int(held[1]) * 1024 if held else 0) + ROOM
+        limit = held + ROOM
         if hard == resource.RLIM_INFINITY or limit < hard:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
@@ -144,15 +144,26 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the recorded peak
 
 
+def _held_of_files() -> int:
+    """Bytes of mapped files, such as libraries, that this process holds; 0 where it is not known."""
+    return _status("RssFile") or 0
+
+
+def _status(name: str) -> int | None:
+    """A number of bytes that Linux tells of this process; ``None`` elsewhere."""
+    status = Path("/proc/self/status")
+    match = re.search(rf"{name}:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return None if match is None else int(match[1]) * 1024
+
+
 def resident_peak() -> int:
     """Most bytes of memory that this process has held at a time.
 
     On Linux ``ru_maxrss`` is wrong: it includes the peak of the parent process.
     """
-    status = Path("/proc/self/status")
-    match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    if match is not None:
-        return int(match[1]) * 1024
+    peak = _status("VmHWM")
+    if peak is not None:
+        return peak
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -296,10 +296,7 @@ def test_mezo_holds_four_points_however_long_it_runs() -> None:
     """The four points are the edit, one direction and the two points of an ask."""
     point = 4 * 1024**2
     for count in (1, 8):
-        for _ in range(5):  # what else a process needs at times only adds to a peak
-            peak = peaks(["mezo"], 1024, rounds=count)["mezo"]
-            if peak <= 4.8 * point:
-                break
+        peak = peaks(["mezo"], 1024, rounds=count)["mezo"]
         assert peak == pytest.approx(4 * point, rel=0.2)
 
 
