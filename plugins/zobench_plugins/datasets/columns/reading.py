@@ -63,6 +63,7 @@ def _csv(path: Path, needed: Sequence[str], others: bool) -> pandas.DataFrame:
             raise DatasetError(f"{path} has no header: its first line is blank")
         read = _columns(path, names, needed, others)
         lines, width = _lines(path, delimiter, len(names))
+        # pandas wants a name for each column, and no name twice, also where a column is not read
         table = pandas.read_csv(
             path,
             sep=delimiter,
@@ -149,6 +150,7 @@ def _lines(path: Path, delimiter: str, width: int) -> tuple[Sequence[int] | None
 
 
 def _not_in_utf8(path: Path) -> DatasetError:
+    """An error that names the first byte that is wrong, counted from the beginning of the file."""
     content = path.read_bytes()
     found = "it changes while it is read"
     try:
