@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import NoReturn
 
@@ -34,7 +35,9 @@ def main() -> NoReturn:
 def process() -> NoReturn:
     """Runs a command as a process, which ends also if a plugin has left a thread behind."""
     from .leaving import leave
+    from .waiting_threads import sleep_soon
 
+    sleep_soon(os.environ, os.cpu_count())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is escaped
             stream.reconfigure(errors="backslashreplace")

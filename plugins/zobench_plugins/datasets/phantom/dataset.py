@@ -21,7 +21,7 @@ from zobench.contracts.parameters import nearest, parameter
 from zobench.errors import ConfigError
 
 from ..film_cache import FilmCache
-from .anatomy import draw_patient, draw_study
+from .anatomy import draw_build, draw_portable
 from .findings import FINDINGS
 from .generator import SIZE, SUBTLETY, VERSION, render, study_stream
 
@@ -170,11 +170,11 @@ def _ages_and_views(seed: int, patients: int) -> tuple[Rows, NDArray[np.str_]]:
     """Age and view of every film; cached, since a worker makes the same cohort for every run."""
     ages, views = [], []
     for patient, films in enumerate(_films(seed, patients).tolist()):
-        who = draw_patient(np.random.default_rng([seed, patient]), male=bool(patient % 2))
+        build = np.random.default_rng([seed, patient])
+        _, _, age = draw_build(build, male=bool(patient % 2))
         for image in range(films):
-            study = draw_study(study_stream(seed, patient, image), who)
-            ages.append(who.age)
-            views.append("AP" if study.portable else "PA")
+            ages.append(age)
+            views.append("AP" if draw_portable(study_stream(seed, patient, image), age) else "PA")
     return np.asarray(ages, dtype=np.int64), np.asarray(views)
 
 

@@ -1,0 +1,29 @@
+"""Threads that wait for one another soon sleep, so that other programs can have their cores.
+
+In GNU's OpenMP library, which torch computes with, a thread that waits for another one spins for
+milliseconds. Beside other programs the one that it waits for may have no core, because it spins there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+SPINS = 1000
+"""Rounds of the loop in which a thread waits before it sleeps: microseconds, where 300,000 are usual."""
+
+FEW_CORES = 4
+"""Most cores for which this is done: what it costs to wake many threads was not measured."""
+
+CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""Variables with which a user has chosen already."""
+
+
+def sleep_soon(variables: MutableMapping[str, str], cores: int | None) -> None:
+    """Sets ``GOMP_SPINCOUNT``, which the library reads when torch is loaded.
+
+    Args:
+        variables: The environment of the process, which its child processes inherit.
+        cores: The number of cores; ``None`` where it is not known.
+    """
+    if cores is not None and cores <= FEW_CORES and not any(name in variables for name in CHOSEN):
+        variables["GOMP_SPINCOUNT"] = str(SPINS)
