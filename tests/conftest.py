@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from joblib import cpu_count
 
 # workers share the cores, so that they do not slow each other; set before torch is imported
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
@@ -58,6 +59,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.getoption("--lengthy") != "only" or collection_path.suffix != ".py":
         return None
     return "lengthy" not in collection_path.read_text() or None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One worker more than there are cores: many tests wait for processes and servers."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cpu_count() + 1
 
 
 @pytest.hookimpl(trylast=True)
