@@ -7,7 +7,8 @@ and the answer is the vector-Jacobian product. The search has four stages:
    vector u of the changes of their embeddings is where edits move embeddings most.
 2. ``product``: the mean of J_i^T u over a few images is the edit that moves them fastest along u, as in
    the power method for singular vectors of a Jacobian (Khrulkov and Oseledets, "Art of Singular Vectors
-   and Universal Adversarial Perturbations", CVPR 2018).
+   and Universal Adversarial Perturbations", CVPR 2018). The images are those that moved most: of others
+   an encoder's slope may be next to nothing, until a longer edit has brought them to where it is steep.
 3. ``check``: a few images are sent with this edit and with its negative. The sign with the smaller gap
    of a refitted disease head is kept (:mod:`.paid_checks`); if no edit has the smallest, the search goes
    on from none.
@@ -15,6 +16,10 @@ and the answer is the vector-Jacobian product. The search has four stages:
    tells how an edit lowers its score where the attribute is 1 and raises it where it is 0. The step is
    the sign of a decaying sum of these slopes (Signum: Bernstein et al., "signSGD: Compressed
    Optimisation for Non-Convex Problems", ICML 2018). Head and slope are new after every step.
+
+What is recommended is longer than where the search stands, at no query: steps from a short edit end
+better, but a longer one hides more until then. Before the first step it is the first edit, lengthened;
+after it, the edit that a few more steps along the last slopes would reach.
 
 The objective of the run is not used: it is lowered by shifts that a refitted head undoes. Single probes
 are smooth on the points' grid, so the search is for the spaces ``pixel`` and ``lowres:<k>``.
@@ -55,14 +60,20 @@ Rows = NDArray[np.int64]
 class ProbesSignumParameters:
     """Hyperparameters of probes-signum; a root mean square is that of the points, in pixel range."""
 
-    singles: int = parameter(32, "single probes, the first ask", low=2, high=4096)
+    singles: int = parameter(16, "single probes, the first ask", low=2, high=4096)
     coarse: int = parameter(12, "frequencies of single probes, down and across", low=1, high=64)
     radius: float = parameter(0.02, "root mean square of a single probe", low=1e-6)
-    products: int = parameter(8, "balanced images of the first edit's product", low=4, high=10_000)
+    products: int = parameter(
+        4, "images of the first edit's product, those that moved most", low=1, high=4096
+    )
     reach: float = parameter(
-        0.5, "shift of the embeddings by the first edit, relative to the clean spread", low=1e-6
+        1.0, "shift of their embeddings by the first edit, relative to the clean spread", low=1e-6
     )
     first_length: float = parameter(0.005, "root mean square of the first edit, at most", low=1e-6)
+    long_reach: float = parameter(
+        3.0, "reach of the edit that is recommended before the first step", low=1e-6
+    )
+    long_length: float = parameter(0.02, "root mean square of that edit, at most", low=1e-6)
     check_images: int = parameter(48, "images of the check, each sent twice", low=8, high=10_000)
     images: int = parameter(8, "balanced images of a step", low=4, high=10_000)
     step: float = parameter(
@@ -71,17 +82,20 @@ class ProbesSignumParameters:
     momentum: float = parameter(
         0.9, "what is left, in a step, of the slopes of earlier steps", low=0, high=0.9999
     )
+    ahead: float = parameter(
+        4.0, "steps by which the recommended edit is ahead of the current one", low=0, high=1000
+    )
     memory: int = parameter(
         128, "embeddings that the SA head is refitted on, at most", low=8, high=100_000
     )
 
 
 class ProbesSignum(Stateful):
-    """Single probes, a product, a check, then one product a step. Recommends the current edit."""
+    """Single probes, a product, a check, then one product a step. Recommends an edit further on."""
 
     feedback: ClassVar[Feedback] = "gradient"
     paced = False
-    remembered = ("edit", "stage", "steps", "velocity", "axis", "bought", "rows", "rng")
+    remembered = ("edit", "stretch", "stage", "steps", "velocity", "axis", "bought", "rows", "rng")
 
     def __init__(self, context: OptimizerContext, parameters: ProbesSignumParameters) -> None:
         if context.client is None:
@@ -94,6 +108,7 @@ class ProbesSignum(Stateful):
         self._coarse = DctSpace(height, width, min(p.coarse, height, width))
         self.stage, self.steps = "single", 0
         self.edit = self.velocity = torch.zeros(context.space.shape)
+        self.stretch = 1.0  # of the first edit, where it is recommended
         self.axis = torch.zeros(client.clean.shape[1])
         self.bought, self.rows = client.clean[:0], torch.empty(0, dtype=torch.int64)
 
@@ -107,7 +122,7 @@ class ProbesSignum(Stateful):
             both = torch.stack([self.edit, -self.edit])
             return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
         if self.stage == "product":
-            rows = self._cells.balanced(self._p.products, self.rng)
+            rows = self.rows.numpy()
             cotangents = self.axis.expand(len(rows), -1)
         else:
             rows = self._cells.balanced(self._p.images, self.rng)
@@ -121,15 +136,10 @@ class ProbesSignum(Stateful):
         assert answer.embeddings is not None
         assert answer.rows is not None
         if self.stage == "single":
-            changes = answer.embeddings[:, 0] - self._clean[answer.rows[:, 0]]
-            axis = torch.linalg.svd(changes.double(), full_matrices=False)[2][0].float()
-            self.axis = axis * axis[axis.abs().argmax()].sign()  # else the library's choice
-            self.stage = "product"
+            self._choose_product(answer.embeddings[:, 0], answer.rows[:, 0])
         elif self.stage == "product":
             assert answer.gradients is not None
-            self.edit, self.stage = self._first_edit(answer.gradients[0]), "check"
-            if not bool(self.edit.any()):
-                self._begin_from_none()
+            self._set_first_edit(answer.gradients[0])
         elif self.stage == "check":
             self.stage = "step"
             self._judge(answer.embeddings, answer.rows[0])
@@ -139,8 +149,10 @@ class ProbesSignum(Stateful):
             self._remember(answer.embeddings[0], answer.rows[0])
 
     def recommend(self) -> Tensor:
-        """The current edit; before the check its sign is arbitrary."""
-        return self.edit.clone()
+        """An edit ahead of the current one; before the check its sign is arbitrary."""
+        if not self.steps:
+            return self.stretch * self.edit
+        return self.edit + self._p.ahead * self._step_size * self.velocity.sign()
 
     @property
     def _singles(self) -> int:
@@ -153,13 +165,25 @@ class ProbesSignum(Stateful):
         drawn = directions(prior, self._singles, self._p.radius, self.rng)
         return self._coarse.decode(drawn.float().reshape(-1, 1, side, side))
 
-    def _first_edit(self, product: Tensor) -> Tensor:
+    def _choose_product(self, embeddings: Tensor, rows: Rows) -> None:
+        """The axis u of the first edit's product, and its images."""
+        changes = (embeddings - self._clean[rows]).double()
+        axis = torch.linalg.svd(changes, full_matrices=False)[2][0]
+        axis = axis * axis[axis.abs().argmax()].sign()  # else the library's choice
+        moved = (changes @ axis).abs().argsort(descending=True, stable=True)
+        self.rows = torch.from_numpy(rows)[moved[: self._p.products]].clone()
+        self.axis, self.stage = axis.float(), "product"
+
+    def _set_first_edit(self, product: Tensor) -> None:
         """The product J^T u, as long as shifts the embeddings by ``reach`` along u."""
-        length = float(product.double().square().mean().sqrt())
+        p, length = self._p, float(product.double().square().mean().sqrt())
         if length < SMALLEST:
-            return torch.zeros_like(product)
+            self._begin_from_none()
+            return
         speed = length * product.numel()  # of the shift, for an edit of root mean square 1
-        return product * (min(self._p.reach * self._spread / speed, self._p.first_length) / length)
+        first = min(p.reach * self._spread / speed, p.first_length)
+        self.edit, self.stage = product * (first / length), "check"
+        self.stretch = max(1.0, min(p.long_reach * self._spread / speed, p.long_length) / first)
 
     def _judge(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative does less harm; no edit may do the least.
@@ -178,10 +202,15 @@ class ProbesSignum(Stateful):
         """An SA head ``(D,)`` refitted on the embeddings bought last."""
         return residuals(self.bought.double(), *self._cells.targets(self.rows.numpy()))[0]
 
+    @property
+    def _step_size(self) -> float:
+        """Length of the last step in every coordinate."""
+        return self._p.step / math.sqrt(self.steps)
+
     def _step(self, gradient: Tensor) -> None:
         self.steps += 1
         self.velocity = self._p.momentum * self.velocity + gradient
-        self.edit = self.edit + self._p.step / math.sqrt(self.steps) * self.velocity.sign()
+        self.edit = self.edit + self._step_size * self.velocity.sign()
 
     def _begin_from_none(self) -> None:
         """Steps begin at no edit, with a head fitted on clean embeddings, which are paid for."""

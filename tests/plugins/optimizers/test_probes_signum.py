@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,15 @@ from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 240, 8
 SIZES = ProbesSignumParameters(
-    singles=24, products=40, first_length=0.03, check_images=40, images=8, memory=64
+    singles=24,
+    products=6,
+    reach=1.0,
+    first_length=0.03,
+    long_reach=1.2,
+    long_length=0.06,
+    check_images=40,
+    images=8,
+    memory=64,
 )
 WAVE = torch.outer(torch.ones(SIDE), torch.cos(torch.arange(SIDE) * math.pi / SIDE))
 
@@ -90,11 +99,21 @@ def cells(api: Api, rows: np.ndarray) -> list[int]:
     return np.bincount(2 * api.label[rows] + api.sensitive[rows], minlength=4).tolist()
 
 
+def kept(optimizer: ProbesSignum, check: Ask) -> Tensor:
+    """The sign of the first edit that the search goes on from."""
+    along = float((optimizer.recommend() * check.points[0]).sum())
+    return check.points[0 if along > 0 else 1]
+
+
+def length(edit: Tensor) -> float:
+    return float(edit.double().square().mean().sqrt())
+
+
 def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> None:
     api = Api(push=300.0)
     optimizer = api.optimizer()
     search = driven(api, optimizer)
-    singles, _ = next(search)
+    singles, moved = next(search)
     assert singles.want == "embeddings"
     assert singles.rows is not None
     assert singles.rows.shape == (SIZES.singles, 1)
@@ -104,7 +123,10 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     product, _ = next(search)
     assert (product.want, product.points.any().item()) == ("gradient", False)
     assert product.rows is not None
-    assert cells(api, product.rows[0]) == [SIZES.products // 4] * 4
+    assert moved.embeddings is not None
+    changes = (moved.embeddings[:, 0] - api.clean[singles.rows[:, 0]]).norm(dim=1)  # along one axis
+    most = singles.rows[changes.argsort(descending=True)[: SIZES.products].numpy(), 0]
+    assert sorted(product.rows[0]) == sorted(most)
     check, _ = next(search)
     assert check.want == "embeddings"
     assert check.rows is not None
@@ -118,7 +140,7 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     spread = float(api.clean.var(0).double().sum().sqrt())
     assert float(moved.mean(0).norm()) == pytest.approx(SIZES.reach * spread, rel=1e-3)
 
-    edit = optimizer.recommend()
+    edit = kept(optimizer, check)
     average = torch.zeros_like(edit)
     for number in range(1, 5):
         step, answer = next(search)
@@ -134,8 +156,10 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
             wanted = (towards[:, None] * head).float()
             torch.testing.assert_close(step.cotangents[0], wanted, rtol=1e-5, atol=1e-6)
         average = SIZES.momentum * average + answer.gradients[0]
-        edit = edit + SIZES.step / math.sqrt(number) * average.sign()
-        torch.testing.assert_close(optimizer.recommend(), edit, rtol=0, atol=1e-7)
+        length = SIZES.step / math.sqrt(number)
+        edit = edit + length * average.sign()
+        ahead = edit + SIZES.ahead * length * average.sign()
+        torch.testing.assert_close(optimizer.recommend(), ahead, rtol=0, atol=1e-7)
 
 
 def test_the_sign_of_the_first_edit_is_that_which_brings_the_groups_together() -> None:
@@ -146,8 +170,7 @@ def test_the_sign_of_the_first_edit_is_that_which_brings_the_groups_together() -
         search = driven(api, optimizer)
         _, _, check = (next(search)[0] for _ in range(3))
         one, other = (api.gap(point) for point in check.points)
-        kept = optimizer.recommend()
-        assert torch.equal(kept, check.points[0 if one < other else 1])
+        assert torch.equal(kept(optimizer, check), check.points[0 if one < other else 1])
         signs.append(one < other)
     assert signs == [True, False] or signs == [False, True]  # turned round in one of them
 
@@ -191,8 +214,27 @@ def test_the_first_edit_is_no_longer_than_it_may_be() -> None:
     optimizer = api.optimizer()
     search = driven(api, optimizer)
     _, _, check = (next(search)[0] for _ in range(3))
-    length = float(check.points[0].double().square().mean().sqrt())
-    assert length == pytest.approx(SIZES.first_length, rel=1e-5)
+    assert length(check.points[0]) == pytest.approx(SIZES.first_length, rel=1e-5)
+    assert length(optimizer.recommend()) == pytest.approx(SIZES.long_length, rel=1e-5)
+    short = api.optimizer(replace(SIZES, long_length=1e-6))
+    for _ in zip(range(3), driven(api, short), strict=False):
+        pass
+    assert torch.equal(short.recommend(), short.edit)  # none shorter is recommended
+
+
+def test_before_the_first_step_a_longer_edit_is_recommended_than_the_search_goes_on_from() -> None:
+    api = Api(push=300.0)
+    optimizer = api.optimizer()
+    search = driven(api, optimizer)
+    next(search)
+    assert not optimizer.recommend().any()
+    for _ in range(2):  # before the check and after it
+        ask, _ = next(search)
+        assert length(optimizer.recommend()) == pytest.approx(
+            SIZES.long_reach / SIZES.reach * length(optimizer.edit), rel=1e-5
+        )
+    assert torch.equal(ask.points[0], -ask.points[1])  # the check was of the short one
+    assert length(ask.points[0]) == pytest.approx(length(optimizer.edit), rel=1e-5)
 
 
 def test_the_head_is_fitted_on_the_last_embeddings_only() -> None:
