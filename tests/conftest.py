@@ -12,9 +12,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from joblib import cpu_count
 
-# workers share the cores, so that they do not slow each other; set before torch is imported
+# workers share the cores, so that they do not slow each other; set before NumPy and torch are imported
 if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a thread that waits sleeps
@@ -63,8 +62,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """One worker more than there are cores: many tests wait for processes and servers."""
-    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cpu_count() + 1
+    """One worker more than there are logical cores: many tests wait for processes and servers."""
+    from joblib import cpu_count  # it loads NumPy, which would read the number of threads too early
+
+    return None if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else cpu_count() + 1
 
 
 @pytest.hookimpl(trylast=True)

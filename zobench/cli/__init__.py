@@ -35,9 +35,9 @@ def main() -> NoReturn:
 def process() -> NoReturn:
     """Runs a command as a process, which ends also if a plugin has left a thread behind."""
     from .leaving import leave
-    from .waiting_threads import sleep_soon
+    from .waiting_threads import sleep_soon, usable_cores
 
-    sleep_soon(os.environ, os.cpu_count())
+    sleep_soon(os.environ, usable_cores())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is escaped
             stream.reconfigure(errors="backslashreplace")

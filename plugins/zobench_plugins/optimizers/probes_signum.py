@@ -17,9 +17,9 @@ and the answer is the vector-Jacobian product. The search has four stages:
    the sign of a decaying sum of these slopes (Signum: Bernstein et al., "signSGD: Compressed
    Optimisation for Non-Convex Problems", ICML 2018). Head and slope are new after every step.
 
-What is recommended is longer than where the search stands, at no query: steps from a short edit end
+What is recommended is not the edit that the search stands at, at no query: steps from a short edit end
 better, but a longer one hides more until then. Before the first step it is the first edit, lengthened;
-after it, the edit that a few more steps along the last slopes would reach.
+after it, the current edit and a few times the last step.
 
 The objective of the run is not used: it is lowered by shifts that a refitted head undoes. Single probes
 are smooth on the points' grid, so the search is for the spaces ``pixel`` and ``lowres:<k>``.
@@ -64,16 +64,20 @@ class ProbesSignumParameters:
     coarse: int = parameter(12, "frequencies of single probes, down and across", low=1, high=64)
     radius: float = parameter(0.02, "root mean square of a single probe", low=1e-6)
     products: int = parameter(
-        4, "images of the first edit's product, those that moved most", low=1, high=4096
+        4, "images of the first edit's product: the single probes that moved most", low=1, high=4096
     )
     reach: float = parameter(
-        1.0, "shift of their embeddings by the first edit, relative to the clean spread", low=1e-6
+        1.0, "shift of these images by the first edit, relative to the clean spread", low=1e-6
     )
     first_length: float = parameter(0.005, "root mean square of the first edit, at most", low=1e-6)
     long_reach: float = parameter(
-        3.0, "reach of the edit that is recommended before the first step", low=1e-6
+        3.0,
+        "reach of the edit recommended before the first step, or that of the first edit",
+        low=1e-6,
     )
-    long_length: float = parameter(0.02, "root mean square of that edit, at most", low=1e-6)
+    long_length: float = parameter(
+        0.02, "root mean square of the edit recommended before the first step, at most", low=1e-6
+    )
     check_images: int = parameter(48, "images of the check, each sent twice", low=8, high=10_000)
     images: int = parameter(8, "balanced images of a step", low=4, high=10_000)
     step: float = parameter(
@@ -83,7 +87,7 @@ class ProbesSignumParameters:
         0.9, "what is left, in a step, of the slopes of earlier steps", low=0, high=0.9999
     )
     ahead: float = parameter(
-        4.0, "steps by which the recommended edit is ahead of the current one", low=0, high=1000
+        4.0, "how many times the last step is added to what is recommended", low=0, high=1000
     )
     memory: int = parameter(
         128, "embeddings that the SA head is refitted on, at most", low=8, high=100_000
@@ -108,7 +112,7 @@ class ProbesSignum(Stateful):
         self._coarse = DctSpace(height, width, min(p.coarse, height, width))
         self.stage, self.steps = "single", 0
         self.edit = self.velocity = torch.zeros(context.space.shape)
-        self.stretch = 1.0  # of the first edit, where it is recommended
+        self.stretch = 1.0  # what the first edit is multiplied by to be recommended
         self.axis = torch.zeros(client.clean.shape[1])
         self.bought, self.rows = client.clean[:0], torch.empty(0, dtype=torch.int64)
 
@@ -122,7 +126,7 @@ class ProbesSignum(Stateful):
             both = torch.stack([self.edit, -self.edit])
             return Ask(both, rows=np.stack([rows, rows]), want="embeddings")
         if self.stage == "product":
-            rows = self.rows.numpy()
+            rows = self.rows.numpy().copy()
             cotangents = self.axis.expand(len(rows), -1)
         else:
             rows = self._cells.balanced(self._p.images, self.rng)
@@ -175,7 +179,7 @@ class ProbesSignum(Stateful):
         self.axis, self.stage = axis.float(), "product"
 
     def _set_first_edit(self, product: Tensor) -> None:
-        """The product J^T u, as long as shifts the embeddings by ``reach`` along u."""
+        """The product J^T u, at a length that shifts the embeddings by ``reach``; none where it is 0."""
         p, length = self._p, float(product.double().square().mean().sqrt())
         if length < SMALLEST:
             self._begin_from_none()
@@ -204,7 +208,7 @@ class ProbesSignum(Stateful):
 
     @property
     def _step_size(self) -> float:
-        """Length of the last step in every coordinate."""
+        """Length of the last step in every coordinate; there must have been one."""
         return self._p.step / math.sqrt(self.steps)
 
     def _step(self, gradient: Tensor) -> None:

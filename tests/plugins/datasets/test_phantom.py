@@ -164,6 +164,8 @@ def test_many_films_are_rendered_by_several_processes_alike(tmp_path: Path) -> N
             finding="edema" if records.label[row] else None,
         )
         assert np.array_equal(films[row, 0], alone.pixels)
+        assert records.age[row] == alone.patient.age
+        assert records.view[row] == ("AP" if alone.portable else "PA")
 
 
 def test_rendering_that_is_stopped_half_way_says_nothing_but_why(tmp_path: Path) -> None:

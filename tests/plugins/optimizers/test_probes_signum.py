@@ -23,7 +23,6 @@ SIDE, IMAGES, DIMENSION = 16, 240, 8
 SIZES = ProbesSignumParameters(
     singles=24,
     products=6,
-    reach=1.0,
     first_length=0.03,
     long_reach=1.2,
     long_length=0.06,
@@ -99,12 +98,6 @@ def cells(api: Api, rows: np.ndarray) -> list[int]:
     return np.bincount(2 * api.label[rows] + api.sensitive[rows], minlength=4).tolist()
 
 
-def kept(optimizer: ProbesSignum, check: Ask) -> Tensor:
-    """The sign of the first edit that the search goes on from."""
-    along = float((optimizer.recommend() * check.points[0]).sum())
-    return check.points[0 if along > 0 else 1]
-
-
 def length(edit: Tensor) -> float:
     return float(edit.double().square().mean().sqrt())
 
@@ -113,7 +106,7 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     api = Api(push=300.0)
     optimizer = api.optimizer()
     search = driven(api, optimizer)
-    singles, moved = next(search)
+    singles, told = next(search)
     assert singles.want == "embeddings"
     assert singles.rows is not None
     assert singles.rows.shape == (SIZES.singles, 1)
@@ -123,8 +116,8 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     product, _ = next(search)
     assert (product.want, product.points.any().item()) == ("gradient", False)
     assert product.rows is not None
-    assert moved.embeddings is not None
-    changes = (moved.embeddings[:, 0] - api.clean[singles.rows[:, 0]]).norm(dim=1)  # along one axis
+    assert told.embeddings is not None
+    changes = (told.embeddings[:, 0] - api.clean[singles.rows[:, 0]]).norm(dim=1)  # along one axis
     most = singles.rows[changes.argsort(descending=True)[: SIZES.products].numpy(), 0]
     assert sorted(product.rows[0]) == sorted(most)
     check, _ = next(search)
@@ -140,7 +133,7 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
     spread = float(api.clean.var(0).double().sum().sqrt())
     assert float(moved.mean(0).norm()) == pytest.approx(SIZES.reach * spread, rel=1e-3)
 
-    edit = kept(optimizer, check)
+    edit = optimizer.edit
     average = torch.zeros_like(edit)
     for number in range(1, 5):
         step, answer = next(search)
@@ -156,9 +149,9 @@ def test_single_probes_one_product_and_one_check_come_before_signed_steps() -> N
             wanted = (towards[:, None] * head).float()
             torch.testing.assert_close(step.cotangents[0], wanted, rtol=1e-5, atol=1e-6)
         average = SIZES.momentum * average + answer.gradients[0]
-        length = SIZES.step / math.sqrt(number)
-        edit = edit + length * average.sign()
-        ahead = edit + SIZES.ahead * length * average.sign()
+        size = SIZES.step / math.sqrt(number)
+        edit = edit + size * average.sign()
+        ahead = edit + SIZES.ahead * size * average.sign()
         torch.testing.assert_close(optimizer.recommend(), ahead, rtol=0, atol=1e-7)
 
 
@@ -170,7 +163,7 @@ def test_the_sign_of_the_first_edit_is_that_which_brings_the_groups_together() -
         search = driven(api, optimizer)
         _, _, check = (next(search)[0] for _ in range(3))
         one, other = (api.gap(point) for point in check.points)
-        assert torch.equal(kept(optimizer, check), check.points[0 if one < other else 1])
+        assert torch.equal(optimizer.edit, check.points[0 if one < other else 1])
         signs.append(one < other)
     assert signs == [True, False] or signs == [False, True]  # turned round in one of them
 

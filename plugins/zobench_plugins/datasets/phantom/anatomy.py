@@ -112,7 +112,7 @@ def draw_study(rng: np.random.Generator, patient: Patient) -> Study:
     portable = draw_portable(rng, patient.age)
     return Study(
         portable=portable,
-        inspiration=_clipped(rng.normal(-0.5 if portable else 0.3, 0.7), -2, 2),
+        inspiration=_clipped(rng.normal(-0.5 if portable else 0.3, 0.7), -2.0, 2.0),
         rotation=float(rng.normal(0, 2.6 if portable else 1.3)),
         scale=_clipped(rng.normal(1.08, 0.06), 0.9, 1.25),
         shift=(float(rng.normal(0, 0.035)), float(rng.normal(0.0, 0.05))),
@@ -127,5 +127,5 @@ def draw_study(rng: np.random.Generator, patient: Patient) -> Study:
 
 
 def _clipped(value: float, low: float, high: float) -> float:
-    """``numpy.clip`` of one number, in a tenth of the time."""
-    return min(max(float(value), low), high)
+    """``numpy.clip`` of one number."""
+    return float(min(max(value, low), high))
