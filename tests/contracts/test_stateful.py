@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from zobench.contracts.stateful import Stateful
+from zobench.errors import PluginError
 
 
 class Part(Stateful):
@@ -51,3 +53,9 @@ def test_parts_of_parts_come_back_each_to_its_place() -> None:
     assert other.pair.steps == 7
     assert other.pair.part2.rng.normal() == whole.pair.part2.rng.normal()
     assert other.pair.part.rng.normal() == Part(0).rng.normal()
+
+
+def test_the_state_of_another_version_is_refused_and_what_it_lacks_is_named() -> None:
+    state = {key: value for key, value in Whole().state_dict().items() if key != "pair.part2.edit"}
+    with pytest.raises(PluginError, match="saved state of Part lacks 'edit': another version"):
+        Whole().load_state_dict(state)

@@ -1,7 +1,7 @@
 """Threads that wait for one another soon sleep, so that other programs can have their cores.
 
 In GNU's OpenMP library, which torch computes with, a thread that waits for another one spins for
-milliseconds. Beside other programs the one that it waits for may have no core, because it spins there.
+milliseconds. Beside other programs, the thread that it waits for may then find no free core.
 """
 
 from __future__ import annotations

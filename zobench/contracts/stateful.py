@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from zobench.errors import PluginError
+
 from .optimizer import State
 from .random_streams import dump_state, load_state
 
@@ -32,12 +34,21 @@ class Stateful:
         return state
 
     def load_state_dict(self, state: State) -> None:
-        """The inverse of :meth:`state_dict`."""
+        """The inverse of :meth:`state_dict`.
+
+        Raises:
+            PluginError: An attribute is not there, since another version saved the state.
+        """
         import numpy as np
         import torch
 
         for name in self.remembered:
             now = getattr(self, name)
+            if not _is_optimizer(now) and name not in state:
+                raise PluginError(
+                    f"the saved state of {type(self).__name__} lacks {name!r}: another version of it "
+                    "has begun this run; go on with that version, or start a new run"
+                )
             if _is_optimizer(now):
                 now.load_state_dict(below(name, state))
             elif isinstance(now, np.random.Generator):

@@ -153,7 +153,7 @@ class ProbesSignum(Stateful):
             self._remember(answer.embeddings[0], answer.rows[0])
 
     def recommend(self) -> Tensor:
-        """An edit ahead of the current one; before the check its sign is arbitrary."""
+        """The first edit, lengthened, of either sign until the check; then one ahead of the current."""
         if not self.steps:
             return self.stretch * self.edit
         return self.edit + self._p.ahead * self._step_size * self.velocity.sign()
