@@ -114,8 +114,10 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Sets one new cache folder for the whole session, also for child processes."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Sets one new cache folder for the whole session, also for other workers and child processes."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
+    folder.mkdir(exist_ok=True)
     before = os.environ.get("ZOBENCH_CACHE")
     os.environ["ZOBENCH_CACHE"] = str(folder)
     yield folder

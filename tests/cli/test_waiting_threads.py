@@ -17,12 +17,17 @@ from zobench.cli.waiting_threads import FEW_CORES, SPINS, sleep_soon, usable_cor
     [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, 7), ({"OMP_WAIT_POLICY": "passive"}, 0)],
     ids=["nothing", "spins", "policy"],
 )
-def test_the_library_is_told_before_torch_loads_it(own: dict[str, str], spins: int) -> None:
+def test_the_library_is_told_before_torch_loads_it(
+    tiny_installed: None, own: dict[str, str], spins: int
+) -> None:
     if (usable_cores() or 1) > FEW_CORES and not own:
         pytest.skip(f"more than {FEW_CORES} cores, for which nothing is set")
     others = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "zobench", "run", "--optimizer", "random", "--dry-run"],
+        [
+            *(sys.executable, "-m", "zobench", "run", "--optimizer", "random", "--dry-run"),
+            *("--encoder", "tiny", "--dataset", "tiny", "--disease", "spots"),
+        ],
         env={**others, "OMP_DISPLAY_ENV": "verbose", **own},
         capture_output=True,
         text=True,

@@ -37,12 +37,12 @@ def service() -> str:
 Example = tuple[str, Mapping[str, object]]
 
 EXAMPLES: Mapping[str, Callable[[], Example]] = {
-    "vit-mae": lambda: ("vit-mae:plain", {}),
+    "vit-mae": lambda: ("vit-mae:plain", {"chunk": 3}),
     "dinov2-s14": lambda: ("dinov2-s14", {"chunk": 3}),
     "efficientnet-lite0": lambda: ("efficientnet-lite0", {"chunk": 3}),
-    "timm": lambda: ("timm:test_vit", {}),
-    "hf": lambda: (f"hf:{save_transformers('siglip', folder() / 'hf')}", {}),
-    "open_clip": lambda: (f"open_clip:{save_open_clip(folder() / 'clip')}", {}),
+    "timm": lambda: ("timm:test_vit", {"chunk": 3}),
+    "hf": lambda: (f"hf:{save_transformers('siglip', folder() / 'hf')}", {"chunk": 3}),
+    "open_clip": lambda: (f"open_clip:{save_open_clip(folder() / 'clip')}", {"chunk": 3}),
     "onnx": lambda: (f"onnx:{save_onnx(folder() / 'small.onnx')}", {"output": "mean"}),
     "xrv": lambda: (
         "xrv:densenet121-res224-nih",
@@ -50,7 +50,10 @@ EXAMPLES: Mapping[str, Callable[[], Example]] = {
     ),
     "http": lambda: ("http:oip", {"url": service()}),
 }
-"""A small example of each registered encoder; an encoder without an example fails a test."""
+"""A small example of each registered encoder; an encoder without an example fails a test.
+
+Most are told the chunk, since measuring it takes longer than all checks; ``onnx`` measures it.
+"""
 
 
 @cache

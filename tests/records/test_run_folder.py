@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -116,8 +117,9 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     write_json(path, {"a": 1})
-    with pytest.raises(ValueError, match="Out of range float"):
-        write_json(path, {"a": float("nan")})
+    for each in (False, True):
+        with pytest.raises(ValueError, match="Out of range float"):
+            write_json(path, {"a": float("nan")}, one_line_each=each)
     assert read_json(path) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]  # no temporary file is left
     (tmp_path / "folder.json" / "inside").mkdir(parents=True)
@@ -156,6 +158,7 @@ def test_one_tensor_under_two_names_is_stored_twice(tmp_path: Path) -> None:
 
 READERS: Mapping[str, Callable[[Path], object]] = {
     "values.json": read_json,
+    "members.json": read_json,
     "values.safetensors": lambda path: str(read_tensors(path)),
     "values.jsonl": lambda path: keep_rows(path, len(ROWS), END_OF_ROWS).rows,
 }
@@ -165,7 +168,8 @@ END_OF_ROWS = "0c36c002a055cc73"  # of hashlib.blake2b, row by row
 
 def write_values(path: Path) -> None:
     if path.suffix == ".json":
-        write_json(path, {"queries": 128, "values": [0.1, -2e-7], "name": "a"})
+        values = {"queries": 128, "values": [0.1, -2e-7], "name": "a"}
+        write_json(path, values, one_line_each=path.stem == "members")
     elif path.suffix == ".jsonl":
         RowWriter(path).append(ROWS, durable=False)
     else:
@@ -188,6 +192,15 @@ def test_each_single_flipped_bit_and_each_lost_end_is_noticed(tmp_path: Path, na
             read(path)
     path.write_bytes(whole)
     assert read(path) == value
+
+
+@pytest.mark.parametrize("value", [{}, {"a": [1.5, {"b": None}]}, {'a"\n': 0.1 + 0.2, "z": "é\n"}])
+def test_a_member_a_line_holds_the_same_values(tmp_path: Path, value: dict[str, Any]) -> None:
+    for path, each in ((tmp_path / "a.json", True), (tmp_path / "b.json", False)):
+        write_json(path, value, one_line_each=each)
+        assert read_json(path) == value
+    lines = (tmp_path / "a.json").read_text().splitlines()
+    assert len(lines) == 1 + max(1, len(value)) + 2  # braces, the members, the checksum
 
 
 def test_a_row_that_is_lost_or_moved_is_noticed(tmp_path: Path) -> None:

@@ -21,19 +21,27 @@ _END = re.compile(rb'(?:,?)\n "checksum": "([0-9a-f]{%d})"\n\}\n' % DIGITS)
 _END_BYTES = len(b',\n "checksum": ""\n}\n') + DIGITS
 
 
-def write_json(place: Place, value: Json, *, durable: bool = True) -> None:
+def write_json(
+    place: Place, value: Json, *, durable: bool = True, one_line_each: bool = False
+) -> None:
     """Replaces the content of a file by JSON with exact floats; NaN and infinity are refused.
 
     Args:
         place: The file.
         value: The new content, without a member :data:`CHECKSUM`.
         durable: Whether to wait until the file is on disk.
+        one_line_each: Whether each member is one line, for thousands of numbers: Python's encoder
+            writes them ten times as fast as numbers on lines of their own.
 
     Raises:
         StoreError: The file cannot be written.
     """
-    text = json.dumps(value, indent=1, allow_nan=False)
-    begin = text.removesuffix("}").removesuffix("\n").encode()
+    if one_line_each:
+        lines = [f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in value.items()]
+        begin = ("{\n" + ",\n".join(lines)).encode()
+    else:
+        text = json.dumps(value, indent=1, allow_nan=False)
+        begin = text.removesuffix("}").removesuffix("\n").encode()
     comma = "," if value else ""
     end = f'{comma}\n "{CHECKSUM}": "{checksum(begin)}"\n}}\n'.encode()
     write_atomically(place, begin + end, durable=durable)

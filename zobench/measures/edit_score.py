@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from zobench.problem.quantization import ArrivedEdit
@@ -35,6 +35,11 @@ class EditScore:
     score: tuple[float, ...]
     fidelity: Fidelity
     sent: ArrivedEdit | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The score as a JSON object, which :meth:`from_json` reads."""
+        sent = None if self.sent is None else asdict(self.sent)
+        return {**vars(self), "fidelity": asdict(self.fidelity), "sent": sent}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> EditScore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,11 +126,16 @@ def read_setup(folder: Location) -> StoredSetup | None:
 def write_scores(folder: Location, scores: StoredScores) -> None:
     """Replaces the scores of a run."""
     content = {
-        **asdict(scores),
+        **vars(scores),
+        "edits": [edit.as_json() for edit in scores.edits],
+        "controls": {name: edit.as_json() for name, edit in scores.controls.items()},
+        "all_controls": {
+            name: [edit.as_json() for edit in edits] for name, edits in scores.all_controls.items()
+        },
         "equal": {str(snapshot): first for snapshot, first in scores.equal.items()},
         "test": {name: column.tolist() for name, column in vars(scores.test).items()},
     }
-    write_json(folder / layout.SCORES, content)
+    write_json(folder / layout.SCORES, content, one_line_each=True)
 
 
 def read_scores(folder: Location) -> StoredScores | None:
