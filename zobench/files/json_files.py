@@ -30,8 +30,8 @@ def write_json(
         place: The file.
         value: The new content, without a member :data:`CHECKSUM`.
         durable: Whether to wait until the file is on disk.
-        one_line_each: Whether each member is one line, for thousands of numbers: Python's encoder
-            writes them ten times as fast as numbers on lines of their own.
+        one_line_each: Whether each member is one line, for thousands of numbers: only such text is
+            made by Python's fast encoder, which is written in C.
 
     Raises:
         StoreError: The file cannot be written.
