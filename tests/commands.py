@@ -28,7 +28,7 @@ ALSO_LOADED = (
     *("zobench.cli.app", "zobench.runs.lifecycle", "zobench.testing"),
     *("zobench_encoders.registration", "zobench_plugins.registration"),
 )
-"""What most commands load, a third of their time; nothing that asks for the terminal when it is loaded."""
+"""What most commands load, a third of their time; nothing here asks for the terminal when loaded."""
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([*PRELOADED, *ALSO_LOADED])
