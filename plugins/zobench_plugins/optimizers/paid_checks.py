@@ -24,6 +24,9 @@ Rows = NDArray[np.int64]
 CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Disease y and attribute a of each cell."""
 
+HARM_SHARE = 0.5
+"""What harm counts beside the errors of an SA head."""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -105,6 +108,39 @@ class Cells:
             return None
         left, turned = harm(plus, without), harm(minus, without)
         return SignCheck(-1 if turned < left else 1, min(left, turned), harm(without, without))
+
+    def hiding_sign(self, clean: Tensor, both: Tensor, rows: Rows) -> int | None:
+        """Which of an edit and its negative hides the attribute better.
+
+        What counts are the errors of a refitted SA head, minus a share of the harm. With few images
+        they tell the sign more often than the harm alone does.
+
+        Args:
+            clean: Clean embeddings of the images, ``(n, D)``.
+            both: Their embeddings with the edit and with its negative, ``(2, n, D)``.
+            rows: The images, ``(n,)``.
+
+        Returns:
+            1 or -1; 0 where neither is better than no edit; ``None`` where a cell has no image among
+            the rows.
+        """
+        without = self.rates(clean, rows)
+        hidden = []
+        for embedded in (clean, *both):
+            edited, read = self.rates(embedded, rows), self._read(embedded, rows)
+            if without is None or edited is None or read is None:
+                return None
+            hidden.append(read.error - HARM_SHARE * harm(edited, without))
+        none, plus, minus = hidden
+        if max(plus, minus) <= none:
+            return 0
+        return -1 if minus > plus else 1
+
+    def _read(self, embeddings: Tensor, rows: Rows) -> LeftOut | None:
+        """The rates of a refitted SA head; the labels of the disease take the place of the groups."""
+        label, sensitive = self.label[rows], self.sensitive[rows]
+        weights = torch.from_numpy(cell_weights(label, sensitive))
+        return left_out_rates(embeddings.double(), sensitive, label, weights)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ and the answer is the vector-Jacobian product. The search has four stages:
    the power method for singular vectors of a Jacobian (Khrulkov and Oseledets, "Art of Singular Vectors
    and Universal Adversarial Perturbations", CVPR 2018). The images are those that moved most: of others
    an encoder's slope may be next to nothing, until a longer edit has brought them to where it is steep.
-3. ``check``: a few images are sent with this edit and with its negative. The sign with the smaller gap
-   of a refitted disease head is kept (:mod:`.paid_checks`); if no edit has the smallest, the search goes
-   on from none.
+3. ``check``: a few images are sent with this edit and with its negative. The sign is kept that hides the
+   attribute better from a refitted SA head (:mod:`.paid_checks`); if neither is better than no edit, the
+   search goes on from none.
 4. ``step``: an SA head is refitted on the embeddings bought last. A product on a few balanced images
    tells how an edit lowers its score where the attribute is 1 and raises it where it is 0. The step is
    the sign of a decaying sum of these slopes (Signum: Bernstein et al., "signSGD: Compressed
@@ -78,7 +78,7 @@ class ProbesSignumParameters:
     long_length: float = parameter(
         0.02, "root mean square of the edit recommended before the first step, at most", low=1e-6
     )
-    check_images: int = parameter(48, "images of the check, each sent twice", low=8, high=10_000)
+    check_images: int = parameter(24, "images of the check, each sent twice", low=8, high=10_000)
     images: int = parameter(8, "balanced images of a step", low=4, high=10_000)
     step: float = parameter(
         0.002, "first step of every coordinate, in pixel range; step t has 1 / sqrt(t) of it", low=0
@@ -190,15 +190,15 @@ class ProbesSignum(Stateful):
         self.stretch = max(1.0, min(p.long_reach * self._spread / speed, p.long_length) / first)
 
     def _judge(self, embeddings: Tensor, rows: Rows) -> None:
-        """Turns the edit round if its negative does less harm; no edit may do the least.
+        """Turns the edit round if its negative hides more, or gives it up.
 
         Where a cell of disease and attribute has no training image, the edit is kept as it is.
         """
-        found = self._cells.better_sign(self._clean[rows], embeddings, rows)
-        if found is not None and found.harm >= found.without:
+        sign = self._cells.hiding_sign(self._clean[rows], embeddings, rows)
+        if sign == 0:
             self._begin_from_none()
             return
-        turned = found is not None and found.sign < 0
+        turned = sign == -1
         self.edit = -self.edit if turned else self.edit
         self.bought, self.rows = embeddings[int(turned)].clone(), torch.from_numpy(rows)
 
