@@ -19,7 +19,13 @@ HEAD_PENALTY = 0.3
 """Weight of the squared head beside the mean squared error, for the SA head whose slope is taken."""
 
 LEFT_OUT_PENALTY = 1.0
-"""The same for disease heads that predict the image that they are fitted without."""
+"""The same for heads that predict the image that they are fitted without."""
+
+CHANCE = 0.5
+"""Share of wrong predictions of a head that reads nothing."""
+
+NARROWEST = 1e-12
+"""Smallest spread of predictions within a cell; where embeddings are all the same it is 0."""
 
 Labels = NDArray[np.int64]
 
@@ -57,7 +63,8 @@ class LeftOut:
 
     Attributes:
         gap: Mean over the disease labels of the difference of P(prediction = 1) between the groups.
-        error: Share of wrong predictions, with equal weight for each cell of disease and attribute.
+        error: Share of wrong predictions, with equal weight for each cell of disease and attribute; at
+            most a half. Where there is nothing to read, left-out predictions are wrong more often.
     """
 
     gap: float
@@ -94,10 +101,11 @@ def left_out_rates(
     cells = [scores[(label == y) & (sensitive == a)] for y in (0, 1) for a in (0, 1)]
     if any(len(cell) == 0 for cell in cells):
         return None
-    within = np.sqrt(np.mean([cell.var() for cell in cells]))
+    within = max(NARROWEST, float(np.sqrt(np.mean([cell.var() for cell in cells]))))
     healthy0, healthy1, sick0, sick1 = ndtr(np.array([cell.mean() for cell in cells]) / within)
     gap = (abs(healthy1 - healthy0) + abs(sick1 - sick0)) / 2.0
-    return LeftOut(float(gap), float((healthy0 + healthy1 + 2.0 - sick0 - sick1) / 4.0))
+    error = (healthy0 + healthy1 + 2.0 - sick0 - sick1) / 4.0
+    return LeftOut(float(gap), min(CHANCE, float(error)))
 
 
 def _standardised(embeddings: Tensor) -> tuple[Tensor, Tensor]:
