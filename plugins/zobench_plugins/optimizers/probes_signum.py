@@ -39,7 +39,7 @@ from torch import Tensor
 from zobench.contracts.optimizer import Answer, Ask, Feedback, OptimizerContext
 from zobench.contracts.parameters import parameter
 from zobench.contracts.stateful import Stateful
-from zobench.errors import PluginError
+from zobench.errors import ConfigError, PluginError
 from zobench.problem.spaces import DctSpace
 
 from .frequencies import directions, spectrum
@@ -92,6 +92,19 @@ class ProbesSignumParameters:
     memory: int = parameter(
         128, "embeddings that the SA head is refitted on, at most", low=8, high=100_000
     )
+
+    def __post_init__(self) -> None:
+        """Refuses values that contradict each other, before an image is sent."""
+        for smaller, larger in (
+            ("products", "singles"),
+            ("reach", "long_reach"),
+            ("first_length", "long_length"),
+        ):
+            least, value = getattr(self, smaller), getattr(self, larger)
+            if value < least:
+                raise ConfigError(
+                    f"{larger} is {value:g}, but must be at least {smaller}, {least:g}"
+                )
 
 
 class ProbesSignum(Stateful):
@@ -187,7 +200,7 @@ class ProbesSignum(Stateful):
         speed = length * product.numel()  # of the shift, for an edit of root mean square 1
         first = min(p.reach * self._spread / speed, p.first_length)
         self.edit, self.stage = product * (first / length), "check"
-        self.stretch = max(1.0, min(p.long_reach * self._spread / speed, p.long_length) / first)
+        self.stretch = min(p.long_reach * self._spread / speed, p.long_length) / first
 
     def _judge(self, embeddings: Tensor, rows: Rows) -> None:
         """Turns the edit round if its negative hides more, or gives it up.

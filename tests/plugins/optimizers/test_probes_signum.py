@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from zobench_plugins.optimizers.refitted_heads import residuals
 
 from zobench.contracts.client import Client
 from zobench.contracts.optimizer import Answer, Ask, OptimizerContext
+from zobench.errors import ConfigError
 from zobench.problem.spaces import PixelSpace
 
 SIDE, IMAGES, DIMENSION = 16, 240, 8
@@ -209,10 +211,21 @@ def test_the_first_edit_is_no_longer_than_it_may_be() -> None:
     _, _, check = (next(search)[0] for _ in range(3))
     assert length(check.points[0]) == pytest.approx(SIZES.first_length, rel=1e-5)
     assert length(optimizer.recommend()) == pytest.approx(SIZES.long_length, rel=1e-5)
-    short = api.optimizer(replace(SIZES, long_length=1e-6))
-    for _ in zip(range(3), driven(api, short), strict=False):
-        pass
-    assert torch.equal(short.recommend(), short.edit)  # none shorter is recommended
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"singles": 5}, "singles is 5, but must be at least products, 6"),
+        ({"long_reach": 0.5}, "long_reach is 0.5, but must be at least reach, 1"),
+        ({"long_length": 0.02}, "long_length is 0.02, but must be at least first_length, 0.03"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(
+    changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(SIZES, **changed)
 
 
 def test_before_the_first_step_a_longer_edit_is_recommended_than_the_search_goes_on_from() -> None:
