@@ -37,13 +37,20 @@ class Served:
 
     def images(self) -> Counter[str]:
         """The number of images by outcome, from the server's metrics."""
+        return self._counts("zobench_images_total", "outcome")
+
+    def requests(self, status: str) -> int:
+        """The number of requests with this status, from the server's metrics."""
+        return self._counts("zobench_requests_total", "status")[status]
+
+    def _counts(self, name: str, label: str) -> Counter[str]:
         text = get(f"{self.root}/metrics").text
         return Counter(
             {
-                sample.labels["outcome"]: int(sample.value)
+                sample.labels[label]: int(sample.value)
                 for family in text_string_to_metric_families(text)
                 for sample in family.samples
-                if sample.name == "zobench_images_total"
+                if sample.name == name
             }
         )
 

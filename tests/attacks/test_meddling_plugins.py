@@ -74,6 +74,20 @@ def test_an_objective_without_a_value_for_the_test_images_is_named(tmp_path: Pat
         )
 
 
+class Detached(Dne):
+    """The paper's objective, which gives no gradient."""
+
+    def values(self, embeddings: Tensor, sensitive: Tensor, label: Tensor) -> Tensor:
+        return super().values(embeddings, sensitive, label).detach()
+
+
+def test_an_objective_without_a_gradient_is_named_where_one_is_wanted(tmp_path: Path) -> None:
+    mine = with_objective(Detached)
+    run(tmp_path / "a", mine, optimizer="random", objective="mine", overrides=SIZES)
+    with pytest.raises(PluginError, match=r"objective 'mine': values\(\) must be differentiable"):
+        run(tmp_path / "b", mine, optimizer="pgd", objective="mine", overrides=SIZES)
+
+
 def test_a_metric_cannot_change_what_other_metrics_see() -> None:
     predictions, weights = example()
 

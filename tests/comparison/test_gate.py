@@ -185,6 +185,10 @@ def test_a_baseline_from_another_encoder_is_refused(tmp_path: Path) -> None:
         (sealed(baseline_text('{"zero": 0.5}', '{"zero": 0.1}')), "whole numbers"),
         (sealed(baseline_text('{"0": "much"}', '{"0": 0.1}')), "is no baseline"),
         (sealed(baseline_text("[]", "[]")), "is no baseline"),
+        (
+            sealed(baseline_text('{"0": 0.5}', '{"0": 0.1}').replace("fpq", "mine")),
+            "holds mine, which no installed distribution computes; install the one that has it, or",
+        ),
     ],
 )
 def test_what_is_no_baseline_is_told(tmp_path: Path, content: str, words: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, selection_rate, true_negative_rate, true_positive_rate
@@ -165,3 +168,34 @@ def test_a_metric_that_is_not_one_value_per_resample_is_named(given: str) -> Non
     answers = random_predictions(0)
     with pytest.raises(PluginError, match=r"metric 'mine' gave values of shape \(\) for 1 "):
         compute(metric, answers)
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "message"),
+    [
+        (500.0, {}, "metric 'mine' gave 500, but declares low = 0 and high = 100"),
+        (-1.0, {}, "metric 'mine' gave -1, but declares"),
+        (-101.0, {"signed": True}, "metric 'mine' gave 101, but declares"),
+        (1j, {}, "metric 'mine' gave values of type complex128, not real numbers"),
+        ("5", {}, "metric 'mine' gave values of type <U1, not real numbers"),
+    ],
+)
+def test_a_value_that_a_metric_may_not_have_is_named(
+    value: object, bounds: dict[str, Any], message: str
+) -> None:
+    metric = Metric("mine", "mine", "", from_scores=lambda *_: np.array([value]), **bounds)
+    with pytest.raises(PluginError, match=re.escape(message)):
+        compute(metric, random_predictions(0))
+
+
+@pytest.mark.parametrize("value", [100.0 + 1e-9, -100.0, np.nan, np.inf])
+def test_a_value_within_its_bounds_but_for_rounding_is_taken(value: float) -> None:
+    metric = Metric(
+        "mine",
+        "mine",
+        "",
+        signed=True,
+        high=np.inf if value == np.inf else 100.0,
+        from_scores=lambda *_: np.array([value]),
+    )
+    np.testing.assert_array_equal(compute(metric, random_predictions(0)), [value])

@@ -218,16 +218,34 @@ class Liar:
         raise AssertionError
 
 
+class Short(Liar):
+    def solve(self) -> MethodResult:
+        return self._context.result(np.zeros(3))
+
+
+class Square(Liar):
+    def solve(self) -> MethodResult:
+        return self._context.result(np.zeros((160, 1)))
+
+
 class Silent(Liar):
     def solve(self) -> MethodResult:
-        return self._context.result(np.full(3, np.nan))
+        return self._context.result(np.full(160, np.nan))
+
+
+class Bare(Liar):
+    def solve(self) -> MethodResult:
+        return np.zeros(160)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
         (Liar, "method 'mine' declares needs_queries = False, but sends images"),
-        (Silent, r"method 'mine': solve\(\) gave scores of shape \(3,\); it must give 160 finite"),
+        (Short, r"method 'mine': solve\(\) gave scores of shape \(3,\); it must give 160 finite"),
+        (Square, r"solve\(\) gave scores of shape \(160, 1\); .* zobench plugin check mine"),
+        (Silent, r"solve\(\) gave scores that are NaN or infinite; it must give 160 finite"),
+        (Bare, r"solve\(\) gave ndarray and no MethodResult; it must give 160 finite"),
     ],
 )
 def test_a_baseline_that_breaks_its_word_is_named(

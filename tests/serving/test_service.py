@@ -213,8 +213,10 @@ def test_bad_pictures_get_openais_error(
 
 
 def test_unknown_models_versions_and_ways_are_404_and_405(server: Served) -> None:
+    before = server.requests("404")
     for path in ("/v2/models/other", "/v2/models/tiny/versions/9", "/nowhere"):
         assert get(server.root + path).status_code == 404
+    assert server.requests("404") == before + 3
     assert get(f"{server.url}/infer").status_code == 405
     fields = {"model": "other", "input": uri(levels(1)[0])}
     assert post(f"{server.root}/v1/embeddings", json=fields).status_code == 404

@@ -109,9 +109,12 @@ def read_baseline(path: Path, quantities: Sequence[Metric]) -> Baseline:
             for row in content["rows"]
         )
         margins = {name: float(value) for name, value in content["margins"].items()}
-        for name in margins:
-            if name not in {quantity.name for quantity in quantities}:
-                raise ValueError(f"metric {name!r} is unknown")
+        missing = sorted(set(margins) - {quantity.name for quantity in quantities})
+        if missing:
+            raise ConfigError(
+                f"{path} holds {', '.join(missing)}, which no installed distribution computes; install "
+                "the one that has it, or write the file anew with --update"
+            )
         if any(set(row.metrics) != set(margins) for row in rows):
             raise ValueError("the metrics of a row are not the metrics named in the margins")
         return Baseline(margins, rows)

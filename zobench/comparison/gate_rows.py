@@ -107,8 +107,9 @@ def _quantity(run: StoredRun, name: str) -> Metric:
 def _values(run: StoredRun, quantity: Metric) -> NDArray[np.float64]:
     values = run.values(quantity, alone=True)
     if not np.isfinite(values).all():
+        what = "no number (nan)" if np.isnan(values).any() else "infinite"
         raise ConfigError(
-            f"{quantity.name} of {run.location} is infinite on some patients, so it cannot be held to a "
+            f"{quantity.name} of {run.location} is {what} on some patients, so it cannot be held to a "
             "margin; leave this metric out of the margins"
         )
     return quantity.shown(values)

@@ -71,6 +71,9 @@ class GroupCounts:
         return _read_only(_divided(self.called.sum(1), self.images.sum(1)))
 
 
+ROUNDING = 1e-6
+"""How far a value may be beyond its bounds."""
+
 Unit = Literal["percent", "share"]
 """``percent`` is shown with one decimal; ``share``, a fraction of 1, with two or three."""
 
@@ -132,7 +135,7 @@ class Metric:
             in_means: Whether they are for a mean over seeds or a difference of runs.
 
         Raises:
-            PluginError: It does not give one value per resample.
+            PluginError: It does not give one real number within its bounds per resample.
         """
         compute = self.from_counts_in_means if in_means else None
         compute = compute or self.from_counts
@@ -143,7 +146,7 @@ class Metric:
         """Values ``(R,)`` by ``from_scores``, which the metric must have.
 
         Raises:
-            PluginError: It does not give one value per resample.
+            PluginError: It does not give one real number within its bounds per resample.
         """
         assert self.from_scores is not None
         return self._checked(self.from_scores(predictions, weights), len(weights))
@@ -152,10 +155,22 @@ class Metric:
         import numpy as np
 
         array = np.asarray(values)
+        if array.dtype.kind not in "fiu":
+            raise PluginError(
+                f"metric {self.name!r} gave values of type {array.dtype}, not real numbers: zobench "
+                f"plugin check {self.name}"
+            )
         if array.shape != (count,):
             raise PluginError(
                 f"metric {self.name!r} gave values of shape {array.shape} for {count:,} resamples, not "
                 f"one each: zobench plugin check {self.name}"
+            )
+        shown = self.shown(array)
+        outside = shown[(shown < self.low - ROUNDING) | (shown > self.high + ROUNDING)]
+        if len(outside):
+            raise PluginError(
+                f"metric {self.name!r} gave {outside[0]:g}, but declares low = {self.low:g} and high = "
+                f"{self.high:g}: zobench plugin check {self.name}"
             )
         return array
 

@@ -26,7 +26,8 @@ def checked_values(
         label: The disease label y, ``(K, b)``.
 
     Raises:
-        PluginError: The objective gave something else than finite values ``(K,)`` float64.
+        PluginError: The objective gave something else than finite values ``(K,)`` float64, or values
+            without a gradient where one is wanted.
     """
     import torch
 
@@ -40,4 +41,9 @@ def checked_values(
         raise PluginError(f"{rule}, but gave {tuple(values.shape)} of type {kind}")
     if not bool(torch.isfinite(values).all()):
         raise PluginError(f"{rule}, but gave NaN or infinity although the embeddings are finite")
+    if torch.is_grad_enabled() and embeddings.requires_grad and not values.requires_grad:
+        raise PluginError(
+            f"objective {name!r}: values() must be differentiable in the embeddings, but gave a tensor "
+            "without a gradient; compute it with torch, without detach() or numpy"
+        )
     return values

@@ -143,7 +143,10 @@ class EmbeddedContext:
 
     def result(self, scores: NDArray[np.floating], **notes: Any) -> MethodResult:
         """Scores ``(n,)`` with an empty ledger."""
-        return MethodResult(tuple(map(float, scores)), Ledger().as_dict(), notes)
+        numbers = np.atleast_1d(
+            np.asarray(scores, dtype=np.float64)
+        )  # of whatever shape: see below
+        return MethodResult(tuple(numbers.tolist()), Ledger().as_dict(), notes)
 
     def _refuse(self) -> NoReturn:
         raise PluginError(
@@ -189,11 +192,18 @@ def solve_baselines(
         )
         method: Method = baseline.offer.plugin.make(context, {}, "method")
         with plugin_code():
-            scores = np.asarray(method.solve().scores, dtype=np.float64)
-        if scores.shape != (len(test),) or not np.isfinite(scores).all():
-            raise PluginError(
-                f"method {baseline.name!r}: solve() gave scores of shape {scores.shape}; it must give "
-                f"{len(test):,} finite scores, one per test image"
-            )
+            result = method.solve()
+        rule = (
+            f"it must give {len(test):,} finite scores, one per test image, by context.result(scores): "
+            f"zobench plugin check {baseline.name}"
+        )
+        told = f"method {baseline.name!r}: solve() gave"
+        if not isinstance(result, MethodResult):
+            raise PluginError(f"{told} {type(result).__name__} and no MethodResult; {rule}")
+        scores = np.asarray(result.scores, dtype=np.float64)
+        if scores.shape != (len(test),):
+            raise PluginError(f"{told} scores of shape {scores.shape}; {rule}")
+        if not np.isfinite(scores).all():
+            raise PluginError(f"{told} scores that are NaN or infinite; {rule}")
         solved[baseline.name] = tuple(scores.tolist())
     return solved

@@ -95,7 +95,7 @@ class Forecast:
         if limit and least > limit * (1 + 1e-12):
             raise ConfigError(
                 f"max_cost is {limit:g}, but the least that this run sends, clean images, the first "
-                f"batch of its optimizer and the scores of one edit with its controls, is "
+                f"batch of its optimizer and the scores of one edit and its controls, if any, is "
                 f"{self.least:,} images for {least:,.2f}; the whole run is {self.line}. Give more, or "
                 "send fewer with --controls none, --scored, --set split.train or split.test_per_cell"
             )

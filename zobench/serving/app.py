@@ -323,6 +323,7 @@ class Service:
 
     async def _unrouted(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        self.counters.requests.labels(str(error.status_code)).inc()
         return _error(request, error.status_code, error.detail)
 
 
