@@ -142,10 +142,8 @@ class EmbeddedContext:
         return self.embedded.test.copy()
 
     def result(self, scores: NDArray[np.floating], **notes: Any) -> MethodResult:
-        """Scores ``(n,)`` with an empty ledger."""
-        numbers = np.atleast_1d(
-            np.asarray(scores, dtype=np.float64)
-        )  # of whatever shape: see below
+        """Scores ``(n,)`` with an empty ledger; their shape is checked where the run takes them."""
+        numbers = np.atleast_1d(np.asarray(scores, dtype=np.float64))
         return MethodResult(tuple(numbers.tolist()), Ledger().as_dict(), notes)
 
     def _refuse(self) -> NoReturn:
@@ -193,6 +191,7 @@ def solve_baselines(
         method: Method = baseline.offer.plugin.make(context, {}, "method")
         with plugin_code():
             result = method.solve()
+            scores = np.asarray(getattr(result, "scores", ()), dtype=np.float64)
         rule = (
             f"it must give {len(test):,} finite scores, one per test image, by context.result(scores): "
             f"zobench plugin check {baseline.name}"
@@ -200,7 +199,6 @@ def solve_baselines(
         told = f"method {baseline.name!r}: solve() gave"
         if not isinstance(result, MethodResult):
             raise PluginError(f"{told} {type(result).__name__} and no MethodResult; {rule}")
-        scores = np.asarray(result.scores, dtype=np.float64)
         if scores.shape != (len(test),):
             raise PluginError(f"{told} scores of shape {scores.shape}; {rule}")
         if not np.isfinite(scores).all():
